@@ -1,0 +1,55 @@
+/*
+ * Checks an object against its kind: unknown fields are found and pruned,
+ * defaults filled in, values validated.  Runs before a command is proposed,
+ * never inside apply.  Pure; any thread.
+ */
+#ifndef SCHEMA_CHECK_H
+#define SCHEMA_CHECK_H
+
+#include "schema/kind.h"
+
+/* Reasons follow Kubernetes' status causes (KUBECTL brief, section 9). */
+enum cause_reason {
+	CAUSE_INVALID,            /* FieldValueInvalid */
+	CAUSE_REQUIRED,           /* FieldValueRequired */
+	CAUSE_NOT_SUPPORTED,      /* FieldValueNotSupported (enum) */
+	CAUSE_TYPE,               /* FieldValueTypeInvalid */
+	CAUSE_DUPLICATE,          /* FieldValueDuplicate */
+	CAUSE_TOO_LONG,           /* FieldValueTooLong */
+	CAUSE_FORBIDDEN,          /* FieldValueForbidden */
+};
+
+struct cause {
+	enum cause_reason reason;
+	struct str field;         /* "spec.interval" */
+	struct str message;       /* "Invalid value: \"x\": must match ..." */
+	uint32_t line, column;    /* in the source text; 0 unknown */
+};
+
+struct check {
+	struct cause *causes;
+	size_t n_causes, cap_causes;
+	struct str *unknown;      /* paths that the schema does not know */
+	size_t n_unknown, cap_unknown;
+};
+
+const char *cause_reason_name(enum cause_reason reason);
+void check_add(struct arena *arena, struct check *check,
+	       enum cause_reason reason, struct str field, struct str message,
+	       const struct value *at);
+
+/*
+ * Checks and completes 'object' (apiVersion, kind, metadata, spec, status) of
+ * 'kind' in place: prunes unknown fields (listed in check->unknown), applies
+ * defaults, validates metadata (names: DNS-1123 subdomain, at most 253; label
+ * and annotation grammar; sizes) and spec, status where present.  Empty maps
+ * and nulls in metadata are dropped.  E_UNPROCESSABLE where causes were found.
+ */
+enum code check_object(const struct kind *kind, struct value *object,
+		       struct arena *arena, struct check *check,
+		       struct err *err) MUST_USE;
+/* One value against one schema; paths start with 'path'. */
+void check_value(const struct value *schema, struct value **v, struct str path,
+		 struct arena *arena, struct check *check);
+
+#endif

@@ -1,0 +1,9 @@
+/* Functions that no source of ours calls; included by every source first. */
+#ifndef BASE_BANNED_H
+#define BASE_BANNED_H
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#pragma GCC poison strcpy strcat sprintf vsprintf strtok gets localtime rand srand system
+#endif

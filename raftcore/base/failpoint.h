@@ -1,0 +1,40 @@
+/*
+ * Failpoints: named places at durable steps where a test build can crash,
+ * fail or stop.  They cost nothing in release builds (no CONFLUX_FAILPOINTS).
+ *
+ * Set by the environment CONFLUX_FAILPOINTS="name=crash,name2=error*3,
+ * name4=crash@5" (error: the next 3 passes answer E_IO; crash@5: SIGKILL at
+ * the 5th pass) or failpoint_set().  Every name is a row of failpoints.tbl:
+ * FAILPOINT_ROW(ident, "part.step", "what stands here").
+ */
+#ifndef BASE_FAILPOINT_H
+#define BASE_FAILPOINT_H
+
+#include "base/err.h"
+
+enum failpoint {
+#define FAILPOINT_ROW(ident, name, text) FP_##ident,
+#include "base/failpoints.tbl"
+#undef FAILPOINT_ROW
+	FP__COUNT
+};
+
+#ifdef CONFLUX_FAILPOINTS
+/* OK to go on, else the error that the step shall answer. */
+enum code failpoint_hit(enum failpoint fp, struct err *err);
+/* Simulator: called at each pass instead; a non-OK answer is the outcome. */
+typedef enum code failpoint_hook(void *data, enum failpoint fp);
+void failpoint_set_hook(failpoint_hook *hook, void *data);
+enum code failpoint_set(const char *spec, struct err *err);
+uint64_t failpoint_passes(enum failpoint fp);
+#else
+static inline enum code failpoint_hit(enum failpoint fp, struct err *err)
+{
+	(void)fp;
+	(void)err;
+	return OK;
+}
+#endif
+const char *failpoint_name(enum failpoint fp);
+
+#endif

@@ -1,0 +1,3 @@
+# base: errors, strings, buffers, arenas, logging, state machines; libc only
+needs :=
+pkgs  :=

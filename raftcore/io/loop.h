@@ -1,0 +1,71 @@
+/*
+ * A loop is one thread that runs libuv and owns everything registered on it.
+ * Other threads reach it only through its mailbox.
+ *
+ * Life: loop_new, register handles from its own thread (or before start),
+ * loop_start, loop_stop from any thread, loop_free after it has ended.
+ */
+#ifndef IO_LOOP_H
+#define IO_LOOP_H
+
+#include <uv.h>
+
+#include "base/list.h"
+#include "base/str.h"
+
+struct loop;
+
+/* Something to run on a loop; embed it in the request and find the request
+ * with container_of.  Must stay valid until it ran. */
+struct msg {
+	struct msg *next_;
+	void (*run)(struct msg *msg);
+};
+
+/* 'name' (at most 15 bytes) names the thread.  'mailbox_max' bounds the
+ * messages that loop_post accepts; 0 is 65,536. */
+struct loop *loop_new(const char *name, size_t mailbox_max);
+void loop_free(struct loop **loop);
+
+enum code loop_start(struct loop *loop, struct err *err) MUST_USE;
+/* Runs the loop on the calling thread until loop_stop (tests, programs). */
+void loop_run_here(struct loop *loop);
+/* Runs what is due without blocking; true while handles are active. */
+bool loop_run_once(struct loop *loop);
+/* Asks the loop to end after the messages that were posted before; any
+ * thread.  loop_join waits for the thread. */
+void loop_stop(struct loop *loop);
+void loop_join(struct loop *loop);
+
+/* Any thread.  False: the mailbox is full or the loop has stopped, and 'msg'
+ * will not run.  Messages of one thread run in order; a batch wakes once. */
+bool loop_post(struct loop *loop, struct msg *msg) MUST_USE;
+/* As loop_post without the bound: for answers that must not be lost. */
+void loop_post_sure(struct loop *loop, struct msg *msg);
+bool loop_is_here(const struct loop *loop);
+void loop_must_be_here(const struct loop *loop);
+
+/* Runs once a loop turn after all input was handled: where group commit and
+ * transaction renewal live.  Own thread only.  Stays registered. */
+struct turn {
+	struct list at_;
+	void (*run)(struct turn *turn);
+};
+void loop_on_turn(struct loop *loop, struct turn *turn);
+void loop_off_turn(struct loop *loop, struct turn *turn);
+
+/* Milliseconds of the loop's clock (monotonic, cached a turn). */
+uint64_t loop_now_ms(const struct loop *loop);
+uv_loop_t *loop_uv(struct loop *loop);
+
+struct loop_stats {
+	uint64_t turns, messages, refused;
+	uint64_t turn_max_us;         /* since the last loop_stats_take */
+	uint64_t turns_slow;          /* longer than the slow limit (50 ms) */
+};
+/* Any thread. */
+void loop_stats_take(struct loop *loop, struct loop_stats *out);
+/* Turns longer than this are logged with the loop's name; default 50. */
+void loop_set_slow_ms(struct loop *loop, unsigned ms);
+
+#endif

@@ -1,0 +1,85 @@
+/*
+ * One ordered stream of bytes over TCP, clear or TLS, on one loop.
+ *
+ * Reads arrive by callback in a buffer of the loop that is valid during the
+ * call only.  Writes go to the socket at once as far as it takes them; the
+ * rest is copied and queued, and on_drain says when the queue is empty again.
+ * All functions: the loop's own thread.
+ */
+#ifndef IO_STREAM_H
+#define IO_STREAM_H
+
+#include "io/loop.h"
+#include "io/tls.h"
+
+struct stream;
+
+struct stream_ops {
+	/* Bytes came.  The stream may be closed inside. */
+	void (*on_data)(struct stream *s, struct str bytes);
+	/* The peer will send no more (half-close): answers may still go. */
+	void (*on_eof)(struct stream *s);
+	/* The queue of unsent bytes is empty again. */
+	void (*on_drain)(struct stream *s);
+	/* Connected (client side) or the TLS handshake ended (server side). */
+	void (*on_open)(struct stream *s);
+	/* The last call: the stream is gone.  'err' has E_IO, E_TLS or OK. */
+	void (*on_close)(struct stream *s, const struct err *err);
+};
+
+struct stream_addr {
+	char text[72];               /* "127.0.0.1:8080", "[::1]:8080" */
+	char host[64];
+	uint16_t port;
+	bool is_loopback;
+};
+
+/* ---- listening ---- */
+struct listener;
+typedef void listener_cb(struct listener *l, struct stream *s, void *data);
+
+/* Listens on "host:port" (numeric or name; port 0 picks one) with
+ * SO_REUSEPORT when 'share' so that several loops can accept on one port.
+ * 'tls' may be NULL (clear text).  'cb' gets each new stream, which must be
+ * given ops with stream_set before returning. */
+enum code listener_new(struct loop *loop, struct str addr, bool share,
+		       struct tls_server *tls, listener_cb *cb, void *data,
+		       struct listener **out, struct err *err) MUST_USE;
+void listener_addr(const struct listener *l, struct stream_addr *out);
+/* Stops accepting; frees itself. */
+void listener_close(struct listener **l);
+
+/* ---- connecting ---- */
+/* 'ops->on_open' or on_close follows.  'tls' NULL: clear text; else
+ * 'tls_name' is verified and sent (SNI). */
+enum code stream_connect(struct loop *loop, struct str addr,
+			 struct tls_client *tls, const char *tls_name,
+			 const struct stream_ops *ops, void *data,
+			 struct stream **out, struct err *err) MUST_USE;
+
+void stream_set(struct stream *s, const struct stream_ops *ops, void *data);
+void *stream_data(const struct stream *s);
+const struct stream_addr *stream_peer(const struct stream *s);
+/* NULL without TLS; else protocol chosen by ALPN ("http/1.1", "h2"). */
+const char *stream_alpn(const struct stream *s);
+bool stream_is_tls(const struct stream *s);
+
+struct stream_vec {
+	const void *p;
+	size_t n;
+};
+/* Writes all parts in order.  Bytes that the socket does not take are copied.
+ * After an error nothing is written and on_close follows later. */
+void stream_write(struct stream *s, const struct stream_vec *v, unsigned n);
+/* Bytes waiting to be sent. */
+size_t stream_pending(const struct stream *s);
+void stream_read_pause(struct stream *s);
+void stream_read_resume(struct stream *s);
+/* Sends what is pending, then closes.  stream_abort closes at once.
+ * on_close follows in a later turn, once. */
+void stream_close(struct stream *s);
+void stream_abort(struct stream *s);
+/* Bytes read and written since it opened. */
+void stream_counts(const struct stream *s, uint64_t *in, uint64_t *out);
+
+#endif

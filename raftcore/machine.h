@@ -1,0 +1,71 @@
+/*
+ * The pluggable state machine: what raftcore replicates.
+ *
+ * All calls but `write` come from the apply loop (one thread).  Apply is
+ * deterministic: no clock, no random number, no map order.  Entries arrive in
+ * index order, each once in the life of a state; batch boundaries differ
+ * between nodes and must leave no trace in the state.
+ */
+#ifndef RAFTCORE_MACHINE_H
+#define RAFTCORE_MACHINE_H
+
+#include "base/str.h"
+
+struct rc_entry {
+	uint64_t index;
+	uint64_t term;
+	uint64_t id;          /* of the proposal; 0 where the engine made it */
+	bool is_command;      /* false: barrier or membership; data empty */
+	struct str data;      /* borrowed during apply */
+};
+
+/* What the state remembers of the log it came from. */
+struct rc_applied {
+	uint64_t index;
+	uint64_t term;
+};
+
+struct rc_frozen;             /* a consistent picture of one applied index */
+
+struct rc_machine {
+	void *data;
+
+	/*
+	 * Opens the live state below 'dir'.  Where it is missing, unclean or
+	 * damaged it is made anew: from the checkpoint file 'checkpoint' (NULL:
+	 * empty).  '*out' is where the state stands; entries above follow.
+	 * 'committed configuration' is raftcore's own and is not kept here.
+	 */
+	enum code (*open)(void *data, const char *dir, const char *checkpoint,
+			  struct rc_applied *out, struct err *err);
+	/*
+	 * Applies a batch.  An error stops this node's apply for good (not
+	 * ready, alarm); an illegal command is no error but a refusal that the
+	 * machine reports to who proposed it.
+	 */
+	enum code (*apply)(void *data, const struct rc_entry *entries, size_t n,
+			   struct err *err);
+	/*
+	 * Takes a picture of the state now, quickly.  'out_at' is its index.
+	 */
+	enum code (*freeze)(void *data, struct rc_frozen **out,
+			    struct rc_applied *out_at, struct err *err);
+	/*
+	 * Streams a picture through 'put' (any worker thread; 'put' paces and
+	 * may block).  The bytes are what open() takes as a checkpoint file.
+	 */
+	enum code (*write)(void *data, struct rc_frozen *frozen,
+			   enum code (*put)(void *sink, const void *p, size_t n,
+					    struct err *err),
+			   void *sink, struct err *err);
+	/* Lets go of a picture; apply loop. */
+	void (*thaw)(void *data, struct rc_frozen *frozen);
+	/* Effect chain at the applied index. */
+	void (*digest)(void *data, uint8_t out[32]);
+	/* Bytes of live state, for the checkpoint rule. */
+	uint64_t (*bytes)(void *data);
+	/* Orderly stop: syncs and marks the state clean. */
+	void (*close)(void *data);
+};
+
+#endif

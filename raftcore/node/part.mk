@@ -1,0 +1,4 @@
+# node: engine, proposals, commit and apply, checkpoints; engine_libraft.c
+# alone includes the engine's header
+needs := base io wire wal raftcore
+pkgs  := libuv raft

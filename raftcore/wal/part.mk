@@ -1,0 +1,3 @@
+# wal: the durable log: segments, recovery, torn writes
+needs := base io wire
+pkgs  :=

@@ -1,0 +1,3 @@
+# wire: varints, framing and checksums; pure encoding
+needs := base
+pkgs  := openssl libisal
