@@ -1,0 +1,519 @@
+/*
+ * LMDB behind the interface of kv.h.
+ *
+ * Who calls it: controller/state, for apply and views.  It owns the
+ * environment and every transaction.  An LMDB error other than "not found"
+ * marks a write transaction as failed; the caller aborts and stops apply, for
+ * the file is a cache that is rebuilt from checkpoint and log.
+ *
+ * Commands that are refused half-way are undone by nested transactions
+ * (kv_mark).  LMDB's own nested transactions cost two allocations and a copy
+ * of the dirty list each, so a mark is made lazily, at the first change.
+ */
+#include "kv/kv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+#include "base/banned.h"
+
+struct kv {
+	MDB_env *env;
+	MDB_dbi dbi[KV__TABLES];
+};
+
+struct kv_txn {
+	struct kv *kv;
+	MDB_txn *mdb;              /* the outer transaction */
+	MDB_txn *nested;           /* child of a mark, once something changed */
+	bool is_write, is_reset, is_marked;
+	enum code rc;
+	struct err err;
+	kv_effect *effect;
+	void *effect_data;
+};
+
+static const char *const table_names[KV__TABLES] = {
+#define KV_TABLE(ident, name, text) [KV_##ident] = name,
+#include "kv/tables.tbl"
+#undef KV_TABLE
+};
+
+static enum code mdb_error(struct err *err, int rc, const char *what)
+{
+	switch (rc) {
+	case MDB_MAP_FULL:
+	case ENOSPC:
+		err_set(err, E_FULL, "%s: the store is full", what);
+		return err_hint(err, "raise storage.map_size or free disk space");
+	case MDB_CORRUPTED:
+	case MDB_PAGE_NOTFOUND:
+	case MDB_INVALID:
+	case MDB_PANIC:
+	case MDB_VERSION_MISMATCH:
+		return err_set(err, E_CORRUPT, "%s: %s", what, mdb_strerror(rc));
+	default:
+		return err_set(err, E_IO, "%s: %s", what, mdb_strerror(rc));
+	}
+}
+
+static enum code txn_failed(struct kv_txn *txn, int rc, const char *what,
+			    enum kv_table table)
+{
+	if (txn->rc == OK) {
+		txn->rc = mdb_error(&txn->err, rc, what);
+		err_wrap(&txn->err, "store table %s", table_names[table]);
+	}
+	return txn->rc;
+}
+
+static MDB_txn *txn_now(const struct kv_txn *txn)
+{
+	return txn->nested ? txn->nested : txn->mdb;
+}
+
+static MDB_val val_of(struct str s)
+{
+	return (MDB_val){ s.n, (void *)(uintptr_t)s.p };
+}
+
+static struct str str_of_val(MDB_val v)
+{
+	return str_n(v.mv_data, v.mv_size);
+}
+
+static enum code open_tables(struct kv *kv, struct err *err)
+{
+	MDB_txn *txn;
+	int rc = mdb_txn_begin(kv->env, NULL, 0, &txn);
+
+	if (rc)
+		return mdb_error(err, rc, "open tables");
+	for (unsigned i = 0; i < KV__TABLES; i++) {
+		rc = mdb_dbi_open(txn, table_names[i], MDB_CREATE, &kv->dbi[i]);
+		if (rc) {
+			mdb_txn_abort(txn);
+			mdb_error(err, rc, "open table");
+			return err_wrap(err, "%s", table_names[i]);
+		}
+	}
+	rc = mdb_txn_commit(txn);
+	return rc ? mdb_error(err, rc, "open tables") : OK;
+}
+
+enum code kv_open(const char *dir, uint64_t map_bytes, struct kv **out,
+		  struct err *err)
+{
+	struct kv *kv = NEW(struct kv);
+	int rc = mdb_env_create(&kv->env);
+	enum code code;
+
+	if (rc == 0)
+		rc = mdb_env_set_mapsize(kv->env, map_bytes);
+	if (rc == 0)
+		rc = mdb_env_set_maxdbs(kv->env, KV__TABLES);
+	if (rc == 0)
+		rc = mdb_env_set_maxreaders(kv->env, 1024);
+	if (rc == 0)
+		rc = mdb_env_open(kv->env, dir,
+				  MDB_NOTLS | MDB_NOSYNC | MDB_NORDAHEAD |
+					  MDB_NOMEMINIT,
+				  0600);
+	code = rc ? mdb_error(err, rc, "open") : open_tables(kv, err);
+	if (code) {
+		err_wrap(err, "store %s", dir);
+		kv_close(&kv);
+		return code;
+	}
+	*out = kv;
+	return OK;
+}
+
+void kv_close(struct kv **kvp)
+{
+	struct kv *kv = *kvp;
+
+	if (!kv)
+		return;
+	if (kv->env)
+		mdb_env_close(kv->env);
+	free(kv);
+	*kvp = NULL;
+}
+
+enum code kv_sync(struct kv *kv, struct err *err)
+{
+	int rc = mdb_env_sync(kv->env, 1);
+
+	return rc ? mdb_error(err, rc, "sync the store") : OK;
+}
+
+uint64_t kv_file_bytes(struct kv *kv)
+{
+	MDB_envinfo info;
+	MDB_stat stat;
+
+	mdb_env_info(kv->env, &info);
+	mdb_env_stat(kv->env, &stat);
+	return (uint64_t)(info.me_last_pgno + 1) * stat.ms_psize;
+}
+
+const char *kv_table_name(enum kv_table table)
+{
+	must(table < KV__TABLES);
+	return table_names[table];
+}
+
+/* ---- copy ---- */
+
+struct copier {
+	struct kv *kv;
+	int fd;
+	int rc;
+};
+
+static void *copier_main(void *arg)
+{
+	struct copier *c = arg;
+
+	c->rc = mdb_env_copyfd2(c->kv->env, c->fd, 0);
+	close(c->fd);
+	return NULL;
+}
+
+/* Passes everything on until the writer closes its end.  After an error the
+ * rest is still read, so that the copying thread ends. */
+static enum code copy_drain(int fd,
+			    enum code (*put)(void *, const void *, size_t,
+					     struct err *),
+			    void *sink, struct err *err)
+{
+	const size_t cap = 256 * 1024;
+	char *block = mem_alloc(cap);
+	enum code rc = OK;
+	ssize_t n;
+
+	while ((n = read(fd, block, cap)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			rc = rc ? rc : err_sys(err, errno, "read the copy");
+			break;
+		}
+		if (rc == OK)
+			rc = put(sink, block, (size_t)n, err);
+	}
+	free(block);
+	return rc;
+}
+
+enum code kv_copy(struct kv *kv,
+		  enum code (*put)(void *sink, const void *p, size_t n,
+				   struct err *err),
+		  void *sink, struct err *err)
+{
+	int fds[2];
+	pthread_t thread;
+	struct copier copier = { .kv = kv };
+	enum code rc;
+
+	if (pipe2(fds, O_CLOEXEC))
+		return err_sys(err, errno, "copy the store: pipe");
+	copier.fd = fds[1];
+	if (pthread_create(&thread, NULL, copier_main, &copier)) {
+		close(fds[0]);
+		close(fds[1]);
+		return err_set(err, E_IO, "copy the store: no thread");
+	}
+	rc = copy_drain(fds[0], put, sink, err);
+	pthread_join(thread, NULL);
+	close(fds[0]);
+	if (rc == OK && copier.rc)
+		rc = mdb_error(err, copier.rc, "copy the store");
+	return rc;
+}
+
+/* ---- transactions ---- */
+
+static struct kv_txn *txn_new(struct kv *kv, bool is_write)
+{
+	struct kv_txn *txn = NEW(struct kv_txn);
+
+	txn->kv = kv;
+	txn->is_write = is_write;
+	return txn;
+}
+
+static enum code txn_begin(struct kv *kv, bool is_write, struct kv_txn **out,
+			   struct err *err)
+{
+	struct kv_txn *txn = txn_new(kv, is_write);
+	int rc = mdb_txn_begin(kv->env, NULL, is_write ? 0 : MDB_RDONLY,
+			       &txn->mdb);
+
+	if (rc) {
+		free(txn);
+		return mdb_error(err, rc, "begin a transaction");
+	}
+	*out = txn;
+	return OK;
+}
+
+enum code kv_read(struct kv *kv, struct kv_txn **out, struct err *err)
+{
+	return txn_begin(kv, false, out, err);
+}
+
+enum code kv_write(struct kv *kv, struct kv_txn **out, struct err *err)
+{
+	return txn_begin(kv, true, out, err);
+}
+
+void kv_reset(struct kv_txn *txn)
+{
+	must(!txn->is_write);
+	if (!txn->is_reset)
+		mdb_txn_reset(txn->mdb);
+	txn->is_reset = true;
+}
+
+enum code kv_renew(struct kv_txn *txn, struct err *err)
+{
+	int rc;
+
+	kv_reset(txn);
+	rc = mdb_txn_renew(txn->mdb);
+	if (rc)
+		return mdb_error(err, rc, "renew a transaction");
+	txn->is_reset = false;
+	return OK;
+}
+
+void kv_end(struct kv_txn **txnp)
+{
+	struct kv_txn *txn = *txnp;
+
+	if (!txn)
+		return;
+	if (txn->nested)
+		mdb_txn_abort(txn->nested);
+	mdb_txn_abort(txn->mdb);
+	free(txn);
+	*txnp = NULL;
+}
+
+enum code kv_commit(struct kv_txn **txnp, struct err *err)
+{
+	struct kv_txn *txn = TAKE(*txnp);
+	enum code code = txn->rc;
+	int rc;
+
+	must(txn->is_write && !txn->is_marked);
+	if (code) {
+		err_copy(err, &txn->err);
+		kv_end(&txn);
+		return code;
+	}
+	rc = mdb_txn_commit(txn->mdb);
+	free(txn);
+	return rc ? mdb_error(err, rc, "commit") : OK;
+}
+
+enum code kv_status(const struct kv_txn *txn, struct err *err)
+{
+	if (txn->rc)
+		err_copy(err, &txn->err);
+	return txn->rc;
+}
+
+void kv_mark(struct kv_txn *txn)
+{
+	must(txn->is_write && !txn->is_marked);
+	txn->is_marked = true;
+}
+
+/* A change inside a mark starts the nested transaction. */
+static bool txn_can_change(struct kv_txn *txn, enum kv_table table)
+{
+	int rc;
+
+	must(txn->is_write);
+	if (txn->rc)
+		return false;
+	if (!txn->is_marked || txn->nested)
+		return true;
+	rc = mdb_txn_begin(txn->kv->env, txn->mdb, 0, &txn->nested);
+	if (rc) {
+		txn->nested = NULL;
+		txn_failed(txn, rc, "nest a transaction", table);
+	}
+	return rc == 0;
+}
+
+void kv_keep(struct kv_txn *txn)
+{
+	MDB_txn *nested = TAKE(txn->nested);
+	int rc;
+
+	must(txn->is_marked);
+	txn->is_marked = false;
+	if (!nested)
+		return;
+	rc = mdb_txn_commit(nested);
+	if (rc)
+		txn_failed(txn, rc, "keep a command", KV_META);
+}
+
+void kv_undo(struct kv_txn *txn)
+{
+	MDB_txn *nested = TAKE(txn->nested);
+
+	must(txn->is_marked);
+	txn->is_marked = false;
+	if (nested)
+		mdb_txn_abort(nested);
+}
+
+void kv_on_effect(struct kv_txn *txn, kv_effect *cb, void *data)
+{
+	txn->effect = cb;
+	txn->effect_data = data;
+}
+
+/* ---- rows ---- */
+
+bool kv_get(struct kv_txn *txn, enum kv_table table, struct str key,
+	    struct str *val)
+{
+	MDB_val k = val_of(key), v;
+	int rc;
+
+	must(!txn->is_reset);
+	if (key.n == 0 || key.n > KV_KEY_MAX || txn->rc)
+		return false;
+	rc = mdb_get(txn_now(txn), txn->kv->dbi[table], &k, &v);
+	if (rc == 0 && val)
+		*val = str_of_val(v);
+	else if (rc && rc != MDB_NOTFOUND)
+		txn_failed(txn, rc, "get", table);
+	return rc == 0;
+}
+
+void kv_put(struct kv_txn *txn, enum kv_table table, struct str key,
+	    struct str val)
+{
+	MDB_val k = val_of(key), v = val_of(val);
+	int rc;
+
+	must(key.n > 0 && key.n <= KV_KEY_MAX);
+	if (!txn_can_change(txn, table))
+		return;
+	rc = mdb_put(txn_now(txn), txn->kv->dbi[table], &k, &v, 0);
+	if (rc)
+		txn_failed(txn, rc, "put", table);
+	else if (txn->effect)
+		txn->effect(txn->effect_data, table, key, val);
+}
+
+bool kv_del(struct kv_txn *txn, enum kv_table table, struct str key)
+{
+	MDB_val k = val_of(key);
+	int rc;
+
+	must(key.n > 0 && key.n <= KV_KEY_MAX);
+	if (!txn_can_change(txn, table))
+		return false;
+	rc = mdb_del(txn_now(txn), txn->kv->dbi[table], &k, NULL);
+	if (rc && rc != MDB_NOTFOUND)
+		txn_failed(txn, rc, "delete", table);
+	if (rc == 0 && txn->effect)
+		txn->effect(txn->effect_data, table, key, STR_NONE);
+	return rc == 0;
+}
+
+uint64_t kv_count(struct kv_txn *txn, enum kv_table table)
+{
+	MDB_stat stat;
+
+	if (mdb_stat(txn_now(txn), txn->kv->dbi[table], &stat))
+		return 0;
+	return stat.ms_entries;
+}
+
+/* ---- cursors ---- */
+
+static bool cursor_move(struct kv_cursor *c, MDB_cursor_op op, struct str at)
+{
+	MDB_val k = val_of(at), v;
+	int rc = mdb_cursor_get(c->mdb_, &k, &v, op);
+
+	if (rc) {
+		if (rc != MDB_NOTFOUND)
+			txn_failed(c->txn_, rc, "move a cursor", KV_META);
+		return false;
+	}
+	c->key = str_of_val(k);
+	c->val = str_of_val(v);
+	return true;
+}
+
+static bool cursor_open(struct kv_txn *txn, enum kv_table table,
+			struct kv_cursor *c)
+{
+	MDB_cursor *mdb;
+	int rc;
+
+	must(!txn->is_reset);
+	*c = (struct kv_cursor){ .txn_ = txn };
+	if (txn->rc)
+		return false;
+	rc = mdb_cursor_open(txn_now(txn), txn->kv->dbi[table], &mdb);
+	if (rc) {
+		txn_failed(txn, rc, "open a cursor", table);
+		return false;
+	}
+	c->mdb_ = mdb;
+	return true;
+}
+
+bool kv_seek(struct kv_txn *txn, enum kv_table table, struct str from,
+	     struct kv_cursor *c)
+{
+	if (!cursor_open(txn, table, c))
+		return false;
+	if (from.n == 0)
+		return cursor_move(c, MDB_FIRST, STR_NONE);
+	return cursor_move(c, MDB_SET_RANGE, from);
+}
+
+bool kv_next(struct kv_cursor *c)
+{
+	return c->mdb_ && cursor_move(c, MDB_NEXT, STR_NONE);
+}
+
+bool kv_seek_before(struct kv_txn *txn, enum kv_table table,
+		    struct str before, struct kv_cursor *c)
+{
+	if (!cursor_open(txn, table, c))
+		return false;
+	if (before.n == 0 || !cursor_move(c, MDB_SET_RANGE, before))
+		return cursor_move(c, MDB_LAST, STR_NONE);
+	return cursor_move(c, MDB_PREV, STR_NONE);
+}
+
+bool kv_prev(struct kv_cursor *c)
+{
+	return c->mdb_ && cursor_move(c, MDB_PREV, STR_NONE);
+}
+
+void kv_cursor_close(struct kv_cursor *c)
+{
+	if (c->mdb_)
+		mdb_cursor_close(c->mdb_);
+	c->mdb_ = NULL;
+}

@@ -1,0 +1,3 @@
+# model: the nouns and every decision; pure
+needs := base wire doc schema
+pkgs  :=
