@@ -1,0 +1,452 @@
+/*
+ * Encoding and decoding of commands and outcomes: see command.h.  Called by
+ * the proposer (any thread) and by apply (core loop).
+ */
+#include "state/command.h"
+
+#include "wire/wire.h"
+
+#include "base/banned.h"
+
+const struct limits limits_default = {
+	.events_ms = 7ull * 86400000, .events_max = 1000000,
+	.audit_ms = 365ull * 86400000, .audit_max = 10000000,
+	.idem_ms = 86400000, .idem_max = 1000000,
+	.versions_max = 100, .releases_max = 1000,
+	.blob_idle_ms = 3600000,
+	.bytes_max = 48ull << 30,
+};
+
+const char *manager_name(enum manager m)
+{
+	static const char *const names[MANAGER__COUNT] = {
+		[MANAGER_API] = "api", [MANAGER_GIT] = "git",
+		[MANAGER_TERRAFORM] = "terraform",
+	};
+
+	return m < MANAGER__COUNT ? names[m] : "unknown";
+}
+
+struct op *command_op(struct arena *arena, struct command *c, enum op_type type)
+{
+	struct op *op;
+
+	c->ops = arena_grow(arena, c->ops, &c->cap_ops, c->n_ops + 1,
+			    sizeof(*c->ops));
+	op = &c->ops[c->n_ops++];
+	*op = (struct op){ .type = type };
+	return op;
+}
+
+struct precondition *command_pre(struct arena *arena, struct command *c)
+{
+	c->pre = arena_grow(arena, c->pre, &c->cap_pre, c->n_pre + 1,
+			    sizeof(*c->pre));
+	return &c->pre[c->n_pre++];
+}
+
+enum verb op_verb(const struct op *op)
+{
+	switch (op->type) {
+	case OP_OBJECT_PUT:
+		return op->expect == REV_NONE ? VERB_CREATE : VERB_UPDATE;
+	case OP_OBJECT_STATUS:
+		return VERB_PATCH;
+	case OP_OBJECT_DELETE:
+		return VERB_DELETE;
+	case OP_VERSION_ADD:
+	case OP_RULES_SET:
+		return VERB_PUBLISH;
+	case OP_ROLLBACK:
+		return VERB_ROLLBACK;
+	case OP_TOKEN_PUT:
+	case OP_TOKEN_DELETE:
+		return VERB_TOKEN;
+	}
+	return VERB_MAINTAIN;
+}
+
+/* ---- one operation ---- */
+
+enum { PUT_ONLY_CREATE = 1 };
+enum { ADD_FORMATTING = 1, ADD_RELEASE = 2, ADD_LIFT_HOLD = 4 };
+
+static void encode_target(struct buf *out, const struct op *op)
+{
+	wr_u8(out, (uint8_t)op->kind);
+	wr_str(out, op->tenant);
+	wr_str(out, op->name);
+	wr_var(out, op->expect == REV_NONE ? 1 : op->expect << 1);
+}
+
+static void decode_target(struct rd *rd, struct op *op)
+{
+	uint64_t expect;
+
+	op->kind = rd_u8(rd);
+	op->tenant = rd_str(rd);
+	op->name = rd_str(rd);
+	expect = rd_var(rd);
+	op->expect = expect == 1 ? REV_NONE : expect >> 1;
+}
+
+static void encode_put(struct buf *out, const struct op *op)
+{
+	wr_u8(out, op->only_create ? PUT_ONLY_CREATE : 0);
+	wr_raw(out, op->uid.b, sizeof(op->uid.b));
+	wr_u8(out, (uint8_t)op->manager);
+	wr_str(out, op->manager_ref);
+	wr_str(out, op->labels);
+	wr_str(out, op->meta);
+	wr_str(out, op->spec);
+	if (op->kind != KIND_CONFIG)
+		return;
+	wr_str(out, op->application);
+	wr_str(out, op->environment);
+	wr_str(out, op->config_name);
+	wr_str(out, op->format);
+}
+
+static void rd_bytes(struct rd *rd, void *to, size_t n)
+{
+	struct str s = rd_raw(rd, n);
+
+	if (s.n == n)
+		memcpy(to, s.p, n);
+}
+
+static void decode_put(struct rd *rd, struct op *op)
+{
+	op->only_create = rd_u8(rd) & PUT_ONLY_CREATE;
+	rd_bytes(rd, op->uid.b, sizeof(op->uid.b));
+	op->manager = rd_u8(rd);
+	op->manager_ref = rd_str(rd);
+	op->labels = rd_str(rd);
+	op->meta = rd_str(rd);
+	op->spec = rd_str(rd);
+	if (op->manager >= MANAGER__COUNT)
+		rd->bad = true;
+	if (op->kind != KIND_CONFIG)
+		return;
+	op->application = rd_str(rd);
+	op->environment = rd_str(rd);
+	op->config_name = rd_str(rd);
+	op->format = rd_str(rd);
+}
+
+static void encode_add(struct buf *out, const struct op *op)
+{
+	wr_u8(out, (uint8_t)((op->formatting_only ? ADD_FORMATTING : 0) |
+			     (op->release ? ADD_RELEASE : 0) |
+			     (op->lift_hold ? ADD_LIFT_HOLD : 0)));
+	wr_raw(out, op->sha.b, sizeof(op->sha.b));
+	wr_var(out, op->size);
+	wr_str(out, op->message);
+	wr_str(out, op->path);
+}
+
+static void decode_add(struct rd *rd, struct op *op)
+{
+	uint8_t flags = rd_u8(rd);
+
+	op->formatting_only = flags & ADD_FORMATTING;
+	op->release = flags & ADD_RELEASE;
+	op->lift_hold = flags & ADD_LIFT_HOLD;
+	rd_bytes(rd, op->sha.b, sizeof(op->sha.b));
+	op->size = rd_var(rd);
+	op->message = rd_str(rd);
+	op->path = rd_str(rd);
+}
+
+static void encode_rules(struct buf *out, const struct rules *rules)
+{
+	AUTO_BUF b = BUF_NONE;
+
+	rules_encode(&b, rules);
+	wr_str(out, buf_view(&b));
+}
+
+static void encode_op(struct buf *out, const struct op *op)
+{
+	wr_u8(out, (uint8_t)op->type);
+	if (op->type == OP_TOKEN_PUT || op->type == OP_TOKEN_DELETE) {
+		wr_str(out, op->name);
+		wr_raw(out, op->sha.b, sizeof(op->sha.b));
+		wr_u8(out, (uint8_t)op->role);
+		return;
+	}
+	encode_target(out, op);
+	switch (op->type) {
+	case OP_OBJECT_PUT:
+		encode_put(out, op);
+		break;
+	case OP_OBJECT_STATUS:
+		wr_str(out, op->status);
+		break;
+	case OP_VERSION_ADD:
+		encode_add(out, op);
+		break;
+	case OP_RULES_SET:
+		encode_rules(out, &op->rules);
+		break;
+	case OP_ROLLBACK:
+		wr_u8(out, (uint8_t)op->mode);
+		wr_u8(out, op->hold);
+		wr_var(out, op->version);
+		wr_str(out, op->message);
+		break;
+	default:
+		break;
+	}
+}
+
+static void decode_op(struct arena *arena, struct rd *rd, struct op *op)
+{
+	op->type = rd_u8(rd);
+	if (op->type == OP_TOKEN_PUT || op->type == OP_TOKEN_DELETE) {
+		op->name = rd_str(rd);
+		rd_bytes(rd, op->sha.b, sizeof(op->sha.b));
+		op->role = rd_u8(rd);
+		return;
+	}
+	decode_target(rd, op);
+	switch (op->type) {
+	case OP_OBJECT_PUT:
+		decode_put(rd, op);
+		break;
+	case OP_OBJECT_STATUS:
+		op->status = rd_str(rd);
+		break;
+	case OP_OBJECT_DELETE:
+		break;
+	case OP_VERSION_ADD:
+		decode_add(rd, op);
+		break;
+	case OP_RULES_SET:
+		if (!rules_decode(arena, rd_str(rd), &op->rules))
+			rd->bad = true;
+		break;
+	case OP_ROLLBACK:
+		op->mode = rd_u8(rd);
+		op->hold = rd_u8(rd);
+		op->version = (uint32_t)rd_var(rd);
+		op->message = rd_str(rd);
+		break;
+	default:
+		rd->bad = true;
+	}
+}
+
+/* ---- commands ---- */
+
+static void encode_ops(struct buf *out, const struct command *c)
+{
+	wr_raw(out, c->id.b, sizeof(c->id.b));
+	wr_raw(out, c->body.b, sizeof(c->body.b));
+	wr_str(out, c->subject.name);
+	wr_u8(out, (uint8_t)c->subject.role);
+	wr_str(out, c->subject.tenant);
+	wr_str(out, c->credential);
+	wr_str(out, c->origin);
+	wr_raw(out, c->trace, sizeof(c->trace));
+	wr_str(out, c->reason);
+	wr_str(out, c->commit);
+	wr_var(out, c->flags);
+	wr_var(out, c->n_pre);
+	for (size_t i = 0; i < c->n_pre; i++) {
+		wr_u8(out, (uint8_t)c->pre[i].kind);
+		wr_str(out, c->pre[i].tenant);
+		wr_str(out, c->pre[i].name);
+		wr_var(out, c->pre[i].rev);
+	}
+	wr_var(out, c->n_ops);
+	for (size_t i = 0; i < c->n_ops; i++)
+		encode_op(out, &c->ops[i]);
+}
+
+static void decode_ops(struct arena *arena, struct rd *rd, struct command *c)
+{
+	uint64_t n;
+
+	rd_bytes(rd, c->id.b, sizeof(c->id.b));
+	rd_bytes(rd, c->body.b, sizeof(c->body.b));
+	c->subject.name = rd_str(rd);
+	c->subject.role = rd_u8(rd);
+	c->subject.tenant = rd_str(rd);
+	c->credential = rd_str(rd);
+	c->origin = rd_str(rd);
+	rd_bytes(rd, c->trace, sizeof(c->trace));
+	c->reason = rd_str(rd);
+	c->commit = rd_str(rd);
+	c->flags = (unsigned)rd_var(rd);
+	n = rd_var(rd);
+	for (uint64_t i = 0; i < n && !rd->bad; i++) {
+		struct precondition *pre = command_pre(arena, c);
+
+		pre->kind = rd_u8(rd);
+		pre->tenant = rd_str(rd);
+		pre->name = rd_str(rd);
+		pre->rev = rd_var(rd);
+	}
+	n = rd_var(rd);
+	if (n > COMMAND_OPS_MAX)
+		rd->bad = true;
+	for (uint64_t i = 0; i < n && !rd->bad; i++)
+		decode_op(arena, rd, command_op(arena, c, 0));
+}
+
+static void each_limit(const struct limits *l,
+		       void (*cb)(void *data, uint64_t *field), void *data)
+{
+	uint64_t *f = (uint64_t *)(uintptr_t)l;
+
+	for (size_t i = 0; i < sizeof(*l) / sizeof(*f); i++)
+		cb(data, &f[i]);
+}
+
+static void wr_limit(void *data, uint64_t *field)
+{
+	wr_var(data, *field);
+}
+
+static void rd_limit(void *data, uint64_t *field)
+{
+	*field = rd_var(data);
+}
+
+void command_encode(struct buf *out, const struct command *c)
+{
+	wr_u8(out, COMMAND_FORMAT);
+	wr_u8(out, (uint8_t)c->type);
+	wr_var(out, c->time_ms);
+	switch (c->type) {
+	case COMMAND_OPS:
+		encode_ops(out, c);
+		break;
+	case COMMAND_BLOB:
+		wr_str(out, c->tenant);
+		wr_raw(out, c->sha.b, sizeof(c->sha.b));
+		wr_var(out, c->total);
+		wr_var(out, c->offset);
+		wr_str(out, c->bytes);
+		break;
+	case COMMAND_STAGE:
+		wr_raw(out, c->transaction.b, sizeof(c->transaction.b));
+		wr_var(out, c->part);
+		wr_str(out, c->bytes);
+		break;
+	case COMMAND_STAGED:
+		wr_raw(out, c->transaction.b, sizeof(c->transaction.b));
+		wr_var(out, c->part);
+		wr_raw(out, c->sha.b, sizeof(c->sha.b));
+		break;
+	case COMMAND_LIMITS:
+		each_limit(&c->limits, wr_limit, out);
+		break;
+	case COMMAND_TICK:
+		break;
+	}
+}
+
+static void decode_body(struct arena *arena, struct rd *rd, struct command *c)
+{
+	switch (c->type) {
+	case COMMAND_OPS:
+		decode_ops(arena, rd, c);
+		break;
+	case COMMAND_BLOB:
+		c->tenant = rd_str(rd);
+		rd_bytes(rd, c->sha.b, sizeof(c->sha.b));
+		c->total = rd_var(rd);
+		c->offset = rd_var(rd);
+		c->bytes = rd_str(rd);
+		break;
+	case COMMAND_STAGE:
+		rd_bytes(rd, c->transaction.b, sizeof(c->transaction.b));
+		c->part = (uint32_t)rd_var(rd);
+		c->bytes = rd_str(rd);
+		break;
+	case COMMAND_STAGED:
+		rd_bytes(rd, c->transaction.b, sizeof(c->transaction.b));
+		c->part = (uint32_t)rd_var(rd);
+		rd_bytes(rd, c->sha.b, sizeof(c->sha.b));
+		break;
+	case COMMAND_LIMITS:
+		each_limit(&c->limits, rd_limit, rd);
+		break;
+	case COMMAND_TICK:
+		break;
+	default:
+		rd->bad = true;
+	}
+}
+
+enum code command_decode(struct arena *arena, struct str in,
+			 struct command *out, struct err *err)
+{
+	struct rd rd = rd_of(in);
+	uint8_t format = rd_u8(&rd);
+
+	*out = (struct command){ 0 };
+	if (format != COMMAND_FORMAT && !rd.bad)
+		return err_set(err, E_UNSUPPORTED,
+			       "command format %u, this version knows %d",
+			       format, COMMAND_FORMAT);
+	out->type = rd_u8(&rd);
+	out->time_ms = rd_var(&rd);
+	decode_body(arena, &rd, out);
+	if (!rd_done(&rd))
+		return err_set(err, E_INVALID,
+			       "malformed command of type %d, near byte %zu of %zu",
+			       (int)out->type, in.n - rd_left(&rd), in.n);
+	return OK;
+}
+
+/* ---- outcomes ---- */
+
+void outcome_encode(struct buf *out, const struct outcome *o)
+{
+	wr_u8(out, 1);
+	wr_var(out, (uint64_t)o->code);
+	wr_str(out, str_of(o->text));
+	wr_str(out, str_of(o->hint));
+	wr_var(out, o->rev);
+	wr_var(out, o->op);
+	wr_var(out, o->n_results);
+	for (size_t i = 0; i < o->n_results; i++) {
+		const struct op_result *r = &o->results[i];
+
+		wr_var(out, r->rev);
+		wr_raw(out, r->uid.b, sizeof(r->uid.b));
+		wr_var(out, r->version);
+		wr_u8(out, r->changed);
+	}
+}
+
+bool outcome_decode(struct arena *arena, struct str in, struct outcome *out)
+{
+	struct rd rd = rd_of(in);
+	uint8_t format = rd_u8(&rd);
+	uint64_t n;
+
+	*out = (struct outcome){ 0 };
+	out->code = (enum code)rd_var(&rd);
+	str_copy(out->text, sizeof(out->text), rd_str(&rd));
+	str_copy(out->hint, sizeof(out->hint), rd_str(&rd));
+	out->rev = rd_var(&rd);
+	out->op = rd_var(&rd);
+	n = rd_var(&rd);
+	if (format != 1 || n > COMMAND_OPS_MAX || n > rd_left(&rd))
+		return false;
+	out->results = arena_zero(arena, n * sizeof(*out->results) + 1);
+	out->n_results = n;
+	for (uint64_t i = 0; i < n; i++) {
+		struct op_result *r = &out->results[i];
+
+		r->rev = rd_var(&rd);
+		rd_bytes(&rd, r->uid.b, sizeof(r->uid.b));
+		r->version = (uint32_t)rd_var(&rd);
+		r->changed = rd_u8(&rd);
+	}
+	return rd_done(&rd);
+}

@@ -1,0 +1,199 @@
+/*
+ * Commands: what goes through the log.  One command is one idempotent write
+ * of one subject; its operations happen together or not at all.
+ *
+ * Layout (raftcore/wire, all numbers varints unless said otherwise):
+ *
+ *	u8 format (1), u8 type, ...
+ *	OPS:    time_ms, id (32 bytes), body digest (32 bytes), subject name,
+ *	        role, subject tenant, credential, origin, trace id (16 bytes),
+ *	        reason, commit, flags, preconditions, operations
+ *	BLOB:   time_ms, tenant, sha256 (32 bytes), total, offset, bytes
+ *	STAGE:  time_ms, transaction (16 bytes), part, bytes
+ *	STAGED: time_ms, transaction (16 bytes), parts, sha256 (32 bytes)
+ *	TICK:   time_ms
+ *	LIMITS: time_ms, retention settings
+ *
+ * Everything that is decided by a clock, a random number or a library is
+ * decided by the proposer and carried here: ids, times, canonical objects.
+ * Decoding never trusts its input and allocates only from the arena.
+ * Pure; any thread.
+ */
+#ifndef STATE_COMMAND_H
+#define STATE_COMMAND_H
+
+#include "base/rand.h"
+#include "model/address.h"
+#include "model/permission.h"
+#include "model/rules.h"
+
+#define COMMAND_FORMAT 1
+#define COMMAND_BYTES_MAX (1024 * 1024 - 64)   /* of one log entry */
+#define COMMAND_OPS_MAX 1000000
+#define BLOB_PART_MAX (256 * 1024)
+#define CONTENT_BYTES_MAX (8 * 1024 * 1024)
+
+enum command_type {
+	COMMAND_OPS = 1,
+	COMMAND_BLOB = 2,
+	COMMAND_STAGE = 3,
+	COMMAND_STAGED = 4,
+	COMMAND_TICK = 5,
+	COMMAND_LIMITS = 6,
+};
+
+enum manager {
+	MANAGER_API = 0,
+	MANAGER_GIT = 1,
+	MANAGER_TERRAFORM = 2,
+	MANAGER__COUNT
+};
+const char *manager_name(enum manager m);
+
+enum command_flag {
+	COMMAND_TAKE_OVER = BIT(0),      /* may write what another manager owns */
+};
+
+/* REV_ANY: unconditional; REV_NONE: must not exist. */
+#define REV_ANY 0
+#define REV_NONE UINT64_MAX
+
+enum op_type {
+	OP_OBJECT_PUT = 1,
+	OP_OBJECT_STATUS = 2,
+	OP_OBJECT_DELETE = 3,
+	OP_VERSION_ADD = 4,
+	OP_RULES_SET = 5,
+	OP_ROLLBACK = 6,
+	OP_TOKEN_PUT = 7,
+	OP_TOKEN_DELETE = 8,
+};
+
+enum rollback_mode {
+	ROLLBACK_STABLE_ONLY = 1,        /* default rule only */
+	ROLLBACK_EMERGENCY = 2,          /* and labelled rules are cleared */
+};
+
+/* One operation.  Which fields count is said by the type. */
+struct op {
+	enum op_type type;
+
+	/* All but tokens: the object. */
+	enum kind_id kind;
+	struct str tenant, name;
+	uint64_t expect;                 /* resourceVersion, REV_ANY, REV_NONE */
+
+	/* OBJECT_PUT: 'uid' and 'created' count where it is made new.  JSON
+	 * texts are canonical; 'labels' is an object of strings, 'meta' what
+	 * else metadata holds, 'spec' the defaulted spec without content. */
+	struct uuid uid;
+	enum manager manager;
+	struct str manager_ref;
+	struct str labels, meta, spec;
+	bool only_create;                /* leave it alone where it exists */
+	/* CONFIG: its address beside tenant. */
+	struct str application, environment, config_name, format;
+
+	/* OBJECT_STATUS */
+	struct str status;
+
+	/* VERSION_ADD: 'release' also moves the default rule to it. */
+	struct sha256 sha;
+	uint64_t size;
+	bool formatting_only, release, lift_hold;
+	struct str message, path;
+
+	/* RULES_SET: version 0 is the one added before in this command. */
+	struct rules rules;
+
+	/* ROLLBACK: version 0 is the one live before. */
+	enum rollback_mode mode;
+	uint32_t version;
+	bool hold;
+
+	/* TOKEN_PUT (name, sha, role), TOKEN_DELETE (name). */
+	enum subject_role role;
+};
+
+struct precondition {
+	enum kind_id kind;
+	struct str tenant, name;
+	uint64_t rev;
+};
+
+/* What a retention keeps; 0 leaves the value in force. */
+struct limits {
+	uint64_t events_ms, events_max;
+	uint64_t audit_ms, audit_max;
+	uint64_t idem_ms, idem_max;
+	uint64_t versions_max;           /* a configuration, live ones apart */
+	uint64_t releases_max;           /* Release objects a tenant */
+	uint64_t blob_idle_ms;
+	uint64_t bytes_max;              /* logical; the door refuses at 80% */
+};
+extern const struct limits limits_default;
+
+struct command {
+	enum command_type type;
+	uint64_t time_ms;
+
+	/* OPS */
+	struct sha256 id;                /* SHA-256(subject, idempotency key) */
+	struct sha256 body;              /* digest of what the key stands for */
+	struct subject subject;
+	struct str credential;           /* "token root (3f2a…)" */
+	struct str origin;               /* "127.0.0.1:5112", "git https://…" */
+	uint8_t trace[16];
+	struct str reason, commit;
+	unsigned flags;
+	struct precondition *pre;
+	size_t n_pre, cap_pre;
+	struct op *ops;
+	size_t n_ops, cap_ops;
+
+	/* BLOB */
+	struct str tenant;
+	struct sha256 sha;
+	uint64_t total, offset;
+	struct str bytes;                /* also STAGE */
+
+	/* STAGE, STAGED */
+	struct uuid transaction;
+	uint32_t part;                   /* STAGED: number of parts */
+
+	/* LIMITS */
+	struct limits limits;
+};
+
+struct op *command_op(struct arena *arena, struct command *c, enum op_type type);
+struct precondition *command_pre(struct arena *arena, struct command *c);
+void command_encode(struct buf *out, const struct command *c);
+/* Borrows strings from 'in'.  E_INVALID with the place where it breaks. */
+enum code command_decode(struct arena *arena, struct str in,
+			 struct command *out, struct err *err) MUST_USE;
+/* The verb that an operation needs: the permission question of the door and
+ * of apply. */
+enum verb op_verb(const struct op *op);
+
+/* ---- outcome ---- */
+struct op_result {
+	uint64_t rev;                    /* of this operation */
+	struct uuid uid;
+	uint32_t version;                /* VERSION_ADD, ROLLBACK */
+	bool changed;                    /* false: it was so already */
+};
+
+struct outcome {
+	enum code code;
+	char text[400], hint[200];
+	uint64_t rev;                    /* last revision; 0 where nothing changed */
+	size_t op;                       /* on refusal: which operation */
+	bool replayed;                   /* answered from the idempotency row */
+	struct op_result *results;       /* one an operation */
+	size_t n_results;
+};
+
+void outcome_encode(struct buf *out, const struct outcome *o);
+bool outcome_decode(struct arena *arena, struct str in, struct outcome *out);
+
+#endif

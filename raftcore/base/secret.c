@@ -1,0 +1,45 @@
+/* Secrets: see secret.h. */
+#include "base/secret.h"
+
+#include "base/mem.h"
+
+#include "base/banned.h"
+
+void wipe(void *p, size_t n)
+{
+	if (n)
+		explicit_bzero(p, n);
+}
+
+void secret_set(struct secret *s, struct str bytes)
+{
+	unsigned char *copy = (unsigned char *)mem_dup(bytes.p, bytes.n);
+
+	secret_wipe(s);
+	s->bytes_ = copy;
+	s->n = bytes.n;
+}
+
+void secret_wipe(struct secret *s)
+{
+	if (s->bytes_)
+		wipe(s->bytes_, s->n);
+	free(s->bytes_);
+	*s = (struct secret){ 0 };
+}
+
+struct str secret_open(const struct secret *s)
+{
+	return str_n(s->bytes_, s->n);
+}
+
+bool secret_eq(const struct secret *a, struct str b)
+{
+	unsigned char differs = 0;
+
+	if (a->n != b.n)
+		return false;
+	for (size_t i = 0; i < b.n; i++)
+		differs |= (unsigned char)(a->bytes_[i] ^ (unsigned char)b.p[i]);
+	return differs == 0;
+}
