@@ -295,23 +295,25 @@ static void decode_ops(struct arena *arena, struct rd *rd, struct command *c)
 		decode_op(arena, rd, command_op(arena, c, 0));
 }
 
-static void each_limit(const struct limits *l,
-		       void (*cb)(void *data, uint64_t *field), void *data)
-{
-	uint64_t *f = (uint64_t *)(uintptr_t)l;
+/* The settings in the order of the struct: all of them are uint64_t. */
+#define LIMIT_COUNT (sizeof(struct limits) / sizeof(uint64_t))
 
-	for (size_t i = 0; i < sizeof(*l) / sizeof(*f); i++)
-		cb(data, &f[i]);
+void limits_encode(struct buf *out, const struct limits *limits)
+{
+	uint64_t fields[LIMIT_COUNT];
+
+	memcpy(fields, limits, sizeof(fields));
+	for (size_t i = 0; i < LIMIT_COUNT; i++)
+		wr_var(out, fields[i]);
 }
 
-static void wr_limit(void *data, uint64_t *field)
+void limits_decode(struct rd *rd, struct limits *out)
 {
-	wr_var(data, *field);
-}
+	uint64_t fields[LIMIT_COUNT];
 
-static void rd_limit(void *data, uint64_t *field)
-{
-	*field = rd_var(data);
+	for (size_t i = 0; i < LIMIT_COUNT; i++)
+		fields[i] = rd_var(rd);
+	memcpy(out, fields, sizeof(fields));
 }
 
 void command_encode(struct buf *out, const struct command *c)
@@ -341,7 +343,7 @@ void command_encode(struct buf *out, const struct command *c)
 		wr_raw(out, c->sha.b, sizeof(c->sha.b));
 		break;
 	case COMMAND_LIMITS:
-		each_limit(&c->limits, wr_limit, out);
+		limits_encode(out, &c->limits);
 		break;
 	case COMMAND_TICK:
 		break;
@@ -372,7 +374,7 @@ static void decode_body(struct arena *arena, struct rd *rd, struct command *c)
 		rd_bytes(rd, c->sha.b, sizeof(c->sha.b));
 		break;
 	case COMMAND_LIMITS:
-		each_limit(&c->limits, rd_limit, rd);
+		limits_decode(rd, &c->limits);
 		break;
 	case COMMAND_TICK:
 		break;

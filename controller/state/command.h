@@ -26,6 +26,7 @@
 #include "model/address.h"
 #include "model/permission.h"
 #include "model/rules.h"
+#include "wire/wire.h"
 
 #define COMMAND_FORMAT 1
 #define COMMAND_BYTES_MAX (1024 * 1024 - 64)   /* of one log entry */
@@ -132,6 +133,8 @@ struct limits {
 	uint64_t bytes_max;              /* logical; the door refuses at 80% */
 };
 extern const struct limits limits_default;
+void limits_encode(struct buf *out, const struct limits *limits);
+void limits_decode(struct rd *rd, struct limits *out);
 
 struct command {
 	enum command_type type;

@@ -1,4 +1,7 @@
-/* Functions that no source of ours calls; included by every source first. */
+/*
+ * Functions that no source of ours calls.  The last include of every source:
+ * headers of others may mention them.
+ */
 #ifndef BASE_BANNED_H
 #define BASE_BANNED_H
 #include <stdio.h>

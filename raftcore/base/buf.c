@@ -1,8 +1,12 @@
-/* Growing bytes: see buf.h. */
+/*
+ * Growing bytes.  Memory doubles; the NUL behind the content is not counted
+ * in n but always in cap.
+ */
 #include "base/buf.h"
 
 #include <stdio.h>
 
+#include "base/hex.h"
 #include "base/mem.h"
 
 #include "base/banned.h"
@@ -20,16 +24,19 @@ void buf_reset(struct buf *b)
 
 void buf_reserve(struct buf *b, size_t more)
 {
-	size_t want, cap = b->cap ? b->cap : 64;
+	void *p = b->p;
+	size_t want;
 
-	must(more < SIZE_MAX / 2 - b->n - 1);
-	want = b->n + more + 1;
-	if (want <= b->cap)
+	must(!__builtin_add_overflow(b->n, more, &want) && want < SIZE_MAX);
+	if (want < b->cap)
 		return;
-	while (cap < want)
-		cap *= 2;
-	b->p = mem_resize(b->p, cap);
-	b->cap = cap;
+	/* The first piece is often the only one; small ones grow in steps. */
+	if (b->cap == 0)
+		b->cap = 32;
+	if (!p)
+		p = mem_alloc(b->cap);
+	mem_grow(&p, &b->cap, want + 1, 1);
+	b->p = p;
 	b->p[b->n] = '\0';
 }
 
@@ -46,10 +53,9 @@ char *buf_extend(struct buf *b, size_t more)
 
 void buf_add(struct buf *b, const void *p, size_t n)
 {
-	char *at = buf_extend(b, n);
-
+	must(p || n == 0);
 	if (n)
-		memcpy(at, p, n);
+		memcpy(buf_extend(b, n), p, n);
 }
 
 void buf_str(struct buf *b, struct str s)
@@ -67,23 +73,6 @@ void buf_c(struct buf *b, char c)
 	*buf_extend(b, 1) = c;
 }
 
-void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
-{
-	va_list again;
-	int n;
-
-	va_copy(again, ap);
-	buf_reserve(b, 128);
-	n = vsnprintf(b->p + b->n, b->cap - b->n, fmt, ap);
-	must(n >= 0);
-	if ((size_t)n >= b->cap - b->n) {
-		buf_reserve(b, (size_t)n + 1);
-		vsnprintf(b->p + b->n, b->cap - b->n, fmt, again);
-	}
-	va_end(again);
-	b->n += (size_t)n;
-}
-
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
 	va_list ap;
@@ -93,96 +82,100 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 	va_end(ap);
 }
 
+void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
+{
+	va_list again;
+	int n;
+
+	va_copy(again, ap);
+	n = vsnprintf(b->p ? b->p + b->n : NULL, b->cap - b->n, fmt, ap);
+	must(n >= 0);
+	if ((size_t)n >= b->cap - b->n) {
+		buf_reserve(b, (size_t)n);
+		n = vsnprintf(b->p + b->n, b->cap - b->n, fmt, again);
+		must(n >= 0);
+	}
+	va_end(again);
+	b->n += (size_t)n;
+}
+
 void buf_u64(struct buf *b, uint64_t v)
 {
-	char text[20];
-	size_t at = sizeof(text);
+	char digits[20];
+	size_t at = sizeof(digits);
 
-	do
-		text[--at] = (char)('0' + v % 10);
-	while (v /= 10);
-	buf_add(b, text + at, sizeof(text) - at);
+	do {
+		digits[--at] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v);
+	buf_add(b, digits + at, sizeof(digits) - at);
 }
 
 void buf_i64(struct buf *b, int64_t v)
 {
 	if (v < 0)
 		buf_c(b, '-');
-	buf_u64(b, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
+	buf_u64(b, v < 0 ? -(uint64_t)v : (uint64_t)v);
 }
 
 void buf_hex(struct buf *b, const void *p, size_t n)
 {
-	static const char hex[] = "0123456789abcdef";
-	const unsigned char *in = p;
-	char *at = buf_extend(b, 2 * n);
-
-	for (size_t i = 0; i < n; i++) {
-		at[2 * i] = hex[in[i] >> 4];
-		at[2 * i + 1] = hex[in[i] & 15];
-	}
+	must(n <= SIZE_MAX / 2);
+	hex_text(buf_extend(b, 2 * n), p, n);
 }
 
-static void json_control(struct buf *b, unsigned char c)
+/* Bytes at the start of 's' that stand in a JSON string as they are. */
+static size_t json_plain(struct str s)
 {
-	switch (c) {
-	case '\n':
-		buf_z(b, "\\n");
-		break;
-	case '\r':
-		buf_z(b, "\\r");
-		break;
-	case '\t':
-		buf_z(b, "\\t");
-		break;
-	default:
-		buf_printf(b, "\\u%04x", c);
+	size_t i;
+
+	for (i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\')
+			break;
 	}
+	return i;
 }
 
-/* Length of a well-formed character at 'p' (more than one byte), or 0. */
-static size_t utf8_at(const char *p, size_t left)
+static void json_escape(struct buf *b, char c)
 {
-	for (size_t n = 2; n <= 4 && n <= left; n++)
-		if (str_is_utf8(str_n(p, n)))
-			return n;
-	return 0;
+	static const char *const shorts[128] = {
+		['"'] = "\\\"", ['\\'] = "\\\\", ['\b'] = "\\b",
+		['\f'] = "\\f", ['\n'] = "\\n",	 ['\r'] = "\\r",
+		['\t'] = "\\t",
+	};
+
+	if (shorts[(unsigned char)c])
+		buf_z(b, shorts[(unsigned char)c]);
+	else
+		buf_printf(b, "\\u%04x", (unsigned)(unsigned char)c);
 }
 
 void buf_json(struct buf *b, struct str s)
 {
-	size_t from = 0;
-
-	buf_reserve(b, s.n + 2);
 	buf_c(b, '"');
-	for (size_t i = 0; i < s.n;) {
-		unsigned char c = (unsigned char)s.p[i];
-		size_t n = 1;
+	while (s.n) {
+		size_t n = json_plain(s);
 
-		if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
-			i++;
-			continue;
+		if (n) {
+			buf_add(b, s.p, n);
+		} else if ((unsigned char)s.p[0] < 0x80) {
+			json_escape(b, s.p[0]);
+			n = 1;
+		} else {
+			n = str_utf8_len(s);
+			buf_str(b, n ? str_first(s, n) : STR("\xef\xbf\xbd"));
+			n = MAX(n, (size_t)1);
 		}
-		if (c >= 0x80 && (n = utf8_at(s.p + i, s.n - i)) > 0) {
-			i += n;
-			continue;
-		}
-		buf_add(b, s.p + from, i - from);
-		if (c >= 0x80)
-			buf_z(b, "\xef\xbf\xbd");
-		else if (c == '"' || c == '\\')
-			buf_printf(b, "\\%c", c);
-		else
-			json_control(b, c);
-		from = ++i;
+		s = str_from(s, n);
 	}
-	buf_add(b, s.p ? s.p + from : NULL, s.n - from);
 	buf_c(b, '"');
 }
 
 void buf_drop(struct buf *b, size_t n)
 {
-	n = MIN(n, b->n);
+	must(n <= b->n);
 	if (n == 0)
 		return;
 	memmove(b->p, b->p + n, b->n - n);
@@ -199,10 +192,8 @@ void buf_cut(struct buf *b, size_t n)
 
 char *buf_take(struct buf *b)
 {
-	char *p;
+	char *p = b->p ? b->p : mem_dup("", 0);
 
-	buf_reserve(b, 0);
-	p = b->p;
 	*b = BUF_NONE;
 	return p;
 }

@@ -1,4 +1,7 @@
-/* Errors and what the table says of them: see err.h. */
+/*
+ * Errors in the caller's storage.  Nothing here allocates or can fail: text
+ * that does not fit is cut and ends in "...".
+ */
 #include "base/err.h"
 
 #include <errno.h>
@@ -8,25 +11,29 @@
 
 #include "base/banned.h"
 
-struct row {
+static const struct code_row {
 	const char *name, *slug, *text;
-	int http, grpc, exit;
-};
-
-static const struct row rows[CODE__MAX] = {
-	[OK] = { "OK", "ok", "ok", 200, 0, 0 },
+	int http, grpc, cli;
+} rows[CODE__MAX] = {
+	[OK] = { "OK", "ok", "done", 200, 0, 0 },
 #define ERR(name, num, http, grpc, cli, slug, text) \
 	[num] = { #name, slug, text, http, grpc, cli },
 #include "base/errors.tbl"
 #undef ERR
 };
 
+/*
+ * What the last failing call of this thread answered, so that a wrap without
+ * storage (err == NULL) still passes the right code on.
+ */
+static _Thread_local enum code last_code = E_INTERNAL;
+
 bool code_is_known(unsigned n)
 {
 	return n < CODE__MAX && rows[n].name;
 }
 
-static const struct row *row_of(enum code code)
+static const struct code_row *row_of(enum code code)
 {
 	return &rows[code_is_known((unsigned)code) ? code : E_INTERNAL];
 }
@@ -43,7 +50,7 @@ int code_grpc(enum code code)
 
 int code_exit(enum code code)
 {
-	return row_of(code)->exit;
+	return row_of(code)->cli;
 }
 
 const char *code_slug(enum code code)
@@ -61,65 +68,91 @@ const char *code_name(enum code code)
 	return row_of(code)->name;
 }
 
-void err_reset(struct err *err)
+/* Marks text that vsnprintf had to cut. */
+static void mark_cut(char *text, size_t cap, int wanted)
 {
-	if (!err)
-		return;
-	err->code = OK;
-	err->text[0] = err->hint[0] = '\0';
+	if (wanted < 0)
+		text[0] = '\0';
+	else if ((size_t)wanted >= cap)
+		memcpy(text + cap - 4, "...", 4);
+}
+
+PRINTF(3, 0)
+static void format(char *out, size_t cap, const char *fmt, va_list ap)
+{
+	mark_cut(out, cap, vsnprintf(out, cap, fmt, ap));
+}
+
+/*
+ * All text is formatted aside first: an argument may well be the text or hint
+ * of 'err' itself.
+ */
+static void set_text(struct err *err, const char *text, const char *tail)
+{
+	char whole[sizeof(err->text)];
+
+	mark_cut(whole, sizeof(whole),
+		 snprintf(whole, sizeof(whole), "%s%s%s", text,
+			  tail[0] ? ": " : "", tail));
+	memcpy(err->text, whole, sizeof(whole));
 }
 
 enum code err_set(struct err *err, enum code code, const char *fmt, ...)
 {
+	char text[sizeof(err->text)];
 	va_list ap;
 
+	must(code != OK);
+	last_code = code;
 	if (!err)
 		return code;
-	err->code = code;
-	err->hint[0] = '\0';
 	va_start(ap, fmt);
-	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	format(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	err->code = code;
+	set_text(err, text, "");
+	err->hint[0] = '\0';
 	return code;
 }
 
-/* Puts ": <more>" behind the text, as far as it fits. */
-static void append(struct err *err, const char *more)
+/* A wrap says that something failed; without a code there, it is E_INTERNAL. */
+static enum code code_there(struct err *err)
 {
-	size_t n = strlen(err->text);
-
-	for (const char *p = ": "; *p && n + 1 < sizeof(err->text); p++)
-		err->text[n++] = *p;
-	for (; *more && n + 1 < sizeof(err->text); more++)
-		err->text[n++] = *more;
-	err->text[n] = '\0';
+	if (!err)
+		return last_code;
+	if (err->code == OK)
+		err->code = E_INTERNAL;
+	return err->code;
 }
 
 enum code err_wrap(struct err *err, const char *fmt, ...)
 {
-	char old[sizeof(err->text)];
+	enum code code = code_there(err);
+	char text[sizeof(err->text)];
 	va_list ap;
 
 	if (!err)
-		return E_INTERNAL;
-	memcpy(old, err->text, sizeof(old));
+		return code;
 	va_start(ap, fmt);
-	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	format(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	append(err, old);
-	return err->code;
+	set_text(err, text, err->text);
+	return code;
 }
 
 enum code err_hint(struct err *err, const char *fmt, ...)
 {
+	enum code code = code_there(err);
+	char hint[sizeof(err->hint)];
 	va_list ap;
 
 	if (!err)
-		return E_INTERNAL;
+		return code;
 	va_start(ap, fmt);
-	vsnprintf(err->hint, sizeof(err->hint), fmt, ap);
+	format(hint, sizeof(hint), fmt, ap);
 	va_end(ap);
-	return err->code;
+	memcpy(err->hint, hint, sizeof(hint));
+	return code;
 }
 
 static enum code code_of_errno(int errnum)
@@ -128,20 +161,38 @@ static enum code code_of_errno(int errnum)
 	case ENOENT:
 	case ENOTDIR:
 		return E_NOT_FOUND;
+	case EEXIST:
+		return E_EXISTS;
 	case EACCES:
 	case EPERM:
+	case EROFS:
 		return E_DENIED;
 	case ENOSPC:
 	case EDQUOT:
 		return E_FULL;
-	case EEXIST:
-		return E_EXISTS;
+	case EFBIG:
+		return E_TOO_LARGE;
 	case ETIMEDOUT:
 		return E_TIMEOUT;
 	case ECONNREFUSED:
+	case ECONNRESET:
+	case ECONNABORTED:
 	case EHOSTUNREACH:
+	case EHOSTDOWN:
 	case ENETUNREACH:
+	case ENETDOWN:
+	case EPIPE:
 		return E_UNAVAILABLE;
+	case EBUSY:
+	case EADDRINUSE:
+	case EMFILE:
+	case ENFILE:
+		return E_BUSY;
+	case ECANCELED:
+		return E_CANCELLED;
+	case EOPNOTSUPP:
+	case ENOSYS:
+		return E_UNSUPPORTED;
 	default:
 		return E_IO;
 	}
@@ -150,21 +201,37 @@ static enum code code_of_errno(int errnum)
 enum code err_sys(struct err *err, int errnum, const char *fmt, ...)
 {
 	enum code code = code_of_errno(errnum);
+	char text[sizeof(err->text)];
+	char reason[128];
 	va_list ap;
 
+	last_code = code;
 	if (!err)
 		return code;
-	err_reset(err);
-	err->code = code;
 	va_start(ap, fmt);
-	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	format(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	append(err, strerror(errnum));
+	err->code = code;
+	set_text(err, text, strerror_r(errnum, reason, sizeof(reason)));
+	err->hint[0] = '\0';
 	return code;
+}
+
+void err_reset(struct err *err)
+{
+	if (!err)
+		return;
+	err->code = OK;
+	err->text[0] = '\0';
+	err->hint[0] = '\0';
 }
 
 void err_copy(struct err *to, const struct err *from)
 {
-	if (to && to != from)
+	if (!to || to == from)
+		return;
+	if (from)
 		*to = *from;
+	else
+		err_reset(to);
 }

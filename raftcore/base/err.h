@@ -5,7 +5,10 @@
  * caller-owned `struct err`, so reporting never allocates.  An error is
  * wrapped on the way up with the noun in hand: the text then reads from the
  * outside in ("source acme/shop: fetch: connection refused").  A hint tells
- * the operator what to do.  `err` may be NULL everywhere.  Any thread.
+ * the operator what to do.  Text that does not fit is cut and ends in "...".
+ *
+ * `err` may be NULL everywhere; err_wrap and err_hint then answer the code that
+ * err_set or err_sys gave last on this thread.  Any thread.
  */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H

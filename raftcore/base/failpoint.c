@@ -1,12 +1,9 @@
-/* Failpoints of test builds: see failpoint.h. */
+/*
+ * Failpoints.  Each is one counter of passes and one word that says what
+ * happens at which passes, both atomic, so that any thread may pass and any
+ * may set.
+ */
 #include "base/failpoint.h"
-
-#include <pthread.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <unistd.h>
-
-#include "base/str.h"
 
 #include "base/banned.h"
 
@@ -18,118 +15,180 @@ static const char *const names[FP__COUNT] = {
 
 const char *failpoint_name(enum failpoint fp)
 {
-	return fp < FP__COUNT ? names[fp] : "unknown";
+	must(fp < FP__COUNT);
+	return names[fp];
 }
 
 #ifdef CONFLUX_FAILPOINTS
 
-static struct {
-	enum { FAIL_NOTHING, FAIL_ERROR, FAIL_CRASH } what;
-	uint64_t at, times;          /* first pass that fails (from 1), how many */
-	uint64_t passes;
-} points[FP__COUNT];
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static failpoint_hook *hook_cb;
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/str.h"
+
+enum action { ACT_NONE, ACT_ERROR, ACT_CRASH, ACT_STOP };
+
+/* action in the top 2 bits, then the first and the last pass it is for. */
+#define PASS_MAX 0x7fffffffu
+#define PLAN(action, first, last) \
+	((uint64_t)(action) << 62 | (uint64_t)(first) << 31 | (uint64_t)(last))
+
+static _Atomic uint64_t passes[FP__COUNT];
+static _Atomic uint64_t plans[FP__COUNT];
+static pthread_once_t env_once = PTHREAD_ONCE_INIT;
+
+/* Set before other threads run. */
+static failpoint_hook *hook;
 static void *hook_data;
+
+static enum failpoint find(struct str name)
+{
+	unsigned i;
+
+	for (i = 0; i < FP__COUNT; i++)
+		if (str_eq(name, str_of(names[i])))
+			break;
+	return (enum failpoint)i;
+}
+
+static bool action_of(struct str s, enum action *out)
+{
+	if (str_is(s, "error"))
+		*out = ACT_ERROR;
+	else if (str_is(s, "crash"))
+		*out = ACT_CRASH;
+	else if (str_is(s, "stop"))
+		*out = ACT_STOP;
+	else if (str_is(s, "off"))
+		*out = ACT_NONE;
+	else
+		return false;
+	return true;
+}
+
+/* A number behind 'mark' at the end of '*s', cut off; 'dflt' without one. */
+static bool cut_number(struct str *s, char mark, uint64_t dflt, uint64_t *out)
+{
+	size_t at = str_find(*s, mark);
+
+	*out = dflt;
+	if (at == SIZE_MAX)
+		return true;
+	if (!str_u64(str_from(*s, at + 1), out) || *out == 0 || *out > PASS_MAX)
+		return false;
+	*s = str_first(*s, at);
+	return true;
+}
+
+/* "crash", "crash@5", "error*3", "error@2*3" */
+static bool set_plan(enum failpoint fp, struct str what)
+{
+	uint64_t first, times, done = atomic_load(&passes[fp]);
+	enum action action;
+
+	if (!cut_number(&what, '*', PASS_MAX, &times) ||
+	    !cut_number(&what, '@', 1, &first) || !action_of(what, &action))
+		return false;
+	first = MIN(done + first, (uint64_t)PASS_MAX);
+	atomic_store(&plans[fp],
+		     PLAN(action, first,
+			  MIN(first + times - 1, (uint64_t)PASS_MAX)));
+	return true;
+}
 
 static enum code set_one(struct str item, struct err *err)
 {
-	struct str rest = item, name = str_cut(&rest, '=');
-	struct str what = rest, count = STR_NONE;
-	uint64_t n = 1;
-	size_t fp = 0;
-	size_t mark = str_find(what, '@');
-	bool at = mark != SIZE_MAX;
+	struct str what = item, name = str_cut(&what, '=');
+	enum failpoint fp = find(name);
 
-	if (!at)
-		mark = str_find(what, '*');
-	if (mark != SIZE_MAX) {
-		count = str_from(what, mark + 1);
-		what = str_first(what, mark);
-		if (!str_u64(count, &n) || n == 0)
-			return err_set(err, E_INVALID, "failpoint %.*s: bad number",
-				       STR_ARG(item));
-	}
-	while (fp < FP__COUNT && !str_eq(name, str_of(names[fp])))
-		fp++;
 	if (fp == FP__COUNT)
-		return err_set(err, E_NOT_FOUND, "no failpoint %.*s",
+		return err_set(err, E_USAGE, "no failpoint is named \"%.*s\"",
 			       STR_ARG(name));
-	points[fp].at = points[fp].passes + (at ? n : 1);
-	points[fp].times = at ? 1 : n;
-	if (str_is(what, "crash"))
-		points[fp].what = FAIL_CRASH;
-	else if (str_is(what, "error"))
-		points[fp].what = FAIL_ERROR;
-	else if (str_is(what, "off"))
-		points[fp].what = FAIL_NOTHING;
-	else
-		return err_set(err, E_INVALID, "failpoint %.*s: crash, error or off",
-			       STR_ARG(item));
+	if (!set_plan(fp, what))
+		return err_set(err, E_USAGE, "failpoint %s: \"%.*s\" is no action",
+			       names[fp], STR_ARG(what));
 	return OK;
+}
+
+static enum code set_all(const char *spec, struct err *err)
+{
+	struct str rest = str_of(spec);
+
+	while (rest.n) {
+		struct str item = str_trim(str_cut(&rest, ','));
+		enum code rc = item.n ? set_one(item, err) : OK;
+
+		if (rc)
+			return rc;
+	}
+	return OK;
+}
+
+/* A test that misspells its failpoint must not pass. */
+static void read_env(void)
+{
+	const char *spec = getenv("CONFLUX_FAILPOINTS");
+	struct err err = { 0 };
+
+	if (!spec || set_all(spec, &err) == OK)
+		return;
+	dprintf(STDERR_FILENO, "CONFLUX_FAILPOINTS: %s\n", err.text);
+	abort();
 }
 
 enum code failpoint_set(const char *spec, struct err *err)
 {
-	struct str rest = str_of(spec);
-	enum code rc = OK;
-
-	pthread_mutex_lock(&lock);
-	while (rest.n && rc == OK)
-		rc = set_one(str_cut(&rest, ','), err);
-	pthread_mutex_unlock(&lock);
-	return rc;
+	/* First, so that the environment does not undo it later. */
+	pthread_once(&env_once, read_env);
+	return set_all(spec, err);
 }
 
-static void read_environment(void)
+void failpoint_set_hook(failpoint_hook *run, void *data)
 {
-	const char *spec = getenv("CONFLUX_FAILPOINTS");
-	struct err err;
-
-	must(!spec || failpoint_set(spec, &err) == OK);
-}
-
-void failpoint_set_hook(failpoint_hook *hook, void *data)
-{
-	hook_cb = hook;
+	hook = run;
 	hook_data = data;
 }
 
 uint64_t failpoint_passes(enum failpoint fp)
 {
-	return points[fp].passes;
+	must(fp < FP__COUNT);
+	return atomic_load(&passes[fp]);
 }
 
-static int due(enum failpoint fp)
+static enum code fail(enum failpoint fp, enum code code, struct err *err)
 {
-	uint64_t pass;
-	int what;
-
-	pthread_mutex_lock(&lock);
-	pass = ++points[fp].passes;
-	what = points[fp].what;
-	if (pass < points[fp].at || pass >= points[fp].at + points[fp].times)
-		what = FAIL_NOTHING;
-	pthread_mutex_unlock(&lock);
-	return what;
+	return err_set(err, code, "failpoint %s", names[fp]);
 }
 
 enum code failpoint_hit(enum failpoint fp, struct err *err)
 {
-	int what;
+	uint64_t pass, plan;
 
-	pthread_once(&once, read_environment);
-	what = due(fp);
-	if (what == FAIL_CRASH)
+	must(fp < FP__COUNT);
+	pthread_once(&env_once, read_env);
+	pass = atomic_fetch_add(&passes[fp], 1) + 1;
+	if (hook) {
+		enum code rc = hook(hook_data, fp);
+
+		return rc ? fail(fp, rc, err) : OK;
+	}
+	plan = atomic_load(&plans[fp]);
+	if (pass < (plan >> 31 & PASS_MAX) || pass > (plan & PASS_MAX))
+		return OK;
+	switch ((enum action)(plan >> 62)) {
+	case ACT_ERROR:
+		return fail(fp, E_IO, err);
+	case ACT_CRASH:
 		kill(getpid(), SIGKILL);
-	if (what == FAIL_ERROR)
-		return err_set(err, E_IO, "failpoint %s", names[fp]);
-	if (hook_cb) {
-		enum code rc = hook_cb(hook_data, fp);
-
-		if (rc)
-			return err_set(err, rc, "failpoint %s", names[fp]);
+		return OK;
+	case ACT_STOP:
+		kill(getpid(), SIGSTOP);
+		return OK;
+	case ACT_NONE:
+		break;
 	}
 	return OK;
 }

@@ -2,10 +2,20 @@
  * Failpoints: named places at durable steps where a test build can crash,
  * fail or stop.  They cost nothing in release builds (no CONFLUX_FAILPOINTS).
  *
- * Set by the environment CONFLUX_FAILPOINTS="name=crash,name2=error*3,
- * name4=crash@5" (error: the next 3 passes answer E_IO; crash@5: SIGKILL at
- * the 5th pass) or failpoint_set().  Every name is a row of failpoints.tbl:
- * FAILPOINT_ROW(ident, "part.step", "what stands here").
+ * Set by the environment, read at the first pass, or by failpoint_set():
+ *
+ *	CONFLUX_FAILPOINTS="name=crash@5,name2=error*3,name3=stop"
+ *
+ *	crash	SIGKILL to the process
+ *	stop	SIGSTOP to the process; it goes on with SIGCONT
+ *	error	the step answers E_IO
+ *	off	nothing again
+ *	@N	only from the Nth pass from now on (default 1)
+ *	*N	only for N passes (default: all from there on); behind @N
+ *
+ * A specification that is wrong ends the process: a test that misspells its
+ * failpoint must not pass.  Every name is a row of failpoints.tbl:
+ * FAILPOINT_ROW(ident, "part.step", "what stands here").  Any thread.
  */
 #ifndef BASE_FAILPOINT_H
 #define BASE_FAILPOINT_H

@@ -1,21 +1,21 @@
-/* Hexadecimal and base64: see hex.h. */
+/* Hexadecimal and base64. */
 #include "base/hex.h"
 
 #include "base/banned.h"
 
 void hex_text(char *out, const void *p, size_t n)
 {
-	static const char hex[] = "0123456789abcdef";
-	const unsigned char *in = p;
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *bytes = p;
 
 	for (size_t i = 0; i < n; i++) {
-		out[2 * i] = hex[in[i] >> 4];
-		out[2 * i + 1] = hex[in[i] & 15];
+		*out++ = digits[bytes[i] >> 4];
+		*out++ = digits[bytes[i] & 15];
 	}
-	out[2 * n] = '\0';
+	*out = '\0';
 }
 
-static int hex_digit(char c)
+static int hex_value(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -28,84 +28,109 @@ static int hex_digit(char c)
 
 bool hex_parse(struct str s, void *out, size_t n)
 {
-	unsigned char *to = out;
+	unsigned char *bytes = out;
 
-	if (s.n != 2 * n)
+	if (s.n % 2 || s.n / 2 != n)
 		return false;
-	for (size_t i = 0; i < n; i++) {
-		int hi = hex_digit(s.p[2 * i]), lo = hex_digit(s.p[2 * i + 1]);
-
-		if (hi < 0 || lo < 0)
+	for (size_t i = 0; i < s.n; i++)
+		if (hex_value(s.p[i]) < 0)
 			return false;
-		to[i] = (unsigned char)(hi << 4 | lo);
-	}
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = (unsigned char)(hex_value(s.p[2 * i]) << 4 |
+					   hex_value(s.p[2 * i + 1]));
 	return true;
 }
 
-static void base64_with(struct buf *out, struct str in, const char *alphabet,
-			bool pad)
+static void encode(struct buf *out, struct str in, const char *alphabet,
+		   bool padded)
 {
 	const unsigned char *p = (const unsigned char *)in.p;
 
+	buf_reserve(out, in.n / 3 * 4 + 4);
 	for (size_t i = 0; i < in.n; i += 3) {
-		size_t left = in.n - i;
-		unsigned v = (unsigned)p[i] << 16 |
-			     (left > 1 ? (unsigned)p[i + 1] << 8 : 0) |
-			     (left > 2 ? p[i + 2] : 0);
+		size_t n = MIN(in.n - i, (size_t)3);
+		unsigned v = (unsigned)p[i] << 16;
 
-		buf_c(out, alphabet[v >> 18]);
-		buf_c(out, alphabet[v >> 12 & 63]);
-		if (left > 1)
-			buf_c(out, alphabet[v >> 6 & 63]);
-		else if (pad)
-			buf_c(out, '=');
-		if (left > 2)
-			buf_c(out, alphabet[v & 63]);
-		else if (pad)
+		v |= n > 1 ? (unsigned)p[i + 1] << 8 : 0;
+		v |= n > 2 ? p[i + 2] : 0;
+		for (size_t k = 0; k <= n; k++)
+			buf_c(out, alphabet[v >> (18 - 6 * k) & 63]);
+		for (size_t k = n; padded && k < 3; k++)
 			buf_c(out, '=');
 	}
 }
 
-#define ALNUM62 "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-
 void base64_url(struct buf *out, struct str in)
 {
-	base64_with(out, in, ALNUM62 "-_", false);
+	encode(out, in,
+	       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
+	       false);
 }
 
 void base64_text(struct buf *out, struct str in)
 {
-	base64_with(out, in, ALNUM62 "+/", true);
+	encode(out, in,
+	       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+	       true);
 }
 
-static int base64_digit(char c)
+static int base64_value(char c)
 {
-	const char *at = c ? strchr(ALNUM62, c) : NULL;
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	if (c == '+' || c == '-')
+		return 62;
+	if (c == '/' || c == '_')
+		return 63;
+	return -1;
+}
 
-	if (at)
-		return (int)(at - ALNUM62);
-	return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
+/* Padding is whole or absent. */
+static bool cut_padding(struct str *s)
+{
+	size_t n = 0;
+
+	while (n < 2 && n < s->n && s->p[s->n - 1 - n] == '=')
+		n++;
+	if (n && s->n % 4)
+		return false;
+	s->n -= n;
+	return true;
+}
+
+/* One to four digits into one to three bytes; bits left over must be 0, so
+ * that a text decodes from one spelling only. */
+static bool decode_group(struct str group, struct buf *out)
+{
+	unsigned v = 0, bits = 0;
+
+	for (size_t i = 0; i < group.n; i++) {
+		int digit = base64_value(group.p[i]);
+
+		if (digit < 0)
+			return false;
+		v = v << 6 | (unsigned)digit;
+		bits += 6;
+	}
+	for (; bits >= 8; bits -= 8)
+		buf_c(out, (char)(v >> (bits - 8) & 255));
+	return (v & (BIT(bits) - 1)) == 0;
 }
 
 bool base64_parse(struct str in, struct buf *out)
 {
-	unsigned v = 0, bits = 0;
+	size_t before = out->n;
 
-	for (unsigned i = 0; i < 2 && in.n && in.p[in.n - 1] == '='; i++)
-		in.n--;
-	if (in.n % 4 == 1)
+	if (!cut_padding(&in) || in.n % 4 == 1)
 		return false;
-	for (size_t i = 0; i < in.n; i++) {
-		int d = base64_digit(in.p[i]);
-
-		if (d < 0)
+	for (; in.n; in = str_from(in, 4))
+		if (!decode_group(str_first(in, 4), out)) {
+			buf_cut(out, before);
 			return false;
-		v = (v << 6 | (unsigned)d) & 0xffffff;
-		bits += 6;
-		if (bits >= 8) {
-			bits -= 8;
-			buf_c(out, (char)(v >> bits & 0xff));
 		}
-	}
-	return (v & ((1u << bits) - 1)) == 0;
+	return true;
 }

@@ -6,7 +6,9 @@
  *
  * Only the part that decides what to do about an error logs it, once.
  * Secrets are of type struct secret, which no function here accepts.
- * Any thread; a line is written with one write(2).
+ * Any thread; a line is written with one write(2).  Values are quoted where
+ * they need it, control characters never reach the terminal, and a message or
+ * value is cut after 4 KiB.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -44,7 +46,8 @@ void log_setup(enum log_level least, enum log_format format);
 void log_set_level(enum log_level least);
 bool log_level_parse(struct str s, enum log_level *out);
 bool log_is_on(enum log_level level);
-/* Sends lines elsewhere (tests, simulator); NULL is stderr again. */
+/* Sends lines (without the line break) elsewhere: tests, simulator; NULL is
+ * stderr again.  The sink runs on the thread that logs, without a lock. */
 typedef void log_sink(void *data, enum log_level level, struct str line);
 void log_set_sink(log_sink *sink, void *data);
 

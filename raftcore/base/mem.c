@@ -1,62 +1,69 @@
-/* Allocation that aborts instead of failing: see mem.h. */
+/*
+ * Allocation that aborts instead of failing.  Used everywhere in daemon and
+ * command line; installed libraries use malloc and report.
+ */
 #include "base/mem.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/banned.h"
 
 static NORETURN void out_of_memory(size_t n)
 {
-	fprintf(stderr, "out of memory: %zu bytes\n", n);
-	abort();
+	dprintf(STDERR_FILENO, "out of memory: %zu bytes were asked for\n", n);
+	must_failed("memory", __FILE__, __LINE__, __func__);
 }
 
-void *mem_alloc(size_t n)
+static void *checked(void *p, size_t n)
 {
-	void *p = malloc(n ? n : 1);
-
 	if (!p)
 		out_of_memory(n);
 	return p;
+}
+
+/* malloc(0) may answer NULL, which is no failure; so nothing asks for 0. */
+void *mem_alloc(size_t n)
+{
+	return checked(malloc(n ? n : 1), n);
 }
 
 void *mem_zero(size_t n)
 {
-	void *p = calloc(1, n ? n : 1);
-
-	if (!p)
-		out_of_memory(n);
-	return p;
+	return checked(calloc(1, n ? n : 1), n);
 }
 
 void *mem_resize(void *p, size_t n)
 {
-	void *q = realloc(p, n ? n : 1);
-
-	if (!q)
-		out_of_memory(n);
-	return q;
+	return checked(realloc(p, n ? n : 1), n);
 }
 
 void mem_grow(void **p, size_t *cap, size_t want, size_t size)
 {
-	size_t n = *cap ? *cap : 8;
+	size_t new_cap = *cap ? *cap : 8;
+	size_t bytes;
 
+	must(size > 0);
 	if (want <= *cap)
 		return;
-	while (n < want)
-		n *= 2;
-	must(n < SIZE_MAX / 2 / size);
-	*p = mem_resize(*p, n * size);
-	*cap = n;
+	while (new_cap < want && new_cap <= SIZE_MAX / 2)
+		new_cap *= 2;
+	new_cap = MAX(new_cap, want);
+	if (__builtin_mul_overflow(new_cap, size, &bytes))
+		out_of_memory(SIZE_MAX);
+	*p = mem_resize(*p, bytes);
+	*cap = new_cap;
 }
 
 char *mem_dup(const void *p, size_t n)
 {
-	char *q = mem_alloc(n + 1);
+	char *copy;
 
+	must(p || n == 0);
+	must(n < SIZE_MAX);
+	copy = mem_alloc(n + 1);
 	if (n)
-		memcpy(q, p, n);
-	q[n] = '\0';
-	return q;
+		memcpy(copy, p, n);
+	copy[n] = '\0';
+	return copy;
 }

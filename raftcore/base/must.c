@@ -1,23 +1,27 @@
-/* What a broken guarantee prints before the process ends. */
+/*
+ * The end of a process that broke its own rules: the expression, a backtrace,
+ * SIGABRT.  Writes straight to the descriptor, for the heap and the log may be
+ * what is broken.
+ */
 #include "base/must.h"
 
 #include <execinfo.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/banned.h"
 
-void must_failed(const char *expr, const char *file, int line, const char *func)
-{
-	void *frames[32];
-	char text[512];
-	int n = snprintf(text, sizeof(text), "%s:%d: %s: must(%s) failed\n",
-			 file, line, func, expr);
+#define DEPTH_MAX 64
 
-	if (n > 0 && write(STDERR_FILENO, text,
-			   MIN((size_t)n, sizeof(text) - 1)) >= 0)
-		backtrace_symbols_fd(frames, backtrace(frames, 32),
-				     STDERR_FILENO);
+void must_failed(const char *expr, const char *file, int line,
+		 const char *func)
+{
+	void *frames[DEPTH_MAX];
+	int n;
+
+	dprintf(STDERR_FILENO, "%s:%d: %s: must(%s) failed\n", file, line,
+		func, expr);
+	n = backtrace(frames, DEPTH_MAX);
+	backtrace_symbols_fd(frames, n, STDERR_FILENO);
 	abort();
 }

@@ -1,18 +1,16 @@
-/* Secrets: see secret.h. */
+/*
+ * Bytes that are wiped when let go, and compared without telling by time how
+ * much of them was right.
+ */
 #include "base/secret.h"
 
 #include "base/mem.h"
 
 #include "base/banned.h"
 
-void wipe(void *p, size_t n)
-{
-	if (n)
-		explicit_bzero(p, n);
-}
-
 void secret_set(struct secret *s, struct str bytes)
 {
+	/* Copied before wiping: 'bytes' may be what the secret holds now. */
 	unsigned char *copy = (unsigned char *)mem_dup(bytes.p, bytes.n);
 
 	secret_wipe(s);
@@ -25,7 +23,8 @@ void secret_wipe(struct secret *s)
 	if (s->bytes_)
 		wipe(s->bytes_, s->n);
 	free(s->bytes_);
-	*s = (struct secret){ 0 };
+	s->bytes_ = NULL;
+	s->n = 0;
 }
 
 struct str secret_open(const struct secret *s)
@@ -39,7 +38,12 @@ bool secret_eq(const struct secret *a, struct str b)
 
 	if (a->n != b.n)
 		return false;
-	for (size_t i = 0; i < b.n; i++)
-		differs |= (unsigned char)(a->bytes_[i] ^ (unsigned char)b.p[i]);
+	for (size_t i = 0; i < a->n; i++)
+		differs |= a->bytes_[i] ^ (unsigned char)b.p[i];
 	return differs == 0;
+}
+
+void wipe(void *p, size_t n)
+{
+	explicit_bzero(p, n);
 }

@@ -59,5 +59,7 @@ bool str_duration_ms(struct str s, uint64_t *out);
 bool str_copy(char *dst, size_t cap, struct str s);
 uint64_t str_hash(struct str s);                      /* not for untrusted tables: see map.h */
 bool str_is_utf8(struct str s);                       /* RFC 3629; no surrogates */
+/* Bytes (1 to 4) of the UTF-8 character that 's' starts with; 0: none does. */
+size_t str_utf8_len(struct str s);
 
 #endif

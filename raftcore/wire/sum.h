@@ -13,13 +13,15 @@ struct sha256 {
 	uint8_t b[32];
 };
 
-/* A running digest that can be copied by value is not promised: new/free. */
+/* A running digest. */
 struct sha256_ctx;
 struct sha256_ctx *sha256_new(void);
 void sha256_ctx_free(struct sha256_ctx **ctx);
 void sha256_start(struct sha256_ctx *ctx);      /* (re)starts */
 void sha256_add(struct sha256_ctx *ctx, const void *p, size_t n);
 struct sha256 sha256_end(struct sha256_ctx *ctx);
+/* '*to' goes on as 'from' stands now. */
+void sha256_copy(struct sha256_ctx *to, const struct sha256_ctx *from);
 
 struct sha256 sha256_of(struct str s);
 void sha256_hex(char out[65], const struct sha256 *d);

@@ -1,64 +1,59 @@
-/* Encoding to bytes and back: see wire.h. */
+/*
+ * Fields to bytes and back.
+ */
 #include "wire/wire.h"
 
+#include <endian.h>
+
 #include "base/banned.h"
+
+/* A 64-bit number takes at most this many groups of 7 bits. */
+#define VAR_MAX 10
 
 void wr_u8(struct buf *b, uint8_t v)
 {
 	buf_c(b, (char)v);
 }
 
-static void wr_le(struct buf *b, uint64_t v, unsigned n)
-{
-	char *at = buf_extend(b, n);
-
-	for (unsigned i = 0; i < n; i++)
-		at[i] = (char)(v >> (8 * i));
-}
-
-static void wr_be(struct buf *b, uint64_t v, unsigned n)
-{
-	char *at = buf_extend(b, n);
-
-	for (unsigned i = 0; i < n; i++)
-		at[i] = (char)(v >> (8 * (n - 1 - i)));
-}
-
 void wr_u16(struct buf *b, uint16_t v)
 {
-	wr_le(b, v, 2);
+	v = htole16(v);
+	buf_add(b, &v, sizeof(v));
 }
 
 void wr_u32(struct buf *b, uint32_t v)
 {
-	wr_le(b, v, 4);
+	v = htole32(v);
+	buf_add(b, &v, sizeof(v));
 }
 
 void wr_u64(struct buf *b, uint64_t v)
 {
-	wr_le(b, v, 8);
+	v = htole64(v);
+	buf_add(b, &v, sizeof(v));
 }
 
 void wr_u64_be(struct buf *b, uint64_t v)
 {
-	wr_be(b, v, 8);
+	v = htobe64(v);
+	buf_add(b, &v, sizeof(v));
 }
 
 void wr_u32_be(struct buf *b, uint32_t v)
 {
-	wr_be(b, v, 4);
+	v = htobe32(v);
+	buf_add(b, &v, sizeof(v));
 }
 
 void wr_var(struct buf *b, uint64_t v)
 {
-	for (; v >= 0x80; v >>= 7)
-		wr_u8(b, (uint8_t)(v | 0x80));
-	wr_u8(b, (uint8_t)v);
-}
+	char bytes[VAR_MAX];
+	size_t n = 0;
 
-void wr_raw(struct buf *b, const void *p, size_t n)
-{
-	buf_add(b, p, n);
+	for (; v >= 0x80; v >>= 7)
+		bytes[n++] = (char)(v | 0x80);
+	bytes[n++] = (char)v;
+	buf_add(b, bytes, n);
 }
 
 void wr_str(struct buf *b, struct str s)
@@ -67,94 +62,101 @@ void wr_str(struct buf *b, struct str s)
 	buf_str(b, s);
 }
 
+void wr_raw(struct buf *b, const void *p, size_t n)
+{
+	buf_add(b, p, n);
+}
+
 struct rd rd_of(struct str s)
 {
 	const unsigned char *p = (const unsigned char *)s.p;
 
-	return (struct rd){ .p = p, .end = p ? p + s.n : p };
+	return (struct rd){ p, s.n ? p + s.n : p, false };
 }
 
-size_t rd_left(const struct rd *r)
+static void spoil(struct rd *r)
 {
-	return r->bad ? 0 : (size_t)(r->end - r->p);
+	r->bad = true;
+	r->p = r->end;
 }
 
-struct str rd_raw(struct rd *r, size_t n)
+/* Copies the next n bytes out; zeros when they are not all there. */
+static void take(struct rd *r, void *out, size_t n)
 {
-	struct str s = str_n(r->p, n);
-
-	if (r->bad || (size_t)(r->end - r->p) < n) {
-		r->bad = true;
-		return STR_NONE;
+	if (rd_left(r) < n) {
+		memset(out, 0, n);
+		spoil(r);
+		return;
 	}
+	memcpy(out, r->p, n);
 	r->p += n;
-	return s;
-}
-
-static uint64_t rd_le(struct rd *r, unsigned n)
-{
-	struct str s = rd_raw(r, n);
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < s.n; i++)
-		v |= (uint64_t)(unsigned char)s.p[i] << (8 * i);
-	return v;
-}
-
-static uint64_t rd_be(struct rd *r, unsigned n)
-{
-	struct str s = rd_raw(r, n);
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < s.n; i++)
-		v = v << 8 | (unsigned char)s.p[i];
-	return v;
 }
 
 uint8_t rd_u8(struct rd *r)
 {
-	return (uint8_t)rd_le(r, 1);
+	uint8_t v;
+
+	take(r, &v, sizeof(v));
+	return v;
 }
 
 uint16_t rd_u16(struct rd *r)
 {
-	return (uint16_t)rd_le(r, 2);
+	uint16_t v;
+
+	take(r, &v, sizeof(v));
+	return le16toh(v);
 }
 
 uint32_t rd_u32(struct rd *r)
 {
-	return (uint32_t)rd_le(r, 4);
+	uint32_t v;
+
+	take(r, &v, sizeof(v));
+	return le32toh(v);
 }
 
 uint64_t rd_u64(struct rd *r)
 {
-	return rd_le(r, 8);
+	uint64_t v;
+
+	take(r, &v, sizeof(v));
+	return le64toh(v);
 }
 
 uint64_t rd_u64_be(struct rd *r)
 {
-	return rd_be(r, 8);
+	uint64_t v;
+
+	take(r, &v, sizeof(v));
+	return be64toh(v);
 }
 
 uint32_t rd_u32_be(struct rd *r)
 {
-	return (uint32_t)rd_be(r, 4);
+	uint32_t v;
+
+	take(r, &v, sizeof(v));
+	return be32toh(v);
 }
 
 uint64_t rd_var(struct rd *r)
 {
 	uint64_t v = 0;
 
-	for (unsigned shift = 0; shift < 64; shift += 7) {
-		uint8_t b = rd_u8(r);
+	for (unsigned i = 0; i < VAR_MAX; i++) {
+		uint8_t byte = rd_u8(r);
 
-		if (r->bad || (shift == 63 && b > 1))
+		/* The tenth group has one bit left of 64; and a last group of
+		 * zeros would give a number a second spelling. */
+		if (r->bad || (i == VAR_MAX - 1 && byte > 1) ||
+		    (i > 0 && byte == 0))
 			break;
-		v |= (uint64_t)(b & 0x7f) << shift;
-		if (!(b & 0x80))
+		v |= (uint64_t)(byte & 0x7f) << (7 * i);
+		if (byte < 0x80)
 			return v;
 	}
-	r->bad = true;
+	spoil(r);
 	return 0;
 }
 
@@ -162,7 +164,25 @@ struct str rd_str(struct rd *r)
 {
 	uint64_t n = rd_var(r);
 
-	return n > rd_left(r) ? (r->bad = true, STR_NONE) : rd_raw(r, n);
+	return rd_raw(r, n);
+}
+
+struct str rd_raw(struct rd *r, size_t n)
+{
+	struct str s;
+
+	if (rd_left(r) < n) {
+		spoil(r);
+		return STR_NONE;
+	}
+	s = str_n(r->p, n);
+	r->p += n;
+	return s;
+}
+
+size_t rd_left(const struct rd *r)
+{
+	return (size_t)(r->end - r->p);
 }
 
 bool rd_done(const struct rd *r)

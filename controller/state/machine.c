@@ -1,0 +1,519 @@
+/*
+ * The state machine behind raftcore: opens the store, applies batches, takes
+ * pictures.  Runs on the core loop; `write` on a worker.
+ */
+#include "state/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/failpoint.h"
+#include "base/mem.h"
+#include "state/apply.h"
+
+#include "base/banned.h"
+
+#define HEAD_KEY STR("state")
+
+struct pending {
+	uint64_t id;
+	struct outcome outcome;
+};
+
+struct state {
+	struct state_config config;
+	struct kv *kv;
+	struct head head;
+	char *dir;
+	char boot_id[64];
+	bool is_marked_dirty;
+	struct arena *arena;             /* one batch */
+	struct apply apply;
+	struct pending *pending;         /* outcomes of the batch */
+	size_t n_pending, cap_pending;
+	struct kv_txn *peek;             /* for state_tick_is_due */
+};
+
+struct rc_frozen {
+	struct kv *kv;
+};
+
+/* ---- store.state ---- */
+
+static void read_boot_id(char out[64])
+{
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, out, 36);
+
+	out[n > 0 ? n : 0] = '\0';
+	if (fd >= 0)
+		close(fd);
+}
+
+static enum code write_all(int fd, struct str s, struct err *err)
+{
+	while (s.n) {
+		ssize_t n = write(fd, s.p, s.n);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(err, errno, "write");
+		s = str_from(s, (size_t)n);
+	}
+	return OK;
+}
+
+static enum code sync_dir(const char *dir, struct err *err)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	enum code rc = OK;
+
+	if (fd < 0)
+		return err_sys(err, errno, "open %s", dir);
+	if (fsync(fd))
+		rc = err_sys(err, errno, "sync %s", dir);
+	close(fd);
+	return rc;
+}
+
+/* Replaces <dir>/store.state durably. */
+static enum code mark(struct state *s, const char *what, struct err *err)
+{
+	AUTO_BUF path = BUF_NONE;
+	AUTO_BUF tmp = BUF_NONE;
+	AUTO_BUF text = BUF_NONE;
+	enum code rc = failpoint_hit(FP_STORE_STATE, err);
+	int fd;
+
+	if (rc)
+		return rc;
+	buf_printf(&path, "%s/store.state", s->dir);
+	buf_printf(&tmp, "%s/store.state.new", s->dir);
+	buf_printf(&text, "%s %s\n", what, s->boot_id);
+	fd = open(tmp.p, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_sys(err, errno, "open %s", tmp.p);
+	rc = write_all(fd, buf_view(&text), err);
+	if (rc == OK && fsync(fd))
+		rc = err_sys(err, errno, "sync %s", tmp.p);
+	close(fd);
+	if (rc == OK && rename(tmp.p, path.p))
+		rc = err_sys(err, errno, "rename %s", tmp.p);
+	return rc ? rc : sync_dir(s->dir, err);
+}
+
+/* May the store file be used as it lies there? */
+static bool is_usable(struct state *s)
+{
+	AUTO_BUF path = BUF_NONE;
+	AUTO_BUF same = BUF_NONE;
+	char text[128];
+	ssize_t n;
+	int fd;
+
+	buf_printf(&path, "%s/store.state", s->dir);
+	fd = open(path.p, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text));
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0)
+		return false;
+	buf_printf(&same, "dirty %s\n", s->boot_id);
+	return str_starts(str_n(text, (size_t)n), STR("clean ")) ||
+	       (s->boot_id[0] &&
+		str_eq(str_n(text, (size_t)n), buf_view(&same)));
+}
+
+/* ---- opening ---- */
+
+static enum code make_dir(const char *path, struct err *err)
+{
+	if (mkdir(path, 0700) && errno != EEXIST)
+		return err_sys(err, errno, "make %s", path);
+	return OK;
+}
+
+static void remove_store(struct state *s)
+{
+	static const char *const files[] = { "data.mdb", "lock.mdb" };
+
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		AUTO_BUF path = BUF_NONE;
+
+		buf_printf(&path, "%s/store/%s", s->dir, files[i]);
+		unlink(path.p);
+	}
+}
+
+static enum code copy_file(const char *from, const char *to, struct err *err)
+{
+	char *block = mem_alloc(1 << 20);
+	int in = open(from, O_RDONLY | O_CLOEXEC);
+	int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	enum code rc = OK;
+	ssize_t n = 0;
+
+	if (in < 0 || out < 0)
+		rc = err_sys(err, errno, "open %s", in < 0 ? from : to);
+	while (rc == OK && (n = read(in, block, 1 << 20)) > 0)
+		rc = write_all(out, str_n(block, (size_t)n), err);
+	if (rc == OK && n < 0)
+		rc = err_sys(err, errno, "read %s", from);
+	if (in >= 0)
+		close(in);
+	if (out >= 0)
+		close(out);
+	free(block);
+	return rc;
+}
+
+static enum code read_head(struct state *s, struct err *err)
+{
+	struct kv_txn *txn;
+	struct str val;
+	enum code rc = kv_read(s->kv, &txn, err);
+
+	if (rc)
+		return rc;
+	if (!kv_get(txn, KV_META, HEAD_KEY, &val))
+		s->head = (struct head){ .audit_seq = 1, .audit_first = 1,
+					 .limits = limits_default };
+	else if (!head_decode(val, &s->head))
+		rc = err_set(err, E_CORRUPT, "the store's head is malformed");
+	kv_end(&txn);
+	return rc;
+}
+
+static enum code open_store(struct state *s, struct err *err)
+{
+	AUTO_BUF path = BUF_NONE;
+	enum code rc;
+
+	buf_printf(&path, "%s/store", s->dir);
+	rc = kv_open(path.p, s->config.map_bytes, &s->kv, err);
+	if (rc == OK)
+		rc = read_head(s, err);
+	if (rc)
+		kv_close(&s->kv);
+	return rc;
+}
+
+static enum code rebuild(struct state *s, const char *checkpoint,
+			 struct err *err)
+{
+	AUTO_BUF path = BUF_NONE;
+	enum code rc = OK;
+
+	remove_store(s);
+	buf_printf(&path, "%s/store/data.mdb", s->dir);
+	if (checkpoint)
+		rc = copy_file(checkpoint, path.p, err);
+	return rc ? rc : open_store(s, err);
+}
+
+static enum code machine_open(void *data, const char *dir,
+			      const char *checkpoint, struct rc_applied *out,
+			      struct err *err)
+{
+	struct state *s = data;
+	AUTO_BUF store = BUF_NONE;
+	enum code rc;
+
+	free(s->dir);
+	s->dir = mem_dup(dir, strlen(dir));
+	buf_printf(&store, "%s/store", dir);
+	rc = make_dir(dir, err);
+	if (rc == OK)
+		rc = make_dir(store.p, err);
+	if (rc)
+		return rc;
+	if (!is_usable(s) || open_store(s, err))
+		rc = rebuild(s, checkpoint, err);
+	if (rc == OK)
+		rc = mark(s, "dirty", err);
+	if (rc)
+		return rc;
+	s->is_marked_dirty = true;
+	*out = (struct rc_applied){ s->head.index, s->head.term };
+	return OK;
+}
+
+static void machine_close(void *data)
+{
+	struct state *s = data;
+	struct err err;
+
+	kv_end(&s->peek);
+	if (!s->kv)
+		return;
+	/* Without the sync the mark stays dirty, which costs a rebuild only. */
+	if (kv_sync(s->kv, &err) == OK && s->is_marked_dirty)
+		(void)!mark(s, "clean", &err);
+	kv_close(&s->kv);
+}
+
+/* ---- applying ---- */
+
+static void chain_effect(void *data, enum kv_table table, struct str key,
+			 struct str val)
+{
+	struct sha256_ctx *chain = data;
+	uint8_t head[1 + 8 + 8];
+
+	head[0] = (uint8_t)table;
+	for (unsigned i = 0; i < 8; i++) {
+		head[1 + i] = (uint8_t)((uint64_t)key.n >> (8 * i));
+		/* Deleted is told apart from empty. */
+		head[9 + i] = (uint8_t)((val.p ? val.n : UINT64_MAX) >> (8 * i));
+	}
+	sha256_add(chain, head, sizeof(head));
+	sha256_add(chain, key.p, key.n);
+	sha256_add(chain, val.p, val.n);
+}
+
+static void chain_start(struct state *s, uint64_t index)
+{
+	uint8_t be[8];
+
+	for (unsigned i = 0; i < 8; i++)
+		be[i] = (uint8_t)(index >> (56 - 8 * i));
+	sha256_start(s->apply.chain);
+	sha256_add(s->apply.chain, s->head.chain.b, sizeof(s->head.chain.b));
+	sha256_add(s->apply.chain, be, sizeof(be));
+}
+
+static struct outcome *add_pending(struct state *s, uint64_t id)
+{
+	mem_grow((void **)&s->pending, &s->cap_pending, s->n_pending + 1,
+		 sizeof(*s->pending));
+	s->pending[s->n_pending] = (struct pending){ .id = id };
+	return &s->pending[s->n_pending++].outcome;
+}
+
+static enum code apply_entry(struct state *s, const struct rc_entry *entry,
+			     struct err *err)
+{
+	struct command cmd;
+	struct outcome *out;
+	enum code rc;
+
+	must(entry->index == s->head.index + 1);
+	if (entry->is_command) {
+		out = add_pending(s, entry->id);
+		chain_start(s, entry->index);
+		rc = command_decode(s->arena, entry->data, &cmd, err);
+		if (rc == OK) {
+			rc = apply_command(&s->apply, &cmd, out, err);
+			if (rc)
+				return rc;
+		} else {
+			out->code = rc;
+			str_copy(out->text, sizeof(out->text), str_of(err->text));
+		}
+		s->head.chain = sha256_end(s->apply.chain);
+	}
+	s->head.index = entry->index;
+	s->head.term = entry->term;
+	return OK;
+}
+
+static void put_head(struct state *s, struct kv_txn *txn)
+{
+	AUTO_BUF val = BUF_NONE;
+
+	kv_on_effect(txn, NULL, NULL);   /* the head holds the chain */
+	head_encode(&val, &s->head);
+	kv_put(txn, KV_META, HEAD_KEY, buf_view(&val));
+}
+
+static void tell(struct state *s)
+{
+	for (size_t i = 0; i < s->n_pending; i++)
+		if (s->config.on_outcome)
+			s->config.on_outcome(s->config.data, s->pending[i].id,
+					     &s->pending[i].outcome);
+	if (s->config.on_commit)
+		s->config.on_commit(s->config.data, s->head.rev);
+}
+
+static enum code machine_apply(void *data, const struct rc_entry *entries,
+			       size_t n, struct err *err)
+{
+	struct state *s = data;
+	struct head before = s->head;
+	struct kv_txn *txn;
+	enum code rc = kv_write(s->kv, &txn, err);
+
+	if (rc)
+		return rc;
+	s->n_pending = 0;
+	s->apply.txn = txn;
+	kv_on_effect(txn, chain_effect, s->apply.chain);
+	for (size_t i = 0; i < n && rc == OK; i++)
+		rc = apply_entry(s, &entries[i], err);
+	if (rc == OK) {
+		put_head(s, txn);
+		rc = failpoint_hit(FP_APPLY_BEFORE_COMMIT, err);
+	}
+	if (rc == OK)
+		rc = kv_commit(&txn, err);
+	kv_end(&txn);
+	s->apply.txn = NULL;
+	if (rc == OK)
+		rc = failpoint_hit(FP_APPLY_AFTER_COMMIT, err);
+	if (rc)
+		s->head = before;
+	else
+		tell(s);
+	arena_reset(s->arena);
+	return rc;
+}
+
+/* ---- pictures ---- */
+
+static enum code machine_freeze(void *data, struct rc_frozen **out,
+				struct rc_applied *at, struct err *err)
+{
+	struct state *s = data;
+	struct rc_frozen *f = NEW(struct rc_frozen);
+
+	/* LMDB's copy takes its own read transaction when it starts, so the
+	 * picture may be newer than 'at'; its head says what it is, and entries
+	 * up to there are skipped when it is opened. */
+	f->kv = s->kv;
+	*at = (struct rc_applied){ s->head.index, s->head.term };
+	*out = f;
+	return OK;
+}
+
+static enum code machine_write(void *data, struct rc_frozen *f,
+			       enum code (*put)(void *sink, const void *p,
+						size_t n, struct err *err),
+			       void *sink, struct err *err)
+{
+	return kv_copy(f->kv, put, sink, err);
+}
+
+static void machine_thaw(void *data, struct rc_frozen *f)
+{
+	free(f);
+}
+
+static void machine_digest(void *data, uint8_t out[32])
+{
+	struct state *s = data;
+
+	memcpy(out, s->head.chain.b, 32);
+}
+
+static uint64_t machine_bytes(void *data)
+{
+	struct state *s = data;
+
+	return s->kv ? kv_file_bytes(s->kv) : 0;
+}
+
+/* ---- the door ---- */
+
+struct state *state_new(const struct state_config *config)
+{
+	struct state *s = NEW(struct state);
+
+	s->config = *config;
+	if (config->boot_id)
+		str_copy(s->boot_id, sizeof(s->boot_id), str_of(config->boot_id));
+	else
+		read_boot_id(s->boot_id);
+	s->arena = arena_new(64 * 1024);
+	s->apply = (struct apply){ .head = &s->head, .arena = s->arena,
+				   .diff = sha256_new(), .chain = sha256_new(),
+				   .chain_mark = sha256_new() };
+	return s;
+}
+
+void state_free(struct state **sp)
+{
+	struct state *s = *sp;
+
+	if (!s)
+		return;
+	kv_end(&s->peek);
+	kv_close(&s->kv);
+	arena_free(&s->arena);
+	sha256_ctx_free(&s->apply.diff);
+	sha256_ctx_free(&s->apply.chain);
+	sha256_ctx_free(&s->apply.chain_mark);
+	buf_fini(&s->apply.targets);
+	free(s->pending);
+	free(s->dir);
+	free(s);
+	*sp = NULL;
+}
+
+struct rc_machine state_machine(struct state *s)
+{
+	return (struct rc_machine){
+		.data = s, .open = machine_open, .apply = machine_apply,
+		.freeze = machine_freeze, .write = machine_write,
+		.thaw = machine_thaw, .digest = machine_digest,
+		.bytes = machine_bytes, .close = machine_close,
+	};
+}
+
+struct kv *state_kv(struct state *s)
+{
+	return s->kv;
+}
+
+const struct head *state_head(const struct state *s)
+{
+	return &s->head;
+}
+
+bool state_tick_is_due(struct state *s, uint64_t now_ms)
+{
+	bool due;
+
+	if (!s->kv)
+		return false;
+	if (s->peek ? kv_renew(s->peek, NULL) : kv_read(s->kv, &s->peek, NULL))
+		return false;
+	due = retain_is_due(s->peek, &s->head, now_ms);
+	kv_reset(s->peek);
+	return due;
+}
+
+static void scan_table(struct kv_txn *txn, enum kv_table table,
+		       struct sha256_ctx *ctx)
+{
+	struct kv_cursor c;
+
+	for (bool on = kv_seek(txn, table, STR_NONE, &c); on; on = kv_next(&c))
+		if (table != KV_META || !str_eq(c.key, HEAD_KEY))
+			chain_effect(ctx, table, c.key, c.val);
+	kv_cursor_close(&c);
+}
+
+enum code state_scan_digest(struct state *s, struct sha256 *out,
+			    struct err *err)
+{
+	struct sha256_ctx *ctx = sha256_new();
+	struct head head = s->head;
+	struct kv_txn *txn;
+	AUTO_BUF text = BUF_NONE;
+	enum code rc = kv_read(s->kv, &txn, err);
+
+	if (rc == OK) {
+		for (unsigned i = 0; i < KV__TABLES; i++)
+			scan_table(txn, (enum kv_table)i, ctx);
+		head_encode(&text, &head);
+		sha256_add(ctx, text.p, text.n);
+		*out = sha256_end(ctx);
+		kv_end(&txn);
+	}
+	sha256_ctx_free(&ctx);
+	return rc;
+}

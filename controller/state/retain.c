@@ -1,0 +1,348 @@
+/*
+ * Content and what is removed: blobs, and the retention of events, audit,
+ * idempotency rows, versions and staged parts.
+ *
+ * Nothing is removed by a node's own clock: a TICK command carries the time,
+ * and each does at most a slice, so that no apply takes long.
+ */
+#include "state/apply.h"
+
+#include "base/banned.h"
+
+#define SLICE 1000
+#define STAGED_MS 3600000
+
+/* ---- blobs ---- */
+
+static void put_blob_chunk0(struct apply *a, struct str key,
+			    const struct blob_head *head, struct str bytes)
+{
+	AUTO_BUF val = BUF_NONE;
+
+	blob_head_encode(&val, head);
+	buf_str(&val, bytes);
+	ap_put(a, KV_BLOBS, key, buf_view(&val));
+}
+
+void blob_ref(struct apply *a, struct str tenant, const struct sha256 *sha,
+	      int delta)
+{
+	AUTO_BUF key = BUF_NONE;
+	struct blob_head head;
+	struct str val, bytes;
+
+	key_blob(&key, tenant, sha, 0);
+	val = ap_get(a, KV_BLOBS, buf_view(&key));
+	if (!val.p || !blob_head_decode(val, &head, &bytes))
+		return;
+	head.refs += (uint32_t)delta;
+	head.touched_ms = a->head->time_ms;
+	put_blob_chunk0(a, buf_view(&key), &head, bytes);
+}
+
+/* Parts come in order, aligned to chunks, because the log keeps order. */
+static enum code check_blob(const struct command *c, struct err *err)
+{
+	if (tenant_check(c->tenant, err))
+		return E_INVALID;
+	if (c->total > CONTENT_BYTES_MAX || c->bytes.n > BLOB_PART_MAX ||
+	    c->offset > c->total || c->bytes.n > c->total - c->offset)
+		return err_set(err, E_TOO_LARGE, "content of %llu bytes, a part "
+			       "of %zu at %llu",
+			       (unsigned long long)c->total, c->bytes.n,
+			       (unsigned long long)c->offset);
+	if (c->offset % BLOB_CHUNK ||
+	    (c->offset + c->bytes.n != c->total && c->bytes.n % BLOB_CHUNK))
+		return err_set(err, E_INVALID, "a part of content is not "
+			       "aligned to chunks");
+	return OK;
+}
+
+enum code apply_blob(struct apply *a, const struct command *c, struct err *err)
+{
+	AUTO_BUF key = BUF_NONE;
+	struct blob_head head = { .size = c->total };
+	struct str val, first = STR_NONE;
+	enum code rc = check_blob(c, err);
+
+	if (rc)
+		return rc;
+	key_blob(&key, c->tenant, &c->sha, 0);
+	val = ap_get(a, KV_BLOBS, buf_view(&key));
+	if (val.p && !blob_head_decode(val, &head, &first))
+		return err_set(err, E_CORRUPT, "a blob row is malformed");
+	head.touched_ms = a->head->time_ms;
+	if (val.p && (head.stored == head.size || head.stored != c->offset)) {
+		put_blob_chunk0(a, buf_view(&key), &head, first);
+		return OK;
+	}
+	if (c->offset == 0)
+		first = str_first(c->bytes, BLOB_CHUNK);
+	else if (!val.p)
+		return err_set(err, E_BLOB_MISSING, "earlier parts are missing");
+	for (uint64_t at = c->offset ? 0 : BLOB_CHUNK; at < c->bytes.n;
+	     at += BLOB_CHUNK) {
+		AUTO_BUF k = BUF_NONE;
+
+		key_blob(&k, c->tenant, &c->sha,
+			 (uint32_t)((c->offset + at) / BLOB_CHUNK));
+		ap_put(a, KV_BLOBS, buf_view(&k),
+		       str_first(str_from(c->bytes, at), BLOB_CHUNK));
+	}
+	head.stored = c->offset + c->bytes.n;
+	put_blob_chunk0(a, buf_view(&key), &head, first);
+	return OK;
+}
+
+/* ---- versions ---- */
+
+static bool is_referenced(struct apply *a, const struct live_row *live,
+			  uint32_t version)
+{
+	struct rules rules;
+
+	if (version == live->stable_version)
+		return true;
+	if (!rules_decode(a->arena, live->rules, &rules))
+		return true;
+	for (size_t i = 0; i < rules.n; i++)
+		if (rules.r[i].version == version)
+			return true;
+	return false;
+}
+
+void retain_versions(struct apply *a, struct str tenant, struct uuid uid,
+		     const struct live_row *live)
+{
+	uint64_t max = a->head->limits.versions_max;
+	AUTO_BUF prefix = BUF_NONE;
+	struct kv_cursor c;
+	struct version_row row;
+	bool on;
+
+	if (live->last_version <= max)
+		return;
+	key_versions(&prefix, tenant, uid);
+	on = kv_seek(a->txn, KV_VERSIONS, buf_view(&prefix), &c);
+	while (on && str_starts(c.key, buf_view(&prefix)) &&
+	       version_row_decode(c.key, c.val, &row) &&
+	       row.version + max <= live->last_version) {
+		struct str key = arena_str(a->arena, c.key);
+
+		if (is_referenced(a, live, row.version)) {
+			on = kv_next(&c);
+			continue;
+		}
+		kv_cursor_close(&c);
+		blob_ref(a, tenant, &row.sha, -1);
+		ap_del(a, KV_VERSIONS, key);
+		on = kv_seek(a->txn, KV_VERSIONS, key, &c);
+	}
+	kv_cursor_close(&c);
+}
+
+/* ---- idempotency ---- */
+
+void retain_idem(struct apply *a, unsigned most)
+{
+	struct head *h = a->head;
+
+	while (most--) {
+		struct kv_cursor c;
+		struct rd rd;
+		struct str key;
+
+		if (!kv_seek(a->txn, KV_IDEM_DUE, STR_NONE, &c)) {
+			kv_cursor_close(&c);
+			return;
+		}
+		key = arena_str(a->arena, c.key);
+		kv_cursor_close(&c);
+		rd = rd_of(key);
+		if (rd_u64_be(&rd) > h->time_ms && h->n_idem <= h->limits.idem_max)
+			return;
+		ap_del(a, KV_IDEM_DUE, key);
+		ap_del(a, KV_IDEM, str_from(key, 8));
+		h->n_idem -= h->n_idem > 0;
+	}
+}
+
+/* ---- events ---- */
+
+/* The first event that stays: compaction ends at a command's end, so that no
+ * watcher resumes in the middle of one. */
+static bool event_is_old(const struct head *h, uint64_t rev, uint64_t time_ms)
+{
+	return time_ms + h->limits.events_ms < h->time_ms ||
+	       rev + h->limits.events_max <= h->rev;
+}
+
+static void tick_events(struct apply *a)
+{
+	struct head *h = a->head;
+	unsigned n = 0;
+	struct kv_cursor c;
+	bool on = kv_seek(a->txn, KV_EVENTS, STR_NONE, &c);
+	bool whole = true;
+
+	while (on && (n < SLICE || !whole)) {
+		struct rd rd = rd_of(c.key);
+		uint64_t rev = rd_u64_be(&rd);
+		struct event_row row;
+		struct str key;
+
+		if (!event_row_decode(c.val, &row) ||
+		    (whole && !event_is_old(h, rev, row.time_ms)))
+			break;
+		whole = row.end;
+		key = arena_str(a->arena, c.key);
+		kv_cursor_close(&c);
+		ap_del(a, KV_EVENTS, key);
+		h->compacted_rev = rev;
+		n++;
+		on = kv_seek(a->txn, KV_EVENTS, STR_NONE, &c);
+	}
+	kv_cursor_close(&c);
+}
+
+/* ---- audit ---- */
+
+static void tick_audit(struct apply *a)
+{
+	struct head *h = a->head;
+
+	for (unsigned n = 0; n < SLICE; n++) {
+		AUTO_BUF key = BUF_NONE;
+		struct audit_row row;
+		struct str val;
+		bool right;
+
+		wr_u64_be(&key, h->audit_first);
+		val = ap_get(a, KV_AUDIT, buf_view(&key));
+		if (!val.p || !audit_row_decode(val, &row, &right))
+			return;
+		if (row.time_ms + h->limits.audit_ms >= h->time_ms &&
+		    h->audit_seq - h->audit_first <= h->limits.audit_max)
+			return;
+		ap_del(a, KV_AUDIT, buf_view(&key));
+		h->audit_seal = row.hash;
+		h->audit_first++;
+	}
+}
+
+/* ---- staged parts ---- */
+
+static void tick_staged(struct apply *a)
+{
+	struct kv_cursor c;
+	bool on = kv_seek(a->txn, KV_STAGED, STR_NONE, &c);
+	unsigned n = 0;
+
+	while (on && n++ < SLICE) {
+		struct rd rd = rd_of(c.val);
+		struct str key = arena_str(a->arena, c.key);
+
+		if (rd_u64(&rd) + STAGED_MS >= a->head->time_ms) {
+			on = kv_next(&c);
+			continue;
+		}
+		kv_cursor_close(&c);
+		ap_del(a, KV_STAGED, key);
+		on = kv_seek(a->txn, KV_STAGED, key, &c);
+	}
+	kv_cursor_close(&c);
+}
+
+/* ---- blobs without reference ---- */
+
+static void delete_blob(struct apply *a, struct str key0, uint64_t size)
+{
+	struct str prefix = str_first(key0, key0.n - 4);
+
+	for (uint64_t i = 0; i == 0 || i * BLOB_CHUNK < size; i++) {
+		AUTO_BUF key = BUF_NONE;
+
+		buf_str(&key, prefix);
+		wr_u32_be(&key, (uint32_t)i);
+		ap_del(a, KV_BLOBS, buf_view(&key));
+	}
+}
+
+/* Walks on from where the last tick stopped; the place is state too. */
+static void tick_blobs(struct apply *a)
+{
+	struct str from = ap_get(a, KV_META, STR("blob_walk"));
+	struct kv_cursor c;
+	bool on = kv_seek(a->txn, KV_BLOBS, from, &c);
+	unsigned n = 0;
+
+	while (on && n++ < SLICE) {
+		struct str key = arena_str(a->arena, c.key);
+		struct blob_head head;
+		bool is_head = str_ends(key, STR("\0\0\0\0")) &&
+			       blob_head_decode(c.val, &head, NULL);
+
+		if (!is_head || head.refs ||
+		    head.touched_ms + a->head->limits.blob_idle_ms >=
+			    a->head->time_ms) {
+			from = key;
+			on = kv_next(&c);
+			continue;
+		}
+		kv_cursor_close(&c);
+		delete_blob(a, key, head.size);
+		on = kv_seek(a->txn, KV_BLOBS, key, &c);
+	}
+	from = on ? arena_str(a->arena, c.key) : STR_NONE;
+	kv_cursor_close(&c);
+	if (from.n)
+		ap_put(a, KV_META, STR("blob_walk"), from);
+	else
+		ap_del(a, KV_META, STR("blob_walk"));
+}
+
+void apply_tick(struct apply *a)
+{
+	retain_idem(a, SLICE);
+	tick_events(a);
+	tick_audit(a);
+	tick_staged(a);
+	tick_blobs(a);
+}
+
+/* ---- is a tick worth its entry? ---- */
+
+static bool first_time(struct kv_txn *txn, enum kv_table table, bool in_key,
+		       uint64_t *ms)
+{
+	struct kv_cursor c;
+	bool found = kv_seek(txn, table, STR_NONE, &c);
+
+	if (found && table == KV_EVENTS) {
+		struct event_row row;
+
+		found = event_row_decode(c.val, &row);
+		*ms = row.time_ms;
+	} else if (found) {
+		struct rd rd = rd_of(in_key ? c.key : c.val);
+
+		*ms = in_key ? rd_u64_be(&rd) : rd_u64(&rd);
+	}
+	kv_cursor_close(&c);
+	return found;
+}
+
+bool retain_is_due(struct kv_txn *txn, const struct head *h, uint64_t now_ms)
+{
+	uint64_t ms;
+
+	if (h->rev - h->compacted_rev > h->limits.events_max ||
+	    h->audit_seq - h->audit_first > h->limits.audit_max)
+		return true;
+	if (first_time(txn, KV_IDEM_DUE, true, &ms) && ms <= now_ms)
+		return true;
+	if (first_time(txn, KV_STAGED, false, &ms) && ms + STAGED_MS < now_ms)
+		return true;
+	return first_time(txn, KV_EVENTS, false, &ms) &&
+	       ms + h->limits.events_ms < now_ms;
+}

@@ -1,0 +1,370 @@
+/* Rows of the store: see rows.h. */
+#include "state/rows.h"
+
+#include "wire/wire.h"
+
+#include "base/banned.h"
+
+#define ROW_FORMAT 1
+
+/* ---- keys ---- */
+
+void key_objects(struct buf *out, struct str tenant, enum kind_id kind)
+{
+	buf_str(out, tenant);
+	buf_c(out, '\0');
+	wr_u8(out, (uint8_t)kind);
+}
+
+void key_object(struct buf *out, struct str tenant, enum kind_id kind,
+		struct str name)
+{
+	key_objects(out, tenant, kind);
+	buf_str(out, name);
+}
+
+bool key_object_split(struct str key, struct str *tenant, enum kind_id *kind,
+		      struct str *name)
+{
+	size_t at = str_find(key, '\0');
+
+	if (at == SIZE_MAX || at + 2 > key.n)
+		return false;
+	*tenant = str_first(key, at);
+	*kind = (unsigned char)key.p[at + 1];
+	*name = str_from(key, at + 2);
+	return true;
+}
+
+void key_versions(struct buf *out, struct str tenant, struct uuid uid)
+{
+	buf_str(out, tenant);
+	buf_c(out, '\0');
+	wr_raw(out, uid.b, sizeof(uid.b));
+}
+
+void key_version(struct buf *out, struct str tenant, struct uuid uid,
+		 uint32_t version)
+{
+	key_versions(out, tenant, uid);
+	wr_u32_be(out, version);
+}
+
+void key_blob(struct buf *out, struct str tenant, const struct sha256 *sha,
+	      uint32_t chunk)
+{
+	buf_str(out, tenant);
+	buf_c(out, '\0');
+	wr_raw(out, sha->b, sizeof(sha->b));
+	wr_u32_be(out, chunk);
+}
+
+void key_count(struct buf *out, struct str tenant, enum kind_id kind)
+{
+	buf_z(out, "count");
+	buf_c(out, '\0');
+	buf_str(out, tenant);
+	buf_c(out, '\0');
+	wr_u8(out, (uint8_t)kind);
+}
+
+static void rd_bytes(struct rd *rd, void *to, size_t n)
+{
+	struct str s = rd_raw(rd, n);
+
+	if (s.n == n)
+		memcpy(to, s.p, n);
+}
+
+/* A reader behind the format byte. */
+static struct rd rd_row(struct str in)
+{
+	struct rd rd = rd_of(in);
+
+	if (rd_u8(&rd) != ROW_FORMAT)
+		rd.bad = true;
+	return rd;
+}
+
+/* ---- objects ---- */
+
+void object_row_encode(struct buf *out, const struct object_row *row)
+{
+	wr_u8(out, ROW_FORMAT);
+	wr_raw(out, row->uid.b, sizeof(row->uid.b));
+	wr_var(out, row->rev);
+	wr_var(out, row->generation);
+	wr_var(out, row->created_ms);
+	wr_u8(out, (uint8_t)row->manager);
+	wr_str(out, row->manager_ref);
+	wr_str(out, row->labels);
+	wr_str(out, row->meta);
+	wr_str(out, row->spec);
+	wr_str(out, row->status);
+	wr_str(out, row->application);
+	wr_str(out, row->environment);
+	wr_str(out, row->config_name);
+	wr_str(out, row->format);
+}
+
+bool object_row_decode(struct str in, struct object_row *out)
+{
+	struct rd rd = rd_row(in);
+
+	rd_bytes(&rd, out->uid.b, sizeof(out->uid.b));
+	out->rev = rd_var(&rd);
+	out->generation = rd_var(&rd);
+	out->created_ms = rd_var(&rd);
+	out->manager = rd_u8(&rd);
+	out->manager_ref = rd_str(&rd);
+	out->labels = rd_str(&rd);
+	out->meta = rd_str(&rd);
+	out->spec = rd_str(&rd);
+	out->status = rd_str(&rd);
+	out->application = rd_str(&rd);
+	out->environment = rd_str(&rd);
+	out->config_name = rd_str(&rd);
+	out->format = rd_str(&rd);
+	return rd_done(&rd);
+}
+
+/* ---- live ---- */
+
+void live_row_encode(struct buf *out, const struct live_row *row)
+{
+	wr_u8(out, ROW_FORMAT);
+	wr_raw(out, row->uid.b, sizeof(row->uid.b));
+	wr_str(out, row->name);
+	wr_var(out, row->rev);
+	wr_str(out, row->format);
+	wr_var(out, row->last_version);
+	wr_var(out, row->stable_version);
+	wr_u8(out, row->has_hold);
+	if (row->has_hold)
+		wr_raw(out, row->hold.b, sizeof(row->hold.b));
+	wr_str(out, row->rules);
+}
+
+bool live_row_decode(struct str in, struct live_row *out)
+{
+	struct rd rd = rd_row(in);
+
+	rd_bytes(&rd, out->uid.b, sizeof(out->uid.b));
+	out->name = rd_str(&rd);
+	out->rev = rd_var(&rd);
+	out->format = rd_str(&rd);
+	out->last_version = (uint32_t)rd_var(&rd);
+	out->stable_version = (uint32_t)rd_var(&rd);
+	out->has_hold = rd_u8(&rd);
+	out->hold = (struct sha256){ 0 };
+	if (out->has_hold)
+		rd_bytes(&rd, out->hold.b, sizeof(out->hold.b));
+	out->rules = rd_str(&rd);
+	return rd_done(&rd);
+}
+
+/* ---- versions ---- */
+
+void version_row_encode(struct buf *out, const struct version_row *row)
+{
+	wr_u8(out, ROW_FORMAT);
+	wr_raw(out, row->sha.b, sizeof(row->sha.b));
+	wr_var(out, row->size);
+	wr_var(out, row->created_ms);
+	wr_var(out, row->rev);
+	wr_u8(out, row->formatting_only);
+	wr_str(out, row->format);
+	wr_str(out, row->author);
+	wr_str(out, row->message);
+	wr_str(out, row->commit);
+	wr_str(out, row->path);
+}
+
+bool version_row_decode(struct str key, struct str in, struct version_row *out)
+{
+	struct rd number = rd_of(str_from(key, key.n >= 4 ? key.n - 4 : 0));
+	struct rd rd = rd_row(in);
+
+	out->version = rd_u32_be(&number);
+	rd_bytes(&rd, out->sha.b, sizeof(out->sha.b));
+	out->size = rd_var(&rd);
+	out->created_ms = rd_var(&rd);
+	out->rev = rd_var(&rd);
+	out->formatting_only = rd_u8(&rd);
+	out->format = rd_str(&rd);
+	out->author = rd_str(&rd);
+	out->message = rd_str(&rd);
+	out->commit = rd_str(&rd);
+	out->path = rd_str(&rd);
+	return rd_done(&rd) && !number.bad;
+}
+
+/* ---- blobs ---- */
+
+void blob_head_encode(struct buf *out, const struct blob_head *head)
+{
+	wr_u8(out, ROW_FORMAT);
+	wr_u64(out, head->size);
+	wr_u64(out, head->touched_ms);
+	wr_u64(out, head->stored);
+	wr_u32(out, head->refs);
+}
+
+bool blob_head_decode(struct str in, struct blob_head *out, struct str *bytes)
+{
+	struct rd rd = rd_row(in);
+
+	out->size = rd_u64(&rd);
+	out->touched_ms = rd_u64(&rd);
+	out->stored = rd_u64(&rd);
+	out->refs = rd_u32(&rd);
+	if (bytes)
+		*bytes = str_from(in, BLOB_HEADER);
+	return !rd.bad;
+}
+
+/* ---- events ---- */
+
+void event_row_encode(struct buf *out, const struct event_row *row)
+{
+	wr_u8(out, ROW_FORMAT);
+	wr_u8(out, (uint8_t)row->type);
+	wr_u8(out, row->end);
+	wr_u8(out, (uint8_t)row->kind);
+	wr_str(out, row->tenant);
+	wr_str(out, row->name);
+	wr_var(out, row->time_ms);
+	wr_str(out, row->after);
+	wr_str(out, row->before);
+	wr_str(out, row->live);
+}
+
+bool event_row_decode(struct str in, struct event_row *out)
+{
+	struct rd rd = rd_row(in);
+
+	out->type = rd_u8(&rd);
+	out->end = rd_u8(&rd);
+	out->kind = rd_u8(&rd);
+	out->tenant = rd_str(&rd);
+	out->name = rd_str(&rd);
+	out->time_ms = rd_var(&rd);
+	out->after = rd_str(&rd);
+	out->before = rd_str(&rd);
+	out->live = rd_str(&rd);
+	return rd_done(&rd);
+}
+
+/* ---- audit ---- */
+
+void audit_row_encode(struct buf *out, struct audit_row *row)
+{
+	size_t from = out->n;
+
+	wr_u8(out, ROW_FORMAT);
+	wr_var(out, row->seq);
+	wr_var(out, row->time_ms);
+	wr_var(out, row->rev);
+	wr_str(out, row->subject);
+	wr_u8(out, (uint8_t)row->role);
+	wr_str(out, row->credential);
+	wr_str(out, row->origin);
+	wr_str(out, row->action);
+	wr_str(out, row->target);
+	wr_var(out, row->n_ops);
+	wr_str(out, row->reason);
+	wr_str(out, row->commit);
+	wr_raw(out, row->trace, sizeof(row->trace));
+	wr_raw(out, row->diff.b, sizeof(row->diff.b));
+	wr_raw(out, row->previous.b, sizeof(row->previous.b));
+	row->hash = sha256_of(str_from(buf_view(out), from));
+	wr_raw(out, row->hash.b, sizeof(row->hash.b));
+}
+
+bool audit_row_decode(struct str in, struct audit_row *out, bool *hash_is_right)
+{
+	struct rd rd = rd_row(in);
+	struct sha256 hash;
+
+	out->seq = rd_var(&rd);
+	out->time_ms = rd_var(&rd);
+	out->rev = rd_var(&rd);
+	out->subject = rd_str(&rd);
+	out->role = rd_u8(&rd);
+	out->credential = rd_str(&rd);
+	out->origin = rd_str(&rd);
+	out->action = rd_str(&rd);
+	out->target = rd_str(&rd);
+	out->n_ops = rd_var(&rd);
+	out->reason = rd_str(&rd);
+	out->commit = rd_str(&rd);
+	rd_bytes(&rd, out->trace, sizeof(out->trace));
+	rd_bytes(&rd, out->diff.b, sizeof(out->diff.b));
+	rd_bytes(&rd, out->previous.b, sizeof(out->previous.b));
+	rd_bytes(&rd, out->hash.b, sizeof(out->hash.b));
+	if (!rd_done(&rd))
+		return false;
+	hash = sha256_of(str_first(in, in.n - sizeof(hash.b)));
+	*hash_is_right = sha256_eq(&hash, &out->hash);
+	return true;
+}
+
+/* ---- tokens ---- */
+
+void token_row_encode(struct buf *out, const struct token_row *row)
+{
+	wr_u8(out, ROW_FORMAT);
+	wr_str(out, row->name);
+	wr_u8(out, (uint8_t)row->role);
+	wr_var(out, row->created_ms);
+}
+
+bool token_row_decode(struct str in, struct token_row *out)
+{
+	struct rd rd = rd_row(in);
+
+	out->name = rd_str(&rd);
+	out->role = rd_u8(&rd);
+	out->created_ms = rd_var(&rd);
+	return rd_done(&rd);
+}
+
+/* ---- head ---- */
+
+void head_encode(struct buf *out, const struct head *head)
+{
+	wr_u8(out, ROW_FORMAT);
+	wr_var(out, head->index);
+	wr_var(out, head->term);
+	wr_var(out, head->rev);
+	wr_var(out, head->compacted_rev);
+	wr_var(out, head->time_ms);
+	wr_var(out, head->audit_seq);
+	wr_var(out, head->audit_first);
+	wr_raw(out, head->audit_head.b, sizeof(head->audit_head.b));
+	wr_raw(out, head->audit_seal.b, sizeof(head->audit_seal.b));
+	wr_raw(out, head->chain.b, sizeof(head->chain.b));
+	wr_var(out, head->bytes);
+	wr_var(out, head->n_idem);
+	limits_encode(out, &head->limits);
+}
+
+bool head_decode(struct str in, struct head *out)
+{
+	struct rd rd = rd_row(in);
+
+	out->index = rd_var(&rd);
+	out->term = rd_var(&rd);
+	out->rev = rd_var(&rd);
+	out->compacted_rev = rd_var(&rd);
+	out->time_ms = rd_var(&rd);
+	out->audit_seq = rd_var(&rd);
+	out->audit_first = rd_var(&rd);
+	rd_bytes(&rd, out->audit_head.b, sizeof(out->audit_head.b));
+	rd_bytes(&rd, out->audit_seal.b, sizeof(out->audit_seal.b));
+	rd_bytes(&rd, out->chain.b, sizeof(out->chain.b));
+	out->bytes = rd_var(&rd);
+	out->n_idem = rd_var(&rd);
+	limits_decode(&rd, &out->limits);
+	return rd_done(&rd);
+}

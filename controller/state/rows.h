@@ -1,0 +1,127 @@
+/*
+ * Rows of the store: their keys and their bytes.  Each value starts with a
+ * format byte.  Decoders borrow from the bytes they are given and answer false
+ * where these are malformed, which means a damaged store.  Pure; any thread.
+ */
+#ifndef STATE_ROWS_H
+#define STATE_ROWS_H
+
+#include "state/command.h"
+
+/* ---- keys ---- */
+void key_object(struct buf *out, struct str tenant, enum kind_id kind,
+		struct str name);
+/* All of a kind in a tenant. */
+void key_objects(struct buf *out, struct str tenant, enum kind_id kind);
+bool key_object_split(struct str key, struct str *tenant, enum kind_id *kind,
+		      struct str *name);
+void key_version(struct buf *out, struct str tenant, struct uuid uid,
+		 uint32_t version);
+void key_versions(struct buf *out, struct str tenant, struct uuid uid);
+void key_blob(struct buf *out, struct str tenant, const struct sha256 *sha,
+	      uint32_t chunk);
+void key_count(struct buf *out, struct str tenant, enum kind_id kind);
+
+/* ---- objects ---- */
+struct object_row {
+	struct uuid uid;
+	uint64_t rev, generation, created_ms;
+	enum manager manager;
+	struct str manager_ref, labels, meta, spec, status;
+	/* CONFIG */
+	struct str application, environment, config_name, format;
+};
+void object_row_encode(struct buf *out, const struct object_row *row);
+bool object_row_decode(struct str in, struct object_row *out);
+
+/* ---- what is live at an address ---- */
+struct live_row {
+	struct uuid uid;
+	struct str name;                 /* of the object */
+	uint64_t rev;
+	struct str format;
+	uint32_t last_version;           /* highest number given */
+	uint32_t stable_version;         /* default version before the last move */
+	bool has_hold;
+	struct sha256 hold;              /* content the owner may not apply again */
+	struct str rules;                /* encoded */
+};
+void live_row_encode(struct buf *out, const struct live_row *row);
+bool live_row_decode(struct str in, struct live_row *out);
+
+/* ---- versions ---- */
+struct version_row {
+	uint32_t version;                /* from the key */
+	struct sha256 sha;
+	uint64_t size, created_ms, rev;
+	bool formatting_only;
+	struct str format, author, message, commit, path;
+};
+void version_row_encode(struct buf *out, const struct version_row *row);
+bool version_row_decode(struct str key, struct str in, struct version_row *out);
+
+/* ---- blobs: chunk 0 starts with this header ---- */
+#define BLOB_CHUNK (64 * 1024)
+#define BLOB_HEADER 29
+struct blob_head {
+	uint64_t size, touched_ms, stored;   /* stored == size: complete */
+	uint32_t refs;
+};
+void blob_head_encode(struct buf *out, const struct blob_head *head);
+bool blob_head_decode(struct str in, struct blob_head *out, struct str *bytes);
+
+/* ---- events ---- */
+enum event_type { EVENT_ADDED = 1, EVENT_MODIFIED = 2, EVENT_DELETED = 3 };
+struct event_row {
+	enum event_type type;
+	bool end;                        /* last of its command */
+	enum kind_id kind;
+	struct str tenant, name;
+	uint64_t time_ms;
+	struct str after;                /* object row; empty where deleted */
+	struct str before;               /* where deleted or labels changed */
+	struct str live;                 /* CONFIG: live row after (deleted: before) */
+};
+void event_row_encode(struct buf *out, const struct event_row *row);
+bool event_row_decode(struct str in, struct event_row *out);
+
+/* ---- audit ---- */
+struct audit_row {
+	uint64_t seq, time_ms, rev;
+	struct str subject, credential, origin, action, target, reason, commit;
+	enum subject_role role;
+	uint64_t n_ops;
+	uint8_t trace[16];
+	struct sha256 diff, previous, hash;
+};
+/* Encodes all but the hash, sets row->hash to SHA-256 of these bytes, and
+ * appends it. */
+void audit_row_encode(struct buf *out, struct audit_row *row);
+/* Also checks that the hash is that of the bytes. */
+bool audit_row_decode(struct str in, struct audit_row *out, bool *hash_is_right);
+
+/* ---- tokens ---- */
+struct token_row {
+	struct str name;
+	enum subject_role role;
+	uint64_t created_ms;
+};
+void token_row_encode(struct buf *out, const struct token_row *row);
+bool token_row_decode(struct str in, struct token_row *out);
+
+/* ---- where the state stands: META "state" ---- */
+struct head {
+	uint64_t index, term;            /* applied */
+	uint64_t rev, compacted_rev;
+	uint64_t time_ms;
+	uint64_t audit_seq, audit_first; /* next to write, first that is kept */
+	struct sha256 audit_head, audit_seal;   /* newest; before the first kept */
+	struct sha256 chain;             /* effects */
+	uint64_t bytes;                  /* logical, keys and values */
+	uint64_t n_idem;
+	struct limits limits;
+};
+void head_encode(struct buf *out, const struct head *head);
+bool head_decode(struct str in, struct head *out);
+
+#endif

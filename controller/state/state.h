@@ -1,0 +1,52 @@
+/*
+ * The replicated state of Conflux: one LMDB store below <dir>, moved only by
+ * applying log entries.
+ *
+ *	<dir>/store/data.mdb	the live store: a cache of checkpoint and log
+ *	<dir>/store.state	boot id, and `dirty` or `clean`
+ *
+ * The file is written without syncs.  So store.state says `dirty` from before
+ * the first commit until an orderly stop has synced; a store found dirty under
+ * another boot id, or damaged, is deleted and made anew from checkpoint and
+ * log.  Under the same boot id (the process was killed, the machine was not)
+ * the page cache still holds every commit, so it is used as it is.
+ *
+ * Threads: the machine's functions run on the core loop.  Views (view.h) run
+ * on any thread with read transactions of their own.
+ */
+#ifndef STATE_STATE_H
+#define STATE_STATE_H
+
+#include "kv/kv.h"
+#include "raftcore/machine.h"
+#include "state/rows.h"
+
+struct state;
+
+struct state_config {
+	uint64_t map_bytes;              /* 64 GiB by default */
+	const char *boot_id;             /* NULL: the kernel's */
+	/* What came of the command of proposal 'id'; after its batch has
+	 * committed, in the order of the log.  Core loop. */
+	void (*on_outcome)(void *data, uint64_t id, const struct outcome *o);
+	/* A batch has committed and 'rev' is visible.  Core loop. */
+	void (*on_commit)(void *data, uint64_t rev);
+	void *data;
+};
+
+struct state *state_new(const struct state_config *config);
+void state_free(struct state **state);
+/* The vtable for raftcore; 'state' must outlive the node. */
+struct rc_machine state_machine(struct state *state);
+/* NULL before the machine was opened. */
+struct kv *state_kv(struct state *state);
+/* Where it stands; core loop. */
+const struct head *state_head(const struct state *state);
+/* True where a TICK would do something at 'now_ms'; core loop, cheap. */
+bool state_tick_is_due(struct state *state, uint64_t now_ms);
+/* SHA-256 over all rows in key order but the applied index: equal on all
+ * nodes at one index.  For tests; slow. */
+enum code state_scan_digest(struct state *state, struct sha256 *out,
+			    struct err *err);
+
+#endif
