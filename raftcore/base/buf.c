@@ -53,9 +53,11 @@ char *buf_extend(struct buf *b, size_t more)
 
 void buf_add(struct buf *b, const void *p, size_t n)
 {
+	char *at = buf_extend(b, n);
+
 	must(p || n == 0);
 	if (n)
-		memcpy(buf_extend(b, n), p, n);
+		memcpy(at, p, n);
 }
 
 void buf_str(struct buf *b, struct str s)

@@ -93,7 +93,7 @@ struct sha256 sha256_end(struct sha256_ctx *ctx)
 
 void sha256_copy(struct sha256_ctx *to, const struct sha256_ctx *from)
 {
-	must(EVP_MD_CTX_copy_ex(to->md, from->md) == 1);
+	must(EVP_MD_CTX_copy_ex(to->evp, from->evp) == 1);
 }
 
 struct sha256 sha256_of(struct str s)
