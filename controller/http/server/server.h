@@ -1,0 +1,168 @@
+/*
+ * The HTTP server: connections on HTTP loops, requests to handlers, answers
+ * back.  It knows nothing of what it serves.
+ *
+ * A protocol (HTTP/1.1 now, HTTP/2 later) turns bytes into requests and
+ * answers into bytes behind one interface (struct http_protocol, private);
+ * handlers see struct request only.
+ *
+ * A request lives in an arena of its own from the last byte of its header
+ * block until its answer is complete or the connection ends.  A handler runs
+ * when the whole body is there (bounded), on the loop of the connection, and
+ * may answer at once or later, on the same loop.  Answers of pipelined
+ * requests leave in the order of the requests.
+ */
+#ifndef HTTP_SERVER_H
+#define HTTP_SERVER_H
+
+#include "base/arena.h"
+#include "io/loop.h"
+#include "io/stream.h"
+
+enum http_method {
+	HTTP_M_GET,
+	HTTP_M_HEAD,
+	HTTP_M_POST,
+	HTTP_M_PUT,
+	HTTP_M_PATCH,
+	HTTP_M_DELETE,
+	HTTP_M_OPTIONS,
+	HTTP_M_OTHER,
+};
+const char *http_method_name(enum http_method m);
+
+struct http_header {
+	struct str name, value;          /* name in lower case */
+};
+
+struct http_param {
+	struct str name, value;          /* percent-decoded, '+' is a space */
+};
+
+struct request;
+
+/* What a route's handler gets; strings live as long as the request. */
+struct request {
+	enum http_method method;         /* HEAD runs the GET handler */
+	bool is_head;
+	struct str target;               /* as sent */
+	struct str path;                 /* decoded part by part, see params */
+	const struct http_param *query;
+	size_t n_query;
+	const struct http_header *headers;
+	size_t n_headers;
+	struct str body;
+	struct str content_type;         /* without parameters, lower case */
+	struct str args[8];              /* of the route's {names}, decoded */
+	const struct route *route;
+	const struct stream_addr *peer;
+	bool is_tls;
+	struct arena *arena;
+	struct loop *loop;
+	void *server_data;               /* of http_server_config, per loop */
+	uint8_t trace[16];               /* from traceparent, or new */
+	char trace_text[33];
+	uint64_t start_ns;
+	/* The handler's own; 'on_gone' runs when the connection ended before
+	 * the answer was complete (then no answer may be given any more). */
+	void *data;
+	void (*on_gone)(struct request *r);
+};
+
+const struct str *request_header(const struct request *r, const char *name);
+const struct str *request_query(const struct request *r, const char *name);
+bool request_is_gone(const struct request *r);
+
+/* ---- answers ---- */
+
+/* Adds a header of the answer; before answer_*.  Values with control bytes
+ * are refused by must(). */
+void answer_header(struct request *r, const char *name, struct str value);
+void answer_header_u64(struct request *r, const char *name, uint64_t value);
+/* A whole answer.  'body' is written from where it lies: it need only be valid
+ * during the call.  With HEAD the body is not sent, its length is. */
+void answer(struct request *r, int status, const char *content_type,
+	    struct str body);
+/* As answer, of up to 'n' pieces. */
+void answer_pieces(struct request *r, int status, const char *content_type,
+		   const struct stream_vec *v, unsigned n);
+/* problem+json (RFC 9457) out of an error: type, title, status, detail, hint,
+ * code, trace. */
+void answer_error(struct request *r, const struct err *err);
+
+/* ---- streams (server sent events, Kubernetes watches) ---- */
+
+/* Sends the header block now; chunks follow until answer_end.  False: gone. */
+bool answer_stream(struct request *r, int status, const char *content_type);
+void answer_chunk(struct request *r, struct str bytes);
+/* Bytes not yet taken by the socket: stop producing above a bound, go on in
+ * on_drain. */
+size_t answer_pending(const struct request *r);
+void answer_on_drain(struct request *r, void (*cb)(struct request *r));
+void answer_end(struct request *r);
+
+/* ---- routes ---- */
+
+typedef void route_handler(struct request *r);
+
+/* A row of a routes table.  'path' reads "/api/v1/x/{id}"; a last part
+ * "{name...}" takes the rest with its slashes.  'permission' is the caller's
+ * (api/routes.tbl): the table of routes carries it so that none is without. */
+struct route {
+	enum http_method method;
+	const char *path;
+	route_handler *handler;
+	unsigned permission;
+	const char *name;                /* for metrics */
+};
+
+struct http_limits {
+	size_t header_bytes;             /* 16 KiB */
+	size_t body_bytes;               /* 8 MiB */
+	unsigned header_ms;              /* first byte of a request to its header's end: 10,000 */
+	unsigned body_ms;                /* 30,000 without progress */
+	unsigned idle_ms;                /* keep-alive: 75,000 */
+	unsigned connections;            /* a loop: 20,000 */
+	size_t pending_bytes;            /* a connection's unsent bytes before reading stops: 1 MiB */
+	unsigned pipelined;              /* unanswered requests of a connection: 64 */
+};
+extern const struct http_limits http_limits_default;
+
+struct http_stats {
+	uint64_t connections, connections_now, requests, refused;
+	uint64_t bytes_in, bytes_out;
+	uint64_t by_class[6];            /* answers 1xx..5xx */
+	uint64_t streams_now;
+};
+
+struct http_server;
+
+struct http_server_config {
+	const struct route *routes;      /* first match wins; most specific first */
+	size_t n_routes;
+	struct http_limits limits;
+	void *data;                      /* request.server_data */
+	/* Runs before each handler (authentication, permission): false where it
+	 * has answered. */
+	bool (*before)(struct request *r);
+	/* No route matched or the method is not allowed ('err' says which). */
+	void (*no_route)(struct request *r, const struct err *err);
+	/* After each answer, for access log and metrics; may be NULL. */
+	void (*after)(struct request *r, int status, uint64_t bytes);
+};
+
+/* One server a loop.  Own loop's thread (or before it runs). */
+enum code http_server_new(struct loop *loop, const struct http_server_config *c,
+			  struct http_server **out, struct err *err) MUST_USE;
+/* Listens with SO_REUSEPORT, so each loop's server can take one address. */
+enum code http_server_listen(struct http_server *s, struct str addr,
+			     struct tls_server *tls, struct stream_addr *bound,
+			     struct err *err) MUST_USE;
+/* Stops accepting, lets requests in flight end (streams are told to end by
+ * on_gone after 'grace_ms'), then 'done'. */
+void http_server_drain(struct http_server *s, unsigned grace_ms,
+		       void (*done)(void *data), void *data);
+void http_server_free(struct http_server **s);
+void http_server_stats(const struct http_server *s, struct http_stats *out);
+
+#endif

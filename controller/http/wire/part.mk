@@ -1,0 +1,3 @@
+# http/wire: HTTP/1.1 parsing and framing, shared by server and client
+needs := base
+libs  := -lhttp_parser
