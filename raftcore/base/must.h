@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+/* Brings MIN and MAX that evaluate twice; here first, to be replaced below. */
+#include <sys/param.h>
 
 #define MUST_USE __attribute__((warn_unused_result))
 #define PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
@@ -19,6 +21,8 @@
 
 #define BIT(n) (1u << (n))
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#undef MIN
+#undef MAX
 #define MIN(a, b) ({ __typeof__(a) a_ = (a); __typeof__(b) b_ = (b); a_ < b_ ? a_ : b_; })
 #define MAX(a, b) ({ __typeof__(a) a_ = (a); __typeof__(b) b_ = (b); a_ > b_ ? a_ : b_; })
 #define container_of(ptr, type, member) \

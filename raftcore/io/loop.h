@@ -3,7 +3,13 @@
  * Other threads reach it only through its mailbox.
  *
  * Life: loop_new, register handles from its own thread (or before start),
- * loop_start, loop_stop from any thread, loop_free after it has ended.
+ * loop_start, loop_stop from any thread, loop_free after it has ended.  While
+ * a loop does not run, whoever holds it is its own thread.
+ *
+ * A turn: wait for input; run what came (sockets, messages); close what was
+ * closed; run timers that are due; then, last before the loop waits again,
+ * the turn callbacks.  So these see the work of the whole turn, whatever
+ * brought it.
  */
 #ifndef IO_LOOP_H
 #define IO_LOOP_H
@@ -16,7 +22,8 @@
 struct loop;
 
 /* Something to run on a loop; embed it in the request and find the request
- * with container_of.  Must stay valid until it ran. */
+ * with container_of.  Must stay valid until it ran; then it may be posted
+ * again, from inside run too. */
 struct msg {
 	struct msg *next_;
 	void (*run)(struct msg *msg);
@@ -25,28 +32,40 @@ struct msg {
 /* 'name' (at most 15 bytes) names the thread.  'mailbox_max' bounds the
  * messages that loop_post accepts; 0 is 65,536. */
 struct loop *loop_new(const char *name, size_t mailbox_max);
+/*
+ * The loop has ended, or never ran; waits for its thread.  Messages that came
+ * by loop_post_sure after the end run here.  Streams and listeners that are
+ * still open are closed (on_close runs), other handles are closed without a
+ * callback.
+ */
 void loop_free(struct loop **loop);
 
+/* Starts the thread; it takes no signals.  E_IO: there is no thread to have. */
 enum code loop_start(struct loop *loop, struct err *err) MUST_USE;
-/* Runs the loop on the calling thread until loop_stop (tests, programs). */
+/* Runs the loop on the calling thread until loop_stop (tests, programs).  May
+ * be called again. */
 void loop_run_here(struct loop *loop);
-/* Runs what is due without blocking; true while handles are active. */
+/* Runs what is due without blocking; true while handles are active or
+ * messages wait. */
 bool loop_run_once(struct loop *loop);
 /* Asks the loop to end after the messages that were posted before; any
  * thread.  loop_join waits for the thread. */
 void loop_stop(struct loop *loop);
 void loop_join(struct loop *loop);
 
-/* Any thread.  False: the mailbox is full or the loop has stopped, and 'msg'
- * will not run.  Messages of one thread run in order; a batch wakes once. */
+/* Any thread.  False: the mailbox is full or the loop has been stopped, and
+ * 'msg' will not run.  Messages of one thread run in order; a batch wakes
+ * once. */
 bool loop_post(struct loop *loop, struct msg *msg) MUST_USE;
-/* As loop_post without the bound: for answers that must not be lost. */
+/* As loop_post without the bound, and until loop_free: for answers that must
+ * not be lost. */
 void loop_post_sure(struct loop *loop, struct msg *msg);
 bool loop_is_here(const struct loop *loop);
 void loop_must_be_here(const struct loop *loop);
 
 /* Runs once a loop turn after all input was handled: where group commit and
- * transaction renewal live.  Own thread only.  Stays registered. */
+ * transaction renewal live.  Own thread only.  Stays registered; may be taken
+ * off inside any turn callback. */
 struct turn {
 	struct list at_;
 	void (*run)(struct turn *turn);
@@ -63,9 +82,13 @@ struct loop_stats {
 	uint64_t turn_max_us;         /* since the last loop_stats_take */
 	uint64_t turns_slow;          /* longer than the slow limit (50 ms) */
 };
-/* Any thread. */
+/* Any thread.  A turn is measured from the end of waiting to the end of its
+ * turn callbacks; at most a millisecond too long. */
 void loop_stats_take(struct loop *loop, struct loop_stats *out);
 /* Turns longer than this are logged with the loop's name; default 50. */
 void loop_set_slow_ms(struct loop *loop, unsigned ms);
+/* Says what this turn is at, for the line about a slow turn: static text; the
+ * last of a turn counts.  Own thread. */
+void loop_note(struct loop *loop, const char *what);
 
 #endif

@@ -15,17 +15,21 @@ struct work {
 	struct work *next_;
 	struct loop *home;                   /* where 'done' runs */
 	void (*run)(struct work *work);      /* worker thread */
-	void (*done)(struct work *work);     /* home loop */
-	void (*msg_run_)(struct msg *msg);
+	void (*done)(struct work *work);     /* home loop; once, always */
 };
 
-/* 'threads' workers, at most 'max_queued' waiting. */
+/* 'threads' workers (1 or more), at most 'max_queued' waiting; 'name' (at most
+ * 15 bytes) names the threads, which take no signals. */
 struct pool *pool_new(const char *name, unsigned threads, size_t max_queued);
-/* Waits for running work; queued work is run too. */
+/* Waits for running work; queued work is run too.  What is done is told to
+ * 'home' as always, so that a pool is freed before its loops. */
 void pool_free(struct pool **pool);
-/* Any thread.  False: the queue is full. */
+/* Any thread.  Work starts in the order of submission.  False: the queue is
+ * full, or the pool is being freed. */
 bool pool_submit(struct pool *pool, struct work *work) MUST_USE;
+/* Work that waits for a worker; any thread. */
 size_t pool_queued(const struct pool *pool);
+/* How often the queue was full; any thread. */
 uint64_t pool_refused(const struct pool *pool);
 
 #endif

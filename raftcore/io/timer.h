@@ -16,11 +16,14 @@ struct timer {
 };
 
 void timer_init(struct timer *timer, struct loop *loop, timer_cb *cb);
-/* (Re)arms; fires once after 'ms'. */
+/* (Re)arms; fires once 'ms' after the loop's clock (loop_now_ms), in a later
+ * turn, also for 0.  'cb' may arm it again or close it. */
 void timer_start(struct timer *timer, uint64_t ms);
+/* Harmless where it is not armed. */
 void timer_stop(struct timer *timer);
 bool timer_is_armed(const struct timer *timer);
-/* The memory is the caller's again when 'closed' runs (may be NULL). */
+/* The memory is the caller's again when 'closed' runs (may be NULL: then when
+ * the loop is freed). */
 void timer_close(struct timer *timer, void (*closed)(struct timer *timer));
 
 #endif

@@ -1,0 +1,496 @@
+/*
+ * One thread, one libuv loop, one mailbox.
+ *
+ * The mailbox is a list under a mutex; the first message of a batch wakes the
+ * loop by an async handle, which takes the whole list at once.  Prepare and
+ * check handles mark the turns.
+ */
+#include "io/loop.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "io/loop_own.h"
+
+#include "base/banned.h"
+
+#define MAILBOX_MAX_DEFAULT 65536u
+#define SLOW_MS_DEFAULT 50u
+#define NAME_MAX_BYTES 15u
+
+struct mailbox {
+	pthread_mutex_t lock;
+	struct msg *first, **last;
+	size_t count, max;
+	bool stopping;          /* loop_stop was called */
+};
+
+struct loop {
+	uv_loop_t uv;
+	uv_async_t wake;
+	uv_prepare_t prepare;
+	uv_check_t check;
+	char name[NAME_MAX_BYTES + 1];
+
+	struct mailbox mailbox;
+
+	pthread_t thread;
+	bool has_thread;        /* started and not joined */
+	bool ended;             /* the last run came to its end */
+	_Atomic bool running;
+
+	struct list turns;
+	struct list owned;
+	char *read_buf, *plain_buf;     /* made when first wanted */
+
+	/* The turn that runs: when waiting for it began and ended. */
+	uint64_t wait_began_ns, wait_ended_ns;
+	const char *note;
+
+	_Atomic unsigned slow_ms;
+	struct {
+		_Atomic uint64_t turns, messages, refused, max_us, slow;
+	} stats;
+};
+
+/* The loop that runs on this thread. */
+static _Thread_local struct loop *here;
+
+/* ---- turns ---- */
+
+static void count(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+static void judge_turn(struct loop *loop, uint64_t us)
+{
+	uint64_t max = atomic_load(&loop->stats.max_us);
+	unsigned slow_ms =
+		atomic_load_explicit(&loop->slow_ms, memory_order_relaxed);
+
+	while (us > max && !atomic_compare_exchange_weak(&loop->stats.max_us,
+							 &max, us))
+		;
+	if (us <= slow_ms * UINT64_C(1000))
+		return;
+	count(&loop->stats.slow, 1);
+	log_warn("loop",
+		 LOG_KV(log_z("loop", loop->name), log_u("ms", us / 1000),
+			log_z("at", loop->note ? loop->note : "unknown")),
+		 "slow turn");
+}
+
+static void end_turn(struct loop *loop)
+{
+	uint64_t now = clock_mono_ns();
+
+	if (loop->wait_ended_ns && now > loop->wait_ended_ns)
+		judge_turn(loop, (now - loop->wait_ended_ns) / 1000);
+	loop->wait_began_ns = now;
+	loop->wait_ended_ns = 0;
+	loop->note = NULL;
+}
+
+/*
+ * Any callback may take any other off or put new ones on: those that are still
+ * to run wait in a list of their own, and each is put back before it runs.
+ */
+static void run_turns(struct loop *loop)
+{
+	struct list todo;
+	struct turn *turn;
+
+	count(&loop->stats.turns, 1);
+	list_init(&todo);
+	if (!list_empty(&loop->turns)) {
+		list_insert_before(&loop->turns, &todo);
+		list_remove(&loop->turns);
+	}
+	while ((turn = list_first(&todo, struct turn, at_))) {
+		list_remove(&turn->at_);
+		list_append(&loop->turns, &turn->at_);
+		turn->run(turn);
+	}
+	end_turn(loop);
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+	run_turns(loop_of_uv(prepare->loop));
+}
+
+/*
+ * libuv reads its clock when waiting ends and runs the callbacks of sockets
+ * before this one, so its cached time is the begin of the turn; but rounded
+ * down to a millisecond, which may lie before the wait.
+ */
+static void on_check(uv_check_t *check)
+{
+	struct loop *loop = loop_of_uv(check->loop);
+	uint64_t ended = uv_now(&loop->uv) * UINT64_C(1000000);
+
+	loop->wait_ended_ns = MAX(ended, loop->wait_began_ns);
+}
+
+void loop_on_turn(struct loop *loop, struct turn *turn)
+{
+	loop_must_be_here(loop);
+	must(turn->run);
+	list_append(&loop->turns, &turn->at_);
+}
+
+void loop_off_turn(struct loop *loop, struct turn *turn)
+{
+	loop_must_be_here(loop);
+	list_remove(&turn->at_);
+}
+
+/* ---- mailbox ---- */
+
+static void mailbox_init(struct mailbox *box, size_t max)
+{
+	must(pthread_mutex_init(&box->lock, NULL) == 0);
+	box->last = &box->first;
+	box->max = max ? max : MAILBOX_MAX_DEFAULT;
+}
+
+/* Takes everything out; says whether the loop shall end behind it. */
+static struct msg *mailbox_take(struct mailbox *box, bool *stopping)
+{
+	struct msg *first;
+
+	pthread_mutex_lock(&box->lock);
+	first = box->first;
+	box->first = NULL;
+	box->last = &box->first;
+	box->count = 0;
+	*stopping = box->stopping;
+	pthread_mutex_unlock(&box->lock);
+	return first;
+}
+
+static bool mailbox_is_empty(struct mailbox *box)
+{
+	bool empty;
+
+	pthread_mutex_lock(&box->lock);
+	empty = !box->first;
+	pthread_mutex_unlock(&box->lock);
+	return empty;
+}
+
+static void run_messages(struct loop *loop, struct msg *msg)
+{
+	uint64_t n = 0;
+
+	for (struct msg *next; msg; msg = next, n++) {
+		next = msg->next_;
+		msg->run(msg);
+	}
+	count(&loop->stats.messages, n);
+}
+
+static void on_wake(uv_async_t *wake)
+{
+	struct loop *loop = loop_of_uv(wake->loop);
+	bool stopping;
+
+	run_messages(loop, mailbox_take(&loop->mailbox, &stopping));
+	if (stopping)
+		uv_stop(&loop->uv);
+}
+
+/* The wake is sent under the lock: once it is released, a message that has run
+ * may be the one after which the loop is freed. */
+static bool post(struct loop *loop, struct msg *msg, bool sure)
+{
+	struct mailbox *box = &loop->mailbox;
+	bool accepted;
+
+	must(msg->run);
+	pthread_mutex_lock(&box->lock);
+	accepted = sure || (!box->stopping && box->count < box->max);
+	if (accepted) {
+		bool was_empty = !box->first;
+
+		msg->next_ = NULL;
+		*box->last = msg;
+		box->last = &msg->next_;
+		box->count++;
+		if (was_empty)
+			must(uv_async_send(&loop->wake) == 0);
+	}
+	pthread_mutex_unlock(&box->lock);
+	if (!accepted)
+		count(&loop->stats.refused, 1);
+	return accepted;
+}
+
+bool loop_post(struct loop *loop, struct msg *msg)
+{
+	return post(loop, msg, false);
+}
+
+void loop_post_sure(struct loop *loop, struct msg *msg)
+{
+	post(loop, msg, true);
+}
+
+/* ---- life ---- */
+
+struct loop *loop_new(const char *name, size_t mailbox_max)
+{
+	struct loop *loop = NEW(struct loop);
+
+	must(str_copy(loop->name, sizeof(loop->name), str_of(name)));
+	list_init(&loop->turns);
+	list_init(&loop->owned);
+	atomic_store(&loop->slow_ms, SLOW_MS_DEFAULT);
+	mailbox_init(&loop->mailbox, mailbox_max);
+
+	must(uv_loop_init(&loop->uv) == 0);
+	loop->uv.data = loop;
+	must(uv_async_init(&loop->uv, &loop->wake, on_wake) == 0);
+	must(uv_prepare_init(&loop->uv, &loop->prepare) == 0);
+	must(uv_check_init(&loop->uv, &loop->check) == 0);
+	must(uv_prepare_start(&loop->prepare, on_prepare) == 0);
+	must(uv_check_start(&loop->check, on_check) == 0);
+	/* These alone keep no loop alive. */
+	uv_unref((uv_handle_t *)&loop->wake);
+	uv_unref((uv_handle_t *)&loop->prepare);
+	uv_unref((uv_handle_t *)&loop->check);
+	return loop;
+}
+
+static void close_if_open(uv_handle_t *handle, void *data)
+{
+	if (!uv_is_closing(handle))
+		uv_close(handle, NULL);
+}
+
+/* Each 'shut' takes its handle off the list, now or from the close callback;
+ * off it goes here in any case. */
+static void shut_owned(struct loop *loop)
+{
+	struct owned_handle *h;
+
+	while ((h = list_first(&loop->owned, struct owned_handle, at_))) {
+		list_remove(&h->at_);
+		h->shut(h);
+	}
+}
+
+/* Closing runs callbacks of others, which may post and open again. */
+static void close_all(struct loop *loop)
+{
+	bool stopping;
+
+	do {
+		run_messages(loop, mailbox_take(&loop->mailbox, &stopping));
+		shut_owned(loop);
+		uv_walk(&loop->uv, close_if_open, NULL);
+		while (uv_run(&loop->uv, UV_RUN_DEFAULT))
+			;
+		/* No turn callback can run from here on: prepare is closed. */
+	} while (!mailbox_is_empty(&loop->mailbox) ||
+		 !list_empty(&loop->owned));
+}
+
+void loop_free(struct loop **at)
+{
+	struct loop *loop = TAKE(*at), *outer = here;
+
+	if (!loop)
+		return;
+	loop_join(loop);
+	must(!atomic_load(&loop->running));
+	here = loop;
+	close_all(loop);
+	here = outer;
+	must(uv_loop_close(&loop->uv) == 0);
+	pthread_mutex_destroy(&loop->mailbox.lock);
+	free(loop->read_buf);
+	free(loop->plain_buf);
+	free(loop);
+}
+
+/* A stop that came before the run counts; one that ended the last does not. */
+static void forget_last_run(struct loop *loop)
+{
+	if (!loop->ended)
+		return;
+	pthread_mutex_lock(&loop->mailbox.lock);
+	loop->mailbox.stopping = false;
+	pthread_mutex_unlock(&loop->mailbox.lock);
+	loop->ended = false;
+}
+
+static void run(struct loop *loop)
+{
+	struct loop *outer = here;
+
+	here = loop;
+	/* The mailbox keeps the loop alive until it is stopped. */
+	uv_ref((uv_handle_t *)&loop->wake);
+	uv_run(&loop->uv, UV_RUN_DEFAULT);
+	uv_unref((uv_handle_t *)&loop->wake);
+	/* What came last has its turn too. */
+	run_turns(loop);
+	loop->ended = true;
+	here = outer;
+	atomic_store(&loop->running, false);
+}
+
+static void *thread_main(void *arg)
+{
+	struct loop *loop = arg;
+
+	pthread_setname_np(pthread_self(), loop->name);
+	run(loop);
+	return NULL;
+}
+
+/* Signals are for the thread that waits for them, never for a loop's. */
+static int thread_start(struct loop *loop)
+{
+	sigset_t all, before;
+	int rc;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = pthread_create(&loop->thread, NULL, thread_main, loop);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return rc;
+}
+
+enum code loop_start(struct loop *loop, struct err *err)
+{
+	int rc;
+
+	must(!loop->has_thread && !atomic_load(&loop->running));
+	forget_last_run(loop);
+	atomic_store(&loop->running, true);
+	rc = thread_start(loop);
+	if (rc) {
+		atomic_store(&loop->running, false);
+		err_set(err, E_IO, "thread %s: %s", loop->name,
+			uv_strerror(uv_translate_sys_error(rc)));
+		return E_IO;
+	}
+	loop->has_thread = true;
+	return OK;
+}
+
+void loop_run_here(struct loop *loop)
+{
+	must(!loop->has_thread && !atomic_load(&loop->running));
+	forget_last_run(loop);
+	atomic_store(&loop->running, true);
+	run(loop);
+}
+
+bool loop_run_once(struct loop *loop)
+{
+	struct loop *outer = here;
+	bool active;
+
+	must(!loop->has_thread && !atomic_load(&loop->running));
+	here = loop;
+	active = uv_run(&loop->uv, UV_RUN_NOWAIT) != 0;
+	/* Input comes last in such a run, and wants its turn. */
+	run_turns(loop);
+	here = outer;
+	return active || uv_loop_alive(&loop->uv) ||
+	       !mailbox_is_empty(&loop->mailbox);
+}
+
+void loop_stop(struct loop *loop)
+{
+	pthread_mutex_lock(&loop->mailbox.lock);
+	loop->mailbox.stopping = true;
+	must(uv_async_send(&loop->wake) == 0);
+	pthread_mutex_unlock(&loop->mailbox.lock);
+}
+
+void loop_join(struct loop *loop)
+{
+	if (!loop->has_thread)
+		return;
+	must(pthread_join(loop->thread, NULL) == 0);
+	loop->has_thread = false;
+}
+
+/* ---- questions ---- */
+
+bool loop_is_here(const struct loop *loop)
+{
+	return here == loop || !atomic_load(&loop->running);
+}
+
+void loop_must_be_here(const struct loop *loop)
+{
+	must(loop_is_here(loop));
+}
+
+uint64_t loop_now_ms(const struct loop *loop)
+{
+	return uv_now(&loop->uv);
+}
+
+uv_loop_t *loop_uv(struct loop *loop)
+{
+	return &loop->uv;
+}
+
+void loop_stats_take(struct loop *loop, struct loop_stats *out)
+{
+	*out = (struct loop_stats){
+		.turns = atomic_load(&loop->stats.turns),
+		.messages = atomic_load(&loop->stats.messages),
+		.refused = atomic_load(&loop->stats.refused),
+		.turn_max_us = atomic_exchange(&loop->stats.max_us, 0),
+		.turns_slow = atomic_load(&loop->stats.slow),
+	};
+}
+
+void loop_set_slow_ms(struct loop *loop, unsigned ms)
+{
+	atomic_store_explicit(&loop->slow_ms, ms, memory_order_relaxed);
+}
+
+void loop_note(struct loop *loop, const char *what)
+{
+	loop->note = what;
+}
+
+/* ---- for this folder ---- */
+
+void loop_own(struct loop *loop, struct owned_handle *h)
+{
+	loop_must_be_here(loop);
+	list_append(&loop->owned, &h->at_);
+}
+
+void loop_disown(struct owned_handle *h)
+{
+	list_remove(&h->at_);
+}
+
+char *loop_read_buf(struct loop *loop)
+{
+	if (!loop->read_buf)
+		loop->read_buf = mem_alloc(LOOP_READ_BYTES);
+	return loop->read_buf;
+}
+
+char *loop_plain_buf(struct loop *loop)
+{
+	if (!loop->plain_buf)
+		loop->plain_buf = mem_alloc(LOOP_READ_BYTES);
+	return loop->plain_buf;
+}

@@ -1,0 +1,142 @@
+/*
+ * Workers on one queue under a mutex.  No lock is held while work runs; what
+ * is done goes home through the mailbox, past its bound, for it was bounded
+ * here already.
+ */
+#include "io/pool.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+#include "base/mem.h"
+
+#include "base/banned.h"
+
+#define NAME_MAX_BYTES 15u
+
+struct pool {
+	char name[NAME_MAX_BYTES + 1];
+	pthread_t *threads;
+	unsigned n_threads;
+
+	pthread_mutex_t lock;
+	pthread_cond_t some;            /* there is work, or the end */
+	struct work *first, **last;     /* guarded by lock, as 'ending' */
+	bool ending;
+	size_t max_queued;
+	_Atomic size_t queued;          /* written under the lock */
+	_Atomic uint64_t refused;
+};
+
+static void tell_home(struct msg *msg)
+{
+	struct work *work = container_of(msg, struct work, msg_);
+
+	work->done(work);
+}
+
+/* Waits for work; NULL when there is none and will be none. */
+static struct work *next_work(struct pool *pool)
+{
+	struct work *work;
+
+	pthread_mutex_lock(&pool->lock);
+	while (!pool->first && !pool->ending)
+		pthread_cond_wait(&pool->some, &pool->lock);
+	work = pool->first;
+	if (work) {
+		pool->first = work->next_;
+		if (!pool->first)
+			pool->last = &pool->first;
+		atomic_fetch_sub(&pool->queued, 1);
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return work;
+}
+
+static void *worker_main(void *arg)
+{
+	struct pool *pool = arg;
+	struct work *work;
+
+	pthread_setname_np(pthread_self(), pool->name);
+	while ((work = next_work(pool))) {
+		work->run(work);
+		work->msg_.run = tell_home;
+		loop_post_sure(work->home, &work->msg_);
+	}
+	return NULL;
+}
+
+struct pool *pool_new(const char *name, unsigned threads, size_t max_queued)
+{
+	struct pool *pool = NEW(struct pool);
+	sigset_t all, before;
+
+	must(threads > 0);
+	must(str_copy(pool->name, sizeof(pool->name), str_of(name)));
+	pool->last = &pool->first;
+	pool->max_queued = max_queued;
+	must(pthread_mutex_init(&pool->lock, NULL) == 0);
+	must(pthread_cond_init(&pool->some, NULL) == 0);
+	pool->threads = mem_zero(threads * sizeof(pthread_t));
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	for (; pool->n_threads < threads; pool->n_threads++)
+		must(pthread_create(&pool->threads[pool->n_threads], NULL,
+				    worker_main, pool) == 0);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return pool;
+}
+
+void pool_free(struct pool **at)
+{
+	struct pool *pool = TAKE(*at);
+
+	if (!pool)
+		return;
+	pthread_mutex_lock(&pool->lock);
+	pool->ending = true;
+	pthread_cond_broadcast(&pool->some);
+	pthread_mutex_unlock(&pool->lock);
+	for (unsigned i = 0; i < pool->n_threads; i++)
+		must(pthread_join(pool->threads[i], NULL) == 0);
+	must(!pool->first);
+	pthread_cond_destroy(&pool->some);
+	pthread_mutex_destroy(&pool->lock);
+	free(pool->threads);
+	free(pool);
+}
+
+bool pool_submit(struct pool *pool, struct work *work)
+{
+	bool accepted;
+
+	must(work->run && work->done && work->home);
+	work->next_ = NULL;
+	pthread_mutex_lock(&pool->lock);
+	accepted = !pool->ending &&
+		   atomic_load(&pool->queued) < pool->max_queued;
+	if (accepted) {
+		*pool->last = work;
+		pool->last = &work->next_;
+		atomic_fetch_add(&pool->queued, 1);
+		pthread_cond_signal(&pool->some);
+	}
+	pthread_mutex_unlock(&pool->lock);
+	if (!accepted)
+		atomic_fetch_add(&pool->refused, 1);
+	return accepted;
+}
+
+size_t pool_queued(const struct pool *pool)
+{
+	return atomic_load(&pool->queued);
+}
+
+uint64_t pool_refused(const struct pool *pool)
+{
+	return atomic_load(&pool->refused);
+}
