@@ -27,7 +27,6 @@ struct store_config {
 	struct pool *pool;               /* checkpoints */
 	/* The node can no longer apply or write its log; core loop. */
 	void (*on_fatal)(void *data, const struct err *err);
-	/* First start of a new cluster: makes the root token's hash; core loop. */
 	void *data;
 };
 
@@ -57,25 +56,24 @@ struct store_write {
 	/* private */
 	struct msg msg_;
 	struct rc_proposal proposal_;
-	struct store_write *next_;
-	struct outcome outcome_;
-	struct arena *arena_;
-	void *stage_;
+	struct store *store_;
+	struct outcome outcome_;         /* results: its own memory */
+	struct stage *stage_;
 };
 
 /* Any thread.  False: the store is stopping ('done' will not run). */
 bool store_submit(struct store *store, struct store_write *w) MUST_USE;
 
-/* As store_submit, and blocks the calling thread (a worker, never a loop). */
+/* As store_submit, and blocks the calling thread (a worker, never a loop).
+ * Answers OK where there is an outcome, also a refusal; results are in 'arena'. */
 enum code store_submit_wait(struct store *store, struct str bytes,
 			    struct arena *arena, struct outcome *out,
 			    struct err *err) MUST_USE;
 
 /*
- * Content goes first, by parts of BLOB_PART_MAX: appends to 'list' the BLOB
- * commands that are needed for 'content' (none where the picture 'txn' has it
- * and it is fresh).  Submit them before the command that names the content;
- * the log keeps the order, so they need not be waited for.
+ * Content goes first, by parts of BLOB_PART_MAX: calls 'each' with the BLOB
+ * commands that store 'content'.  Submit them before the command that names
+ * the content; the log keeps the order, so they need not be waited for.
  */
 void store_blob_commands(struct arena *arena, struct str tenant,
 			 struct str content, uint64_t now_ms,
@@ -106,11 +104,12 @@ struct follower {
 	struct loop *home;
 	void (*wake)(struct follower *f, uint64_t rev);
 	/* private */
-	struct msg msg_;
+	struct store *store_;
+	struct msg wake_, control_;
 	struct list at_;
 	_Atomic uint64_t rev_;
-	_Atomic int posted_;
-	bool stopped_;
+	_Atomic bool posted_;
+	void (*stopped_)(struct follower *f);
 };
 void store_follow(struct store *store, struct follower *f);
 /* After 'stopped' (runs on home) no wake-up comes and the memory is free. */

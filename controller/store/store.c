@@ -1,0 +1,714 @@
+/*
+ * The store: see store.h.
+ *
+ * A write travels home loop -> core loop (bounded, registered under the id of
+ * its proposal) -> raftcore -> apply on the core loop -> home loop.  Because
+ * proposing and applying both happen on the core loop, an outcome never comes
+ * before its write is registered.
+ *
+ * Large commands are staged: parts go through the log first, a few in flight,
+ * and the command that names them makes them effective at once.
+ */
+#include "store/store.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "io/timer.h"
+#include "state/state.h"
+
+#include "base/banned.h"
+
+#define STAGE_PART (768 * 1024)
+#define STAGE_WINDOW 4
+#define TICK_MS 1000
+#define PART "store"
+
+struct store {
+	struct store_config config;
+	struct loop *core;
+	struct state *state;
+	struct rc_node *node;
+	struct map *pending;             /* proposal id -> struct ticket */
+	struct list followers;           /* core loop */
+	struct timer tick;
+	bool has_tick, tick_in_flight, limits_sent;
+	struct store_write tick_write;
+	struct buf tick_bytes;
+	_Atomic uint64_t rev, compacted, bytes, audit_seq, time_ms;
+	_Atomic uint64_t done, refused, uncertain;
+	_Atomic bool is_leader, has_failed, is_stopping;
+	pthread_mutex_t failure_lock;
+	char failure[200];
+};
+
+/* What waits for an outcome: a write, or one part of a staged one. */
+struct ticket {
+	struct rc_proposal proposal;
+	struct store *store;
+	struct store_write *write;
+	struct buf own;                  /* bytes of a part */
+};
+
+struct stage {
+	struct uuid transaction;
+	uint32_t parts, sent, done;
+	bool has_failed;
+};
+
+/* ---- outcomes ---- */
+
+static void outcome_copy(struct outcome *to, const struct outcome *from)
+{
+	*to = *from;
+	to->results = NULL;
+	if (!from->n_results)
+		return;
+	to->results = mem_alloc(from->n_results * sizeof(*to->results));
+	memcpy(to->results, from->results,
+	       from->n_results * sizeof(*to->results));
+}
+
+static void tell_home(struct msg *msg)
+{
+	struct store_write *w = container_of(msg, struct store_write, msg_);
+	struct op_result *results = w->outcome_.results;
+
+	/* 'done' may free the write. */
+	w->done(w, &w->outcome_);
+	free(results);
+}
+
+static void count(struct store *s, enum code code)
+{
+	if (code == OK)
+		atomic_fetch_add(&s->done, 1);
+	else if (code == E_UNCERTAIN)
+		atomic_fetch_add(&s->uncertain, 1);
+	else
+		atomic_fetch_add(&s->refused, 1);
+}
+
+static void finish(struct store *s, struct store_write *w,
+		   const struct outcome *o)
+{
+	count(s, o->code);
+	outcome_copy(&w->outcome_, o);
+	free(w->stage_);
+	w->stage_ = NULL;
+	w->msg_.run = tell_home;
+	loop_post_sure(w->home, &w->msg_);
+}
+
+static void fail(struct store *s, struct store_write *w, enum code rc,
+		 const struct err *err)
+{
+	struct outcome o = { .code = rc };
+
+	str_copy(o.text, sizeof(o.text),
+		 str_of(err && err->text[0] ? err->text : code_text(rc)));
+	str_copy(o.hint, sizeof(o.hint), str_of(err ? err->hint : ""));
+	finish(s, w, &o);
+}
+
+/* ---- proposals ---- */
+
+static void stage_more(struct store *s, struct store_write *w);
+
+static void ticket_free(struct ticket **tp)
+{
+	buf_fini(&(*tp)->own);
+	free(*tp);
+	*tp = NULL;
+}
+
+static struct str id_key(const uint64_t *id)
+{
+	return str_n(id, sizeof(*id));
+}
+
+/* A part or the whole has its outcome. */
+static void settle(struct ticket *t, const struct outcome *o)
+{
+	struct store *s = t->store;
+	struct store_write *w = t->write;
+	struct stage *stage = w->stage_;
+	bool is_part = t->own.n > 0 && stage && stage->done < stage->parts;
+
+	ticket_free(&t);
+	if (!is_part) {
+		finish(s, w, o);
+		return;
+	}
+	stage->done++;
+	if (o->code && !stage->has_failed) {
+		stage->has_failed = true;
+		outcome_copy(&w->outcome_, o);
+	}
+	if (stage->has_failed) {
+		/* The parts that are still under way come back first. */
+		if (stage->done == stage->sent)
+			finish(s, w, &w->outcome_);
+		return;
+	}
+	stage_more(s, w);
+}
+
+static void not_applied(struct rc_proposal *p, enum code rc,
+			const struct err *err)
+{
+	struct ticket *t = container_of(p, struct ticket, proposal);
+	struct outcome o = { .code = rc };
+
+	map_del(t->store->pending, id_key(&p->id));
+	str_copy(o.text, sizeof(o.text),
+		 str_of(err && err->text[0] ? err->text : code_text(rc)));
+	str_copy(o.hint, sizeof(o.hint), str_of(err ? err->hint : ""));
+	settle(t, &o);
+}
+
+static void propose(struct store *s, struct store_write *w, struct str bytes,
+		    struct buf *own)
+{
+	struct ticket *t = NEW(struct ticket);
+	struct outcome stopped = { .code = E_UNAVAILABLE };
+
+	t->store = s;
+	t->write = w;
+	if (own)
+		t->own = *own;           /* the memory moves */
+	t->proposal.data = own ? buf_view(&t->own) : bytes;
+	t->proposal.done = not_applied;
+	if (!rc_propose(s->node, &t->proposal)) {
+		str_copy(stopped.text, sizeof(stopped.text),
+			 STR("the node is stopping"));
+		settle(t, &stopped);
+		return;
+	}
+	map_put(s->pending, id_key(&t->proposal.id), t);
+}
+
+static void on_outcome(void *data, uint64_t id, const struct outcome *o)
+{
+	struct store *s = data;
+	struct ticket *t = map_del(s->pending, id_key(&id));
+
+	if (t)
+		settle(t, o);
+}
+
+/* ---- staging ---- */
+
+static void stage_part(struct store *s, struct store_write *w, uint32_t part)
+{
+	struct stage *stage = w->stage_;
+	struct command c = { .type = COMMAND_STAGE, .time_ms = clock_wall_ms(),
+			     .transaction = stage->transaction, .part = part };
+	struct buf bytes = BUF_NONE;
+
+	c.bytes = str_first(str_from(w->bytes, (size_t)part * STAGE_PART),
+			    STAGE_PART);
+	command_encode(&bytes, &c);
+	propose(s, w, STR_NONE, &bytes);
+}
+
+static void stage_last(struct store *s, struct store_write *w)
+{
+	struct stage *stage = w->stage_;
+	struct command c = { .type = COMMAND_STAGED, .time_ms = clock_wall_ms(),
+			     .transaction = stage->transaction,
+			     .part = stage->parts,
+			     .sha = sha256_of(w->bytes) };
+	struct buf bytes = BUF_NONE;
+
+	command_encode(&bytes, &c);
+	propose(s, w, STR_NONE, &bytes);
+}
+
+static void stage_more(struct store *s, struct store_write *w)
+{
+	struct stage *stage = w->stage_;
+
+	if (stage->done == stage->parts) {
+		stage_last(s, w);
+		return;
+	}
+	while (stage->sent < stage->parts &&
+	       stage->sent - stage->done < STAGE_WINDOW)
+		stage_part(s, w, stage->sent++);
+}
+
+static void stage_start(struct store *s, struct store_write *w)
+{
+	w->stage_ = NEW(struct stage);
+	w->stage_->transaction = uuid_new();
+	w->stage_->parts =
+		(uint32_t)((w->bytes.n + STAGE_PART - 1) / STAGE_PART);
+	stage_more(s, w);
+}
+
+/* ---- submitting ---- */
+
+static bool is_blob(struct str bytes)
+{
+	return bytes.n > 1 && (unsigned char)bytes.p[1] == COMMAND_BLOB;
+}
+
+static bool is_nearly_full(const struct store *s)
+{
+	const struct head *h = state_head(s->state);
+
+	return h->bytes > h->limits.bytes_max / 5 * 4;
+}
+
+static void submit_here(struct msg *msg)
+{
+	struct store_write *w = container_of(msg, struct store_write, msg_);
+	struct store *s = w->store_;
+	struct err err;
+
+	if (atomic_load(&s->has_failed)) {
+		err_set(&err, E_UNAVAILABLE, "this node has failed: %s",
+			s->failure);
+		fail(s, w, E_UNAVAILABLE, &err);
+	} else if (is_blob(w->bytes) && is_nearly_full(s)) {
+		err_set(&err, E_FULL, "the store holds %llu bytes, 80%% of what "
+			"storage.bytes_max allows",
+			(unsigned long long)state_head(s->state)->bytes);
+		err_hint(&err, "delete configurations, or raise the limit");
+		fail(s, w, E_FULL, &err);
+	} else if (w->bytes.n > COMMAND_BYTES_MAX) {
+		stage_start(s, w);
+	} else {
+		propose(s, w, w->bytes, NULL);
+	}
+}
+
+bool store_submit(struct store *s, struct store_write *w)
+{
+	if (atomic_load(&s->is_stopping))
+		return false;
+	w->store_ = s;
+	w->stage_ = NULL;
+	w->msg_.run = submit_here;
+	return loop_post(s->core, &w->msg_);
+}
+
+struct waiting {
+	struct store_write write;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool is_done;
+	struct arena *arena;
+	struct outcome *out;
+};
+
+static void wake_waiting(struct store_write *w, const struct outcome *o)
+{
+	struct waiting *x = container_of(w, struct waiting, write);
+
+	pthread_mutex_lock(&x->lock);
+	*x->out = *o;
+	x->out->results = arena_alloc(x->arena, (o->n_results + 1) *
+							sizeof(*o->results));
+	if (o->n_results)
+		memcpy(x->out->results, o->results,
+		       o->n_results * sizeof(*o->results));
+	x->is_done = true;
+	pthread_cond_signal(&x->cond);
+	pthread_mutex_unlock(&x->lock);
+}
+
+enum code store_submit_wait(struct store *s, struct str bytes,
+			    struct arena *arena, struct outcome *out,
+			    struct err *err)
+{
+	struct waiting x = { .write = { .home = s->core, .bytes = bytes,
+					.done = wake_waiting },
+			     .lock = PTHREAD_MUTEX_INITIALIZER,
+			     .cond = PTHREAD_COND_INITIALIZER,
+			     .arena = arena, .out = out };
+
+	must(!loop_is_here(s->core));
+	if (!store_submit(s, &x.write))
+		return err_set(err, E_UNAVAILABLE,
+			       "the store is stopping or too busy");
+	pthread_mutex_lock(&x.lock);
+	while (!x.is_done)
+		pthread_cond_wait(&x.cond, &x.lock);
+	pthread_mutex_unlock(&x.lock);
+	return OK;
+}
+
+void store_blob_commands(struct arena *arena, struct str tenant,
+			 struct str content, uint64_t now_ms,
+			 void (*each)(void *data, struct str bytes), void *data)
+{
+	struct command c = { .type = COMMAND_BLOB, .time_ms = now_ms,
+			     .tenant = tenant, .sha = sha256_of(content),
+			     .total = content.n };
+
+	do {
+		AUTO_BUF bytes = BUF_NONE;
+
+		c.bytes = str_first(str_from(content, c.offset), BLOB_PART_MAX);
+		command_encode(&bytes, &c);
+		each(data, arena_str(arena, buf_view(&bytes)));
+		c.offset += c.bytes.n;
+	} while (c.offset < content.n);
+}
+
+/* ---- ticks and limits ---- */
+
+static void tick_done(struct store_write *w, const struct outcome *o)
+{
+	struct store *s = container_of(w, struct store, tick_write);
+
+	s->tick_in_flight = false;
+}
+
+static void send_tick(struct store *s, enum command_type type)
+{
+	struct command c = { .type = type, .time_ms = clock_wall_ms(),
+			     .limits = s->config.limits };
+
+	buf_reset(&s->tick_bytes);
+	command_encode(&s->tick_bytes, &c);
+	s->tick_write = (struct store_write){ .home = s->core,
+					      .bytes = buf_view(&s->tick_bytes),
+					      .done = tick_done };
+	s->tick_in_flight = store_submit(s, &s->tick_write);
+}
+
+static bool limits_differ(const struct limits *want, const struct limits *have)
+{
+	uint64_t w[sizeof(*want) / sizeof(uint64_t)], h[ARRAY_LEN(w)];
+
+	memcpy(w, want, sizeof(w));
+	memcpy(h, have, sizeof(h));
+	for (size_t i = 0; i < ARRAY_LEN(w); i++)
+		if (w[i] && w[i] != h[i])
+			return true;
+	return false;
+}
+
+static void on_tick(struct timer *timer)
+{
+	struct store *s = container_of(timer, struct store, tick);
+
+	timer_start(&s->tick, TICK_MS);
+	if (s->tick_in_flight || !atomic_load(&s->is_leader) ||
+	    atomic_load(&s->has_failed))
+		return;
+	if (limits_differ(&s->config.limits, &state_head(s->state)->limits))
+		send_tick(s, COMMAND_LIMITS);
+	else if (state_tick_is_due(s->state, clock_wall_ms()))
+		send_tick(s, COMMAND_TICK);
+}
+
+/* ---- following ---- */
+
+static void wake_home(struct msg *msg)
+{
+	struct follower *f = container_of(msg, struct follower, wake_);
+
+	atomic_store(&f->posted_, false);
+	f->wake(f, atomic_load(&f->rev_));
+}
+
+static void publish_head(struct store *s)
+{
+	const struct head *h = state_head(s->state);
+
+	atomic_store(&s->rev, h->rev);
+	atomic_store(&s->compacted, h->compacted_rev);
+	atomic_store(&s->bytes, h->bytes);
+	atomic_store(&s->audit_seq, h->audit_seq);
+	atomic_store(&s->time_ms, h->time_ms);
+}
+
+static void on_commit(void *data, uint64_t rev)
+{
+	struct store *s = data;
+	struct follower *f;
+
+	if (rev == atomic_load(&s->rev)) {
+		publish_head(s);
+		return;
+	}
+	publish_head(s);
+	list_each(&s->followers, f, at_) {
+		atomic_store(&f->rev_, rev);
+		if (!atomic_exchange(&f->posted_, true))
+			loop_post_sure(f->home, &f->wake_);
+	}
+}
+
+static void follow_here(struct msg *msg)
+{
+	struct follower *f = container_of(msg, struct follower, control_);
+
+	list_append(&f->store_->followers, &f->at_);
+}
+
+void store_follow(struct store *s, struct follower *f)
+{
+	f->store_ = s;
+	list_init(&f->at_);
+	f->wake_.run = wake_home;
+	f->control_.run = follow_here;
+	atomic_store(&f->posted_, false);
+	loop_post_sure(s->core, &f->control_);
+}
+
+static void stopped_home(struct msg *msg)
+{
+	struct follower *f = container_of(msg, struct follower, control_);
+
+	f->stopped_(f);
+}
+
+/* Wake-ups that were posted before run on the home loop before this. */
+static void unfollow_here(struct msg *msg)
+{
+	struct follower *f = container_of(msg, struct follower, control_);
+
+	list_remove(&f->at_);
+	f->control_.run = stopped_home;
+	loop_post_sure(f->home, &f->control_);
+}
+
+void store_unfollow(struct store *s, struct follower *f,
+		    void (*stopped)(struct follower *f))
+{
+	f->stopped_ = stopped;
+	f->control_.run = unfollow_here;
+	loop_post_sure(s->core, &f->control_);
+}
+
+uint64_t store_rev(struct store *s)
+{
+	return atomic_load(&s->rev);
+}
+
+/* ---- opening and closing ---- */
+
+static void on_role(void *data, bool is_leader, uint64_t leader, uint64_t term)
+{
+	struct store *s = data;
+
+	atomic_store(&s->is_leader, is_leader);
+	log_info(PART, LOG_KV(log_u("leader", leader), log_u("term", term)),
+		 is_leader ? "this node leads" : "this node follows");
+}
+
+static void on_fatal(void *data, const struct err *err)
+{
+	struct store *s = data;
+
+	pthread_mutex_lock(&s->failure_lock);
+	str_copy(s->failure, sizeof(s->failure), str_of(err->text));
+	pthread_mutex_unlock(&s->failure_lock);
+	atomic_store(&s->has_failed, true);
+	if (s->config.on_fatal)
+		s->config.on_fatal(s->config.data, err);
+}
+
+static struct rc_config node_config(struct store *s)
+{
+	struct rc_config c;
+
+	rc_config_defaults(&c);
+	c.dir = s->config.dir;
+	c.node_id = 1;
+	c.address = "";
+	if (s->config.checkpoint_log_bytes)
+		c.checkpoint_log_bytes = s->config.checkpoint_log_bytes;
+	c.apply_loop = s->core;
+	c.pool = s->config.pool;
+	c.machine = state_machine(s->state);
+	c.on_role = on_role;
+	c.on_fatal = on_fatal;
+	c.data = s;
+	return c;
+}
+
+static void start_tick(struct msg *msg)
+{
+	struct store_write *w = container_of(msg, struct store_write, msg_);
+	struct store *s = container_of(w, struct store, tick_write);
+
+	timer_init(&s->tick, s->core, on_tick);
+	s->has_tick = true;
+	timer_start(&s->tick, TICK_MS);
+}
+
+static enum code start(struct store *s, struct err *err)
+{
+	enum code rc = loop_start(s->core, err);
+
+	if (rc)
+		return rc;
+	s->tick_write.msg_.run = start_tick;
+	loop_post_sure(s->core, &s->tick_write.msg_);
+	return rc_node_start(s->node, err);
+}
+
+enum code store_open(const struct store_config *config, struct store **out,
+		     struct err *err)
+{
+	struct store *s = NEW(struct store);
+	struct rc_config node;
+	enum code rc;
+
+	s->config = *config;
+	if (!s->config.map_bytes)
+		s->config.map_bytes = 64ull << 30;
+	pthread_mutex_init(&s->failure_lock, NULL);
+	list_init(&s->followers);
+	s->pending = map_new();
+	s->core = loop_new("core", 0);
+	s->state = state_new(&(struct state_config){
+		.map_bytes = s->config.map_bytes, .on_outcome = on_outcome,
+		.on_commit = on_commit, .data = s });
+	node = node_config(s);
+	rc = rc_node_open(&node, &s->node, err);
+	if (rc == OK) {
+		publish_head(s);
+		rc = start(s, err);
+	}
+	if (rc) {
+		err_wrap(err, "data directory %s", config->dir);
+		store_close(&s);
+		return rc;
+	}
+	*out = s;
+	return OK;
+}
+
+static void stop_core(struct msg *msg)
+{
+	struct store_write *w = container_of(msg, struct store_write, msg_);
+	struct store *s = container_of(w, struct store, tick_write);
+
+	if (s->has_tick)
+		timer_close(&s->tick, NULL);
+	loop_stop(s->core);
+}
+
+void store_close(struct store **sp)
+{
+	struct store *s = *sp;
+
+	if (!s)
+		return;
+	atomic_store(&s->is_stopping, true);
+	if (s->node) {
+		s->tick_write.msg_.run = stop_core;
+		loop_post_sure(s->core, &s->tick_write.msg_);
+		loop_join(s->core);
+		rc_node_stop(s->node);
+		rc_node_free(&s->node);
+	}
+	state_free(&s->state);
+	loop_free(&s->core);
+	map_free(&s->pending);
+	buf_fini(&s->tick_bytes);
+	pthread_mutex_destroy(&s->failure_lock);
+	free(s);
+	*sp = NULL;
+}
+
+struct loop *store_core_loop(struct store *s)
+{
+	return s->core;
+}
+
+/* ---- views ---- */
+
+struct view {
+	struct store *store;
+	struct kv_txn *txn;
+	uint64_t rev;                    /* least that the picture has */
+	bool is_idle;
+};
+
+enum code view_new(struct store *s, struct view **out, struct err *err)
+{
+	struct view *v = NEW(struct view);
+	enum code rc = kv_read(state_kv(s->state), &v->txn, err);
+
+	if (rc) {
+		free(v);
+		return rc;
+	}
+	v->store = s;
+	v->is_idle = true;
+	kv_reset(v->txn);
+	*out = v;
+	return OK;
+}
+
+void view_free(struct view **vp)
+{
+	if (!*vp)
+		return;
+	kv_end(&(*vp)->txn);
+	free(*vp);
+	*vp = NULL;
+}
+
+enum code view_use(struct view *v, uint64_t min_rev, struct kv_txn **out,
+		   struct err *err)
+{
+	uint64_t now = atomic_load(&v->store->rev);
+	enum code rc;
+
+	if (min_rev > now) {
+		err_set(err, E_TIMEOUT, "revision %llu is not here yet (%llu)",
+			(unsigned long long)min_rev, (unsigned long long)now);
+		return E_TIMEOUT;
+	}
+	if (v->is_idle || v->rev < now) {
+		rc = kv_renew(v->txn, err);
+		if (rc)
+			return rc;
+		v->rev = now;
+		v->is_idle = false;
+	}
+	*out = v->txn;
+	return OK;
+}
+
+void view_idle(struct view *v)
+{
+	if (!v->is_idle)
+		kv_reset(v->txn);
+	v->is_idle = true;
+}
+
+/* ---- condition ---- */
+
+void store_status(struct store *s, struct store_status *out)
+{
+	*out = (struct store_status){
+		.rev = atomic_load(&s->rev),
+		.compacted_rev = atomic_load(&s->compacted),
+		.bytes = atomic_load(&s->bytes),
+		.audit_seq = atomic_load(&s->audit_seq),
+		.time_ms = atomic_load(&s->time_ms),
+		.writes_done = atomic_load(&s->done),
+		.writes_refused = atomic_load(&s->refused),
+		.writes_uncertain = atomic_load(&s->uncertain),
+		.has_failed = atomic_load(&s->has_failed),
+	};
+	rc_node_status(s->node, &out->node);
+	out->is_ready = out->node.is_ready && !out->has_failed;
+	pthread_mutex_lock(&s->failure_lock);
+	str_copy(out->failure, sizeof(out->failure), str_of(s->failure));
+	pthread_mutex_unlock(&s->failure_lock);
+}

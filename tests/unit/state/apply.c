@@ -1,0 +1,594 @@
+/* What commands do to the state, and what refusals leave alone. */
+#include "bench.h"
+#include "unit.h"
+
+#include "base/banned.h"
+
+static struct bench b;
+
+static void setup(void)
+{
+	bench_open(&b, "boot-1");
+}
+
+static void teardown(void)
+{
+	bench_close(&b);
+}
+
+static struct config_view live_of(struct kv_txn *txn, const char *label_value)
+{
+	struct address at = { STR("acme"), STR("shop"), STR("prod"),
+			      STR("db.toml") };
+	struct labels labels = { 0 };
+	struct config_view v;
+	struct err err;
+
+	if (label_value)
+		labels_set(b.arena, &labels, STR("zone"), str_of(label_value));
+	ck_assert_msg(view_config(txn, &at, &labels, &v, &err) == OK, "%s",
+		      err.text);
+	return v;
+}
+
+static uint32_t live_version(void)
+{
+	struct kv_txn *txn = bench_read(&b);
+	uint32_t v = live_of(txn, NULL).rule.version;
+
+	kv_end(&txn);
+	return v;
+}
+
+static uint64_t rev_now(void)
+{
+	return state_head(b.state)->rev;
+}
+
+static enum code publish(const char *object, const char *content)
+{
+	struct command *c = bench_command(&b);
+
+	put_blob(&b, "acme", str_of(content));
+	add_version(&b, c, "acme", object, str_of(content), true);
+	return bench_apply(&b, c)->code;
+}
+
+START_TEST(a_published_version_is_served_byte_for_byte)
+{
+	const char *text = "port = 1\n";
+	AUTO_BUF got = BUF_NONE;
+	struct config_view v;
+	struct kv_txn *txn;
+
+	bench_shop(&b, text);
+	txn = bench_read(&b);
+	v = live_of(txn, NULL);
+	ck_assert_uint_eq(v.rule.version, 1);
+	ck_assert_int_eq(view_content(txn, STR("acme"), &v.rule.sha, v.rule.size,
+				      &got, NULL),
+			 OK);
+	ck_assert_str_eq(got.p, text);
+	kv_end(&txn);
+}
+END_TEST
+
+START_TEST(large_content_comes_back_whole)
+{
+	const char *object = bench_shop(&b, "x");
+	size_t n = 700 * 1000 + 7;
+	char *big = arena_alloc(b.arena, n);
+	AUTO_BUF got = BUF_NONE;
+	struct sha256 sha;
+	struct command *c = bench_command(&b);
+	struct kv_txn *txn;
+
+	for (size_t i = 0; i < n; i++)
+		big[i] = (char)(i * 31 + i / 251);
+	sha = put_blob(&b, "acme", str_n(big, n));
+	add_version(&b, c, "acme", object, str_n(big, n), true);
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	txn = bench_read(&b);
+	ck_assert_int_eq(view_content(txn, STR("acme"), &sha, n, &got, NULL), OK);
+	ck_assert_uint_eq(got.n, n);
+	ck_assert_int_eq(memcmp(got.p, big, n), 0);
+	kv_end(&txn);
+}
+END_TEST
+
+START_TEST(a_command_is_all_or_nothing)
+{
+	uint64_t rev, audit;
+	struct sha256 before, after;
+	struct command *c;
+	struct err err;
+
+	bench_shop(&b, "a");
+	rev = rev_now();
+	audit = state_head(b.state)->audit_seq;
+	c = bench_command(&b);
+	put_config(&b, c, "acme", "shop", "prod", "one.toml");
+	add_version(&b, c, "acme", "no.such.object", STR("a"), true);
+	ck_assert_int_eq(state_scan_digest(b.state, &before, &err), OK);
+	ck_assert_int_eq(bench_apply(&b, c)->code, E_NOT_FOUND);
+	ck_assert_uint_eq(b.last.op, 1);
+	ck_assert_uint_eq(rev_now(), rev);
+	ck_assert_uint_eq(state_head(b.state)->audit_seq, audit);
+	/* Only the applied index and the chain moved: put both back. */
+	ck_assert_int_eq(state_scan_digest(b.state, &after, &err), OK);
+	ck_assert(!sha256_eq(&before, &after));
+	{
+		struct kv_txn *txn = bench_read(&b);
+		struct object_view o;
+
+		ck_assert_int_eq(view_object(txn, KIND_CONFIG, STR("acme"),
+					     STR("shop.prod.one.toml"), &o, &err),
+				 E_NOT_FOUND);
+		kv_end(&txn);
+	}
+}
+END_TEST
+
+START_TEST(revisions_are_one_an_operation_and_the_last_event_ends)
+{
+	struct command *c;
+	uint64_t rev;
+	struct kv_txn *txn;
+	struct kv_cursor cur;
+	struct event_row row;
+
+	bench_shop(&b, "a");
+	rev = rev_now();
+	c = bench_command(&b);
+	put_config(&b, c, "acme", "shop", "prod", "one");
+	put_config(&b, c, "acme", "shop", "prod", "two");
+	put_config(&b, c, "acme", "shop", "prod", "three");
+	bench_apply(&b, c);
+	ck_assert_uint_eq(b.last.rev, rev + 3);
+	ck_assert_uint_eq(b.last.results[0].rev, rev + 1);
+	ck_assert_uint_eq(b.last.results[2].rev, rev + 3);
+	txn = bench_read(&b);
+	ck_assert(kv_seek_before(txn, KV_EVENTS, STR_NONE, &cur));
+	ck_assert(event_row_decode(cur.val, &row) && row.end);
+	ck_assert(kv_prev(&cur));
+	ck_assert(event_row_decode(cur.val, &row) && !row.end);
+	kv_cursor_close(&cur);
+	kv_end(&txn);
+}
+END_TEST
+
+START_TEST(writing_the_same_again_moves_nothing)
+{
+	struct command *c = bench_command(&b);
+	uint64_t rev;
+
+	put_tenant(&b, c, "acme");
+	bench_apply(&b, c);
+	rev = rev_now();
+	bench_apply(&b, c);
+	ck_assert_int_eq(b.last.code, OK);
+	ck_assert(!b.last.results[0].changed);
+	ck_assert_uint_eq(rev_now(), rev);
+	ck_assert_uint_eq(b.last.rev, 0);
+}
+END_TEST
+
+START_TEST(an_expected_revision_that_moved_is_a_conflict)
+{
+	const char *object = bench_shop(&b, "a");
+	uint64_t rev = rev_now();
+	struct command *c;
+
+	ck_assert_int_eq(publish(object, "b"), OK);
+	put_blob(&b, "acme", STR("c"));
+	c = bench_command(&b);
+	add_version(&b, c, "acme", object, STR("c"), true)->expect = rev;
+	ck_assert_int_eq(bench_apply(&b, c)->code, E_CONFLICT);
+	ck_assert_uint_eq(live_version(), 2);
+	c = bench_command(&b);
+	add_version(&b, c, "acme", object, STR("c"), true)->expect = rev_now();
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	c = bench_command(&b);
+	put_tenant(&b, c, "acme")->expect = REV_NONE;
+	ck_assert_int_eq(bench_apply(&b, c)->code, E_EXISTS);
+}
+END_TEST
+
+START_TEST(the_same_key_is_answered_from_its_row)
+{
+	const char *object = bench_shop(&b, "a");
+	struct command *c = bench_command(&b);
+	uint64_t rev;
+
+	put_blob(&b, "acme", STR("b"));
+	add_version(&b, c, "acme", object, STR("b"), true);
+	c->id = sha256_of(STR("key-1"));
+	c->body = sha256_of(STR("body-1"));
+	bench_apply(&b, c);
+	rev = b.last.rev;
+	ck_assert_uint_eq(b.last.results[0].version, 2);
+	bench_apply(&b, c);
+	ck_assert(b.last.replayed);
+	ck_assert_uint_eq(b.last.rev, rev);
+	ck_assert_uint_eq(b.last.results[0].version, 2);
+	ck_assert_uint_eq(rev_now(), rev);
+	c->body = sha256_of(STR("body-2"));
+	ck_assert_int_eq(bench_apply(&b, c)->code, E_IDEMPOTENCY);
+	/* After its time the key is free again. */
+	b.time_ms += limits_default.idem_ms + 1;
+	c->time_ms = b.time_ms;
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	ck_assert(!b.last.replayed);
+}
+END_TEST
+
+START_TEST(content_that_is_not_stored_is_refused)
+{
+	const char *object = bench_shop(&b, "a");
+	struct command *c = bench_command(&b);
+
+	add_version(&b, c, "acme", object, STR("never sent"), true);
+	ck_assert_int_eq(bench_apply(&b, c)->code, E_BLOB_MISSING);
+}
+END_TEST
+
+START_TEST(an_address_has_one_owner)
+{
+	struct command *c = bench_command(&b);
+	struct op *op;
+
+	bench_shop(&b, "a");
+	op = put_config(&b, c, "acme", "shop", "prod", "db.toml");
+	op->name = STR("another-name");
+	ck_assert_int_eq(bench_apply(&b, c)->code, E_EXISTS);
+}
+END_TEST
+
+START_TEST(rules_choose_by_labels_and_priority)
+{
+	const char *object = bench_shop(&b, "a");
+	struct command *c = bench_command(&b);
+	struct kv_txn *txn;
+	struct op *op;
+	struct rule *r;
+
+	publish(object, "b");
+	op = command_op(b.arena, c, OP_RULES_SET);
+	op->kind = KIND_CONFIG;
+	op->tenant = STR("acme");
+	op->name = str_of(object);
+	rules_add(b.arena, &op->rules)->version = 1;
+	r = rules_add(b.arena, &op->rules);
+	r->version = 2;
+	r->priority = 5;
+	labels_set(b.arena, &r->labels, STR("zone"), STR("eu"));
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	txn = bench_read(&b);
+	ck_assert_uint_eq(live_of(txn, NULL).rule.version, 1);
+	ck_assert_uint_eq(live_of(txn, "eu").rule.version, 2);
+	ck_assert_uint_eq(live_of(txn, "us").rule.version, 1);
+	kv_end(&txn);
+	op->rules.r[0].version = 9;
+	ck_assert_int_eq(bench_apply(&b, c)->code, E_UNPROCESSABLE);
+}
+END_TEST
+
+static struct command *as_source(const char *name)
+{
+	struct command *c = bench_command(&b);
+
+	c->subject = (struct subject){ str_of(name), ROLE_SOURCE, STR("acme") };
+	return c;
+}
+
+static enum code rollback(const char *object, enum rollback_mode mode)
+{
+	struct command *c = bench_command(&b);
+	struct op *op = command_op(b.arena, c, OP_ROLLBACK);
+
+	op->kind = KIND_CONFIG;
+	op->tenant = STR("acme");
+	op->name = str_of(object);
+	op->mode = mode;
+	return bench_apply(&b, c)->code;
+}
+
+static enum code git_publish(const char *object, const char *content)
+{
+	struct command *c = as_source("source:acme/shop");
+
+	put_blob(&b, "acme", str_of(content));
+	add_version(&b, c, "acme", object, str_of(content), true);
+	return bench_apply(&b, c)->code;
+}
+
+START_TEST(a_rollback_of_what_git_owns_holds)
+{
+	struct command *c = bench_command(&b);
+	const char *object = "shop.prod.db.toml";
+
+	put_tenant(&b, c, "acme");
+	bench_apply(&b, c);
+	c = as_source("source:acme/shop");
+	put_config(&b, c, "acme", "shop", "prod", "db.toml");
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	ck_assert_int_eq(git_publish(object, "good"), OK);
+	ck_assert_int_eq(git_publish(object, "bad"), OK);
+	ck_assert_uint_eq(live_version(), 2);
+	ck_assert_int_eq(rollback(object, ROLLBACK_STABLE_ONLY), OK);
+	ck_assert_uint_eq(live_version(), 1);
+	/* The next reconcile brings the same bytes and changes nothing. */
+	ck_assert_int_eq(git_publish(object, "bad"), OK);
+	ck_assert(!b.last.results[0].changed);
+	ck_assert_uint_eq(live_version(), 1);
+	/* A commit that changes the file lifts the hold. */
+	ck_assert_int_eq(git_publish(object, "better"), OK);
+	ck_assert_uint_eq(live_version(), 3);
+	ck_assert_int_eq(git_publish(object, "bad"), OK);
+	ck_assert_uint_eq(live_version(), 4);
+}
+END_TEST
+
+START_TEST(another_manager_must_take_over)
+{
+	struct command *c = bench_command(&b);
+	const char *object = "shop.prod.db.toml";
+
+	put_tenant(&b, c, "acme");
+	bench_apply(&b, c);
+	c = as_source("source:acme/shop");
+	put_config(&b, c, "acme", "shop", "prod", "db.toml");
+	bench_apply(&b, c);
+	ck_assert_int_eq(publish(object, "by hand"), E_MANAGED);
+	c = as_source("source:acme/other");
+	put_blob(&b, "acme", STR("z"));
+	add_version(&b, c, "acme", object, STR("z"), true);
+	ck_assert_int_eq(bench_apply(&b, c)->code, E_MANAGED);
+	c = bench_command(&b);
+	c->flags = COMMAND_TAKE_OVER;
+	add_version(&b, c, "acme", object, STR("z"), true);
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+}
+END_TEST
+
+START_TEST(an_emergency_rollback_clears_labelled_rules)
+{
+	const char *object = bench_shop(&b, "a");
+	struct command *c = bench_command(&b);
+	struct op *op;
+	struct rule *r;
+	struct kv_txn *txn;
+
+	publish(object, "b");
+	op = command_op(b.arena, c, OP_RULES_SET);
+	op->kind = KIND_CONFIG;
+	op->tenant = STR("acme");
+	op->name = str_of(object);
+	rules_add(b.arena, &op->rules)->version = 2;
+	r = rules_add(b.arena, &op->rules);
+	r->version = 2;
+	r->priority = 1;
+	labels_set(b.arena, &r->labels, STR("zone"), STR("eu"));
+	bench_apply(&b, c);
+	ck_assert_int_eq(rollback(object, ROLLBACK_STABLE_ONLY), OK);
+	txn = bench_read(&b);
+	ck_assert_uint_eq(live_of(txn, NULL).rule.version, 1);
+	ck_assert_uint_eq(live_of(txn, "eu").rule.version, 2);
+	kv_end(&txn);
+	ck_assert_int_eq(rollback(object, ROLLBACK_EMERGENCY), OK);
+	txn = bench_read(&b);
+	ck_assert_uint_eq(live_of(txn, "eu").rule.version,
+			  live_of(txn, NULL).rule.version);
+	kv_end(&txn);
+}
+END_TEST
+
+START_TEST(apply_asks_for_permission_again)
+{
+	const char *object = bench_shop(&b, "a");
+	struct command *c = bench_command(&b);
+
+	c->subject.role = ROLE_READ_ONLY;
+	add_version(&b, c, "acme", object, STR("a"), true);
+	ck_assert_int_eq(bench_apply(&b, c)->code, E_DENIED);
+	c = as_source("source:acme/shop");
+	put_tenant(&b, c, "other");
+	ck_assert_int_eq(bench_apply(&b, c)->code, E_DENIED);
+}
+END_TEST
+
+START_TEST(nothing_is_deleted_under_what_stands_on_it)
+{
+	struct command *c = bench_command(&b);
+	struct op *op;
+	const char *object = bench_shop(&b, "a");
+	struct kv_txn *txn;
+
+	op = command_op(b.arena, c, OP_OBJECT_DELETE);
+	op->kind = KIND_TENANT;
+	op->name = STR("acme");
+	ck_assert_int_eq(bench_apply(&b, c)->code, E_CONFLICT);
+	c = bench_command(&b);
+	op = command_op(b.arena, c, OP_OBJECT_DELETE);
+	op->kind = KIND_CONFIG;
+	op->tenant = STR("acme");
+	op->name = str_of(object);
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	txn = bench_read(&b);
+	ck_assert_uint_eq(kv_count(txn, KV_LIVE), 0);
+	ck_assert_uint_eq(kv_count(txn, KV_VERSIONS), 0);
+	kv_end(&txn);
+	/* Its content goes when nobody has named it for a while. */
+	b.time_ms += limits_default.blob_idle_ms + 1;
+	bench_apply(&b, &(struct command){ .type = COMMAND_TICK,
+					   .time_ms = b.time_ms });
+	txn = bench_read(&b);
+	ck_assert_uint_eq(kv_count(txn, KV_BLOBS), 0);
+	kv_end(&txn);
+}
+END_TEST
+
+START_TEST(versions_are_bounded_and_live_ones_kept)
+{
+	const char *object = bench_shop(&b, "v1");
+	struct command *c = bench_command(&b);
+	struct kv_txn *txn;
+	struct op *op;
+	struct rule *r;
+
+	bench_apply(&b, &(struct command){ .type = COMMAND_LIMITS,
+					   .time_ms = b.time_ms,
+					   .limits = { .versions_max = 3 } });
+	op = command_op(b.arena, c, OP_RULES_SET);
+	op->kind = KIND_CONFIG;
+	op->tenant = STR("acme");
+	op->name = str_of(object);
+	rules_add(b.arena, &op->rules)->version = 1;
+	r = rules_add(b.arena, &op->rules);
+	r->version = 1;
+	labels_set(b.arena, &r->labels, STR("zone"), STR("eu"));
+	bench_apply(&b, c);
+	for (int i = 2; i < 10; i++) {
+		struct str text = arena_printf(b.arena, "v%d", i);
+
+		ck_assert_int_eq(publish(object, text.p), OK);
+	}
+	txn = bench_read(&b);
+	ck_assert_uint_eq(live_of(txn, "eu").rule.version, 1);
+	ck_assert_uint_eq(live_of(txn, NULL).rule.version, 9);
+	ck_assert_uint_eq(kv_count(txn, KV_VERSIONS), 4);
+	kv_end(&txn);
+}
+END_TEST
+
+static bool never(void *data, uint64_t rev, const struct event_row *event)
+{
+	++*(unsigned *)data;
+	return true;
+}
+
+START_TEST(events_are_compacted_by_a_logged_command)
+{
+	const char *object = bench_shop(&b, "a");
+	struct kv_txn *txn;
+	unsigned n = 0;
+	struct err err;
+
+	publish(object, "b");
+	b.time_ms += limits_default.events_ms + 1;
+	bench_apply(&b, &(struct command){ .type = COMMAND_TICK,
+					   .time_ms = b.time_ms });
+	txn = bench_read(&b);
+	ck_assert_int_eq(view_events(txn, 0, never, &n, &err), E_GONE);
+	ck_assert_int_eq(view_events(txn, rev_now(), never, &n, &err), OK);
+	ck_assert_uint_eq(n, 0);
+	ck_assert_uint_eq(kv_count(txn, KV_EVENTS), 0);
+	kv_end(&txn);
+}
+END_TEST
+
+START_TEST(the_audit_chain_is_whole_and_a_change_is_found)
+{
+	const char *object = bench_shop(&b, "a");
+	struct kv_txn *txn;
+	AUTO_BUF key = BUF_NONE;
+	AUTO_BUF val = BUF_NONE;
+	struct str row;
+	struct err err;
+	uint64_t n;
+
+	publish(object, "b");
+	txn = bench_read(&b);
+	ck_assert_int_eq(view_audit_verify(txn, &n, &err), OK);
+	ck_assert_uint_eq(n, 3);
+	wr_u64_be(&key, 2);
+	ck_assert(kv_get(txn, KV_AUDIT, buf_view(&key), &row));
+	buf_str(&val, row);
+	kv_end(&txn);
+	val.p[20] ^= 1;
+	ck_assert_int_eq(kv_write(state_kv(b.state), &txn, &err), OK);
+	kv_put(txn, KV_AUDIT, buf_view(&key), buf_view(&val));
+	ck_assert_int_eq(kv_commit(&txn, &err), OK);
+	txn = bench_read(&b);
+	ck_assert_int_eq(view_audit_verify(txn, &n, &err), E_CORRUPT);
+	ck_assert_msg(strstr(err.text, "record 2"), "%s", err.text);
+	kv_end(&txn);
+}
+END_TEST
+
+START_TEST(a_staged_command_takes_effect_with_its_last_part)
+{
+	struct command *c = bench_command(&b);
+	struct command part = { .type = COMMAND_STAGE, .time_ms = b.time_ms,
+				.transaction = uuid_new() };
+	struct str bytes;
+	uint64_t rev;
+
+	put_tenant(&b, c, "acme");
+	put_config(&b, c, "acme", "shop", "prod", "one");
+	bytes = bench_encode(&b, c);
+	rev = rev_now();
+	part.bytes = str_first(bytes, 50);
+	bench_apply(&b, &part);
+	part.part = 1;
+	part.bytes = str_from(bytes, 50);
+	bench_apply(&b, &part);
+	ck_assert_uint_eq(rev_now(), rev);
+	part.type = COMMAND_STAGED;
+	part.part = 2;
+	part.sha = sha256_of(bytes);
+	bench_apply(&b, &part);
+	ck_assert_msg(b.last.code == OK, "%s", b.last.text);
+	ck_assert_uint_eq(rev_now(), rev + 2);
+	/* The parts are gone, so it cannot be made effective twice. */
+	ck_assert_int_eq(bench_apply(&b, &part)->code, E_BLOB_MISSING);
+}
+END_TEST
+
+START_TEST(garbage_is_refused_and_moves_nothing)
+{
+	struct str junk[] = { STR(""), STR("\1"), STR("\1\1"), STR("\2\1\0"),
+			      STR("\1\1\0garbage"), STR("\1\x09\0") };
+	uint64_t rev;
+
+	bench_shop(&b, "a");
+	rev = rev_now();
+	for (size_t i = 0; i < ARRAY_LEN(junk); i++) {
+		bench_batch(&b, &junk[i], 1);
+		ck_assert_int_ne(b.last.code, OK);
+	}
+	ck_assert_uint_eq(rev_now(), rev);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("state/apply");
+	TCase *t = tcase_create("apply");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, a_published_version_is_served_byte_for_byte);
+	tcase_add_test(t, large_content_comes_back_whole);
+	tcase_add_test(t, a_command_is_all_or_nothing);
+	tcase_add_test(t, revisions_are_one_an_operation_and_the_last_event_ends);
+	tcase_add_test(t, writing_the_same_again_moves_nothing);
+	tcase_add_test(t, an_expected_revision_that_moved_is_a_conflict);
+	tcase_add_test(t, the_same_key_is_answered_from_its_row);
+	tcase_add_test(t, content_that_is_not_stored_is_refused);
+	tcase_add_test(t, an_address_has_one_owner);
+	tcase_add_test(t, rules_choose_by_labels_and_priority);
+	tcase_add_test(t, a_rollback_of_what_git_owns_holds);
+	tcase_add_test(t, another_manager_must_take_over);
+	tcase_add_test(t, an_emergency_rollback_clears_labelled_rules);
+	tcase_add_test(t, apply_asks_for_permission_again);
+	tcase_add_test(t, nothing_is_deleted_under_what_stands_on_it);
+	tcase_add_test(t, versions_are_bounded_and_live_ones_kept);
+	tcase_add_test(t, events_are_compacted_by_a_logged_command);
+	tcase_add_test(t, the_audit_chain_is_whole_and_a_change_is_found);
+	tcase_add_test(t, a_staged_command_takes_effect_with_its_last_part);
+	tcase_add_test(t, garbage_is_refused_and_moves_nothing);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+UNIT_MAIN(suite)

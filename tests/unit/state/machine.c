@@ -1,0 +1,175 @@
+/* The store over restarts, pictures and other batch boundaries. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "unit.h"
+
+#include "base/banned.h"
+
+static struct bench b;
+
+static void setup(void)
+{
+	bench_open(&b, "boot-1");
+}
+
+static void teardown(void)
+{
+	bench_close(&b);
+}
+
+static struct sha256 digest(struct bench *x)
+{
+	struct sha256 d;
+	struct err err;
+
+	ck_assert_int_eq(state_scan_digest(x->state, &d, &err), OK);
+	return d;
+}
+
+START_TEST(an_orderly_stop_keeps_the_store)
+{
+	struct sha256 before;
+	uint64_t index;
+
+	bench_shop(&b, "a");
+	before = digest(&b);
+	index = b.index;
+	bench_reopen(&b, "boot-2", true, NULL);
+	ck_assert_uint_eq(b.index, index);
+	ck_assert(sha256_eq(&before, (struct sha256[]){ digest(&b) }));
+}
+END_TEST
+
+START_TEST(a_killed_process_keeps_it_under_the_same_boot)
+{
+	uint64_t index;
+
+	bench_shop(&b, "a");
+	index = b.index;
+	bench_reopen(&b, "boot-1", false, NULL);
+	ck_assert_uint_eq(b.index, index);
+}
+END_TEST
+
+START_TEST(after_a_power_loss_it_is_made_anew)
+{
+	bench_shop(&b, "a");
+	bench_reopen(&b, "boot-2", false, NULL);
+	ck_assert_uint_eq(b.index, 0);
+	ck_assert_uint_eq(state_head(b.state)->rev, 0);
+}
+END_TEST
+
+static enum code to_file(void *sink, const void *p, size_t n, struct err *err)
+{
+	return fwrite(p, 1, n, sink) == n ? OK : E_IO;
+}
+
+START_TEST(a_picture_brings_back_the_state)
+{
+	AUTO_BUF path = BUF_NONE;
+	struct rc_frozen *f;
+	struct rc_applied at;
+	struct sha256 before;
+	struct err err;
+	FILE *file;
+
+	bench_shop(&b, "a");
+	before = digest(&b);
+	buf_printf(&path, "%s/picture.mdb", b.dir);
+	file = fopen(path.p, "w");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(b.machine.freeze(b.machine.data, &f, &at, &err), OK);
+	ck_assert_int_eq(b.machine.write(b.machine.data, f, to_file, file, &err),
+			 OK);
+	b.machine.thaw(b.machine.data, f);
+	fclose(file);
+	ck_assert_uint_eq(at.index, b.index);
+	bench_reopen(&b, "boot-2", false, path.p);
+	ck_assert_uint_eq(b.index, at.index);
+	ck_assert(sha256_eq(&before, (struct sha256[]){ digest(&b) }));
+}
+END_TEST
+
+START_TEST(a_damaged_store_is_made_anew)
+{
+	AUTO_BUF path = BUF_NONE;
+	FILE *file;
+
+	bench_shop(&b, "a");
+	b.machine.close(b.machine.data);
+	buf_printf(&path, "%s/store/data.mdb", b.dir);
+	file = fopen(path.p, "r+");
+	ck_assert_ptr_nonnull(file);
+	for (int i = 0; i < 8192; i++)
+		fputc('x', file);
+	fclose(file);
+	bench_reopen(&b, "boot-1", false, NULL);
+	ck_assert_uint_eq(b.index, 0);
+}
+END_TEST
+
+/* The same log in one batch and in many leaves the same rows and chain. */
+START_TEST(batch_boundaries_leave_no_trace)
+{
+	struct bench other;
+	struct str log[64];
+	size_t n = 0;
+	struct command *c = bench_command(&b);
+	uint8_t one[32], two[32];
+
+	put_tenant(&b, c, "acme");
+	log[n++] = bench_encode(&b, c);
+	for (int i = 0; i < 20; i++) {
+		struct str name = arena_printf(b.arena, "f%d", i % 7);
+		struct command blob = { .type = COMMAND_BLOB,
+					.time_ms = b.time_ms,
+					.tenant = STR("acme"),
+					.bytes = arena_printf(b.arena, "v%d", i) };
+
+		blob.sha = sha256_of(blob.bytes);
+		blob.total = blob.bytes.n;
+		log[n++] = bench_encode(&b, &blob);
+		c = bench_command(&b);
+		c->id = sha256_of(blob.bytes);
+		put_config(&b, c, "acme", "shop", "prod", name.p);
+		add_version(&b, c, "acme",
+			    arena_printf(b.arena, "shop.prod.%s", name.p).p,
+			    blob.bytes, i % 3 > 0);
+		log[n++] = bench_encode(&b, c);
+		if (i % 5 == 0)
+			log[n++] = STR("junk");
+	}
+	bench_open(&other, "boot-1");
+	bench_batch(&b, log, n);
+	for (size_t i = 0; i < n; i++)
+		bench_batch(&other, &log[i], 1);
+	ck_assert_uint_gt(state_head(b.state)->rev, 20);
+	b.machine.digest(b.machine.data, one);
+	other.machine.digest(other.machine.data, two);
+	ck_assert_int_eq(memcmp(one, two, 32), 0);
+	ck_assert(sha256_eq((struct sha256[]){ digest(&b) },
+			    (struct sha256[]){ digest(&other) }));
+	bench_close(&other);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("state/machine");
+	TCase *t = tcase_create("machine");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, an_orderly_stop_keeps_the_store);
+	tcase_add_test(t, a_killed_process_keeps_it_under_the_same_boot);
+	tcase_add_test(t, after_a_power_loss_it_is_made_anew);
+	tcase_add_test(t, a_picture_brings_back_the_state);
+	tcase_add_test(t, a_damaged_store_is_made_anew);
+	tcase_add_test(t, batch_boundaries_leave_no_trace);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+UNIT_MAIN(suite)

@@ -1,0 +1,2 @@
+help := bench.c
+pkgs := lmdb
