@@ -1,0 +1,49 @@
+/*
+ * One fetch of one branch or tag, bounded in time and bytes, in a child
+ * process.  Blocks the calling thread (a worker, never a loop).
+ */
+#ifndef SOURCE_FETCH_H
+#define SOURCE_FETCH_H
+
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "source/git.h"
+#include "source/source.h"
+
+struct fetch_target {
+	struct str url;
+	struct str branch, tag;          /* exactly one is set */
+	const char *dir;                 /* of the clone */
+};
+
+struct fetch_result {
+	struct oid commit;
+	uint64_t bytes, us;
+};
+
+/*
+ * E_DENIED: a file url outside of the roots, a private address.  E_INVALID:
+ * another scheme, user information in the url, a malformed ref.  E_TIMEOUT:
+ * killed at the deadline.  E_CANCELLED: '*cancel' turned true meanwhile.
+ * E_TOO_LARGE, E_UNAVAILABLE, E_UNAUTHORIZED, E_NOT_FOUND, E_TLS.
+ */
+enum code fetch_run(const struct source_settings *settings,
+		    const struct fetch_target *target, atomic_bool *cancel,
+		    struct fetch_result *out, struct err *err) MUST_USE;
+
+/* Checks a url against the settings without talking to anybody; '*out' is
+ * what to fetch from (for file urls the resolved path), in 'arena'. */
+enum code fetch_check_url(const struct source_settings *settings,
+			  struct str url, struct arena *arena, struct str *out,
+			  struct err *err) MUST_USE;
+
+/* <dir>/<ns>-<name>-<8 hex digits of url's and uid's digest>. */
+struct str fetch_clone_dir(const struct source_settings *settings,
+			   struct arena *arena, struct str ns, struct str name,
+			   struct str identity);
+/* Removes a clone that has gathered too many packs, or any with max 0.  It is a
+ * cache, and the next fetch makes it anew.  True where it was removed. */
+bool fetch_clone_trim(const char *dir, unsigned packs_max);
+
+#endif
