@@ -45,7 +45,7 @@ struct loop {
 
 	struct list turns;
 	struct list owned;
-	char *read_buf, *plain_buf;     /* made when first wanted */
+	struct loop_scratch *scratch;   /* made when first wanted */
 
 	/* The turn that runs: when waiting for it began and ended. */
 	uint64_t wait_began_ns, wait_ended_ns;
@@ -314,8 +314,9 @@ void loop_free(struct loop **at)
 	here = outer;
 	must(uv_loop_close(&loop->uv) == 0);
 	pthread_mutex_destroy(&loop->mailbox.lock);
-	free(loop->read_buf);
-	free(loop->plain_buf);
+	if (loop->scratch)
+		buf_fini(&loop->scratch->wire);
+	free(loop->scratch);
 	free(loop);
 }
 
@@ -481,16 +482,12 @@ void loop_disown(struct owned_handle *h)
 	list_remove(&h->at_);
 }
 
-char *loop_read_buf(struct loop *loop)
+struct loop_scratch *loop_scratch(struct loop *loop)
 {
-	if (!loop->read_buf)
-		loop->read_buf = mem_alloc(LOOP_READ_BYTES);
-	return loop->read_buf;
-}
-
-char *loop_plain_buf(struct loop *loop)
-{
-	if (!loop->plain_buf)
-		loop->plain_buf = mem_alloc(LOOP_READ_BYTES);
-	return loop->plain_buf;
+	if (!loop->scratch) {
+		/* Not cleared: most of it may never be touched. */
+		loop->scratch = mem_alloc(sizeof(*loop->scratch));
+		loop->scratch->wire = BUF_NONE;
+	}
+	return loop->scratch;
 }

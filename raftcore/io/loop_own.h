@@ -4,6 +4,7 @@
 #ifndef IO_LOOP_OWN_H
 #define IO_LOOP_OWN_H
 
+#include "base/buf.h"
 #include "io/loop.h"
 
 /* Something whose memory the loop must hand back when it is freed early. */
@@ -15,12 +16,17 @@ struct owned_handle {
 void loop_own(struct loop *loop, struct owned_handle *h);
 void loop_disown(struct owned_handle *h);
 
-/* One buffer for all reads of a loop: what is in it is used up before the
- * next read. */
-#define LOOP_READ_BYTES (64u * 1024)
-char *loop_read_buf(struct loop *loop);
-/* Its twin for bytes that TLS has deciphered. */
-char *loop_plain_buf(struct loop *loop);
+/*
+ * Buffers that all streams of a loop share.  What is in one is used up before
+ * the callback that filled it returns to libuv.
+ */
+struct loop_scratch {
+	struct buf wire;                /* made by TLS, on its way out */
+	char read[64 * 1024];           /* from the socket */
+	char plain[16 * 1024];          /* deciphered */
+	char gather[16 * 1024];         /* small parts, to become one record */
+};
+struct loop_scratch *loop_scratch(struct loop *loop);
 
 static inline struct loop *loop_of_uv(const uv_loop_t *uv)
 {

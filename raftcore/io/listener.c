@@ -1,0 +1,220 @@
+/*
+ * Listening sockets.  The socket is made by hand, because SO_REUSEPORT must be
+ * set before it is bound.
+ */
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "io/addr.h"
+#include "io/stream.h"
+#include "io/stream_own.h"
+
+#include "base/banned.h"
+
+#define BACKLOG 1024
+
+struct listener {
+	uv_tcp_t tcp;
+	struct owned_handle owned;
+	struct loop *loop;
+	struct tls_server *tls;
+	listener_cb *cb;
+	void *data;
+	struct stream_addr addr;
+};
+
+/* ---- the socket ---- */
+
+static enum code resolve(struct str addr, struct addrinfo **out,
+			 struct err *err)
+{
+	const struct addrinfo hints = {
+		.ai_family = AF_UNSPEC,
+		.ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+	};
+	char host[ADDR_HOST_MAX], service[8];
+	uint16_t port;
+	enum code code = addr_split(addr, host, &port, err);
+	int rc;
+
+	if (code)
+		return code;
+	snprintf(service, sizeof(service), "%u", port);
+	rc = getaddrinfo(host, service, &hints, out);
+	if (rc)
+		return err_set(err, E_NOT_FOUND, "%s: %s", host,
+			       gai_strerror(rc));
+	return OK;
+}
+
+static int set_option(int fd, int option)
+{
+	int on = 1;
+
+	return setsockopt(fd, SOL_SOCKET, option, &on, sizeof(on));
+}
+
+static enum code bound_socket(const struct addrinfo *ai, bool share, int *out,
+			      struct err *err)
+{
+	int fd = socket(ai->ai_family,
+			SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return err_sys(err, errno, "socket");
+	if (set_option(fd, SO_REUSEADDR) ||
+	    (share && set_option(fd, SO_REUSEPORT)) ||
+	    bind(fd, ai->ai_addr, ai->ai_addrlen)) {
+		int errnum = errno;
+
+		close(fd);
+		return err_sys(err, errnum, "bind");
+	}
+	*out = fd;
+	return OK;
+}
+
+/* The first address of the name that can be had. */
+static enum code open_socket(struct str addr, bool share, int *out,
+			     struct err *err)
+{
+	struct addrinfo *list;
+	enum code rc = resolve(addr, &list, err);
+
+	if (rc)
+		return rc;
+	for (const struct addrinfo *ai = list; ai; ai = ai->ai_next) {
+		rc = bound_socket(ai, share, out, err);
+		if (!rc)
+			break;
+	}
+	freeaddrinfo(list);
+	return rc;
+}
+
+/* ---- accepting ---- */
+
+static void know_peer(struct stream *s)
+{
+	struct sockaddr_storage sa;
+	int n = sizeof(sa);
+
+	if (uv_tcp_getpeername(&s->tcp, (struct sockaddr *)&sa, &n) == 0)
+		addr_of((const struct sockaddr *)&sa, &s->peer);
+}
+
+/*
+ * A connection that cannot be accepted is gone already, or there are no
+ * descriptors left; libuv then takes and closes it by one kept in reserve, so
+ * that this does not spin.
+ */
+static void on_connection(uv_stream_t *uv, int status)
+{
+	struct listener *l = container_of((uv_tcp_t *)uv, struct listener, tcp);
+	struct tls_conn *tls = NULL;
+	struct stream *s;
+
+	if (status)
+		return;
+	if (l->tls)
+		tls = tls_conn_server(l->tls, &loop_scratch(l->loop)->wire);
+	s = stream_make(l->loop, tls);
+	if (uv_accept(uv, (uv_stream_t *)&s->tcp)) {
+		stream_abort(s);
+		return;
+	}
+	know_peer(s);
+	l->cb(l, s, l->data);
+	if (s->fsm.state >= STREAM_CLOSING)
+		return;
+	must(s->ops);
+	stream_begin(s, false);
+}
+
+/* ---- life ---- */
+
+static void on_closed(uv_handle_t *handle)
+{
+	free(container_of((uv_tcp_t *)handle, struct listener, tcp));
+}
+
+static void shut(struct owned_handle *h)
+{
+	struct listener *l = container_of(h, struct listener, owned);
+
+	listener_close(&l);
+}
+
+static struct listener *listener_make(struct loop *loop)
+{
+	struct listener *l = NEW(struct listener);
+
+	l->loop = loop;
+	l->owned.shut = shut;
+	must(uv_tcp_init(loop_uv(loop), &l->tcp) == 0);
+	loop_own(loop, &l->owned);
+	return l;
+}
+
+/* Takes the descriptor, also on failure. */
+static enum code listen_on(struct listener *l, int fd, struct err *err)
+{
+	struct sockaddr_storage sa;
+	int n = sizeof(sa), rc = uv_tcp_open(&l->tcp, fd);
+
+	if (rc) {
+		close(fd);
+		return err_set(err, E_IO, "open: %s", uv_strerror(rc));
+	}
+	rc = uv_listen((uv_stream_t *)&l->tcp, BACKLOG, on_connection);
+	if (rc)
+		return err_sys(err, -rc, "listen");
+	must(uv_tcp_getsockname(&l->tcp, (struct sockaddr *)&sa, &n) == 0);
+	addr_of((const struct sockaddr *)&sa, &l->addr);
+	return OK;
+}
+
+enum code listener_new(struct loop *loop, struct str addr, bool share,
+		       struct tls_server *tls, listener_cb *cb, void *data,
+		       struct listener **out, struct err *err)
+{
+	struct listener *l;
+	int fd = -1;
+	enum code rc = open_socket(addr, share, &fd, err);
+
+	must(cb);
+	if (rc)
+		return err_wrap(err, "listen on %.*s", STR_ARG(addr));
+	l = listener_make(loop);
+	l->tls = tls;
+	l->cb = cb;
+	l->data = data;
+	rc = listen_on(l, fd, err);
+	if (rc) {
+		listener_close(&l);
+		return err_wrap(err, "listen on %.*s", STR_ARG(addr));
+	}
+	*out = l;
+	return OK;
+}
+
+void listener_addr(const struct listener *l, struct stream_addr *out)
+{
+	*out = l->addr;
+}
+
+void listener_close(struct listener **at)
+{
+	struct listener *l = TAKE(*at);
+
+	if (!l)
+		return;
+	loop_must_be_here(l->loop);
+	loop_disown(&l->owned);
+	uv_close((uv_handle_t *)&l->tcp, on_closed);
+}
