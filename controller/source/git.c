@@ -100,20 +100,46 @@ void repo_free(struct repo **repo)
 	*repo = NULL;
 }
 
+/* At most n - 1 bytes of 'z', cut at a character; what is not UTF-8 is left
+ * out, because it goes into JSON. */
+static void copy_text(char *to, size_t n, const char *z)
+{
+	struct str s = str_of(z);
+	size_t used = 0;
+
+	while (s.n) {
+		size_t len = str_utf8_len(s);
+
+		if (len && used + len < n) {
+			memcpy(to + used, s.p, len);
+			used += len;
+		} else if (len) {
+			break;
+		}
+		s = str_from(s, len ? len : 1);
+	}
+	to[used] = '\0';
+}
+
 enum code repo_commit(struct repo *repo, const struct oid *commit,
-		      struct oid *tree, uint64_t *time_ms, struct err *err)
+		      struct commit_info *out, struct err *err)
 {
 	git_oid id = to_git(commit);
 	git_commit *c = NULL;
 	int rc = git_commit_lookup(&c, repo->git, &id);
+	AUTO_BUF author = BUF_NONE;
+	const git_signature *who;
 	git_time_t at;
 
 	if (rc)
 		return from_git(rc, err, "read the commit");
-	memcpy(tree->b, git_commit_tree_id(c)->id, sizeof(tree->b));
+	memcpy(out->tree.b, git_commit_tree_id(c)->id, sizeof(out->tree.b));
 	at = git_commit_time(c);
-	if (time_ms)
-		*time_ms = at > 0 ? (uint64_t)at * 1000 : 0;
+	out->time_ms = at > 0 ? (uint64_t)at * 1000 : 0;
+	who = git_commit_author(c);
+	buf_printf(&author, "%s <%s>", who->name, who->email);
+	copy_text(out->author, sizeof(out->author), author.p);
+	copy_text(out->summary, sizeof(out->summary), git_commit_summary(c));
 	git_commit_free(c);
 	return OK;
 }

@@ -32,11 +32,15 @@ struct repo;
 enum code repo_open(const char *path, struct repo **out, struct err *err) MUST_USE;
 void repo_free(struct repo **repo);
 
-/* The root tree of a commit, and when it was made (Unix milliseconds; may be
- * NULL).  E_NOT_FOUND: the clone does not have it (any more). */
+struct commit_info {
+	struct oid tree;
+	uint64_t time_ms;                /* of the committer; Unix epoch */
+	char summary[200];               /* first line of the message, UTF-8 */
+	char author[120];                /* "Ann <ann@example.org>" */
+};
+/* E_NOT_FOUND: the clone does not have it (any more). */
 enum code repo_commit(struct repo *repo, const struct oid *commit,
-		      struct oid *tree, uint64_t *time_ms,
-		      struct err *err) MUST_USE;
+		      struct commit_info *out, struct err *err) MUST_USE;
 
 /* ---- trees ---- */
 enum repo_mode { REPO_FILE, REPO_TREE, REPO_SYMLINK, REPO_SUBMODULE, REPO_OTHER };
