@@ -43,6 +43,13 @@ static const struct value *condition_of(const struct value *status,
 	return NULL;
 }
 
+bool status_is_ready(const struct value *status)
+{
+	return str_is(value_text(value_getz(condition_of(status, STR("Ready")),
+					    "status")),
+		      "True");
+}
+
 struct state {
 	const char *type, *status, *reason;
 };
@@ -117,6 +124,9 @@ struct str status_text(struct arena *arena, const struct value *before,
 	if (w->attempted.n)
 		value_setz(arena, v, "lastAttemptedRevision",
 			   value_str(arena, w->attempted));
+	if (w->applied_generation)
+		value_setz(arena, v, "lastAppliedGeneration",
+			   value_u64(arena, w->applied_generation));
 	if (w->has_lag)
 		value_setz(arena, v, "lag",
 			   value_str(arena, lag_text(arena, w->lag_ms)));

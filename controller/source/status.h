@@ -4,6 +4,7 @@
  *
  *	observedGeneration    of the spec that was reconciled last
  *	lastAppliedRevision   "main@sha1:<40 hex>" that is live
+ *	lastAppliedGeneration of the spec that it was applied under
  *	lastAttemptedRevision that was looked at last
  *	lag                   from the commit being seen to its being live
  *	configs, ignoredFiles
@@ -46,7 +47,11 @@ struct status_write {
 	uint64_t configs, ignored;
 	bool has_lag;
 	uint64_t lag_ms;
+	uint64_t applied_generation;     /* 0: as it was */
 };
+
+/* Ready, and neither reconciling nor stalled. */
+bool status_is_ready(const struct value *status);
 
 /* The status after 'w' where 'before' (may be NULL) was; canonical JSON in
  * 'arena'. */

@@ -1,0 +1,50 @@
+/*
+ * One pass over one source, on a worker: fetch, compare, plan, submit, and the
+ * status that says so.  Blocks; shares nothing with the strand but this struct,
+ * which the strand does not touch while the job runs, 'cancel' apart.
+ */
+#ifndef SOURCE_JOB_H
+#define SOURCE_JOB_H
+
+#include <stdatomic.h>
+
+#include "source/git.h"
+#include "source/source.h"
+#include "source/status.h"
+#include "state/view.h"
+#include "store/store.h"
+
+/* What a strand remembers between jobs, so that a commit that cannot be
+ * applied is not read again and again. */
+struct job_memory {
+	bool has_bad;
+	struct oid commit;
+	uint64_t generation;
+	struct err err;
+};
+
+struct job {
+	/* Set by the strand. */
+	struct store *store;
+	const struct source_settings *settings;
+	char tenant[ADDRESS_PART_MAX + 1], name[ADDRESS_NAME_MAX + 1];
+	atomic_bool cancel;
+	/* The source is deleted and prunes: remove what it owned. */
+	bool removes;
+	struct uuid uid;
+	struct job_memory memory;
+
+	/* Set by job_run. */
+	struct source_result result;
+	enum status_phase phase;
+	bool is_gone;                    /* there is no such source */
+	bool is_transient;               /* worth trying again soon */
+	uint64_t generation, interval_ms;
+	uint64_t formatting;
+	uint64_t fetch_us, fetch_bytes, plan_us, submit_us, opened;
+};
+
+/* Worker thread. */
+void job_run(struct job *job);
+
+#endif

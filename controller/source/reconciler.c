@@ -1,0 +1,750 @@
+/*
+ * Strands: one a source, on the core loop.  See source.h for what they do and
+ * job.h for what runs on a worker.
+ */
+#include "source/source.h"
+
+#include "base/fsm.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "doc/format.h"
+#include "io/timer.h"
+#include "source/job.h"
+
+#include "base/banned.h"
+
+#define EVENTS_A_TURN 2000
+#define BACKOFF_MAX_MS 300000
+#define SOON_MS 200
+#define FOLLOW_LEADER_MS 1000
+
+enum strand_state {
+	STRAND_WAITING,
+	STRAND_RUNNING,
+	STRAND_FAILING,
+	STRAND_STALLED,
+	STRAND_SUSPENDED,
+	STRAND_GONE,
+	STRAND__STATES
+};
+
+#define STRAND_IDLE_NEXT (BIT(STRAND_RUNNING) | BIT(STRAND_GONE))
+
+static const struct fsm_state strand_states[STRAND__STATES] = {
+	[STRAND_WAITING] = { "waiting", STRAND_IDLE_NEXT },
+	[STRAND_RUNNING] = { "running",
+			     BIT(STRAND_WAITING) | BIT(STRAND_FAILING) |
+				     BIT(STRAND_STALLED) |
+				     BIT(STRAND_SUSPENDED) | BIT(STRAND_GONE) },
+	[STRAND_FAILING] = { "failing", STRAND_IDLE_NEXT },
+	[STRAND_STALLED] = { "stalled", STRAND_IDLE_NEXT },
+	[STRAND_SUSPENDED] = { "suspended", STRAND_IDLE_NEXT },
+	[STRAND_GONE] = { "gone", 0, .end = true },
+};
+
+struct strand {
+	struct reconciler *r;
+	struct fsm fsm;
+	struct timer timer;
+	struct work work;
+	struct job job;                  /* of the worker while it runs */
+	struct list waiting;             /* source_wait: of the next job */
+	struct list asked;               /* of the job that runs */
+	uint64_t generation;             /* newest that was seen */
+	unsigned failures;
+	bool again;                      /* due while a job runs */
+	bool is_deleted;                 /* the object is no more */
+	bool removes;                    /* and its configurations shall go */
+	bool is_listed;                  /* mark of a scan */
+	char said[200];                  /* last failure that was logged */
+};
+
+struct reconciler {
+	struct store *store;
+	struct pool *pool;
+	const struct source_settings *settings;
+	struct loop *loop;
+	struct view *view;
+	struct map *strands;             /* "ns/name" -> strand */
+	struct follower follower;
+	struct msg start_msg, stop_msg, more_msg;
+	bool more_posted, started, stopping, unfollowing;
+	uint64_t seen_rev;
+	uv_sem_t stopped;
+
+	_Atomic uint64_t n_sources, n_suspended, n_failing, n_running;
+	_Atomic uint64_t jobs_done, jobs_failed, commits, operations, formatting;
+	_Atomic uint64_t fetch_bytes, fetch_us, plan_us, submit_us, opened;
+};
+
+static void strand_start(struct strand *s);
+static void check_stopped(struct reconciler *r);
+
+/* ---- answers ---- */
+
+static void answer_run(struct msg *msg)
+{
+	struct source_wait *w = container_of(msg, struct source_wait, msg_);
+
+	w->done(w, &w->result_);
+}
+
+static void answer(struct source_wait *w, const struct source_result *result)
+{
+	w->result_ = *result;
+	w->msg_.run = answer_run;
+	loop_post_sure(w->home, &w->msg_);
+}
+
+static void answer_all(struct list *list, const struct source_result *result)
+{
+	struct source_wait *w;
+
+	while ((w = list_first(list, struct source_wait, at_))) {
+		list_remove(&w->at_);
+		answer(w, result);
+	}
+}
+
+static void move_all(struct list *from, struct list *to)
+{
+	struct source_wait *w;
+
+	while ((w = list_first(from, struct source_wait, at_))) {
+		list_remove(&w->at_);
+		list_append(to, &w->at_);
+	}
+}
+
+static void refuse(struct source_result *out, enum code rc, const char *text)
+{
+	*out = (struct source_result){ .code = rc };
+	str_copy(out->text, sizeof(out->text), str_of(text));
+}
+
+/* ---- strands ---- */
+
+static void strand_key(struct buf *out, struct str ns, struct str name)
+{
+	buf_str(out, ns);
+	buf_c(out, '/');
+	buf_str(out, name);
+}
+
+static void count_states(struct strand *s, unsigned state, int delta)
+{
+	struct reconciler *r = s->r;
+
+	if (state == STRAND_RUNNING)
+		r->n_running += (uint64_t)(int64_t)delta;
+	if (state == STRAND_SUSPENDED)
+		r->n_suspended += (uint64_t)(int64_t)delta;
+	if (state == STRAND_FAILING || state == STRAND_STALLED)
+		r->n_failing += (uint64_t)(int64_t)delta;
+}
+
+static void on_move(void *data, const struct fsm *fsm, unsigned from,
+		    const char *why)
+{
+	struct strand *s = data;
+
+	count_states(s, from, -1);
+	count_states(s, fsm->state, 1);
+	log_debug("source", LOG_KV(log_z("tenant", s->job.tenant),
+				   log_z("source", s->job.name),
+				   log_z("state", fsm_name(fsm))),
+		  "%s", why);
+}
+
+static void on_timer(struct timer *timer)
+{
+	strand_start(container_of(timer, struct strand, timer));
+}
+
+static struct strand *strand_new(struct reconciler *r, struct str ns,
+				 struct str name)
+{
+	struct strand *s = NEW(struct strand);
+	AUTO_BUF key = BUF_NONE;
+
+	s->r = r;
+	fsm_init(&s->fsm, "source", strand_states, STRAND__STATES,
+		 STRAND_WAITING);
+	s->fsm.on_move = on_move;
+	s->fsm.data = s;
+	list_init(&s->waiting);
+	list_init(&s->asked);
+	str_copy(s->job.tenant, sizeof(s->job.tenant), ns);
+	str_copy(s->job.name, sizeof(s->job.name), name);
+	s->job.store = r->store;
+	s->job.settings = r->settings;
+	timer_init(&s->timer, r->loop, on_timer);
+	strand_key(&key, ns, name);
+	must(!map_put(r->strands, buf_view(&key), s));
+	r->n_sources++;
+	return s;
+}
+
+static void strand_closed(struct timer *timer)
+{
+	struct strand *s = container_of(timer, struct strand, timer);
+	struct reconciler *r = s->r;
+
+	free(s);
+	r->n_sources--;
+	check_stopped(r);
+}
+
+/* Not while a job runs.  It leaves the map at once, so that a source of the
+ * same name can begin anew. */
+static void strand_end(struct strand *s, enum code rc, const char *why)
+{
+	AUTO_BUF key = BUF_NONE;
+	struct source_result result;
+
+	fsm_move(&s->fsm, STRAND_GONE, why);
+	refuse(&result, rc, why);
+	answer_all(&s->waiting, &result);
+	answer_all(&s->asked, &result);
+	strand_key(&key, str_of(s->job.tenant), str_of(s->job.name));
+	map_del(s->r->strands, buf_view(&key));
+	timer_close(&s->timer, strand_closed);
+}
+
+static bool is_leader(struct reconciler *r)
+{
+	struct store_status status;
+
+	store_status(r->store, &status);
+	return status.node.is_leader;
+}
+
+static unsigned growth_of(unsigned failures)
+{
+	return failures > 10 ? 9 : failures ? failures - 1 : 0;
+}
+
+static uint64_t delay_of(const struct strand *s)
+{
+	const struct job *j = &s->job;
+	uint64_t base = j->is_transient ? SOON_MS : j->interval_ms;
+	uint64_t grown = base << (growth_of(s->failures));
+
+	/* Nothing but a new commit helps there, and looking for one is cheap. */
+	if (s->failures == 0 || (j->phase == STATUS_STALLED && !j->is_transient))
+		return j->interval_ms;
+	grown = MIN(grown, (uint64_t)BACKOFF_MAX_MS);
+	return MAX(base, grown);
+}
+
+/* ---- jobs ---- */
+
+static void work_run(struct work *work)
+{
+	struct strand *s = container_of(work, struct strand, work);
+
+	job_run(&s->job);
+}
+
+static void take_metrics(struct strand *s)
+{
+	struct reconciler *r = s->r;
+	const struct job *j = &s->job;
+
+	r->jobs_done++;
+	r->jobs_failed += j->result.code != OK;
+	r->fetch_bytes += j->fetch_bytes;
+	r->fetch_us = j->fetch_us;
+	if (j->result.code || !j->result.rev)
+		return;
+	r->commits++;
+	r->operations += j->result.operations;
+	r->formatting += j->formatting;
+	r->plan_us = j->plan_us;
+	r->submit_us = j->submit_us;
+	r->opened = j->opened;
+}
+
+/* One line for each different thing, not one for each try. */
+static void say(struct strand *s)
+{
+	const struct job *j = &s->job;
+	const struct source_result *res = &j->result;
+
+	if (res->code == OK && res->rev)
+		log_info("source", LOG_KV(log_z("tenant", j->tenant),
+					  log_z("source", j->name),
+					  log_z("revision", res->revision),
+					  log_u("operations", res->operations),
+					  log_u("plan_us", j->plan_us),
+					  log_u("submit_us", j->submit_us)),
+			 "applied");
+	if (res->code == OK || strcmp(s->said, res->text) == 0) {
+		if (res->code == OK)
+			s->said[0] = '\0';
+		return;
+	}
+	str_copy(s->said, sizeof(s->said), str_of(res->text));
+	if (res->code == E_CANCELLED || j->phase == STATUS_SUSPENDED)
+		return;
+	log_warn("source", LOG_KV(log_z("tenant", j->tenant),
+				  log_z("source", j->name),
+				  log_z("code", code_slug(res->code))),
+		 "%s", res->text);
+}
+
+static void settle(struct strand *s)
+{
+	const struct job *j = &s->job;
+
+	if (j->phase == STATUS_SUSPENDED)
+		fsm_move(&s->fsm, STRAND_SUSPENDED, "spec.suspend is true");
+	else if (j->result.code == OK)
+		fsm_move(&s->fsm, STRAND_WAITING, "what Git says is live");
+	else if (j->phase == STATUS_STALLED)
+		fsm_move(&s->fsm, STRAND_STALLED, j->result.text);
+	else
+		fsm_move(&s->fsm, STRAND_FAILING, j->result.text);
+}
+
+static void work_done(struct work *work)
+{
+	struct strand *s = container_of(work, struct strand, work);
+	struct job *j = &s->job;
+
+	take_metrics(s);
+	say(s);
+	s->failures = j->result.code ? s->failures + 1 : 0;
+	/* Work that was overtaken is no answer; the next job gives it. */
+	if (j->result.code == E_CANCELLED && s->again && !s->is_deleted &&
+	    !s->r->stopping)
+		move_all(&s->asked, &s->waiting);
+	answer_all(&s->asked, &j->result);
+	settle(s);
+	if (s->r->stopping) {
+		strand_end(s, E_CANCELLED, "the reconciler is stopping");
+		return;
+	}
+	if (s->is_deleted && j->removes && !j->result.code) {
+		strand_end(s, E_NOT_FOUND, "the source was deleted");
+		return;
+	}
+	if (s->is_deleted && !s->removes) {
+		strand_end(s, E_NOT_FOUND, "the source was deleted");
+		return;
+	}
+	if (!s->is_deleted && j->is_gone) {
+		strand_end(s, E_NOT_FOUND, "there is no such source");
+		return;
+	}
+	if (s->again)
+		strand_start(s);
+	else if (j->phase != STATUS_SUSPENDED)
+		timer_start(&s->timer, delay_of(s));
+}
+
+static void job_reset(struct strand *s)
+{
+	struct job *j = &s->job;
+
+	j->result = (struct source_result){ 0 };
+	j->is_gone = j->is_transient = false;
+	j->fetch_us = j->fetch_bytes = j->plan_us = j->submit_us = 0;
+	j->opened = j->formatting = 0;
+	j->removes = s->is_deleted && s->removes;
+	atomic_store(&j->cancel, false);
+}
+
+static void refuse_waiting(struct strand *s, enum code rc, const char *text)
+{
+	struct source_result result;
+
+	refuse(&result, rc, text);
+	answer_all(&s->waiting, &result);
+}
+
+static void strand_start(struct strand *s)
+{
+	struct reconciler *r = s->r;
+
+	if (s->fsm.state == STRAND_RUNNING) {
+		s->again = true;
+		return;
+	}
+	timer_stop(&s->timer);
+	if (!is_leader(r)) {
+		refuse_waiting(s, E_NOT_LEADER, "this node does not lead");
+		timer_start(&s->timer, FOLLOW_LEADER_MS);
+		return;
+	}
+	job_reset(s);
+	/* Who asks wants it looked at again, known to be bad or not. */
+	if (!list_empty(&s->waiting))
+		s->job.memory.has_bad = false;
+	s->work = (struct work){ .home = r->loop, .run = work_run,
+				 .done = work_done };
+	if (!pool_submit(r->pool, &s->work)) {
+		timer_start(&s->timer, SOON_MS);
+		return;
+	}
+	s->again = false;
+	move_all(&s->waiting, &s->asked);
+	fsm_move(&s->fsm, STRAND_RUNNING, "due");
+}
+
+/* ---- what the store says ---- */
+
+static struct strand *find(struct reconciler *r, struct str ns, struct str name)
+{
+	AUTO_BUF key = BUF_NONE;
+
+	strand_key(&key, ns, name);
+	return map_get(r->strands, buf_view(&key));
+}
+
+static void source_is(struct reconciler *r, struct str ns, struct str name,
+		      uint64_t generation)
+{
+	struct strand *s = find(r, ns, name);
+
+	if (!s)
+		s = strand_new(r, ns, name);
+	else if (!s->is_deleted && s->generation == generation)
+		return;
+	s->generation = generation;
+	s->is_deleted = s->removes = false;
+	s->failures = 0;
+	/* What runs was made for another spec. */
+	if (s->fsm.state == STRAND_RUNNING)
+		atomic_store(&s->job.cancel, true);
+	strand_start(s);
+}
+
+static void source_is_gone(struct reconciler *r, struct str ns, struct str name,
+			   bool prune, struct uuid uid)
+{
+	struct strand *s = find(r, ns, name);
+
+	if (!s)
+		return;
+	s->is_deleted = true;
+	s->removes = prune;
+	if (s->fsm.state == STRAND_RUNNING) {
+		atomic_store(&s->job.cancel, true);
+		s->again = true;
+		return;
+	}
+	if (!prune) {
+		strand_end(s, E_NOT_FOUND, "the source was deleted");
+		return;
+	}
+	s->job.uid = uid;
+	strand_start(s);
+}
+
+static bool spec_prunes(struct str spec)
+{
+	AUTO_ARENA arena = arena_new(0);
+	struct value *v = NULL;
+
+	return doc_parse_json(spec, arena, NULL, &v, NULL) == OK &&
+	       value_to_bool(value_getz(v, "prune"), false);
+}
+
+struct reading {
+	struct reconciler *r;
+	unsigned n;
+	bool more;
+};
+
+static bool on_event(void *data, uint64_t rev, const struct event_row *event)
+{
+	struct reading *reading = data;
+	struct object_row row = { 0 };
+
+	if (reading->n++ >= EVENTS_A_TURN) {
+		reading->more = true;
+		return false;
+	}
+	reading->r->seen_rev = rev;
+	if (event->kind != KIND_SOURCE)
+		return true;
+	if (event->type != EVENT_DELETED) {
+		if (object_row_decode(event->after, &row))
+			source_is(reading->r, event->tenant, event->name,
+				  row.generation);
+	} else if (object_row_decode(event->before, &row)) {
+		source_is_gone(reading->r, event->tenant, event->name,
+			       spec_prunes(row.spec), row.uid);
+	}
+	return true;
+}
+
+static bool on_listed(void *data, const struct object_view *o)
+{
+	struct reconciler *r = data;
+	struct strand *s;
+
+	source_is(r, o->tenant, o->name, o->row.generation);
+	s = find(r, o->tenant, o->name);
+	s->is_listed = true;
+	return true;
+}
+
+/* The first unlisted strand, or NULL; the map may not change while it is
+ * walked. */
+static struct strand *next_unlisted(struct reconciler *r)
+{
+	void *value;
+
+	for (size_t at = 0; map_next(r->strands, &at, NULL, &value);) {
+		struct strand *s = value;
+
+		if (!s->is_listed && !s->is_deleted)
+			return s;
+	}
+	return NULL;
+}
+
+/* All sources anew: at the start, and where events were compacted away. */
+static enum code scan(struct reconciler *r, struct kv_txn *txn, struct err *err)
+{
+	struct head head;
+	struct strand *s;
+	void *value;
+	enum code rc = view_head(txn, &head, err);
+
+	for (size_t at = 0; map_next(r->strands, &at, NULL, &value);)
+		((struct strand *)value)->is_listed = false;
+	if (rc == OK)
+		rc = view_list(txn, KIND_SOURCE, STR_NONE, STR_NONE, STR_NONE,
+			       on_listed, r, err);
+	if (rc)
+		return rc;
+	r->seen_rev = head.rev;
+	while ((s = next_unlisted(r)))
+		source_is_gone(r, str_of(s->job.tenant), str_of(s->job.name),
+			       false, s->job.uid);
+	return OK;
+}
+
+static void read_events(struct reconciler *r)
+{
+	struct reading reading = { r, 0, false };
+	struct kv_txn *txn;
+	struct err err;
+	enum code rc = view_use(r->view, 0, &txn, &err);
+
+	if (rc == OK)
+		rc = r->seen_rev ? view_events(txn, r->seen_rev, on_event,
+					       &reading, &err) :
+				   scan(r, txn, &err);
+	if (rc == E_GONE)
+		rc = scan(r, txn, &err);
+	view_idle(r->view);
+	if (rc)
+		log_error("source", LOG_NO_KV, "read events: %s", err.text);
+	if (reading.more && !r->more_posted) {
+		r->more_posted = true;
+		loop_post_sure(r->loop, &r->more_msg);
+	}
+}
+
+static void on_more(struct msg *msg)
+{
+	struct reconciler *r = container_of(msg, struct reconciler, more_msg);
+
+	r->more_posted = false;
+	if (!r->stopping)
+		read_events(r);
+	else
+		check_stopped(r);
+}
+
+static void on_wake(struct follower *f, uint64_t rev)
+{
+	struct reconciler *r = container_of(f, struct reconciler, follower);
+
+	(void)rev;
+	if (!r->stopping)
+		read_events(r);
+}
+
+/* ---- life ---- */
+
+struct reconciler *source_reconciler_new(struct store *store, struct pool *pool,
+					 const struct source_settings *settings)
+{
+	struct reconciler *r = NEW(struct reconciler);
+
+	repo_setup();
+	r->store = store;
+	r->pool = pool;
+	r->settings = settings;
+	r->loop = store_core_loop(store);
+	r->strands = map_new();
+	must(uv_sem_init(&r->stopped, 0) == 0);
+	return r;
+}
+
+static void on_start(struct msg *msg)
+{
+	struct reconciler *r = container_of(msg, struct reconciler, start_msg);
+	struct err err;
+
+	if (view_new(r->store, &r->view, &err)) {
+		log_error("source", LOG_NO_KV, "no source is followed: %s",
+			  err.text);
+		return;
+	}
+	r->follower.home = r->loop;
+	r->follower.wake = on_wake;
+	store_follow(r->store, &r->follower);
+	read_events(r);
+}
+
+void source_reconciler_start(struct reconciler *r)
+{
+	must(!r->started);
+	r->started = true;
+	r->start_msg.run = on_start;
+	r->more_msg.run = on_more;
+	loop_post_sure(r->loop, &r->start_msg);
+}
+
+static void on_unfollowed(struct follower *f)
+{
+	struct reconciler *r = container_of(f, struct reconciler, follower);
+
+	view_free(&r->view);
+	uv_sem_post(&r->stopped);
+}
+
+static void check_stopped(struct reconciler *r)
+{
+	if (!r->stopping || r->unfollowing || r->n_sources || r->more_posted)
+		return;
+	r->unfollowing = true;
+	if (r->view)
+		store_unfollow(r->store, &r->follower, on_unfollowed);
+	else
+		uv_sem_post(&r->stopped);
+}
+
+/* The first strand without a job, or NULL; those with one are told to end. */
+static struct strand *next_idle(struct reconciler *r)
+{
+	void *value;
+
+	for (size_t at = 0; map_next(r->strands, &at, NULL, &value);) {
+		struct strand *s = value;
+
+		if (s->fsm.state != STRAND_RUNNING)
+			return s;
+		atomic_store(&s->job.cancel, true);
+	}
+	return NULL;
+}
+
+static void on_stop(struct msg *msg)
+{
+	struct reconciler *r = container_of(msg, struct reconciler, stop_msg);
+	struct strand *s;
+
+	r->stopping = true;
+	while ((s = next_idle(r)))
+		strand_end(s, E_CANCELLED, "the reconciler is stopping");
+	check_stopped(r);
+}
+
+void source_reconciler_stop(struct reconciler *r)
+{
+	if (!r->started)
+		return;
+	r->stop_msg.run = on_stop;
+	loop_post_sure(r->loop, &r->stop_msg);
+	uv_sem_wait(&r->stopped);
+	r->started = false;
+}
+
+void source_reconciler_free(struct reconciler **reconciler)
+{
+	struct reconciler *r = *reconciler;
+
+	if (!r)
+		return;
+	must(!r->started && map_count(r->strands) == 0);
+	map_free(&r->strands);
+	uv_sem_destroy(&r->stopped);
+	free(r);
+	*reconciler = NULL;
+}
+
+/* ---- triggers ---- */
+
+struct nudge {
+	struct msg msg;
+	struct reconciler *r;
+	struct source_wait *wait;        /* may be NULL */
+	char tenant[ADDRESS_PART_MAX + 1], name[ADDRESS_NAME_MAX + 1];
+};
+
+static void on_nudge(struct msg *msg)
+{
+	struct nudge *n = container_of(msg, struct nudge, msg);
+	struct reconciler *r = n->r;
+	struct source_result result;
+	struct strand *s;
+
+	/* A source that was made in this very moment is known by its event. */
+	if (!r->stopping && r->view)
+		read_events(r);
+	s = find(r, str_of(n->tenant), str_of(n->name));
+	if (r->stopping || !s || s->is_deleted) {
+		refuse(&result, r->stopping ? E_CANCELLED : E_NOT_FOUND,
+		       r->stopping ? "the reconciler is stopping" :
+				     "there is no such source");
+		if (n->wait)
+			answer(n->wait, &result);
+	} else {
+		if (n->wait)
+			list_append(&s->waiting, &n->wait->at_);
+		strand_start(s);
+	}
+	free(n);
+}
+
+bool source_trigger(struct reconciler *r, struct str ns, struct str name,
+		    struct source_wait *wait)
+{
+	struct nudge *n = NEW(struct nudge);
+
+	n->msg.run = on_nudge;
+	n->r = r;
+	n->wait = wait;
+	/* A name that does not fit is one that no source has. */
+	if (!str_copy(n->tenant, sizeof(n->tenant), ns) ||
+	    !str_copy(n->name, sizeof(n->name), name))
+		n->tenant[0] = '\0';
+	if (wait)
+		list_init(&wait->at_);
+	if (loop_post(r->loop, &n->msg))
+		return true;
+	free(n);
+	return false;
+}
+
+void source_metrics(const struct reconciler *r, struct source_metrics *out)
+{
+	*out = (struct source_metrics){
+		.sources = r->n_sources, .suspended = r->n_suspended,
+		.failing = r->n_failing, .jobs_running = r->n_running,
+		.jobs_done = r->jobs_done, .jobs_failed = r->jobs_failed,
+		.commits_applied = r->commits, .operations = r->operations,
+		.formatting_only = r->formatting, .fetch_bytes = r->fetch_bytes,
+		.fetch_us_last = r->fetch_us, .plan_us_last = r->plan_us,
+		.submit_us_last = r->submit_us,
+		.subtrees_opened_last = r->opened,
+	};
+}
