@@ -41,7 +41,7 @@ struct kind {
 	size_t n_short_names;
 	struct str *categories;
 	size_t n_categories;
-	bool namespaced, system, has_status;
+	bool namespaced, is_system, has_status;
 	struct kind_column *columns;
 	size_t n_columns;
 	struct str *selectable;                     /* field selector paths */
@@ -58,5 +58,11 @@ const struct kind *kind_by_plural(struct str plural);
 const struct kind *kind_by_any(struct str word);
 /* All, in order of id. */
 size_t kinds_all(const struct kind *const **out);
+
+/* The cell of a printer column as JSON: null where the path leads nowhere; a
+ * date becomes an age.  Paths read ".status.version", or
+ * ".status.conditions[?(@.type==\"Ready\")].status". */
+void kind_cell_json(const struct kind_column *column, const struct value *object,
+		    uint64_t now_ms, struct buf *out);
 
 #endif

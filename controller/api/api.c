@@ -1,0 +1,455 @@
+/*
+ * The api: its loops, who is asking, and errors in the form that was asked
+ * for.
+ */
+#include "api/own.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "auth/auth.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include "base/banned.h"
+
+#define PART "api"
+
+const struct route api_routes[] = {
+#define ROUTE(method, path, handler, verb, kind)               \
+	{ HTTP_M_##method, path, handler,                      \
+	  PERMISSION(VERB_##verb, KIND_##kind), #handler },
+#define ROUTE_OPEN(method, path, handler) \
+	{ HTTP_M_##method, path, handler, PERMISSION_NONE, #handler },
+#include "api/routes.tbl"
+#undef ROUTE
+#undef ROUTE_OPEN
+};
+const size_t api_n_routes = ARRAY_LEN(api_routes);
+
+/* ---- errors ---- */
+
+bool api_is_kube(const struct request *r)
+{
+	return str_starts(r->path, STR("/apis/")) || str_is(r->path, "/apis");
+}
+
+static const char *kube_reason(enum code code)
+{
+	switch (code) {
+	case E_INVALID:
+	case E_USAGE:
+		return "BadRequest";
+	case E_UNAUTHORIZED:
+		return "Unauthorized";
+	case E_DENIED:
+		return "Forbidden";
+	case E_NOT_FOUND:
+		return "NotFound";
+	case E_METHOD:
+		return "MethodNotAllowed";
+	case E_EXISTS:
+		return "AlreadyExists";
+	case E_CONFLICT:
+	case E_MANAGED:
+	case E_PRECONDITION:
+	case E_BLOB_MISSING:
+		return "Conflict";
+	case E_GONE:
+		return "Expired";
+	case E_TOO_LARGE:
+		return "RequestEntityTooLarge";
+	case E_MEDIA_TYPE:
+		return "UnsupportedMediaType";
+	case E_NOT_ACCEPTABLE:
+		return "NotAcceptable";
+	case E_UNPROCESSABLE:
+	case E_PARSE:
+	case E_IDEMPOTENCY:
+		return "Invalid";
+	case E_RATE:
+		return "TooManyRequests";
+	case E_TIMEOUT:
+		return "Timeout";
+	case E_UNAVAILABLE:
+	case E_UNCERTAIN:
+	case E_BUSY:
+	case E_NOT_LEADER:
+	case E_FULL:
+		return "ServiceUnavailable";
+	default:
+		return "InternalError";
+	}
+}
+
+static const struct kind *kind_of_request(const struct request *r)
+{
+	bool namespaced = str_find_str(r->path, STR("/namespaces/")) != SIZE_MAX;
+
+	return kind_by_plural(r->args[namespaced ? 1 : 0]);
+}
+
+static void status_details(struct buf *out, const struct request *r)
+{
+	const struct kind *kind = kind_of_request(r);
+	bool namespaced = str_find_str(r->path, STR("/namespaces/")) != SIZE_MAX;
+	struct str name = r->args[namespaced ? 2 : 1];
+
+	if (!kind)
+		return;
+	buf_z(out, "\"group\":\"" API_GROUP "\",\"kind\":");
+	buf_json(out, kind->plural);
+	if (name.n) {
+		buf_z(out, ",\"name\":");
+		buf_json(out, name);
+	}
+}
+
+void api_status_body(struct buf *out, const struct request *r,
+		     const struct err *err)
+{
+	buf_z(out, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},"
+		   "\"status\":\"Failure\",\"message\":");
+	if (err->hint[0] && err->code != E_NOT_FOUND && err->code != E_CONFLICT) {
+		AUTO_BUF text = BUF_NONE;
+
+		buf_printf(&text, "%s (%s)", err->text, err->hint);
+		buf_json(out, buf_view(&text));
+	} else {
+		buf_json(out, str_of(err->text));
+	}
+	buf_printf(out, ",\"reason\":\"%s\",\"details\":{",
+		   kube_reason(err->code));
+	status_details(out, r);
+	buf_printf(out, "},\"code\":%d}", code_http(err->code));
+}
+
+void api_error(struct request *r, const struct err *err)
+{
+	AUTO_BUF body = BUF_NONE;
+
+	if (err->code == E_UNCERTAIN || err->code == E_UNAVAILABLE ||
+	    err->code == E_BUSY || err->code == E_NOT_LEADER)
+		answer_header(r, "Retry-After", STR("1"));
+	if (!api_is_kube(r)) {
+		answer_error(r, err);
+		return;
+	}
+	api_status_body(&body, r, err);
+	answer(r, code_http(err->code), "application/json", buf_view(&body));
+}
+
+void api_fail(struct request *r, enum code code, const char *fmt, ...)
+{
+	char text[400];
+	struct err err;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	err_set(&err, code, "%s", text);
+	api_error(r, &err);
+}
+
+/* ---- who is asking ---- */
+
+static struct str bearer(const struct request *r)
+{
+	const struct str *h = request_header(r, "authorization");
+	struct str prefix;
+
+	if (!h)
+		return STR_NONE;
+	prefix = str_first(*h, 7);
+	if (!str_eq_nocase(prefix, STR("bearer ")))
+		return STR_NONE;
+	return str_trim(str_from(*h, 7));
+}
+
+static bool authorise(struct request *r, struct caller *caller)
+{
+	unsigned permission = r->route->permission;
+	struct target target = { .kind = permission & 0xff };
+	struct kv_txn *txn;
+	struct err err;
+
+	if (permission == PERMISSION_NONE)
+		return true;
+	if (view_use(caller->at->view, 0, &txn, &err) == OK) {
+		token_subject(txn, bearer(r), r->arena, &caller->subject,
+			      &caller->credential);
+		/* A source writes only its own namespace; HTTP has none. */
+		if (permission_check(&caller->subject, permission >> 8, &target,
+				     &err) == OK)
+			return true;
+	}
+	if (err.code == E_UNAUTHORIZED)
+		answer_header(r, "WWW-Authenticate", STR("Bearer"));
+	if (err.code == E_UNAUTHORIZED && api_is_kube(r))
+		str_copy(err.text, sizeof(err.text), STR("Unauthorized"));
+	api_error(r, &err);
+	return false;
+}
+
+static bool before(struct request *r)
+{
+	struct caller *caller = ANEW(r->arena, struct caller);
+
+	caller->at = r->server_data;
+	caller->subject.name = STR("anonymous");
+	r->data = caller;
+	return authorise(r, caller);
+}
+
+bool api_may(struct request *r, enum verb verb, enum kind_id kind,
+	     struct str tenant, struct str name)
+{
+	struct target target = { kind, tenant, name };
+	struct err err;
+
+	if (permission_check(&caller_of(r)->subject, verb, &target, &err) == OK)
+		return true;
+	api_error(r, &err);
+	return false;
+}
+
+static void no_route(struct request *r, const struct err *err)
+{
+	struct err e = *err;
+
+	if (api_is_kube(r) && e.code == E_NOT_FOUND)
+		str_copy(e.text, sizeof(e.text),
+			 STR("the server could not find the requested resource"));
+	api_error(r, &e);
+}
+
+/* ---- reading requests ---- */
+
+bool api_view(struct request *r, struct kv_txn **out)
+{
+	const struct str *q = request_query(r, "min_revision");
+	uint64_t min = 0;
+	struct err err;
+
+	if (q && !str_u64(*q, &min)) {
+		api_fail(r, E_INVALID, "min_revision=%.*s is no number",
+			 STR_ARG(*q));
+		return false;
+	}
+	if (view_use(caller_of(r)->at->view, min, out, &err) == OK)
+		return true;
+	api_error(r, &err);
+	return false;
+}
+
+static bool add_label(struct request *r, struct labels *out, struct str key,
+		      struct str value)
+{
+	struct err err;
+
+	if (label_check(key, value, &err)) {
+		api_error(r, &err);
+		return false;
+	}
+	if (labels_set(r->arena, out, key, value))
+		return true;
+	api_fail(r, E_INVALID, "more than %d labels", LABELS_MAX);
+	return false;
+}
+
+bool api_labels(struct request *r, struct labels *out)
+{
+	static const struct str header = { "x-conflux-label-", 16 };
+	static const struct str query = { "label.", 6 };
+
+	*out = (struct labels){ 0 };
+	for (size_t i = 0; i < r->n_headers; i++)
+		if (str_starts(r->headers[i].name, header) &&
+		    !add_label(r, out, str_from(r->headers[i].name, header.n),
+			       r->headers[i].value))
+			return false;
+	for (size_t i = 0; i < r->n_query; i++)
+		if (str_starts(r->query[i].name, query) &&
+		    !add_label(r, out, str_from(r->query[i].name, query.n),
+			       r->query[i].value))
+			return false;
+	return true;
+}
+
+bool api_body(struct request *r, struct value **out)
+{
+	bool yaml = str_find_str(r->content_type, STR("yaml")) != SIZE_MAX;
+	struct err err;
+	enum code rc;
+
+	if (r->body.n == 0) {
+		api_fail(r, E_INVALID, "the request has no body");
+		return false;
+	}
+	if (yaml)
+		rc = doc_parse(FORMAT_YAML, r->body, r->arena, NULL, out, NULL,
+			       &err);
+	else
+		rc = doc_parse_json(r->body, r->arena, NULL, out, &err);
+	if (rc == OK && (*out)->type != VALUE_OBJECT)
+		rc = err_set(&err, E_INVALID, "it is no object");
+	if (rc == OK)
+		return true;
+	err_wrap(&err, "request body");
+	if (err.code == E_PARSE)
+		err.code = E_INVALID;
+	api_error(r, &err);
+	return false;
+}
+
+/* ---- loops ---- */
+
+static void on_turn(struct turn *turn)
+{
+	struct api_loop *at = container_of(turn, struct api_loop, turn);
+
+	view_idle(at->view);
+}
+
+static void on_wake(struct follower *f, uint64_t rev)
+{
+	watch_wake(container_of(f, struct api_loop, follower), rev);
+}
+
+static enum code loop_open(struct api *api, struct api_loop *at, unsigned i,
+			   struct err *err)
+{
+	struct http_server_config config = {
+		.routes = api_routes, .n_routes = api_n_routes,
+		.limits = api->config.limits, .data = at, .before = before,
+		.no_route = no_route,
+	};
+	char name[16];
+	enum code rc;
+
+	snprintf(name, sizeof(name), "http-%u", i);
+	at->api = api;
+	at->loop = loop_new(name, 0);
+	list_init(&at->watches);
+	rc = view_new(api->config.store, &at->view, err);
+	if (rc == OK)
+		rc = http_server_new(at->loop, &config, &at->server, err);
+	if (rc)
+		return rc;
+	at->turn.run = on_turn;
+	loop_on_turn(at->loop, &at->turn);
+	at->follower.home = at->loop;
+	at->follower.wake = on_wake;
+	return OK;
+}
+
+enum code api_new(const struct api_config *config, struct api **out,
+		  struct err *err)
+{
+	struct api *api = NEW(struct api);
+	enum code rc = OK;
+
+	api->config = *config;
+	api->n = config->loops ? config->loops : 1;
+	api->started_ms = clock_wall_ms();
+	api->loops = mem_zero(api->n * sizeof(*api->loops));
+	for (unsigned i = 0; i < api->n && rc == OK; i++)
+		rc = loop_open(api, &api->loops[i], i, err);
+	if (rc) {
+		api_free(&api);
+		return rc;
+	}
+	*out = api;
+	return OK;
+}
+
+/* Listening is done before the loops run, so no thread is needed for it. */
+enum code api_listen(struct api *api, struct str addr, struct tls_server *tls,
+		     struct stream_addr *bound, struct err *err)
+{
+	struct str where = addr;
+	enum code rc = OK;
+
+	for (unsigned i = 0; i < api->n && rc == OK; i++) {
+		rc = http_server_listen(api->loops[i].server, where, tls, bound,
+					err);
+		/* Port 0 was chosen by the first; the others share it. */
+		where = str_of(bound->text);
+	}
+	for (unsigned i = 0; i < api->n && rc == OK; i++) {
+		rc = loop_start(api->loops[i].loop, err);
+		if (rc == OK)
+			store_follow(api->config.store, &api->loops[i].follower);
+	}
+	return rc;
+}
+
+/* ---- the end ---- */
+
+struct drain {
+	struct msg msg;
+	struct api_loop *at;
+	unsigned grace_ms;
+};
+
+static void stopped(struct follower *f)
+{
+	struct api_loop *at = container_of(f, struct api_loop, follower);
+
+	atomic_store(&at->is_stopped, true);
+	loop_stop(at->loop);
+}
+
+static void drained(void *data)
+{
+	struct api_loop *at = data;
+
+	atomic_store(&at->is_drained, true);
+	store_unfollow(at->api->config.store, &at->follower, stopped);
+}
+
+static void drain_here(struct msg *msg)
+{
+	struct drain *d = container_of(msg, struct drain, msg);
+	struct api_loop *at = d->at;
+
+	http_server_drain(at->server, d->grace_ms, drained, at);
+	watch_end_all(at);
+	free(d);
+}
+
+void api_drain(struct api *api, unsigned grace_ms)
+{
+	for (unsigned i = 0; i < api->n; i++) {
+		struct drain *d = NEW(struct drain);
+
+		d->msg.run = drain_here;
+		d->at = &api->loops[i];
+		d->grace_ms = grace_ms;
+		loop_post_sure(api->loops[i].loop, &d->msg);
+	}
+	for (unsigned i = 0; i < api->n; i++)
+		loop_join(api->loops[i].loop);
+}
+
+void api_free(struct api **ap)
+{
+	struct api *api = *ap;
+
+	if (!api)
+		return;
+	for (unsigned i = 0; i < api->n; i++) {
+		struct api_loop *at = &api->loops[i];
+
+		if (at->server)
+			http_server_free(&at->server);
+		view_free(&at->view);
+		if (at->loop)
+			loop_free(&at->loop);
+	}
+	free(api->loops);
+	free(api);
+	*ap = NULL;
+}

@@ -1,0 +1,48 @@
+/*
+ * The HTTP API: routes, what they ask of the store, and what they answer.
+ *
+ * The api owns its HTTP loops; each has one server, one view of the store and
+ * its watchers.  Routes named under /apis answer Kubernetes Status bodies,
+ * all others problem+json.
+ */
+#ifndef API_API_H
+#define API_API_H
+
+#include "http/server/server.h"
+#include "store/store.h"
+
+struct api;
+
+/* What POST .../reconcile asks for; filled in by the daemon, so that the api
+ * does not know the reconciler.  'done' may run on any thread. */
+struct api_reconcile {
+	struct str tenant, name;
+	bool wait;
+	void *data;
+	void (*done)(struct api_reconcile *rec, enum code rc,
+		     const struct err *err);
+};
+
+struct api_config {
+	struct store *store;
+	unsigned loops;                  /* 1.. */
+	struct http_limits limits;
+	const char *version;             /* "0.1.0" */
+	/* False: there is no reconciler; any thread. */
+	bool (*reconcile)(void *data, struct api_reconcile *rec);
+	/* Appends more metrics in Prometheus text form; may be NULL. */
+	void (*metrics)(void *data, struct buf *out);
+	void *data;
+};
+
+enum code api_new(const struct api_config *config, struct api **out,
+		  struct err *err) MUST_USE;
+/* Every loop listens on 'addr'; 'bound' is where. */
+enum code api_listen(struct api *api, struct str addr, struct tls_server *tls,
+		     struct stream_addr *bound, struct err *err) MUST_USE;
+/* Stops accepting, ends watches after 'grace_ms', waits for requests.
+ * Blocking; not from a loop. */
+void api_drain(struct api *api, unsigned grace_ms);
+void api_free(struct api **api);
+
+#endif

@@ -1,0 +1,655 @@
+/*
+ * /apis/gitops.conflux.io/v1alpha1: objects in the Kubernetes manner.  Bodies
+ * and errors follow the API conventions of Kubernetes (metadata, Status,
+ * resourceVersion as the condition of a write).
+ */
+#include "api/own.h"
+
+#include "base/clock.h"
+#include "base/hex.h"
+
+#include "base/banned.h"
+
+struct where {
+	const struct kind *kind;
+	struct str tenant, name;
+};
+
+static bool find_where(struct request *r, bool namespaced, enum verb verb,
+		       struct where *out)
+{
+	struct str plural = r->args[namespaced ? 1 : 0];
+
+	out->kind = kind_by_plural(plural);
+	out->tenant = namespaced ? r->args[0] : STR_NONE;
+	out->name = r->args[namespaced ? 2 : 1];
+	if (!out->kind || (namespaced && !out->kind->namespaced)) {
+		api_fail(r, E_NOT_FOUND,
+			 "the server could not find the requested resource");
+		return false;
+	}
+	return api_may(r, verb, out->kind->id, out->tenant, out->name);
+}
+
+static void answer_object(struct request *r, int status,
+			  const struct where *at)
+{
+	AUTO_BUF body = BUF_NONE;
+	struct object_view o;
+	struct kv_txn *txn;
+	struct err err;
+
+	if (!api_view(r, &txn))
+		return;
+	if (view_object(txn, at->kind->id, at->tenant, at->name, &o, &err)) {
+		api_error(r, &err);
+		return;
+	}
+	view_json(&body, &o);
+	answer_header_u64(r, "ETag", o.rev);
+	answer(r, status, "application/json", buf_view(&body));
+}
+
+/* ---- tables ---- */
+
+static bool wants_table(const struct request *r)
+{
+	const struct str *accept = request_header(r, "accept");
+
+	return accept && str_find_str(*accept, STR("as=Table")) != SIZE_MAX;
+}
+
+static void table_head(struct buf *out, const struct kind *kind, uint64_t rev)
+{
+	buf_printf(out,
+		   "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\","
+		   "\"metadata\":{\"resourceVersion\":\"%llu\"},"
+		   "\"columnDefinitions\":[{\"name\":\"Name\",\"type\":\"string\","
+		   "\"format\":\"name\",\"description\":\"\",\"priority\":0}",
+		   (unsigned long long)rev);
+	for (size_t i = 0; i < kind->n_columns; i++) {
+		const struct kind_column *c = &kind->columns[i];
+
+		buf_z(out, ",{\"name\":");
+		buf_json(out, c->name);
+		buf_z(out, ",\"type\":");
+		buf_json(out, c->type);
+		buf_z(out, ",\"format\":\"\",\"description\":");
+		buf_json(out, c->description);
+		buf_printf(out, ",\"priority\":%u}", c->priority);
+	}
+	buf_z(out, ",{\"name\":\"Age\",\"type\":\"date\",\"format\":\"\","
+		   "\"description\":\"\",\"priority\":0}],\"rows\":[");
+}
+
+static void table_row(struct buf *out, struct arena *arena,
+		      const struct object_view *o, uint64_t now_ms)
+{
+	const struct kind *kind = kind_by_id(o->kind);
+	AUTO_BUF json = BUF_NONE;
+	struct value *object;
+	char age[16];
+
+	view_json(&json, o);
+	if (doc_parse_json(buf_view(&json), arena, NULL, &object, NULL))
+		return;
+	buf_z(out, "{\"cells\":[");
+	buf_json(out, o->name);
+	for (size_t i = 0; i < kind->n_columns; i++) {
+		buf_c(out, ',');
+		kind_cell_json(&kind->columns[i], object, now_ms, out);
+	}
+	clock_age(age, now_ms > o->row.created_ms ? now_ms - o->row.created_ms : 0);
+	buf_printf(out, ",\"%s\"],\"object\":{\"kind\":\"PartialObjectMetadata\","
+		   "\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":",
+		   age);
+	value_json(out, value_getz(object, "metadata"));
+	buf_z(out, "}}");
+}
+
+/* ---- selectors ---- */
+
+/* One term "a=b", "a==b", "a!=b", "a", "!a" of a label selector. */
+static bool label_term(struct str term, const struct value *labels)
+{
+	size_t ne = str_find_str(term, STR("!="));
+	size_t eq = str_find(term, '=');
+	struct str key, want;
+	const struct value *have;
+
+	if (ne != SIZE_MAX) {
+		key = str_trim(str_first(term, ne));
+		want = str_trim(str_from(term, ne + 2));
+		have = value_get(labels, key);
+		return !have || !str_eq(value_text(have), want);
+	}
+	if (eq == SIZE_MAX) {
+		bool absent = str_starts(term, STR("!"));
+
+		have = value_get(labels, str_trim(str_from(term, absent)));
+		return absent ? !have : have != NULL;
+	}
+	key = str_trim(str_first(term, eq));
+	want = str_trim(str_from(term, eq + 1 + str_starts(str_from(term, eq + 1),
+							    STR("="))));
+	have = value_get(labels, key);
+	return have && str_eq(value_text(have), want);
+}
+
+static bool matches_labels(struct str selector, const struct value *object)
+{
+	const struct value *labels = value_at(object, "metadata.labels");
+
+	while (selector.n)
+		if (!label_term(str_trim(str_cut(&selector, ',')), labels))
+			return false;
+	return true;
+}
+
+static bool field_is_known(const struct kind *kind, struct str path)
+{
+	if (str_is(path, "metadata.name") || str_is(path, "metadata.namespace"))
+		return true;
+	for (size_t i = 0; i < kind->n_selectable; i++)
+		if (str_eq(path, kind->selectable[i]))
+			return true;
+	return false;
+}
+
+/* "path=v", "path==v", "path!=v"; false: answered. */
+static bool check_fields(struct request *r, const struct kind *kind,
+			 struct str selector)
+{
+	while (selector.n) {
+		struct str term = str_cut(&selector, ',');
+		struct str path = str_cut(&term, '=');
+
+		if (str_ends(path, STR("!")))
+			path.n--;
+		if (field_is_known(kind, path))
+			continue;
+		api_fail(r, E_INVALID, "field label not supported: %.*s",
+			 STR_ARG(path));
+		return false;
+	}
+	return true;
+}
+
+static bool matches_fields(struct str selector, const struct value *object,
+			   struct arena *arena)
+{
+	while (selector.n) {
+		struct str term = str_cut(&selector, ',');
+		struct str path = str_cut(&term, '=');
+		bool negated = str_ends(path, STR("!"));
+		struct str want = str_starts(term, STR("=")) ?
+					  str_from(term, 1) : term;
+		struct str have;
+
+		if (negated)
+			path.n--;
+		have = value_text_at(object, arena_z(arena, path));
+		if (str_eq(have, want) == negated)
+			return false;
+	}
+	return true;
+}
+
+/* ---- lists ---- */
+
+struct listing {
+	struct request *r;
+	struct buf body;
+	struct str label_selector, field_selector;
+	bool table, has_one;
+	uint64_t now_ms;
+	struct arena *arena;             /* one item */
+};
+
+static bool list_selects(struct listing *l, struct str json)
+{
+	struct value *object;
+
+	if (l->label_selector.n == 0 && l->field_selector.n == 0)
+		return true;
+	return doc_parse_json(json, l->arena, NULL, &object, NULL) == OK &&
+	       matches_labels(l->label_selector, object) &&
+	       matches_fields(l->field_selector, object, l->arena);
+}
+
+static bool list_one(void *data, const struct object_view *o)
+{
+	struct listing *l = data;
+	AUTO_BUF json = BUF_NONE;
+
+	arena_reset(l->arena);
+	view_json(&json, o);
+	if (!list_selects(l, buf_view(&json)))
+		return true;
+	if (l->has_one)
+		buf_c(&l->body, ',');
+	l->has_one = true;
+	if (l->table)
+		table_row(&l->body, l->arena, o, l->now_ms);
+	else
+		buf_str(&l->body, buf_view(&json));
+	return true;
+}
+
+static void answer_list(struct request *r, const struct where *at)
+{
+	const struct str *labels = request_query(r, "labelSelector");
+	const struct str *fields = request_query(r, "fieldSelector");
+	struct listing l = { .r = r, .table = wants_table(r),
+			     .now_ms = clock_wall_ms(),
+			     .label_selector = labels ? *labels : STR_NONE,
+			     .field_selector = fields ? *fields : STR_NONE };
+	struct kv_txn *txn;
+	struct head head;
+	struct err err;
+
+	if (!check_fields(r, at->kind, l.field_selector) || !api_view(r, &txn))
+		return;
+	l.arena = arena_new(0);
+	if (view_head(txn, &head, &err))
+		goto failed;
+	if (l.table)
+		table_head(&l.body, at->kind, head.rev);
+	else
+		buf_printf(&l.body, "{\"kind\":\"%.*s\",\"apiVersion\":\"%s\","
+			   "\"metadata\":{\"resourceVersion\":\"%llu\"},\"items\":[",
+			   STR_ARG(at->kind->list_name), API_GROUP_VERSION,
+			   (unsigned long long)head.rev);
+	if (view_list(txn, at->kind->id, at->tenant, STR_NONE, STR_NONE,
+		      list_one, &l, &err))
+		goto failed;
+	buf_z(&l.body, "]}");
+	answer(r, 200, "application/json", buf_view(&l.body));
+	goto done;
+failed:
+	api_error(r, &err);
+done:
+	arena_free(&l.arena);
+	buf_fini(&l.body);
+}
+
+static void do_list(struct request *r, bool namespaced)
+{
+	const struct str *watch = request_query(r, "watch");
+	struct where at;
+	bool yes = false;
+
+	if (!find_where(r, namespaced, VERB_LIST, &at))
+		return;
+	if (watch && str_bool(*watch, &yes) && yes) {
+		api_fail(r, E_UNSUPPORTED, "watching objects here is not "
+			 "supported; GET /api/v1/watch follows configurations");
+		return;
+	}
+	at.name = STR_NONE;
+	answer_list(r, &at);
+}
+
+static void do_get(struct request *r, bool namespaced)
+{
+	AUTO_BUF body = BUF_NONE;
+	struct object_view o;
+	struct kv_txn *txn;
+	struct where at;
+	struct err err;
+
+	if (!find_where(r, namespaced, VERB_GET, &at))
+		return;
+	if (!wants_table(r)) {
+		answer_object(r, 200, &at);
+		return;
+	}
+	if (!api_view(r, &txn))
+		return;
+	if (view_object(txn, at.kind->id, at.tenant, at.name, &o, &err)) {
+		api_error(r, &err);
+		return;
+	}
+	table_head(&body, at.kind, o.rev);
+	table_row(&body, r->arena, &o, clock_wall_ms());
+	buf_z(&body, "]}");
+	answer(r, 200, "application/json", buf_view(&body));
+}
+
+/* ---- writes ---- */
+
+static void invalid_body(struct request *r, const struct where *at,
+			 const struct check *check)
+{
+	AUTO_BUF out = BUF_NONE;
+	struct str name = at->name;
+
+	buf_printf(&out,
+		   "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},"
+		   "\"status\":\"Failure\",\"message\":\"%.*s.%s \\\"%.*s\\\" is "
+		   "invalid\",\"reason\":\"Invalid\",\"details\":{\"group\":\"%s\","
+		   "\"kind\":\"%.*s\",\"name\":",
+		   STR_ARG(at->kind->name), API_GROUP,
+		   is_dns_subdomain(name) ? (int)name.n : 0, name.p, API_GROUP,
+		   STR_ARG(at->kind->name));
+	buf_json(&out, name);
+	buf_z(&out, ",\"causes\":[");
+	for (size_t i = 0; i < check->n_causes; i++) {
+		const struct cause *c = &check->causes[i];
+
+		buf_printf(&out, "%s{\"reason\":\"%s\",\"message\":",
+			   i ? "," : "", cause_reason_name(c->reason));
+		buf_json(&out, c->message);
+		buf_z(&out, ",\"field\":");
+		buf_json(&out, c->field);
+		buf_c(&out, '}');
+	}
+	buf_z(&out, "]},\"code\":422}");
+	answer(r, 422, "application/json", buf_view(&out));
+}
+
+/* Strict: unknown fields are an error; Warn (default): a Warning header each;
+ * Ignore: silent. */
+static bool unknown_fields(struct request *r, const struct where *at,
+			   const struct check *check)
+{
+	const struct str *mode = request_query(r, "fieldValidation");
+	AUTO_BUF text = BUF_NONE;
+
+	if (check->n_unknown == 0 || (mode && str_is(*mode, "Ignore")))
+		return true;
+	for (size_t i = 0; i < check->n_unknown; i++)
+		buf_printf(&text, "%sunknown field \"%.*s\"", i ? ", " : "",
+			   STR_ARG(check->unknown[i]));
+	if (!mode || !str_is(*mode, "Strict")) {
+		AUTO_BUF warning = BUF_NONE;
+
+		buf_z(&warning, "299 - ");
+		buf_json(&warning, buf_view(&text));
+		answer_header(r, "Warning", buf_view(&warning));
+		return true;
+	}
+	api_fail(r, E_INVALID, "%.*s in version \"%s\" cannot be handled as a "
+		 "%.*s: strict decoding error: %s", STR_ARG(at->kind->name),
+		 API_VERSION, STR_ARG(at->kind->name), text.p);
+	return false;
+}
+
+static bool same_or_absent(struct request *r, struct str have, struct str want,
+			   const char *what)
+{
+	if (have.n == 0 || str_eq(have, want))
+		return true;
+	api_fail(r, E_INVALID, "the %s of the object (%.*s) does not match the "
+		 "%s of the request (%.*s)", what, STR_ARG(have), what,
+		 STR_ARG(want));
+	return false;
+}
+
+/* Envelope, names and schema; false: answered.  Completes 'at->name'. */
+static bool check_body(struct request *r, struct where *at,
+		       struct value *object)
+{
+	struct value *meta = value_getz(object, "metadata");
+	struct str name = value_text_at(object, "metadata.name");
+	struct check check = { 0 };
+	struct err err;
+
+	if (at->kind->is_system) {
+		api_fail(r, E_METHOD, "%.*s are made by the system",
+			 STR_ARG(at->kind->plural));
+		return false;
+	}
+	if (!str_is(value_text_at(object, "apiVersion"), API_GROUP_VERSION) ||
+	    !str_eq(value_text_at(object, "kind"), at->kind->name)) {
+		api_fail(r, E_INVALID, "the body must have apiVersion %s and "
+			 "kind %.*s", API_GROUP_VERSION,
+			 STR_ARG(at->kind->name));
+		return false;
+	}
+	if (!meta) {
+		meta = value_object(r->arena);
+		value_setz(r->arena, object, "metadata", meta);
+	}
+	if (at->name.n == 0)
+		at->name = name;
+	if (!same_or_absent(r, name, at->name, "name") ||
+	    !same_or_absent(r, value_text_at(object, "metadata.namespace"),
+			    at->tenant, "namespace"))
+		return false;
+	value_setz(r->arena, meta, "name", value_str(r->arena, at->name));
+	if (check_object(at->kind, object, r->arena, &check, &err)) {
+		if (check.n_causes)
+			invalid_body(r, at, &check);
+		else
+			api_error(r, &err);
+		return false;
+	}
+	return unknown_fields(r, at, &check);
+}
+
+static bool is_dry_run(const struct request *r)
+{
+	const struct str *q = request_query(r, "dryRun");
+
+	return q && str_is(*q, "All");
+}
+
+struct written {
+	struct where at;
+	bool created;
+};
+
+static void written_done(struct change *ch, struct request *r,
+			 const struct outcome *o)
+{
+	const struct written *w = ch->data;
+
+	answer_object(r, w->created ? 201 : 200, &w->at);
+}
+
+static void write_object(struct request *r, struct where *at,
+			 struct value *object, uint64_t expect, bool created)
+{
+	struct change *ch;
+	struct written *w;
+	struct err err;
+	enum code rc;
+
+	if (is_dry_run(r)) {
+		AUTO_BUF body = BUF_NONE;
+
+		value_json(&body, object);
+		answer(r, created ? 201 : 200, "application/json",
+		       buf_view(&body));
+		return;
+	}
+	ch = change_new(r, written_done);
+	w = ANEW(ch->arena, struct written);
+	w->at = *at;
+	w->at.tenant = arena_str(ch->arena, at->tenant);
+	w->at.name = arena_str(ch->arena, at->name);
+	w->created = created;
+	ch->data = w;
+	rc = object_ops(ch, at->kind, at->tenant, at->name, object, expect, &err);
+	if (rc) {
+		change_cancel(ch);
+		api_error(r, &err);
+		return;
+	}
+	change_submit(ch);
+}
+
+static void do_post(struct request *r, bool namespaced)
+{
+	struct value *object;
+	struct where at;
+
+	if (!find_where(r, namespaced, VERB_CREATE, &at) ||
+	    !api_body(r, &object))
+		return;
+	at.name = STR_NONE;
+	if (value_text_at(object, "metadata.resourceVersion").n) {
+		api_fail(r, E_INVALID, "resourceVersion should not be set on "
+			 "objects to be created");
+		return;
+	}
+	if (check_body(r, &at, object))
+		write_object(r, &at, object, REV_NONE, true);
+}
+
+/* The revision that the body or If-Match demands. */
+static bool expected(struct request *r, const struct value *object,
+		     uint64_t *out)
+{
+	struct str text = value_text_at(object, "metadata.resourceVersion");
+
+	if (!change_if_match(r, out))
+		return false;
+	if (text.n == 0 || str_u64(text, out))
+		return true;
+	api_fail(r, E_INVALID, "metadata.resourceVersion \"%.*s\" is no number",
+		 STR_ARG(text));
+	return false;
+}
+
+/* What stands there now; false: answered (a PUT makes nothing). */
+static bool current(struct request *r, const struct where *at,
+		    struct object_view *o)
+{
+	struct kv_txn *txn;
+	struct err err;
+
+	if (!api_view(r, &txn))
+		return false;
+	if (view_object(txn, at->kind->id, at->tenant, at->name, o, &err) == OK)
+		return true;
+	api_error(r, &err);
+	return false;
+}
+
+static void do_put(struct request *r, bool namespaced)
+{
+	struct object_view o;
+	struct value *object;
+	struct where at;
+	uint64_t expect;
+
+	if (!find_where(r, namespaced, VERB_UPDATE, &at) ||
+	    !api_body(r, &object) || !expected(r, object, &expect) ||
+	    !current(r, &at, &o))
+		return;
+	if (expect == REV_ANY)
+		expect = o.rev;
+	if (check_body(r, &at, object))
+		write_object(r, &at, object, expect, false);
+}
+
+/* ---- merge patch ---- */
+
+static void do_patch(struct request *r, bool namespaced)
+{
+	AUTO_BUF json = BUF_NONE;
+	struct value *patch, *object;
+	struct object_view o;
+	struct where at;
+	uint64_t expect;
+	struct err err;
+
+	if (!find_where(r, namespaced, VERB_PATCH, &at))
+		return;
+	if (!str_is(r->content_type, "application/merge-patch+json")) {
+		api_fail(r, E_MEDIA_TYPE, "the body of the request was in an "
+			 "unknown format - accepted media types include: "
+			 "application/merge-patch+json");
+		return;
+	}
+	if (!api_body(r, &patch) || !expected(r, patch, &expect) ||
+	    !current(r, &at, &o))
+		return;
+	view_json(&json, &o);
+	if (doc_parse_json(buf_view(&json), r->arena, NULL, &object, &err)) {
+		api_error(r, &err);
+		return;
+	}
+	value_remove(object, STR("status"));
+	object = value_merge_patch(r->arena, object, patch);
+	value_remove(value_getz(object, "metadata"), STR("resourceVersion"));
+	if (expect == REV_ANY)
+		expect = o.rev;
+	if (check_body(r, &at, object))
+		write_object(r, &at, object, expect, false);
+}
+
+/* ---- deletion ---- */
+
+static void deleted(struct change *ch, struct request *r,
+		    const struct outcome *o)
+{
+	const struct written *w = ch->data;
+	AUTO_BUF out = BUF_NONE;
+	char uid[37];
+
+	uuid_text(uid, o->results[0].uid);
+	buf_printf(&out, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},"
+		   "\"status\":\"Success\",\"details\":{\"name\":");
+	buf_json(&out, w->at.name);
+	buf_printf(&out, ",\"group\":\"%s\",\"kind\":\"%.*s\",\"uid\":\"%s\"}}",
+		   API_GROUP, STR_ARG(w->at.kind->plural), uid);
+	answer(r, 200, "application/json", buf_view(&out));
+}
+
+static void do_delete(struct request *r, bool namespaced)
+{
+	struct change *ch;
+	struct written *w;
+	struct where at;
+	struct op *op;
+	uint64_t expect;
+
+	if (!find_where(r, namespaced, VERB_DELETE, &at) ||
+	    !change_if_match(r, &expect))
+		return;
+	if (at.kind->is_system) {
+		api_fail(r, E_METHOD, "%.*s are removed by the system",
+			 STR_ARG(at.kind->plural));
+		return;
+	}
+	ch = change_new(r, deleted);
+	w = ANEW(ch->arena, struct written);
+	w->at = (struct where){ at.kind, arena_str(ch->arena, at.tenant),
+				arena_str(ch->arena, at.name) };
+	ch->data = w;
+	op = command_op(ch->arena, &ch->cmd, OP_OBJECT_DELETE);
+	op->kind = at.kind->id;
+	op->tenant = w->at.tenant;
+	op->name = w->at.name;
+	op->expect = expect;
+	change_submit(ch);
+}
+
+#define BOTH(name, do_)                         \
+	void name##_kube(struct request *r)     \
+	{                                       \
+		do_(r, true);                   \
+	}                                       \
+	void name##_cluster(struct request *r)  \
+	{                                       \
+		do_(r, false);                  \
+	}
+
+BOTH(get, do_get)
+BOTH(post, do_post)
+BOTH(put, do_put)
+BOTH(patch, do_patch)
+BOTH(delete, do_delete)
+
+void get_kube_list(struct request *r)
+{
+	do_list(r, true);
+}
+
+void get_cluster_list(struct request *r)
+{
+	do_list(r, false);
+}

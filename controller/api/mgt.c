@@ -1,0 +1,585 @@
+/*
+ * /api/v1/mgt/configs: configurations by the shorter routes of a
+ * configuration centre.
+ */
+#include "api/own.h"
+
+#include "base/clock.h"
+
+#include "base/banned.h"
+
+/* The configuration that {id} names; false: answered. */
+static bool find(struct request *r, enum verb verb, struct object_view *o)
+{
+	struct kv_txn *txn;
+	struct uuid uid;
+	struct err err;
+
+	if (!uuid_parse(r->args[0], &uid)) {
+		api_fail(r, E_INVALID, "\"%.*s\" is no id (a UUID in lower case)",
+			 STR_ARG(r->args[0]));
+		return false;
+	}
+	if (!api_view(r, &txn))
+		return false;
+	if (view_by_uid(txn, uid, o, &err) == OK && o->kind != KIND_CONFIG)
+		err_set(&err, E_NOT_FOUND, "the object is no configuration");
+	else if (view_by_uid(txn, uid, o, &err) == OK)
+		return api_may(r, verb, KIND_CONFIG, o->tenant, o->name);
+	api_error(r, &err);
+	return false;
+}
+
+static void answer_config(struct request *r, int status, struct uuid uid,
+			  uint32_t version)
+{
+	AUTO_BUF body = BUF_NONE;
+	AUTO_BUF json = BUF_NONE;
+	struct object_view o;
+	struct kv_txn *txn;
+	struct err err;
+	char text[37];
+
+	if (!api_view(r, &txn))
+		return;
+	if (view_by_uid(txn, uid, &o, &err)) {
+		api_error(r, &err);
+		return;
+	}
+	view_json(&json, &o);
+	uuid_text(text, uid);
+	buf_printf(&body, "{\"id\":\"%s\",\"revision\":%llu,", text,
+		   (unsigned long long)o.rev);
+	if (version)
+		buf_printf(&body, "\"version_id\":%u,", version);
+	buf_z(&body, "\"object\":");
+	buf_str(&body, buf_view(&json));
+	buf_c(&body, '}');
+	answer(r, status, "application/json", buf_view(&body));
+}
+
+void get_config(struct request *r)
+{
+	struct object_view o;
+
+	if (find(r, VERB_GET, &o))
+		answer_config(r, 200, o.row.uid, 0);
+}
+
+/* ---- making and changing ---- */
+
+struct answer_as {
+	int status;
+	size_t op;                       /* whose uid and version */
+};
+
+static void answered(struct change *ch, struct request *r,
+		     const struct outcome *o)
+{
+	const struct answer_as *as = ch->data;
+	const struct op_result *res = &o->results[as->op];
+	uint32_t version = 0;
+
+	for (size_t i = 0; i < o->n_results; i++)
+		if (o->results[i].version)
+			version = o->results[i].version;
+	answer_config(r, as->status, res->uid, version);
+}
+
+static struct change *start(struct request *r, int status)
+{
+	struct change *ch = change_new(r, answered);
+	struct answer_as *as = ANEW(ch->arena, struct answer_as);
+
+	as->status = status;
+	ch->data = as;
+	return ch;
+}
+
+static bool text_member(struct request *r, const struct value *body,
+			const char *name, bool required, struct str *out)
+{
+	const struct value *v = value_get(body, str_of(name));
+
+	*out = STR_NONE;
+	if (!v && !required)
+		return true;
+	if (v && v->type == VALUE_STRING) {
+		*out = v->s;
+		return true;
+	}
+	api_fail(r, E_INVALID, "\"%s\" %s", name,
+		 v ? "must be a string" : "is missing");
+	return false;
+}
+
+void post_config(struct request *r)
+{
+	static const char *const names[] = { "tenant", "application",
+					     "environment", "name" };
+	struct str given[4], format;
+	struct value *body, *object, *spec, *content;
+	struct address at;
+	struct change *ch;
+	struct str name;
+	struct err err;
+
+	if (!api_body(r, &body))
+		return;
+	for (size_t i = 0; i < 4; i++)
+		if (!text_member(r, body, names[i], true, &given[i]))
+			return;
+	if (!text_member(r, body, "format", false, &format))
+		return;
+	at = (struct address){ given[0], given[1], given[2], given[3] };
+	if (address_check(&at, &err)) {
+		api_error(r, &err);
+		return;
+	}
+	if (!api_may(r, VERB_CREATE, KIND_CONFIG, at.tenant, at.name))
+		return;
+	name = address_object_name(r->arena, &at);
+	object = value_object(r->arena);
+	spec = value_object(r->arena);
+	value_setz(r->arena, object, "metadata", value_object(r->arena));
+	value_setz(r->arena, object, "spec", spec);
+	for (size_t i = 1; i < 4; i++)
+		value_set(r->arena, spec, str_of(names[i]),
+			  value_str(r->arena, given[i]));
+	if (format.n)
+		value_setz(r->arena, spec, "format",
+			   value_str(r->arena, format));
+	content = value_getz(body, "content");
+	if (content && content->type != VALUE_STRING) {
+		api_fail(r, E_INVALID, "\"content\" must be a string");
+		return;
+	}
+	if (content)
+		value_setz(r->arena, spec, "content", content);
+	ch = start(r, 201);
+	if (object_ops(ch, kind_by_id(KIND_CONFIG), at.tenant, name, object,
+		       REV_NONE, &err)) {
+		change_cancel(ch);
+		api_error(r, &err);
+		return;
+	}
+	for (size_t i = 0; i < ch->cmd.n_ops; i++)
+		if (ch->cmd.ops[i].kind == KIND_CONFIG) {
+			((struct answer_as *)ch->data)->op = i;
+			break;
+		}
+	change_submit(ch);
+}
+
+static struct op *config_op(struct change *ch, enum op_type type,
+			    const struct object_view *o, uint64_t expect)
+{
+	struct op *op = command_op(ch->arena, &ch->cmd, type);
+
+	op->kind = KIND_CONFIG;
+	op->tenant = arena_str(ch->arena, o->tenant);
+	op->name = arena_str(ch->arena, o->name);
+	op->expect = expect;
+	return op;
+}
+
+/* Bytes that the format of the configuration must be able to read. */
+static bool content_is_good(struct request *r, const struct object_view *o,
+			    struct str content)
+{
+	enum format format = FORMAT_TEXT;
+	struct value *v;
+	struct err err;
+
+	if (content.n > CONTENT_BYTES_MAX) {
+		api_fail(r, E_TOO_LARGE, "the content has %zu bytes, at most %d "
+			 "are allowed", content.n, CONTENT_BYTES_MAX);
+		return false;
+	}
+	if (!format_parse_name(o->live.format, &format) ||
+	    !format_is_structured(format) ||
+	    doc_parse(format, content, r->arena, NULL, &v, NULL, &err) == OK)
+		return true;
+	err_wrap(&err, "content (%s)", format_name(format));
+	err.code = E_UNPROCESSABLE;
+	api_error(r, &err);
+	return false;
+}
+
+static void add_content(struct change *ch, const struct object_view *o,
+			struct str content, struct str message, bool release,
+			uint64_t expect)
+{
+	struct op *op;
+
+	content = arena_str(ch->arena, content);
+	op = config_op(ch, OP_VERSION_ADD, o, expect);
+	op->sha = sha256_of(content);
+	op->size = content.n;
+	op->release = release;
+	op->message = arena_str(ch->arena, message);
+	change_blob(ch, arena_str(ch->arena, o->tenant), content);
+}
+
+void put_config(struct request *r)
+{
+	struct object_view o;
+	struct value *body;
+	struct str content, message;
+	uint64_t expect;
+
+	if (!find(r, VERB_UPDATE, &o) || !api_body(r, &body) ||
+	    !text_member(r, body, "content", true, &content) ||
+	    !text_member(r, body, "message", false, &message) ||
+	    !change_if_match(r, &expect) || !content_is_good(r, &o, content))
+		return;
+	{
+		struct change *ch = start(r, 200);
+
+		add_content(ch, &o, content, message, true, expect);
+		change_submit(ch);
+	}
+}
+
+static void deleted(struct change *ch, struct request *r,
+		    const struct outcome *o)
+{
+	answer(r, 204, NULL, STR_NONE);
+}
+
+void delete_config(struct request *r)
+{
+	struct object_view o;
+	struct change *ch;
+	uint64_t expect;
+
+	if (!find(r, VERB_DELETE, &o) || !change_if_match(r, &expect))
+		return;
+	ch = change_new(r, deleted);
+	config_op(ch, OP_OBJECT_DELETE, &o, expect);
+	change_submit(ch);
+}
+
+/* ---- versions ---- */
+
+struct paging {
+	struct buf out;
+	uint64_t left;
+	uint32_t last;
+	bool has_more;
+};
+
+static bool one_version(void *data, const struct version_row *v)
+{
+	struct paging *p = data;
+	char time[RFC3339_MAX];
+
+	if (p->left == 0) {
+		p->has_more = true;
+		return false;
+	}
+	clock_rfc3339(time, v->created_ms, false);
+	buf_printf(&p->out, "%s{\"version_id\":%u,\"sha256\":\"",
+		   p->last ? "," : "", v->version);
+	buf_hex(&p->out, v->sha.b, sizeof(v->sha.b));
+	buf_printf(&p->out, "\",\"size\":%llu,\"created\":\"%s\","
+		   "\"formatting_only\":%s,\"author\":",
+		   (unsigned long long)v->size, time,
+		   v->formatting_only ? "true" : "false");
+	buf_json(&p->out, v->author);
+	buf_z(&p->out, ",\"message\":");
+	buf_json(&p->out, v->message);
+	buf_z(&p->out, ",\"commit\":");
+	buf_json(&p->out, v->commit);
+	buf_z(&p->out, ",\"path\":");
+	buf_json(&p->out, v->path);
+	buf_c(&p->out, '}');
+	p->last = v->version;
+	p->left--;
+	return true;
+}
+
+void get_versions(struct request *r)
+{
+	const struct str *limit = request_query(r, "limit");
+	const struct str *before = request_query(r, "before");
+	struct paging p = { .left = 100 };
+	uint64_t from = 0;
+	struct object_view o;
+	struct kv_txn *txn;
+
+	if (!find(r, VERB_GET, &o) || !api_view(r, &txn))
+		return;
+	if ((limit && (!str_u64(*limit, &p.left) || p.left == 0 ||
+		       p.left > 1000)) ||
+	    (before && (!str_u64(*before, &from) || from > UINT32_MAX))) {
+		api_fail(r, E_INVALID, "limit= is 1 to 1000, before= a version");
+		return;
+	}
+	buf_z(&p.out, "{\"versions\":[");
+	view_versions(txn, o.tenant, o.row.uid, (uint32_t)from, one_version, &p);
+	buf_c(&p.out, ']');
+	if (p.has_more)
+		buf_printf(&p.out, ",\"next\":\"?before=%u\"", p.last);
+	buf_c(&p.out, '}');
+	answer(r, 200, "application/json", buf_view(&p.out));
+	buf_fini(&p.out);
+}
+
+void post_version(struct request *r)
+{
+	struct object_view o;
+	struct value *body;
+	struct str content, message;
+	struct change *ch;
+	uint64_t expect;
+
+	if (!find(r, VERB_PUBLISH, &o) || !api_body(r, &body) ||
+	    !text_member(r, body, "content", true, &content) ||
+	    !text_member(r, body, "message", false, &message) ||
+	    !change_if_match(r, &expect) || !content_is_good(r, &o, content))
+		return;
+	ch = start(r, 201);
+	add_content(ch, &o, content, message, false, expect);
+	change_submit(ch);
+}
+
+/* ---- rules ---- */
+
+static bool parse_rule(struct request *r, struct arena *arena,
+		       const struct value *v, struct rule *out)
+{
+	const struct value *labels = value_getz(v, "labels");
+	const struct value *version = value_getz(v, "version_id");
+	const struct value *priority = value_getz(v, "priority");
+	uint64_t n = 0;
+	struct err err;
+
+	if (value_getz(v, "percent") || value_getz(v, "nodes")) {
+		api_fail(r, E_UNSUPPORTED, "percent and nodes need the release "
+			 "engine, which this version does not have");
+		return false;
+	}
+	if ((version && !value_to_u64(version, &n)) || n > UINT32_MAX ||
+	    (priority && !value_to_i64(priority, &out->priority))) {
+		api_fail(r, E_INVALID, "version_id and priority must be whole "
+			 "numbers");
+		return false;
+	}
+	out->version = (uint32_t)n;
+	for (size_t i = 0; i < value_count(labels); i++) {
+		struct str key = arena_str(arena, labels->o.m[i].key);
+		struct str val = arena_str(arena,
+					   value_text(labels->o.m[i].value));
+
+		if (label_check(key, val, &err)) {
+			api_error(r, &err);
+			return false;
+		}
+		labels_set(arena, &out->labels, key, val);
+	}
+	return true;
+}
+
+/* "releases" of a body; false: answered. */
+static bool parse_rules(struct request *r, struct arena *arena,
+			const struct value *list, struct rules *out)
+{
+	struct err err;
+
+	if (list->type != VALUE_ARRAY) {
+		api_fail(r, E_INVALID, "\"releases\" must be a list");
+		return false;
+	}
+	for (size_t i = 0; i < list->a.n; i++)
+		if (!parse_rule(r, arena, list->a.items[i],
+				rules_add(arena, out)))
+			return false;
+	if (rules_check(out, &err)) {
+		api_error(r, &err);
+		return false;
+	}
+	return true;
+}
+
+void put_releases(struct request *r)
+{
+	struct object_view o;
+	struct value *body, *list;
+	struct change *ch;
+	struct rules rules = { 0 };
+	uint64_t expect;
+
+	if (!find(r, VERB_PUBLISH, &o) || !api_body(r, &body) ||
+	    !change_if_match(r, &expect))
+		return;
+	list = value_getz(body, "releases");
+	if (!list) {
+		api_fail(r, E_INVALID, "\"releases\" is missing");
+		return;
+	}
+	ch = start(r, 200);
+	if (!parse_rules(r, ch->arena, list, &rules)) {
+		change_cancel(ch);
+		return;
+	}
+	config_op(ch, OP_RULES_SET, &o, expect)->rules = rules;
+	change_submit(ch);
+}
+
+/* Moves the default rule to a version that exists already. */
+static bool release_existing(struct request *r, struct change *ch,
+			     const struct object_view *o, uint64_t version,
+			     uint64_t expect)
+{
+	struct version_row row;
+	struct kv_txn *txn;
+	struct rules rules;
+	struct rule *rule;
+	struct err err;
+	int at;
+
+	if (!api_view(r, &txn))
+		return false;
+	if (view_version(txn, o->tenant, o->row.uid, (uint32_t)version, &row,
+			 &err)) {
+		err.code = E_UNPROCESSABLE;
+		api_error(r, &err);
+		return false;
+	}
+	if (!rules_decode(ch->arena, arena_str(ch->arena, o->live.rules),
+			  &rules)) {
+		api_fail(r, E_CORRUPT, "the rules are malformed");
+		return false;
+	}
+	at = rules_default(&rules);
+	rule = at >= 0 ? &rules.r[at] : rules_add(ch->arena, &rules);
+	rule->version = (uint32_t)version;
+	config_op(ch, OP_RULES_SET, o, expect)->rules = rules;
+	return true;
+}
+
+static bool publish_ops(struct request *r, struct change *ch,
+			const struct object_view *o, const struct value *body,
+			uint64_t expect)
+{
+	const struct value *version = value_getz(body, "version_id");
+	const struct value *releases = value_getz(body, "releases");
+	struct rules rules = { 0 };
+	struct str content, message;
+	uint64_t n = 0;
+
+	if (!text_member(r, body, "content", !version, &content) ||
+	    !text_member(r, body, "message", false, &message))
+		return false;
+	if (version && (!value_to_u64(version, &n) || n == 0 || content.p)) {
+		api_fail(r, E_INVALID, "give either content or version_id, a "
+			 "version from 1");
+		return false;
+	}
+	if (!version && !content_is_good(r, o, content))
+		return false;
+	if (releases && !parse_rules(r, ch->arena, releases, &rules))
+		return false;
+	if (!version)
+		add_content(ch, o, content, message, !releases, expect);
+	else if (!releases)
+		return release_existing(r, ch, o, n, expect);
+	for (size_t i = 0; i < rules.n; i++)
+		if (rules.r[i].version == 0)
+			rules.r[i].version = (uint32_t)n;
+	if (releases)
+		config_op(ch, OP_RULES_SET, o, version ? expect : REV_ANY)
+			->rules = rules;
+	return true;
+}
+
+void post_publish(struct request *r)
+{
+	struct object_view o;
+	struct value *body;
+	struct change *ch;
+	uint64_t expect;
+
+	if (!find(r, VERB_PUBLISH, &o) || !api_body(r, &body) ||
+	    !change_if_match(r, &expect))
+		return;
+	ch = start(r, 200);
+	if (publish_ops(r, ch, &o, body, expect))
+		change_submit(ch);
+	else
+		change_cancel(ch);
+}
+
+void post_rollback(struct request *r)
+{
+	struct object_view o;
+	struct value *body, *version;
+	struct str mode, comment;
+	struct change *ch;
+	struct op *op;
+	uint64_t expect, n = 0;
+
+	if (!find(r, VERB_ROLLBACK, &o) || !api_body(r, &body) ||
+	    !text_member(r, body, "mode", true, &mode) ||
+	    !text_member(r, body, "comment", false, &comment) ||
+	    !change_if_match(r, &expect))
+		return;
+	version = value_getz(body, "version_id");
+	if (version && (!value_to_u64(version, &n) || n == 0 ||
+			n > UINT32_MAX)) {
+		api_fail(r, E_INVALID, "version_id must be a version from 1");
+		return;
+	}
+	if (!str_is(mode, "emergency") && !str_is(mode, "stable_only")) {
+		api_fail(r, E_INVALID, "mode is emergency or stable_only, not "
+			 "\"%.*s\"", STR_ARG(mode));
+		return;
+	}
+	ch = start(r, 200);
+	if (comment.n)
+		ch->cmd.reason = arena_str(ch->arena, comment);
+	op = config_op(ch, OP_ROLLBACK, &o, expect);
+	op->mode = str_is(mode, "emergency") ? ROLLBACK_EMERGENCY :
+					       ROLLBACK_STABLE_ONLY;
+	op->version = (uint32_t)n;
+	op->message = ch->cmd.reason;
+	change_submit(ch);
+}
+
+void get_resolve(struct request *r)
+{
+	struct object_view o;
+	struct labels labels;
+	struct rules rules;
+	AUTO_BUF out = BUF_NONE;
+	int at;
+
+	if (!find(r, VERB_GET, &o) || !api_labels(r, &labels))
+		return;
+	if (!rules_decode(r->arena, o.live.rules, &rules)) {
+		api_fail(r, E_CORRUPT, "the rules are malformed");
+		return;
+	}
+	at = rules_pick(&rules, &labels);
+	buf_z(&out, "{\"labels\":");
+	labels_json(&out, &labels);
+	if (at < 0) {
+		buf_z(&out, ",\"version_id\":null,\"rule\":null,\"why\":\"no rule "
+			    "matches these labels\"");
+	} else {
+		const struct rule *rule = &rules.r[at];
+
+		buf_printf(&out, ",\"version_id\":%u,\"rule\":%d,\"sha256\":\"",
+			   rule->version, at);
+		buf_hex(&out, rule->sha.b, sizeof(rule->sha.b));
+		buf_printf(&out, "\",\"why\":\"%s, priority %lld\"",
+			   rule->labels.n ? "all labels of the rule match" :
+					    "the default rule",
+			   (long long)rule->priority);
+	}
+	buf_z(&out, ",\"releases\":");
+	rules_json(&out, &rules);
+	buf_c(&out, '}');
+	answer(r, 200, "application/json", buf_view(&out));
+}

@@ -1,0 +1,124 @@
+/*
+ * What the files of api/ share; nobody else includes it.
+ */
+#ifndef API_OWN_H
+#define API_OWN_H
+
+#include "api/api.h"
+#include "model/permission.h"
+#include "doc/format.h"
+#include "schema/check.h"
+#include "state/view.h"
+
+struct api_loop {
+	struct api *api;
+	struct loop *loop;
+	struct http_server *server;
+	struct view *view;
+	struct turn turn;                /* lets the view go */
+	struct follower follower;
+	struct list watches;
+	_Atomic bool is_drained, is_stopped;
+};
+
+struct api {
+	struct api_config config;
+	struct api_loop *loops;
+	unsigned n;
+	uint64_t started_ms;
+};
+
+/* What `before` finds out of a request; request.data of every handler. */
+struct caller {
+	struct api_loop *at;
+	struct subject subject;
+	struct str credential;
+};
+
+/* Which permission a route asks for: verb and kind in one number. */
+#define PERMISSION(verb, kind) ((unsigned)(verb) << 8 | (unsigned)(kind))
+#define PERMISSION_NONE 0xffffff
+
+static inline struct caller *caller_of(const struct request *r)
+{
+	return r->data;
+}
+
+/* A picture for this request (consistency and min_revision are looked at);
+ * false: answered with an error. */
+bool api_view(struct request *r, struct kv_txn **out);
+/* Answers in the form of the route: Status under /apis, else problem+json. */
+void api_error(struct request *r, const struct err *err);
+void api_fail(struct request *r, enum code code, const char *fmt, ...)
+	PRINTF(3, 4);
+/* Asks for permission on a target that is known only now; false: answered. */
+bool api_may(struct request *r, enum verb verb, enum kind_id kind,
+	     struct str tenant, struct str name);
+/* "?label.k=v" and X-Conflux-Label-K: the query wins.  False: answered. */
+bool api_labels(struct request *r, struct labels *out);
+bool api_is_kube(const struct request *r);
+void api_status_body(struct buf *out, const struct request *r,
+		     const struct err *err);
+/* The body as a value tree: JSON, or YAML by content type; false: answered. */
+bool api_body(struct request *r, struct value **out);
+
+/* ---- writes ---- */
+
+struct change;
+typedef void change_done(struct change *ch, struct request *r,
+			 const struct outcome *o);
+
+/* A write under way; lives in an arena of its own, because the connection may
+ * end before the outcome comes. */
+struct change {
+	struct arena *arena;
+	struct request *r;               /* NULL: the connection ended */
+	struct command cmd;
+	change_done *done;               /* not called where r is gone */
+	bool (*retry)(struct change *ch, const struct outcome *o);
+	void *data;
+	/* private */
+	struct store *store;
+	struct blob_write *blobs;
+	unsigned open;                   /* writes that have no outcome yet */
+	struct store_write write;
+	struct buf bytes;
+	struct outcome outcome;
+	struct err blob_err;
+	struct loop *loop;
+};
+
+/* A change of this request: subject, origin, trace, idempotency and take-over
+ * are filled in. */
+struct change *change_new(struct request *r, change_done *done);
+/* Adds content to be stored first. */
+void change_blob(struct change *ch, struct str tenant, struct str content);
+/* Submits; 'done' is called with the outcome, or the error is answered. */
+void change_submit(struct change *ch);
+/* Gives it up unsent: the request is to be answered by the caller. */
+void change_cancel(struct change *ch);
+/* The revision that If-Match demands, or REV_ANY; false: answered. */
+bool change_if_match(struct request *r, uint64_t *out);
+
+/* ---- objects (kube.c, also used by mgt.c) ---- */
+
+/* The ops that make 'object' (checked and completed) of 'kind' what it shall
+ * be; content of a configuration becomes a version. */
+enum code object_ops(struct change *ch, const struct kind *kind,
+		     struct str tenant, struct str name, struct value *object,
+		     uint64_t expect, struct err *err);
+
+/* ---- watches (watch.c) ---- */
+void watch_wake(struct api_loop *at, uint64_t rev);
+void watch_end_all(struct api_loop *at);
+
+/* ---- routes ---- */
+extern const struct route api_routes[];
+extern const size_t api_n_routes;
+#define ROUTE(method, path, handler, verb, kind) route_handler handler;
+#define ROUTE_OPEN(method, path, handler) route_handler handler;
+#include "api/routes.tbl"
+#undef ROUTE
+#undef ROUTE_OPEN
+
+#endif

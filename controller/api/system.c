@@ -1,0 +1,470 @@
+/*
+ * What is asked of the system itself: health, version, metrics, audit, tokens,
+ * and the trigger of a source.
+ */
+#include "api/own.h"
+
+#include <stdatomic.h>
+
+#include "auth/auth.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/secret.h"
+
+#include "base/banned.h"
+
+static struct store *store_of(const struct request *r)
+{
+	return caller_of(r)->at->api->config.store;
+}
+
+/* ---- health ---- */
+
+void get_livez(struct request *r)
+{
+	answer(r, 200, "text/plain; charset=utf-8", STR("ok"));
+}
+
+void get_readyz(struct request *r)
+{
+	AUTO_BUF out = BUF_NONE;
+	struct store_status s;
+	bool verbose = request_query(r, "verbose") != NULL;
+
+	store_status(store_of(r), &s);
+	if (verbose) {
+		buf_printf(&out, "[%c]leader %s\n", s.node.leader_id ? '+' : '-',
+			   s.node.leader_id ? "known" : "unknown");
+		buf_printf(&out, "[%c]log %s\n", s.has_failed ? '-' : '+',
+			   s.has_failed ? s.failure : "ok");
+		buf_printf(&out, "[%c]apply index %llu of %llu\n",
+			   s.node.is_ready ? '+' : '-',
+			   (unsigned long long)s.node.applied,
+			   (unsigned long long)s.node.commit);
+	}
+	buf_z(&out, s.is_ready ? (verbose ? "readyz check passed\n" : "ok") :
+				 (verbose ? "readyz check failed\n" : "not ready"));
+	answer(r, s.is_ready ? 200 : 503, "text/plain; charset=utf-8",
+	       buf_view(&out));
+}
+
+void get_version(struct request *r)
+{
+	const char *v = caller_of(r)->at->api->config.version;
+	AUTO_BUF out = BUF_NONE;
+
+	buf_printf(&out,
+		   "{\"major\":\"1\",\"minor\":\"35\",\"gitVersion\":"
+		   "\"v1.35.0+conflux-%s\",\"gitCommit\":\"\",\"gitTreeState\":"
+		   "\"clean\",\"buildDate\":\"2026-01-01T00:00:00Z\","
+		   "\"goVersion\":\"none\",\"compiler\":\"cc\",\"platform\":"
+		   "\"linux/amd64\",\"conflux\":\"%s\"}",
+		   v, v);
+	answer(r, 200, "application/json", buf_view(&out));
+}
+
+void get_status(struct request *r)
+{
+	AUTO_BUF out = BUF_NONE;
+	struct store_status s;
+	char id[37];
+
+	store_status(store_of(r), &s);
+	uuid_text(id, s.node.cluster_id);
+	buf_printf(&out,
+		   "{\"version\":\"%s\",\"cluster_id\":\"%s\",\"node_id\":%llu,"
+		   "\"leader_id\":%llu,\"is_leader\":%s,\"is_ready\":%s,"
+		   "\"term\":%llu,\"commit_index\":%llu,\"applied_index\":%llu,"
+		   "\"checkpoint_index\":%llu,\"log_bytes\":%llu,"
+		   "\"revision\":%llu,\"compacted_revision\":%llu,"
+		   "\"bytes\":%llu,\"audit_next\":%llu,\"failure\":",
+		   caller_of(r)->at->api->config.version, id,
+		   (unsigned long long)s.node.node_id,
+		   (unsigned long long)s.node.leader_id,
+		   s.node.is_leader ? "true" : "false",
+		   s.is_ready ? "true" : "false",
+		   (unsigned long long)s.node.term,
+		   (unsigned long long)s.node.commit,
+		   (unsigned long long)s.node.applied,
+		   (unsigned long long)s.node.checkpoint_index,
+		   (unsigned long long)s.node.log_bytes,
+		   (unsigned long long)s.rev,
+		   (unsigned long long)s.compacted_rev,
+		   (unsigned long long)s.bytes,
+		   (unsigned long long)s.audit_seq);
+	if (s.has_failed)
+		buf_json(&out, str_of(s.failure));
+	else
+		buf_z(&out, "null");
+	buf_c(&out, '}');
+	answer(r, 200, "application/json", buf_view(&out));
+}
+
+/* ---- metrics ---- */
+
+static void metric(struct buf *out, const char *name, const char *type,
+		   const char *help, uint64_t value)
+{
+	buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help,
+		   name, type, name, (unsigned long long)value);
+}
+
+static void store_metrics(struct buf *out, const struct store_status *s)
+{
+	metric(out, "conflux_ready", "gauge", "1 where the node is ready",
+	       s->is_ready);
+	metric(out, "conflux_leader", "gauge", "1 where this node leads",
+	       s->node.is_leader);
+	metric(out, "conflux_revision", "gauge", "Newest revision", s->rev);
+	metric(out, "conflux_compacted_revision", "gauge",
+	       "Newest revision that is no longer kept", s->compacted_rev);
+	metric(out, "conflux_store_bytes", "gauge", "Logical bytes of the store",
+	       s->bytes);
+	metric(out, "conflux_writes_done_total", "counter", "Writes that were done",
+	       s->writes_done);
+	metric(out, "conflux_writes_refused_total", "counter",
+	       "Writes that were refused", s->writes_refused);
+	metric(out, "conflux_writes_uncertain_total", "counter",
+	       "Writes whose outcome is unknown", s->writes_uncertain);
+	metric(out, "conflux_raft_term", "gauge", "Current term", s->node.term);
+	metric(out, "conflux_raft_commit_index", "gauge", "Commit index",
+	       s->node.commit);
+	metric(out, "conflux_raft_applied_index", "gauge", "Applied index",
+	       s->node.applied);
+	metric(out, "conflux_wal_writes_total", "counter", "Writes of the log",
+	       s->node.wal_writes);
+	metric(out, "conflux_wal_entries_total", "counter", "Entries written",
+	       s->node.wal_entries);
+	metric(out, "conflux_wal_bytes_total", "counter", "Bytes written",
+	       s->node.wal_bytes);
+	metric(out, "conflux_wal_write_microseconds_p99", "gauge",
+	       "99th percentile of a durable write", s->node.wal_sync_us_p99);
+}
+
+static void http_metrics(struct buf *out, struct api *api)
+{
+	struct http_stats sum = { 0 };
+
+	for (unsigned i = 0; i < api->n; i++) {
+		struct http_stats one;
+
+		http_server_stats(api->loops[i].server, &one);
+		sum.connections_now += one.connections_now;
+		sum.requests += one.requests;
+		sum.refused += one.refused;
+		sum.bytes_out += one.bytes_out;
+		sum.streams_now += one.streams_now;
+	}
+	metric(out, "conflux_http_connections", "gauge", "Open connections",
+	       sum.connections_now);
+	metric(out, "conflux_http_streams", "gauge", "Watches that are open",
+	       sum.streams_now);
+	metric(out, "conflux_http_requests_total", "counter", "Requests answered",
+	       sum.requests);
+	metric(out, "conflux_http_refused_total", "counter",
+	       "Requests refused before a handler", sum.refused);
+	metric(out, "conflux_http_sent_bytes_total", "counter", "Bytes sent",
+	       sum.bytes_out);
+}
+
+void get_metrics(struct request *r)
+{
+	struct api *api = caller_of(r)->at->api;
+	AUTO_BUF out = BUF_NONE;
+	struct store_status s;
+
+	store_status(api->config.store, &s);
+	store_metrics(&out, &s);
+	http_metrics(&out, api);
+	if (api->config.metrics)
+		api->config.metrics(api->config.data, &out);
+	answer(r, 200, "text/plain; version=0.0.4", buf_view(&out));
+}
+
+/* ---- audit ---- */
+
+struct auditing {
+	struct buf out;
+	uint64_t left, next;
+	bool has_one;
+};
+
+static void add_text(struct buf *out, const char *name, struct str value)
+{
+	buf_printf(out, ",\"%s\":", name);
+	buf_json(out, value);
+}
+
+static void add_hash(struct buf *out, const char *name, const struct sha256 *h)
+{
+	buf_printf(out, ",\"%s\":\"", name);
+	buf_hex(out, h->b, sizeof(h->b));
+	buf_c(out, '"');
+}
+
+static bool one_audit(void *data, const struct audit_row *row, bool right)
+{
+	struct auditing *a = data;
+	char time[RFC3339_MAX];
+
+	if (a->left-- == 0) {
+		a->next = row->seq;
+		return false;
+	}
+	clock_rfc3339(time, row->time_ms, true);
+	buf_printf(&a->out, "%s{\"seq\":%llu,\"time\":\"%s\",\"revision\":%llu",
+		   a->has_one ? "," : "", (unsigned long long)row->seq, time,
+		   (unsigned long long)row->rev);
+	a->has_one = true;
+	add_text(&a->out, "subject", row->subject);
+	add_text(&a->out, "role", str_of(role_name(row->role)));
+	add_text(&a->out, "credential", row->credential);
+	add_text(&a->out, "origin", row->origin);
+	add_text(&a->out, "action", row->action);
+	add_text(&a->out, "target", row->target);
+	buf_printf(&a->out, ",\"operations\":%llu",
+		   (unsigned long long)row->n_ops);
+	add_text(&a->out, "reason", row->reason);
+	add_text(&a->out, "commit", row->commit);
+	buf_z(&a->out, ",\"trace\":\"");
+	buf_hex(&a->out, row->trace, sizeof(row->trace));
+	buf_c(&a->out, '"');
+	add_hash(&a->out, "diff_sha256", &row->diff);
+	add_hash(&a->out, "previous_hash", &row->previous);
+	add_hash(&a->out, "hash", &row->hash);
+	buf_printf(&a->out, ",\"hash_is_right\":%s}", right ? "true" : "false");
+	return true;
+}
+
+void get_audit(struct request *r)
+{
+	const struct str *from = request_query(r, "from");
+	const struct str *limit = request_query(r, "limit");
+	struct auditing a = { .left = 100 };
+	uint64_t seq = 0;
+	struct kv_txn *txn;
+	struct err err;
+
+	if ((from && !str_u64(*from, &seq)) ||
+	    (limit && (!str_u64(*limit, &a.left) || a.left == 0 ||
+		       a.left > 1000))) {
+		api_fail(r, E_INVALID, "from= is a sequence, limit= 1 to 1000");
+		return;
+	}
+	if (!api_view(r, &txn))
+		return;
+	buf_z(&a.out, "{\"records\":[");
+	if (view_audit(txn, seq, one_audit, &a, &err)) {
+		api_error(r, &err);
+	} else {
+		buf_c(&a.out, ']');
+		if (a.next)
+			buf_printf(&a.out, ",\"next\":%llu",
+				   (unsigned long long)a.next);
+		buf_c(&a.out, '}');
+		answer(r, 200, "application/json", buf_view(&a.out));
+	}
+	buf_fini(&a.out);
+}
+
+void get_audit_verify(struct request *r)
+{
+	AUTO_BUF out = BUF_NONE;
+	struct kv_txn *txn;
+	struct head head;
+	uint64_t n = 0;
+	struct err err;
+	enum code rc;
+
+	if (!api_view(r, &txn))
+		return;
+	rc = view_head(txn, &head, &err);
+	if (rc == OK)
+		rc = view_audit_verify(txn, &n, &err);
+	if (rc && rc != E_CORRUPT) {
+		api_error(r, &err);
+		return;
+	}
+	buf_printf(&out, "{\"valid\":%s,\"records\":%llu,\"first\":%llu",
+		   rc ? "false" : "true", (unsigned long long)n,
+		   (unsigned long long)head.audit_first);
+	if (rc)
+		add_text(&out, "detail", str_of(err.text));
+	add_hash(&out, "head", &head.audit_head);
+	buf_c(&out, '}');
+	answer(r, 200, "application/json", buf_view(&out));
+}
+
+/* ---- tokens ---- */
+
+static bool one_token(void *data, const struct token_row *row)
+{
+	struct buf *out = data;
+	char time[RFC3339_MAX];
+
+	clock_rfc3339(time, row->created_ms, false);
+	if (out->p[out->n - 1] != '[')
+		buf_c(out, ',');
+	buf_z(out, "{\"name\":");
+	buf_json(out, row->name);
+	buf_printf(out, ",\"role\":\"%s\",\"created\":\"%s\"}",
+		   role_name(row->role), time);
+	return true;
+}
+
+void get_tokens(struct request *r)
+{
+	AUTO_BUF out = BUF_NONE;
+	struct kv_txn *txn;
+
+	if (!api_view(r, &txn))
+		return;
+	buf_z(&out, "{\"tokens\":[");
+	view_tokens(txn, one_token, &out);
+	buf_z(&out, "]}");
+	answer(r, 200, "application/json", buf_view(&out));
+}
+
+struct new_token {
+	char text[TOKEN_TEXT_MAX];
+	struct str name;
+	enum subject_role role;
+};
+
+static void token_made(struct change *ch, struct request *r,
+		       const struct outcome *o)
+{
+	struct new_token *t = ch->data;
+	AUTO_BUF out = BUF_NONE;
+
+	buf_z(&out, "{\"name\":");
+	buf_json(&out, t->name);
+	buf_printf(&out, ",\"role\":\"%s\",\"token\":\"%s\"}",
+		   role_name(t->role), t->text);
+	answer_header(r, "Cache-Control", STR("no-store"));
+	answer(r, 201, "application/json", buf_view(&out));
+	wipe(out.p, out.n);
+	wipe(t->text, sizeof(t->text));
+}
+
+void post_token(struct request *r)
+{
+	struct value *body;
+	struct change *ch;
+	struct new_token *t;
+	struct sha256 sha;
+	struct op *op;
+	struct str name;
+
+	if (!api_body(r, &body))
+		return;
+	name = value_text_at(body, "name");
+	if (name.n == 0 || name.n > 63 || !is_dns_label(name)) {
+		api_fail(r, E_INVALID, "\"name\" must be a DNS label");
+		return;
+	}
+	ch = change_new(r, token_made);
+	t = ANEW(ch->arena, struct new_token);
+	t->name = arena_str(ch->arena, name);
+	t->role = value_to_bool(value_getz(body, "read_only"), false) ?
+			  ROLE_READ_ONLY : ROLE_ROOT;
+	token_new(t->text, &sha);
+	ch->data = t;
+	op = command_op(ch->arena, &ch->cmd, OP_TOKEN_PUT);
+	op->name = t->name;
+	op->role = t->role;
+	op->sha = sha;
+	change_submit(ch);
+}
+
+static void token_deleted(struct change *ch, struct request *r,
+			  const struct outcome *o)
+{
+	answer(r, 204, NULL, STR_NONE);
+}
+
+void delete_token(struct request *r)
+{
+	struct change *ch = change_new(r, token_deleted);
+	struct op *op = command_op(ch->arena, &ch->cmd, OP_TOKEN_DELETE);
+
+	op->name = arena_str(ch->arena, r->args[0]);
+	change_submit(ch);
+}
+
+/* ---- reconcile ---- */
+
+struct reconciling {
+	struct api_reconcile rec;
+	struct msg msg;
+	struct loop *loop;
+	struct request *r;
+	struct caller caller;
+	enum code rc;
+	struct err err;
+};
+
+static void reconcile_gone(struct request *r)
+{
+	struct reconciling *x = container_of(caller_of(r), struct reconciling,
+					     caller);
+
+	x->r = NULL;
+}
+
+static void reconcile_here(struct msg *msg)
+{
+	struct reconciling *x = container_of(msg, struct reconciling, msg);
+
+	if (x->r) {
+		x->r->on_gone = NULL;
+		x->r->data = memcpy(arena_alloc(x->r->arena, sizeof(x->caller)),
+				    &x->caller, sizeof(x->caller));
+		if (x->rc)
+			api_error(x->r, &x->err);
+		else
+			answer(x->r, x->rec.wait ? 200 : 202, "application/json",
+			       STR("{\"accepted\":true}"));
+	}
+	free((char *)(uintptr_t)x->rec.tenant.p);
+	free((char *)(uintptr_t)x->rec.name.p);
+	free(x);
+}
+
+static void reconcile_done(struct api_reconcile *rec, enum code rc,
+			   const struct err *err)
+{
+	struct reconciling *x = container_of(rec, struct reconciling, rec);
+
+	x->rc = rc;
+	if (rc)
+		err_copy(&x->err, err);
+	loop_post_sure(x->loop, &x->msg);
+}
+
+void post_reconcile(struct request *r)
+{
+	const struct api_config *config = &caller_of(r)->at->api->config;
+	const struct str *wait = request_query(r, "wait");
+	struct reconciling *x;
+
+	if (!api_may(r, VERB_RECONCILE, KIND_SOURCE, r->args[0], r->args[1]))
+		return;
+	x = NEW(struct reconciling);
+	x->rec.tenant = str_n(mem_dup(r->args[0].p, r->args[0].n), r->args[0].n);
+	x->rec.name = str_n(mem_dup(r->args[1].p, r->args[1].n), r->args[1].n);
+	x->rec.done = reconcile_done;
+	if (wait)
+		(void)!str_bool(*wait, &x->rec.wait);
+	x->msg.run = reconcile_here;
+	x->loop = r->loop;
+	x->r = r;
+	x->caller = *caller_of(r);
+	r->data = &x->caller;
+	r->on_gone = reconcile_gone;
+	if (config->reconcile && config->reconcile(config->data, &x->rec))
+		return;
+	err_set(&x->err, E_UNAVAILABLE, "this node has no reconciler");
+	x->rc = E_UNAVAILABLE;
+	reconcile_here(&x->msg);
+}

@@ -1,0 +1,232 @@
+/*
+ * Writes: from a request to a command, and from its outcome to an answer.
+ *
+ * The content of a write goes first, as blob commands; the log keeps the
+ * order, so nothing is waited for but the last outcome.  A change outlives a
+ * connection that ends before its outcome.
+ */
+#include "api/own.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include "base/banned.h"
+
+struct blob_write {
+	struct store_write write;
+	struct change *change;
+	struct blob_write *next;
+};
+
+static void change_free(struct change *ch)
+{
+	struct arena *arena = ch->arena;
+
+	buf_fini(&ch->bytes);
+	arena_free(&arena);
+}
+
+/* While a change is under way request.data leads to it, for on_gone. */
+struct under_way {
+	struct caller caller;
+	struct change *change;
+};
+
+static void gone_under_way(struct request *r)
+{
+	struct under_way *u = (struct under_way *)caller_of(r);
+
+	u->change->r = NULL;
+}
+
+void change_cancel(struct change *ch)
+{
+	ch->r->on_gone = NULL;
+	change_free(ch);
+}
+
+static struct sha256 digest_of(const struct request *r)
+{
+	AUTO_BUF b = BUF_NONE;
+	struct sha256 body = sha256_of(r->body);
+
+	buf_z(&b, http_method_name(r->method));
+	buf_c(&b, ' ');
+	buf_str(&b, r->target);
+	buf_add(&b, body.b, sizeof(body.b));
+	return sha256_of(buf_view(&b));
+}
+
+static void set_idempotency(struct change *ch, const struct request *r)
+{
+	const struct str *key = request_header(r, "idempotency-key");
+	AUTO_BUF b = BUF_NONE;
+
+	if (!key || key->n == 0)
+		return;
+	buf_str(&b, ch->cmd.subject.name);
+	buf_c(&b, '\0');
+	buf_str(&b, *key);
+	ch->cmd.id = sha256_of(buf_view(&b));
+	ch->cmd.body = digest_of(r);
+}
+
+static bool takes_over(const struct request *r)
+{
+	const struct str *q = request_query(r, "take_over");
+	const struct str *h = request_header(r, "x-conflux-take-over");
+	bool yes = false;
+
+	return (q && str_bool(*q, &yes) && yes) ||
+	       (h && str_bool(*h, &yes) && yes);
+}
+
+struct change *change_new(struct request *r, change_done *done)
+{
+	struct caller *caller = caller_of(r);
+	struct arena *arena = arena_new(4096);
+	struct change *ch = ANEW(arena, struct change);
+	struct under_way *u = ANEW(r->arena, struct under_way);
+	const struct str *reason = request_header(r, "x-conflux-reason");
+
+	ch->arena = arena;
+	ch->r = r;
+	ch->done = done;
+	ch->loop = r->loop;
+	ch->store = caller->at->api->config.store;
+	ch->cmd.type = COMMAND_OPS;
+	ch->cmd.subject = caller->subject;
+	ch->cmd.subject.name = arena_str(arena, caller->subject.name);
+	ch->cmd.subject.tenant = arena_str(arena, caller->subject.tenant);
+	ch->cmd.credential = arena_str(arena, caller->credential);
+	ch->cmd.origin = arena_str(arena, str_of(r->peer->text));
+	ch->cmd.reason = reason ? arena_str(arena, *reason) : STR_NONE;
+	memcpy(ch->cmd.trace, r->trace, sizeof(ch->cmd.trace));
+	if (takes_over(r))
+		ch->cmd.flags |= COMMAND_TAKE_OVER;
+	set_idempotency(ch, r);
+	u->caller = *caller;
+	u->change = ch;
+	r->data = &u->caller;
+	r->on_gone = gone_under_way;
+	return ch;
+}
+
+bool change_if_match(struct request *r, uint64_t *out)
+{
+	const struct str *h = request_header(r, "if-match");
+	struct str text;
+
+	*out = REV_ANY;
+	if (!h)
+		return true;
+	text = str_trim(*h);
+	if (text.n >= 2 && text.p[0] == '"')
+		text = str_first(str_from(text, 1), text.n - 2);
+	if (str_is(text, "*") || str_u64(text, out))
+		return true;
+	api_fail(r, E_INVALID, "If-Match: \"%.*s\" is no revision",
+		 STR_ARG(text));
+	return false;
+}
+
+/* ---- outcomes ---- */
+
+static void settle(struct change *ch)
+{
+	struct request *r = ch->r;
+	struct err err;
+
+	if (--ch->open > 0)
+		return;
+	if (ch->retry && ch->outcome.code && ch->retry(ch, &ch->outcome))
+		return;
+	if (r) {
+		r->on_gone = NULL;
+		if (ch->outcome.code == OK) {
+			answer_header_u64(r, "X-Conflux-Revision",
+					  ch->outcome.rev);
+			ch->done(ch, r, &ch->outcome);
+		} else {
+			err_set(&err, ch->outcome.code, "%s", ch->outcome.text);
+			err_hint(&err, "%s", ch->outcome.hint);
+			api_error(r, ch->blob_err.code ? &ch->blob_err : &err);
+		}
+	}
+	change_free(ch);
+}
+
+static void blob_done(struct store_write *w, const struct outcome *o)
+{
+	struct blob_write *b = container_of(w, struct blob_write, write);
+
+	if (o->code && !b->change->blob_err.code) {
+		err_set(&b->change->blob_err, o->code, "%s", o->text);
+		err_hint(&b->change->blob_err, "%s", o->hint);
+	}
+	settle(b->change);
+}
+
+static void main_done(struct store_write *w, const struct outcome *o)
+{
+	struct change *ch = container_of(w, struct change, write);
+
+	ch->outcome = *o;
+	ch->outcome.results = arena_alloc(
+		ch->arena, (o->n_results + 1) * sizeof(*o->results));
+	if (o->n_results)
+		memcpy(ch->outcome.results, o->results,
+		       o->n_results * sizeof(*o->results));
+	settle(ch);
+}
+
+static void add_blob(void *data, struct str bytes)
+{
+	struct change *ch = data;
+	struct blob_write *b = ANEW(ch->arena, struct blob_write);
+	struct blob_write **last = &ch->blobs;
+
+	b->change = ch;
+	b->write = (struct store_write){ .home = ch->loop, .bytes = bytes,
+					 .done = blob_done };
+	while (*last)
+		last = &(*last)->next;
+	*last = b;
+}
+
+void change_blob(struct change *ch, struct str tenant, struct str content)
+{
+	store_blob_commands(ch->arena, tenant, content, clock_wall_ms(),
+			    add_blob, ch);
+}
+
+void change_submit(struct change *ch)
+{
+	struct blob_write *b = ch->blobs;
+
+	ch->cmd.time_ms = clock_wall_ms();
+	buf_reset(&ch->bytes);
+	command_encode(&ch->bytes, &ch->cmd);
+	ch->blobs = NULL;
+	/* Held until all are handed over, so that none settles it early. */
+	ch->open = 1;
+	for (struct blob_write *next; b; b = next) {
+		next = b->next;
+		ch->open++;
+		if (!store_submit(ch->store, &b->write)) {
+			ch->open--;
+			err_set(&ch->blob_err, E_BUSY, "too many writes at once");
+		}
+	}
+	ch->write = (struct store_write){ .home = ch->loop,
+					  .bytes = buf_view(&ch->bytes),
+					  .done = main_done };
+	ch->open++;
+	if (!store_submit(ch->store, &ch->write)) {
+		ch->open--;
+		ch->outcome = (struct outcome){ .code = E_BUSY };
+		str_copy(ch->outcome.text, sizeof(ch->outcome.text),
+			 STR("too many writes at once, or the node is stopping"));
+	}
+	settle(ch);
+}

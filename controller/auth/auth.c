@@ -1,0 +1,176 @@
+/* Tokens: see auth.h. */
+#include "auth/auth.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/failpoint.h"
+#include "base/hex.h"
+#include "base/secret.h"
+
+#include "base/banned.h"
+
+void token_new(char text[TOKEN_TEXT_MAX], struct sha256 *sha)
+{
+	uint8_t bytes[32];
+	AUTO_BUF b = BUF_NONE;
+
+	rand_bytes(bytes, sizeof(bytes));
+	buf_z(&b, "cfx_");
+	base64_url(&b, str_n(bytes, sizeof(bytes)));
+	must(str_copy(text, TOKEN_TEXT_MAX, buf_view(&b)));
+	*sha = sha256_of(buf_view(&b));
+	wipe(bytes, sizeof(bytes));
+	wipe(b.p, b.n);
+}
+
+void token_subject(struct kv_txn *txn, struct str token, struct arena *arena,
+		   struct subject *out, struct str *credential)
+{
+	struct sha256 sha = sha256_of(token);
+	struct token_row row;
+
+	*out = (struct subject){ .name = STR("anonymous") };
+	*credential = STR("none");
+	if (token.n == 0 || !view_token(txn, &sha, &row))
+		return;
+	out->role = row.role;
+	out->name = arena_printf(arena, "token:%.*s", STR_ARG(row.name));
+	*credential = arena_printf(arena, "token %02x%02x%02x%02x", sha.b[0],
+				   sha.b[1], sha.b[2], sha.b[3]);
+}
+
+/* ---- the root token ---- */
+
+static enum code sync_dir(const char *dir, struct err *err)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	enum code rc = OK;
+
+	if (fd < 0 || fsync(fd))
+		rc = err_sys(err, errno, "sync %s", dir);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+static enum code write_synced(const char *path, struct str text,
+			      struct err *err)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	enum code rc = OK;
+
+	if (fd < 0)
+		return err_sys(err, errno, "open %s", path);
+	if (write(fd, text.p, text.n) != (ssize_t)text.n || fsync(fd))
+		rc = err_sys(err, errno, "write %s", path);
+	close(fd);
+	return rc;
+}
+
+/* The whole file appears at once or not at all. */
+static enum code token_file_write(const char *dir, const char *path,
+				  const char *token, struct err *err)
+{
+	AUTO_BUF tmp = BUF_NONE;
+	AUTO_BUF text = BUF_NONE;
+	enum code rc = failpoint_hit(FP_TOKEN_WRITE, err);
+
+	buf_printf(&tmp, "%s.new", path);
+	buf_printf(&text, "%s\n", token);
+	if (rc == OK)
+		rc = write_synced(tmp.p, buf_view(&text), err);
+	if (rc == OK && rename(tmp.p, path))
+		rc = err_sys(err, errno, "rename %s", tmp.p);
+	if (rc == OK)
+		rc = sync_dir(dir, err);
+	wipe(text.p, text.n);
+	return rc ? rc : failpoint_hit(FP_TOKEN_WRITTEN, err);
+}
+
+static bool token_file_read(const char *path, struct sha256 *sha)
+{
+	char text[TOKEN_TEXT_MAX + 2];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text));
+	struct str token = str_trim(str_n(text, n > 0 ? (size_t)n : 0));
+
+	if (fd >= 0)
+		close(fd);
+	*sha = sha256_of(token);
+	wipe(text, sizeof(text));
+	return token.n > 10;
+}
+
+static bool any_token(void *data, const struct token_row *row)
+{
+	*(bool *)data = *(bool *)data || row->role == ROLE_ROOT;
+	return true;
+}
+
+static enum code has_root(struct store *store, bool *out, struct err *err)
+{
+	struct view *view;
+	struct kv_txn *txn;
+	enum code rc = view_new(store, &view, err);
+
+	*out = false;
+	if (rc)
+		return rc;
+	rc = view_use(view, 0, &txn, err);
+	if (rc == OK)
+		view_tokens(txn, any_token, out);
+	view_free(&view);
+	return rc;
+}
+
+static enum code propose_root(struct store *store, const struct sha256 *sha,
+			      struct err *err)
+{
+	AUTO_ARENA arena = arena_new(0);
+	AUTO_BUF bytes = BUF_NONE;
+	struct command c = { .type = COMMAND_OPS, .time_ms = clock_wall_ms(),
+			     .subject = { STR("system"), ROLE_SYSTEM, STR_NONE },
+			     .credential = STR("first start"),
+			     .origin = STR("local") };
+	struct op *op = command_op(arena, &c, OP_TOKEN_PUT);
+	struct outcome out;
+	enum code rc;
+
+	op->name = STR("root");
+	op->role = ROLE_ROOT;
+	op->sha = *sha;
+	rand_bytes(c.trace, sizeof(c.trace));
+	command_encode(&bytes, &c);
+	rc = store_submit_wait(store, buf_view(&bytes), arena, &out, err);
+	if (rc == OK && out.code)
+		rc = err_set(err, out.code, "%s", out.text);
+	return rc;
+}
+
+enum code root_token_ensure(struct store *store, const char *dir, bool *made,
+			    struct err *err)
+{
+	AUTO_BUF path = BUF_NONE;
+	char token[TOKEN_TEXT_MAX];
+	struct sha256 sha;
+	bool has;
+	enum code rc = has_root(store, &has, err);
+
+	*made = false;
+	if (rc || has)
+		return rc;
+	buf_printf(&path, "%s/root.token", dir);
+	if (!token_file_read(path.p, &sha)) {
+		token_new(token, &sha);
+		rc = token_file_write(dir, path.p, token, err);
+		wipe(token, sizeof(token));
+		*made = true;
+	}
+	if (rc == OK)
+		rc = propose_root(store, &sha, err);
+	return rc ? err_wrap(err, "root token") : OK;
+}

@@ -1,0 +1,28 @@
+/*
+ * Tokens: 32 random bytes as text, of which only the SHA-256 is stored.
+ */
+#ifndef AUTH_AUTH_H
+#define AUTH_AUTH_H
+
+#include "model/permission.h"
+#include "store/store.h"
+
+#define TOKEN_TEXT_MAX 64
+
+/* A new token: "cfx_" and 43 characters; 'sha' is what is stored of it. */
+void token_new(char text[TOKEN_TEXT_MAX], struct sha256 *sha);
+/* The subject that 'token' stands for, its strings in 'arena'; ROLE_NOBODY
+ * where it is unknown.  'credential' is how the audit names it. */
+void token_subject(struct kv_txn *txn, struct str token, struct arena *arena,
+		   struct subject *out, struct str *credential);
+
+/*
+ * Makes sure that the cluster has a root token.  On the first start writes
+ * one to <dir>/root.token (0600, synced), then proposes its hash; after a
+ * crash between the two the file's token is proposed.  Blocking; not on a
+ * loop.  '*made' says that it was made now.
+ */
+enum code root_token_ensure(struct store *store, const char *dir, bool *made,
+			    struct err *err) MUST_USE;
+
+#endif
