@@ -1,0 +1,2 @@
+help := lab.c
+pkgs := lmdb
