@@ -105,13 +105,19 @@ static void add_visible(struct buf *line, struct str s, const char *special)
 	}
 }
 
-/* A value that a reader (or awk) can tell from its neighbours without quotes. */
+/* A value that a reader (or awk) can tell from its neighbours without quotes,
+ * and in which nothing is escaped. */
 static bool is_plain(struct str s)
 {
-	for (size_t i = 0; i < s.n; i++)
-		if (strchr(" \"=\\", s.p[i]))
-			return false;
-	return s.n > 0;
+	bool plain = s.n > 0;
+
+	while (s.n && plain) {
+		size_t n = visible(s);
+
+		plain = n > 0 && !strchr(" \"=\\", s.p[0]);
+		s = str_from(s, n);
+	}
+	return plain;
 }
 
 static void human_value(struct buf *line, struct str s)
