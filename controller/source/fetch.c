@@ -128,7 +128,7 @@ static enum code ref_of(const struct fetch_target *t, struct arena *arena,
 {
 	struct str name = t->tag.n ? t->tag : t->branch;
 
-	if (name.n == 0 || name.n > 200 || name.p[0] == '-' ||
+	if (name.n == 0 || name.n > 250 || name.p[0] == '-' ||
 	    str_find_str(name, STR("..")) != SIZE_MAX)
 		return err_set(err, E_INVALID, "spec.ref names no branch or tag");
 	for (size_t i = 0; i < name.n; i++)
@@ -336,6 +336,8 @@ static enum code make_request(const struct source_settings *s,
 		return rc;
 	if (may_have_token(s, req.url))
 		req.token = secret_open(s->token);
+	if (t->timeout_ms)
+		req.ms_max = MIN(req.ms_max, t->timeout_ms);
 	*ms = req.ms_max;
 	fetch_request_encode(out, &req);
 	return OK;

@@ -15,6 +15,7 @@ struct fetch_target {
 	struct str url;
 	struct str branch, tag;          /* exactly one is set */
 	const char *dir;                 /* of the clone */
+	uint64_t timeout_ms;             /* 0, or less than the settings' */
 };
 
 struct fetch_result {

@@ -255,6 +255,8 @@ static enum code fetch(struct pass *p, struct err *err)
 
 	if (!target.branch.n && !target.tag.n)
 		target.branch = STR("main");
+	(void)!str_duration_ms(value_text_at(p->spec, "timeout"),
+			       &target.timeout_ms);
 	p->ref = target.tag.n ? target.tag : target.branch;
 	p->dir = arena_z(p->arena,
 			 fetch_clone_dir(s, p->arena, p->tenant, p->name,

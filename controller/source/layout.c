@@ -346,16 +346,10 @@ static struct str meta_text(struct arena *arena, struct value *meta)
 static enum code config_of(struct value *spec, struct str tenant,
 			   struct manifest *m, struct err *err)
 {
-	struct value *template = value_getz(spec, "template");
-	const struct value *content = value_getz(template, "content");
+	const struct value *content = value_getz(spec, "content");
 	struct str format = value_text(value_getz(spec, "format"));
 	struct str name = value_text(value_getz(spec, "name"));
 
-	if (value_getz(spec, "secretsRef")) {
-		at_line(value_getz(spec, "secretsRef"),
-			"spec.secretsRef is not supported yet", STR_NONE, err);
-		return E_UNPROCESSABLE;
-	}
 	m->at = (struct address){
 		.tenant = tenant, .name = name.n ? name : m->name,
 		.application = value_text(value_getz(spec, "application")),
@@ -368,11 +362,7 @@ static enum code config_of(struct value *spec, struct str tenant,
 		m->format = format_of_path(m->at.name);
 	m->has_content = content != NULL;
 	m->content = value_text(content);
-	if (content) {
-		value_remove(template, STR("content"));
-		if (value_count(template) == 0)
-			value_remove(spec, STR("template"));
-	}
+	value_remove(spec, STR("content"));
 	return address_check(&m->at, err);
 }
 

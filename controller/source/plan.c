@@ -89,6 +89,7 @@ static void note(struct plan *p, const struct op *op, const struct sha256 *befor
 	wr_raw(&b, before ? before->b : none.b, sizeof(none.b));
 	wr_raw(&b, after ? after->b : none.b, sizeof(none.b));
 	wr_u8(&b, op->formatting_only);
+	wr_u64(&b, op->expect);
 	wr_str(&b, op->spec);
 	wr_str(&b, op->labels);
 	wr_str(&b, op->meta);
@@ -212,6 +213,8 @@ static enum code add_parents(struct plan *p, const struct address *at,
 
 	value_setz(p->scratch, spec, "application",
 		   value_str(p->scratch, at->application));
+	value_setz(p->scratch, spec, "environment",
+		   value_str(p->scratch, at->environment));
 	return rc ? rc :
 		    add_parent(p, KIND_ENVIRONMENT,
 			       environment_object_name(p->scratch,
@@ -351,6 +354,15 @@ static enum code see(struct plan *p, struct str what, struct str path,
 		       (int)MIN(before->n, (size_t)120), before->p);
 }
 
+static enum code see_address(struct plan *p, const struct wanted *w,
+			     struct err *err)
+{
+	AUTO_BUF text = BUF_NONE;
+
+	address_text(&text, w->at);
+	return see(p, buf_view(&text), w->path, err);
+}
+
 static enum code name_of(struct plan *p, const struct wanted *w,
 			 const struct found *f, struct str *out,
 			 struct err *err)
@@ -388,6 +400,8 @@ static enum code plan_config_at(struct plan *p, struct wanted *w,
 		rc = name_of(p, w, &f, &name, err);
 	if (rc == OK && (p->config->full || w->name.n))
 		rc = see(p, name, w->path, err);
+	if (rc == OK && w->name.n)
+		rc = see_address(p, w, err);
 	if (rc == OK && !f.is_there)
 		rc = add_parents(p, w->at, err);
 	put = rc == OK && needs_put(w, &f);

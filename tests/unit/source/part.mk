@@ -1,2 +1,2 @@
-help := lab.c
+help := lab.c live.c
 pkgs := lmdb
