@@ -1,0 +1,283 @@
+/*
+ * JSON (RFC 8259).
+ *
+ * libjansson decides whether a text is JSON; but it turns numbers into doubles
+ * and keeps no positions.  So the text that it accepted is walked once more by
+ * a scanner that may trust the grammar and builds the tree: number texts,
+ * positions, order.  Depth is bounded before jansson sees the text, duplicate
+ * keys are refused by both.
+ */
+#include <jansson.h>
+
+#include "doc/number.h"
+#include "doc/parsers.h"
+
+#include "base/banned.h"
+
+struct scanner {
+	const char *p, *end, *line_start;
+	uint32_t line;
+	size_t nodes, nodes_max;
+	struct arena *arena;
+	struct doc_place *place;
+	struct err *err;
+};
+
+/* Brackets outside strings; the grammar is jansson's business. */
+static bool is_too_deep(struct str s, unsigned max)
+{
+	unsigned depth = 0;
+	bool in_string = false;
+
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (in_string) {
+			if (c == '\\')
+				i++;
+			else if (c == '"')
+				in_string = false;
+		} else if (c == '"') {
+			in_string = true;
+		} else if (c == '{' || c == '[') {
+			if (++depth > max)
+				return true;
+		} else if ((c == '}' || c == ']') && depth) {
+			depth--;
+		}
+	}
+	return false;
+}
+
+static void skip_space(struct scanner *s)
+{
+	for (; s->p < s->end; s->p++) {
+		if (*s->p == '\n') {
+			s->line++;
+			s->line_start = s->p + 1;
+		} else if (*s->p != ' ' && *s->p != '\t' && *s->p != '\r') {
+			break;
+		}
+	}
+}
+
+static uint32_t column(const struct scanner *s)
+{
+	return (uint32_t)(s->p - s->line_start) + 1;
+}
+
+static unsigned hex4(const char *p)
+{
+	unsigned v = 0;
+
+	for (int i = 0; i < 4; i++) {
+		char c = p[i];
+		unsigned d = c <= '9' ? (unsigned)(c - '0') :
+					(unsigned)((c | 32) - 'a' + 10);
+
+		v = v << 4 | d;
+	}
+	return v;
+}
+
+static size_t put_utf8(char *to, unsigned c)
+{
+	if (c < 0x80) {
+		to[0] = (char)c;
+		return 1;
+	}
+	if (c < 0x800) {
+		to[0] = (char)(0xc0 | c >> 6);
+		to[1] = (char)(0x80 | (c & 63));
+		return 2;
+	}
+	if (c < 0x10000) {
+		to[0] = (char)(0xe0 | c >> 12);
+		to[1] = (char)(0x80 | (c >> 6 & 63));
+		to[2] = (char)(0x80 | (c & 63));
+		return 3;
+	}
+	to[0] = (char)(0xf0 | c >> 18);
+	to[1] = (char)(0x80 | (c >> 12 & 63));
+	to[2] = (char)(0x80 | (c >> 6 & 63));
+	to[3] = (char)(0x80 | (c & 63));
+	return 4;
+}
+
+/* Behind the backslash; jansson has refused lone surrogates. */
+static size_t unescape(struct scanner *s, char *to)
+{
+	static const char from[] = "\"\\/bfnrt", with[] = "\"\\/\b\f\n\r\t";
+	char c = *s->p++;
+	unsigned v;
+
+	if (c != 'u') {
+		const char *at = strchr(from, c);
+
+		must(at && *at);
+		*to = with[at - from];
+		return 1;
+	}
+	v = hex4(s->p);
+	s->p += 4;
+	if (v >= 0xd800 && v < 0xdc00) {
+		v = 0x10000 + ((v - 0xd800) << 10) + (hex4(s->p + 2) - 0xdc00);
+		s->p += 6;
+	}
+	return put_utf8(to, v);
+}
+
+/* An escape is never shorter than what it stands for. */
+static struct str scan_string(struct scanner *s)
+{
+	const char *close = ++s->p;
+	char *to;
+	size_t n = 0;
+
+	while (*close != '"')
+		close += *close == '\\' ? 2 : 1;
+	to = arena_alloc(s->arena, (size_t)(close - s->p) + 1);
+	while (*s->p != '"') {
+		if (*s->p == '\\') {
+			s->p++;
+			n += unescape(s, to + n);
+		} else {
+			to[n++] = *s->p++;
+		}
+	}
+	s->p++;
+	to[n] = '\0';
+	return str_n(to, n);
+}
+
+static struct str scan_word(struct scanner *s)
+{
+	const char *from = s->p;
+
+	while (s->p < s->end && !strchr(" \t\r\n,]}", *s->p))
+		s->p++;
+	return str_n(from, (size_t)(s->p - from));
+}
+
+static struct value *scan_any(struct scanner *s);
+
+static bool next_item(struct scanner *s, char close)
+{
+	skip_space(s);
+	if (*s->p == ',') {
+		s->p++;
+		skip_space(s);
+	}
+	if (*s->p != close)
+		return true;
+	s->p++;
+	return false;
+}
+
+static bool scan_object(struct scanner *s, struct value *v)
+{
+	struct str twice;
+
+	s->p++;
+	while (next_item(s, '}')) {
+		struct str key = scan_string(s);
+		struct value *item;
+
+		skip_space(s);
+		s->p++;                          /* the colon */
+		skip_space(s);
+		item = scan_any(s);
+		if (!item)
+			return false;
+		v->o.m = arena_grow(s->arena, v->o.m, &v->o.cap, v->o.n + 1,
+				    sizeof(*v->o.m));
+		v->o.m[v->o.n++] = (struct member){ key, item };
+	}
+	if (value_index(s->arena, v, &twice))
+		return true;
+	parse_error(s->err, s->place, v->line, v->column,
+		    arena_printf(s->arena, "the key \"%.*s\" stands here twice",
+				 STR_ARG(twice)).p);
+	return false;
+}
+
+static bool scan_array(struct scanner *s, struct value *v)
+{
+	s->p++;
+	while (next_item(s, ']')) {
+		struct value *item = scan_any(s);
+
+		if (!item)
+			return false;
+		value_push(s->arena, v, item);
+	}
+	return true;
+}
+
+static struct value *scan_any(struct scanner *s)
+{
+	struct value *v = ANEW(s->arena, struct value);
+
+	v->line = s->line;
+	v->column = column(s);
+	if (++s->nodes > s->nodes_max) {
+		parse_error(s->err, s->place, v->line, v->column,
+			    "more values than allowed");
+		return NULL;
+	}
+	switch (*s->p) {
+	case '{':
+		v->type = VALUE_OBJECT;
+		return scan_object(s, v) ? v : NULL;
+	case '[':
+		v->type = VALUE_ARRAY;
+		return scan_array(s, v) ? v : NULL;
+	case '"':
+		v->type = VALUE_STRING;
+		v->s = scan_string(s);
+		return v;
+	case 't':
+	case 'f':
+		v->type = VALUE_BOOL;
+		v->b = scan_word(s).n == 4;
+		return v;
+	case 'n':
+		scan_word(s);
+		return v;
+	default:
+		v->type = VALUE_NUMBER;
+		v->s = arena_str(s->arena, scan_word(s));
+		return v;
+	}
+}
+
+enum code json_parse(struct str text, struct arena *arena,
+		     const struct doc_limits *limits, struct value **out,
+		     struct doc_place *place, struct err *err)
+{
+	struct scanner s = { .p = text.p, .end = text.p + text.n,
+			     .line_start = text.p, .line = 1,
+			     .nodes_max = limits->nodes_max, .arena = arena,
+			     .place = place, .err = err };
+	json_error_t error;
+	json_t *checked;
+
+	if (is_too_deep(text, limits->depth_max))
+		return parse_error(err, place, 0, 0, "nested too deeply");
+	/* Reals stay text here, so their range is of no interest. */
+	checked = json_loadb(text.n ? text.p : "", text.n,
+			     JSON_REJECT_DUPLICATES | JSON_DECODE_ANY |
+				     JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL,
+			     &error);
+	if (!checked && json_error_code(&error) == json_error_numeric_overflow)
+		return parse_error(err, place, (uint32_t)MAX(error.line, 0),
+				   (uint32_t)MAX(error.column, 0),
+				   "a number beyond what programs can read");
+	if (!checked)
+		return parse_error(err, place, (uint32_t)MAX(error.line, 1),
+				   (uint32_t)MAX(error.column, 1), error.text);
+	json_decref(checked);
+	skip_space(&s);
+	*out = scan_any(&s);
+	return *out ? OK : E_PARSE;
+}

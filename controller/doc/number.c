@@ -1,0 +1,157 @@
+/*
+ * Numbers as text.  A number is sign, digits without zeros at either end, and
+ * a power of ten; that triple is unique, so comparing it compares values.
+ */
+#include "doc/number.h"
+
+#include "base/banned.h"
+
+static size_t skip_digits(struct str s, size_t at)
+{
+	while (at < s.n && s.p[at] >= '0' && s.p[at] <= '9')
+		at++;
+	return at;
+}
+
+static bool is_special(struct str s)
+{
+	return str_is(s, "inf") || str_is(s, "-inf") || str_is(s, "nan");
+}
+
+bool number_is_valid(struct str s)
+{
+	size_t at = s.n && s.p[0] == '-', from = at;
+
+	if (is_special(s))
+		return true;
+	at = skip_digits(s, at);
+	if (at == from || (s.p[from] == '0' && at > from + 1))
+		return false;
+	if (at < s.n && s.p[at] == '.') {
+		from = ++at;
+		at = skip_digits(s, at);
+		if (at == from)
+			return false;
+	}
+	if (at < s.n && (s.p[at] == 'e' || s.p[at] == 'E')) {
+		at++;
+		if (at < s.n && (s.p[at] == '+' || s.p[at] == '-'))
+			at++;
+		from = at;
+		at = skip_digits(s, at);
+		if (at == from)
+			return false;
+	}
+	return at == s.n;
+}
+
+struct decimal {
+	bool minus, is_special;
+	struct buf digits;               /* no zero first or last; empty: zero */
+	int64_t exponent;                /* value = digits * 10^exponent */
+};
+
+static int64_t exponent_of(struct str s)
+{
+	int64_t e = 0;
+	bool minus = s.n && s.p[0] == '-';
+
+	for (size_t i = s.n && (s.p[0] == '-' || s.p[0] == '+'); i < s.n; i++)
+		if (e < 1000000000)
+			e = e * 10 + (s.p[i] - '0');
+	return minus ? -e : e;
+}
+
+static struct decimal decimal_of(struct str s)
+{
+	struct decimal d = { .minus = s.n && s.p[0] == '-',
+			     .is_special = is_special(s) };
+	struct str rest = str_from(s, d.minus);
+	size_t e = 0;
+	bool fraction = false;
+
+	buf_reserve(&d.digits, s.n);
+	if (d.is_special)
+		return d;
+	while (e < rest.n && rest.p[e] != 'e' && rest.p[e] != 'E')
+		e++;
+	for (size_t i = 0; i < e; i++) {
+		if (rest.p[i] == '.') {
+			fraction = true;
+			continue;
+		}
+		d.exponent -= fraction;
+		if (d.digits.n || rest.p[i] != '0')
+			buf_c(&d.digits, rest.p[i]);
+	}
+	d.exponent += exponent_of(str_from(rest, e + 1));
+	while (d.digits.n && d.digits.p[d.digits.n - 1] == '0') {
+		buf_cut(&d.digits, d.digits.n - 1);
+		d.exponent++;
+	}
+	if (d.digits.n == 0) {
+		d.exponent = 0;
+		d.minus = false;
+	}
+	return d;
+}
+
+void number_canonical(struct buf *out, struct str text)
+{
+	struct decimal d = decimal_of(text);
+	int64_t point = d.exponent + (int64_t)d.digits.n;
+
+	if (d.is_special) {
+		buf_str(out, text);
+	} else if (d.digits.n == 0) {
+		buf_c(out, '0');
+	} else {
+		if (d.minus)
+			buf_c(out, '-');
+		if (d.exponent >= 0 && point <= 21) {
+			buf_str(out, buf_view(&d.digits));
+			for (int64_t i = 0; i < d.exponent; i++)
+				buf_c(out, '0');
+		} else if (d.exponent < 0 && point > -6 && point <= 21) {
+			struct str s = buf_view(&d.digits);
+
+			if (point <= 0)
+				buf_z(out, "0.");
+			for (int64_t i = point; i < 0; i++)
+				buf_c(out, '0');
+			for (size_t i = 0; i < s.n; i++) {
+				if (point > 0 && (int64_t)i == point)
+					buf_c(out, '.');
+				buf_c(out, s.p[i]);
+			}
+		} else {
+			buf_str(out, buf_view(&d.digits));
+			buf_printf(out, "e%lld", (long long)d.exponent);
+		}
+	}
+	buf_fini(&d.digits);
+}
+
+bool number_eq(struct str a, struct str b)
+{
+	struct decimal x = decimal_of(a), y = decimal_of(b);
+	bool same = x.is_special || y.is_special ?
+			    str_eq(a, b) :
+			    x.minus == y.minus && x.exponent == y.exponent &&
+				    str_eq(buf_view(&x.digits),
+					   buf_view(&y.digits));
+
+	buf_fini(&x.digits);
+	buf_fini(&y.digits);
+	return same;
+}
+
+bool number_to_i64(struct str text, int64_t *out)
+{
+	AUTO_BUF plain = BUF_NONE;
+
+	if (str_i64(text, out))
+		return true;
+	number_canonical(&plain, text);
+	return str_i64(buf_view(&plain), out);
+}

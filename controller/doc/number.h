@@ -1,0 +1,25 @@
+/*
+ * Numbers as text: exact decimal comparison and one canonical spelling,
+ * without floating point.  Private to doc.
+ */
+#ifndef DOC_NUMBER_H
+#define DOC_NUMBER_H
+
+#include "base/buf.h"
+
+/* JSON's grammar, or inf, -inf, nan. */
+bool number_is_valid(struct str text);
+/* "1", "1.0", "10e-1" all become "1"; "-0" becomes "0"; digits stay, with an
+ * exponent where the number has more than 21 places. */
+void number_canonical(struct buf *out, struct str text);
+bool number_eq(struct str a, struct str b);
+/* Integers only, also "1e3"; false beyond 64 bits. */
+bool number_to_i64(struct str text, int64_t *out);
+
+struct value;
+struct arena;
+/* Sorts the keys of an object that a parser filled, and finds one that stands
+ * there twice: then false and '*twice'. */
+bool value_index(struct arena *arena, struct value *object, struct str *twice);
+
+#endif

@@ -1,0 +1,544 @@
+/*
+ * Checking objects against the schema of their kind: see check.h.
+ *
+ * The dialect is what Kubernetes calls structural: each value has one type,
+ * properties are declared, what is not declared is unknown and pruned.
+ */
+#include "schema/check.h"
+
+#include <regex.h>
+
+#include "base/clock.h"
+
+#include "base/banned.h"
+
+#define CAUSES_MAX 50
+#define META_BYTES_MAX (256 * 1024)
+
+const char *cause_reason_name(enum cause_reason reason)
+{
+	static const char *const names[] = {
+		[CAUSE_INVALID] = "FieldValueInvalid",
+		[CAUSE_REQUIRED] = "FieldValueRequired",
+		[CAUSE_NOT_SUPPORTED] = "FieldValueNotSupported",
+		[CAUSE_TYPE] = "FieldValueTypeInvalid",
+		[CAUSE_DUPLICATE] = "FieldValueDuplicate",
+		[CAUSE_TOO_LONG] = "FieldValueTooLong",
+		[CAUSE_FORBIDDEN] = "FieldValueForbidden",
+	};
+
+	return names[reason];
+}
+
+void check_add(struct arena *arena, struct check *check,
+	       enum cause_reason reason, struct str field, struct str message,
+	       const struct value *at)
+{
+	struct cause *c;
+
+	if (check->n_causes == CAUSES_MAX)
+		return;
+	check->causes = arena_grow(arena, check->causes, &check->cap_causes,
+				   check->n_causes + 1, sizeof(*check->causes));
+	c = &check->causes[check->n_causes++];
+	*c = (struct cause){ .reason = reason, .field = arena_str(arena, field),
+			     .message = arena_str(arena, message),
+			     .line = at ? at->line : 0,
+			     .column = at ? at->column : 0 };
+}
+
+static void unknown(struct arena *arena, struct check *check, struct str path)
+{
+	check->unknown = arena_grow(arena, check->unknown, &check->cap_unknown,
+				    check->n_unknown + 1,
+				    sizeof(*check->unknown));
+	check->unknown[check->n_unknown++] = path;
+}
+
+static struct str short_json(struct arena *arena, const struct value *v)
+{
+	AUTO_BUF b = BUF_NONE;
+
+	value_json(&b, v);
+	if (b.n > 120) {
+		buf_cut(&b, 117);
+		buf_z(&b, "...");
+	}
+	return arena_str(arena, buf_view(&b));
+}
+
+static void invalid(struct arena *arena, struct check *check, struct str path,
+		    const struct value *v, const char *why)
+{
+	struct str text = short_json(arena, v);
+
+	check_add(arena, check, CAUSE_INVALID, path,
+		  arena_printf(arena, "Invalid value: %.*s: %s", STR_ARG(text),
+			       why),
+		  v);
+}
+
+static uint64_t limit(const struct value *schema, const char *name,
+		      uint64_t otherwise)
+{
+	uint64_t n;
+
+	return value_to_u64(value_get(schema, str_of(name)), &n) ? n : otherwise;
+}
+
+/* ---- types ---- */
+
+static bool is_type(const struct value *v, struct str type)
+{
+	int64_t n;
+
+	switch (v->type) {
+	case VALUE_BOOL:
+		return str_is(type, "boolean");
+	case VALUE_NUMBER:
+		return str_is(type, "number") ||
+		       (str_is(type, "integer") && value_to_i64(v, &n));
+	case VALUE_STRING:
+		return str_is(type, "string");
+	case VALUE_ARRAY:
+		return str_is(type, "array");
+	case VALUE_OBJECT:
+		return str_is(type, "object");
+	default:
+		return false;
+	}
+}
+
+static bool in_enum(const struct value *list, const struct value *v)
+{
+	for (size_t i = 0; i < value_count(list); i++)
+		if (value_eq(list->a.items[i], v))
+			return true;
+	return false;
+}
+
+static void check_enum(const struct value *schema, const struct value *v,
+		       struct str path, struct arena *arena,
+		       struct check *check)
+{
+	const struct value *list = value_getz(schema, "enum");
+	AUTO_BUF b = BUF_NONE;
+
+	if (!list || in_enum(list, v))
+		return;
+	buf_z(&b, "Unsupported value: ");
+	value_json(&b, v);
+	buf_z(&b, ": supported values: ");
+	for (size_t i = 0; i < list->a.n; i++) {
+		buf_z(&b, i ? ", " : "");
+		value_json(&b, list->a.items[i]);
+	}
+	check_add(arena, check, CAUSE_NOT_SUPPORTED, path, buf_view(&b), v);
+}
+
+static bool matches(struct str pattern, struct str text, struct arena *arena)
+{
+	regex_t re;
+	bool found;
+
+	if (regcomp(&re, arena_z(arena, pattern), REG_EXTENDED | REG_NOSUB))
+		return false;
+	found = regexec(&re, arena_z(arena, text), 0, NULL, 0) == 0;
+	regfree(&re);
+	return found;
+}
+
+static void check_format(const struct value *schema, const struct value *v,
+			 struct str path, struct arena *arena,
+			 struct check *check)
+{
+	struct str format = value_text_at(schema, "format");
+	struct str least = value_text_at(schema, "x-conflux-least");
+	uint64_t ms, least_ms = 0;
+
+	if (str_is(format, "date-time") && !clock_parse_rfc3339(v->s, &ms))
+		invalid(arena, check, path, v, "must be an RFC 3339 time");
+	if (!str_is(format, "duration"))
+		return;
+	if (!str_duration_ms(v->s, &ms)) {
+		invalid(arena, check, path, v,
+			"must be a duration such as 500ms, 30s, 1m30s or 2h");
+		return;
+	}
+	if (least.n)
+		(void)!str_duration_ms(least, &least_ms);
+	if (ms < least_ms)
+		invalid(arena, check, path, v,
+			arena_printf(arena, "must be at least %.*s",
+				     STR_ARG(least)).p);
+}
+
+static void check_string(const struct value *schema, const struct value *v,
+			 struct str path, struct arena *arena,
+			 struct check *check)
+{
+	struct str pattern = value_text_at(schema, "pattern");
+	uint64_t max = limit(schema, "maxLength", UINT64_MAX);
+
+	if (v->s.n < limit(schema, "minLength", 0))
+		invalid(arena, check, path, v, "must not be empty");
+	if (v->s.n > max)
+		check_add(arena, check, CAUSE_TOO_LONG, path,
+			  arena_printf(arena, "Too long: must have at most %llu "
+					      "bytes",
+				       (unsigned long long)max),
+			  v);
+	if (pattern.n && !matches(pattern, v->s, arena))
+		invalid(arena, check, path, v,
+			arena_printf(arena, "must match %.*s",
+				     STR_ARG(pattern)).p);
+	check_format(schema, v, path, arena, check);
+}
+
+static void check_number(const struct value *schema, const struct value *v,
+			 struct str path, struct arena *arena,
+			 struct check *check)
+{
+	int64_t n, bound;
+
+	if (!value_to_i64(v, &n))
+		return;
+	if (value_to_i64(value_getz(schema, "minimum"), &bound) && n < bound)
+		invalid(arena, check, path, v,
+			arena_printf(arena, "must be >= %lld",
+				     (long long)bound).p);
+	if (value_to_i64(value_getz(schema, "maximum"), &bound) && n > bound)
+		invalid(arena, check, path, v,
+			arena_printf(arena, "must be <= %lld",
+				     (long long)bound).p);
+}
+
+static void check_array(const struct value *schema, struct value *v,
+			struct str path, struct arena *arena,
+			struct check *check)
+{
+	const struct value *items = value_getz(schema, "items");
+	uint64_t max = limit(schema, "maxItems", UINT64_MAX);
+
+	if (v->a.n > max || v->a.n < limit(schema, "minItems", 0)) {
+		check_add(arena, check, CAUSE_INVALID, path,
+			  arena_printf(arena, "Invalid value: %zu items, between "
+					      "%llu and %llu are allowed",
+				       v->a.n,
+				       (unsigned long long)limit(schema,
+								 "minItems", 0),
+				       (unsigned long long)max),
+			  v);
+		return;
+	}
+	for (size_t i = 0; items && i < v->a.n; i++)
+		check_value(items, &v->a.items[i],
+			    arena_printf(arena, "%.*s[%zu]", STR_ARG(path), i),
+			    arena, check);
+}
+
+/* ---- objects ---- */
+
+static struct str below(struct arena *arena, struct str path, struct str key)
+{
+	if (path.n == 0)
+		return arena_str(arena, key);
+	return arena_printf(arena, "%.*s.%.*s", STR_ARG(path), STR_ARG(key));
+}
+
+static void check_required(const struct value *schema, const struct value *v,
+			   struct str path, struct arena *arena,
+			   struct check *check)
+{
+	const struct value *list = value_getz(schema, "required");
+
+	for (size_t i = 0; i < value_count(list); i++) {
+		struct str key = value_text(list->a.items[i]);
+
+		if (!value_get(v, key))
+			check_add(arena, check, CAUSE_REQUIRED,
+				  below(arena, path, key),
+				  STR("Required value"), v);
+	}
+}
+
+static void check_one_of(const struct value *schema, const struct value *v,
+			 struct str path, struct arena *arena,
+			 struct check *check)
+{
+	const struct value *list = value_getz(schema, "x-conflux-oneof");
+	AUTO_BUF names = BUF_NONE;
+	unsigned n = 0;
+
+	for (size_t i = 0; i < value_count(list); i++) {
+		struct str key = value_text(list->a.items[i]);
+
+		n += value_get(v, key) != NULL;
+		buf_printf(&names, "%s%.*s", i ? ", " : "", STR_ARG(key));
+	}
+	if (list && n != 1)
+		check_add(arena, check, CAUSE_INVALID, path,
+			  arena_printf(arena, "Invalid value: exactly one of %s "
+					      "must be given",
+				       names.p),
+			  v);
+}
+
+/* Only where the whole object is there: no object is made for its defaults. */
+static void fill_defaults(const struct value *properties, struct value *v,
+			  struct arena *arena)
+{
+	for (size_t i = 0; i < value_count(properties); i++) {
+		const struct member *p = &properties->o.m[i];
+		const struct value *d = value_getz(p->value, "default");
+
+		if (d && !value_get(v, p->key))
+			value_set(arena, v, p->key, value_dup(arena, d));
+	}
+}
+
+static void prune(struct value *v, const struct value *properties,
+		  struct str path, struct arena *arena, struct check *check)
+{
+	for (size_t i = 0; i < v->o.n;) {
+		struct str key = v->o.m[i].key;
+
+		/* A null is the absence of a value. */
+		if (v->o.m[i].value->type == VALUE_NULL) {
+			value_remove(v, key);
+		} else if (!value_get(properties, key)) {
+			unknown(arena, check, below(arena, path, key));
+			value_remove(v, key);
+		} else {
+			i++;
+		}
+	}
+}
+
+static void check_members(const struct value *schema, struct value *v,
+			  struct str path, struct arena *arena,
+			  struct check *check)
+{
+	const struct value *properties = value_getz(schema, "properties");
+	const struct value *extra = value_getz(schema, "additionalProperties");
+	bool keeps = value_to_bool(
+		value_getz(schema, "x-kubernetes-preserve-unknown-fields"),
+		false);
+
+	if (!keeps && !extra)
+		prune(v, properties, path, arena, check);
+	fill_defaults(properties, v, arena);
+	check_required(schema, v, path, arena, check);
+	check_one_of(schema, v, path, arena, check);
+	for (size_t i = 0; i < v->o.n; i++) {
+		const struct value *s = value_get(properties, v->o.m[i].key);
+
+		if (!s)
+			s = extra;
+		if (s && s->type == VALUE_OBJECT)
+			check_value(s, &v->o.m[i].value,
+				    below(arena, path, v->o.m[i].key), arena,
+				    check);
+	}
+}
+
+void check_value(const struct value *schema, struct value **vp, struct str path,
+		 struct arena *arena, struct check *check)
+{
+	struct value *v = *vp;
+	struct str type = value_text_at(schema, "type");
+	struct str refused = value_text_at(schema, "x-conflux-refused");
+
+	if (refused.n) {
+		check_add(arena, check, CAUSE_FORBIDDEN, path,
+			  arena_printf(arena, "Forbidden: %.*s",
+				       STR_ARG(refused)),
+			  v);
+		return;
+	}
+	if (type.n && !is_type(v, type)) {
+		struct str text = short_json(arena, v);
+
+		check_add(arena, check, CAUSE_TYPE, path,
+			  arena_printf(arena, "Invalid value: %.*s: must be of "
+					      "type %.*s, is %s",
+				       STR_ARG(text), STR_ARG(type),
+				       value_type_name(v->type)),
+			  v);
+		return;
+	}
+	check_enum(schema, v, path, arena, check);
+	if (v->type == VALUE_STRING)
+		check_string(schema, v, path, arena, check);
+	else if (v->type == VALUE_NUMBER)
+		check_number(schema, v, path, arena, check);
+	else if (v->type == VALUE_ARRAY)
+		check_array(schema, v, path, arena, check);
+	else if (v->type == VALUE_OBJECT)
+		check_members(schema, v, path, arena, check);
+}
+
+/* ---- metadata ---- */
+
+static bool is_label_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       (c >= '0' && c <= '9');
+}
+
+static bool is_label_name(struct str s)
+{
+	if (s.n == 0 || s.n > 63 || !is_label_char(s.p[0]) ||
+	    !is_label_char(s.p[s.n - 1]))
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if (!is_label_char(s.p[i]) && s.p[i] != '-' && s.p[i] != '_' &&
+		    s.p[i] != '.')
+			return false;
+	return true;
+}
+
+static bool is_subdomain(struct str s)
+{
+	bool edge = true;
+
+	if (s.n == 0 || s.n > 253)
+		return false;
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+		bool alnum = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+
+		if (c == '.' && (edge || s.p[i - 1] == '-'))
+			return false;
+		if (!alnum && c != '.' && (c != '-' || edge))
+			return false;
+		edge = c == '.';
+	}
+	return !edge && s.p[s.n - 1] != '-';
+}
+
+/* "name" or "dns.prefix/name". */
+static bool is_qualified(struct str key)
+{
+	size_t slash = str_find(key, '/');
+
+	if (slash == SIZE_MAX)
+		return is_label_name(key);
+	return is_subdomain(str_first(key, slash)) &&
+	       is_label_name(str_from(key, slash + 1));
+}
+
+static void check_strings(struct value *meta, const char *name,
+			  bool label_values, struct arena *arena,
+			  struct check *check)
+{
+	struct value *map = value_get(meta, str_of(name));
+	struct str path = arena_printf(arena, "metadata.%s", name);
+	size_t bytes = 0;
+
+	if (map && (map->type == VALUE_NULL || value_count(map) == 0)) {
+		value_remove(meta, str_of(name));
+		return;
+	}
+	if (map && map->type != VALUE_OBJECT) {
+		invalid(arena, check, path, map, "must be an object of strings");
+		return;
+	}
+	for (size_t i = 0; map && i < map->o.n; i++) {
+		const struct member *m = &map->o.m[i];
+		struct str v = value_text(m->value);
+
+		bytes += m->key.n + v.n;
+		if (!is_qualified(m->key) || m->value->type != VALUE_STRING ||
+		    (label_values && v.n && !is_label_name(v)))
+			invalid(arena, check, below(arena, path, m->key),
+				m->value, "is no valid key and value");
+	}
+	if (bytes > META_BYTES_MAX)
+		check_add(arena, check, CAUSE_TOO_LONG, path,
+			  STR("Too long: must have at most 262144 bytes"), map);
+}
+
+static void check_meta(struct value *object, struct arena *arena,
+		       struct check *check)
+{
+	struct value *meta = value_getz(object, "metadata");
+	struct str name = value_text_at(object, "metadata.name");
+
+	if (!meta || meta->type != VALUE_OBJECT) {
+		check_add(arena, check, CAUSE_REQUIRED, STR("metadata"),
+			  STR("Required value"), object);
+		return;
+	}
+	if (name.n == 0)
+		check_add(arena, check, CAUSE_REQUIRED, STR("metadata.name"),
+			  STR("Required value: name or generateName is required"),
+			  meta);
+	else if (!is_subdomain(name))
+		invalid(arena, check, STR("metadata.name"),
+			value_getz(meta, "name"),
+			"a lowercase RFC 1123 subdomain must consist of lower "
+			"case alphanumeric characters, '-' or '.'");
+	check_strings(meta, "labels", true, arena, check);
+	check_strings(meta, "annotations", false, arena, check);
+	for (size_t i = 0; i < meta->o.n;) {
+		const struct value *v = meta->o.m[i].value;
+		bool empty = v->type == VALUE_NULL ||
+			     ((v->type == VALUE_OBJECT ||
+			       v->type == VALUE_ARRAY) && value_count(v) == 0);
+
+		if (empty)
+			value_remove(meta, meta->o.m[i].key);
+		else
+			i++;
+	}
+}
+
+static enum code first_cause(const struct check *check, struct err *err)
+{
+	const struct cause *c = &check->causes[0];
+
+	err_set(err, E_UNPROCESSABLE, "%.*s: %.*s", STR_ARG(c->field),
+		STR_ARG(c->message));
+	if (c->line)
+		err_wrap(err, "line %u", c->line);
+	return E_UNPROCESSABLE;
+}
+
+enum code check_object(const struct kind *kind, struct value *object,
+		       struct arena *arena, struct check *check,
+		       struct err *err)
+{
+	static const char *const members[] = { "apiVersion", "kind", "metadata",
+					       "spec", "status" };
+
+	for (size_t i = 0; i < object->o.n;) {
+		bool known = false;
+
+		for (size_t k = 0; k < ARRAY_LEN(members); k++)
+			known = known || str_eq(object->o.m[i].key,
+						str_of(members[k]));
+		if (known) {
+			i++;
+			continue;
+		}
+		unknown(arena, check, object->o.m[i].key);
+		value_remove(object, object->o.m[i].key);
+	}
+	check_meta(object, arena, check);
+	if (!value_getz(object, "spec") ||
+	    value_getz(object, "spec")->type == VALUE_NULL)
+		value_setz(arena, object, "spec", value_object(arena));
+	for (size_t i = 0; i < object->o.n; i++) {
+		struct member *m = &object->o.m[i];
+
+		if (str_is(m->key, "spec"))
+			check_value(kind->spec_schema, &m->value, m->key, arena,
+				    check);
+		else if (str_is(m->key, "status") && kind->status_schema &&
+			 m->value->type != VALUE_NULL)
+			check_value(kind->status_schema, &m->value, m->key,
+				    arena, check);
+	}
+	return check->n_causes ? first_cause(check, err) : OK;
+}

@@ -1,0 +1,175 @@
+/* Kinds as they are built in, and what objects of them may hold. */
+#include "unit.h"
+
+#include "doc/format.h"
+#include "schema/check.h"
+
+#include "base/banned.h"
+
+static struct arena *arena;
+static struct check found;
+
+static void setup(void)
+{
+	struct err err;
+
+	ck_assert_msg(kinds_load(&err) == OK, "%s", err.text);
+	arena = arena_new(0);
+	found = (struct check){ 0 };
+}
+
+static void teardown(void)
+{
+	arena_free(&arena);
+}
+
+static enum code check(const char *kind, const char *yaml, struct value **out)
+{
+	struct value *v;
+	struct err err = { 0 };
+
+	ck_assert_msg(doc_parse(FORMAT_YAML, str_of(yaml), arena, NULL, &v, NULL,
+				&err) == OK,
+		      "%s", err.text);
+	if (out)
+		*out = v;
+	found = (struct check){ 0 };
+	return check_object(kind_by_name(str_of(kind)), v, arena, &found, &err);
+}
+
+static void must_describe(const struct value *schema, const char *kind)
+{
+	const struct value *p = value_getz(schema, "properties");
+
+	ck_assert_msg(value_text_at(schema, "description").n > 0 &&
+			      value_text_at(schema, "type").n > 0,
+		      "%s: a field without type or description", kind);
+	for (size_t i = 0; i < value_count(p); i++)
+		must_describe(p->o.m[i].value, kind);
+	if (value_getz(schema, "items"))
+		must_describe(value_getz(schema, "items"), kind);
+}
+
+START_TEST(every_kind_is_whole)
+{
+	const struct kind *const *all;
+
+	ck_assert_uint_eq(kinds_all(&all), KIND__END - 1);
+	for (size_t i = 0; i < KIND__END - 1; i++) {
+		must_describe(all[i]->spec_schema, all[i]->name.p);
+		must_describe(all[i]->status_schema, all[i]->name.p);
+		ck_assert_uint_gt(all[i]->description.n, 0);
+	}
+	ck_assert_ptr_eq(kind_by_any(STR("SRC")), kind_by_id(KIND_SOURCE));
+	ck_assert_ptr_eq(kind_by_any(STR("confluxconfigs")),
+			 kind_by_id(KIND_CONFIG));
+	ck_assert_ptr_null(kind_by_any(STR("pod")));
+}
+END_TEST
+
+START_TEST(defaults_are_filled_and_unknown_fields_pruned)
+{
+	struct value *v;
+
+	ck_assert_int_eq(check("ConfluxSource",
+			       "metadata: {name: shop, labels: {}, x: null}\n"
+			       "bogus: 1\n"
+			       "spec: {url: 'https://g/x.git', bogus: {a: 1},\n"
+			       "  layout: {files: {deep: 1}}}\n",
+			       &v),
+			 OK);
+	ck_assert(str_is(value_text_at(v, "spec.interval"), "1m"));
+	ck_assert(str_is(value_text_at(v, "spec.layout.files.pathTemplate"),
+			 "{application}/{environment}/{name}"));
+	ck_assert_ptr_null(value_at(v, "spec.bogus"));
+	ck_assert_ptr_null(value_at(v, "metadata.labels"));
+	ck_assert_uint_eq(found.n_unknown, 3);
+	ck_assert(str_is(found.unknown[0], "bogus"));
+	ck_assert(str_is(found.unknown[1], "spec.bogus"));
+	ck_assert(str_is(found.unknown[2], "spec.layout.files.deep"));
+}
+END_TEST
+
+static void one_cause(const char *kind, const char *yaml,
+		      enum cause_reason reason, const char *field,
+		      const char *part)
+{
+	ck_assert_int_eq(check(kind, yaml, NULL), E_UNPROCESSABLE);
+	ck_assert_uint_eq(found.n_causes, 1);
+	ck_assert_int_eq(found.causes[0].reason, reason);
+	ck_assert_msg(str_eq(found.causes[0].field, str_of(field)), "%.*s",
+		      STR_ARG(found.causes[0].field));
+	ck_assert_msg(strstr(found.causes[0].message.p, part), "%s",
+		      found.causes[0].message.p);
+}
+
+START_TEST(causes_name_field_and_reason)
+{
+	one_cause("ConfluxSource", "metadata: {name: a}\nspec: {}",
+		  CAUSE_REQUIRED, "spec.url", "Required value");
+	one_cause("ConfluxSource",
+		  "metadata: {name: a}\nspec: {url: 'ssh://x'}", CAUSE_INVALID,
+		  "spec.url", "must match");
+	one_cause("ConfluxSource",
+		  "metadata: {name: a}\nspec: {url: 'https://x', interval: 10ms}",
+		  CAUSE_INVALID, "spec.interval", "at least 1s");
+	one_cause("ConfluxSource",
+		  "metadata: {name: a}\nspec: {url: 'https://x', interval: soon}",
+		  CAUSE_INVALID, "spec.interval", "must be a duration");
+	one_cause("ConfluxSource",
+		  "metadata: {name: a}\nspec: {url: 'https://x', ref: {branch: a, tag: b}}",
+		  CAUSE_INVALID, "spec.ref", "exactly one of branch, tag");
+	one_cause("ConfluxConfig",
+		  "metadata: {name: a}\nspec: {application: a, environment: e, format: tin}",
+		  CAUSE_NOT_SUPPORTED, "spec.format",
+		  "supported values: \"json\"");
+	one_cause("ConfluxConfig",
+		  "metadata: {name: a}\nspec: {application: 5, environment: e}",
+		  CAUSE_TYPE, "spec.application", "must be of type string");
+	one_cause("ConfluxConfig",
+		  "metadata: {name: a}\nspec: {application: a, environment: e, secretsRef: {name: x}}",
+		  CAUSE_FORBIDDEN, "spec.secretsRef", "secrets are not supported");
+	one_cause("Tenant", "metadata: {name: Not_DNS}", CAUSE_INVALID,
+		  "metadata.name", "RFC 1123");
+	one_cause("Tenant", "metadata: {name: a, labels: {'bad key': v}}",
+		  CAUSE_INVALID, "metadata.labels.bad key", "no valid key");
+	one_cause("Tenant", "spec: {}", CAUSE_REQUIRED, "metadata",
+		  "Required value");
+}
+END_TEST
+
+START_TEST(cells_follow_paths_and_filters)
+{
+	const struct kind *k = kind_by_id(KIND_SOURCE);
+	struct value *v;
+	AUTO_BUF out = BUF_NONE;
+
+	ck_assert_int_eq(check("ConfluxSource",
+			       "metadata: {name: a}\nspec: {url: 'https://x'}\n"
+			       "status: {lastAppliedRevision: abc, conditions: "
+			       "[{type: Stalled, status: 'False'}, {type: Ready, "
+			       "status: 'True'}]}\n",
+			       &v),
+			 OK);
+	kind_cell_json(&k->columns[0], v, 0, &out);
+	kind_cell_json(&k->columns[1], v, 0, &out);
+	kind_cell_json(&k->columns[2], v, 0, &out);
+	ck_assert_str_eq(out.p, "\"True\"\"abc\"null");
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("schema/check");
+	TCase *t = tcase_create("check");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, every_kind_is_whole);
+	tcase_add_test(t, defaults_are_filled_and_unknown_fields_pruned);
+	tcase_add_test(t, causes_name_field_and_reason);
+	tcase_add_test(t, cells_follow_paths_and_filters);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+UNIT_MAIN(suite)
