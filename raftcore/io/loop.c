@@ -26,7 +26,8 @@ struct mailbox {
 	pthread_mutex_t lock;
 	struct msg *first, **last;
 	size_t count, max;
-	bool stopping;          /* loop_stop was called */
+	bool stopping;          /* a stop is asked for and not yet obeyed */
+	bool refusing;          /* since a stop, until the next run */
 };
 
 struct loop {
@@ -40,7 +41,6 @@ struct loop {
 
 	pthread_t thread;
 	bool has_thread;        /* started and not joined */
-	bool ended;             /* the last run came to its end */
 	_Atomic bool running;
 
 	struct list turns;
@@ -170,6 +170,7 @@ static struct msg *mailbox_take(struct mailbox *box, bool *stopping)
 	box->last = &box->first;
 	box->count = 0;
 	*stopping = box->stopping;
+	box->stopping = false;
 	pthread_mutex_unlock(&box->lock);
 	return first;
 }
@@ -214,7 +215,7 @@ static bool post(struct loop *loop, struct msg *msg, bool sure)
 
 	must(msg->run);
 	pthread_mutex_lock(&box->lock);
-	accepted = sure || (!box->stopping && box->count < box->max);
+	accepted = sure || (!box->refusing && box->count < box->max);
 	if (accepted) {
 		bool was_empty = !box->first;
 
@@ -260,8 +261,7 @@ struct loop *loop_new(const char *name, size_t mailbox_max)
 	must(uv_check_init(&loop->uv, &loop->check) == 0);
 	must(uv_prepare_start(&loop->prepare, on_prepare) == 0);
 	must(uv_check_start(&loop->check, on_check) == 0);
-	/* These alone keep no loop alive. */
-	uv_unref((uv_handle_t *)&loop->wake);
+	/* The mailbox alone keeps the loop running. */
 	uv_unref((uv_handle_t *)&loop->prepare);
 	uv_unref((uv_handle_t *)&loop->check);
 	return loop;
@@ -303,7 +303,7 @@ static void close_all(struct loop *loop)
 
 void loop_free(struct loop **at)
 {
-	struct loop *loop = TAKE(*at), *outer = here;
+	struct loop *loop = *at, *outer = here;
 
 	if (!loop)
 		return;
@@ -318,17 +318,16 @@ void loop_free(struct loop **at)
 		buf_fini(&loop->scratch->wire);
 	free(loop->scratch);
 	free(loop);
+	/* Last: what ran until here may still have asked the caller's pointer. */
+	*at = NULL;
 }
 
-/* A stop that came before the run counts; one that ended the last does not. */
-static void forget_last_run(struct loop *loop)
+/* Takes messages again, unless a stop has come before the run. */
+static void mailbox_reopen(struct mailbox *box)
 {
-	if (!loop->ended)
-		return;
-	pthread_mutex_lock(&loop->mailbox.lock);
-	loop->mailbox.stopping = false;
-	pthread_mutex_unlock(&loop->mailbox.lock);
-	loop->ended = false;
+	pthread_mutex_lock(&box->lock);
+	box->refusing = box->stopping;
+	pthread_mutex_unlock(&box->lock);
 }
 
 static void run(struct loop *loop)
@@ -336,13 +335,9 @@ static void run(struct loop *loop)
 	struct loop *outer = here;
 
 	here = loop;
-	/* The mailbox keeps the loop alive until it is stopped. */
-	uv_ref((uv_handle_t *)&loop->wake);
 	uv_run(&loop->uv, UV_RUN_DEFAULT);
-	uv_unref((uv_handle_t *)&loop->wake);
 	/* What came last has its turn too. */
 	run_turns(loop);
-	loop->ended = true;
 	here = outer;
 	atomic_store(&loop->running, false);
 }
@@ -374,7 +369,7 @@ enum code loop_start(struct loop *loop, struct err *err)
 	int rc;
 
 	must(!loop->has_thread && !atomic_load(&loop->running));
-	forget_last_run(loop);
+	mailbox_reopen(&loop->mailbox);
 	atomic_store(&loop->running, true);
 	rc = thread_start(loop);
 	if (rc) {
@@ -390,30 +385,40 @@ enum code loop_start(struct loop *loop, struct err *err)
 void loop_run_here(struct loop *loop)
 {
 	must(!loop->has_thread && !atomic_load(&loop->running));
-	forget_last_run(loop);
+	mailbox_reopen(&loop->mailbox);
 	atomic_store(&loop->running, true);
 	run(loop);
+}
+
+/* Anything but the mailbox, which is always there. */
+static bool has_handles(struct loop *loop)
+{
+	bool alive;
+
+	uv_unref((uv_handle_t *)&loop->wake);
+	alive = uv_loop_alive(&loop->uv) != 0;
+	uv_ref((uv_handle_t *)&loop->wake);
+	return alive;
 }
 
 bool loop_run_once(struct loop *loop)
 {
 	struct loop *outer = here;
-	bool active;
 
 	must(!loop->has_thread && !atomic_load(&loop->running));
 	here = loop;
-	active = uv_run(&loop->uv, UV_RUN_NOWAIT) != 0;
+	uv_run(&loop->uv, UV_RUN_NOWAIT);
 	/* Input comes last in such a run, and wants its turn. */
 	run_turns(loop);
 	here = outer;
-	return active || uv_loop_alive(&loop->uv) ||
-	       !mailbox_is_empty(&loop->mailbox);
+	return has_handles(loop) || !mailbox_is_empty(&loop->mailbox);
 }
 
 void loop_stop(struct loop *loop)
 {
 	pthread_mutex_lock(&loop->mailbox.lock);
 	loop->mailbox.stopping = true;
+	loop->mailbox.refusing = true;
 	must(uv_async_send(&loop->wake) == 0);
 	pthread_mutex_unlock(&loop->mailbox.lock);
 }
