@@ -1,0 +1,70 @@
+/*
+ * Files as the durable parts use them: a small table of operations, so that
+ * the simulator can stand in for the disk (io/sim).  Blocking; any thread, one
+ * thread a file.
+ *
+ * Durability is explicit: what a write with `durable` files or file_sync has
+ * answered OK for survives a power loss; a name survives once fs_sync_dir of
+ * its folder has answered OK.
+ */
+#ifndef IO_FILE_H
+#define IO_FILE_H
+
+#include "base/buf.h"
+
+#define FILE_BLOCK 4096              /* alignment of direct input and output */
+
+struct fs;
+struct file;
+
+enum file_flag {
+	FILE_WRITE = BIT(0),         /* else read only */
+	FILE_CREATE = BIT(1),        /* made where it is missing */
+	FILE_EXCLUSIVE = BIT(2),     /* with CREATE: E_EXISTS where it is there */
+	FILE_DURABLE = BIT(3),       /* each write is durable when it returns */
+	FILE_DIRECT = BIT(4),        /* past the page cache where that works;
+					buffers, sizes and offsets aligned */
+};
+
+struct fs_ops {
+	enum code (*open)(struct fs *fs, const char *path, unsigned flags,
+			  struct file **out, struct err *err);
+	void (*close)(struct fs *fs, struct file *file);
+	/* '*got' < n only at the end of the file. */
+	enum code (*read)(struct fs *fs, struct file *file, uint64_t at, void *p,
+			  size_t n, size_t *got, struct err *err);
+	enum code (*write)(struct fs *fs, struct file *file, uint64_t at,
+			   const void *p, size_t n, struct err *err);
+	enum code (*sync)(struct fs *fs, struct file *file, struct err *err);
+	enum code (*size)(struct fs *fs, struct file *file, uint64_t *out,
+			  struct err *err);
+	/* True where FILE_DIRECT is in force. */
+	bool (*is_direct)(struct fs *fs, struct file *file);
+	enum code (*rename)(struct fs *fs, const char *from, const char *to,
+			    struct err *err);
+	enum code (*remove)(struct fs *fs, const char *path, struct err *err);
+	enum code (*make_dir)(struct fs *fs, const char *path, struct err *err);
+	enum code (*sync_dir)(struct fs *fs, const char *path, struct err *err);
+	/* Names in a folder, sorted, without "." and "..", each ended by NUL. */
+	enum code (*list)(struct fs *fs, const char *path, struct buf *names,
+			  struct err *err);
+};
+
+struct fs {
+	const struct fs_ops *ops;
+};
+
+/* The machine's own files. */
+struct fs *fs_real(void);
+
+/* Whole small files.  fs_put replaces 'path' durably: new file, sync, rename,
+ * sync of the folder 'dir'. */
+enum code fs_get(struct fs *fs, const char *path, struct buf *out,
+		 struct err *err) MUST_USE;
+enum code fs_put(struct fs *fs, const char *dir, const char *path,
+		 struct str bytes, struct err *err) MUST_USE;
+
+/* Memory aligned to FILE_BLOCK; free with free(). */
+void *file_alloc(size_t n);
+
+#endif

@@ -1,0 +1,58 @@
+/* Shared by the files of wal/: the layout of segments. */
+#ifndef WAL_OWN_H
+#define WAL_OWN_H
+
+#include "wal/wal.h"
+#include "wire/sum.h"
+#include "wire/wire.h"
+
+#define WAL_BLOCK FILE_BLOCK
+#define WAL_MAGIC 0x314c415758464343ull      /* "CCFXWAL1" */
+#define WAL_FORMAT 1
+#define WAL_HEADER_BYTES 64
+#define WAL_STAMP_BYTES 28       /* segment, sequence, position, crc */
+#define WAL_PAYLOAD (WAL_BLOCK - WAL_STAMP_BYTES)
+#define WAL_RECORD_BYTES 32      /* crc, length, sequence, first, count */
+
+struct wal_stamp {
+	uint64_t segment, sequence;
+	uint32_t position, blocks;       /* in the record, of the record */
+};
+
+struct segment {
+	uint64_t id, first_sequence;
+	uint64_t max_index;              /* of its entries; 0: none */
+	char path[512];
+};
+
+struct wal {
+	struct wal_config config;
+	char dir[400];
+	struct segment *segments;        /* by id; the last one is written */
+	size_t n_segments, cap_segments;
+	char (*spares)[512];
+	size_t n_spares, cap_spares;
+	struct file *file;               /* of the last segment */
+	uint64_t offset;                 /* where the next record goes */
+	uint64_t next_id, next_sequence;
+	char *block;                     /* aligned, grows */
+	size_t block_cap;
+	struct wal_stats stats;
+	bool is_broken;
+};
+
+void wal_segment_path(const struct wal *wal, uint64_t id, char out[512]);
+void wal_stamp_write(char *block, const struct wal_stamp *stamp);
+/* What stands at the start of a block: nothing (zeros), a stamp, or garbage. */
+enum wal_found { WAL_FOUND_NOTHING, WAL_FOUND_STAMP, WAL_FOUND_GARBAGE };
+enum wal_found wal_stamp_read(const char *block, struct wal_stamp *out);
+void wal_header_write(const struct wal *wal, const struct segment *s,
+		      char block[WAL_BLOCK]);
+enum code wal_header_read(const struct wal *wal, const char block[WAL_BLOCK],
+			  struct segment *s, struct err *err);
+/* Room for 'n' bytes of blocks in wal->block. */
+void wal_block_reserve(struct wal *wal, size_t n);
+enum code wal_recover(struct wal *wal, wal_recovered *each, void *data,
+		      struct err *err);
+
+#endif

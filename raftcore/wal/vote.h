@@ -1,0 +1,24 @@
+/*
+ * Term and vote: two files written in turn, each with a generation and a
+ * checksum, so that a torn write leaves the one before.  Durable when
+ * vote_write returns.  One thread at a time.
+ */
+#ifndef WAL_VOTE_H
+#define WAL_VOTE_H
+
+#include "io/file.h"
+
+struct vote {
+	uint64_t term, voted_for;
+	uint64_t generation;             /* of the newest file; 0: none yet */
+};
+
+/* Reads <dir>/vote.0 and vote.1; none there: zeros.  E_CORRUPT where a file is
+ * there and neither is whole. */
+enum code vote_read(struct fs *fs, const char *dir, struct vote *out,
+		    struct err *err) MUST_USE;
+/* Writes the older file with the next generation. */
+enum code vote_write(struct fs *fs, const char *dir, struct vote *vote,
+		     struct err *err) MUST_USE;
+
+#endif

@@ -1,0 +1,420 @@
+/*
+ * The log: opening, appending, cutting.  See wal.h.
+ *
+ * Who calls it: the WAL thread of raftcore/node, and the simulator.  It owns
+ * the segments of one folder.  An error of a write leaves the log broken:
+ * what is on the disk is not known any more, so the node ends and recovers.
+ */
+#include "wal/wal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/failpoint.h"
+#include "base/mem.h"
+#include "wal/own.h"
+
+#include "base/banned.h"
+
+#define ZERO_CHUNK (1024 * 1024)
+
+void wal_block_reserve(struct wal *wal, size_t n)
+{
+	n = (n + WAL_BLOCK - 1) / WAL_BLOCK * WAL_BLOCK;
+	if (n <= wal->block_cap)
+		return;
+	free(wal->block);
+	wal->block = file_alloc(n);
+	wal->block_cap = n;
+}
+
+size_t wal_record_max(const struct wal *wal)
+{
+	/* Terms, types and lengths of entries take up to 24 bytes each; the
+	 * caller bounds their number. */
+	return (wal->config.segment_bytes / WAL_BLOCK - 1) * WAL_PAYLOAD / 2;
+}
+
+/* ---- segments ---- */
+
+static struct segment *segment_add(struct wal *wal, uint64_t id)
+{
+	struct segment *s;
+
+	mem_grow((void **)&wal->segments, &wal->cap_segments,
+		 wal->n_segments + 1, sizeof(*wal->segments));
+	s = &wal->segments[wal->n_segments++];
+	*s = (struct segment){ .id = id };
+	wal_segment_path(wal, id, s->path);
+	return s;
+}
+
+static void spare_add(struct wal *wal, const char *path)
+{
+	mem_grow((void **)&wal->spares, &wal->cap_spares, wal->n_spares + 1,
+		 sizeof(*wal->spares));
+	snprintf(wal->spares[wal->n_spares++], 512, "%s", path);
+}
+
+/* Files with zeros in them, so that later writes change no metadata. */
+static enum code fill_zero(struct wal *wal, struct file *file, struct err *err)
+{
+	struct fs *fs = wal->config.fs;
+	enum code rc = OK;
+
+	wal_block_reserve(wal, ZERO_CHUNK);
+	memset(wal->block, 0, ZERO_CHUNK);
+	for (uint64_t at = 0; at < wal->config.segment_bytes && rc == OK;) {
+		size_t n = (size_t)MIN((uint64_t)ZERO_CHUNK,
+				       wal->config.segment_bytes - at);
+
+		rc = fs->ops->write(fs, file, at, wal->block, n, err);
+		at += n;
+	}
+	return rc ? rc : fs->ops->sync(fs, file, err);
+}
+
+static enum code make_spare(struct wal *wal, struct err *err)
+{
+	struct fs *fs = wal->config.fs;
+	struct file *file;
+	char path[512];
+	enum code rc;
+
+	snprintf(path, sizeof(path), "%s/%016llx.spare", wal->dir,
+		 (unsigned long long)wal->next_id);
+	rc = fs->ops->open(fs, path, FILE_WRITE | FILE_CREATE | FILE_DIRECT,
+			   &file, err);
+	if (rc)
+		return rc;
+	rc = fill_zero(wal, file, err);
+	fs->ops->close(fs, file);
+	if (rc)
+		(void)fs->ops->remove(fs, path, NULL);
+	else
+		spare_add(wal, path);
+	return rc;
+}
+
+static enum code write_header(struct wal *wal, struct file *file,
+			      const struct segment *s, struct err *err)
+{
+	struct fs *fs = wal->config.fs;
+	enum code rc = failpoint_hit(FP_WAL_SEGMENT, err);
+
+	wal_block_reserve(wal, WAL_BLOCK);
+	wal_header_write(wal, s, wal->block);
+	if (rc == OK)
+		rc = fs->ops->write(fs, file, 0, wal->block, WAL_BLOCK, err);
+	return rc ? rc : fs->ops->sync(fs, file, err);
+}
+
+/*
+ * Goes on in a new segment: a spare gets its header, then its name.  Until it
+ * has its name nothing has changed, so a full disk can be tried again.
+ */
+static enum code next_segment(struct wal *wal, struct err *err)
+{
+	struct fs *fs = wal->config.fs;
+	struct segment next = { .id = wal->next_id,
+				.first_sequence = wal->next_sequence };
+	struct file *file;
+	const char *spare;
+	enum code rc = OK;
+
+	if (wal->n_spares == 0)
+		rc = make_spare(wal, err);
+	if (rc)
+		return err_wrap(err, "a new segment of the log");
+	spare = wal->spares[wal->n_spares - 1];
+	wal_segment_path(wal, next.id, next.path);
+	rc = fs->ops->open(fs, spare, FILE_WRITE | FILE_DURABLE | FILE_DIRECT,
+			   &file, err);
+	if (rc)
+		return rc;
+	rc = write_header(wal, file, &next, err);
+	if (rc == OK)
+		rc = fs->ops->rename(fs, spare, next.path, err);
+	if (rc == OK)
+		rc = fs->ops->sync_dir(fs, wal->dir, err);
+	if (rc) {
+		fs->ops->close(fs, file);
+		return rc;
+	}
+	if (wal->file)
+		fs->ops->close(fs, wal->file);
+	wal->file = file;
+	wal->n_spares--;
+	wal->next_id++;
+	wal->offset = WAL_BLOCK;
+	segment_add(wal, next.id)->first_sequence = next.first_sequence;
+	return OK;
+}
+
+/* ---- opening ---- */
+
+static bool segment_id(struct str name, uint64_t *id)
+{
+	if (name.n != 20 || !str_ends(name, STR(".seg")))
+		return false;
+	*id = 0;
+	for (size_t i = 0; i < 16; i++) {
+		char c = name.p[i];
+		unsigned d = c >= '0' && c <= '9' ? (unsigned)(c - '0') :
+			     c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10) :
+						    99;
+
+		if (d == 99)
+			return false;
+		*id = *id << 4 | d;
+	}
+	return true;
+}
+
+/* Names come sorted, so segments come in the order of their ids. */
+static enum code find_files(struct wal *wal, struct err *err)
+{
+	AUTO_BUF names = BUF_NONE;
+	struct fs *fs = wal->config.fs;
+	struct str rest;
+	enum code rc = fs->ops->list(fs, wal->dir, &names, err);
+
+	rest = buf_view(&names);
+	while (rc == OK && rest.n) {
+		struct str name = str_cut(&rest, '\0');
+		uint64_t id;
+
+		if (segment_id(name, &id)) {
+			segment_add(wal, id);
+			wal->next_id = MAX(wal->next_id, id + 1);
+		} else if (str_ends(name, STR(".spare"))) {
+			AUTO_BUF path = BUF_NONE;
+
+			/* It may be cut off; it is made anew. */
+			buf_printf(&path, "%s/%.*s", wal->dir, STR_ARG(name));
+			rc = fs->ops->remove(fs, path.p, err);
+		}
+	}
+	return rc;
+}
+
+enum code wal_open(const struct wal_config *config, wal_recovered *each,
+		   void *data, struct wal **out, struct err *err)
+{
+	struct wal *wal = NEW(struct wal);
+	struct fs *fs = config->fs;
+	enum code rc;
+
+	must(config->segment_bytes % WAL_BLOCK == 0 &&
+	     config->segment_bytes >= 4 * WAL_BLOCK);
+	wal->config = *config;
+	snprintf(wal->dir, sizeof(wal->dir), "%s", config->dir);
+	wal->config.dir = wal->dir;
+	wal->next_id = wal->next_sequence = 1;
+	rc = fs->ops->make_dir(fs, wal->dir, err);
+	if (rc == OK)
+		rc = find_files(wal, err);
+	if (rc == OK)
+		rc = wal_recover(wal, each, data, err);
+	if (rc == OK)
+		rc = next_segment(wal, err);
+	if (rc) {
+		wal_close(&wal);
+		return rc;
+	}
+	wal->stats.is_direct = fs->ops->is_direct(fs, wal->file);
+	*out = wal;
+	return OK;
+}
+
+void wal_close(struct wal **wp)
+{
+	struct wal *wal = *wp;
+
+	if (!wal)
+		return;
+	if (wal->file)
+		wal->config.fs->ops->close(wal->config.fs, wal->file);
+	free(wal->segments);
+	free(wal->spares);
+	free(wal->block);
+	free(wal);
+	*wp = NULL;
+}
+
+/* ---- appending ---- */
+
+static size_t entries_bytes(const struct wal_entry *e, size_t n)
+{
+	size_t bytes = WAL_RECORD_BYTES;
+
+	for (size_t i = 0; i < n; i++)
+		bytes += 10 + 1 + 10 + e[i].data.n;   /* the most it takes */
+	return bytes;
+}
+
+static void encode_body(struct buf *out, const struct wal_entry *e, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		must(e[i].index == e[0].index + i);
+		wr_var(out, e[i].term);
+		wr_u8(out, e[i].type);
+		wr_str(out, e[i].data);
+	}
+}
+
+static void encode_record(struct wal *wal, struct buf *out,
+			  const struct wal_entry *e, size_t n)
+{
+	uint32_t crc;
+	size_t length, whole;
+
+	buf_reserve(out, entries_bytes(e, n) + WAL_PAYLOAD);
+	wr_u32(out, 0);
+	wr_u32(out, 0);
+	wr_u64(out, wal->next_sequence);
+	wr_u64(out, e[0].index);
+	wr_u64(out, n);
+	encode_body(out, e, n);
+	length = out->n;
+	for (unsigned i = 0; i < 4; i++)
+		out->p[4 + i] = (char)(length >> (8 * i));
+	/* Padded to whole payloads: the checksum covers what is read back. */
+	whole = (length + WAL_PAYLOAD - 1) / WAL_PAYLOAD * WAL_PAYLOAD;
+	memset(buf_extend(out, whole - length), 0, whole - length);
+	crc = crc32c(0, out->p + 4, whole - 4);
+	for (unsigned i = 0; i < 4; i++)
+		out->p[i] = (char)(crc >> (8 * i));
+}
+
+/* The record as stamped blocks in wal->block; answers their size. */
+static size_t lay_out(struct wal *wal, struct str record)
+{
+	size_t blocks = record.n / WAL_PAYLOAD;
+	const struct segment *s = &wal->segments[wal->n_segments - 1];
+
+	wal_block_reserve(wal, blocks * WAL_BLOCK);
+	for (size_t i = 0; i < blocks; i++) {
+		char *to = wal->block + i * WAL_BLOCK;
+
+		wal_stamp_write(to, &(struct wal_stamp){
+					    s->id, wal->next_sequence, (uint32_t)i,
+					    (uint32_t)blocks });
+		memcpy(to + WAL_STAMP_BYTES, record.p + i * WAL_PAYLOAD,
+		       WAL_PAYLOAD);
+	}
+	return blocks * WAL_BLOCK;
+}
+
+static enum code write_record(struct wal *wal, size_t n, struct err *err)
+{
+	struct fs *fs = wal->config.fs;
+	enum code rc = failpoint_hit(FP_WAL_WRITE, err);
+
+	if (rc == OK)
+		rc = fs->ops->write(fs, wal->file, wal->offset, wal->block, n,
+				    err);
+	/* Direct and durable writes need no sync; others do. */
+	if (rc == OK && !wal->stats.is_direct)
+		rc = fs->ops->sync(fs, wal->file, err);
+	return rc ? rc : failpoint_hit(FP_WAL_WRITTEN, err);
+}
+
+static void count(struct wal *wal, const struct wal_entry *e, size_t n,
+		  size_t bytes)
+{
+	struct segment *s = &wal->segments[wal->n_segments - 1];
+	struct wal_stats *st = &wal->stats;
+
+	wal->offset += bytes;
+	wal->next_sequence++;
+	s->max_index = MAX(s->max_index, e[n - 1].index);
+	if (!st->first_index || e[0].index < st->first_index)
+		st->first_index = e[0].index;
+	st->last_index = e[n - 1].index;
+	st->records++;
+	st->entries += n;
+	st->bytes += bytes;
+}
+
+enum code wal_append(struct wal *wal, const struct wal_entry *entries, size_t n,
+		     struct err *err)
+{
+	AUTO_BUF record = BUF_NONE;
+	size_t bytes;
+	enum code rc;
+
+	must(n > 0);
+	if (wal->is_broken)
+		return err_set(err, E_IO, "the log failed before");
+	encode_record(wal, &record, entries, n);
+	bytes = record.n / WAL_PAYLOAD * WAL_BLOCK;
+	if (bytes > wal->config.segment_bytes - WAL_BLOCK)
+		return err_set(err, E_TOO_LARGE,
+			       "a record of %zu bytes does not fit a segment",
+			       record.n);
+	if (wal->offset + bytes > wal->config.segment_bytes) {
+		rc = next_segment(wal, err);
+		if (rc)
+			return rc;
+	}
+	lay_out(wal, buf_view(&record));
+	rc = write_record(wal, bytes, err);
+	if (rc) {
+		/* The block may or may not be there: only recovery can tell. */
+		wal->is_broken = true;
+		return rc == E_FULL ? (err->code = E_IO) : rc;
+	}
+	count(wal, entries, n, bytes);
+	return OK;
+}
+
+/* ---- cutting ---- */
+
+static enum code give_up(struct wal *wal, const struct segment *s,
+			 struct err *err)
+{
+	struct fs *fs = wal->config.fs;
+	char path[512];
+	enum code rc;
+
+	if (wal->n_spares >= wal->config.spares_max)
+		return fs->ops->remove(fs, s->path, err);
+	snprintf(path, sizeof(path), "%s/%016llx.spare", wal->dir,
+		 (unsigned long long)s->id);
+	rc = fs->ops->rename(fs, s->path, path, err);
+	if (rc == OK)
+		spare_add(wal, path);
+	return rc;
+}
+
+/*
+ * Oldest first, and one folder sync for each: after a crash the segments that
+ * are left follow on each other without gap.
+ */
+enum code wal_cut(struct wal *wal, uint64_t index, struct err *err)
+{
+	struct fs *fs = wal->config.fs;
+	enum code rc = OK;
+
+	while (wal->n_segments > 1 && wal->segments[0].max_index <= index) {
+		rc = failpoint_hit(FP_WAL_CUT, err);
+		if (rc == OK)
+			rc = give_up(wal, &wal->segments[0], err);
+		if (rc == OK)
+			rc = fs->ops->sync_dir(fs, wal->dir, err);
+		if (rc)
+			break;
+		wal->n_segments--;
+		memmove(&wal->segments[0], &wal->segments[1],
+			wal->n_segments * sizeof(*wal->segments));
+	}
+	return rc;
+}
+
+void wal_stats_get(const struct wal *wal, struct wal_stats *out)
+{
+	*out = wal->stats;
+	out->segments = wal->n_segments;
+}

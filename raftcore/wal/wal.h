@@ -1,0 +1,82 @@
+/*
+ * The durable log: records of entries in pre-zeroed, recycled segments.
+ *
+ * Layout (docs/formats/wal.md).  A segment is a file <id>.seg of fixed size in
+ * blocks of 4 KiB.  Block 0 is its header: cluster, node, id, sequence of the
+ * first record.  Every other block starts with a stamp {segment id, record
+ * sequence, position, blocks of the record, CRC32C of these}.  A record takes
+ * whole blocks and is one write: a header {CRC32C, length, sequence, first
+ * index, count} and the entries.  Sequences count on over all segments without
+ * gap.  A block of 4 KiB is assumed to be written as a whole or not at all.
+ *
+ * Recovery reads all segments in order.  In the last record a block that still
+ * holds what was there before (zeros, or the stamp of an older segment) is a
+ * torn write, and the record is cut: nobody was told of it.  Everything else
+ * that is wrong is damage, refused with file and offset: a stamp that does not
+ * match its checksum, a record whose blocks are all stamped and whose checksum
+ * is wrong, a gap in the sequences, a block behind the end.
+ *
+ * A record whose first index is at or below the last one replaces the log from
+ * there on.
+ *
+ * This is the synchronous core: one thread at a time.  writer.h puts it on a
+ * thread of its own.
+ */
+#ifndef WAL_WAL_H
+#define WAL_WAL_H
+
+#include "base/rand.h"
+#include "io/file.h"
+
+struct wal;
+
+struct wal_entry {
+	uint64_t index, term;
+	uint8_t type;                    /* of the engine */
+	struct str data;
+};
+
+struct wal_config {
+	struct fs *fs;
+	const char *dir;
+	struct uuid cluster;
+	uint64_t node;
+	uint64_t segment_bytes;          /* 64 MiB; a multiple of 4 KiB */
+	unsigned spares_max;             /* recycled segments kept, 2 */
+};
+
+/* Called for each entry in the order of the records; an entry at an index
+ * that was there before replaces it and all behind it.  An error ends the
+ * recovery. */
+typedef enum code wal_recovered(void *data, const struct wal_entry *entry,
+				struct err *err);
+
+struct wal_stats {
+	uint64_t records, entries, bytes, segments;
+	uint64_t first_index, last_index;      /* 0: empty */
+	uint64_t torn;                          /* records cut at the start */
+	bool is_direct;
+};
+
+/*
+ * Opens or creates the log in 'dir' and recovers it.  Never appends to an old
+ * segment.  E_CORRUPT: damage, with file and offset; E_DENIED: the log of
+ * another cluster or node.
+ */
+enum code wal_open(const struct wal_config *config, wal_recovered *each,
+		   void *data, struct wal **out, struct err *err) MUST_USE;
+void wal_close(struct wal **wal);
+/*
+ * Writes the entries (consecutive indexes) as one record; durable when it
+ * returns OK.  E_FULL: nothing was written that counts, and it may be tried
+ * again; any other error: the log must not be used any more.
+ */
+enum code wal_append(struct wal *wal, const struct wal_entry *entries, size_t n,
+		     struct err *err) MUST_USE;
+/* Gives up segments all of whose entries are at or below 'index'. */
+enum code wal_cut(struct wal *wal, uint64_t index, struct err *err) MUST_USE;
+void wal_stats_get(const struct wal *wal, struct wal_stats *out);
+/* Most bytes of entries' data that one record can hold. */
+size_t wal_record_max(const struct wal *wal);
+
+#endif

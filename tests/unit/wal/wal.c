@@ -1,0 +1,409 @@
+/* The log over restarts, torn writes, damage and cutting. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "unit.h"
+
+#include "base/mem.h"
+#include "wal/vote.h"
+#include "wal/wal.h"
+
+#include "base/banned.h"
+
+static char dir[64];
+static struct wal_config config;
+
+struct model {
+	char *data[4096];
+	uint64_t last;
+};
+
+static void setup(void)
+{
+	snprintf(dir, sizeof(dir), "/tmp/conflux-wal-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	config = (struct wal_config){ .fs = fs_real(), .dir = dir, .node = 1,
+				      .segment_bytes = 32 * 4096,
+				      .spares_max = 1 };
+	memset(config.cluster.b, 7, 16);
+}
+
+static void teardown(void)
+{
+	AUTO_BUF names = BUF_NONE;
+	struct str rest;
+
+	(void)!fs_real()->ops->list(fs_real(), dir, &names, NULL);
+	rest = buf_view(&names);
+	while (rest.n) {
+		AUTO_BUF path = BUF_NONE;
+		struct str name = str_cut(&rest, '\0');
+
+		buf_printf(&path, "%s/%.*s", dir, STR_ARG(name));
+		unlink(path.p);
+	}
+	rmdir(dir);
+}
+
+static enum code note(void *data, const struct wal_entry *e, struct err *err)
+{
+	struct model *m = data;
+
+	ck_assert_uint_lt(e->index, ARRAY_LEN(m->data));
+	ck_assert_uint_le(e->index, m->last + 1);
+	free(m->data[e->index]);
+	m->data[e->index] = mem_dup(e->data.p, e->data.n);
+	m->last = e->index;
+	return OK;
+}
+
+static void model_fini(struct model *m)
+{
+	for (size_t i = 0; i < ARRAY_LEN(m->data); i++)
+		free(m->data[i]);
+}
+
+static struct wal *open_log(struct model *m)
+{
+	struct wal *wal;
+	struct err err = { 0 };
+
+	ck_assert_msg(wal_open(&config, note, m, &wal, &err) == OK, "%s",
+		      err.text);
+	return wal;
+}
+
+static enum code append(struct wal *wal, uint64_t index, size_t n, size_t size,
+			struct err *err)
+{
+	struct wal_entry e[64];
+	char text[64][9000];
+
+	for (size_t i = 0; i < n; i++) {
+		int len = snprintf(text[i], sizeof(text[i]), "entry %llu",
+				   (unsigned long long)(index + i));
+
+		for (size_t k = (size_t)len; k < size; k++)
+			text[i][k] = 'x';
+		e[i] = (struct wal_entry){ index + i, 3, 1,
+					   str_n(text[i], MAX(size, (size_t)len)) };
+	}
+	return wal_append(wal, e, n, err);
+}
+
+static void expect(const struct model *m, uint64_t from, uint64_t to)
+{
+	char text[32];
+
+	for (uint64_t i = from; i <= to; i++) {
+		snprintf(text, sizeof(text), "entry %llu", (unsigned long long)i);
+		ck_assert_msg(m->data[i] && strncmp(m->data[i], text,
+						    strlen(text)) == 0,
+			      "entry %llu is lost", (unsigned long long)i);
+	}
+}
+
+START_TEST(what_was_written_comes_back)
+{
+	struct model m = { 0 };
+	struct wal *wal = open_log(&m);
+	struct wal_stats st;
+	struct err err;
+
+	for (uint64_t i = 1; i < 300; i += 3)
+		ck_assert_int_eq(append(wal, i, 3, i % 5 ? 40 : 5000, &err), OK);
+	wal_stats_get(wal, &st);
+	ck_assert_uint_gt(st.segments, 2);
+	wal_close(&wal);
+	wal = open_log(&m);
+	ck_assert_uint_eq(m.last, 300);
+	expect(&m, 1, 300);
+	wal_close(&wal);
+	model_fini(&m);
+}
+END_TEST
+
+START_TEST(each_start_writes_a_segment_of_its_own)
+{
+	struct model m = { 0 };
+	struct err err;
+
+	for (uint64_t i = 1; i <= 5; i++) {
+		struct wal *wal = open_log(&m);
+
+		ck_assert_int_eq(append(wal, i, 1, 0, &err), OK);
+		wal_close(&wal);
+	}
+	{
+		struct wal *wal = open_log(&m);
+
+		ck_assert_uint_eq(m.last, 5);
+		wal_close(&wal);
+	}
+	model_fini(&m);
+}
+END_TEST
+
+START_TEST(a_record_replaces_the_log_from_its_first_index)
+{
+	struct model m = { 0 };
+	struct wal *wal = open_log(&m);
+	struct wal_entry e = { 2, 9, 1, STR("new two") };
+	struct err err;
+
+	ck_assert_int_eq(append(wal, 1, 4, 0, &err), OK);
+	ck_assert_int_eq(wal_append(wal, &e, 1, &err), OK);
+	wal_close(&wal);
+	wal = open_log(&m);
+	ck_assert_uint_eq(m.last, 2);
+	ck_assert_str_eq(m.data[2], "new two");
+	wal_close(&wal);
+	model_fini(&m);
+}
+END_TEST
+
+START_TEST(cutting_keeps_what_is_above)
+{
+	struct model m = { 0 };
+	struct wal *wal = open_log(&m);
+	struct wal_stats before, after;
+	struct err err;
+
+	for (uint64_t i = 1; i <= 200; i++)
+		ck_assert_int_eq(append(wal, i, 1, 3000, &err), OK);
+	wal_stats_get(wal, &before);
+	ck_assert_int_eq(wal_cut(wal, 150, &err), OK);
+	wal_stats_get(wal, &after);
+	ck_assert_uint_lt(after.segments, before.segments);
+	/* Recycled files are written again, and their old blocks mean nothing. */
+	for (uint64_t i = 201; i <= 240; i++)
+		ck_assert_int_eq(append(wal, i, 1, 3000, &err), OK);
+	wal_close(&wal);
+	m.last = 240;
+	wal = open_log(&m);
+	ck_assert_uint_eq(m.last, 240);
+	expect(&m, 151, 240);
+	wal_close(&wal);
+	model_fini(&m);
+}
+END_TEST
+
+static void last_segment(char path[512])
+{
+	AUTO_BUF names = BUF_NONE;
+	struct str rest, last = STR_NONE;
+
+	ck_assert_int_eq(fs_real()->ops->list(fs_real(), dir, &names, NULL), OK);
+	rest = buf_view(&names);
+	while (rest.n) {
+		struct str name = str_cut(&rest, '\0');
+
+		if (str_ends(name, STR(".seg")))
+			last = name;
+	}
+	snprintf(path, 512, "%s/%.*s", dir, STR_ARG(last));
+}
+
+static void overwrite(const char *path, off_t at, const char *bytes, size_t n)
+{
+	int fd = open(path, O_WRONLY);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(pwrite(fd, bytes, n, at), (ssize_t)n);
+	close(fd);
+}
+
+/* The newest record has three blocks; what was there before stands in some. */
+START_TEST(a_torn_last_record_is_cut)
+{
+	static const char zeros[4096];
+
+	for (unsigned lost = 1; lost < 8; lost++) {
+		struct model m = { 0 };
+		struct wal *wal = open_log(&m);
+		struct wal_stats st;
+		struct err err;
+		char path[512];
+		uint64_t next = m.last + 1;
+
+		ck_assert_int_eq(append(wal, next, 1, 100, &err), OK);
+		last_segment(path);
+		ck_assert_int_eq(append(wal, next + 1, 1, 9000, &err), OK);
+		wal_close(&wal);
+		for (unsigned b = 0; b < 3; b++)
+			if (lost & BIT(b))
+				overwrite(path, (off_t)(2 + b) * 4096, zeros,
+					  4096);
+		wal = open_log(&m);
+		ck_assert_uint_eq(m.last, next);
+		wal_stats_get(wal, &st);
+		ck_assert(st.torn > 0 || lost == 7);
+		wal_close(&wal);
+		model_fini(&m);
+	}
+}
+END_TEST
+
+/* Every byte of every block that was written, one flipped at a time. */
+START_TEST(every_flipped_byte_is_found)
+{
+	struct model m = { 0 };
+	struct wal *wal;
+	struct err err;
+	char path[512];
+	unsigned step = 7;
+
+	config.segment_bytes = 8 * 4096;
+	wal = open_log(&m);
+	ck_assert_int_eq(append(wal, 1, 3, 100, &err), OK);
+	ck_assert_int_eq(append(wal, 4, 1, 6000, &err), OK);
+	ck_assert_int_eq(append(wal, 5, 1, 10, &err), OK);
+	last_segment(path);
+	wal_close(&wal);
+	for (off_t at = 0; at < 5 * 4096; at += at < 128 ? 1 : step) {
+		struct model again = { 0 };
+		char byte, flipped;
+		int fd = open(path, O_RDWR);
+		enum code rc;
+
+		ck_assert_int_eq(pread(fd, &byte, 1, at), 1);
+		flipped = (char)(byte ^ 0x10);
+		ck_assert_int_eq(pwrite(fd, &flipped, 1, at), 1);
+		rc = wal_open(&config, note, &again, &wal, &err);
+		ck_assert_msg(rc == E_CORRUPT, "byte %lld: %s", (long long)at,
+			      code_name(rc));
+		ck_assert_msg(strstr(err.text, "damaged at"), "%s", err.text);
+		ck_assert_int_eq(pwrite(fd, &byte, 1, at), 1);
+		close(fd);
+		model_fini(&again);
+	}
+	model_fini(&m);
+}
+END_TEST
+
+START_TEST(a_missing_segment_is_damage)
+{
+	struct model m = { 0 };
+	struct wal *wal;
+	struct err err;
+	AUTO_BUF path = BUF_NONE;
+
+	for (uint64_t i = 1; i <= 3; i++) {
+		wal = open_log(&m);
+		ck_assert_int_eq(append(wal, i, 1, 0, &err), OK);
+		wal_close(&wal);
+	}
+	buf_printf(&path, "%s/%016x.seg", dir, 2);
+	ck_assert_int_eq(unlink(path.p), 0);
+	ck_assert_int_eq(wal_open(&config, note, &m, &wal, &err), E_CORRUPT);
+	ck_assert_msg(strstr(err.text, "missing"), "%s", err.text);
+	model_fini(&m);
+}
+END_TEST
+
+START_TEST(the_log_of_another_cluster_is_refused)
+{
+	struct model m = { 0 };
+	struct wal *wal = open_log(&m);
+	struct err err;
+
+	wal_close(&wal);
+	config.cluster.b[0] ^= 1;
+	ck_assert_int_eq(wal_open(&config, note, &m, &wal, &err), E_DENIED);
+	model_fini(&m);
+}
+END_TEST
+
+/* A process that is killed while it writes has lost nothing that it told. */
+START_TEST(kill_9_loses_nothing_acknowledged)
+{
+	for (int round = 0; round < 10; round++) {
+		struct model m = { 0 };
+		struct wal *wal;
+		uint64_t told = 0, value;
+		int fds[2];
+		pid_t pid;
+
+		ck_assert_int_eq(pipe(fds), 0);
+		pid = fork();
+		if (pid == 0) {
+			struct err err;
+
+			wal = open_log(&m);
+			for (uint64_t i = m.last + 1;; i++) {
+				if (append(wal, i, 1, i % 7 ? 10 : 6000, &err))
+					_exit(1);
+				if (write(fds[1], &i, sizeof(i)) != sizeof(i))
+					_exit(1);
+			}
+		}
+		close(fds[1]);
+		for (int i = 0; i < 5 + round * 3; i++)
+			if (read(fds[0], &value, sizeof(value)) == sizeof(value))
+				told = value;
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		while (read(fds[0], &value, sizeof(value)) == sizeof(value))
+			told = value;
+		close(fds[0]);
+		wal = open_log(&m);
+		ck_assert_uint_gt(told, 0);
+		ck_assert_uint_ge(m.last, told);
+		expect(&m, 1, told);
+		wal_close(&wal);
+		model_fini(&m);
+	}
+}
+END_TEST
+
+START_TEST(term_and_vote_survive_a_torn_write)
+{
+	struct vote v = { 0 }, got;
+	AUTO_BUF path = BUF_NONE;
+	struct err err;
+
+	ck_assert_int_eq(vote_read(fs_real(), dir, &got, &err), OK);
+	ck_assert_uint_eq(got.generation, 0);
+	for (v.term = 1; v.term < 6; v.term++) {
+		v.voted_for = v.term % 3;
+		ck_assert_int_eq(vote_write(fs_real(), dir, &v, &err), OK);
+	}
+	ck_assert_int_eq(vote_read(fs_real(), dir, &got, &err), OK);
+	ck_assert_uint_eq(got.term, 5);
+	ck_assert_uint_eq(got.voted_for, 2);
+	buf_printf(&path, "%s/vote.%u", dir, (unsigned)(v.generation % 2));
+	overwrite(path.p, 9, "zzz", 3);
+	ck_assert_int_eq(vote_read(fs_real(), dir, &got, &err), OK);
+	ck_assert_uint_eq(got.term, 4);
+	path.p[path.n - 1] ^= 1;
+	overwrite(path.p, 9, "zzz", 3);
+	ck_assert_int_eq(vote_read(fs_real(), dir, &got, &err), E_CORRUPT);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("wal/wal");
+	TCase *t = tcase_create("log");
+
+	tcase_set_timeout(t, 120);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, what_was_written_comes_back);
+	tcase_add_test(t, each_start_writes_a_segment_of_its_own);
+	tcase_add_test(t, a_record_replaces_the_log_from_its_first_index);
+	tcase_add_test(t, cutting_keeps_what_is_above);
+	tcase_add_test(t, a_torn_last_record_is_cut);
+	tcase_add_test(t, every_flipped_byte_is_found);
+	tcase_add_test(t, a_missing_segment_is_damage);
+	tcase_add_test(t, the_log_of_another_cluster_is_refused);
+	tcase_add_test(t, kill_9_loses_nothing_acknowledged);
+	tcase_add_test(t, term_and_vote_survive_a_torn_write);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+UNIT_MAIN(suite)
