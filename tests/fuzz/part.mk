@@ -1,0 +1,1 @@
+needs_manifest := base doc schema model source
