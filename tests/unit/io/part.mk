@@ -1,0 +1,3 @@
+# net.c: a loop with two ends of a connection, raw peers, certificates
+help := net.c
+pkgs := openssl

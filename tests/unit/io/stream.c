@@ -1,0 +1,881 @@
+/*
+ * Streams over the loopback, most of them twice: clear text (0) and TLS (1).
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "net.h"
+
+#define BIG (8u << 20)
+
+static char *big;
+
+static void make_big(void)
+{
+	big = mem_alloc(BIG);
+	for (size_t i = 0; i < BIG; i++)
+		big[i] = (char)(i * 31 + (i >> 13));
+}
+
+static void setup(void)
+{
+	net_setup();
+	make_big();
+}
+
+static void teardown(void)
+{
+	net_teardown();
+	free(big);
+}
+
+static struct str big_str(void)
+{
+	return str_n(big, BIG);
+}
+
+static bool got(const struct end *end, struct str want)
+{
+	return str_eq(buf_view(&end->got), want);
+}
+
+/* ---- bytes ---- */
+
+static void echo(struct end *end, struct str bytes)
+{
+	end_send(end, bytes);
+}
+
+START_TEST(bytes_both_ways)
+{
+	uint64_t in, out;
+
+	net.server.on_data = echo;
+	net_pair(_i);
+	end_send(&net.client, STR("hello"));
+	WAIT(got(&net.client, STR("hello")));
+	ck_assert(got(&net.server, STR("hello")));
+	stream_counts(net.server.s, &in, &out);
+	ck_assert_uint_ge(in, 5);
+	ck_assert_uint_ge(out, 5);
+	if (!_i) {
+		ck_assert_uint_eq(in, 5);
+		ck_assert_uint_eq(out, 5);
+	}
+	ck_assert_int_eq(stream_is_tls(net.server.s), _i);
+	ck_assert_ptr_eq(stream_loop(net.server.s), loop);
+	ck_assert(stream_peer(net.server.s)->is_loopback);
+	ck_assert_str_eq(stream_peer(net.server.s)->host, "127.0.0.1");
+	ck_assert_str_eq(stream_peer(net.client.s)->text, net.addr.text);
+	if (_i) {
+		ck_assert_str_eq(stream_alpn(net.server.s), "http/1.1");
+		ck_assert_str_eq(stream_alpn(net.client.s), "http/1.1");
+	} else {
+		ck_assert_ptr_null(stream_alpn(net.server.s));
+	}
+}
+END_TEST
+
+START_TEST(what_is_written_before_open_is_sent_then)
+{
+	net_listen(_i);
+	net_connect();
+	end_send(&net.client, STR("early "));
+	end_send(&net.client, STR("bird"));
+	ck_assert_uint_eq(stream_pending(net.client.s), 10);
+	WAIT(got(&net.server, STR("early bird")));
+	ck_assert_uint_eq(stream_pending(net.client.s), 0);
+}
+END_TEST
+
+/* Parts of all sizes: none, small ones that share a record, large ones that
+ * fill several, more than go in one call. */
+START_TEST(many_parts_keep_their_order)
+{
+	struct stream_vec v[100];
+	size_t at = 0;
+
+	net_pair(_i);
+	for (unsigned i = 0; i < ARRAY_LEN(v); i++) {
+		size_t n = i % 7 == 0 ? 0 : i % 10 == 3 ? 40000 : i * 37;
+
+		v[i] = (struct stream_vec){ big + at, n };
+		at += n;
+	}
+	stream_write(net.server.s, v, ARRAY_LEN(v));
+	stream_write(net.server.s, v, 0);
+	WAIT(net.client.got.n >= at);
+	ck_assert(got(&net.client, str_n(big, at)));
+}
+END_TEST
+
+START_TEST(record_sizes_at_the_edge)
+{
+	static const size_t sizes[] = { 1,     16383, 16384, 16385,
+					32767, 32768, 32769, 65536 };
+	size_t at = 0;
+
+	net_pair(_i);
+	for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
+		struct stream_vec v[2] = { { big + at, 3 },
+					   { big + at + 3, sizes[i] } };
+
+		stream_write(net.server.s, v, 2);
+		at += 3 + sizes[i];
+	}
+	WAIT(net.client.got.n >= at);
+	ck_assert(got(&net.client, str_n(big, at)));
+}
+END_TEST
+
+/* A reader that pauses stops the writer; nothing is lost or turned round. */
+START_TEST(backpressure)
+{
+	size_t pending;
+
+	net_pair(_i);
+	stream_read_pause(net.client.s);
+	end_send(&net.server, big_str());
+	for (int i = 0; i < 100; i++)
+		net_step();
+	ck_assert_int_eq(net.client.data, 0);
+	pending = stream_pending(net.server.s);
+	ck_assert_uint_gt(pending, 0);
+	ck_assert_int_eq(net.server.drained, 0);
+	end_send(&net.server, STR("tail"));
+	ck_assert_uint_ge(stream_pending(net.server.s), pending);
+
+	stream_read_resume(net.client.s);
+	WAIT(net.client.got.n >= BIG + 4);
+	ck_assert_uint_eq(net.client.got.n, BIG + 4);
+	ck_assert_mem_eq(net.client.got.p, big, BIG);
+	ck_assert_str_eq(net.client.got.p + BIG, "tail");
+	WAIT(net.server.drained);
+	ck_assert_int_eq(net.server.drained, 1);
+	ck_assert_uint_eq(stream_pending(net.server.s), 0);
+}
+END_TEST
+
+static size_t refilled;
+
+#define PIECE 500000u
+#define PIECES (BIG / PIECE)
+
+/* Until something is queued, so that there is a drain to go on from. */
+static void refill(struct end *end)
+{
+	while (refilled < PIECES && stream_pending(end->s) == 0) {
+		end_send(end, str_n(big + refilled * PIECE, PIECE));
+		refilled++;
+	}
+}
+
+START_TEST(writing_in_on_drain)
+{
+	net.server.on_drain = refill;
+	net_pair(_i);
+	stream_read_pause(net.client.s);
+	refill(&net.server);
+	ck_assert_uint_gt(stream_pending(net.server.s), 0);
+	stream_read_resume(net.client.s);
+	WAIT(net.client.got.n >= PIECES * PIECE);
+	ck_assert(got(&net.client, str_n(big, PIECES * PIECE)));
+}
+END_TEST
+
+/* ---- pausing ---- */
+
+static struct msg resume_msg;
+
+static void resume_client(struct msg *msg)
+{
+	if (net.client.s)
+		stream_read_resume(net.client.s);
+}
+
+static void pause_each(struct end *end, struct str bytes)
+{
+	stream_read_pause(end->s);
+	resume_msg.run = resume_client;
+	loop_post_sure(loop, &resume_msg);
+}
+
+/* With TLS there is always more of the wire at hand than one call gives. */
+START_TEST(pausing_at_each_piece)
+{
+	net.client.on_data = pause_each;
+	net_pair(_i);
+	end_send(&net.server, str_n(big, 1u << 20));
+	stream_close(net.server.s);
+	WAIT(net.client.eof);
+	ck_assert(got(&net.client, str_n(big, 1u << 20)));
+}
+END_TEST
+
+static void pause_and_resume(struct end *end, struct str bytes)
+{
+	int data = end->data;
+
+	stream_read_pause(end->s);
+	stream_read_resume(end->s);
+	/* Not below us. */
+	ck_assert_int_eq(end->data, data);
+}
+
+START_TEST(resuming_inside_on_data)
+{
+	net.client.on_data = pause_and_resume;
+	net_pair(_i);
+	end_send(&net.server, str_n(big, 1u << 20));
+	WAIT(net.client.got.n >= 1u << 20);
+	ck_assert(got(&net.client, str_n(big, 1u << 20)));
+}
+END_TEST
+
+static void pause_only(struct end *end, struct str bytes)
+{
+	stream_read_pause(end->s);
+}
+
+static void nothing(struct end *end, struct str bytes)
+{
+}
+
+START_TEST(nothing_comes_while_paused)
+{
+	int data;
+
+	net.client.on_data = pause_only;
+	net_pair(_i);
+	end_send(&net.server, str_n(big, 200000));
+	stream_close(net.server.s);
+	WAIT(net.client.data);
+	data = net.client.data;
+	for (int i = 0; i < 50; i++)
+		net_step();
+	ck_assert_int_eq(net.client.data, data);
+	ck_assert_int_eq(net.client.eof, 0);
+	net.client.on_data = nothing;
+	stream_read_resume(net.client.s);
+	ck_assert_int_eq(net.client.data, data);
+	WAIT(net.client.eof);
+	ck_assert(got(&net.client, str_n(big, 200000)));
+}
+END_TEST
+
+START_TEST(closed_while_a_resume_is_under_way)
+{
+	net.client.on_data = pause_only;
+	net_pair(_i);
+	end_send(&net.server, str_n(big, 200000));
+	WAIT(net.client.data);
+	stream_read_resume(net.client.s);
+	stream_abort(net.client.s);
+	WAIT(net.client.closed);
+	ck_assert_int_eq(net.client.err.code, OK);
+}
+END_TEST
+
+START_TEST(paused_before_it_is_open)
+{
+	net_listen(_i);
+	net_connect();
+	stream_read_pause(net.client.s);
+	WAIT(net.client.opened && net.server.s);
+	end_send(&net.server, STR("x"));
+	for (int i = 0; i < 20; i++)
+		net_step();
+	ck_assert_int_eq(net.client.data, 0);
+	stream_read_resume(net.client.s);
+	WAIT(got(&net.client, STR("x")));
+}
+END_TEST
+
+/* ---- ends ---- */
+
+START_TEST(close_sends_everything_first)
+{
+	net_pair(_i);
+	end_send(&net.server, big_str());
+	stream_close(net.server.s);
+	stream_close(net.server.s);
+	/* Too late. */
+	end_send(&net.server, STR("tail"));
+	ck_assert_int_eq(net.server.closed, 0);
+	WAIT(net.client.eof);
+	ck_assert(got(&net.client, big_str()));
+	ck_assert_int_eq(net.client.eof, 1);
+	stream_close(net.client.s);
+	WAIT(net.client.closed && net.server.closed);
+	ck_assert_int_eq(net.client.err.code, OK);
+	ck_assert_int_eq(net.server.err.code, OK);
+}
+END_TEST
+
+START_TEST(abort_tells_later)
+{
+	net_pair(_i);
+	stream_abort(net.server.s);
+	stream_abort(net.server.s);
+	stream_close(net.server.s);
+	end_send(&net.server, STR("nowhere"));
+	stream_read_pause(net.server.s);
+	stream_read_resume(net.server.s);
+	ck_assert_int_eq(net.server.closed, 0);
+	WAIT(net.server.closed);
+	ck_assert_int_eq(net.server.err.code, OK);
+	/* Clear text cannot tell this from an end; TLS can. */
+	WAIT(_i ? net.client.closed : net.client.eof);
+	ck_assert_int_eq(net.client.err.code, _i ? E_TLS : OK);
+}
+END_TEST
+
+START_TEST(without_on_eof_the_stream_closes)
+{
+	static struct stream_ops ops;
+
+	ops = end_ops;
+	ops.on_eof = NULL;
+	net_pair(_i);
+	stream_set(net.client.s, &ops, &net.client);
+	end_send(&net.server, STR("last"));
+	stream_close(net.server.s);
+	WAIT(net.client.closed && net.server.closed);
+	ck_assert(got(&net.client, STR("last")));
+	ck_assert_int_eq(net.client.err.code, OK);
+}
+END_TEST
+
+static void close_end(struct end *end, struct str bytes)
+{
+	end_send(end, STR("bye"));
+	stream_close(end->s);
+}
+
+static void abort_end(struct end *end, struct str bytes)
+{
+	stream_abort(end->s);
+}
+
+START_TEST(closing_inside_on_data)
+{
+	net.server.on_data = close_end;
+	net_pair(_i);
+	end_send(&net.client, str_n(big, 100000));
+	WAIT(net.client.eof);
+	ck_assert(got(&net.client, STR("bye")));
+	ck_assert_int_eq(net.server.data, 1);
+	stream_close(net.client.s);
+	WAIT(net.server.closed && net.client.closed);
+}
+END_TEST
+
+START_TEST(aborting_inside_on_data)
+{
+	net.server.on_data = abort_end;
+	net_pair(_i);
+	end_send(&net.client, str_n(big, 100000));
+	WAIT(net.server.closed);
+	ck_assert_int_eq(net.server.data, 1);
+	ck_assert_int_eq(net.server.err.code, OK);
+}
+END_TEST
+
+static void abort_open(struct end *end)
+{
+	stream_abort(end->s);
+}
+
+static void close_open(struct end *end)
+{
+	end_send(end, STR("one word"));
+	stream_close(end->s);
+}
+
+START_TEST(aborting_inside_on_open)
+{
+	net.client.on_open = abort_open;
+	net_listen(_i);
+	net_connect();
+	WAIT(net.client.closed);
+	ck_assert_int_eq(net.client.err.code, OK);
+	WAIT(net.server.closed || net.server.eof);
+}
+END_TEST
+
+START_TEST(closing_inside_on_open)
+{
+	net.client.on_open = close_open;
+	net_listen(_i);
+	net_connect();
+	WAIT(net.server.eof);
+	ck_assert(got(&net.server, STR("one word")));
+	stream_close(net.server.s);
+	WAIT(net.client.closed && net.server.closed);
+}
+END_TEST
+
+static void close_eof(struct end *end)
+{
+	close_end(end, STR(""));
+}
+
+START_TEST(closing_inside_on_eof)
+{
+	net.client.on_eof = close_eof;
+	net_pair(_i);
+	stream_close(net.server.s);
+	WAIT(net.client.closed && net.server.closed);
+	ck_assert_int_eq(net.client.err.code, OK);
+	ck_assert_int_eq(net.server.err.code, OK);
+	/* What comes after our close is dropped. */
+	ck_assert_int_eq(net.server.data, 0);
+}
+END_TEST
+
+START_TEST(closed_before_it_is_open)
+{
+	net_listen(_i);
+	net_connect();
+	stream_close(net.client.s);
+	WAIT(net.client.closed);
+	ck_assert_int_eq(net.client.opened, 0);
+	ck_assert_int_eq(net.client.err.code, OK);
+}
+END_TEST
+
+START_TEST(written_and_closed_before_it_is_open)
+{
+	net_listen(_i);
+	net_connect();
+	end_send(&net.client, STR("letter"));
+	stream_close(net.client.s);
+	end_send(&net.client, STR("too late"));
+	WAIT(net.server.eof);
+	ck_assert(got(&net.server, STR("letter")));
+	stream_close(net.server.s);
+	WAIT(net.client.closed);
+	ck_assert_int_eq(net.client.err.code, OK);
+}
+END_TEST
+
+/* Both ends are told when the loop is freed (net_teardown looks). */
+START_TEST(the_loop_closes_what_is_open)
+{
+	net_pair(_i);
+	stream_read_pause(net.client.s);
+	end_send(&net.server, big_str());
+}
+END_TEST
+
+/* ---- peers of another make ---- */
+
+static void ask_and_half_close(struct raw *raw)
+{
+	raw_send(raw, "question", 8);
+	shutdown(raw->fd, SHUT_WR);
+	raw_read_all(raw);
+}
+
+static void tls_ask_and_half_close(struct raw *raw)
+{
+	if (!raw_handshake(raw))
+		return;
+	raw_send(raw, "question", 8);
+	SSL_shutdown(raw->ssl);
+	raw_read_all(raw);
+}
+
+/* A client may end its side after the question and still gets the answer. */
+START_TEST(half_closed_by_the_peer)
+{
+	struct raw raw = { 0 };
+
+	net_listen(_i);
+	raw_start(&raw, _i ? tls_ask_and_half_close : ask_and_half_close);
+	WAIT(net.server.eof);
+	ck_assert(got(&net.server, STR("question")));
+	for (int i = 0; i < 20; i++)
+		net_step();
+	ck_assert_int_eq(net.server.closed, 0);
+	end_send(&net.server, big_str());
+	stream_close(net.server.s);
+	raw_join(&raw);
+	ck_assert_uint_eq(raw.got.n, BIG);
+	ck_assert_mem_eq(raw.got.p, big, BIG);
+	ck_assert_int_eq(raw.end, 0);
+	WAIT(net.server.closed);
+	ck_assert_int_eq(net.server.err.code, OK);
+	ck_assert_int_eq(net.server.eof, 1);
+	buf_fini(&raw.got);
+}
+END_TEST
+
+static void talk_without_listening(struct raw *raw)
+{
+	char *bytes = mem_zero(BIG);
+
+	raw_send(raw, bytes, BIG);
+	free(bytes);
+	raw_read_all(raw);
+}
+
+/* The peer is still sending when we answer and close: a reset would take the
+ * answer from it. */
+START_TEST(a_peer_that_goes_on_sending_gets_the_answer)
+{
+	struct raw raw = { 0 };
+
+	net.server.on_data = close_end;
+	net_listen(false);
+	raw_start(&raw, talk_without_listening);
+	raw_join(&raw);
+	ck_assert_str_eq(raw.got.p ? raw.got.p : "", "bye");
+	ck_assert_int_eq(raw.end, 0);
+	WAIT(net.server.closed);
+	ck_assert_int_eq(net.server.err.code, OK);
+	buf_fini(&raw.got);
+}
+END_TEST
+
+static pthread_barrier_t barrier;
+
+static void hold_on(struct raw *raw)
+{
+	raw_send(raw, "x", 1);
+	raw_read_all(raw);
+	pthread_barrier_wait(&barrier);
+}
+
+/* The only test that waits by design: for the two seconds of patience. */
+START_TEST(lingering_ends)
+{
+	struct raw raw = { 0 };
+	uint64_t began = uv_hrtime(), ms;
+
+	pthread_barrier_init(&barrier, NULL, 2);
+	net.server.on_data = close_end;
+	net_listen(false);
+	raw_start(&raw, hold_on);
+	WAIT(net.server.closed);
+	ms = (uv_hrtime() - began) / 1000000;
+	ck_assert_uint_ge(ms, 1900);
+	ck_assert_int_eq(net.server.err.code, OK);
+	pthread_barrier_wait(&barrier);
+	raw_join(&raw);
+	buf_fini(&raw.got);
+}
+END_TEST
+
+static void send_and_reset(struct raw *raw)
+{
+	struct linger linger = { .l_onoff = 1 };
+
+	raw_send(raw, "x", 1);
+	pthread_barrier_wait(&barrier);
+	setsockopt(raw->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
+START_TEST(a_reset_is_an_error)
+{
+	struct raw raw = { 0 };
+
+	pthread_barrier_init(&barrier, NULL, 2);
+	net_listen(false);
+	raw_start(&raw, send_and_reset);
+	WAIT(net.server.data);
+	pthread_barrier_wait(&barrier);
+	WAIT(net.server.closed);
+	ck_assert_int_eq(net.server.err.code, E_IO);
+	ck_assert_ptr_nonnull(strstr(net.server.err.text, "reset"));
+	raw_join(&raw);
+}
+END_TEST
+
+/* The queue breaks while we write: no callback below us, one on_close later. */
+START_TEST(writing_to_one_who_is_gone)
+{
+	struct raw raw = { 0 };
+
+	pthread_barrier_init(&barrier, NULL, 2);
+	net_listen(false);
+	raw_start(&raw, send_and_reset);
+	WAIT(net.server.data);
+	stream_read_pause(net.server.s);
+	pthread_barrier_wait(&barrier);
+	pthread_join(raw.thread, NULL);
+	for (int i = 0; i < 100 && net.server.s; i++) {
+		end_send(&net.server, str_n(big, 100000));
+		ck_assert_int_eq(net.server.closed, 0);
+	}
+	WAIT(net.server.closed);
+	ck_assert_int_eq(net.server.err.code, E_IO);
+	ck_assert_int_eq(net.server.drained, 0);
+}
+END_TEST
+
+/* ---- connecting ---- */
+
+static uint16_t closed_port(void)
+{
+	uint16_t port;
+
+	net_listen(false);
+	port = net.addr.port;
+	listener_close(&net.listener);
+	net_step();
+	return port;
+}
+
+START_TEST(nobody_listens)
+{
+	closed_port();
+	net_connect();
+	WAIT(net.client.closed);
+	ck_assert_int_eq(net.client.err.code, E_IO);
+	ck_assert_int_eq(net.client.opened, 0);
+	ck_assert_ptr_nonnull(strstr(net.client.err.text, net.addr.text));
+	ck_assert_ptr_nonnull(strstr(net.client.err.text, "refused"));
+}
+END_TEST
+
+/* localhost is ::1 first on many machines, where nobody listens here. */
+START_TEST(a_name_with_several_addresses)
+{
+	char text[32];
+
+	net_listen(_i);
+	snprintf(text, sizeof(text), "localhost:%u", net.addr.port);
+	ck_assert_int_eq(stream_connect(loop, str_of(text), net.tls_client, NULL,
+					&end_ops, &net.client, &net.client.s,
+					NULL),
+			 OK);
+	ck_assert_int_eq(net.client.opened, 0);
+	WAIT(net.client.opened);
+	end_send(&net.client, STR("found"));
+	WAIT(got(&net.server, STR("found")));
+}
+END_TEST
+
+START_TEST(a_name_where_nobody_listens)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "localhost:%u", closed_port());
+	ck_assert_int_eq(stream_connect(loop, str_of(text), NULL, NULL, &end_ops,
+					&net.client, &net.client.s, NULL),
+			 OK);
+	WAIT(net.client.closed);
+	ck_assert_int_eq(net.client.err.code, E_IO);
+}
+END_TEST
+
+START_TEST(a_name_that_is_none)
+{
+	ck_assert_int_eq(stream_connect(loop, STR("bad..name:80"), NULL, NULL,
+					&end_ops, &net.client, &net.client.s,
+					NULL),
+			 OK);
+	WAIT(net.client.closed);
+	ck_assert_int_eq(net.client.err.code, E_IO);
+	ck_assert_ptr_nonnull(strstr(net.client.err.text, "look up bad..name"));
+}
+END_TEST
+
+START_TEST(aborted_while_looking_up)
+{
+	ck_assert_int_eq(stream_connect(loop, STR("localhost:1"), NULL, NULL,
+					&end_ops, &net.client, &net.client.s,
+					NULL),
+			 OK);
+	stream_abort(net.client.s);
+	WAIT(net.client.closed);
+	ck_assert_int_eq(net.client.err.code, OK);
+}
+END_TEST
+
+START_TEST(aborted_while_connecting)
+{
+	net_listen(false);
+	net_connect();
+	stream_abort(net.client.s);
+	WAIT(net.client.closed);
+	ck_assert_int_eq(net.client.err.code, OK);
+	ck_assert_int_eq(net.client.opened, 0);
+}
+END_TEST
+
+START_TEST(malformed_addresses)
+{
+	static const char *const bad[] = {
+		"", "localhost", ":80", "1.2.3.4:", "1.2.3.4:x", "1.2.3.4:65536",
+		"1.2.3.4:-1", "::1:80", "[::1]", "[]:80", "[::1:80",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct err err = { 0 };
+		struct stream *s = NULL;
+
+		ck_assert_msg(stream_connect(loop, str_of(bad[i]), NULL, NULL,
+					     &end_ops, NULL, &s,
+					     &err) == E_INVALID,
+			      "%s", bad[i]);
+		ck_assert_ptr_null(s);
+		ck_assert_ptr_nonnull(strstr(err.hint, "host:port"));
+	}
+}
+END_TEST
+
+/* ---- threads ---- */
+
+/* Loops of two threads share a port and a certificate, which is replaced again
+ * and again below them. */
+struct side {
+	struct loop *loop;
+	struct listener *listener;
+	struct msg stop;
+};
+
+static void side_data(struct stream *s, struct str bytes)
+{
+	stream_write(s, &(struct stream_vec){ bytes.p, bytes.n }, 1);
+}
+
+static const struct stream_ops side_ops = { .on_data = side_data };
+
+static void side_accept(struct listener *l, struct stream *s, void *data)
+{
+	struct side *side = data;
+
+	ck_assert(loop_is_here(side->loop));
+	stream_set(s, &side_ops, NULL);
+}
+
+static void side_stop(struct msg *msg)
+{
+	struct side *side = container_of(msg, struct side, stop);
+
+	listener_close(&side->listener);
+	loop_stop(side->loop);
+}
+
+static void ask_once(struct raw *raw)
+{
+	char answer[8] = "";
+
+	if (!raw_handshake(raw))
+		return;
+	raw_send(raw, "ping", 4);
+	if (SSL_read(raw->ssl, answer, 4) == 4)
+		buf_add(&raw->got, answer, 4);
+	SSL_shutdown(raw->ssl);
+}
+
+START_TEST(loops_share_port_and_certificate)
+{
+	struct side sides[2] = { 0 };
+	struct str addr = STR("127.0.0.1:0");
+
+	ck_assert_int_eq(tls_server_new(cert("server.pem"), cert("server.key"),
+					NULL, NULL, &net.tls_server, NULL),
+			 OK);
+	for (int i = 0; i < 2; i++) {
+		sides[i].loop = loop_new("side", 0);
+		sides[i].stop.run = side_stop;
+		ck_assert_int_eq(listener_new(sides[i].loop, addr, true,
+					      net.tls_server, side_accept,
+					      &sides[i], &sides[i].listener,
+					      NULL),
+				 OK);
+		listener_addr(sides[i].listener, &net.addr);
+		addr = str_of(net.addr.text);
+	}
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(loop_start(sides[i].loop, NULL), OK);
+	for (int round = 0; round < 5; round++) {
+		struct raw raws[8] = { 0 };
+
+		for (size_t i = 0; i < ARRAY_LEN(raws); i++)
+			raw_start(&raws[i], ask_once);
+		ck_assert_int_eq(tls_server_reload(net.tls_server, NULL), OK);
+		for (size_t i = 0; i < ARRAY_LEN(raws); i++) {
+			raw_join(&raws[i]);
+			ck_assert_str_eq(raws[i].got.p ? raws[i].got.p : "",
+					 "ping");
+			buf_fini(&raws[i].got);
+		}
+	}
+	for (int i = 0; i < 2; i++)
+		ck_assert(loop_post(sides[i].loop, &sides[i].stop));
+	for (int i = 0; i < 2; i++) {
+		loop_join(sides[i].loop);
+		loop_free(&sides[i].loop);
+	}
+}
+END_TEST
+
+static TCase *add_case(Suite *s, const char *name)
+{
+	TCase *t = tcase_create(name);
+
+	tcase_add_unchecked_fixture(t, certs_setup, certs_teardown);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_set_timeout(t, 60);
+	suite_add_tcase(s, t);
+	return t;
+}
+
+#define BOTH(test) tcase_add_loop_test(t, test, 0, 2)
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("io/stream");
+	TCase *t = add_case(s, "bytes");
+
+	BOTH(bytes_both_ways);
+	BOTH(what_is_written_before_open_is_sent_then);
+	BOTH(many_parts_keep_their_order);
+	BOTH(record_sizes_at_the_edge);
+	BOTH(backpressure);
+	BOTH(writing_in_on_drain);
+	t = add_case(s, "pausing");
+	BOTH(pausing_at_each_piece);
+	BOTH(resuming_inside_on_data);
+	BOTH(nothing_comes_while_paused);
+	BOTH(closed_while_a_resume_is_under_way);
+	BOTH(paused_before_it_is_open);
+	t = add_case(s, "ends");
+	BOTH(close_sends_everything_first);
+	BOTH(abort_tells_later);
+	BOTH(without_on_eof_the_stream_closes);
+	BOTH(closing_inside_on_data);
+	BOTH(aborting_inside_on_data);
+	BOTH(aborting_inside_on_open);
+	BOTH(closing_inside_on_open);
+	BOTH(closing_inside_on_eof);
+	BOTH(closed_before_it_is_open);
+	BOTH(written_and_closed_before_it_is_open);
+	BOTH(the_loop_closes_what_is_open);
+	t = add_case(s, "peers");
+	BOTH(half_closed_by_the_peer);
+	tcase_add_test(t, a_peer_that_goes_on_sending_gets_the_answer);
+	tcase_add_test(t, lingering_ends);
+	tcase_add_test(t, a_reset_is_an_error);
+	tcase_add_test(t, writing_to_one_who_is_gone);
+	t = add_case(s, "connecting");
+	tcase_add_test(t, nobody_listens);
+	BOTH(a_name_with_several_addresses);
+	tcase_add_test(t, a_name_where_nobody_listens);
+	tcase_add_test(t, a_name_that_is_none);
+	tcase_add_test(t, aborted_while_looking_up);
+	tcase_add_test(t, aborted_while_connecting);
+	tcase_add_test(t, malformed_addresses);
+	t = add_case(s, "threads");
+	tcase_add_test(t, loops_share_port_and_certificate);
+	return s;
+}
+UNIT_MAIN(suite)
