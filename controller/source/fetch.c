@@ -343,6 +343,50 @@ static enum code make_request(const struct source_settings *s,
 	return OK;
 }
 
+/* ---- nothing new ---- */
+
+/* The id in a loose ref; false where it is anything else.  A repository is not
+ * ours: what is opened may be a pipe or a link. */
+static bool read_ref(const char *dir, const char *below, struct str ref,
+		     struct oid *out)
+{
+	AUTO_BUF path = BUF_NONE;
+	struct stat st;
+	char text[64];
+	ssize_t n = 0;
+	int fd;
+
+	buf_printf(&path, "%s%s/%.*s", dir, below, STR_ARG(ref));
+	fd = open(path.p, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		n = read(fd, text, sizeof(text));
+	close(fd);
+	return n > 0 && oid_parse(str_trim(str_n(text, (size_t)n)), out);
+}
+
+/* A branch of a local repository that stands where the clone stands needs no
+ * child, which would cost ten milliseconds at each look. */
+static bool is_unchanged(const struct fetch_target *t, struct str request,
+			 struct oid *out)
+{
+	struct fetch_request req;
+	struct oid here, there;
+	char path[PATH_MAX];
+
+	if (!fetch_request_decode(request, &req) || t->tag.n ||
+	    !str_starts(req.url, STR("file://")) ||
+	    !str_copy(path, sizeof(path), str_from(req.url, 7)) ||
+	    !read_ref(t->dir, "", STR("refs/conflux/head"), &here))
+		return false;
+	if (!read_ref(path, "", req.ref, &there) &&
+	    !read_ref(path, "/.git", req.ref, &there))
+		return false;
+	*out = there;
+	return oid_eq(&here, &there);
+}
+
 enum code fetch_run(const struct source_settings *s,
 		    const struct fetch_target *t, atomic_bool *cancel,
 		    struct fetch_result *out, struct err *err)
@@ -356,6 +400,11 @@ enum code fetch_run(const struct source_settings *s,
 
 	if (rc)
 		return rc;
+	out->bytes = 0;
+	if (is_unchanged(t, buf_view(&request), &out->commit)) {
+		out->us = (clock_mono_ns() - started) / 1000;
+		return OK;
+	}
 	(void)!mkdir(s->dir, 0700);
 	rc = child_start(&c, s->exe ? s->exe : "/proc/self/exe", err);
 	if (rc == OK)

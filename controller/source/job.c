@@ -555,6 +555,7 @@ static enum code apply_plan(struct pass *p, struct err *err)
 	AUTO_BUF bytes = BUF_NONE;
 	struct outcome out = { 0 };
 	struct str status;
+	uint64_t formatting;
 	enum code rc = feed_flush(p->feed, err);
 
 	j->result.operations = plan_size(p->plan);
@@ -564,13 +565,17 @@ static enum code apply_plan(struct pass *p, struct err *err)
 		return rc;
 	status = ready_status(p);
 	plan_command(p->plan, status, clock_wall_ms(), &bytes);
+	formatting = plan_counts(p->plan)->formatting;
+	/* A first import is large twice over: as a plan and as bytes. */
+	if (plan_size(p->plan) >= LARGE_PLAN)
+		plan_free(&p->plan);
 	if (is_cancelled(p))
 		return err_set(err, E_CANCELLED, "the reconcile was ended");
 	rc = submit(p, buf_view(&bytes), &out, err);
 	j->submit_us = (clock_mono_ns() - start) / 1000;
 	if (rc == OK) {
 		j->result.rev = out.rev;
-		j->formatting = plan_counts(p->plan)->formatting;
+		j->formatting = formatting;
 	}
 	return rc;
 }

@@ -67,8 +67,11 @@ START_TEST(follows_a_branch)
 	a = lab_commit(&lab, "first commit\n\nbody");
 	fetch_main(&a);
 	ck_assert_uint_gt(got.bytes, 0);
+	/* Nothing new: not even a child is started. */
+	settings.exe = "/bin/false";
 	fetch_main(&a);
 	ck_assert_uint_eq(got.bytes, 0);
+	settings.exe = NULL;
 	lab_write(&lab, "a/b", "2");
 	b = lab_commit(&lab, "second");
 	fetch_main(&b);
