@@ -239,18 +239,22 @@ static enum code send_request(struct child *c, struct str bytes, struct err *err
 {
 	sigset_t pipe_only, before;
 	enum code rc = OK;
+	bool broken = false;
 
 	sigemptyset(&pipe_only);
 	sigaddset(&pipe_only, SIGPIPE);
 	pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
-	while (bytes.n && rc == OK) {
+	while (bytes.n && rc == OK && !broken) {
 		ssize_t n = write(c->to, bytes.p, bytes.n);
 
-		if (n < 0 && errno != EINTR)
+		/* It is gone; its missing answer says so. */
+		if (n < 0 && errno == EPIPE)
+			broken = true;
+		else if (n < 0 && errno != EINTR)
 			rc = err_sys(err, errno, "talk to the fetching child");
 		bytes = str_from(bytes, n > 0 ? (size_t)n : 0);
 	}
-	if (rc) {
+	if (broken) {
 		/* Takes the pending signal away before it is unblocked. */
 		struct timespec now = { 0, 0 };
 

@@ -3,7 +3,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <spawn.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -45,8 +47,8 @@ static void teardown(void)
 
 static enum code fetch(const char *url, const char *branch, const char *tag)
 {
-	struct fetch_target t = { str_of(url), str_of(branch), str_of(tag),
-				  clone_dir };
+	struct fetch_target t = { .url = str_of(url), .branch = str_of(branch),
+				  .tag = str_of(tag), .dir = clone_dir };
 
 	return fetch_run(&settings, &t, NULL, &got, &err);
 }
@@ -229,6 +231,119 @@ START_TEST(ends_when_cancelled)
 }
 END_TEST
 
+/* ---- https ---- */
+
+struct server {
+	pid_t pid;
+	int to;
+	char url[64], host[32];
+	char cert[120], key[120];
+};
+
+static void run(const char *const *argv, int *to, int *from, pid_t *pid)
+{
+	posix_spawn_file_actions_t files;
+	int in[2], out[2];
+
+	ck_assert_int_eq(pipe2(in, O_CLOEXEC), 0);
+	ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
+	posix_spawn_file_actions_init(&files);
+	posix_spawn_file_actions_adddup2(&files, in[0], 0);
+	posix_spawn_file_actions_adddup2(&files, out[1], 1);
+	posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0);
+	ck_assert_int_eq(posix_spawnp(pid, argv[0], &files, NULL,
+				      (char *const *)(uintptr_t)argv, environ),
+			 0);
+	posix_spawn_file_actions_destroy(&files);
+	close(in[0]);
+	close(out[1]);
+	*to = in[1];
+	*from = out[0];
+}
+
+static void end(pid_t pid, int to, int from)
+{
+	close(to);
+	close(from);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+
+static void make_certificate(struct server *s)
+{
+	int to, from;
+	pid_t pid;
+
+	snprintf(s->cert, sizeof(s->cert), "%s/cert.pem", lab.dir);
+	snprintf(s->key, sizeof(s->key), "%s/key.pem", lab.dir);
+	run((const char *const[]){ "openssl", "req", "-x509", "-newkey",
+				   "rsa:2048", "-nodes", "-batch", "-days", "2",
+				   "-subj", "/CN=localhost", "-addext",
+				   "subjectAltName=DNS:localhost", "-out",
+				   s->cert, "-keyout", s->key, NULL },
+	    &to, &from, &pid);
+	end(pid, to, from);
+}
+
+static int server_start(struct server *s)
+{
+	char port[16] = "";
+	int from;
+
+	make_certificate(s);
+	run((const char *const[]){ "python3", "tests/unit/source/https.py",
+				   lab.dir, s->cert, s->key, "s3cret", NULL },
+	    &s->to, &from, &s->pid);
+	ck_assert_int_gt(read(from, port, sizeof(port) - 1), 0);
+	snprintf(s->host, sizeof(s->host), "localhost:%d", atoi(port));
+	snprintf(s->url, sizeof(s->url), "https://%s/repo/.git", s->host);
+	return from;
+}
+
+START_TEST(follows_https_with_token_and_authority)
+{
+	struct secret right = { 0 }, wrong = { 0 };
+	const char *hosts[1];
+	struct server s;
+	struct oid a;
+	int from;
+
+	lab_write(&lab, "a", "1");
+	a = lab_commit(&lab, "first");
+	from = server_start(&s);
+	hosts[0] = s.host;
+	secret_set(&right, STR("s3cret"));
+	secret_set(&wrong, STR("guess"));
+	settings.allow_private = true;
+	settings.token = &right;
+	settings.token_hosts = hosts;
+	settings.n_token_hosts = 1;
+	/* Nobody vouches for the server. */
+	ck_assert_msg(fetch(s.url, "main", NULL) == E_TLS, "%d %s", err.code,
+		      err.text);
+	settings.ca_file = s.cert;
+	ck_assert_msg(fetch(s.url, "main", NULL) == OK, "%d %s", err.code,
+		      err.text);
+	ck_assert(oid_eq(&got.commit, &a));
+	lab_write(&lab, "a", "2");
+	a = lab_commit(&lab, "second");
+	ck_assert_msg(fetch(s.url, "main", NULL) == OK, "%d %s", err.code,
+		      err.text);
+	ck_assert(oid_eq(&got.commit, &a));
+	settings.token = &wrong;
+	ck_assert_msg(fetch(s.url, "main", NULL) == E_UNAUTHORIZED, "%d %s",
+		      err.code, err.text);
+	/* A host that is not named never gets to see the token. */
+	settings.token = &right;
+	hosts[0] = "git.example";
+	ck_assert_msg(fetch(s.url, "main", NULL) == E_UNAUTHORIZED, "%d %s",
+		      err.code, err.text);
+	ck_assert_ptr_nonnull(strstr(err.text, "asks for a token"));
+	end(s.pid, s.to, from);
+	secret_wipe(&right);
+	secret_wipe(&wrong);
+}
+END_TEST
+
 START_TEST(bounds_bytes)
 {
 	AUTO_BUF noise = BUF_NONE;
@@ -320,6 +435,7 @@ static Suite *suite(void)
 	tcase_add_test(tc, refuses_refs);
 	tcase_add_test(tc, ends_a_fetch_that_stalls);
 	tcase_add_test(tc, ends_when_cancelled);
+	tcase_add_test(tc, follows_https_with_token_and_authority);
 	tcase_add_test(tc, bounds_bytes);
 	tcase_add_test(tc, tidies_what_a_killed_child_left);
 	tcase_add_test(tc, a_program_that_is_none);
