@@ -15,6 +15,8 @@
 #define INTERVAL_DEFAULT_MS 60000
 /* From this many operations on a status says that they are being applied. */
 #define LARGE_PLAN 500
+/* Contents after which the picture is renewed. */
+#define PICTURE_CONTENTS 256
 
 /* What the worker holds while a job runs. */
 struct pass {
@@ -41,7 +43,7 @@ struct pass {
 	struct plan *plan;
 	struct feed *feed;
 	struct doc_limits doc;
-	uint64_t bytes, ignored_added, ignored_removed;
+	uint64_t bytes, contents, ignored_added, ignored_removed;
 	struct str prefix;               /* manifests: of the paths told */
 	struct buf content, path;
 };
@@ -118,6 +120,7 @@ static enum code load(struct pass *p, uint64_t min_rev, struct err *err)
 	j->generation = p->object.row.generation;
 	j->interval_ms = interval_of(p->spec);
 	j->uid = p->object.row.uid;
+	p->object.row.status = arena_str(p->arena, p->object.row.status);
 	p->config = (struct plan_config){
 		.tenant = p->tenant, .source = p->name,
 		.uid = p->object.row.uid, .rev = p->object.row.rev,
@@ -432,11 +435,19 @@ static bool base_tree(struct pass *p, struct oid *out)
 	return true;
 }
 
+/* The plan keeps nothing of the picture, and expects a revision of each object
+ * it changes: so the picture may move on meanwhile.  It must, because the store
+ * cannot use its freed pages again while an old one is held, and a first import
+ * writes for many seconds. */
 static enum code on_content(void *data, struct str bytes, struct err *err)
 {
 	struct pass *p = data;
+	enum code rc = feed_put(p->feed, bytes, err);
 
-	return feed_put(p->feed, bytes, err);
+	if (rc || ++p->contents % PICTURE_CONTENTS)
+		return rc;
+	view_idle(p->view);
+	return view_use(p->view, 0, &p->txn, err);
 }
 
 static enum code make_plan(struct pass *p, struct err *err)

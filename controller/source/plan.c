@@ -310,12 +310,16 @@ static enum code add_version(struct plan *p, const struct wanted *w,
 	const struct live_row *live = &f->object.live;
 	struct op *op;
 	bool same = f->has_default && sha256_eq(&f->rule.sha, &sha);
+	bool lifts;
 
 	if (!same && live->has_hold && sha256_eq(&live->hold, &sha)) {
 		p->counts.held++;
 		return OK;
 	}
-	if (same) {
+	/* The commit changed the file back to what is live: that ends the hold
+	 * on what was rolled back. */
+	lifts = same && live->has_hold && !p->config->full;
+	if (same && !lifts) {
 		p->counts.kept += !has_put;
 		p->counts.changed += has_put;
 		return OK;
@@ -326,7 +330,7 @@ static enum code add_version(struct plan *p, const struct wanted *w,
 	op->sha = sha;
 	op->size = w->content.n;
 	op->release = op->lift_hold = true;
-	op->formatting_only = f->has_default && is_formatting(p, w, f);
+	op->formatting_only = f->has_default && !same && is_formatting(p, w, f);
 	op->message = p->config->message;
 	op->path = arena_str(p->arena, w->path);
 	note(p, op, f->has_default ? &f->rule.sha : NULL, &sha);

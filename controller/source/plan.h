@@ -27,7 +27,7 @@ struct plan_config {
 	bool full;                       /* what is not told is gone */
 	const struct doc_limits *limits; /* NULL: the default */
 	/* Content that the command names and the store may lack; read during
-	 * the call. */
+	 * the call, which may renew 'txn'. */
 	enum code (*content)(void *data, struct str bytes, struct err *err);
 	void *data;
 };
