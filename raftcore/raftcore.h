@@ -67,6 +67,7 @@ enum code rc_node_start(struct rc_node *node, struct err *err) MUST_USE;
  * machine.  Called from the apply loop's thread after loop_join, or before
  * the loops started. */
 void rc_node_stop(struct rc_node *node);
+/* After the apply loop was freed: messages of the node may wait there. */
 void rc_node_free(struct rc_node **node);
 
 /*
@@ -99,7 +100,5 @@ struct rc_status {
 };
 /* Any thread. */
 void rc_node_status(struct rc_node *node, struct rc_status *out);
-/* Starts a checkpoint now unless one runs; apply loop. */
-enum code rc_node_checkpoint(struct rc_node *node, struct err *err);
 
 #endif

@@ -612,10 +612,11 @@ void store_close(struct store **sp)
 		loop_post_sure(s->core, &s->tick_write.msg_);
 		loop_join(s->core);
 		rc_node_stop(s->node);
-		rc_node_free(&s->node);
 	}
-	state_free(&s->state);
+	/* Messages that wait on the core loop still reach for the others. */
 	loop_free(&s->core);
+	rc_node_free(&s->node);
+	state_free(&s->state);
 	map_free(&s->pending);
 	buf_fini(&s->tick_bytes);
 	pthread_mutex_destroy(&s->failure_lock);

@@ -1,0 +1,290 @@
+/* A node of one: proposals to apply, restarts, kill -9, locks. */
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "unit.h"
+
+#include "base/mem.h"
+#include "io/loop.h"
+#include "raftcore/raftcore.h"
+#include "wire/wire.h"
+
+#include "base/banned.h"
+
+/* A machine that keeps nothing over a restart: the log brings it all back. */
+struct tape {
+	uint64_t index, sum, count;
+	uint64_t values[100000];
+	int report;                      /* pipe, or -1 */
+	_Atomic uint64_t seen;
+	uint64_t want;
+	struct loop *loop;
+};
+
+static struct tape tape;
+static char dir[64];
+static struct rc_config config;
+static struct rc_node *node;
+static _Atomic uint64_t refused;
+
+static enum code tape_open(void *data, const char *d, const char *checkpoint,
+			   struct rc_applied *out, struct err *err)
+{
+	*out = (struct rc_applied){ 0 };
+	return OK;
+}
+
+static enum code tape_apply(void *data, const struct rc_entry *e, size_t n,
+			    struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct rd rd = rd_of(e[i].data);
+		uint64_t v;
+
+		ck_assert_uint_eq(e[i].index, tape.index + 1);
+		tape.index = e[i].index;
+		if (!e[i].is_command)
+			continue;
+		v = rd_u64(&rd);
+		ck_assert(!rd.bad);
+		tape.values[tape.count++] = v;
+		if (tape.report >= 0 &&
+		    write(tape.report, &v, sizeof(v)) != sizeof(v))
+			_exit(1);
+	}
+	atomic_store(&tape.seen, tape.count);
+	if (tape.want && tape.count >= tape.want)
+		loop_stop(tape.loop);
+	return OK;
+}
+
+static void tape_digest(void *data, uint8_t out[32])
+{
+	memset(out, 0, 32);
+}
+
+static uint64_t tape_bytes(void *data)
+{
+	return 0;
+}
+
+static void tape_close(void *data)
+{
+}
+
+static void start(void)
+{
+	struct err err = { 0 };
+
+	memset(&tape, 0, sizeof(tape));
+	tape.report = -1;
+	tape.loop = loop_new("apply", 0);
+	rc_config_defaults(&config);
+	config.dir = dir;
+	config.segment_bytes = 1 << 20;
+	config.apply_loop = tape.loop;
+	config.machine = (struct rc_machine){ .open = tape_open,
+					      .apply = tape_apply,
+					      .digest = tape_digest,
+					      .bytes = tape_bytes,
+					      .close = tape_close };
+	ck_assert_msg(rc_node_open(&config, &node, &err) == OK, "%s", err.text);
+	ck_assert_msg(rc_node_start(node, &err) == OK, "%s", err.text);
+}
+
+static void stop(void)
+{
+	rc_node_stop(node);
+	loop_free(&tape.loop);
+	rc_node_free(&node);
+}
+
+static void setup(void)
+{
+	snprintf(dir, sizeof(dir), "/tmp/conflux-node-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+}
+
+static void teardown(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		execlp("rm", "rm", "-rf", dir, (char *)NULL);
+		_exit(1);
+	}
+	waitpid(pid, NULL, 0);
+}
+
+struct item {
+	struct rc_proposal p;
+	char bytes[16];
+};
+
+static void not_done(struct rc_proposal *p, enum code rc, const struct err *err)
+{
+	atomic_fetch_add(&refused, 1);
+}
+
+static void propose(struct item *item, uint64_t v)
+{
+	for (unsigned i = 0; i < 8; i++)
+		item->bytes[i] = (char)(v >> (8 * i));
+	item->p.data = str_n(item->bytes, 8);
+	item->p.done = not_done;
+	ck_assert(rc_propose(node, &item->p));
+}
+
+/* Runs the apply loop until the tape holds 'n'. */
+static void run_until(uint64_t n)
+{
+	tape.want = n;
+	if (tape.count < n)
+		loop_run_here(tape.loop);
+	ck_assert_uint_ge(tape.count, n);
+}
+
+START_TEST(proposals_are_applied_in_order)
+{
+	struct item *items = mem_zero(5000 * sizeof(*items));
+	struct rc_status st;
+
+	start();
+	for (uint64_t i = 0; i < 5000; i++)
+		propose(&items[i], i);
+	run_until(5000);
+	for (uint64_t i = 0; i < 5000; i++)
+		ck_assert_uint_eq(tape.values[i], i);
+	rc_node_status(node, &st);
+	ck_assert(st.is_leader && st.is_ready);
+	/* Group commit: far fewer writes than entries. */
+	ck_assert_uint_lt(st.wal_writes * 8, st.wal_entries);
+	stop();
+	free(items);
+}
+END_TEST
+
+START_TEST(a_restart_brings_everything_back)
+{
+	struct item items[10];
+
+	start();
+	for (uint64_t i = 0; i < 10; i++)
+		propose(&items[i], 100 + i);
+	run_until(10);
+	stop();
+	for (int round = 0; round < 3; round++) {
+		start();
+		run_until(10);
+		ck_assert_uint_eq(tape.values[9], 109);
+		stop();
+	}
+}
+END_TEST
+
+START_TEST(a_second_process_is_refused)
+{
+	struct rc_node *other;
+	struct rc_config again;
+	struct err err;
+	struct item item;
+
+	start();
+	again = config;
+	ck_assert_int_eq(rc_node_open(&again, &other, &err), E_BUSY);
+	ck_assert_msg(err.hint[0], "no hint");
+	propose(&item, 1);
+	run_until(1);
+	stop();
+	config.node_id = 2;
+	ck_assert_int_eq(rc_node_open(&config, &other, &err), E_DENIED);
+}
+END_TEST
+
+START_TEST(what_is_too_large_is_refused)
+{
+	static char big[2 << 20];
+	struct rc_proposal p = { .data = { big, sizeof(big) },
+				 .done = not_done };
+	struct item item;
+
+	start();
+	propose(&item, 1);
+	run_until(1);
+	atomic_store(&refused, 0);
+	ck_assert(rc_propose(node, &p));
+	propose(&item, 2);
+	run_until(2);
+	ck_assert_uint_eq(atomic_load(&refused), 1);
+	stop();
+}
+END_TEST
+
+static void child(int fd)
+{
+	static struct item items[90000];
+
+	start();
+	tape.report = fd;
+	for (uint64_t i = 0; i < 90000; i++) {
+		/* The machine of a restart sees old values first. */
+		propose(&items[i], (uint64_t)getpid() << 32 | i);
+		while (i % 64 == 63 && atomic_load(&tape.seen) + 200 < i)
+			loop_run_once(tape.loop);
+	}
+	loop_run_here(tape.loop);
+	_exit(0);
+}
+
+START_TEST(kill_9_loses_nothing_that_was_applied)
+{
+	static uint64_t told[100000];
+
+	for (int round = 0; round < 5; round++) {
+		size_t n = 0;
+		int fds[2];
+		pid_t pid;
+
+		ck_assert_int_eq(pipe(fds), 0);
+		pid = fork();
+		if (pid == 0) {
+			close(fds[0]);
+			child(fds[1]);
+		}
+		close(fds[1]);
+		while (n < 300 + (size_t)round * 500 &&
+		       read(fds[0], &told[n], 8) == 8)
+			n++;
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		while (n < ARRAY_LEN(told) && read(fds[0], &told[n], 8) == 8)
+			n++;
+		close(fds[0]);
+		start();
+		run_until(n);
+		ck_assert_int_eq(memcmp(told, tape.values, n * 8), 0);
+		stop();
+	}
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("node/node");
+	TCase *t = tcase_create("one");
+
+	tcase_set_timeout(t, 120);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, proposals_are_applied_in_order);
+	tcase_add_test(t, a_restart_brings_everything_back);
+	tcase_add_test(t, a_second_process_is_refused);
+	tcase_add_test(t, what_is_too_large_is_refused);
+	tcase_add_test(t, kill_9_loses_nothing_that_was_applied);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+UNIT_MAIN(suite)
