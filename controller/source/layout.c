@@ -250,7 +250,7 @@ static enum code at_line(const struct value *at, const char *what,
 {
 	return err_set(err, E_UNPROCESSABLE, "line %u: %s%s%.*s%s",
 		       at ? at->line : 0, what, word.n ? " \"" : "",
-		       (int)MIN(word.n, (size_t)100), word.p,
+		       (int)MIN(word.n, (size_t)100), word.p ? word.p : "",
 		       word.n ? "\"" : "");
 }
 
@@ -262,7 +262,7 @@ static enum code kind_of(const struct value *doc, const struct kind **out,
 	const struct kind *kind = kind_by_name(name);
 
 	if (doc->type != VALUE_OBJECT)
-		return at_line(doc, "the document is no object", STR_NONE, err);
+		return at_line(doc, "the document is no object", STR(""), err);
 	if (!str_is(api, API_GROUP_VERSION)) {
 		at_line(doc, "unknown apiVersion", api, err);
 		return err_hint(err, "manifests here have apiVersion %s",
@@ -288,7 +288,7 @@ static enum code own_namespace(struct value *doc, struct str tenant,
 	const struct value *ns = value_getz(meta, "namespace");
 
 	if (!meta || meta->type != VALUE_OBJECT)
-		return at_line(doc, "metadata is missing", STR_NONE, err);
+		return at_line(doc, "metadata is missing", STR(""), err);
 	if (ns && !str_eq(value_text(ns), tenant)) {
 		at_line(ns, "a source may not write the namespace",
 			value_text(ns), err);
