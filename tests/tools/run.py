@@ -1,15 +1,33 @@
 #!/usr/bin/env python3
-"""Runs the tests of `make check` and counts them.
+"""Runs tests that `make check` has built, and counts them.
 
-    run.py --out build/asan --release build/release ID...
+    run.py --out build/asan --release build/release wal/segment sim/engine ...
 
-An ID is what the GNUmakefile calls a test: `layers`, `elf/confluxd`,
-`tools/deps`, `wal/segment` (a unit test program), `sim/one_node`, `fuzz/yaml`,
-`scenario/push`.  A unit test program counts one for each of its Check cases, a
-simulation counts what its last line says, everything else counts one.  A
-program that was not built counts as failed.  Output goes to OUT/logs/ID.log
-and is shown where something failed.  The last line is `N passed, N failed`.
+What an id means, how it runs, and how much it counts:
+
+    layers           `make layers`                                     1
+    tools/NAME       bash tests/tools/NAME_test.sh                     1
+    elf/PROGRAM      hardening of RELEASE/bin/PROGRAM (see elf.py)     1 a property
+    sim/NAME         OUT/tests/sim/NAME                                "N passed, M failed"
+    fuzz/NAME        OUT/tests/fuzz/NAME on tests/fuzz/corpus/NAME     1
+    scenario/NAME    bash tests/scenario/NAME.sh WORK                  1
+    PART/NOUN        OUT/tests/PART/NOUN, a unit test with Check       its test cases
+
+Every program runs from the top of the tree in a session of its own, which is
+killed when the program ends or its time is over (seconds below, times
+TIMEOUT_FACTOR).  TMPDIR is an empty folder of its own; it is kept when the test
+fails.  A scenario gets that folder as $1 and $WORK too, and the release
+programs' folder as $CONFLUX_BIN.  Exit code 77 means skipped.  Output goes to
+OUT/logs/ID.log and is shown when the test fails.
+
+A unit test or simulation that ends with a failure, or without its count, counts
+at least one failed.  A test that did not build counts one failed: the programs
+that make names in OUT/logs/build*.log ("not remade") are not run, even where an
+older one lies there.
+
+The last line is "N passed, M failed", and ", K skipped" after it where K > 0.
 """
+
 import argparse
 import concurrent.futures
 import os
@@ -21,186 +39,243 @@ import sys
 import tempfile
 import time
 
-CHECK = re.compile(r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)", re.M)
-COUNTS = re.compile(r"^(\d+) passed, (\d+) failed", re.M)
-TIMEOUT_S = {"unit": 300, "sim": 900, "fuzz": 300, "scenario": 300, "tools": 300}
+import elf
+
+SECONDS = {"unit": 180, "sim": 600, "fuzz": 300, "scenario": 300, "tools": 120,
+           "layers": 30}
+SANITIZERS = {
+    "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1"
+                    ":check_initialization_order=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "second_deadlock_stack=1:history_size=4",
+}
+SHOWN_LINES = 60
 
 
 class Result:
-    def __init__(self, name, passed, failed, skipped=0, note=""):
-        self.name, self.passed, self.failed = name, passed, failed
-        self.skipped, self.note = skipped, note
+    """What one id came to."""
+
+    def __init__(self, name):
+        self.name = name
+        self.passed = self.failed = self.skipped = 0
+        self.seconds = 0.0
+        self.why = ""
+        self.log = ""
 
 
-def run(name, argv, kind, log, env=None, cwd=None):
-    """Runs one program; answers (exit status, output)."""
-    os.makedirs(os.path.dirname(log), exist_ok=True)
-    full = dict(os.environ, **(env or {}))
-    full.setdefault("ASAN_OPTIONS", "abort_on_error=0:detect_leaks=1")
-    full.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
-    with open(log, "wb") as out:
-        child = subprocess.Popen(argv, stdout=out, stderr=subprocess.STDOUT,
-                                 stdin=subprocess.DEVNULL, env=full, cwd=cwd,
-                                 start_new_session=True)
-        try:
-            status = child.wait(timeout=TIMEOUT_S[kind])
-        except subprocess.TimeoutExpired:
-            status = "no end within %d s" % TIMEOUT_S[kind]
-        finally:
-            try:                       # whatever it left running
-                os.killpg(child.pid, signal.SIGKILL)
-            except ProcessLookupError:
+def kind_of(name):
+    first = name.split("/")[0]
+    return first if first in ("layers", "tools", "elf", "sim", "fuzz",
+                              "scenario") else "unit"
+
+
+class Runner:
+    def __init__(self, args):
+        self.out = args.out
+        self.release = args.release
+        self.logs = os.path.join(args.out, "logs")
+        self.unbuilt = self.read_unbuilt()
+        self.factor = float(os.environ.get("TIMEOUT_FACTOR", "1"))
+        os.makedirs(self.logs, exist_ok=True)
+
+    def read_unbuilt(self):
+        """Programs that make could not bring up to date."""
+        found = set()
+        for log in ("build.log", "build-release.log"):
+            try:
+                with open(os.path.join(self.logs, log), errors="replace") as f:
+                    found.update(re.findall(
+                        r"Target ['`]([^']+)' not remade", f.read()))
+            except FileNotFoundError:
                 pass
-            child.wait()
-    with open(log, "rb") as done:
-        return status, done.read().decode("utf-8", "replace")
+        return found
+
+    def program(self, name, kind):
+        if kind in ("unit", "sim", "fuzz"):
+            return os.path.join(self.out, "tests", name)
+        return None
+
+    def command(self, name, kind, work):
+        base = name.partition("/")[2]
+        if kind == "layers":
+            return [os.environ.get("MAKE", "make"), "layers"]
+        if kind == "tools":
+            return ["bash", f"tests/tools/{base}_test.sh"]
+        if kind == "scenario":
+            return ["bash", f"tests/scenario/{base}.sh", work]
+        cmd = [self.program(name, kind)]
+        if kind == "fuzz":
+            corpus = f"tests/fuzz/corpus/{base}"
+            cmd += [corpus] if os.path.isdir(corpus) else []
+        if os.path.basename(self.out) == "tsan" and shutil.which("setarch"):
+            # The thread sanitizer of gcc 12 wants its fixed addresses free.
+            cmd = ["setarch", os.uname().machine, "-R"] + cmd
+        return cmd
+
+    def environment(self, name, kind, work):
+        env = dict(os.environ)
+        for drop in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES",
+                     "VARIANT", "T"):
+            env.pop(drop, None)
+        for key, value in SANITIZERS.items():
+            env.setdefault(key, value)
+        env.update(TMPDIR=work, WORK=work, LC_ALL="C.UTF-8",
+                   CONFLUX_BIN=os.path.abspath(
+                       os.path.join(self.release, "bin")))
+        if kind == "fuzz":
+            env["FUZZ_CRASH"] = os.path.join(
+                self.logs, name.replace("/", "-") + ".crash")
+        return env
+
+    def run(self, name):
+        kind = kind_of(name)
+        result = Result(name)
+        result.log = os.path.join(self.logs, name.replace("/", "-") + ".log")
+        start = time.monotonic()
+        try:
+            if kind == "elf":
+                self.check_elf(name, result)
+            elif self.program(name, kind) in self.unbuilt or (
+                    self.program(name, kind)
+                    and not os.path.exists(self.program(name, kind))):
+                self.fail_unbuilt(result)
+            else:
+                self.run_program(name, kind, result)
+        except Exception as e:              # a fault of the runner is a failure
+            result.failed += 1
+            result.why = f"runner: {e!r}"
+        result.seconds = time.monotonic() - start
+        return result
+
+    def fail_unbuilt(self, result):
+        result.failed = 1
+        result.why = "did not build"
+        with open(result.log, "w") as f:
+            f.write("did not build; see the build's output\n")
+
+    def check_elf(self, name, result):
+        path = os.path.join(self.release, "bin", name.partition("/")[2])
+        if "all" in self.unbuilt and not os.path.exists(path):
+            self.fail_unbuilt(result)
+            return
+        with open(result.log, "w") as log:
+            for what, good, note in elf.check(path):
+                verdict = {True: "ok", False: "FAILED", None: "skipped"}[good]
+                log.write(f"{verdict:8} {what}: {note}\n")
+                result.passed += good is True
+                result.failed += good is False
+                result.skipped += good is None
+
+    def run_program(self, name, kind, result):
+        work = tempfile.mkdtemp(prefix="conflux-")
+        code = None
+        with open(result.log, "wb") as log:
+            p = subprocess.Popen(self.command(name, kind, work), stdout=log,
+                                 stderr=subprocess.STDOUT,
+                                 stdin=subprocess.DEVNULL,
+                                 env=self.environment(name, kind, work),
+                                 start_new_session=True)
+            try:
+                code = p.wait(SECONDS[kind] * self.factor)
+            except subprocess.TimeoutExpired:
+                result.why = f"took longer than {SECONDS[kind]} s"
+            finally:
+                try:
+                    os.killpg(p.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+                p.wait()
+        with open(result.log, errors="replace") as log:
+            self.count(kind, code, log.read(), result)
+        if result.failed:
+            with open(result.log, "a") as log:
+                log.write(f"(its files are in {work})\n")
+        else:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def count(self, kind, code, text, result):
+        if code == 77:
+            result.skipped = 1
+            return
+        if kind == "unit":
+            lines = re.findall(r"^\d+%: Checks: (\d+), Failures: (\d+), "
+                               r"Errors: (\d+)", text, re.M)
+            for checks, failures, errors in lines:
+                bad = int(failures) + int(errors)
+                result.passed += int(checks) - bad
+                result.failed += bad
+        elif kind == "sim":
+            lines = re.findall(r"^(\d+) passed, (\d+) failed", text, re.M)[-1:]
+            for passed, failed in lines:
+                result.passed, result.failed = int(passed), int(failed)
+        else:
+            lines = True
+            result.passed, result.failed = int(code == 0), int(code != 0)
+        if code != 0 and not result.failed:
+            result.failed = 1
+        if code == 0 and not (lines and result.passed + result.failed):
+            result.failed = 1
+            result.why = "ended without counting anything"
+        if code and not result.why and (kind != "unit" or not lines):
+            result.why = f"exit code {code}" if code > 0 else \
+                f"killed by {signal.Signals(-code).name}"
 
 
-def unit(name, options, log):
-    status, text = run(name, [program(name, options)], "unit", log)
-    found = CHECK.search(text)
-    if not found:
-        return Result(name, 0, 1, note="ended with %s" % status)
-    checks, failures, errors = map(int, found.groups())
-    bad = failures + errors
-    if status != 0 and bad == 0:       # a sanitizer after the last case
-        bad = 1
-    return Result(name, max(checks - failures - errors, 0), bad)
-
-
-def sim(name, options, log):
-    env = {k: os.environ[k] for k in ("SEED", "SEEDS") if os.environ.get(k)}
-    status, text = run(name, [program(name, options)], "sim", log, env)
-    found = COUNTS.findall(text)
-    if not found:
-        return Result(name, 0, 1, note="ended with %s" % status)
-    passed, failed = map(int, found[-1])
-    if status != 0 and failed == 0:
-        failed = 1
-    return Result(name, passed, failed)
-
-
-def one(name, argv, kind, log, env=None):
-    status, _ = run(name, argv, kind, log, env)
-    if status == 77:
-        return Result(name, 0, 0, 1, "skipped")
-    if status == 0:
-        return Result(name, 1, 0)
-    return Result(name, 0, 1, note="ended with %s" % status)
-
-
-def fuzz(name, options, log):
-    corpus = os.path.join("tests/fuzz/corpus", name.split("/", 1)[1])
-    if not os.path.isdir(corpus) or not os.listdir(corpus):
-        return Result(name, 0, 1, note="no seeds in %s" % corpus)
-    return one(name, [program(name, options), corpus], "fuzz", log)
-
-
-def scenario(name, options, log):
-    work = tempfile.mkdtemp(prefix="conflux-")
-    env = {"CONFLUX_BIN": os.path.abspath(os.path.join(options.release, "bin")),
-           "WORK": work, "TMPDIR": work}
-    try:
-        return one(name, ["bash", "tests/%s.sh" % name, work], "scenario", log, env)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def readelf(path, *flags):
-    done = subprocess.run(["readelf", "-W", *flags, path], capture_output=True,
-                          text=True, env=dict(os.environ, LC_ALL="C"))
-    return done.stdout
-
-
-def elf(name, options, log):
-    """Hardening that the release programs must show."""
-    path = os.path.join(options.release, "bin", name.split("/", 1)[1])
-    if not os.path.exists(path):
-        return Result(name, 0, 1, note="was not built")
-    head, segments = readelf(path, "-h"), readelf(path, "-l")
-    dynamic, symbols = readelf(path, "-d"), readelf(path, "--dyn-syms")
-    stack = [l for l in segments.splitlines() if "GNU_STACK" in l]
-    checks = {
-        "position independent": "DYN" in head and "PIE" in dynamic,
-        "relro": "GNU_RELRO" in segments,
-        "bind now": "BIND_NOW" in dynamic or "NOW" in dynamic,
-        "stack not executable": bool(stack) and "RWE" not in stack[0],
-        "stack protector": "__stack_chk_fail" in symbols,
-        "fortified": re.search(r"__\w+_chk@", symbols) is not None,
-        "no run path": "RUNPATH" not in dynamic and "RPATH" not in dynamic,
-    }
-    if os.uname().machine == "x86_64":
-        checks["CET"] = "IBT, SHSTK" in readelf(path, "-n")
-    missing = [what for what, good in checks.items() if not good]
-    with open(log, "w") as out:
-        out.write("".join("missing: %s\n" % m for m in missing))
-    return Result(name, len(checks) - len(missing), len(missing),
-                  note=", ".join(missing))
-
-
-def program(name, options):
-    return os.path.join(options.out, "tests", name)
-
-
-def test(name, options):
-    log = os.path.join(options.out, "logs", name + ".log")
-    os.makedirs(os.path.dirname(log), exist_ok=True)
-    if os.path.exists(log):
-        os.unlink(log)
-    kind = name.split("/", 1)[0]
-    if name == "layers":
-        return one(name, [os.environ.get("MAKE", "make"), "layers"], "tools", log)
-    if kind == "elf":
-        return elf(name, options, log)
-    if kind == "scenario":
-        return scenario(name, options, log)
-    if kind == "tools" and os.path.exists("tests/%s_test.sh" % name):
-        return one(name, ["bash", "tests/%s_test.sh" % name], "tools", log)
-    if not os.path.exists(program(name, options)):
-        return Result(name, 0, 1, note="was not built")
-    return {"sim": sim, "fuzz": fuzz}.get(kind, unit)(name, options, log)
-
-
-def tail(path, lines=60):
-    try:
-        with open(path, "rb") as f:
-            text = f.read().decode("utf-8", "replace").splitlines()
-    except FileNotFoundError:
-        return ""
-    return "\n".join("    | " + l for l in text[-lines:])
-
-
-def report(result, options):
-    ok = "ok  " if result.failed == 0 else "FAIL"
-    note = " (%s)" % result.note if result.note else ""
-    print("%s %-28s %d passed%s%s" % (
-        ok, result.name, result.passed,
-        ", %d failed" % result.failed if result.failed else "", note), flush=True)
-    if result.failed:
-        print(tail(os.path.join(options.out, "logs", result.name + ".log")), flush=True)
+def show(result):
+    verdict = "FAILED" if result.failed else \
+        "skip" if result.skipped and not result.passed else "ok"
+    counts = f"{result.passed}" + \
+        (f", {result.failed} failed" if result.failed else "") + \
+        (f", {result.skipped} skipped" if result.skipped else "")
+    print(f"{verdict:7} {result.name:28} {counts:>6}"
+          f"  {result.seconds:6.2f} s"
+          + (f"  {result.why}" if result.why else ""), flush=True)
+    if not result.failed or not os.path.exists(result.log):
+        return
+    with open(result.log, errors="replace") as f:
+        lines = f.read().splitlines()
+    if len(lines) > SHOWN_LINES:
+        print(f"    ... {len(lines) - SHOWN_LINES} lines more in {result.log}")
+    for line in lines[-SHOWN_LINES:]:
+        print(f"    {line}")
+    sys.stdout.flush()
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", required=True)
     parser.add_argument("--release", required=True)
-    parser.add_argument("tests", nargs="+")
-    options = parser.parse_args()
-    started = time.monotonic()
-    # Scenarios start servers and measure nothing; two at once suit two cores.
-    with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
-        waiting = [pool.submit(test, name, options) for name in options.tests]
-        results = []
-        for done in concurrent.futures.as_completed(waiting):
-            results.append(done.result())
-            report(results[-1], options)
-    passed = sum(r.passed for r in results)
-    failed = sum(r.failed for r in results)
-    skipped = sum(r.skipped for r in results)
-    print("in %.0f s" % (time.monotonic() - started))
-    print("%d passed, %d failed%s" % (
-        passed, failed, ", %d skipped" % skipped if skipped else ""))
-    return 1 if failed or passed == 0 else 0
+    parser.add_argument("--jobs", type=int,
+                        default=int(os.environ.get("TEST_JOBS", "2")))
+    parser.add_argument("names", nargs="+")
+    args = parser.parse_args()
+    runner = Runner(args)
+    results = []
+    # Scenarios measure time and use several processes: they run last, alone.
+    crowd = [n for n in args.names if kind_of(n) != "scenario"]
+    alone = [n for n in args.names if kind_of(n) == "scenario"]
+    for names, jobs in ((crowd, args.jobs), (alone, 1)):
+        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+            for future in concurrent.futures.as_completed(
+                    [pool.submit(runner.run, n) for n in names]):
+                results.append(future.result())
+                show(results[-1])
+    failed = [r for r in results if r.failed]
+    if runner.unbuilt & {"all"}:
+        failed.append(Result("build"))
+        failed[-1].failed = 1
+        failed[-1].why = f"the release build failed; see " \
+            f"{runner.logs}/build-release.log"
+        results.append(failed[-1])
+    if failed:
+        print("\nfailed:")
+        for r in sorted(failed, key=lambda r: r.name):
+            print(f"    {r.name}" + (f": {r.why}" if r.why else ""))
+    passed, bad, skipped = (sum(getattr(r, k) for r in results)
+                            for k in ("passed", "failed", "skipped"))
+    print(f"\n{passed} passed, {bad} failed"
+          + (f", {skipped} skipped" if skipped else ""))
+    return 1 if bad or not passed else 0
 
 
 if __name__ == "__main__":
