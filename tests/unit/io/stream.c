@@ -1,7 +1,8 @@
 /*
  * Streams over the loopback, most of them twice: clear text (0) and TLS (1).
  */
-#include <errno.h>
+#include <dlfcn.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 #include "net.h"
 
 #define BIG (8u << 20)
+#define VECS 512u
 
 static char *big;
 
@@ -184,6 +186,36 @@ START_TEST(writing_in_on_drain)
 	stream_read_resume(net.client.s);
 	WAIT(net.client.got.n >= PIECES * PIECE);
 	ck_assert(got(&net.client, str_n(big, PIECES * PIECE)));
+}
+END_TEST
+
+static void read_all(struct raw *raw)
+{
+	raw_read_all(raw);
+}
+
+/* The reader makes room while the parts are being handed over: what comes behind
+ * a part that was refused must wait, though it could be sent. */
+START_TEST(many_large_parts_to_a_fast_reader)
+{
+	struct raw raw = { 0 };
+	struct stream_vec v[VECS];
+
+	net_listen(false);
+	raw_start(&raw, read_all);
+	WAIT(net.server.s);
+	for (unsigned i = 0; i < VECS; i++)
+		v[i] = (struct stream_vec){ big + i * (BIG / VECS),
+					    BIG / VECS };
+	for (int round = 0; round < 5; round++)
+		stream_write(net.server.s, v, VECS);
+	stream_close(net.server.s);
+	raw_join(&raw);
+	ck_assert_uint_eq(raw.got.n, 5u * BIG);
+	for (size_t round = 0; round < 5; round++)
+		ck_assert_mem_eq(raw.got.p + round * BIG, big, BIG);
+	buf_fini(&raw.got);
+	WAIT(net.server.closed);
 }
 END_TEST
 
@@ -620,15 +652,12 @@ END_TEST
 
 /* ---- connecting ---- */
 
-static uint16_t closed_port(void)
+/* Leaves a port in net.addr where nobody listens. */
+static void closed_port(void)
 {
-	uint16_t port;
-
 	net_listen(false);
-	port = net.addr.port;
 	listener_close(&net.listener);
 	net_step();
-	return port;
 }
 
 START_TEST(nobody_listens)
@@ -643,34 +672,67 @@ START_TEST(nobody_listens)
 }
 END_TEST
 
-/* localhost is ::1 first on many machines, where nobody listens here. */
-START_TEST(a_name_with_several_addresses)
+typedef int lookup(const char *, const char *, const struct addrinfo *,
+		   struct addrinfo **);
+
+/* Stands before that of libc, for libuv too: "many.test" is 127.0.0.2, where
+ * nobody listens, and then 127.0.0.1. */
+int getaddrinfo(const char *host, const char *service,
+		const struct addrinfo *hints, struct addrinfo **out)
+{
+	lookup *real = (lookup *)dlsym(RTLD_NEXT, "getaddrinfo");
+
+	if (!host || strcmp(host, "many.test") != 0)
+		return real(host, service, hints, out);
+	if (hints->ai_flags & AI_NUMERICHOST)
+		return EAI_NONAME;
+	ck_assert_int_eq(real("127.0.0.2", service, hints, out), 0);
+	return real("127.0.0.1", service, hints, &(*out)->ai_next);
+}
+
+static void connect_to(const char *name)
 {
 	char text[32];
 
-	net_listen(_i);
-	snprintf(text, sizeof(text), "localhost:%u", net.addr.port);
-	ck_assert_int_eq(stream_connect(loop, str_of(text), net.tls_client, NULL,
-					&end_ops, &net.client, &net.client.s,
-					NULL),
+	snprintf(text, sizeof(text), "%s:%u", name, net.addr.port);
+	ck_assert_int_eq(stream_connect(loop, str_of(text), net.tls_client,
+					"localhost", &end_ops, &net.client,
+					&net.client.s, NULL),
 			 OK);
 	ck_assert_int_eq(net.client.opened, 0);
+}
+
+START_TEST(a_name_with_several_addresses)
+{
+	net_listen(_i);
+	connect_to("many.test");
 	WAIT(net.client.opened);
+	ck_assert_str_eq(stream_peer(net.client.s)->host, "127.0.0.1");
 	end_send(&net.client, STR("found"));
 	WAIT(got(&net.server, STR("found")));
 }
 END_TEST
 
+START_TEST(aborted_between_two_addresses)
+{
+	net_listen(false);
+	connect_to("many.test");
+	WAIT(str_is(str_of(stream_peer(net.client.s)->host), "127.0.0.2"));
+	stream_abort(net.client.s);
+	WAIT(net.client.closed);
+	ck_assert_int_eq(net.client.opened, 0);
+	ck_assert_int_eq(net.client.err.code, OK);
+}
+END_TEST
+
 START_TEST(a_name_where_nobody_listens)
 {
-	char text[32];
-
-	snprintf(text, sizeof(text), "localhost:%u", closed_port());
-	ck_assert_int_eq(stream_connect(loop, str_of(text), NULL, NULL, &end_ops,
-					&net.client, &net.client.s, NULL),
-			 OK);
+	closed_port();
+	connect_to("many.test");
 	WAIT(net.client.closed);
 	ck_assert_int_eq(net.client.err.code, E_IO);
+	/* The last address is the one named. */
+	ck_assert_ptr_nonnull(strstr(net.client.err.text, net.addr.text));
 }
 END_TEST
 
@@ -842,6 +904,7 @@ static Suite *suite(void)
 	BOTH(record_sizes_at_the_edge);
 	BOTH(backpressure);
 	BOTH(writing_in_on_drain);
+	tcase_add_test(t, many_large_parts_to_a_fast_reader);
 	t = add_case(s, "pausing");
 	BOTH(pausing_at_each_piece);
 	BOTH(resuming_inside_on_data);
@@ -869,6 +932,7 @@ static Suite *suite(void)
 	t = add_case(s, "connecting");
 	tcase_add_test(t, nobody_listens);
 	BOTH(a_name_with_several_addresses);
+	tcase_add_test(t, aborted_between_two_addresses);
 	tcase_add_test(t, a_name_where_nobody_listens);
 	tcase_add_test(t, a_name_that_is_none);
 	tcase_add_test(t, aborted_while_looking_up);
