@@ -105,8 +105,7 @@ class Runner:
             return ["bash", f"tests/scenario/{base}.sh", work]
         cmd = [self.program(name, kind)]
         if kind == "fuzz":
-            corpus = f"tests/fuzz/corpus/{base}"
-            cmd += [corpus] if os.path.isdir(corpus) else []
+            cmd += [f"tests/fuzz/corpus/{base}"]
         if os.path.basename(self.out) == "tsan" and shutil.which("setarch"):
             # The thread sanitizer of gcc 12 wants its fixed addresses free.
             cmd = ["setarch", os.uname().machine, "-R"] + cmd
@@ -139,6 +138,9 @@ class Runner:
                     self.program(name, kind)
                     and not os.path.exists(self.program(name, kind))):
                 self.fail_unbuilt(result)
+            elif kind == "fuzz" and not os.path.isdir(
+                    f"tests/fuzz/corpus/{name.partition('/')[2]}"):
+                result.failed, result.why = 1, "has no seeds in tests/fuzz/corpus"
             else:
                 self.run_program(name, kind, result)
         except Exception as e:              # a fault of the runner is a failure
@@ -149,9 +151,9 @@ class Runner:
 
     def fail_unbuilt(self, result):
         result.failed = 1
-        result.why = "did not build"
-        with open(result.log, "w") as f:
-            f.write("did not build; see the build's output\n")
+        result.why = "did not build; see the build's output above"
+        if os.path.exists(result.log):
+            os.unlink(result.log)
 
     def check_elf(self, name, result):
         path = os.path.join(self.release, "bin", name.partition("/")[2])
