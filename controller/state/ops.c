@@ -654,8 +654,14 @@ static enum code op_version_add(struct apply *a, const struct op *op,
 	if (t.live.has_hold && a->cmd->subject.role == ROLE_SOURCE &&
 	    sha256_eq(&t.live.hold, &op->sha))
 		return OK;
-	if (live && op->release && sha256_eq(&live_sha, &op->sha))
+	if (live && op->release && sha256_eq(&live_sha, &op->sha)) {
+		if (!t.live.has_hold || !op->lift_hold)
+			return OK;
+		/* The commit went back to what is live: nothing to hold off. */
+		t.live.has_hold = false;
+		change_live(a, &t, op, res);
 		return OK;
+	}
 	t.live.has_hold = false;
 	if (newest)
 		rc = get_version(a, &t, op->tenant, newest, &row, err);

@@ -532,7 +532,6 @@ static void on_turn(struct turn *turn)
 	p = n->inbox;
 	n->inbox = NULL;
 	n->inbox_last = &n->inbox;
-	n->is_woken = false;
 	pthread_mutex_unlock(&n->inbox_lock);
 	a.last = &a.first;
 	sort_out(n, p, &a);
@@ -542,7 +541,13 @@ static void on_turn(struct turn *turn)
 
 static void woken(struct msg *msg)
 {
-	(void)msg;                       /* the turn does the work */
+	struct rc_node *n = container_of(msg, struct rc_node, wake);
+
+	/* Only now is the message free to be posted again; the turn does the
+	 * work. */
+	pthread_mutex_lock(&n->inbox_lock);
+	n->is_woken = false;
+	pthread_mutex_unlock(&n->inbox_lock);
 }
 
 bool rc_propose(struct rc_node *n, struct rc_proposal *p)
@@ -721,6 +726,7 @@ static void start_here(struct msg *msg)
 	struct engine_update u;
 	struct err err;
 
+	woken(msg);
 	timer_init(&n->timer, n->loop, on_timer);
 	n->turn.run = on_turn;
 	loop_on_turn(n->loop, &n->turn);

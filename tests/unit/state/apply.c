@@ -329,6 +329,30 @@ START_TEST(a_rollback_of_what_git_owns_holds)
 }
 END_TEST
 
+START_TEST(a_revert_in_git_lifts_the_hold)
+{
+	struct command *c = bench_command(&b);
+	const char *object = "shop.prod.db.toml";
+
+	put_tenant(&b, c, "acme");
+	bench_apply(&b, c);
+	c = as_source("source:acme/shop");
+	put_config(&b, c, "acme", "shop", "prod", "db.toml");
+	bench_apply(&b, c);
+	git_publish(object, "good");
+	git_publish(object, "bad");
+	rollback(object, ROLLBACK_STABLE_ONLY);
+	c = as_source("source:acme/shop");
+	add_version(&b, c, "acme", object, STR("good"), true)->lift_hold = true;
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	ck_assert(b.last.results[0].changed);
+	ck_assert_uint_eq(live_version(), 1);
+	/* Now the same bytes may come again. */
+	ck_assert_int_eq(git_publish(object, "bad"), OK);
+	ck_assert(b.last.results[0].changed);
+}
+END_TEST
+
 START_TEST(another_manager_must_take_over)
 {
 	struct command *c = bench_command(&b);
@@ -578,6 +602,7 @@ static Suite *suite(void)
 	tcase_add_test(t, an_address_has_one_owner);
 	tcase_add_test(t, rules_choose_by_labels_and_priority);
 	tcase_add_test(t, a_rollback_of_what_git_owns_holds);
+	tcase_add_test(t, a_revert_in_git_lifts_the_hold);
 	tcase_add_test(t, another_manager_must_take_over);
 	tcase_add_test(t, an_emergency_rollback_clears_labelled_rules);
 	tcase_add_test(t, apply_asks_for_permission_again);
