@@ -47,8 +47,7 @@ static unsigned mutations = 200;
 static uint64_t seed = 1;
 static unsigned long inputs, files;
 
-static void
-report(void)
+static void report(void)
 {
 	char line[512];
 	int fd;
@@ -66,8 +65,7 @@ report(void)
 	close(fd);
 }
 
-static void
-on_signal(int sig)
+static void on_signal(int sig)
 {
 	report();
 	signal(sig, SIG_DFL);
@@ -75,8 +73,7 @@ on_signal(int sig)
 }
 
 /* splitmix64 */
-static uint64_t
-next(uint64_t *state)
+static uint64_t next(uint64_t *state)
 {
 	uint64_t z = (*state += 0x9e3779b97f4a7c15u);
 
@@ -85,14 +82,12 @@ next(uint64_t *state)
 	return z ^ (z >> 31);
 }
 
-static size_t
-below(uint64_t *state, size_t n)
+static size_t below(uint64_t *state, size_t n)
 {
 	return n ? next(state) % n : 0;
 }
 
-static void
-feed(const uint8_t *p, size_t n, const char *file, unsigned mutation)
+static void feed(const uint8_t *p, size_t n, const char *file, unsigned mutation)
 {
 	now_file = file;
 	now_mutation = mutation;
@@ -109,8 +104,7 @@ feed(const uint8_t *p, size_t n, const char *file, unsigned mutation)
 	now.n = 0;
 }
 
-static void
-cut(struct input *in, uint64_t *r)
+static void cut(struct input *in, uint64_t *r)
 {
 	size_t at = below(r, in->n);
 	size_t len = 1 + below(r, in->n - at);
@@ -120,8 +114,7 @@ cut(struct input *in, uint64_t *r)
 }
 
 /* Repeats a stretch of the input in place; 'p' has room for twice 'n'. */
-static void
-repeat(struct input *in, uint64_t *r)
+static void repeat(struct input *in, uint64_t *r)
 {
 	size_t at = below(r, in->n);
 	size_t len = 1 + below(r, in->n - at);
@@ -130,12 +123,12 @@ repeat(struct input *in, uint64_t *r)
 	in->n += len;
 }
 
-static void
-set_number(struct input *in, uint64_t *r)
+static void set_number(struct input *in, uint64_t *r)
 {
-	static const uint32_t edges[] = { 0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0xffff,
-					  0x10000, 0x7fffffff, 0x80000000,
-					  0xffffffff };
+	static const uint32_t edges[] = { 0,	      1,	 0x7f,
+					  0x80,	      0xff,	 0x7fff,
+					  0xffff,     0x10000,	 0x7fffffff,
+					  0x80000000, 0xffffffff };
 	uint32_t v = edges[below(r, sizeof(edges) / sizeof(edges[0]))];
 	size_t at = below(r, in->n);
 	size_t len = (size_t)1 << below(r, 3);
@@ -146,8 +139,7 @@ set_number(struct input *in, uint64_t *r)
 }
 
 /* One step; 'in' is not empty and has room for twice its size. */
-static void
-mutate(struct input *in, uint64_t *r)
+static void mutate(struct input *in, uint64_t *r)
 {
 	static const char marks[] = "{}[]()<>\"'\\:,;=&*!|%#-+.0\n\r\t \x80\xff";
 	size_t at = below(r, in->n), to;
@@ -181,8 +173,7 @@ mutate(struct input *in, uint64_t *r)
 	}
 }
 
-static void
-feed_mutations(const uint8_t *p, size_t n, const char *file)
+static void feed_mutations(const uint8_t *p, size_t n, const char *file)
 {
 	uint64_t r = seed;
 	size_t i;
@@ -206,8 +197,7 @@ feed_mutations(const uint8_t *p, size_t n, const char *file)
 	}
 }
 
-static void
-feed_file(const char *path)
+static void feed_file(const char *path)
 {
 	FILE *f = fopen(path, "rb");
 	uint8_t *p = malloc(INPUT_MAX);
@@ -225,14 +215,12 @@ feed_file(const char *path)
 	free(p);
 }
 
-static int
-not_hidden(const struct dirent *e)
+static int not_hidden(const struct dirent *e)
 {
 	return e->d_name[0] != '.';
 }
 
-static void
-feed_path(const char *path)
+static void feed_path(const char *path)
 {
 	struct dirent **names;
 	struct stat st;
@@ -259,15 +247,16 @@ feed_path(const char *path)
 	free(names);
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
-	static const int signals[] = { SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL };
+	static const int signals[] = { SIGABRT, SIGSEGV, SIGBUS, SIGFPE,
+				       SIGILL };
 	size_t s;
 	int i;
 
 	if (getenv("FUZZ_MUTATIONS"))
-		mutations = (unsigned)strtoul(getenv("FUZZ_MUTATIONS"), NULL, 10);
+		mutations = (unsigned)strtoul(getenv("FUZZ_MUTATIONS"), NULL,
+					      10);
 	if (getenv("FUZZ_SEED"))
 		seed = strtoull(getenv("FUZZ_SEED"), NULL, 10);
 	if (getenv("FUZZ_CRASH"))

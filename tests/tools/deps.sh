@@ -56,30 +56,38 @@ apt() {
 		-o Acquire::Retries=3 -o Dpkg::Use-Pty=0 "$@"
 }
 
-# The mirror of the machine's own sources, one-line or deb822.
-mirror() {
-	cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
-		awk '$1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /:\/\//) {
-			print $i, $(i + 1) } }'
-	cat /etc/apt/sources.list.d/*.sources 2>/dev/null |
-		awk '/^URIs:/ { u = $2 } /^Suites:/ { print u, $2 }'
+# Runs quietly; shows the end of what was said when it fails.
+quietly() {
+	said=$(mktemp)
+	"$@" >"$said" 2>&1 && { rm -f "$said"; return 0; }
+	tail -n 20 "$said" >&2
+	rm -f "$said"
+	return 1
 }
 
+# "suite uri" of each source that apt knows and uses, in whatever form it is
+# written.
+sources() {
+	apt-get indextargets --format '$(RELEASE) $(REPO_URI)' \
+		'Identifier: Packages' | sort -u
+}
+
+# The suite comes from the mirror that already serves the release itself.
 enable_backports() {
-	suite=$1
-	grep -rqs "$suite-backports" /etc/apt/sources.list \
-		/etc/apt/sources.list.d/ && return 0
-	uri=$(mirror | awk -v s="$suite" '$2 == s { print $1; exit }')
+	sources | grep -q "^$1-backports " && return 0
+	uri=$(sources | awk -v s="$1" '$1 == s { print $2; exit }')
 	[ -n "$uri" ] || {
-		echo "deps: no apt source for $suite was found; libraft $RAFT" \
-			"is in $suite-backports" >&2
+		echo "deps: no apt source for $1 was found; libraft $RAFT is in" \
+			"$1-backports" >&2
 		exit 1
 	}
 	file=/etc/apt/sources.list.d/conflux-backports.sources
 	key=/usr/share/keyrings/debian-archive-keyring.gpg
-	echo "deps: enabling $suite-backports in $file (for libraft)" >&2
-	printf 'Types: deb\nURIs: %s\nSuites: %s-backports\nComponents: main\n%s\n' \
-		"$uri" "$suite" "Signed-By: $key" | $root tee $file >/dev/null
+	echo "deps: adding $1-backports of $uri in $file, for libraft $RAFT" >&2
+	printf '%s\n' "# Added by Conflux (make deps) for libraft-dev $RAFT." \
+		'Types: deb' "URIs: $uri" "Suites: $1-backports" \
+		'Components: main' "Signed-By: $key" |
+		$root tee $file >/dev/null
 }
 
 pinned=
@@ -92,7 +100,7 @@ for p in $need; do
 		pinned=yes ;;
 	esac
 done
-apt update >/dev/null || apt update >/dev/null
+quietly apt update || quietly apt update
 
 # The version has to be named: backports have a low pin.
 names=
@@ -118,11 +126,7 @@ if [ "${1:-}" = bench ] && [ ! -e $policy ]; then
 	trap '$root rm -f $policy' EXIT
 fi
 # shellcheck disable=SC2086
-apt install -y --no-install-recommends ${pinned:+--allow-downgrades} $names \
-	>/tmp/conflux-deps.$$ 2>&1 || {
-	tail -n 20 /tmp/conflux-deps.$$ >&2
-	exit 1
-}
-rm -f /tmp/conflux-deps.$$
+set -- install -y --no-install-recommends ${pinned:+--allow-downgrades} $names
+quietly apt "$@" || { echo "deps: trying once more" >&2; quietly apt "$@"; }
 need=$(missing)
 [ -z "$need" ] || { echo "deps: still missing: $need" >&2; exit 1; }
