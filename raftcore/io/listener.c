@@ -25,6 +25,9 @@ struct listener {
 	listener_cb *cb;
 	void *data;
 	struct stream_addr addr;
+	uint64_t turn;          /* of the last connection */
+	struct msg later;
+	unsigned holds;         /* the handle, and 'later' when posted */
 };
 
 /* ---- the socket ---- */
@@ -108,23 +111,16 @@ static void know_peer(struct stream *s)
 		addr_of((const struct sockaddr *)&sa, &s->peer);
 }
 
-/*
- * A connection that cannot be accepted is gone already, or there are no
- * descriptors left; libuv then takes and closes it by one kept in reserve, so
- * that this does not spin.
- */
-static void on_connection(uv_stream_t *uv, int status)
+static void accept_one(struct listener *l)
 {
-	struct listener *l = container_of((uv_tcp_t *)uv, struct listener, tcp);
 	struct tls_conn *tls = NULL;
 	struct stream *s;
 
-	if (status)
-		return;
+	l->turn = loop_turn(l->loop);
 	if (l->tls)
 		tls = tls_conn_server(l->tls, &loop_scratch(l->loop)->wire);
 	s = stream_make(l->loop, tls);
-	if (uv_accept(uv, (uv_stream_t *)&s->tcp)) {
+	if (uv_accept((uv_stream_t *)&l->tcp, (uv_stream_t *)&s->tcp)) {
 		stream_abort(s);
 		return;
 	}
@@ -136,11 +132,50 @@ static void on_connection(uv_stream_t *uv, int status)
 	stream_begin(s, false);
 }
 
+static void release(struct listener *l)
+{
+	if (--l->holds == 0)
+		free(l);
+}
+
+static void run_later(struct msg *msg)
+{
+	struct listener *l = container_of(msg, struct listener, later);
+
+	if (!uv_is_closing((uv_handle_t *)&l->tcp))
+		accept_one(l);
+	release(l);
+}
+
+/*
+ * A connection that cannot be accepted is gone already, or there are no
+ * descriptors left; libuv then takes and closes it by one kept in reserve, so
+ * that this does not spin.
+ *
+ * A TLS handshake costs a millisecond: of those that come together, each turn
+ * takes one, or a crowd that connects would hold up everyone who is served
+ * already.  libuv holds back the others until this one is accepted.
+ */
+static void on_connection(uv_stream_t *uv, int status)
+{
+	struct listener *l = container_of((uv_tcp_t *)uv, struct listener, tcp);
+
+	if (status)
+		return;
+	if (!l->tls || l->turn != loop_turn(l->loop)) {
+		accept_one(l);
+		return;
+	}
+	must(l->holds == 1);
+	l->holds++;
+	loop_post_sure(l->loop, &l->later);
+}
+
 /* ---- life ---- */
 
 static void on_closed(uv_handle_t *handle)
 {
-	free(container_of((uv_tcp_t *)handle, struct listener, tcp));
+	release(container_of((uv_tcp_t *)handle, struct listener, tcp));
 }
 
 static void shut(struct owned_handle *h)
@@ -156,6 +191,9 @@ static struct listener *listener_make(struct loop *loop)
 
 	l->loop = loop;
 	l->owned.shut = shut;
+	l->later.run = run_later;
+	l->turn = UINT64_MAX;
+	l->holds = 1;
 	must(uv_tcp_init(loop_uv(loop), &l->tcp) == 0);
 	loop_own(loop, &l->owned);
 	return l;

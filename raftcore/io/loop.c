@@ -487,6 +487,11 @@ void loop_disown(struct owned_handle *h)
 	list_remove(&h->at_);
 }
 
+uint64_t loop_turn(const struct loop *loop)
+{
+	return atomic_load_explicit(&loop->stats.turns, memory_order_relaxed);
+}
+
 struct loop_scratch *loop_scratch(struct loop *loop)
 {
 	if (!loop->scratch) {

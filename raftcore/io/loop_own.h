@@ -16,6 +16,9 @@ struct owned_handle {
 void loop_own(struct loop *loop, struct owned_handle *h);
 void loop_disown(struct owned_handle *h);
 
+/* Counts turns: the same number is the same turn. */
+uint64_t loop_turn(const struct loop *loop);
+
 /*
  * Buffers that all streams of a loop share.  What is in one is used up before
  * the callback that filled it returns to libuv.

@@ -10,7 +10,7 @@
  * also stream_close and stream_abort; after these no callback but on_close
  * comes, and what is written is dropped.
  *
- * All functions: the loop's own thread.
+ * The program ignores SIGPIPE.  All functions: the loop's own thread.
  */
 #ifndef IO_STREAM_H
 #define IO_STREAM_H

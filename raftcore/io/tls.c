@@ -153,9 +153,11 @@ static SSL_CTX *ctx_new(const SSL_METHOD *method)
 					 SSL_OP_NO_COMPRESSION |
 					 SSL_OP_CIPHER_SERVER_PREFERENCE |
 					 SSL_OP_PRIORITIZE_CHACHA);
-	/* An idle connection keeps no record buffers. */
+	/* An idle connection keeps no record buffers; the chain is what the
+	 * file holds, and not searched for in each handshake. */
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS |
-				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+				      SSL_MODE_NO_AUTO_CHAIN);
 	/* Tickets resume sessions; a cache would be shared by all loops. */
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	return ctx;

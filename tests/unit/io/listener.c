@@ -1,7 +1,6 @@
 /* Listening: addresses, what cannot be had, sharing, closing. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -138,6 +137,89 @@ START_TEST(closing_the_listener_keeps_its_streams)
 }
 END_TEST
 
+static int crowd_in_a_turn, crowd_most;
+
+static void count_turn(struct turn *turn)
+{
+	crowd_most = MAX(crowd_most, crowd_in_a_turn);
+	crowd_in_a_turn = 0;
+}
+
+static void take_one_of_a_crowd(struct listener *l, struct stream *s, void *data)
+{
+	net.accepted++;
+	crowd_in_a_turn++;
+	stream_abort(s);
+}
+
+#define CROWD 50
+
+/* Of a crowd that wants TLS, each turn takes one; without TLS, all of it. */
+START_TEST(a_crowd_at_the_door)
+{
+	struct turn turn = { .run = count_turn };
+	int fds[CROWD];
+
+	if (_i)
+		ck_assert_int_eq(tls_server_new(cert("server.pem"),
+						cert("server.key"), NULL, NULL,
+						&net.tls_server, NULL),
+				 OK);
+	ck_assert_int_eq(listener_new(loop, STR("127.0.0.1:0"), false,
+				      net.tls_server, take_one_of_a_crowd, NULL,
+				      &net.listener, NULL),
+			 OK);
+	listener_addr(net.listener, &net.addr);
+	loop_on_turn(loop, &turn);
+	for (int i = 0; i < CROWD; i++)
+		fds[i] = net_dial();
+	WAIT(net.accepted == CROWD);
+	net_step();
+	if (_i)
+		ck_assert_int_eq(crowd_most, 1);
+	else
+		ck_assert_int_gt(crowd_most, 10);
+	for (int i = 0; i < CROWD; i++)
+		close(fds[i]);
+	loop_off_turn(loop, &turn);
+	net.accepted = 0;
+}
+END_TEST
+
+static void close_after_the_first(struct turn *turn)
+{
+	if (net.accepted && net.listener)
+		listener_close(&net.listener);
+}
+
+/* The second of the crowd waits for its turn when the listener is closed. */
+START_TEST(closing_the_listener_in_a_crowd)
+{
+	struct turn turn = { .run = close_after_the_first };
+	int fds[3];
+
+	ck_assert_int_eq(tls_server_new(cert("server.pem"), cert("server.key"),
+					NULL, NULL, &net.tls_server, NULL),
+			 OK);
+	ck_assert_int_eq(listener_new(loop, STR("127.0.0.1:0"), false,
+				      net.tls_server, take_one_of_a_crowd, NULL,
+				      &net.listener, NULL),
+			 OK);
+	listener_addr(net.listener, &net.addr);
+	for (int i = 0; i < 3; i++)
+		fds[i] = net_dial();
+	loop_on_turn(loop, &turn);
+	WAIT(net.accepted);
+	for (int i = 0; i < 10; i++)
+		net_step();
+	ck_assert_int_eq(net.accepted, 1);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+	loop_off_turn(loop, &turn);
+	net.accepted = 0;
+}
+END_TEST
+
 static void take_none(struct listener *l, struct stream *s, void *data)
 {
 }
@@ -198,6 +280,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("io/listener");
 	TCase *t = tcase_create("listener");
 
+	tcase_add_unchecked_fixture(t, certs_setup, certs_teardown);
 	tcase_add_checked_fixture(t, net_setup, net_teardown);
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, addresses_that_are_none);
@@ -207,6 +290,8 @@ static Suite *suite(void)
 	tcase_add_test(t, names_and_ipv6);
 	tcase_add_test(t, a_stream_refused_at_the_door);
 	tcase_add_test(t, closing_the_listener_keeps_its_streams);
+	tcase_add_loop_test(t, a_crowd_at_the_door, 0, 2);
+	tcase_add_test(t, closing_the_listener_in_a_crowd);
 	tcase_add_test_raise_signal(t, a_stream_without_ops_aborts, SIGABRT);
 	tcase_add_test(t, texts);
 	suite_add_tcase(s, t);

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -98,6 +99,11 @@ void end_send(struct end *end, struct str bytes)
 	stream_write(end->s, &(struct stream_vec){ bytes.p, bytes.n }, 1);
 }
 
+bool got(const struct end *end, struct str want)
+{
+	return str_eq(buf_view(&end->got), want);
+}
+
 void end_fini(struct end *end)
 {
 	buf_fini(&end->got);
@@ -190,18 +196,24 @@ static void *raw_main(void *arg)
 	return NULL;
 }
 
-void raw_start(struct raw *raw, void (*run)(struct raw *raw))
+int net_dial(void)
 {
 	struct sockaddr_in sa = {
 		.sin_family = AF_INET,
 		.sin_port = htons(net.addr.port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 	};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	return fd;
+}
+
+void raw_start(struct raw *raw, void (*run)(struct raw *raw))
+{
 	raw->run = run;
-	raw->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_ge(raw->fd, 0);
-	ck_assert_int_eq(connect(raw->fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	raw->fd = net_dial();
 	ck_assert_int_eq(pthread_create(&raw->thread, NULL, raw_main, raw), 0);
 }
 
@@ -285,7 +297,7 @@ static void openssl(const char *const *argv)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		freopen("/dev/null", "w", stderr);
+		dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
 		execvp("openssl", (char *const *)argv);
 		_exit(127);
 	}

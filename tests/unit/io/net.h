@@ -46,6 +46,8 @@ struct end {
 
 extern const struct stream_ops end_ops;
 void end_send(struct end *end, struct str bytes);
+/* What it got, in all, is this. */
+bool got(const struct end *end, struct str want);
 void end_fini(struct end *end);
 
 /* The two ends of one connection, or the server's alone. */
@@ -90,6 +92,8 @@ struct raw {
 	_Atomic bool done;
 };
 
+/* A blocking socket that is connected to net.addr. */
+int net_dial(void);
 /* Connects to net.addr and runs 'run' on a thread. */
 void raw_start(struct raw *raw, void (*run)(struct raw *raw));
 void raw_join(struct raw *raw);
