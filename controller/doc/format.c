@@ -81,42 +81,61 @@ enum code parse_error(struct err *err, struct doc_place *place, uint32_t line,
 	return err_set(err, E_PARSE, "%s", reason);
 }
 
-static enum code check_size(struct str text, const struct doc_limits *limits,
-			    struct err *err)
+enum code parse_error_at(struct err *err, struct doc_place *place,
+			 struct str text, size_t at, const char *reason)
 {
+	uint32_t line = 1, column = 1;
+
+	for (size_t i = 0; i < at; i++) {
+		if (text.p[i] == '\n') {
+			line++;
+			column = 1;
+		} else if (((unsigned char)text.p[i] & 0xc0) != 0x80) {
+			column++;
+		}
+	}
+	return parse_error(err, place, line, column, reason);
+}
+
+static enum code check_size(struct str text, const struct doc_limits *limits,
+			    struct doc_place *place, struct err *err)
+{
+	if (place)
+		*place = (struct doc_place){ 0 };
 	if (text.n <= limits->bytes_max)
 		return OK;
 	return err_set(err, E_TOO_LARGE, "%zu bytes, at most %zu are allowed",
 		       text.n, limits->bytes_max);
 }
 
-/* Length of the character at 'at', or 0 where it is none. */
-static size_t character(struct str text, size_t at)
-{
-	for (size_t n = 1; n <= 4 && at + n <= text.n; n++)
-		if (str_is_utf8(str_n(text.p + at, n)))
-			return n;
-	return 0;
-}
-
 static enum code check_utf8(struct str text, struct doc_place *place,
 			    struct err *err)
 {
-	uint32_t line = 1, column = 1;
-	size_t n;
+	size_t at = 0, n;
 
 	if (str_is_utf8(text))
 		return OK;
-	for (size_t at = 0; (n = character(text, at)) > 0; at += n) {
-		column = text.p[at] == '\n' ? 1 : column + 1;
-		line += text.p[at] == '\n';
-	}
-	return parse_error(err, place, line, column, "not UTF-8");
+	while ((n = str_utf8_len(str_from(text, at))) > 0)
+		at += n;
+	return parse_error_at(err, place, text, at, "not UTF-8");
+}
+
+static enum code check_text(struct str text, const struct doc_limits *limits,
+			    struct doc_place *place, struct err *err)
+{
+	enum code rc = check_size(text, limits, place, err);
+
+	return rc ? rc : check_utf8(text, place, err);
 }
 
 static enum code parse_text(struct str text, struct arena *arena,
-			    struct value **out)
+			    const struct doc_limits *limits, struct value **out,
+			    struct doc_place *place, struct err *err)
 {
+	enum code rc = check_size(text, limits, place, err);
+
+	if (rc)
+		return rc;
 	*out = value_str(arena, text);
 	(*out)->line = (*out)->column = 1;
 	return OK;
@@ -126,40 +145,33 @@ enum code doc_parse(enum format f, struct str text, struct arena *arena,
 		    const struct doc_limits *limits, struct value **out,
 		    struct doc_place *place, struct err *err)
 {
+	static doc_parser *const parsers[FORMAT__COUNT] = {
+		[FORMAT_JSON] = json_parse,
+		[FORMAT_YAML] = yaml_parse,
+		[FORMAT_TOML] = toml_parse,
+	};
 	const struct doc_limits *l = limits ? limits : &doc_limits_default;
-	enum code rc = check_size(text, l, err);
+	enum code rc;
 
-	if (place)
-		*place = (struct doc_place){ 0 };
-	if (rc)
-		return rc;
-	if (f == FORMAT_TEXT)
-		return parse_text(text, arena, out);
-	rc = check_utf8(text, place, err);
-	if (rc)
-		return rc;
-	switch (f) {
-	case FORMAT_JSON:
-		return json_parse(text, arena, l, out, place, err);
-	case FORMAT_YAML:
-		return yaml_parse(text, arena, l, out, place, err);
-	case FORMAT_TOML:
-		return toml_parse(text, arena, l, out, place, err);
-	default:
-		return err_set(err, E_UNSUPPORTED, "unknown format");
-	}
+	must(f < FORMAT__COUNT);
+	if (!text.p)
+		text = STR("");
+	if (!parsers[f])
+		return parse_text(text, arena, l, out, place, err);
+	rc = check_text(text, l, place, err);
+	return rc ? rc : parsers[f](text, arena, l, out, place, err);
 }
 
 enum code doc_parse_stream(struct str text, struct arena *arena,
-			   const struct doc_limits *limits,
-			   struct value **array, struct doc_place *place,
-			   struct err *err)
+			   const struct doc_limits *limits, struct value **array,
+			   struct doc_place *place, struct err *err)
 {
 	const struct doc_limits *l = limits ? limits : &doc_limits_default;
-	enum code rc = check_size(text, l, err);
+	enum code rc;
 
-	if (rc == OK)
-		rc = check_utf8(text, place, err);
+	if (!text.p)
+		text = STR("");
+	rc = check_text(text, l, place, err);
 	return rc ? rc : yaml_parse_stream(text, arena, l, array, place, err);
 }
 

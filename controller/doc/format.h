@@ -19,18 +19,18 @@ enum format {
 };
 
 struct doc_limits {
-	size_t bytes_max;          /* 8 MiB */
-	unsigned depth_max;        /* 64 */
-	size_t nodes_max;          /* 1,000,000, also after alias expansion */
-	unsigned documents_max;    /* 1,000 in one YAML stream */
+	size_t bytes_max;	/* 8 MiB */
+	unsigned depth_max;	/* 64 */
+	size_t nodes_max;	/* 1,000,000, also after alias expansion */
+	unsigned documents_max; /* 1,000 in one YAML stream */
 };
 extern const struct doc_limits doc_limits_default;
 
 struct doc_place {
-	uint32_t line, column;     /* from 1; 0 unknown */
+	uint32_t line, column; /* from 1; 0 unknown */
 };
 
-const char *format_name(enum format f);                    /* "json" */
+const char *format_name(enum format f); /* "json" */
 const char *format_content_type(enum format f);
 bool format_is_structured(enum format f);
 bool format_parse_name(struct str name, enum format *out);
@@ -47,9 +47,8 @@ enum code doc_parse(enum format f, struct str text, struct arena *arena,
 /* A YAML stream ("---" separated; JSON is YAML): an array of the documents,
  * empty ones left out. */
 enum code doc_parse_stream(struct str text, struct arena *arena,
-			   const struct doc_limits *limits,
-			   struct value **array, struct doc_place *place,
-			   struct err *err) MUST_USE;
+			   const struct doc_limits *limits, struct value **array,
+			   struct doc_place *place, struct err *err) MUST_USE;
 /* JSON only, the way request bodies come. */
 enum code doc_parse_json(struct str text, struct arena *arena,
 			 const struct doc_limits *limits, struct value **out,

@@ -1,11 +1,13 @@
 /*
  * JSON (RFC 8259).
  *
- * libjansson decides whether a text is JSON; but it turns numbers into doubles
- * and keeps no positions.  So the text that it accepted is walked once more by
- * a scanner that may trust the grammar and builds the tree: number texts,
- * positions, order.  Depth is bounded before jansson sees the text, duplicate
- * keys are refused by both.
+ * Decision: libjansson decides whether a text is JSON; but it turns numbers
+ * into doubles and keeps no positions.  So the text that it accepted is walked
+ * once more by a scanner that may trust the grammar and builds the tree:
+ * number texts, positions, order.  Depth is bounded before jansson sees the
+ * text (its own bound is 2,048), duplicate keys are refused by both.
+ *
+ * Columns count characters, as jansson's do.
  */
 #include <jansson.h>
 
@@ -17,14 +19,16 @@
 struct scanner {
 	const char *p, *end, *line_start;
 	uint32_t line;
+	uint32_t inside; /* bytes of this line inside characters */
 	size_t nodes, nodes_max;
 	struct arena *arena;
 	struct doc_place *place;
 	struct err *err;
 };
 
-/* Brackets outside strings; the grammar is jansson's business. */
-static bool is_too_deep(struct str s, unsigned max)
+/* Brackets outside strings, up to the one that is too deep, or n; the grammar
+ * is jansson's business. */
+static size_t first_too_deep(struct str s, unsigned max)
 {
 	unsigned depth = 0;
 	bool in_string = false;
@@ -41,12 +45,12 @@ static bool is_too_deep(struct str s, unsigned max)
 			in_string = true;
 		} else if (c == '{' || c == '[') {
 			if (++depth > max)
-				return true;
+				return i;
 		} else if ((c == '}' || c == ']') && depth) {
 			depth--;
 		}
 	}
-	return false;
+	return s.n;
 }
 
 static void skip_space(struct scanner *s)
@@ -55,6 +59,7 @@ static void skip_space(struct scanner *s)
 		if (*s->p == '\n') {
 			s->line++;
 			s->line_start = s->p + 1;
+			s->inside = 0;
 		} else if (*s->p != ' ' && *s->p != '\t' && *s->p != '\r') {
 			break;
 		}
@@ -63,8 +68,15 @@ static void skip_space(struct scanner *s)
 
 static uint32_t column(const struct scanner *s)
 {
-	return (uint32_t)(s->p - s->line_start) + 1;
+	return (uint32_t)(s->p - s->line_start) + 1 - s->inside;
 }
+
+static bool is_inside_character(char c)
+{
+	return ((unsigned char)c & 0xc0) == 0x80;
+}
+
+/* ---- strings ---- */
 
 static unsigned hex4(const char *p)
 {
@@ -142,6 +154,7 @@ static struct str scan_string(struct scanner *s)
 			s->p++;
 			n += unescape(s, to + n);
 		} else {
+			s->inside += is_inside_character(*s->p);
 			to[n++] = *s->p++;
 		}
 	}
@@ -149,6 +162,8 @@ static struct str scan_string(struct scanner *s)
 	to[n] = '\0';
 	return str_n(to, n);
 }
+
+/* ---- values ---- */
 
 static struct str scan_word(struct scanner *s)
 {
@@ -184,20 +199,19 @@ static bool scan_object(struct scanner *s, struct value *v)
 		struct value *item;
 
 		skip_space(s);
-		s->p++;                          /* the colon */
+		s->p++; /* the colon */
 		skip_space(s);
 		item = scan_any(s);
 		if (!item)
 			return false;
-		v->o.m = arena_grow(s->arena, v->o.m, &v->o.cap, v->o.n + 1,
-				    sizeof(*v->o.m));
-		v->o.m[v->o.n++] = (struct member){ key, item };
+		value_append(s->arena, v, key, item);
 	}
 	if (value_index(s->arena, v, &twice))
 		return true;
 	parse_error(s->err, s->place, v->line, v->column,
 		    arena_printf(s->arena, "the key \"%.*s\" stands here twice",
-				 STR_ARG(twice)).p);
+				 STR_ARG(twice))
+			    .p);
 	return false;
 }
 
@@ -212,6 +226,16 @@ static bool scan_array(struct scanner *s, struct value *v)
 		value_push(s->arena, v, item);
 	}
 	return true;
+}
+
+static bool scan_number(struct scanner *s, struct value *v)
+{
+	v->type = VALUE_NUMBER;
+	v->s = arena_str(s->arena, scan_word(s));
+	if (number_is_readable(v->s))
+		return true;
+	parse_error(s->err, s->place, v->line, v->column, NUMBER_UNREADABLE);
+	return false;
 }
 
 static struct value *scan_any(struct scanner *s)
@@ -245,39 +269,75 @@ static struct value *scan_any(struct scanner *s)
 		scan_word(s);
 		return v;
 	default:
-		v->type = VALUE_NUMBER;
-		v->s = arena_str(s->arena, scan_word(s));
-		return v;
+		return scan_number(s, v) ? v : NULL;
 	}
+}
+
+/* ---- the door ---- */
+
+/* What jansson would say in words that lead nowhere. */
+static enum code check_begin(struct str text, struct doc_place *place,
+			     struct err *err)
+{
+	if (str_trim(text).n == 0)
+		return parse_error(err, place, 1, 1,
+				   "empty; JSON needs a value");
+	if (str_starts(text, STR("\xef\xbb\xbf")))
+		return parse_error(err, place, 1, 1,
+				   "a byte order mark, which JSON does not have");
+	return OK;
+}
+
+/* Whether it is JSON at all.  Real numbers, because their range and not their
+ * type is of interest. */
+static enum code check_grammar(struct str text, struct doc_place *place,
+			       struct err *err)
+{
+	const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY |
+			     JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL;
+	json_error_t error;
+	json_t *checked = json_loadb(text.p, text.n, flags, &error);
+	uint32_t line, column;
+
+	if (checked) {
+		json_decref(checked);
+		return OK;
+	}
+	line = (uint32_t)MAX(error.line, 1);
+	column = (uint32_t)MAX(error.column, 1);
+	if (json_error_code(&error) == json_error_numeric_overflow)
+		return parse_error(err, place, line, column, NUMBER_UNREADABLE);
+	return parse_error(err, place, line, column, error.text);
 }
 
 enum code json_parse(struct str text, struct arena *arena,
 		     const struct doc_limits *limits, struct value **out,
 		     struct doc_place *place, struct err *err)
 {
-	struct scanner s = { .p = text.p, .end = text.p + text.n,
-			     .line_start = text.p, .line = 1,
-			     .nodes_max = limits->nodes_max, .arena = arena,
-			     .place = place, .err = err };
-	json_error_t error;
-	json_t *checked;
+	struct scanner s = { .p = text.p,
+			     .end = text.p + text.n,
+			     .line_start = text.p,
+			     .line = 1,
+			     .nodes_max = limits->nodes_max,
+			     .arena = arena,
+			     .place = place,
+			     .err = err };
+	size_t deep = first_too_deep(text, limits->depth_max);
+	struct value *v;
+	enum code rc;
 
-	if (is_too_deep(text, limits->depth_max))
-		return parse_error(err, place, 0, 0, "nested too deeply");
-	/* Reals stay text here, so their range is of no interest. */
-	checked = json_loadb(text.n ? text.p : "", text.n,
-			     JSON_REJECT_DUPLICATES | JSON_DECODE_ANY |
-				     JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL,
-			     &error);
-	if (!checked && json_error_code(&error) == json_error_numeric_overflow)
-		return parse_error(err, place, (uint32_t)MAX(error.line, 0),
-				   (uint32_t)MAX(error.column, 0),
-				   "a number beyond what programs can read");
-	if (!checked)
-		return parse_error(err, place, (uint32_t)MAX(error.line, 1),
-				   (uint32_t)MAX(error.column, 1), error.text);
-	json_decref(checked);
+	if (deep < text.n)
+		return parse_error_at(err, place, text, deep,
+				      "nested too deeply");
+	rc = check_begin(text, place, err);
+	if (rc == OK)
+		rc = check_grammar(text, place, err);
+	if (rc)
+		return rc;
 	skip_space(&s);
-	*out = scan_any(&s);
-	return *out ? OK : E_PARSE;
+	v = scan_any(&s);
+	if (!v)
+		return E_PARSE;
+	*out = v;
+	return OK;
 }

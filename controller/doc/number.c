@@ -6,6 +6,14 @@
 
 #include "base/banned.h"
 
+/* Integers and fractions of at most so many places are written without e. */
+#define PLAIN_PLACES 21
+/* A double ends at 0.17976931348623157e309. */
+#define DOUBLE_POINT 309
+#define DOUBLE_DIGITS STR("17976931348623158")
+/* Larger exponents are not told apart. */
+#define EXPONENT_MAX 1000000000
+
 static size_t skip_digits(struct str s, size_t at)
 {
 	while (at < s.n && s.p[at] >= '0' && s.p[at] <= '9')
@@ -13,7 +21,7 @@ static size_t skip_digits(struct str s, size_t at)
 	return at;
 }
 
-static bool is_special(struct str s)
+bool number_is_special(struct str s)
 {
 	return str_is(s, "inf") || str_is(s, "-inf") || str_is(s, "nan");
 }
@@ -22,7 +30,7 @@ bool number_is_valid(struct str s)
 {
 	size_t at = s.n && s.p[0] == '-', from = at;
 
-	if (is_special(s))
+	if (number_is_special(s))
 		return true;
 	at = skip_digits(s, at);
 	if (at == from || (s.p[from] == '0' && at > from + 1))
@@ -47,8 +55,8 @@ bool number_is_valid(struct str s)
 
 struct decimal {
 	bool minus, is_special;
-	struct buf digits;               /* no zero first or last; empty: zero */
-	int64_t exponent;                /* value = digits * 10^exponent */
+	struct buf digits; /* no zero first or last; empty: zero */
+	int64_t exponent;  /* value = digits * 10^exponent */
 };
 
 static int64_t exponent_of(struct str s)
@@ -57,33 +65,40 @@ static int64_t exponent_of(struct str s)
 	bool minus = s.n && s.p[0] == '-';
 
 	for (size_t i = s.n && (s.p[0] == '-' || s.p[0] == '+'); i < s.n; i++)
-		if (e < 1000000000)
+		if (e < EXPONENT_MAX)
 			e = e * 10 + (s.p[i] - '0');
 	return minus ? -e : e;
+}
+
+/* Digits before the exponent, without the zeros in front. */
+static void add_digits(struct decimal *d, struct str mantissa)
+{
+	bool fraction = false;
+
+	buf_reserve(&d->digits, mantissa.n);
+	for (size_t i = 0; i < mantissa.n; i++) {
+		if (mantissa.p[i] == '.') {
+			fraction = true;
+			continue;
+		}
+		d->exponent -= fraction;
+		if (d->digits.n || mantissa.p[i] != '0')
+			buf_c(&d->digits, mantissa.p[i]);
+	}
 }
 
 static struct decimal decimal_of(struct str s)
 {
 	struct decimal d = { .minus = s.n && s.p[0] == '-',
-			     .is_special = is_special(s) };
+			     .is_special = number_is_special(s) };
 	struct str rest = str_from(s, d.minus);
 	size_t e = 0;
-	bool fraction = false;
 
-	buf_reserve(&d.digits, s.n);
 	if (d.is_special)
 		return d;
 	while (e < rest.n && rest.p[e] != 'e' && rest.p[e] != 'E')
 		e++;
-	for (size_t i = 0; i < e; i++) {
-		if (rest.p[i] == '.') {
-			fraction = true;
-			continue;
-		}
-		d.exponent -= fraction;
-		if (d.digits.n || rest.p[i] != '0')
-			buf_c(&d.digits, rest.p[i]);
-	}
+	add_digits(&d, str_first(rest, e));
 	d.exponent += exponent_of(str_from(rest, e + 1));
 	while (d.digits.n && d.digits.p[d.digits.n - 1] == '0') {
 		buf_cut(&d.digits, d.digits.n - 1);
@@ -96,39 +111,62 @@ static struct decimal decimal_of(struct str s)
 	return d;
 }
 
-void number_canonical(struct buf *out, struct str text)
+bool number_is_readable(struct str text)
 {
 	struct decimal d = decimal_of(text);
 	int64_t point = d.exponent + (int64_t)d.digits.n;
+	bool fits = point < DOUBLE_POINT ||
+		    (point == DOUBLE_POINT &&
+		     str_cmp(buf_view(&d.digits), DOUBLE_DIGITS) < 0);
 
-	if (d.is_special) {
-		buf_str(out, text);
-	} else if (d.digits.n == 0) {
+	fits = fits && d.exponent > -EXPONENT_MAX;
+	buf_fini(&d.digits);
+	return fits;
+}
+
+/* "12.25", "0.001": 'point' digits stand before the point. */
+static void write_fraction(struct buf *out, struct str digits, int64_t point)
+{
+	if (point <= 0)
+		buf_z(out, "0.");
+	for (int64_t i = point; i < 0; i++)
 		buf_c(out, '0');
-	} else {
-		if (d.minus)
-			buf_c(out, '-');
-		if (d.exponent >= 0 && point <= 21) {
-			buf_str(out, buf_view(&d.digits));
-			for (int64_t i = 0; i < d.exponent; i++)
-				buf_c(out, '0');
-		} else if (d.exponent < 0 && point > -6 && point <= 21) {
-			struct str s = buf_view(&d.digits);
-
-			if (point <= 0)
-				buf_z(out, "0.");
-			for (int64_t i = point; i < 0; i++)
-				buf_c(out, '0');
-			for (size_t i = 0; i < s.n; i++) {
-				if (point > 0 && (int64_t)i == point)
-					buf_c(out, '.');
-				buf_c(out, s.p[i]);
-			}
-		} else {
-			buf_str(out, buf_view(&d.digits));
-			buf_printf(out, "e%lld", (long long)d.exponent);
-		}
+	for (size_t i = 0; i < digits.n; i++) {
+		if (i && (int64_t)i == point)
+			buf_c(out, '.');
+		buf_c(out, digits.p[i]);
 	}
+}
+
+static void write_decimal(struct buf *out, const struct decimal *d)
+{
+	struct str digits = buf_view(&d->digits);
+	int64_t point = d->exponent + (int64_t)digits.n;
+
+	if (d->minus)
+		buf_c(out, '-');
+	if (digits.n == 0) {
+		buf_c(out, '0');
+	} else if (d->exponent < 0 && point > -6 && point <= PLAIN_PLACES) {
+		write_fraction(out, digits, point);
+	} else if (d->exponent >= 0 && point <= PLAIN_PLACES) {
+		buf_str(out, digits);
+		for (int64_t i = 0; i < d->exponent; i++)
+			buf_c(out, '0');
+	} else {
+		buf_str(out, digits);
+		buf_printf(out, "e%lld", (long long)d->exponent);
+	}
+}
+
+void number_canonical(struct buf *out, struct str text)
+{
+	struct decimal d = decimal_of(text);
+
+	if (d.is_special)
+		buf_str(out, text);
+	else
+		write_decimal(out, &d);
 	buf_fini(&d.digits);
 }
 
@@ -154,4 +192,14 @@ bool number_to_i64(struct str text, int64_t *out)
 		return true;
 	number_canonical(&plain, text);
 	return str_i64(buf_view(&plain), out);
+}
+
+bool number_to_u64(struct str text, uint64_t *out)
+{
+	AUTO_BUF plain = BUF_NONE;
+
+	if (str_u64(text, out))
+		return true;
+	number_canonical(&plain, text);
+	return str_u64(buf_view(&plain), out);
 }

@@ -1,6 +1,10 @@
-/* TOML: our side of toml_shim.cc. */
+/*
+ * TOML 1.0: our side of toml_shim.cc.  Depth is bounded by toml_scan.c before
+ * toml++ sees the text, and exactly when its tree becomes ours.
+ */
 #include "doc/number.h"
 #include "doc/parsers.h"
+#include "doc/toml_scan.h"
 #include "doc/toml_shim.h"
 
 #include "base/banned.h"
@@ -37,12 +41,14 @@ void *toml_make_array(void *arena)
 void toml_add_member(void *arena, void *object, const char *key, size_t n,
 		     void *item)
 {
-	struct value *v = object;
+	value_append(arena, object, arena_str(arena, str_n(key, n)), item);
+}
 
-	v->o.m = arena_grow(arena, v->o.m, &v->o.cap, v->o.n + 1,
-			    sizeof(*v->o.m));
-	v->o.m[v->o.n++] = (struct member){ arena_str(arena, str_n(key, n)),
-					    item };
+void toml_end_object(void *arena, void *object)
+{
+	struct str twice;
+
+	must(value_index(arena, object, &twice));
 }
 
 void toml_add_item(void *arena, void *array, void *item)
@@ -58,50 +64,22 @@ void toml_set_place(void *v, uint32_t line, uint32_t column)
 	value->column = column;
 }
 
-static void index_all(struct arena *arena, struct value *v)
-{
-	struct str twice;
-
-	if (v->type == VALUE_ARRAY)
-		for (size_t i = 0; i < v->a.n; i++)
-			index_all(arena, v->a.items[i]);
-	if (v->type != VALUE_OBJECT)
-		return;
-	must(value_index(arena, v, &twice));
-	for (size_t i = 0; i < v->o.n; i++)
-		index_all(arena, v->o.m[i].value);
-}
-
-/* toml++ recurses as deep as the text says; brackets are counted before. */
-static bool is_too_deep(struct str s, unsigned max)
-{
-	unsigned depth = 0;
-
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '[' || s.p[i] == '{')
-			depth++;
-		else if ((s.p[i] == ']' || s.p[i] == '}') && depth)
-			depth--;
-		if (depth > max * 4)
-			return true;
-	}
-	return false;
-}
-
 enum code toml_parse(struct str text, struct arena *arena,
 		     const struct doc_limits *limits, struct value **out,
 		     struct doc_place *place, struct err *err)
 {
 	struct toml_limits shim = { limits->depth_max, limits->nodes_max };
 	struct toml_place at = { 0 };
+	const char *why;
 	struct value *v;
+	size_t where;
 
-	if (is_too_deep(text, limits->depth_max))
-		return parse_error(err, place, 0, 0, "nested too deeply");
-	v = toml_shim_parse(text.n ? text.p : "", text.n, arena, &shim, &at);
+	why = toml_scan(text, limits->depth_max, &where);
+	if (why)
+		return parse_error_at(err, place, text, where, why);
+	v = toml_shim_parse(text.p, text.n, arena, &shim, &at);
 	if (!v)
 		return parse_error(err, place, at.line, at.column, at.reason);
-	index_all(arena, v);
 	*out = v;
 	return OK;
 }

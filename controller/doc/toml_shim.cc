@@ -1,22 +1,28 @@
 /*
  * TOML 1.0 by toml++: a thin file that turns its tree into ours.  Exceptions
- * end here.  Integers keep their value, floats the shortest text that reads
- * back the same.
+ * end here; nothing of ours is freed while one passes, because all is in the
+ * arena.  Integers keep their value, floats the shortest text that reads back
+ * the same.  toml++ keeps tables sorted by key; ours are in the order of the
+ * source again.
  */
 #include <toml++/toml.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstring>
-#include <new>
 #include <sstream>
 #include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 extern "C" {
 #include "doc/toml_shim.h"
 }
 
-namespace {
+namespace
+{
 
 struct builder {
 	void *arena;
@@ -44,11 +50,8 @@ std::string float_text(double d)
 		return "nan";
 	if (std::isinf(d))
 		return d < 0 ? "-inf" : "inf";
-	auto end = std::to_chars(out, out + sizeof(out), d).ptr;
-	std::string s(out, end);
-
-	/* to_chars writes "1e+30", which is JSON too. */
-	return s;
+	/* "1e+30" is JSON too. */
+	return std::string(out, std::to_chars(out, out + sizeof(out), d).ptr);
 }
 
 template <typename T> std::string time_text(const T &value)
@@ -59,13 +62,28 @@ template <typename T> std::string time_text(const T &value)
 	return os.str();
 }
 
+using member = std::pair<const toml::key *, const toml::node *>;
+
+bool stands_before(const member &a, const member &b)
+{
+	auto x = a.first->source().begin, y = b.first->source().begin;
+
+	return std::tie(x.line, x.column) < std::tie(y.line, y.column);
+}
+
 void *convert_table(builder &b, const toml::table &t, unsigned depth)
 {
 	void *object = toml_make_object(b.arena);
+	std::vector<member> members;
 
+	members.reserve(t.size());
 	for (auto &&[key, item] : t)
-		toml_add_member(b.arena, object, key.str().data(),
-				key.str().size(), convert(b, item, depth + 1));
+		members.emplace_back(&key, &item);
+	std::stable_sort(members.begin(), members.end(), stands_before);
+	for (auto &[key, item] : members)
+		toml_add_member(b.arena, object, key->str().data(),
+				key->str().size(), convert(b, *item, depth + 1));
+	toml_end_object(b.arena, object);
 	return object;
 }
 
@@ -114,16 +132,21 @@ void *convert(builder &b, const toml::node &n, unsigned depth)
 	return v;
 }
 
+/* What does not fit is cut in front of a character. */
 void say(struct toml_place *place, uint32_t line, uint32_t column,
-	 const char *reason)
+	 std::string_view reason)
 {
+	size_t n = std::min(reason.size(), sizeof(place->reason) - 1);
+
+	while (n < reason.size() && n > 0 && (reason[n] & 0xc0) == 0x80)
+		n--;
 	place->line = line;
 	place->column = column;
-	std::strncpy(place->reason, reason, sizeof(place->reason) - 1);
-	place->reason[sizeof(place->reason) - 1] = '\0';
+	std::memcpy(place->reason, reason.data(), n);
+	place->reason[n] = '\0';
 }
 
-}
+} // namespace
 
 extern "C" void *toml_shim_parse(const char *text, size_t n, void *arena,
 				 const struct toml_limits *limits,
@@ -133,12 +156,10 @@ extern "C" void *toml_shim_parse(const char *text, size_t n, void *arena,
 		toml::table t = toml::parse(std::string_view(text, n));
 		builder b{ arena, limits, 0 };
 
-		return convert(b, t, 0);
+		return convert(b, t, 1);
 	} catch (const toml::parse_error &e) {
-		std::string what(e.description());
-
 		say(place, e.source().begin.line, e.source().begin.column,
-		    what.c_str());
+		    e.description());
 	} catch (const refusal &r) {
 		say(place, r.line, r.column, r.reason);
 	} catch (const std::exception &e) {

@@ -33,6 +33,7 @@ void *toml_make_object(void *arena);
 void *toml_make_array(void *arena);
 void toml_add_member(void *arena, void *object, const char *key, size_t n,
 		     void *item);
+void toml_end_object(void *arena, void *object);
 void toml_add_item(void *arena, void *array, void *item);
 void toml_set_place(void *v, uint32_t line, uint32_t column);
 

@@ -1,11 +1,16 @@
 /*
- * Value trees: making, reading, comparing, changing.  See value.h; the text
- * forms are in write.c.
+ * Value trees: making and reading.  See value.h; compare.c compares and
+ * changes, write.c writes.
+ *
+ * An object of SORTED_FROM members and more carries sorted_: the positions of
+ * its members in the order of their keys.  Every change keeps it, so that a
+ * large object from outside is never searched one by one.
  */
 #include "doc/value.h"
 
 #include <stdlib.h>
 
+#include "base/mem.h"
 #include "doc/number.h"
 
 #include "base/banned.h"
@@ -85,12 +90,122 @@ void value_push(struct arena *arena, struct value *array, struct value *item)
 	array->a.items[array->a.n++] = item;
 }
 
-static size_t member_at(const struct value *object, struct str key);
+/* ---- the index ---- */
+
+/* Where 'key' is, or belongs, among the sorted; '*found' says which. */
+static size_t rank_of(const struct value *object, struct str key, bool *found)
+{
+	size_t lo = 0, hi = object->o.n;
+
+	*found = false;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		uint32_t at = object->o.sorted_[mid];
+		int order = str_cmp(object->o.m[at].key, key);
+
+		if (order == 0) {
+			*found = true;
+			return mid;
+		}
+		if (order < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* Position of the member, or n. */
+static size_t member_at(const struct value *object, struct str key)
+{
+	bool found;
+	size_t rank;
+
+	if (object->o.sorted_) {
+		rank = rank_of(object, key, &found);
+		return found ? object->o.sorted_[rank] : object->o.n;
+	}
+	for (size_t i = 0; i < object->o.n; i++)
+		if (str_eq(object->o.m[i].key, key))
+			return i;
+	return object->o.n;
+}
+
+static int by_key(const void *a, const void *b, void *members)
+{
+	const struct member *m = members;
+
+	return str_cmp(m[*(const uint32_t *)a].key, m[*(const uint32_t *)b].key);
+}
+
+bool value_index(struct arena *arena, struct value *object, struct str *twice)
+{
+	size_t n = object->o.n;
+	uint32_t *order = arena_alloc(arena,
+				      MAX(object->o.cap, n) * sizeof(*order));
+
+	must(n < UINT32_MAX);
+	for (size_t i = 0; i < n; i++)
+		order[i] = (uint32_t)i;
+	qsort_r(order, n, sizeof(*order), by_key, object->o.m);
+	for (size_t i = 1; i < n; i++)
+		if (str_eq(object->o.m[order[i]].key,
+			   object->o.m[order[i - 1]].key)) {
+			*twice = object->o.m[order[i]].key;
+			return false;
+		}
+	object->o.sorted_ = n >= SORTED_FROM ? order : NULL;
+	return true;
+}
+
+/* Makes room for one more member, in the index too. */
+static void object_reserve(struct arena *arena, struct value *object)
+{
+	size_t n = object->o.n, cap = object->o.cap;
+
+	object->o.m = arena_grow(arena, object->o.m, &object->o.cap, n + 1,
+				 sizeof(*object->o.m));
+	if (object->o.sorted_ && object->o.cap != cap) {
+		uint32_t *wider = arena_alloc(arena,
+					      object->o.cap * sizeof(*wider));
+
+		memcpy(wider, object->o.sorted_, n * sizeof(*wider));
+		object->o.sorted_ = wider;
+	}
+}
+
+static void index_insert(struct value *object, size_t rank)
+{
+	uint32_t *at = object->o.sorted_ + rank;
+
+	memmove(at + 1, at, (object->o.n - rank) * sizeof(*at));
+	*at = (uint32_t)object->o.n;
+}
+
+static void index_remove(struct value *object, size_t member)
+{
+	uint32_t *order = object->o.sorted_;
+	size_t to = 0;
+
+	for (size_t i = 0; i < object->o.n; i++)
+		if (order[i] != member)
+			order[to++] = order[i] - (order[i] > member);
+}
+
+void value_append(struct arena *arena, struct value *object, struct str key,
+		  struct value *v)
+{
+	must(object->type == VALUE_OBJECT && !object->o.sorted_);
+	object_reserve(arena, object);
+	object->o.m[object->o.n++] = (struct member){ key, v };
+}
 
 void value_set(struct arena *arena, struct value *object, struct str key,
 	       struct value *v)
 {
-	size_t at;
+	bool found = false;
+	struct str twice;
+	size_t at, rank = 0;
 
 	must(object->type == VALUE_OBJECT && v);
 	at = member_at(object, key);
@@ -98,11 +213,14 @@ void value_set(struct arena *arena, struct value *object, struct str key,
 		object->o.m[at].value = v;
 		return;
 	}
-	object->o.m = arena_grow(arena, object->o.m, &object->o.cap,
-				 object->o.n + 1, sizeof(*object->o.m));
-	object->o.m[object->o.n++] =
-		(struct member){ arena_str(arena, key), v };
-	object->o.sorted_ = NULL;
+	object_reserve(arena, object);
+	if (object->o.sorted_) {
+		rank = rank_of(object, key, &found);
+		index_insert(object, rank);
+	}
+	object->o.m[object->o.n++] = (struct member){ arena_str(arena, key), v };
+	if (!object->o.sorted_ && object->o.n >= SORTED_FROM)
+		must(value_index(arena, object, &twice));
 }
 
 bool value_remove(struct value *object, struct str key)
@@ -114,11 +232,63 @@ bool value_remove(struct value *object, struct str key)
 	at = member_at(object, key);
 	if (at == object->o.n)
 		return false;
+	if (object->o.sorted_)
+		index_remove(object, at);
 	memmove(&object->o.m[at], &object->o.m[at + 1],
 		(object->o.n - at - 1) * sizeof(*object->o.m));
 	object->o.n--;
-	object->o.sorted_ = NULL;
 	return true;
+}
+
+/* The index without the members that 'to' has at UINT32_MAX. */
+static void index_filter(struct value *object, const uint32_t *to, size_t n)
+{
+	uint32_t *order = object->o.sorted_;
+	size_t kept = 0;
+
+	for (size_t i = 0; order && i < n; i++)
+		if (to[order[i]] != UINT32_MAX)
+			order[kept++] = to[order[i]];
+}
+
+void value_filter(struct value *object, value_keep_cb *keep, void *data)
+{
+	size_t n = object->o.n;
+	uint32_t *to = mem_alloc((n + 1) * sizeof(*to));
+
+	must(object->type == VALUE_OBJECT);
+	object->o.n = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct member m = object->o.m[i];
+
+		to[i] = UINT32_MAX;
+		if (!keep(data, &m))
+			continue;
+		to[i] = (uint32_t)object->o.n;
+		object->o.m[object->o.n++] = m;
+	}
+	index_filter(object, to, n);
+	free(to);
+}
+
+/* ---- copying ---- */
+
+static void dup_members(struct arena *arena, struct value *copy,
+			const struct value *v)
+{
+	size_t n = v->o.n;
+
+	copy->o.m = arena_alloc(arena, (n + 1) * sizeof(*v->o.m));
+	copy->o.cap = n + 1;
+	copy->o.n = n;
+	for (size_t i = 0; i < n; i++)
+		copy->o.m[i] = (struct member){ arena_str(arena, v->o.m[i].key),
+						value_dup(arena,
+							  v->o.m[i].value) };
+	if (!v->o.sorted_)
+		return;
+	copy->o.sorted_ = arena_alloc(arena, (n + 1) * sizeof(uint32_t));
+	memcpy(copy->o.sorted_, v->o.sorted_, n * sizeof(uint32_t));
 }
 
 struct value *value_dup(struct arena *arena, const struct value *v)
@@ -146,70 +316,12 @@ struct value *value_dup(struct arena *arena, const struct value *v)
 			value_push(arena, copy, value_dup(arena, v->a.items[i]));
 		break;
 	case VALUE_OBJECT:
-		copy->o.m = arena_alloc(arena, (v->o.n + 1) * sizeof(*v->o.m));
-		copy->o.cap = v->o.n + 1;
-		copy->o.n = v->o.n;
-		for (size_t i = 0; i < v->o.n; i++)
-			copy->o.m[i] = (struct member){
-				arena_str(arena, v->o.m[i].key),
-				value_dup(arena, v->o.m[i].value) };
+		dup_members(arena, copy, v);
 	}
 	return copy;
 }
 
 /* ---- reading ---- */
-
-/* Parsers set sorted_ (see value_index) on large objects; those that code
- * makes are small and searched one by one. */
-static size_t member_at(const struct value *object, struct str key)
-{
-	size_t lo = 0, hi = object->o.n;
-
-	if (!object->o.sorted_) {
-		for (size_t i = 0; i < object->o.n; i++)
-			if (str_eq(object->o.m[i].key, key))
-				return i;
-		return object->o.n;
-	}
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		uint32_t i = object->o.sorted_[mid];
-		int order = str_cmp(object->o.m[i].key, key);
-
-		if (order == 0)
-			return i;
-		if (order < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return object->o.n;
-}
-
-static int by_key(const void *a, const void *b, void *members)
-{
-	const struct member *m = members;
-
-	return str_cmp(m[*(const uint32_t *)a].key, m[*(const uint32_t *)b].key);
-}
-
-bool value_index(struct arena *arena, struct value *object, struct str *twice)
-{
-	uint32_t *order = arena_alloc(arena, (object->o.n + 1) * sizeof(*order));
-
-	for (size_t i = 0; i < object->o.n; i++)
-		order[i] = (uint32_t)i;
-	qsort_r(order, object->o.n, sizeof(*order), by_key, object->o.m);
-	for (size_t i = 1; i < object->o.n; i++)
-		if (str_eq(object->o.m[order[i]].key,
-			   object->o.m[order[i - 1]].key)) {
-			*twice = object->o.m[order[i]].key;
-			return false;
-		}
-	if (object->o.n >= SORTED_FROM)
-		object->o.sorted_ = order;
-	return true;
-}
 
 struct value *value_get(const struct value *v, struct str key)
 {
@@ -243,16 +355,7 @@ struct str value_text_at(const struct value *v, const char *path)
 
 bool value_to_u64(const struct value *v, uint64_t *out)
 {
-	int64_t n;
-
-	if (!v || v->type != VALUE_NUMBER)
-		return false;
-	if (str_u64(v->s, out))
-		return true;
-	if (!number_to_i64(v->s, &n) || n < 0)
-		return false;
-	*out = (uint64_t)n;
-	return true;
+	return v && v->type == VALUE_NUMBER && number_to_u64(v->s, out);
 }
 
 bool value_to_i64(const struct value *v, int64_t *out)
@@ -281,150 +384,4 @@ const char *value_type_name(enum value_type type)
 					     "object" };
 
 	return names[type];
-}
-
-/* ---- comparing ---- */
-
-static bool array_eq(const struct value *a, const struct value *b)
-{
-	if (a->a.n != b->a.n)
-		return false;
-	for (size_t i = 0; i < a->a.n; i++)
-		if (!value_eq(a->a.items[i], b->a.items[i]))
-			return false;
-	return true;
-}
-
-static bool object_eq(const struct value *a, const struct value *b)
-{
-	if (a->o.n != b->o.n)
-		return false;
-	for (size_t i = 0; i < a->o.n; i++) {
-		const struct value *other = value_get(b, a->o.m[i].key);
-
-		if (!other || !value_eq(a->o.m[i].value, other))
-			return false;
-	}
-	return true;
-}
-
-bool value_eq(const struct value *a, const struct value *b)
-{
-	if (a == b)
-		return true;
-	if (!a || !b || a->type != b->type)
-		return false;
-	switch (a->type) {
-	case VALUE_NULL:
-		return true;
-	case VALUE_BOOL:
-		return a->b == b->b;
-	case VALUE_NUMBER:
-		return str_eq(a->s, b->s) || number_eq(a->s, b->s);
-	case VALUE_STRING:
-	case VALUE_TIME:
-		return str_eq(a->s, b->s);
-	case VALUE_ARRAY:
-		return array_eq(a, b);
-	case VALUE_OBJECT:
-		return object_eq(a, b);
-	}
-	return false;
-}
-
-struct differ {
-	value_diff_cb *cb;
-	void *data;
-	struct buf path;
-};
-
-static void diff_any(struct differ *d, const struct value *a,
-		     const struct value *b);
-
-static void diff_member(struct differ *d, struct str key,
-			const struct value *a, const struct value *b)
-{
-	size_t from = d->path.n;
-
-	if (from)
-		buf_c(&d->path, '.');
-	buf_str(&d->path, key);
-	diff_any(d, a, b);
-	buf_cut(&d->path, from);
-}
-
-static void diff_objects(struct differ *d, const struct value *a,
-			 const struct value *b)
-{
-	for (size_t i = 0; i < a->o.n; i++)
-		diff_member(d, a->o.m[i].key, a->o.m[i].value,
-			    value_get(b, a->o.m[i].key));
-	for (size_t i = 0; i < b->o.n; i++)
-		if (!value_get(a, b->o.m[i].key))
-			diff_member(d, b->o.m[i].key, NULL, b->o.m[i].value);
-}
-
-static void diff_arrays(struct differ *d, const struct value *a,
-			const struct value *b)
-{
-	size_t from = d->path.n;
-
-	for (size_t i = 0; i < MAX(a->a.n, b->a.n); i++) {
-		buf_printf(&d->path, "[%zu]", i);
-		diff_any(d, i < a->a.n ? a->a.items[i] : NULL,
-			 i < b->a.n ? b->a.items[i] : NULL);
-		buf_cut(&d->path, from);
-	}
-}
-
-static void diff_any(struct differ *d, const struct value *a,
-		     const struct value *b)
-{
-	if (a && b && a->type == b->type && a->type == VALUE_OBJECT)
-		diff_objects(d, a, b);
-	else if (a && b && a->type == b->type && a->type == VALUE_ARRAY)
-		diff_arrays(d, a, b);
-	else if (!a || !b || !value_eq(a, b))
-		d->cb(d->data, !a ? VALUE_ADDED : !b ? VALUE_REMOVED :
-						       VALUE_MODIFIED,
-		      buf_view(&d->path), a, b);
-}
-
-void value_diff(const struct value *before, const struct value *after,
-		value_diff_cb *cb, void *data)
-{
-	struct differ d = { .cb = cb, .data = data };
-
-	buf_reserve(&d.path, 64);
-	if (before || after)
-		diff_any(&d, before, after);
-	buf_fini(&d.path);
-}
-
-/* ---- changing ---- */
-
-struct value *value_merge_patch(struct arena *arena, const struct value *target,
-				const struct value *patch)
-{
-	struct value *out;
-
-	if (!patch || patch->type != VALUE_OBJECT)
-		return (struct value *)(uintptr_t)patch;
-	out = value_object(arena);
-	if (target && target->type == VALUE_OBJECT)
-		for (size_t i = 0; i < target->o.n; i++)
-			value_set(arena, out, target->o.m[i].key,
-				  target->o.m[i].value);
-	for (size_t i = 0; i < patch->o.n; i++) {
-		const struct member *m = &patch->o.m[i];
-
-		if (m->value->type == VALUE_NULL)
-			value_remove(out, m->key);
-		else
-			value_set(arena, out, m->key,
-				  value_merge_patch(arena,
-						    value_get(out, m->key),
-						    m->value));
-	}
-	return out;
 }

@@ -16,9 +16,9 @@
 enum value_type {
 	VALUE_NULL,
 	VALUE_BOOL,
-	VALUE_NUMBER,          /* text: JSON grammar, or inf, -inf, nan (TOML, YAML) */
+	VALUE_NUMBER, /* text: JSON grammar, or inf, -inf, nan (TOML, YAML) */
 	VALUE_STRING,
-	VALUE_TIME,            /* TOML dates and times, RFC 3339 text */
+	VALUE_TIME, /* TOML dates and times, RFC 3339 text */
 	VALUE_ARRAY,
 	VALUE_OBJECT,
 };
@@ -32,10 +32,10 @@ struct member {
 
 struct value {
 	enum value_type type;
-	uint32_t line, column;         /* from 1; 0: made by code */
+	uint32_t line, column; /* from 1; 0: made by code */
 	union {
 		bool b;
-		struct str s;          /* NUMBER, STRING, TIME */
+		struct str s; /* NUMBER, STRING, TIME */
 		struct {
 			struct value **items;
 			size_t n, cap;
@@ -43,7 +43,7 @@ struct value {
 		struct {
 			struct member *m;
 			size_t n, cap;
-			uint32_t *sorted_;     /* built on demand */
+			uint32_t *sorted_; /* of doc alone */
 		} o;
 	};
 };
@@ -62,7 +62,10 @@ void value_push(struct arena *arena, struct value *array, struct value *item);
 void value_set(struct arena *arena, struct value *object, struct str key,
 	       struct value *v);
 #define value_setz(arena, object, key, v) value_set(arena, object, STR(key), v)
-bool value_remove(struct value *object, struct str key);   /* true: was there */
+bool value_remove(struct value *object, struct str key); /* true: was there */
+/* Removes each member that 'keep' says false of, in one pass. */
+typedef bool value_keep_cb(void *data, const struct member *m);
+void value_filter(struct value *object, value_keep_cb *keep, void *data);
 struct value *value_dup(struct arena *arena, const struct value *v);
 
 /* ---- reading ---- */
@@ -71,24 +74,30 @@ struct value *value_get(const struct value *v, struct str key);
 #define value_getz(v, key) value_get((v), STR(key))
 /* By a dotted path of plain keys: "spec.ref.branch". */
 struct value *value_at(const struct value *v, const char *path);
-struct str value_text(const struct value *v);              /* string, else empty */
+struct str value_text(const struct value *v); /* string, else empty */
 struct str value_text_at(const struct value *v, const char *path);
-bool value_to_u64(const struct value *v, uint64_t *out);   /* exact integers only */
+bool value_to_u64(const struct value *v, uint64_t *out); /* exact integers only */
 bool value_to_i64(const struct value *v, int64_t *out);
 bool value_to_bool(const struct value *v, bool otherwise);
-size_t value_count(const struct value *v);                 /* array or object */
-const char *value_type_name(enum value_type type);         /* "string", ... */
+size_t value_count(const struct value *v);	   /* array or object */
+const char *value_type_name(enum value_type type); /* "string", ... */
 
 /* Equal in canonical form: member order and number spelling do not count
  * (1, 1.0 and 1e0 are equal numbers). */
 bool value_eq(const struct value *a, const struct value *b);
 
 /* ---- writing ---- */
-void value_json(struct buf *out, const struct value *v);            /* compact */
-void value_json_pretty(struct buf *out, const struct value *v);     /* 2 spaces */
-void value_yaml(struct buf *out, const struct value *v);            /* block style */
-/* Canonical encoding: JSON, members sorted by bytes, numbers in one spelling,
- * times tagged.  Ours, because digests depend on it. */
+void value_json(struct buf *out, const struct value *v);	/* compact */
+void value_json_pretty(struct buf *out, const struct value *v); /* 2 spaces */
+void value_yaml(struct buf *out, const struct value *v); /* block style */
+/*
+ * Canonical encoding: JSON without spaces, members sorted by bytes, numbers in
+ * one spelling.  What JSON cannot say is the one place with a space,
+ * {"$time": "2026-01-02"} or {"$number": "nan"}, so that two values have the
+ * same encoding exactly where value_eq says so.  (A string that is not UTF-8
+ * has none; compare its bytes.)  Ours, because digests and stored objects
+ * depend on it.
+ */
 void value_canonical(struct buf *out, const struct value *v);
 
 /* ---- changing ---- */

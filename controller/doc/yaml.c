@@ -1,10 +1,20 @@
 /*
- * YAML 1.2 by libyaml's events, read with the core schema.
+ * YAML 1.2 by libyaml's events, read with the core schema (yaml_core.c).
  *
- * Aliases are expanded by sharing the subtree, but what they expand to counts
- * against nodes_max, so that a "billion laughs" document is refused.  Merge
- * keys ("<<") are not of the core schema and are refused by name, because
- * keeping them as plain keys would surprise.  Keys are strings.
+ * Decisions:
+ *
+ * - An alias stands for a copy of its anchor, and what it expands to counts in
+ *   full against the bounds of values, bytes and depth, so that a "billion
+ *   laughs" document, or one long string named a million times, is refused.
+ *   Copies, because checking an object changes it in place, and what was
+ *   changed at one place must not change at another.
+ * - Merge keys ("<<") are not of the core schema and are refused by name:
+ *   kept as plain keys they would surprise.
+ * - Keys are strings.  YAML has others; no other format of ours does.
+ * - Tags are those of the core schema.
+ *
+ * libyaml compares each %TAG line with all before it, so their number is
+ * bounded before it sees the text.
  */
 #include <yaml.h>
 
@@ -14,20 +24,25 @@
 
 #include "base/banned.h"
 
+#define TAG_LINES_MAX 100
+#define TAG_PREFIX "tag:yaml.org,2002:"
+
 struct reader {
 	yaml_parser_t yaml;
+	struct str text;
 	const struct doc_limits *limits;
 	struct arena *arena;
 	struct doc_place *place;
 	struct err *err;
-	struct map *anchors;             /* name -> struct anchor */
-	size_t nodes;
-	unsigned depth;
+	struct map *anchors;	 /* name -> struct anchor */
+	size_t nodes, bytes;	 /* so far, aliases counted in full */
+	unsigned depth, deepest; /* now; of the value being read */
 };
 
 struct anchor {
-	struct value *value;             /* NULL while it is being read */
-	size_t nodes;
+	struct value *value; /* NULL while it is being read */
+	size_t nodes, bytes;
+	unsigned height;
 };
 
 static enum code refuse(struct reader *r, const yaml_mark_t *at,
@@ -37,159 +52,100 @@ static enum code refuse(struct reader *r, const yaml_mark_t *at,
 			   (uint32_t)at->column + 1, reason);
 }
 
+/* What libyaml found, with what it was doing. */
+static enum code library_error(struct reader *r)
+{
+	const yaml_parser_t *y = &r->yaml;
+	const char *problem = y->problem ? y->problem : "malformed";
+
+	if (y->error == YAML_READER_ERROR)
+		return parse_error_at(r->err, r->place, r->text,
+				      MIN(y->problem_offset, r->text.n),
+				      problem);
+	if (y->context)
+		problem = arena_printf(r->arena, "%s, %s", problem, y->context).p;
+	return refuse(r, &y->problem_mark, problem);
+}
+
 static enum code next_event(struct reader *r, yaml_event_t *event)
 {
-	const char *problem;
-
-	if (yaml_parser_parse(&r->yaml, event))
-		return OK;
-	problem = r->yaml.problem ? r->yaml.problem : "malformed";
-	return refuse(r, &r->yaml.problem_mark, problem);
+	return yaml_parser_parse(&r->yaml, event) ? OK : library_error(r);
 }
 
 /* ---- scalars ---- */
 
-static bool is_in(struct str s, const char *const *words, size_t n)
+/* The type that a tag of the core schema asks for; false: none of them. */
+static bool type_of_tag(struct str tag, enum value_type *out)
 {
-	for (size_t i = 0; i < n; i++)
-		if (str_eq(s, str_of(words[i])))
+	static const struct {
+		const char *name;
+		enum value_type type;
+	} tags[] = {
+		{ TAG_PREFIX "str", VALUE_STRING },
+		{ TAG_PREFIX "int", VALUE_NUMBER },
+		{ TAG_PREFIX "float", VALUE_NUMBER },
+		{ TAG_PREFIX "bool", VALUE_BOOL },
+		{ TAG_PREFIX "null", VALUE_NULL },
+		{ "!", VALUE_STRING },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(tags); i++)
+		if (str_eq(tag, str_of(tags[i].name))) {
+			*out = tags[i].type;
 			return true;
+		}
 	return false;
 }
 
-/* 0o and 0x forms become decimal, exactly, up to 64 bits. */
-static bool based_integer(struct reader *r, struct str s, struct str *out)
+static bool is_integer(const struct value *v)
 {
-	unsigned base = str_starts(s, STR("0x")) ? 16 :
-			str_starts(s, STR("0o")) ? 8 : 0;
-	uint64_t v = 0;
-
-	if (!base || s.n < 3)
-		return false;
-	for (size_t i = 2; i < s.n; i++) {
-		char c = s.p[i] | 32;
-		unsigned d = c >= '0' && c <= '9' ? (unsigned)(c - '0') :
-			     c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10) :
-						    99;
-
-		if (d >= base || __builtin_mul_overflow(v, base, &v) ||
-		    __builtin_add_overflow(v, d, &v))
-			return false;
-	}
-	*out = arena_printf(r->arena, "%llu", (unsigned long long)v);
-	return true;
+	return str_find(v->s, '.') == SIZE_MAX &&
+	       str_find(v->s, 'e') == SIZE_MAX &&
+	       str_find(v->s, 'E') == SIZE_MAX && !number_is_special(v->s);
 }
 
-/* The core schema allows "+1", ".5", "1." and "01", which JSON does not. */
-static bool core_number(struct reader *r, struct str s, struct str *out)
+static enum code tagged(struct reader *r, const yaml_event_t *e, struct str tag,
+			struct str s, struct value *v)
 {
-	AUTO_BUF b = BUF_NONE;
-	bool minus = s.n && s.p[0] == '-';
-	struct str rest = str_from(s, s.n && (minus || s.p[0] == '+'));
-	size_t digits = 0;
+	enum value_type want;
+	const char *why;
 
-	for (size_t i = 0; i < rest.n; i++) {
-		char c = rest.p[i];
-
-		if (c == 'e' || c == 'E')
-			break;
-		if (c >= '0' && c <= '9')
-			digits++;
-		else if (c != '.')
-			return false;
-	}
-	if (digits == 0)
-		return false;
-	while (rest.n > 1 && rest.p[0] == '0' && rest.p[1] >= '0' &&
-	       rest.p[1] <= '9')
-		rest = str_from(rest, 1);
-	if (minus)
-		buf_c(&b, '-');
-	if (rest.p[0] == '.')
-		buf_c(&b, '0');
-	for (size_t i = 0; i < rest.n; i++) {
-		buf_c(&b, rest.p[i]);
-		if (rest.p[i] == '.' &&
-		    (i + 1 == rest.n || (rest.p[i + 1] | 32) == 'e'))
-			buf_c(&b, '0');
-	}
-	if (!number_is_valid(buf_view(&b)))
-		return false;
-	*out = arena_str(r->arena, buf_view(&b));
-	return true;
-}
-
-static void plain_scalar(struct reader *r, struct value *v, struct str s)
-{
-	static const char *const nulls[] = { "", "null", "Null", "NULL", "~" };
-	static const char *const trues[] = { "true", "True", "TRUE" };
-	static const char *const falses[] = { "false", "False", "FALSE" };
-	static const char *const infs[] = { ".inf", ".Inf", ".INF", "+.inf",
-					    "+.Inf", "+.INF" };
-	static const char *const minus_infs[] = { "-.inf", "-.Inf", "-.INF" };
-	static const char *const nans[] = { ".nan", ".NaN", ".NAN" };
-	struct str number;
-
-	if (is_in(s, nulls, ARRAY_LEN(nulls)))
-		return;
-	v->type = VALUE_BOOL;
-	v->b = is_in(s, trues, ARRAY_LEN(trues));
-	if (v->b || is_in(s, falses, ARRAY_LEN(falses)))
-		return;
-	v->type = VALUE_NUMBER;
-	if (is_in(s, infs, ARRAY_LEN(infs)))
-		v->s = STR("inf");
-	else if (is_in(s, minus_infs, ARRAY_LEN(minus_infs)))
-		v->s = STR("-inf");
-	else if (is_in(s, nans, ARRAY_LEN(nans)))
-		v->s = STR("nan");
-	else if (based_integer(r, s, &number) || core_number(r, s, &number))
-		v->s = number;
-	else {
+	if (!type_of_tag(tag, &want))
+		return refuse(r, &e->start_mark,
+			      "a tag that is not of the core schema");
+	if (want == VALUE_STRING) {
 		v->type = VALUE_STRING;
 		v->s = arena_str(r->arena, s);
+		return OK;
 	}
+	why = yaml_core(r->arena, s, v);
+	if (!why && (v->type != want ||
+		     (str_is(tag, TAG_PREFIX "int") && !is_integer(v))))
+		why = "a scalar that is not of the type of its tag";
+	return why ? refuse(r, &e->start_mark, why) : OK;
 }
 
-static const char *const tag_prefix = "tag:yaml.org,2002:";
-
-static enum code scalar(struct reader *r, const yaml_event_t *e,
-			struct value *v)
+static enum code scalar(struct reader *r, const yaml_event_t *e, struct value *v)
 {
 	struct str s = str_n(e->data.scalar.value, e->data.scalar.length);
 	struct str tag = str_of((const char *)e->data.scalar.tag);
+	const char *why;
 
-	if (tag.n && !str_is(tag, "!")) {
-		if (!str_eq(tag, STR("tag:yaml.org,2002:str")))
-			return refuse(r, &e->start_mark,
-				      "a tag that is not of the core schema");
+	r->bytes += s.n;
+	if (tag.n)
+		return tagged(r, e, tag, s, v);
+	if (e->data.scalar.style != YAML_PLAIN_SCALAR_STYLE) {
 		v->type = VALUE_STRING;
 		v->s = arena_str(r->arena, s);
 		return OK;
 	}
-	if (e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && tag.n == 0) {
-		plain_scalar(r, v, s);
-		return OK;
-	}
-	v->type = VALUE_STRING;
-	v->s = arena_str(r->arena, s);
-	return OK;
+	why = yaml_core(r->arena, s, v);
+	return why ? refuse(r, &e->start_mark, why) : OK;
 }
 
-/* ---- nodes ---- */
+/* ---- aliases ---- */
 
-static enum code node(struct reader *r, yaml_event_t *e, struct value **out);
-
-static enum code count_nodes(struct reader *r, const yaml_event_t *e, size_t n)
-{
-	r->nodes += n;
-	if (r->nodes <= r->limits->nodes_max)
-		return OK;
-	return refuse(r, &e->start_mark,
-		      "more values than allowed, aliases counted in full");
-}
-
-static struct anchor *anchor_of(struct reader *r, const yaml_char_t *name)
+static struct anchor *anchor_new(struct reader *r, const yaml_char_t *name)
 {
 	struct anchor *a;
 
@@ -200,28 +156,58 @@ static struct anchor *anchor_of(struct reader *r, const yaml_char_t *name)
 	return a;
 }
 
+static enum code check_nodes(struct reader *r, const yaml_event_t *e)
+{
+	if (r->nodes <= r->limits->nodes_max)
+		return OK;
+	return refuse(r, &e->start_mark,
+		      "more values than allowed, aliases counted in full");
+}
+
+/* Counts what an alias stands for.  A text of bytes_max has at most twice as
+ * many bytes once its escapes are read, so only aliases get beyond. */
+static enum code spend(struct reader *r, const yaml_event_t *e,
+		       const struct anchor *a)
+{
+	r->nodes += a->nodes;
+	r->bytes += a->bytes;
+	r->deepest = MAX(r->deepest, r->depth + a->height);
+	if (r->deepest > r->limits->depth_max)
+		return refuse(r, &e->start_mark,
+			      "nested too deeply, aliases counted in full");
+	if (r->bytes > 2 * r->limits->bytes_max)
+		return refuse(r, &e->start_mark,
+			      "more text than allowed, aliases counted in full");
+	return check_nodes(r, e);
+}
+
 static enum code alias(struct reader *r, const yaml_event_t *e,
 		       struct value **out)
 {
 	struct str name = str_of((const char *)e->data.alias.anchor);
 	const struct anchor *a = map_get(r->anchors, name);
+	enum code rc;
 
 	if (!a)
 		return refuse(r, &e->start_mark, "an alias without its anchor");
 	if (!a->value)
-		return refuse(r, &e->start_mark, "an alias inside its own anchor");
-	*out = a->value;
-	return count_nodes(r, e, a->nodes);
+		return refuse(r, &e->start_mark,
+			      "an alias inside its own anchor");
+	rc = spend(r, e, a);
+	if (rc)
+		return rc;
+	*out = value_dup(r->arena, a->value);
+	return OK;
 }
 
-static bool tag_is(const yaml_char_t *tag, const char *kind)
-{
-	AUTO_BUF want = BUF_NONE;
+/* ---- sequences and mappings ---- */
 
-	if (!tag || strcmp((const char *)tag, "!") == 0)
-		return true;
-	buf_printf(&want, "%s%s", tag_prefix, kind);
-	return str_eq(str_of((const char *)tag), buf_view(&want));
+static enum code node(struct reader *r, yaml_event_t *e, struct value **out);
+
+static bool tag_is(const yaml_char_t *tag, const char *want)
+{
+	return !tag || strcmp((const char *)tag, "!") == 0 ||
+	       strcmp((const char *)tag, want) == 0;
 }
 
 static enum code sequence(struct reader *r, struct value *v)
@@ -249,18 +235,21 @@ static enum code sequence(struct reader *r, struct value *v)
 static enum code check_key(struct reader *r, const yaml_event_t *e,
 			   const struct value *key)
 {
-	if (key->type != VALUE_STRING && e->type == YAML_SCALAR_EVENT)
+	bool is_scalar = e->type == YAML_SCALAR_EVENT;
+
+	if (key->type != VALUE_STRING && is_scalar)
 		return refuse(r, &e->start_mark,
 			      "a key that is no string; put it in quotes");
 	if (key->type != VALUE_STRING)
 		return refuse(r, &e->start_mark, "a key that is no string");
-	if (str_is(key->s, "<<") && e->type == YAML_SCALAR_EVENT &&
+	if (str_is(key->s, "<<") && is_scalar &&
 	    e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
 		return refuse(r, &e->start_mark,
 			      "merge keys (<<) are not of YAML 1.2");
 	return OK;
 }
 
+/* The pair whose key begins with event 'e'. */
 static enum code pair(struct reader *r, yaml_event_t *e, struct value *v)
 {
 	struct value *key = NULL, *item = NULL;
@@ -269,19 +258,15 @@ static enum code pair(struct reader *r, yaml_event_t *e, struct value *v)
 
 	if (rc == OK)
 		rc = check_key(r, e, key);
-	if (rc)
-		return rc;
-	rc = next_event(r, &second);
+	if (rc == OK)
+		rc = next_event(r, &second);
 	if (rc)
 		return rc;
 	rc = node(r, &second, &item);
 	yaml_event_delete(&second);
-	if (rc)
-		return rc;
-	v->o.m = arena_grow(r->arena, v->o.m, &v->o.cap, v->o.n + 1,
-			    sizeof(*v->o.m));
-	v->o.m[v->o.n++] = (struct member){ key->s, item };
-	return OK;
+	if (rc == OK)
+		value_append(r->arena, v, key->s, item);
+	return rc;
 }
 
 static enum code mapping(struct reader *r, struct value *v,
@@ -309,64 +294,80 @@ static enum code mapping(struct reader *r, struct value *v,
 		return OK;
 	return refuse(r, start,
 		      arena_printf(r->arena, "the key \"%.*s\" stands here twice",
-				   STR_ARG(twice)).p);
+				   STR_ARG(twice))
+			      .p);
 }
 
 static enum code container(struct reader *r, yaml_event_t *e, struct value *v)
 {
 	bool is_map = e->type == YAML_MAPPING_START_EVENT;
-	const yaml_char_t *tag = is_map ? e->data.mapping_start.tag :
-					  e->data.sequence_start.tag;
+	bool is_core = is_map ? tag_is(e->data.mapping_start.tag,
+				       TAG_PREFIX "map") :
+				tag_is(e->data.sequence_start.tag,
+				       TAG_PREFIX "seq");
 	enum code rc;
 
-	if (!tag_is(tag, is_map ? "map" : "seq"))
+	if (!is_core)
 		return refuse(r, &e->start_mark,
 			      "a tag that is not of the core schema");
 	if (++r->depth > r->limits->depth_max)
 		return refuse(r, &e->start_mark, "nested too deeply");
+	r->deepest = MAX(r->deepest, r->depth);
 	rc = is_map ? mapping(r, v, &e->start_mark) : sequence(r, v);
 	r->depth--;
 	return rc;
 }
 
+/* ---- nodes ---- */
+
+static const yaml_char_t *anchor_name(const yaml_event_t *e)
+{
+	switch (e->type) {
+	case YAML_SCALAR_EVENT:
+		return e->data.scalar.anchor;
+	case YAML_SEQUENCE_START_EVENT:
+		return e->data.sequence_start.anchor;
+	case YAML_MAPPING_START_EVENT:
+		return e->data.mapping_start.anchor;
+	default:
+		return NULL;
+	}
+}
+
+static enum code fill(struct reader *r, yaml_event_t *e, struct value *v)
+{
+	enum code rc = check_nodes(r, e);
+
+	if (rc)
+		return rc;
+	v->line = (uint32_t)e->start_mark.line + 1;
+	v->column = (uint32_t)e->start_mark.column + 1;
+	return e->type == YAML_SCALAR_EVENT ? scalar(r, e, v) :
+					      container(r, e, v);
+}
+
 /* The value that begins with event 'e'. */
 static enum code node(struct reader *r, yaml_event_t *e, struct value **out)
 {
+	size_t nodes = r->nodes, bytes = r->bytes;
+	unsigned deepest = r->deepest;
+	struct anchor *anchor;
 	struct value *v;
-	struct anchor *anchor = NULL;
-	size_t before = r->nodes;
 	enum code rc;
 
 	if (e->type == YAML_ALIAS_EVENT)
 		return alias(r, e, out);
-	rc = count_nodes(r, e, 1);
-	if (rc)
-		return rc;
 	v = ANEW(r->arena, struct value);
-	v->line = (uint32_t)e->start_mark.line + 1;
-	v->column = (uint32_t)e->start_mark.column + 1;
-	switch (e->type) {
-	case YAML_SCALAR_EVENT:
-		anchor = anchor_of(r, e->data.scalar.anchor);
-		rc = scalar(r, e, v);
-		break;
-	case YAML_SEQUENCE_START_EVENT:
-		anchor = anchor_of(r, e->data.sequence_start.anchor);
-		rc = container(r, e, v);
-		break;
-	case YAML_MAPPING_START_EVENT:
-		anchor = anchor_of(r, e->data.mapping_start.anchor);
-		rc = container(r, e, v);
-		break;
-	default:
-		return refuse(r, &e->start_mark, "malformed");
-	}
+	anchor = anchor_new(r, anchor_name(e));
+	r->nodes++;
+	r->deepest = r->depth;
+	rc = fill(r, e, v);
 	if (rc)
 		return rc;
-	if (anchor) {
-		anchor->value = v;
-		anchor->nodes = r->nodes - before;
-	}
+	if (anchor)
+		*anchor = (struct anchor){ v, r->nodes - nodes, r->bytes - bytes,
+					   r->deepest - r->depth };
+	r->deepest = MAX(r->deepest, deepest);
 	*out = v;
 	return OK;
 }
@@ -379,15 +380,14 @@ static enum code document(struct reader *r, struct value **out)
 	yaml_event_t e;
 	enum code rc = next_event(r, &e);
 
+	if (rc)
+		return rc;
 	map_free(&r->anchors);
 	r->anchors = map_new();
-	if (rc)
-		return rc;
 	rc = node(r, &e, out);
 	yaml_event_delete(&e);
-	if (rc)
-		return rc;
-	rc = next_event(r, &e);
+	if (rc == OK)
+		rc = next_event(r, &e);
 	if (rc == OK)
 		yaml_event_delete(&e);
 	return rc;
@@ -410,7 +410,7 @@ static enum code stream(struct reader *r, struct value *docs)
 		if (type == YAML_STREAM_END_EVENT)
 			return OK;
 		if (type != YAML_DOCUMENT_START_EVENT)
-			continue;                /* the stream's start */
+			continue; /* the stream's start */
 		if (docs->a.n == r->limits->documents_max)
 			return refuse(r, &mark, "more documents than allowed");
 		rc = document(r, &v);
@@ -420,18 +420,38 @@ static enum code stream(struct reader *r, struct value *docs)
 	}
 }
 
+static enum code check_tag_lines(struct reader *r)
+{
+	struct str rest = r->text;
+	unsigned n = 0;
+
+	while (rest.n) {
+		struct str line = str_cut(&rest, '\n');
+
+		if (str_starts(line, STR("%TAG")) && ++n > TAG_LINES_MAX)
+			return parse_error_at(r->err, r->place, r->text,
+					      (size_t)(line.p - r->text.p),
+					      "more than 100 %TAG lines");
+	}
+	return OK;
+}
+
 static enum code read_all(struct str text, struct arena *arena,
 			  const struct doc_limits *limits, struct value *docs,
 			  struct doc_place *place, struct err *err)
 {
-	struct reader r = { .limits = limits, .arena = arena, .place = place,
+	struct reader r = { .text = text,
+			    .limits = limits,
+			    .arena = arena,
+			    .place = place,
 			    .err = err };
-	enum code rc;
+	enum code rc = check_tag_lines(&r);
 
+	if (rc)
+		return rc;
 	must(yaml_parser_initialize(&r.yaml));
 	yaml_parser_set_encoding(&r.yaml, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&r.yaml,
-				     (const unsigned char *)(text.n ? text.p : ""),
+	yaml_parser_set_input_string(&r.yaml, (const unsigned char *)text.p,
 				     text.n);
 	rc = stream(&r, docs);
 	yaml_parser_delete(&r.yaml);
@@ -463,9 +483,11 @@ enum code yaml_parse_stream(struct str text, struct arena *arena,
 	struct value *docs = value_array(arena), *full = value_array(arena);
 	enum code rc = read_all(text, arena, limits, docs, place, err);
 
-	for (size_t i = 0; rc == OK && i < docs->a.n; i++)
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < docs->a.n; i++)
 		if (docs->a.items[i]->type != VALUE_NULL)
 			value_push(arena, full, docs->a.items[i]);
 	*out = full;
-	return rc;
+	return OK;
 }

@@ -65,8 +65,12 @@ quietly() {
 	return 1
 }
 
-# "suite uri" of each source that apt knows and uses, in whatever form it is
-# written.
+update() {
+	quietly apt update || quietly apt update
+}
+
+# "suite uri" of each source that apt uses, in whatever form it is written.
+# apt answers for those that it has lists of.
 sources() {
 	apt-get indextargets --format '$(RELEASE) $(REPO_URI)' \
 		'Identifier: Packages' | sort -u
@@ -74,6 +78,7 @@ sources() {
 
 # The suite comes from the mirror that already serves the release itself.
 enable_backports() {
+	[ -n "$(sources)" ] || { update && updated=yes; }
 	sources | grep -q "^$1-backports " && return 0
 	uri=$(sources | awk -v s="$1" '$1 == s { print $2; exit }')
 	[ -n "$uri" ] || {
@@ -88,19 +93,22 @@ enable_backports() {
 		'Types: deb' "URIs: $uri" "Suites: $1-backports" \
 		'Components: main' "Signed-By: $key" |
 		$root tee $file >/dev/null
+	updated=
 }
 
+updated=
 pinned=
 for p in $need; do
 	case $p in
-	libraft*)
-		# shellcheck disable=SC1091
-		suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-		[ "$suite" != bookworm ] || enable_backports "$suite"
-		pinned=yes ;;
+	libraft*) pinned=yes ;;
 	esac
 done
-quietly apt update || quietly apt update
+if [ -n "$pinned" ]; then
+	# shellcheck disable=SC1091
+	suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+	[ "$suite" != bookworm ] || enable_backports "$suite"
+fi
+[ -n "$updated" ] || update
 
 # The version has to be named: backports have a low pin.
 names=

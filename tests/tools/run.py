@@ -114,7 +114,7 @@ class Runner:
     def environment(self, name, kind, work):
         env = dict(os.environ)
         for drop in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES",
-                     "VARIANT", "T"):
+                     "VARIANT", "BUILD", "T", "V"):
             env.pop(drop, None)
         for key, value in SANITIZERS.items():
             env.setdefault(key, value)
