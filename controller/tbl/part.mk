@@ -1,0 +1,3 @@
+# tbl: the table of settings and its loader: defaults, file, environment, flags
+needs := base doc
+pkgs  :=
