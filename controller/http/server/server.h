@@ -15,25 +15,9 @@
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H
 
-#include "base/arena.h"
+#include "http/wire/http1.h"
 #include "io/loop.h"
 #include "io/stream.h"
-
-enum http_method {
-	HTTP_M_GET,
-	HTTP_M_HEAD,
-	HTTP_M_POST,
-	HTTP_M_PUT,
-	HTTP_M_PATCH,
-	HTTP_M_DELETE,
-	HTTP_M_OPTIONS,
-	HTTP_M_OTHER,
-};
-const char *http_method_name(enum http_method m);
-
-struct http_header {
-	struct str name, value;          /* name in lower case */
-};
 
 struct http_param {
 	struct str name, value;          /* percent-decoded, '+' is a space */
