@@ -377,6 +377,12 @@ enum code api_listen(struct api *api, struct str addr, struct tls_server *tls,
 					err);
 		/* Port 0 was chosen by the first; the others share it. */
 		where = str_of(bound->text);
+		if (rc == OK && !tls && !bound->is_loopback) {
+			rc = err_set(err, E_DENIED, "clear text beyond loopback "
+				     "is refused");
+			err_hint(err, "set tls.cert_file and tls.key_file, or "
+				 "listen on 127.0.0.1");
+		}
 	}
 	for (unsigned i = 0; i < api->n && rc == OK; i++) {
 		rc = loop_start(api->loops[i].loop, err);

@@ -18,9 +18,12 @@ struct api;
 struct api_reconcile {
 	struct str tenant, name;
 	bool wait;
-	void *data;
 	void (*done)(struct api_reconcile *rec, enum code rc,
 		     const struct err *err);
+	/* What came of it, with 'wait'; filled in before 'done'. */
+	char revision[300];              /* "main@sha1:..." */
+	uint64_t rev;                    /* of the store; 0: nothing changed */
+	uint64_t operations;
 };
 
 struct api_config {

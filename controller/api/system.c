@@ -412,6 +412,22 @@ static void reconcile_gone(struct request *r)
 	x->r = NULL;
 }
 
+static void answer_reconciled(struct reconciling *x)
+{
+	AUTO_BUF out = BUF_NONE;
+
+	if (!x->rec.wait) {
+		answer(x->r, 202, "application/json", STR("{\"accepted\":true}\n"));
+		return;
+	}
+	buf_z(&out, "{\"accepted\":true,\"lastAppliedRevision\":");
+	buf_json(&out, str_of(x->rec.revision));
+	buf_printf(&out, ",\"revision\":%llu,\"operations\":%llu}\n",
+		   (unsigned long long)x->rec.rev,
+		   (unsigned long long)x->rec.operations);
+	answer(x->r, 200, "application/json", buf_view(&out));
+}
+
 static void reconcile_here(struct msg *msg)
 {
 	struct reconciling *x = container_of(msg, struct reconciling, msg);
@@ -423,8 +439,7 @@ static void reconcile_here(struct msg *msg)
 		if (x->rc)
 			api_error(x->r, &x->err);
 		else
-			answer(x->r, x->rec.wait ? 200 : 202, "application/json",
-			       STR("{\"accepted\":true}"));
+			answer_reconciled(x);
 	}
 	free((char *)(uintptr_t)x->rec.tenant.p);
 	free((char *)(uintptr_t)x->rec.name.p);

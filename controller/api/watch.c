@@ -64,7 +64,7 @@ static bool parse_keys(struct request *r, struct watch *w)
 	size_t cap_keys = 0, cap_prefixes = 0;
 
 	for (size_t i = 0; i < r->n_query; i++) {
-		const struct http_param *q = &r->query[i];
+		const struct url_param *q = &r->query[i];
 
 		if (str_is(q->name, "key")) {
 			w->keys = arena_grow(r->arena, w->keys, &cap_keys,
@@ -321,8 +321,7 @@ void get_watch(struct request *r)
 	r->on_gone = on_gone;
 	answer_header(r, "Cache-Control", STR("no-store"));
 	answer_header_u64(r, "X-Conflux-Revision", w->cursor);
-	if (!answer_stream(r, 200, "text/event-stream"))
-		return;
+	answer_stream(r, 200, "text/event-stream");
 	answer_on_drain(r, on_drained);
 	timer_start(&w->heartbeat, HEARTBEAT_MS);
 	answer_chunk(r, STR(": watching\n\n"));

@@ -89,7 +89,7 @@ static enum code check_https(struct str url, struct err *err)
 		return OK;
 	err_set(err, E_INVALID, "the url holds a user or password");
 	return err_hint(err, "objects can be read by others; put the token "
-			     "into sources.https_token_file");
+			     "into the file that sources.token_file names");
 }
 
 enum code fetch_check_url(const struct source_settings *s, struct str url,

@@ -153,7 +153,7 @@ static enum code check_host(struct child *c)
 				     "private network", host);
 	freeaddrinfo(list);
 	if (rc == E_DENIED)
-		err_hint(&c->err, "sources.allow_private lets sources reach these");
+		err_hint(&c->err, "sources.private_hosts lets sources reach these");
 	return rc;
 }
 

@@ -7,21 +7,23 @@
  * handlers see struct request only.
  *
  * A request lives in an arena of its own from the last byte of its header
- * block until its answer is complete or the connection ends.  A handler runs
- * when the whole body is there (bounded), on the loop of the connection, and
- * may answer at once or later, on the same loop.  Answers of pipelined
- * requests leave in the order of the requests.
+ * block until its answer is complete or the connection ends.  `before` runs
+ * when the header is there, so that who may not ask sends no body; the handler
+ * when the whole body is there (bounded), on the loop of the connection.  It may
+ * answer at once or later, on the same loop.  Answers of pipelined requests
+ * leave in the order of the requests.
+ *
+ * Every answer has Date and X-Conflux-Trace.  Each connection is a checked
+ * state machine (conn.c); limits end it with an answer that says so (408, 413,
+ * 431), or without where nothing was asked.
  */
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H
 
 #include "http/wire/http1.h"
+#include "http/wire/url.h"
 #include "io/loop.h"
 #include "io/stream.h"
-
-struct http_param {
-	struct str name, value;          /* percent-decoded, '+' is a space */
-};
 
 struct request;
 
@@ -30,8 +32,8 @@ struct request {
 	enum http_method method;         /* HEAD runs the GET handler */
 	bool is_head;
 	struct str target;               /* as sent */
-	struct str path;                 /* decoded part by part, see params */
-	const struct http_param *query;
+	struct str path;                 /* as sent, without the query */
+	const struct url_param *query;
 	size_t n_query;
 	const struct http_header *headers;
 	size_t n_headers;
@@ -47,15 +49,15 @@ struct request {
 	uint8_t trace[16];               /* from traceparent, or new */
 	char trace_text[33];
 	uint64_t start_ns;
-	/* The handler's own; 'on_gone' runs when the connection ended before
-	 * the answer was complete (then no answer may be given any more). */
+	/* The handler's own.  A handler that answers later sets 'on_gone': it
+	 * runs when the connection ended before the answer was complete.  No
+	 * answer may be given any more, and the request is dead when it returns. */
 	void *data;
 	void (*on_gone)(struct request *r);
 };
 
 const struct str *request_header(const struct request *r, const char *name);
 const struct str *request_query(const struct request *r, const char *name);
-bool request_is_gone(const struct request *r);
 
 /* ---- answers ---- */
 
@@ -76,8 +78,9 @@ void answer_error(struct request *r, const struct err *err);
 
 /* ---- streams (server sent events, Kubernetes watches) ---- */
 
-/* Sends the header block now; chunks follow until answer_end.  False: gone. */
-bool answer_stream(struct request *r, int status, const char *content_type);
+/* Sends the header block now; chunks follow until answer_end.  With HEAD it is
+ * the whole answer, and on_gone comes next. */
+void answer_stream(struct request *r, int status, const char *content_type);
 void answer_chunk(struct request *r, struct str bytes);
 /* Bytes not yet taken by the socket: stop producing above a bound, go on in
  * on_drain. */
@@ -126,8 +129,8 @@ struct http_server_config {
 	size_t n_routes;
 	struct http_limits limits;
 	void *data;                      /* request.server_data */
-	/* Runs before each handler (authentication, permission): false where it
-	 * has answered. */
+	/* Runs when the header is there, before the body is read
+	 * (authentication, permission): false where it has answered. */
 	bool (*before)(struct request *r);
 	/* No route matched or the method is not allowed ('err' says which). */
 	void (*no_route)(struct request *r, const struct err *err);
@@ -142,10 +145,11 @@ enum code http_server_new(struct loop *loop, const struct http_server_config *c,
 enum code http_server_listen(struct http_server *s, struct str addr,
 			     struct tls_server *tls, struct stream_addr *bound,
 			     struct err *err) MUST_USE;
-/* Stops accepting, lets requests in flight end (streams are told to end by
- * on_gone after 'grace_ms'), then 'done'. */
+/* Stops accepting, lets requests in flight end (what is left after 'grace_ms'
+ * is cut off, with on_gone), then 'done'; it may run before this returns. */
 void http_server_drain(struct http_server *s, unsigned grace_ms,
 		       void (*done)(void *data), void *data);
+/* Cuts off what is open; the memory goes with the loop's handles. */
 void http_server_free(struct http_server **s);
 void http_server_stats(const struct http_server *s, struct http_stats *out);
 

@@ -1,0 +1,150 @@
+/*
+ * confluxd: one node of Conflux.  Reads settings, starts the daemon, waits for
+ * signals: SIGTERM and SIGINT drain and end it, SIGHUP reads certificates and
+ * log level again.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "daemon/daemon.h"
+#include "daemon/notify.h"
+#include "source/source.h"
+#include "tbl/settings.h"
+
+#include "base/banned.h"
+
+#define PART "confluxd"
+
+static int fail(const struct err *err)
+{
+	fprintf(stderr, "confluxd: %s\n", err->text);
+	if (err->hint[0])
+		fprintf(stderr, "  hint: %s\n", err->hint);
+	return code_exit(err->code);
+}
+
+static int print(const struct buf *b)
+{
+	return fwrite(b->p, 1, b->n, stdout) == b->n && fflush(stdout) == 0 ?
+		EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int print_help(void)
+{
+	AUTO_BUF out = BUF_NONE;
+
+	buf_z(&out,
+	      "confluxd - a node of Conflux: configuration from Git, released "
+	      "safely\n\n"
+	      "  confluxd --data-dir DIR [--listen ADDR:PORT] [flags]\n\n"
+	      "The root token is in DIR/root.token after the first start.\n"
+	      "Each flag is also a line of the file that --config names, and a\n"
+	      "variable CONFLUX_SECTION_NAME; docs/settings.md has them all.\n\n"
+	      "  --config FILE     settings in YAML (CONFLUX_CONFIG)\n"
+	      "  --check-config    checks the settings, prints them, and ends\n"
+	      "  --help, --version\n\n");
+	settings_help(&out);
+	return print(&out);
+}
+
+static int check(const struct settings *settings)
+{
+	AUTO_BUF out = BUF_NONE;
+	struct err err;
+
+	if (daemon_check(settings, &err))
+		return fail(&err);
+	settings_print(settings, &out);
+	return print(&out);
+}
+
+/* ---- running ---- */
+
+static void reload(struct daemon *daemon, int argc, char **argv)
+{
+	struct settings *fresh = settings_new();
+	struct err err;
+	enum code rc;
+
+	notify("RELOADING=1");
+	rc = settings_load(fresh, argc, argv, environ, &err);
+	if (rc == OK)
+		rc = daemon_reload(daemon, fresh, &err);
+	if (rc)
+		log_error(PART, LOG_KV(log_z("hint", err.hint)),
+			  "reload: %s; what was in force stays", err.text);
+	else
+		log_info(PART, LOG_NO_KV, "certificates and log level are "
+			 "read again");
+	settings_free(&fresh);
+	notify("READY=1");
+}
+
+static int run(const struct settings *settings, int argc, char **argv)
+{
+	struct daemon *daemon;
+	struct err err;
+	sigset_t wanted;
+	int got;
+
+	sigemptyset(&wanted);
+	sigaddset(&wanted, SIGTERM);
+	sigaddset(&wanted, SIGINT);
+	sigaddset(&wanted, SIGHUP);
+	/* Threads inherit the mask: signals wait for this thread alone. */
+	pthread_sigmask(SIG_BLOCK, &wanted, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	log_setup((enum log_level)settings_word(settings, SETTING_log_level),
+		  (enum log_format)settings_word(settings, SETTING_log_format));
+	if (daemon_start(settings, &daemon, &err))
+		return fail(&err);
+	notify("READY=1");
+	for (;;) {
+		got = sigwaitinfo(&wanted, NULL);
+		if (got == SIGHUP)
+			reload(daemon, argc, argv);
+		else if (got > 0)
+			break;
+	}
+	log_info(PART, LOG_KV(log_z("signal", strsignal(got))), "draining");
+	notify("STOPPING=1");
+	daemon_stop(&daemon);
+	log_info(PART, LOG_NO_KV, "stopped");
+	return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	struct settings *settings;
+	struct err err;
+	int status;
+
+	if (argc > 1 && strcmp(argv[1], SOURCE_FETCH_ARG) == 0)
+		return source_fetch_child_main(argc, argv);
+	settings = settings_new();
+	if (settings_load(settings, argc, argv, environ, &err)) {
+		settings_free(&settings);
+		return fail(&err);
+	}
+	switch (settings_asked(settings)) {
+	case SETTINGS_HELP:
+		status = print_help();
+		break;
+	case SETTINGS_VERSION:
+		status = printf("confluxd " DAEMON_VERSION "\n") > 0 ?
+			EXIT_SUCCESS : EXIT_FAILURE;
+		break;
+	case SETTINGS_CHECK:
+		status = check(settings);
+		break;
+	case SETTINGS_RUN:
+	default:
+		status = run(settings, argc, argv);
+	}
+	settings_free(&settings);
+	return status;
+}

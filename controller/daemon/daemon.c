@@ -1,0 +1,378 @@
+/* The daemon: see daemon.h. */
+#include "daemon/daemon.h"
+
+#include "api/api.h"
+#include "auth/auth.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/secret.h"
+#include "io/file.h"
+#include "io/tls.h"
+#include "schema/kind.h"
+#include "source/source.h"
+#include "store/store.h"
+#include "tbl/settings.h"
+
+#include "base/banned.h"
+
+#define PART "daemon"
+
+struct daemon {
+	const struct settings *settings;
+	const char *dir;
+	char *clones;
+	struct pool *pool, *git;
+	struct store *store;
+	struct secret token;
+	struct source_settings sources;
+	struct reconciler *reconciler;
+	struct tls_server *tls;
+	struct api *api;
+	bool is_listening;
+};
+
+static uint64_t number(const struct daemon *d, enum setting id)
+{
+	return settings_u64(d->settings, id);
+}
+
+static const char *text_or_null(const struct settings *s, enum setting id)
+{
+	const char *text = settings_text(s, id);
+
+	return text[0] ? text : NULL;
+}
+
+/* ---- the store ---- */
+
+static void on_fatal(void *data, const struct err *err)
+{
+	/* Reads go on; /readyz says that this node is not well. */
+	log_error(PART, LOG_KV(log_z("hint", err->hint)),
+		  "this node can no longer apply: %s", err->text);
+}
+
+static struct limits limits_of(const struct daemon *d)
+{
+	return (struct limits){
+		.events_ms = number(d, SETTING_storage_events_age),
+		.events_max = number(d, SETTING_storage_events_count),
+		.audit_ms = number(d, SETTING_storage_audit_age),
+		.audit_max = number(d, SETTING_storage_audit_count),
+		.idem_ms = number(d, SETTING_storage_idempotency_age),
+		.idem_max = number(d, SETTING_storage_idempotency_count),
+		.versions_max = number(d, SETTING_storage_versions_max),
+		.releases_max = number(d, SETTING_storage_releases_max),
+		.blob_idle_ms = number(d, SETTING_storage_blob_idle),
+		.bytes_max = number(d, SETTING_storage_bytes_max),
+	};
+}
+
+static enum code start_store(struct daemon *d, struct err *err)
+{
+	struct store_config config = {
+		.dir = d->dir,
+		.map_bytes = number(d, SETTING_storage_map_size),
+		.checkpoint_log_bytes = number(d, SETTING_storage_checkpoint_log),
+		.limits = limits_of(d),
+		.on_fatal = on_fatal,
+		.data = d,
+	};
+
+	d->pool = pool_new("checkpoint", 1, 16);
+	config.pool = d->pool;
+	return store_open(&config, &d->store, err);
+}
+
+static enum code ensure_token(struct daemon *d, struct err *err)
+{
+	bool made = false;
+	enum code rc = root_token_ensure(d->store, d->dir, &made, err);
+
+	if (rc == OK && made)
+		log_info(PART, LOG_NO_KV, "the root token is in %s/root.token",
+			 d->dir);
+	return rc;
+}
+
+/* ---- sources ---- */
+
+static enum code read_token(const char *path, struct secret *out,
+			    struct err *err)
+{
+	struct buf text = BUF_NONE;
+	enum code rc = fs_get(fs_real(), path, &text, err);
+
+	if (rc)
+		err_hint(err, "sources.token_file names it");
+	else
+		secret_set(out, str_trim(buf_view(&text)));
+	if (text.p)
+		wipe(text.p, text.cap);
+	buf_fini(&text);
+	return rc;
+}
+
+static enum code start_sources(struct daemon *d, struct err *err)
+{
+	const struct settings *s = d->settings;
+	const char *token_file = text_or_null(s, SETTING_sources_token_file);
+	AUTO_BUF clones = BUF_NONE;
+
+	if (token_file) {
+		enum code rc = read_token(token_file, &d->token, err);
+
+		if (rc)
+			return rc;
+	}
+	buf_printf(&clones, "%s/sources", d->dir);
+	d->clones = buf_take(&clones);
+	d->sources = (struct source_settings){
+		.dir = d->clones,
+		.token = token_file ? &d->token : NULL,
+		.ca_file = text_or_null(s, SETTING_sources_ca_file),
+		.allow_private = settings_bool(s, SETTING_sources_private_hosts),
+		.limits = {
+			.fetch_bytes = number(d, SETTING_sources_fetch_bytes_max),
+			.fetch_ms = (unsigned)number(d,
+					SETTING_sources_fetch_timeout),
+			.file_bytes = number(d, SETTING_sources_file_bytes_max),
+			.depth = (unsigned)number(d, SETTING_sources_depth_max),
+			.entries = number(d, SETTING_sources_files_max),
+		},
+	};
+	d->sources.file_roots = settings_list(s, SETTING_sources_file_roots,
+					      &d->sources.n_file_roots);
+	d->sources.token_hosts = settings_list(s, SETTING_sources_token_hosts,
+					       &d->sources.n_token_hosts);
+	d->git = pool_new("git", (unsigned)number(d, SETTING_sources_workers),
+			  65536);
+	d->reconciler = source_reconciler_new(d->store, d->git, &d->sources);
+	source_reconciler_start(d->reconciler);
+	return OK;
+}
+
+/* From the api to the reconciler and back. */
+struct asking {
+	struct source_wait wait;
+	struct api_reconcile *rec;
+};
+
+static void reconciled(struct source_wait *wait, const struct source_result *res)
+{
+	struct asking *a = container_of(wait, struct asking, wait);
+	struct api_reconcile *rec = a->rec;
+	struct err err = { 0 };
+
+	if (res->code) {
+		err_set(&err, res->code, "%s", res->text);
+		err_hint(&err, "%s", res->hint);
+	}
+	str_copy(rec->revision, sizeof(rec->revision), str_of(res->revision));
+	rec->rev = res->rev;
+	rec->operations = res->operations;
+	free(a);
+	rec->done(rec, err.code, &err);
+}
+
+static bool ask_reconcile(void *data, struct api_reconcile *rec)
+{
+	struct daemon *d = data;
+	struct asking *a;
+
+	if (!rec->wait) {
+		struct err none = { 0 };
+
+		if (!source_trigger(d->reconciler, rec->tenant, rec->name, NULL))
+			return false;
+		rec->done(rec, OK, &none);
+		return true;
+	}
+	a = NEW(struct asking);
+	a->rec = rec;
+	a->wait.home = store_core_loop(d->store);
+	a->wait.done = reconciled;
+	if (source_trigger(d->reconciler, rec->tenant, rec->name, &a->wait))
+		return true;
+	free(a);
+	return false;
+}
+
+static void put_metrics(void *data, struct buf *out)
+{
+	struct daemon *d = data;
+	struct source_metrics m;
+
+	source_metrics(d->reconciler, &m);
+#define PUT(name, type, help, value)                                       \
+	buf_printf(out, "# HELP conflux_source_" name " " help "\n"         \
+			"# TYPE conflux_source_" name " " type "\n"          \
+			"conflux_source_" name " %llu\n",                    \
+		   (unsigned long long)(value))
+	PUT("count", "gauge", "Sources that are followed.", m.sources);
+	PUT("suspended", "gauge", "Sources that are suspended.", m.suspended);
+	PUT("failing", "gauge", "Sources whose last job failed.", m.failing);
+	PUT("jobs_running", "gauge", "Jobs under way.", m.jobs_running);
+	PUT("jobs_total", "counter", "Jobs that ended.", m.jobs_done);
+	PUT("jobs_failed_total", "counter", "Jobs that failed.", m.jobs_failed);
+	PUT("commits_total", "counter", "Commits applied.", m.commits_applied);
+	PUT("operations_total", "counter", "Operations of plans.", m.operations);
+	PUT("formatting_only_total", "counter",
+	    "Versions that differ in formatting only.", m.formatting_only);
+	PUT("fetched_bytes_total", "counter", "Bytes fetched.", m.fetch_bytes);
+	PUT("last_fetch_microseconds", "gauge", "The last fetch took.",
+	    m.fetch_us_last);
+	PUT("last_plan_microseconds", "gauge", "The last plan took.",
+	    m.plan_us_last);
+	PUT("last_submit_microseconds", "gauge", "The last submit took.",
+	    m.submit_us_last);
+#undef PUT
+}
+
+/* ---- HTTP ---- */
+
+static struct http_limits http_limits_of(const struct daemon *d)
+{
+	struct http_limits l = http_limits_default;
+
+	l.header_bytes = number(d, SETTING_server_header_bytes);
+	l.body_bytes = number(d, SETTING_server_body_bytes);
+	l.header_ms = (unsigned)number(d, SETTING_server_header_timeout);
+	l.body_ms = (unsigned)number(d, SETTING_server_body_timeout);
+	l.idle_ms = (unsigned)number(d, SETTING_server_idle_timeout);
+	l.connections = (unsigned)number(d, SETTING_server_connections);
+	return l;
+}
+
+static enum code load_tls(const struct settings *s, struct tls_server **out,
+			  struct err *err)
+{
+	const char *cert = text_or_null(s, SETTING_tls_cert_file);
+
+	*out = NULL;
+	if (!cert)
+		return OK;
+	return tls_server_new(cert, settings_text(s, SETTING_tls_key_file),
+			      text_or_null(s, SETTING_tls_client_ca_file),
+			      "http/1.1", out, err);
+}
+
+static enum code write_address(const struct daemon *d, const char *addr,
+			       struct err *err)
+{
+	AUTO_BUF path = BUF_NONE;
+	AUTO_BUF text = BUF_NONE;
+
+	buf_printf(&path, "%s/confluxd.listen", d->dir);
+	buf_printf(&text, "%s\n", addr);
+	return fs_put(fs_real(), d->dir, path.p, buf_view(&text), err);
+}
+
+static enum code start_api(struct daemon *d, struct err *err)
+{
+	struct api_config config = {
+		.store = d->store,
+		.loops = (unsigned)number(d, SETTING_server_loops),
+		.limits = http_limits_of(d),
+		.version = DAEMON_VERSION,
+		.reconcile = ask_reconcile,
+		.metrics = put_metrics,
+		.data = d,
+	};
+	const char *listen = settings_text(d->settings, SETTING_server_listen);
+	struct stream_addr bound;
+	enum code rc = load_tls(d->settings, &d->tls, err);
+
+	if (rc == OK)
+		rc = api_new(&config, &d->api, err);
+	if (rc)
+		return rc;
+	rc = api_listen(d->api, str_of(listen), d->tls, &bound, err);
+	if (rc)
+		return err_wrap(err, "listen on %s", listen);
+	d->is_listening = true;
+	log_info(PART, LOG_KV(log_z("address", bound.text),
+			      log_z("tls", d->tls ? "on" : "off")), "listening");
+	return write_address(d, bound.text, err);
+}
+
+/* ---- life ---- */
+
+enum code daemon_check(const struct settings *settings, struct err *err)
+{
+	const char *token = text_or_null(settings, SETTING_sources_token_file);
+	struct tls_server *tls = NULL;
+	struct secret secret = { 0 };
+	enum code rc;
+
+	if (!text_or_null(settings, SETTING_storage_data_dir)) {
+		err_set(err, E_USAGE, "storage.data_dir is not set");
+		return err_hint(err, "confluxd --data-dir DIR");
+	}
+	rc = load_tls(settings, &tls, err);
+	tls_server_free(&tls);
+	if (rc == OK && token)
+		rc = read_token(token, &secret, err);
+	secret_wipe(&secret);
+	return rc;
+}
+
+enum code daemon_start(const struct settings *settings, struct daemon **out,
+		       struct err *err)
+{
+	struct daemon *d = NEW(struct daemon);
+	enum code rc = daemon_check(settings, err);
+
+	d->settings = settings;
+	d->dir = settings_text(settings, SETTING_storage_data_dir);
+	if (rc == OK)
+		rc = kinds_load(err);
+	if (rc == OK)
+		rc = start_store(d, err);
+	if (rc == OK)
+		rc = ensure_token(d, err);
+	if (rc == OK)
+		rc = start_sources(d, err);
+	if (rc == OK)
+		rc = start_api(d, err);
+	if (rc) {
+		daemon_stop(&d);
+		return rc;
+	}
+	*out = d;
+	return OK;
+}
+
+void daemon_stop(struct daemon **dp)
+{
+	struct daemon *d = *dp;
+
+	if (!d)
+		return;
+	*dp = NULL;
+	if (d->is_listening)
+		api_drain(d->api,
+			  (unsigned)number(d, SETTING_server_drain_timeout));
+	if (d->reconciler)
+		source_reconciler_stop(d->reconciler);
+	api_free(&d->api);
+	if (d->git)
+		pool_free(&d->git);
+	if (d->reconciler)
+		source_reconciler_free(&d->reconciler);
+	if (d->pool)
+		pool_free(&d->pool);
+	if (d->store)
+		store_close(&d->store);
+	tls_server_free(&d->tls);
+	secret_wipe(&d->token);
+	free(d->clones);
+	free(d);
+}
+
+enum code daemon_reload(struct daemon *d, const struct settings *fresh,
+			struct err *err)
+{
+	log_set_level((enum log_level)settings_word(fresh, SETTING_log_level));
+	return d->tls ? tls_server_reload(d->tls, err) : OK;
+}

@@ -1,0 +1,5 @@
+# daemon: confluxd: settings, wiring, signals, drain
+needs := base wire io doc schema model kv state raftcore store source auth http/wire \
+	http/server api tbl
+pkgs  := libuv
+progs := confluxd

@@ -1,0 +1,594 @@
+/*
+ * Connections: requests come in order, are handled as they come, and their
+ * answers leave in the same order.
+ *
+ * What comes goes through the protocol (own.h) as far as it can be taken; the
+ * rest is kept in 'in'.  Nothing is read while too many requests are open or
+ * too many bytes wait to be sent.  Answers that are given while bytes are
+ * being taken are corked: they leave in one write.
+ *
+ * A stream tells of its end in a later turn, so a connection and its exchanges
+ * stay valid during each call from here.
+ */
+#include "http/server/own.h"
+
+#include "base/clock.h"
+#include "base/hex.h"
+#include "base/mem.h"
+#include "http/wire/url.h"
+
+#include "base/banned.h"
+
+#define CORK_BYTES (16u * 1024)
+#define QUERY_MAX 256
+#define SPARE_MAX 256
+#define KEEP_BYTES (64u * 1024)
+
+static const struct fsm_state exchange_states[EXCHANGE__STATES] = {
+	[EXCHANGE_READING] = { "reading", BIT(EXCHANGE_HANDLING) |
+						  BIT(EXCHANGE_STREAMING) |
+						  BIT(EXCHANGE_DONE) },
+	[EXCHANGE_HANDLING] = { "handling",
+				BIT(EXCHANGE_STREAMING) | BIT(EXCHANGE_DONE) },
+	[EXCHANGE_STREAMING] = { "streaming", BIT(EXCHANGE_DONE) },
+	[EXCHANGE_DONE] = { "done", 0, .end = true },
+};
+
+#define CONN_OPEN (BIT(CONN_IDLE) | BIT(CONN_HEADER) | BIT(CONN_BODY) | \
+		   BIT(CONN_ANSWERING) | BIT(CONN_LAST) | BIT(CONN_CLOSED))
+
+static const struct fsm_state conn_states[CONN__STATES] = {
+	[CONN_IDLE] = { "idle", CONN_OPEN & ~BIT(CONN_IDLE) },
+	[CONN_HEADER] = { "header", CONN_OPEN & ~BIT(CONN_HEADER) },
+	[CONN_BODY] = { "body", CONN_OPEN & ~BIT(CONN_BODY) },
+	[CONN_ANSWERING] = { "answering", CONN_OPEN & ~BIT(CONN_ANSWERING) },
+	[CONN_LAST] = { "last", BIT(CONN_CLOSED) },
+	[CONN_CLOSED] = { "closed", 0, .end = true },
+};
+
+static void settle(struct conn *c);
+
+/* ---- exchanges ---- */
+
+static struct exchange *exchange_new(struct http_server *s)
+{
+	struct exchange *ex = list_first(&s->spare, struct exchange, at_);
+
+	if (ex) {
+		list_remove(&ex->at_);
+		s->n_spare--;
+		return ex;
+	}
+	ex = NEW(struct exchange);
+	ex->r.arena = arena_new(4096);
+	list_init(&ex->at_);
+	return ex;
+}
+
+static void buf_again(struct buf *b)
+{
+	if (b->cap > KEEP_BYTES)
+		buf_fini(b);
+	else
+		buf_reset(b);
+}
+
+/* Kept to be used again, without what it was used for. */
+static void exchange_free(struct exchange *ex)
+{
+	struct http_server *s = ex->conn->server;
+	struct exchange clean = { .r.arena = ex->r.arena };
+
+	ex->conn->n_exchanges--;
+	list_remove(&ex->at_);
+	buf_again(&ex->head);
+	buf_again(&ex->body);
+	buf_again(&ex->held);
+	clean.head = ex->head;
+	clean.body = ex->body;
+	clean.held = ex->held;
+	arena_reset(clean.r.arena);
+	*ex = clean;
+	list_append(&s->spare, &ex->at_);
+	if (++s->n_spare <= SPARE_MAX)
+		return;
+	list_remove(&ex->at_);
+	s->n_spare--;
+	buf_fini(&ex->head);
+	buf_fini(&ex->body);
+	buf_fini(&ex->held);
+	arena_free(&ex->r.arena);
+	free(ex);
+}
+
+static void trace_new(struct exchange *ex)
+{
+	uint64_t id[2] = { prng_next(&ex->conn->server->prng),
+			   prng_next(&ex->conn->server->prng) };
+
+	memcpy(ex->r.trace, id, sizeof(id));
+	hex_text(ex->r.trace_text, ex->r.trace, sizeof(ex->r.trace));
+}
+
+struct exchange *conn_ask(struct conn *c)
+{
+	struct exchange *ex = exchange_new(c->server);
+
+	ex->conn = c;
+	fsm_init(&ex->fsm, "exchange", exchange_states, EXCHANGE__STATES,
+		 EXCHANGE_READING);
+	ex->r.method = HTTP_M_OTHER;
+	ex->r.target = ex->r.path = STR("");
+	ex->r.peer = stream_peer(c->stream);
+	ex->r.is_tls = stream_is_tls(c->stream);
+	ex->r.loop = c->server->loop;
+	ex->r.server_data = c->server->config.data;
+	ex->r.start_ns = clock_mono_ns();
+	ex->minor = 1;
+	trace_new(ex);
+	list_append(&c->exchanges, &ex->at_);
+	c->n_exchanges++;
+	c->server->stats.requests++;
+	return ex;
+}
+
+bool exchange_is_first(const struct exchange *ex)
+{
+	return ex->conn->exchanges.next == &ex->at_;
+}
+
+/* "00-<trace>-<span>-<flags>" (W3C Trace Context). */
+static void take_traceparent(struct request *r)
+{
+	const struct str *h = request_header(r, "traceparent");
+	uint8_t trace[16], none[16] = { 0 };
+
+	if (!h || h->n < 55 || h->p[2] != '-' || h->p[35] != '-' ||
+	    !hex_parse(str_n(h->p + 3, 32), trace, sizeof(trace)) ||
+	    memcmp(trace, none, sizeof(none)) == 0)
+		return;
+	memcpy(r->trace, trace, sizeof(trace));
+	hex_text(r->trace_text, trace, sizeof(trace));
+}
+
+static void take_content_type(struct request *r)
+{
+	const struct str *h = request_header(r, "content-type");
+	struct str type;
+	char *lower;
+
+	r->content_type = STR("");
+	if (!h)
+		return;
+	type = *h;
+	type = str_trim(str_cut(&type, ';'));
+	lower = arena_z(r->arena, type);
+	for (size_t i = 0; i < type.n; i++)
+		if (lower[i] >= 'A' && lower[i] <= 'Z')
+			lower[i] |= 0x20;
+	r->content_type = str_n(lower, type.n);
+}
+
+static enum code take_target(struct request *r, struct err *err)
+{
+	struct str query;
+	struct url_param *params;
+
+	if (str_is(r->target, "*"))
+		return err_set(err, E_METHOD, "OPTIONS * is not supported");
+	if (!url_split(r->target, &r->path, &query))
+		return err_set(err, E_INVALID, "the target holds a byte that must "
+			       "be escaped");
+	if (!url_query(r->arena, query, QUERY_MAX, &params, &r->n_query))
+		return err_set(err, E_INVALID, "the query holds a broken escape, or "
+			       "more than %d parameters", QUERY_MAX);
+	r->query = params;
+	return OK;
+}
+
+static void answer_no_route(struct exchange *ex, unsigned allowed,
+			    const struct err *err)
+{
+	const struct http_server_config *config = &ex->conn->server->config;
+	AUTO_BUF list = BUF_NONE;
+
+	for (unsigned m = 0; m <= HTTP_M_OTHER; m++)
+		if (allowed & BIT(m))
+			buf_printf(&list, "%s%s", list.n ? ", " : "",
+				   http_method_name(m));
+	if (list.n)
+		answer_header(&ex->r, "Allow", buf_view(&list));
+	if (config->no_route)
+		config->no_route(&ex->r, err);
+	else
+		answer_error(&ex->r, err);
+}
+
+bool exchange_open(struct exchange *ex)
+{
+	struct http_server *s = ex->conn->server;
+	struct request *r = &ex->r;
+	unsigned allowed = 0;
+	struct err err;
+
+	take_traceparent(r);
+	take_content_type(r);
+	r->is_head = r->method == HTTP_M_HEAD;
+	if (take_target(r, &err) ||
+	    router_find(s->router, r->method, r->path, r->arena, r->args,
+			&r->route, &allowed, &err)) {
+		answer_no_route(ex, allowed, &err);
+		return false;
+	}
+	return !s->config.before || s->config.before(r);
+}
+
+void exchange_handle(struct exchange *ex)
+{
+	fsm_move(&ex->fsm, EXCHANGE_HANDLING, "the request is whole");
+	ex->r.body = buf_view(&ex->body);
+	ex->r.route->handler(&ex->r);
+}
+
+/* ---- sending ---- */
+
+static void uncork(struct conn *c)
+{
+	struct buf *out = &c->server->out;
+	struct stream_vec v = { out->p, out->n };
+
+	if (out->n == 0)
+		return;
+	stream_write(c->stream, &v, 1);
+	buf_again(out);
+}
+
+static void send_now(struct conn *c, const struct stream_vec *v, unsigned n)
+{
+	size_t total = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		total += v[i].n;
+	if (!c->is_corked || total > CORK_BYTES) {
+		if (c->is_corked)
+			uncork(c);
+		stream_write(c->stream, v, n);
+		return;
+	}
+	for (unsigned i = 0; i < n; i++)
+		buf_add(&c->server->out, v[i].p, v[i].n);
+	if (c->server->out.n > CORK_BYTES)
+		uncork(c);
+}
+
+void exchange_send(struct exchange *ex, const struct stream_vec *v, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		ex->sent += v[i].n;
+	if (exchange_is_first(ex)) {
+		send_now(ex->conn, v, n);
+		return;
+	}
+	for (unsigned i = 0; i < n; i++)
+		buf_add(&ex->held, v[i].p, v[i].n);
+}
+
+/* The exchange that is first now: what it has said already, or may say. */
+static void let_speak(struct exchange *ex)
+{
+	struct stream_vec v;
+
+	if (ex->wants_continue && ex->fsm.state == EXCHANGE_READING)
+		ex->conn->protocol->put_continue(ex, &ex->held);
+	ex->wants_continue = false;
+	if (ex->held.n) {
+		v = (struct stream_vec){ ex->held.p, ex->held.n };
+		send_now(ex->conn, &v, 1);
+		buf_again(&ex->held);
+	}
+	if (ex->fsm.state == EXCHANGE_STREAMING && ex->is_bodiless)
+		conn_last(ex->conn, "no stream without a body");
+}
+
+/* Lets go of answers that are complete, oldest first. */
+static void advance(struct conn *c)
+{
+	struct exchange *ex;
+
+	while (c->fsm.state < CONN_LAST &&
+	       (ex = list_first(&c->exchanges, struct exchange, at_))) {
+		bool goes_on = ex->keep_alive;
+
+		let_speak(ex);
+		if (ex->fsm.state != EXCHANGE_DONE)
+			break;
+		exchange_free(ex);
+		if (!goes_on)
+			conn_last(c, "the last answer is sent");
+	}
+	if (c->has_eof && c->n_exchanges == 0)
+		conn_last(c, "the client has ended, all is answered");
+}
+
+void exchange_done(struct exchange *ex)
+{
+	struct conn *c = ex->conn;
+	struct http_server *s = c->server;
+
+	if (ex->fsm.state == EXCHANGE_STREAMING)
+		s->stats.streams_now--;
+	if (c->reading == ex)
+		c->reading = NULL;
+	fsm_move(&ex->fsm, EXCHANGE_DONE, "answered");
+	if (!ex->keep_alive)
+		c->no_more = true;
+	s->stats.by_class[ex->status / 100 % 6]++;
+	if (s->config.after)
+		s->config.after(&ex->r, ex->status, ex->sent);
+	if (exchange_is_first(ex))
+		advance(c);
+	if (!c->is_corked)
+		settle(c);
+}
+
+/* ---- reading ---- */
+
+void conn_move(struct conn *c, enum conn_state to, const char *why)
+{
+	if (c->fsm.state != to)
+		fsm_move(&c->fsm, to, why);
+}
+
+static bool has_room(const struct conn *c)
+{
+	const struct http_limits *limits = &c->server->config.limits;
+
+	return (c->reading || c->n_exchanges < limits->pipelined) &&
+		stream_pending(c->stream) <= limits->pending_bytes;
+}
+
+bool conn_may_read(const struct conn *c)
+{
+	return c->fsm.state < CONN_LAST && !c->no_more && has_room(c);
+}
+
+/* Takes what there is; 'bytes' are new. */
+static void take(struct conn *c, struct str bytes)
+{
+	struct str in = bytes;
+	size_t before;
+
+	if (c->in.n) {
+		buf_str(&c->in, bytes);
+		in = buf_view(&c->in);
+	}
+	before = in.n;
+	c->is_corked = true;
+	c->protocol->read(c, &in);
+	if (c->fsm.state < CONN_LAST)
+		uncork(c);
+	c->is_corked = false;
+	if (c->no_more || c->fsm.state >= CONN_LAST)
+		buf_fini(&c->in);
+	else if (c->in.n)
+		buf_drop(&c->in, before - in.n);
+	else if (in.n)
+		buf_str(&c->in, in);
+	if (c->in.n == 0)
+		buf_again(&c->in);
+}
+
+static void set_reading(struct conn *c)
+{
+	/* Where nothing more is looked at it is still read: the end of the
+	 * connection is seen by it. */
+	bool pause = !c->no_more && !has_room(c);
+
+	if (pause == c->is_paused)
+		return;
+	c->is_paused = pause;
+	if (pause)
+		stream_read_pause(c->stream);
+	else
+		stream_read_resume(c->stream);
+}
+
+static void set_deadline(struct conn *c)
+{
+	const struct http_limits *limits = &c->server->config.limits;
+	uint64_t now = loop_now_ms(c->server->loop);
+	enum conn_state was = c->fsm.state;
+
+	if (c->reading && !c->is_paused) {
+		conn_move(c, CONN_BODY, "a body is coming");
+		c->deadline_ms = now + limits->body_ms;
+	} else if (c->in.n && !c->is_paused) {
+		conn_move(c, CONN_HEADER, "a header has begun");
+		if (was != CONN_HEADER)
+			c->deadline_ms = now + limits->header_ms;
+	} else if (c->n_exchanges) {
+		conn_move(c, CONN_ANSWERING, "all is read");
+		c->deadline_ms = 0;
+	} else {
+		conn_move(c, CONN_IDLE, "all is answered");
+		c->deadline_ms = now + limits->idle_ms;
+	}
+}
+
+/* After anything has happened: what was left lying is taken, and limits are
+ * set anew. */
+static void settle(struct conn *c)
+{
+	size_t left = SIZE_MAX;
+
+	while (c->in.n && c->in.n < left && conn_may_read(c)) {
+		left = c->in.n;
+		take(c, STR_NONE);
+	}
+	if (c->fsm.state >= CONN_LAST)
+		return;
+	if (c->server->is_draining && c->n_exchanges == 0 && !c->reading) {
+		conn_last(c, "the server ends");
+		return;
+	}
+	set_reading(c);
+	set_deadline(c);
+}
+
+static void on_data(struct stream *stream, struct str bytes)
+{
+	struct conn *c = stream_data(stream);
+
+	c->server->stats.bytes_in += bytes.n;
+	if (c->no_more)
+		return;
+	take(c, bytes);
+	settle(c);
+}
+
+/* A client may end its side after its last request and still gets answers. */
+static void on_eof(struct stream *stream)
+{
+	struct conn *c = stream_data(stream);
+
+	c->has_eof = true;
+	if (c->reading) {
+		struct exchange *ex = c->reading;
+
+		c->reading = NULL;
+		exchange_free(ex);
+	}
+	c->no_more = true;
+	buf_fini(&c->in);
+	advance(c);
+	settle(c);
+}
+
+static void on_drain(struct stream *stream)
+{
+	struct conn *c = stream_data(stream);
+	struct exchange *ex = list_first(&c->exchanges, struct exchange, at_);
+
+	if (ex && ex->on_drain && ex->fsm.state == EXCHANGE_STREAMING)
+		ex->on_drain(&ex->r);
+	settle(c);
+}
+
+void conn_refuse(struct conn *c, struct exchange *ex, const struct err *err)
+{
+	if (!ex)
+		ex = conn_ask(c);
+	c->server->stats.refused++;
+	ex->keep_alive = false;
+	c->no_more = true;
+	answer_error(&ex->r, err);
+}
+
+/* ---- life ---- */
+
+static void on_close(struct stream *stream, const struct err *err)
+{
+	struct conn *c = stream_data(stream);
+	struct exchange *ex;
+
+	fsm_move(&c->fsm, CONN_CLOSED, "the stream is closed");
+	while ((ex = list_first(&c->exchanges, struct exchange, at_))) {
+		bool is_open = ex->fsm.state == EXCHANGE_HANDLING ||
+			ex->fsm.state == EXCHANGE_STREAMING;
+
+		if (ex->fsm.state == EXCHANGE_STREAMING)
+			c->server->stats.streams_now--;
+		if (is_open && ex->r.on_gone)
+			ex->r.on_gone(&ex->r);
+		exchange_free(ex);
+	}
+	buf_fini(&c->in);
+	server_conn_gone(c);
+	free(c);
+}
+
+void conn_new(struct http_server *s, struct stream *stream)
+{
+	static const struct stream_ops ops = {
+		.on_data = on_data, .on_eof = on_eof, .on_drain = on_drain,
+		.on_close = on_close,
+	};
+	struct conn *c = NEW(struct conn);
+
+	c->server = s;
+	c->stream = stream;
+	c->protocol = &h1_protocol;
+	fsm_init(&c->fsm, "connection", conn_states, CONN__STATES, CONN_IDLE);
+	list_init(&c->exchanges);
+	list_append(&s->conns, &c->at_);
+	/* Who connects wants something soon. */
+	c->deadline_ms = loop_now_ms(s->loop) + s->config.limits.header_ms;
+	stream_set(stream, &ops, c);
+}
+
+void conn_last(struct conn *c, const char *why)
+{
+	if (c->fsm.state >= CONN_LAST)
+		return;
+	if (c->is_corked)
+		uncork(c);
+	fsm_move(&c->fsm, CONN_LAST, why);
+	c->no_more = true;
+	c->reading = NULL;
+	c->deadline_ms = 0;
+	stream_close(c->stream);
+}
+
+void conn_cut(struct conn *c)
+{
+	if (c->fsm.state < CONN_LAST)
+		fsm_move(&c->fsm, CONN_LAST, "cut off");
+	c->no_more = true;
+	stream_abort(c->stream);
+}
+
+void conn_drain(struct conn *c)
+{
+	if (c->fsm.state < CONN_LAST)
+		settle(c);
+}
+
+/* Bytes that the client does not take for as long as it may take to send a
+ * body. */
+static bool is_stuck(struct conn *c, uint64_t now)
+{
+	uint64_t in, out;
+
+	if (stream_pending(c->stream) == 0) {
+		c->stuck_since_ms = 0;
+		return false;
+	}
+	stream_counts(c->stream, &in, &out);
+	if (c->stuck_since_ms == 0 || out != c->out_seen) {
+		c->out_seen = out;
+		c->stuck_since_ms = now;
+	}
+	return now - c->stuck_since_ms > c->server->config.limits.body_ms;
+}
+
+void conn_expire(struct conn *c)
+{
+	uint64_t now = loop_now_ms(c->server->loop);
+	struct err err;
+
+	if (c->fsm.state >= CONN_LAST)
+		return;
+	if (is_stuck(c, now)) {
+		conn_cut(c);
+		return;
+	}
+	if (c->deadline_ms == 0 || now < c->deadline_ms)
+		return;
+	if (c->fsm.state == CONN_IDLE) {
+		conn_last(c, "idle for too long");
+		return;
+	}
+	err_set(&err, E_SLOW, "the %s of the request took too long to arrive",
+		c->reading ? "body" : "header");
+	conn_refuse(c, c->reading, &err);
+}

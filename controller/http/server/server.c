@@ -1,0 +1,237 @@
+/* Servers: listening, limits by time, the end.  See server.h. */
+#include "http/server/own.h"
+
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include "base/banned.h"
+
+const struct http_limits http_limits_default = {
+	.header_bytes = 16 * 1024,
+	.body_bytes = 8 * 1024 * 1024,
+	.header_ms = 10000,
+	.body_ms = 30000,
+	.idle_ms = 75000,
+	.connections = 20000,
+	.pending_bytes = 1024 * 1024,
+	.pipelined = 64,
+};
+
+/* ---- time ---- */
+
+/* IMF-fixdate (RFC 9110, 5.6.7), made once a second. */
+const char *server_date(struct http_server *s)
+{
+	static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu",
+					 "Fri", "Sat" };
+	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May",
+					    "Jun", "Jul", "Aug", "Sep", "Oct",
+					    "Nov", "Dec" };
+	time_t now = (time_t)(clock_wall_ms() / 1000);
+	struct buf b = BUF_NONE;
+	struct tm tm;
+
+	if (s->date_s == (uint64_t)now)
+		return s->date;
+	s->date_s = (uint64_t)now;
+	gmtime_r(&now, &tm);
+	buf_printf(&b, "%s, %02d %s %d %02d:%02d:%02d GMT", days[tm.tm_wday],
+		   tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour,
+		   tm.tm_min, tm.tm_sec);
+	str_copy(s->date, sizeof(s->date), buf_view(&b));
+	buf_fini(&b);
+	return s->date;
+}
+
+static void drain_check(struct http_server *s)
+{
+	void (*done)(void *data) = s->drained;
+
+	if (!s->is_draining || !list_empty(&s->conns) || !done)
+		return;
+	s->drained = NULL;
+	timer_stop(&s->timer);
+	done(s->drained_data);
+}
+
+/* Limits by time are looked at for all connections at once: that costs less
+ * than a timer for each that is armed with each request. */
+static void on_tick(struct timer *timer)
+{
+	struct http_server *s = container_of(timer, struct http_server, timer);
+	bool cut = s->is_draining && loop_now_ms(s->loop) >= s->drain_until_ms;
+	struct conn *c;
+
+	list_each(&s->conns, c, at_) {
+		if (cut)
+			conn_cut(c);
+		else
+			conn_expire(c);
+	}
+	if (!list_empty(&s->conns))
+		timer_start(&s->timer, s->tick_ms);
+}
+
+static unsigned tick_of(const struct http_limits *l)
+{
+	unsigned least = MIN(MIN(l->header_ms, l->body_ms), l->idle_ms);
+
+	return MIN(MAX(least / 8, 10u), 1000u);
+}
+
+/* ---- connections ---- */
+
+static void on_connection(struct listener *l, struct stream *stream, void *data)
+{
+	struct http_server *s = data;
+
+	s->stats.connections++;
+	if (s->stats.connections_now >= s->config.limits.connections ||
+	    s->is_draining) {
+		s->stats.refused++;
+		stream_abort(stream);
+		return;
+	}
+	s->stats.connections_now++;
+	conn_new(s, stream);
+	if (!timer_is_armed(&s->timer))
+		timer_start(&s->timer, s->tick_ms);
+}
+
+static void server_destroy(struct http_server *s)
+{
+	struct exchange *ex;
+
+	while ((ex = list_first(&s->spare, struct exchange, at_))) {
+		list_remove(&ex->at_);
+		buf_fini(&ex->head);
+		buf_fini(&ex->body);
+		buf_fini(&ex->held);
+		arena_free(&ex->r.arena);
+		free(ex);
+	}
+	router_free(&s->router);
+	buf_fini(&s->out);
+	buf_fini(&s->scratch);
+	free(s);
+}
+
+void server_conn_gone(struct conn *c)
+{
+	struct http_server *s = c->server;
+	uint64_t in, out;
+
+	stream_counts(c->stream, &in, &out);
+	s->stats.bytes_out += out;
+	s->stats.connections_now--;
+	list_remove(&c->at_);
+	drain_check(s);
+	if (s->is_freed && list_empty(&s->conns))
+		server_destroy(s);
+}
+
+/* ---- life ---- */
+
+enum code http_server_new(struct loop *loop, const struct http_server_config *c,
+			  struct http_server **out, struct err *err)
+{
+	struct http_server *s = NEW(struct http_server);
+
+	s->loop = loop;
+	s->config = *c;
+	if (s->config.limits.header_bytes == 0)
+		s->config.limits = http_limits_default;
+	s->router = router_new(c->routes, c->n_routes);
+	list_init(&s->listeners);
+	list_init(&s->conns);
+	list_init(&s->spare);
+	prng_init(&s->prng, rand_u64());
+	s->tick_ms = tick_of(&s->config.limits);
+	timer_init(&s->timer, loop, on_tick);
+	*out = s;
+	return OK;
+}
+
+enum code http_server_listen(struct http_server *s, struct str addr,
+			     struct tls_server *tls, struct stream_addr *bound,
+			     struct err *err)
+{
+	struct listening *l = NEW(struct listening);
+	enum code rc = listener_new(s->loop, addr, true, tls, on_connection, s,
+				    &l->listener, err);
+
+	if (rc) {
+		free(l);
+		return rc;
+	}
+	list_append(&s->listeners, &l->at_);
+	listener_addr(l->listener, bound);
+	return OK;
+}
+
+static void stop_listening(struct http_server *s)
+{
+	struct listening *l;
+
+	while ((l = list_first(&s->listeners, struct listening, at_))) {
+		list_remove(&l->at_);
+		listener_close(&l->listener);
+		free(l);
+	}
+}
+
+void http_server_drain(struct http_server *s, unsigned grace_ms,
+		       void (*done)(void *data), void *data)
+{
+	struct conn *c;
+
+	stop_listening(s);
+	s->is_draining = true;
+	s->drained = done;
+	s->drained_data = data;
+	s->drain_until_ms = loop_now_ms(s->loop) + grace_ms;
+	s->tick_ms = MIN(s->tick_ms, MAX(grace_ms / 4, 10u));
+	list_each(&s->conns, c, at_)
+		conn_drain(c);
+	if (!list_empty(&s->conns))
+		timer_start(&s->timer, s->tick_ms);
+	drain_check(s);
+}
+
+static void timer_closed(struct timer *timer)
+{
+	struct http_server *s = container_of(timer, struct http_server, timer);
+
+	s->is_freed = true;
+	if (list_empty(&s->conns))
+		server_destroy(s);
+}
+
+void http_server_free(struct http_server **sp)
+{
+	struct http_server *s = *sp;
+	struct conn *c;
+
+	if (!s)
+		return;
+	*sp = NULL;
+	stop_listening(s);
+	s->drained = NULL;
+	list_each(&s->conns, c, at_)
+		conn_cut(c);
+	timer_close(&s->timer, timer_closed);
+}
+
+void http_server_stats(const struct http_server *s, struct http_stats *out)
+{
+	*out = s->stats;
+	for (struct list *at = s->conns.next; at != &s->conns; at = at->next) {
+		uint64_t in, sent;
+
+		stream_counts(container_of(at, struct conn, at_)->stream, &in,
+			      &sent);
+		out->bytes_out += sent;
+	}
+}
