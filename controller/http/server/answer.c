@@ -51,6 +51,11 @@ void answer_header_u64(struct request *r, const char *name, uint64_t value)
 	buf_add(head, "\r\n", 2);
 }
 
+static bool is_last(const struct exchange *ex)
+{
+	return ex->at_.next == &ex->conn->exchanges;
+}
+
 /* What is known when the answer begins. */
 static void begin(struct exchange *ex, int status)
 {
@@ -60,7 +65,7 @@ static void begin(struct exchange *ex, int status)
 	/* Answered before its body was read: what follows is no request. */
 	if (ex->fsm.state == EXCHANGE_READING && ex->has_body)
 		ex->keep_alive = false;
-	if (c->server->is_draining || c->has_eof)
+	if (is_last(ex) && (c->server->is_draining || c->has_eof))
 		ex->keep_alive = false;
 	ex->status = status;
 	ex->is_bodiless = ex->r.is_head || status == 204 || status == 304;
@@ -187,8 +192,6 @@ void answer_end(struct request *r)
 	struct stream_vec v;
 
 	must(ex->fsm.state == EXCHANGE_STREAMING);
-	if (ex->conn->server->is_draining)
-		ex->keep_alive = false;
 	buf_reset(frame);
 	if (!ex->is_bodiless)
 		ex->conn->protocol->put_end(ex, frame);

@@ -1,0 +1,416 @@
+/* The server and its clients: see lab.h. */
+#include "lab.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "base/list.h"
+#include "base/mem.h"
+
+#include "base/banned.h"
+
+#define FDS_MAX 1024
+
+struct http_limits lab_limits;
+
+static struct loop *loop;
+static struct http_server *server;
+static struct stream_addr at;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static struct request *later[64], *stream;
+static unsigned n_later, n_gone;
+static bool is_drained, is_draining;
+static struct buf heard[FDS_MAX], told;
+
+/* ---- handlers; all but the waiting runs on the loop ---- */
+
+static void change(void)
+{
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&lock);
+}
+
+static void get_hello(struct request *r)
+{
+	answer_header(r, "X-Test", STR("yes"));
+	answer(r, 200, "text/plain", STR("hello"));
+}
+
+static void get_args(struct request *r)
+{
+	AUTO_BUF out = BUF_NONE;
+	const struct str *q = request_query(r, "q");
+
+	buf_printf(&out, "[%.*s][%.*s][%.*s]", STR_ARG(r->args[0]),
+		   STR_ARG(r->args[1]), q ? (int)q->n : 0, q ? q->p : "");
+	answer(r, 200, "text/plain", buf_view(&out));
+}
+
+static void post_echo(struct request *r)
+{
+	AUTO_BUF out = BUF_NONE;
+
+	buf_printf(&out, "%.*s:", STR_ARG(r->content_type));
+	buf_str(&out, r->body);
+	answer(r, 200, "text/plain", buf_view(&out));
+}
+
+static void get_big(struct request *r)
+{
+	static char big[1 << 20];
+
+	memset(big, 'b', sizeof(big));
+	answer(r, 200, "text/plain", str_n(big, sizeof(big)));
+}
+
+static void get_error(struct request *r)
+{
+	struct err err;
+
+	err_set(&err, E_CONFLICT, "it is \"so\"");
+	err_hint(&err, "do not");
+	answer_error(r, &err);
+}
+
+static void get_nothing(struct request *r)
+{
+	answer(r, 204, NULL, STR_NONE);
+}
+
+static void gone(struct request *r)
+{
+	pthread_mutex_lock(&lock);
+	n_gone++;
+	if (stream == r)
+		stream = NULL;
+	for (unsigned i = 0; i < n_later; i++)
+		if (later[i] == r) {
+			n_later--;
+			memmove(&later[i], &later[i + 1],
+				(n_later - i) * sizeof(later[0]));
+			break;
+		}
+	change();
+}
+
+static void get_later(struct request *r)
+{
+	r->on_gone = gone;
+	pthread_mutex_lock(&lock);
+	later[n_later++] = r;
+	change();
+}
+
+static void get_stream(struct request *r)
+{
+	r->on_gone = gone;
+	pthread_mutex_lock(&lock);
+	stream = r;
+	change();
+	answer_stream(r, 200, "text/event-stream");
+	answer_chunk(r, STR("first "));
+}
+
+static bool before(struct request *r)
+{
+	struct err err;
+
+	if (!request_header(r, "x-denied"))
+		return true;
+	err_set(&err, E_DENIED, "denied");
+	answer_error(r, &err);
+	return false;
+}
+
+static const struct route routes[] = {
+	{ HTTP_M_GET, "/hello", get_hello, 0, "hello" },
+	{ HTTP_M_GET, "/args/{a}/{rest...}", get_args, 0, "args" },
+	{ HTTP_M_POST, "/echo", post_echo, 0, "echo" },
+	{ HTTP_M_PUT, "/echo", post_echo, 0, "echo" },
+	{ HTTP_M_GET, "/big", get_big, 0, "big" },
+	{ HTTP_M_GET, "/error", get_error, 0, "error" },
+	{ HTTP_M_GET, "/nothing", get_nothing, 0, "nothing" },
+	{ HTTP_M_GET, "/later", get_later, 0, "later" },
+	{ HTTP_M_GET, "/stream", get_stream, 0, "stream" },
+};
+
+/* ---- life ---- */
+
+void lab_setup(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	lab_limits = http_limits_default;
+	lab_limits.header_bytes = 4096;
+	lab_limits.body_bytes = 4096;
+	loop = loop_new("http", 0);
+	n_later = n_gone = 0;
+	is_drained = is_draining = false;
+	stream = NULL;
+}
+
+void lab_start(void)
+{
+	struct http_server_config config = {
+		.routes = routes, .n_routes = ARRAY_LEN(routes),
+		.limits = lab_limits, .before = before,
+	};
+	struct err err;
+
+	ck_assert_int_eq(http_server_new(loop, &config, &server, &err), OK);
+	ck_assert_msg(http_server_listen(server, STR("127.0.0.1:0"), NULL, &at,
+					 &err) == OK, "%s", err.text);
+	ck_assert_int_eq(loop_start(loop, &err), OK);
+}
+
+void lab_teardown(void)
+{
+	loop_stop(loop);
+	loop_join(loop);
+	http_server_free(&server);
+	loop_free(&loop);
+	for (unsigned i = 0; i < FDS_MAX; i++)
+		buf_fini(&heard[i]);
+	buf_fini(&told);
+}
+
+/* ---- on the loop ---- */
+
+struct doing {
+	struct msg msg;
+	void (*what)(void);
+	bool done;
+};
+
+static void run_doing(struct msg *msg)
+{
+	struct doing *d = container_of(msg, struct doing, msg);
+
+	d->what();
+	pthread_mutex_lock(&lock);
+	d->done = true;
+	change();
+}
+
+void lab_do(void (*what)(void))
+{
+	struct doing d = { .msg.run = run_doing, .what = what };
+
+	loop_post_sure(loop, &d.msg);
+	pthread_mutex_lock(&lock);
+	while (!d.done)
+		pthread_cond_wait(&changed, &lock);
+	pthread_mutex_unlock(&lock);
+}
+
+#define WAIT_FOR(cond)                                       \
+	do {                                                  \
+		pthread_mutex_lock(&lock);                    \
+		while (!(cond))                               \
+			pthread_cond_wait(&changed, &lock);   \
+		pthread_mutex_unlock(&lock);                  \
+	} while (0)
+
+static const char *text;
+static struct http_stats *stats_out;
+
+static void do_stats(void)
+{
+	http_server_stats(server, stats_out);
+}
+
+void lab_stats(struct http_stats *out)
+{
+	stats_out = out;
+	lab_do(do_stats);
+}
+
+static void do_answer_later(void)
+{
+	struct request *r = later[0];
+
+	n_later--;
+	memmove(later, later + 1, n_later * sizeof(later[0]));
+	answer(r, 200, "text/plain", str_of(text));
+}
+
+void lab_answer_later(const char *body)
+{
+	WAIT_FOR(n_later > 0);
+	text = body;
+	lab_do(do_answer_later);
+}
+
+static void do_chunk(void)
+{
+	answer_chunk(stream, str_of(text));
+}
+
+void lab_chunk(const char *chunk)
+{
+	WAIT_FOR(stream);
+	text = chunk;
+	lab_do(do_chunk);
+}
+
+static void do_chunk_if(void)
+{
+	if (stream)
+		answer_chunk(stream, STR("anyone?"));
+}
+
+void lab_chunk_until_gone(void)
+{
+	unsigned gone_now;
+
+	do {
+		lab_do(do_chunk_if);
+		pthread_mutex_lock(&lock);
+		gone_now = n_gone;
+		pthread_mutex_unlock(&lock);
+	} while (gone_now == 0);
+}
+
+static void do_end(void)
+{
+	answer_end(stream);
+	stream = NULL;
+}
+
+void lab_end_stream(void)
+{
+	WAIT_FOR(stream);
+	lab_do(do_end);
+}
+
+void lab_wait_gone(unsigned n)
+{
+	WAIT_FOR(n_gone >= n);
+}
+
+void lab_wait_later(unsigned n)
+{
+	WAIT_FOR(n_later >= n);
+}
+
+static unsigned grace;
+
+static void drained(void *data)
+{
+	pthread_mutex_lock(&lock);
+	is_drained = true;
+	change();
+}
+
+static void do_drain(void)
+{
+	http_server_drain(server, grace, drained, NULL);
+}
+
+void lab_drain(unsigned grace_ms)
+{
+	grace = grace_ms;
+	is_draining = true;
+	lab_do(do_drain);
+}
+
+void lab_wait_drained(void)
+{
+	WAIT_FOR(is_drained);
+}
+
+/* ---- clients ---- */
+
+int client_new(void)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_port = htons(at.port),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct timeval patience = { .tv_sec = 20 };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_lt(fd, FDS_MAX);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	buf_reset(&heard[fd]);
+	return fd;
+}
+
+void client_say_n(int fd, const void *p, size_t n)
+{
+	const char *from = p;
+
+	while (n > 0) {
+		ssize_t k = send(fd, from, n, MSG_NOSIGNAL);
+
+		/* A server that has had enough closes: its answer counts. */
+		if (k < 0 && (errno == EPIPE || errno == ECONNRESET))
+			return;
+		ck_assert_int_gt(k, 0);
+		from += k;
+		n -= (size_t)k;
+	}
+}
+
+void client_say(int fd, const char *what)
+{
+	client_say_n(fd, what, strlen(what));
+}
+
+void client_half_close(int fd)
+{
+	ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+}
+
+static bool hear_more(int fd)
+{
+	ssize_t k = recv(fd, buf_extend(&heard[fd], 65536), 65536, 0);
+
+	buf_cut(&heard[fd], heard[fd].n - 65536 + (k > 0 ? (size_t)k : 0));
+	ck_assert_msg(k >= 0, "nothing more is heard: %s; so far: %s",
+		      strerror(errno), heard[fd].p);
+	return k > 0;
+}
+
+const char *client_hear(int fd, const char *want)
+{
+	size_t found;
+
+	while ((found = str_find_str(buf_view(&heard[fd]), str_of(want))) ==
+	       SIZE_MAX)
+		ck_assert_msg(hear_more(fd), "closed before '%s'; heard: %s",
+			      want, heard[fd].p);
+	buf_reset(&told);
+	buf_add(&told, heard[fd].p, found + strlen(want));
+	buf_drop(&heard[fd], found + strlen(want));
+	return told.p;
+}
+
+const char *client_hear_end(int fd)
+{
+	while (hear_more(fd))
+		;
+	buf_reset(&told);
+	buf_str(&told, buf_view(&heard[fd]));
+	buf_reset(&heard[fd]);
+	return told.p;
+}
+
+bool client_is_quiet(int fd)
+{
+	char c;
+
+	return heard[fd].n == 0 &&
+		recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+void client_close(int fd)
+{
+	close(fd);
+}

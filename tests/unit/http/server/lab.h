@@ -1,0 +1,53 @@
+/*
+ * A server on a loop of its own thread, and clients with blocking sockets that
+ * say what they like.
+ */
+#ifndef TESTS_HTTP_SERVER_LAB_H
+#define TESTS_HTTP_SERVER_LAB_H
+
+#include "http/server/server.h"
+#include "unit.h"
+
+extern struct http_limits lab_limits;    /* set before lab_start */
+
+/* Fixtures. */
+void lab_setup(void);
+void lab_teardown(void);
+/* Starts the server with the routes of lab.c (see there). */
+void lab_start(void);
+/* Runs on the loop and waits for it. */
+void lab_do(void (*what)(void));
+void lab_stats(struct http_stats *out);
+
+/* Answers the oldest request to /later; waits until there is one. */
+void lab_answer_later(const char *body);
+/* Requests to /later or /stream that have gone; waits until there are 'n'. */
+void lab_wait_gone(unsigned n);
+/* Waits until 'n' requests wait in /later. */
+void lab_wait_later(unsigned n);
+/* A chunk for the newest /stream; waits until there is one. */
+void lab_chunk(const char *text);
+/* Chunks until somebody is gone. */
+void lab_chunk_until_gone(void);
+void lab_end_stream(void);
+void lab_drain(unsigned grace_ms);
+/* Waits until the drain has ended. */
+void lab_wait_drained(void);
+
+/* ---- clients ---- */
+int client_new(void);
+void client_say(int fd, const char *text);
+void client_say_n(int fd, const void *p, size_t n);
+/* No more will be said; answers are still read. */
+void client_half_close(int fd);
+/* Reads until 'want' has been heard; all that was heard since the last call is
+ * the answer, up to and with 'want'.  Fails the test at the end of the
+ * connection. */
+const char *client_hear(int fd, const char *want);
+/* Reads until the end, and answers all that was heard. */
+const char *client_hear_end(int fd);
+/* Nothing waits to be read. */
+bool client_is_quiet(int fd);
+void client_close(int fd);
+
+#endif
