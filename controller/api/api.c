@@ -304,6 +304,60 @@ bool api_body(struct request *r, struct value **out)
 	return false;
 }
 
+static void refuse_member(struct request *r, struct str name,
+			  const struct body_member *members, size_t n)
+{
+	AUTO_BUF known = BUF_NONE;
+	struct err err;
+
+	for (size_t i = 0; i < n; i++)
+		buf_printf(&known, "%s%s", i ? ", " : "", members[i].name);
+	err_set(&err, E_UNPROCESSABLE, "request body: \"%.*s\" is not known here",
+		STR_ARG(str_first(name, 100)));
+	err_hint(&err, "known are: %s", known.p);
+	api_error(r, &err);
+}
+
+static const struct body_member *member_of(const struct body_member *members, size_t n,
+				      struct str name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (str_eq(name, str_of(members[i].name)))
+			return &members[i];
+	return NULL;
+}
+
+bool api_body_of(struct request *r, const struct body_member *members, size_t n,
+		 struct value **out)
+{
+	if (!api_body(r, out))
+		return false;
+	for (size_t i = 0; i < (*out)->o.n; i++) {
+		const struct body_member *m = member_of(members, n,
+						   (*out)->o.m[i].key);
+
+		if (!m) {
+			refuse_member(r, (*out)->o.m[i].key, members, n);
+			return false;
+		}
+		if ((*out)->o.m[i].value->type != m->type) {
+			api_fail(r, E_UNPROCESSABLE, "request body: \"%s\" must "
+				 "be of type %s", m->name,
+				 value_type_name(m->type));
+			return false;
+		}
+	}
+	for (size_t i = 0; i < n; i++)
+		if (members[i].is_required &&
+		    !value_get(*out, str_of(members[i].name))) {
+			api_fail(r, E_UNPROCESSABLE,
+				 "request body: \"%s\" is missing",
+				 members[i].name);
+			return false;
+		}
+	return true;
+}
+
 /* ---- loops ---- */
 
 static void on_turn(struct turn *turn)

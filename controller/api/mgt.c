@@ -96,27 +96,16 @@ static struct change *start(struct request *r, int status)
 	return ch;
 }
 
-static bool text_member(struct request *r, const struct value *body,
-			const char *name, bool required, struct str *out)
-{
-	const struct value *v = value_get(body, str_of(name));
-
-	*out = STR_NONE;
-	if (!v && !required)
-		return true;
-	if (v && v->type == VALUE_STRING) {
-		*out = v->s;
-		return true;
-	}
-	api_fail(r, E_INVALID, "\"%s\" %s", name,
-		 v ? "must be a string" : "is missing");
-	return false;
-}
-
 void post_config(struct request *r)
 {
-	static const char *const names[] = { "tenant", "application",
-					     "environment", "name" };
+	static const struct body_member members[] = {
+		{ "tenant", VALUE_STRING, true },
+		{ "application", VALUE_STRING, true },
+		{ "environment", VALUE_STRING, true },
+		{ "name", VALUE_STRING, true },
+		{ "format", VALUE_STRING, false },
+		{ "content", VALUE_STRING, false },
+	};
 	struct str given[4], format;
 	struct value *body, *object, *spec, *content;
 	struct address at;
@@ -124,13 +113,11 @@ void post_config(struct request *r)
 	struct str name;
 	struct err err;
 
-	if (!api_body(r, &body))
+	if (!API_BODY_OF(r, members, &body))
 		return;
 	for (size_t i = 0; i < 4; i++)
-		if (!text_member(r, body, names[i], true, &given[i]))
-			return;
-	if (!text_member(r, body, "format", false, &format))
-		return;
+		given[i] = value_text_at(body, members[i].name);
+	format = value_text_at(body, "format");
 	at = (struct address){ given[0], given[1], given[2], given[3] };
 	if (address_check(&at, &err)) {
 		api_error(r, &err);
@@ -144,16 +131,12 @@ void post_config(struct request *r)
 	value_setz(r->arena, object, "metadata", value_object(r->arena));
 	value_setz(r->arena, object, "spec", spec);
 	for (size_t i = 1; i < 4; i++)
-		value_set(r->arena, spec, str_of(names[i]),
+		value_set(r->arena, spec, str_of(members[i].name),
 			  value_str(r->arena, given[i]));
 	if (format.n)
 		value_setz(r->arena, spec, "format",
 			   value_str(r->arena, format));
 	content = value_getz(body, "content");
-	if (content && content->type != VALUE_STRING) {
-		api_fail(r, E_INVALID, "\"content\" must be a string");
-		return;
-	}
 	if (content)
 		value_setz(r->arena, spec, "content", content);
 	ch = start(r, 201);
@@ -183,25 +166,17 @@ static struct op *config_op(struct change *ch, enum op_type type,
 	return op;
 }
 
-/* Bytes that the format of the configuration must be able to read. */
+/* False: answered. */
 static bool content_is_good(struct request *r, const struct object_view *o,
 			    struct str content)
 {
 	enum format format = FORMAT_TEXT;
-	struct value *v;
 	struct err err;
 
-	if (content.n > CONTENT_BYTES_MAX) {
-		api_fail(r, E_TOO_LARGE, "the content has %zu bytes, at most %d "
-			 "are allowed", content.n, CONTENT_BYTES_MAX);
-		return false;
-	}
-	if (!format_parse_name(o->live.format, &format) ||
-	    !format_is_structured(format) ||
-	    doc_parse(format, content, r->arena, NULL, &v, NULL, &err) == OK)
+	(void)!format_parse_name(o->live.format, &format);
+	if (content_check(format, content, r->arena, NULL, NULL, &err) == OK)
 		return true;
 	err_wrap(&err, "content (%s)", format_name(format));
-	err.code = E_UNPROCESSABLE;
 	api_error(r, &err);
 	return false;
 }
@@ -221,24 +196,36 @@ static void add_content(struct change *ch, const struct object_view *o,
 	change_blob(ch, arena_str(ch->arena, o->tenant), content);
 }
 
-void put_config(struct request *r)
+static const struct body_member content_members[] = {
+	{ "content", VALUE_STRING, true },
+	{ "message", VALUE_STRING, false },
+};
+
+/* A version out of a body with content and message. */
+static void take_content(struct request *r, enum verb verb, bool release,
+			 int status)
 {
 	struct object_view o;
 	struct value *body;
-	struct str content, message;
+	struct str content;
+	struct change *ch;
 	uint64_t expect;
 
-	if (!find(r, VERB_UPDATE, &o) || !api_body(r, &body) ||
-	    !text_member(r, body, "content", true, &content) ||
-	    !text_member(r, body, "message", false, &message) ||
-	    !change_if_match(r, &expect) || !content_is_good(r, &o, content))
+	if (!find(r, verb, &o) || !API_BODY_OF(r, content_members, &body) ||
+	    !change_if_match(r, &expect))
 		return;
-	{
-		struct change *ch = start(r, 200);
+	content = value_text_at(body, "content");
+	if (!content_is_good(r, &o, content))
+		return;
+	ch = start(r, status);
+	add_content(ch, &o, content, value_text_at(body, "message"), release,
+		    expect);
+	change_submit(ch);
+}
 
-		add_content(ch, &o, content, message, true, expect);
-		change_submit(ch);
-	}
+void put_config(struct request *r)
+{
+	take_content(r, VERB_UPDATE, true, 200);
 }
 
 static void deleted(struct change *ch, struct request *r,
@@ -328,23 +315,17 @@ void get_versions(struct request *r)
 
 void post_version(struct request *r)
 {
-	struct object_view o;
-	struct value *body;
-	struct str content, message;
-	struct change *ch;
-	uint64_t expect;
-
-	if (!find(r, VERB_PUBLISH, &o) || !api_body(r, &body) ||
-	    !text_member(r, body, "content", true, &content) ||
-	    !text_member(r, body, "message", false, &message) ||
-	    !change_if_match(r, &expect) || !content_is_good(r, &o, content))
-		return;
-	ch = start(r, 201);
-	add_content(ch, &o, content, message, false, expect);
-	change_submit(ch);
+	take_content(r, VERB_PUBLISH, false, 201);
 }
 
 /* ---- rules ---- */
+
+static bool rule_member_is_known(struct str key)
+{
+	return str_is(key, "labels") || str_is(key, "version_id") ||
+		str_is(key, "priority") || str_is(key, "percent") ||
+		str_is(key, "nodes");
+}
 
 static bool parse_rule(struct request *r, struct arena *arena,
 		       const struct value *v, struct rule *out)
@@ -355,6 +336,17 @@ static bool parse_rule(struct request *r, struct arena *arena,
 	uint64_t n = 0;
 	struct err err;
 
+	if (v->type != VALUE_OBJECT || (labels && labels->type != VALUE_OBJECT)) {
+		api_fail(r, E_UNPROCESSABLE, "a release is an object {labels, "
+			 "version_id, priority}, and labels is one too");
+		return false;
+	}
+	for (size_t i = 0; i < v->o.n; i++)
+		if (!rule_member_is_known(v->o.m[i].key)) {
+			api_fail(r, E_UNPROCESSABLE, "a release has no member "
+				 "\"%.*s\"", STR_ARG(v->o.m[i].key));
+			return false;
+		}
 	if (value_getz(v, "percent") || value_getz(v, "nodes")) {
 		api_fail(r, E_UNSUPPORTED, "percent and nodes need the release "
 			 "engine, which this version does not have");
@@ -362,8 +354,8 @@ static bool parse_rule(struct request *r, struct arena *arena,
 	}
 	if ((version && !value_to_u64(version, &n)) || n > UINT32_MAX ||
 	    (priority && !value_to_i64(priority, &out->priority))) {
-		api_fail(r, E_INVALID, "version_id and priority must be whole "
-			 "numbers");
+		api_fail(r, E_UNPROCESSABLE, "version_id and priority must be "
+			 "whole numbers");
 		return false;
 	}
 	out->version = (uint32_t)n;
@@ -372,6 +364,11 @@ static bool parse_rule(struct request *r, struct arena *arena,
 		struct str val = arena_str(arena,
 					   value_text(labels->o.m[i].value));
 
+		if (labels->o.m[i].value->type != VALUE_STRING) {
+			api_fail(r, E_UNPROCESSABLE, "label %.*s must be a string",
+				 STR_ARG(key));
+			return false;
+		}
 		if (label_check(key, val, &err)) {
 			api_error(r, &err);
 			return false;
@@ -387,10 +384,6 @@ static bool parse_rules(struct request *r, struct arena *arena,
 {
 	struct err err;
 
-	if (list->type != VALUE_ARRAY) {
-		api_fail(r, E_INVALID, "\"releases\" must be a list");
-		return false;
-	}
 	for (size_t i = 0; i < list->a.n; i++)
 		if (!parse_rule(r, arena, list->a.items[i],
 				rules_add(arena, out)))
@@ -404,20 +397,19 @@ static bool parse_rules(struct request *r, struct arena *arena,
 
 void put_releases(struct request *r)
 {
+	static const struct body_member members[] = {
+		{ "releases", VALUE_ARRAY, true },
+	};
 	struct object_view o;
 	struct value *body, *list;
 	struct change *ch;
 	struct rules rules = { 0 };
 	uint64_t expect;
 
-	if (!find(r, VERB_PUBLISH, &o) || !api_body(r, &body) ||
+	if (!find(r, VERB_PUBLISH, &o) || !API_BODY_OF(r, members, &body) ||
 	    !change_if_match(r, &expect))
 		return;
 	list = value_getz(body, "releases");
-	if (!list) {
-		api_fail(r, E_INVALID, "\"releases\" is missing");
-		return;
-	}
 	ch = start(r, 200);
 	if (!parse_rules(r, ch->arena, list, &rules)) {
 		change_cancel(ch);
@@ -466,15 +458,15 @@ static bool publish_ops(struct request *r, struct change *ch,
 	const struct value *version = value_getz(body, "version_id");
 	const struct value *releases = value_getz(body, "releases");
 	struct rules rules = { 0 };
-	struct str content, message;
+	const struct value *given = value_getz(body, "content");
+	struct str content = value_text(given);
+	struct str message = value_text_at(body, "message");
 	uint64_t n = 0;
 
-	if (!text_member(r, body, "content", !version, &content) ||
-	    !text_member(r, body, "message", false, &message))
-		return false;
-	if (version && (!value_to_u64(version, &n) || n == 0 || content.p)) {
-		api_fail(r, E_INVALID, "give either content or version_id, a "
-			 "version from 1");
+	if (!given == !version ||
+	    (version && (!value_to_u64(version, &n) || n == 0))) {
+		api_fail(r, E_UNPROCESSABLE, "give either content or version_id, "
+			 "a version from 1");
 		return false;
 	}
 	if (!version && !content_is_good(r, o, content))
@@ -496,12 +488,18 @@ static bool publish_ops(struct request *r, struct change *ch,
 
 void post_publish(struct request *r)
 {
+	static const struct body_member members[] = {
+		{ "content", VALUE_STRING, false },
+		{ "version_id", VALUE_NUMBER, false },
+		{ "releases", VALUE_ARRAY, false },
+		{ "message", VALUE_STRING, false },
+	};
 	struct object_view o;
 	struct value *body;
 	struct change *ch;
 	uint64_t expect;
 
-	if (!find(r, VERB_PUBLISH, &o) || !api_body(r, &body) ||
+	if (!find(r, VERB_PUBLISH, &o) || !API_BODY_OF(r, members, &body) ||
 	    !change_if_match(r, &expect))
 		return;
 	ch = start(r, 200);
@@ -513,6 +511,11 @@ void post_publish(struct request *r)
 
 void post_rollback(struct request *r)
 {
+	static const struct body_member members[] = {
+		{ "mode", VALUE_STRING, true },
+		{ "version_id", VALUE_NUMBER, false },
+		{ "comment", VALUE_STRING, false },
+	};
 	struct object_view o;
 	struct value *body, *version;
 	struct str mode, comment;
@@ -520,19 +523,19 @@ void post_rollback(struct request *r)
 	struct op *op;
 	uint64_t expect, n = 0;
 
-	if (!find(r, VERB_ROLLBACK, &o) || !api_body(r, &body) ||
-	    !text_member(r, body, "mode", true, &mode) ||
-	    !text_member(r, body, "comment", false, &comment) ||
+	if (!find(r, VERB_ROLLBACK, &o) || !API_BODY_OF(r, members, &body) ||
 	    !change_if_match(r, &expect))
 		return;
+	mode = value_text_at(body, "mode");
+	comment = value_text_at(body, "comment");
 	version = value_getz(body, "version_id");
 	if (version && (!value_to_u64(version, &n) || n == 0 ||
 			n > UINT32_MAX)) {
-		api_fail(r, E_INVALID, "version_id must be a version from 1");
+		api_fail(r, E_UNPROCESSABLE, "version_id must be a version from 1");
 		return;
 	}
 	if (!str_is(mode, "emergency") && !str_is(mode, "stable_only")) {
-		api_fail(r, E_INVALID, "mode is emergency or stable_only, not "
+		api_fail(r, E_UNPROCESSABLE, "mode is emergency or stable_only, not "
 			 "\"%.*s\"", STR_ARG(mode));
 		return;
 	}

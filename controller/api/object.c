@@ -46,22 +46,10 @@ static enum code check_content(enum format format, struct str content,
 			       struct err *err)
 {
 	AUTO_ARENA arena = arena_new(16 * 1024);
-	struct value *v;
-	enum code rc;
 
-	if (content.n > CONTENT_BYTES_MAX)
-		return err_set(err, E_TOO_LARGE, "the content has %zu bytes, "
-			       "at most %d are allowed", content.n,
-			       CONTENT_BYTES_MAX);
-	if (!format_is_structured(format))
+	if (content_check(format, content, arena, NULL, NULL, err) == OK)
 		return OK;
-	rc = doc_parse(format, content, arena, NULL, &v, NULL, err);
-	if (rc) {
-		err_wrap(err, "content (%s)", format_name(format));
-		err->code = E_UNPROCESSABLE;
-		return E_UNPROCESSABLE;
-	}
-	return OK;
+	return err_wrap(err, "content (%s)", format_name(format));
 }
 
 static enum code config_format(struct value *spec, struct str name,

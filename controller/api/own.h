@@ -5,6 +5,7 @@
 #define API_OWN_H
 
 #include "api/api.h"
+#include "model/content.h"
 #include "model/permission.h"
 #include "doc/format.h"
 #include "schema/check.h"
@@ -61,6 +62,18 @@ void api_status_body(struct buf *out, const struct request *r,
 		     const struct err *err);
 /* The body as a value tree: JSON, or YAML by content type; false: answered. */
 bool api_body(struct request *r, struct value **out);
+/* A member that a body may have. */
+struct body_member {
+	const char *name;
+	enum value_type type;
+	bool is_required;
+};
+/* As api_body; members that are unknown, missing or of another type are
+ * refused by name. */
+bool api_body_of(struct request *r, const struct body_member *members, size_t n,
+		 struct value **out);
+#define API_BODY_OF(r, members, out) \
+	api_body_of((r), (members), ARRAY_LEN(members), (out))
 
 /* ---- writes ---- */
 

@@ -349,6 +349,10 @@ static void token_made(struct change *ch, struct request *r,
 
 void post_token(struct request *r)
 {
+	static const struct body_member members[] = {
+		{ "name", VALUE_STRING, true },
+		{ "read_only", VALUE_BOOL, false },
+	};
 	struct value *body;
 	struct change *ch;
 	struct new_token *t;
@@ -356,11 +360,12 @@ void post_token(struct request *r)
 	struct op *op;
 	struct str name;
 
-	if (!api_body(r, &body))
+	if (!API_BODY_OF(r, members, &body))
 		return;
 	name = value_text_at(body, "name");
 	if (name.n == 0 || name.n > 63 || !is_dns_label(name)) {
-		api_fail(r, E_INVALID, "\"name\" must be a DNS label");
+		api_fail(r, E_UNPROCESSABLE, "\"name\" must be a DNS label: lower case, "
+			 "digits and dashes, at most 63");
 		return;
 	}
 	ch = change_new(r, token_made);

@@ -6,6 +6,10 @@
  * else, so a watcher that lags costs no memory: it goes on where it stopped
  * when its socket has drained.  A heartbeat comment keeps idle connections
  * alive and shows broken ones.
+ *
+ * A command may touch more than the watcher follows; `end` is on the last of
+ * its events that are told.  So an event is kept until the next of the same
+ * command, or the command's end, is seen.
  */
 #include "api/own.h"
 
@@ -28,7 +32,8 @@ struct watch {
 	struct str *prefixes;
 	size_t n_prefixes;
 	struct labels labels;
-	uint64_t cursor;                 /* told up to here */
+	uint64_t cursor;                 /* looked at up to here */
+	struct buf last;                 /* of this command, not told yet */
 	bool is_stalled;                 /* waits for the socket to drain */
 	struct timer heartbeat;
 	struct msg more;
@@ -124,26 +129,34 @@ static void add_version(struct buf *out, const struct watch *w,
 	buf_c(out, '"');
 }
 
-static void tell(struct watch *w, uint64_t rev, const struct event_row *e,
+/* What was kept is told now. */
+static void tell(struct watch *w, bool end)
+{
+	if (w->last.n == 0)
+		return;
+	buf_z(&w->last, end ? "true}\n\n" : "false}\n\n");
+	answer_chunk(w->r, buf_view(&w->last));
+	buf_reset(&w->last);
+}
+
+static void keep(struct watch *w, uint64_t rev, const struct event_row *e,
 		 const struct address *at, const struct live_row *live)
 {
-	AUTO_BUF out = BUF_NONE;
+	struct buf *out = &w->last;
 	AUTO_BUF key = BUF_NONE;
 
 	address_text(&key, at);
-	buf_printf(&out, "id: %llu\nevent: change\ndata: {\"key\":",
+	buf_printf(out, "id: %llu\nevent: change\ndata: {\"key\":",
 		   (unsigned long long)rev);
-	buf_json(&out, buf_view(&key));
-	buf_c(&out, ',');
+	buf_json(out, buf_view(&key));
+	buf_c(out, ',');
 	if (e->type == EVENT_DELETED)
-		buf_z(&out, "\"version\":null,\"sha256\":null");
+		buf_z(out, "\"version\":null,\"sha256\":null");
 	else
-		add_version(&out, w, live);
-	buf_printf(&out, ",\"revision\":%llu,\"deleted\":%s,\"end\":%s}\n\n",
+		add_version(out, w, live);
+	buf_printf(out, ",\"revision\":%llu,\"deleted\":%s,\"end\":",
 		   (unsigned long long)rev,
-		   e->type == EVENT_DELETED ? "true" : "false",
-		   e->end ? "true" : "false");
-	answer_chunk(w->r, buf_view(&out));
+		   e->type == EVENT_DELETED ? "true" : "false");
 }
 
 struct feeding {
@@ -152,27 +165,38 @@ struct feeding {
 	bool was_told;
 };
 
+static bool is_followed(const struct watch *w, uint64_t rev,
+			const struct event_row *e, struct object_view *o,
+			struct address *at)
+{
+	struct str row = e->type == EVENT_DELETED ? e->before : e->after;
+
+	if (e->kind != KIND_CONFIG || !view_of_event(e, row, rev, o))
+		return false;
+	*at = (struct address){ e->tenant, o->row.application,
+				o->row.environment, o->row.config_name };
+	return selects(w, at);
+}
+
 static bool feed_one(void *data, uint64_t rev, const struct event_row *e)
 {
 	struct feeding *f = data;
 	struct watch *w = f->w;
 	struct object_view o;
 	struct address at;
-	struct str row = e->type == EVENT_DELETED ? e->before : e->after;
 
 	if (f->n++ == EVENTS_A_TURN) {
 		w->has_more = true;
 		return false;
 	}
 	w->cursor = rev;
-	if (e->kind != KIND_CONFIG || !view_of_event(e, row, rev, &o))
-		return true;
-	at = (struct address){ e->tenant, o.row.application, o.row.environment,
-			       o.row.config_name };
-	if (!selects(w, &at))
-		return true;
-	tell(w, rev, e, &at, &o.live);
-	f->was_told = true;
+	if (is_followed(w, rev, e, &o, &at)) {
+		tell(w, false);
+		keep(w, rev, e, &at, &o.live);
+		f->was_told = true;
+	}
+	if (e->end)
+		tell(w, true);
 	if (answer_pending(w->r) <= PENDING_MAX)
 		return true;
 	w->is_stalled = true;
@@ -238,7 +262,10 @@ static void on_heartbeat(struct timer *timer)
 
 static void timer_closed(struct timer *timer)
 {
-	free(container_of(timer, struct watch, heartbeat));
+	struct watch *w = container_of(timer, struct watch, heartbeat);
+
+	buf_fini(&w->last);
+	free(w);
 }
 
 /* A message that is under way still points here: it closes then. */

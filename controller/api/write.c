@@ -132,6 +132,16 @@ bool change_if_match(struct request *r, uint64_t *out)
 
 /* ---- outcomes ---- */
 
+/* A revision that If-Match named and that moved on is HTTP's 412; Kubernetes
+ * says 409 (its clients send the revision in the body). */
+static enum code code_of(const struct change *ch, const struct request *r)
+{
+	if (ch->outcome.code == E_CONFLICT && !api_is_kube(r) &&
+	    request_header(r, "if-match"))
+		return E_PRECONDITION;
+	return ch->outcome.code;
+}
+
 static void settle(struct change *ch)
 {
 	struct request *r = ch->r;
@@ -148,7 +158,7 @@ static void settle(struct change *ch)
 					  ch->outcome.rev);
 			ch->done(ch, r, &ch->outcome);
 		} else {
-			err_set(&err, ch->outcome.code, "%s", ch->outcome.text);
+			err_set(&err, code_of(ch, r), "%s", ch->outcome.text);
 			err_hint(&err, "%s", ch->outcome.hint);
 			api_error(r, ch->blob_err.code ? &ch->blob_err : &err);
 		}

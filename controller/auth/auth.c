@@ -27,20 +27,32 @@ void token_new(char text[TOKEN_TEXT_MAX], struct sha256 *sha)
 	wipe(b.p, b.n);
 }
 
+static struct str joined(struct arena *arena, struct str a, struct str b)
+{
+	char *p = arena_alloc(arena, a.n + b.n + 1);
+
+	memcpy(p, a.p, a.n);
+	memcpy(p + a.n, b.p, b.n);
+	p[a.n + b.n] = '\0';
+	return str_n(p, a.n + b.n);
+}
+
 void token_subject(struct kv_txn *txn, struct str token, struct arena *arena,
 		   struct subject *out, struct str *credential)
 {
 	struct sha256 sha = sha256_of(token);
 	struct token_row row;
+	char digits[9];
 
 	*out = (struct subject){ .name = STR("anonymous") };
 	*credential = STR("none");
 	if (token.n == 0 || !view_token(txn, &sha, &row))
 		return;
 	out->role = row.role;
-	out->name = arena_printf(arena, "token:%.*s", STR_ARG(row.name));
-	*credential = arena_printf(arena, "token %02x%02x%02x%02x", sha.b[0],
-				   sha.b[1], sha.b[2], sha.b[3]);
+	/* Not printf: this runs with each request. */
+	out->name = joined(arena, STR("token:"), row.name);
+	hex_text(digits, sha.b, sizeof(digits) / 2);
+	*credential = joined(arena, STR("token "), str_n(digits, 8));
 }
 
 /* ---- the root token ---- */

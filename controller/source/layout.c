@@ -5,6 +5,8 @@
 #include "schema/check.h"
 #include "wire/sum.h"
 
+#include "model/content.h"
+
 #include "base/banned.h"
 
 #define TEMPLATE_DEFAULT STR("{application}/{environment}/{name}")
@@ -198,49 +200,12 @@ static enum code in_file(struct str path, struct err *err)
 	return E_UNPROCESSABLE;
 }
 
-/* The line of the first "{{ .", 0: there is none. */
-static uint32_t reference_line(struct str s)
-{
-	uint32_t line = 1;
-
-	for (size_t i = 0; i + 2 < s.n; i++) {
-		size_t k = i + 2;
-
-		if (s.p[i] == '\n')
-			line++;
-		if (s.p[i] != '{' || s.p[i + 1] != '{')
-			continue;
-		if (s.p[k] == '-')
-			k++;
-		while (k < s.n && (s.p[k] == ' ' || s.p[k] == '\t'))
-			k++;
-		if (k < s.n && s.p[k] == '.')
-			return line;
-	}
-	return 0;
-}
-
 enum code layout_check(struct str path, enum format format, struct str content,
 		       struct arena *arena, const struct doc_limits *limits,
 		       struct value **out, struct err *err)
 {
-	struct doc_place place = { 0 };
-	struct value *tree = NULL;
-	uint32_t line = reference_line(content);
-
-	if (line) {
-		err_set(err, E_UNPROCESSABLE,
-			"line %u: references ({{ . }}) are not supported yet",
-			line);
-		err_hint(err, "write the value itself; secrets do not belong "
-			      "into Git");
-		return in_file(path, err);
-	}
-	if (doc_parse(format, content, arena, limits, &tree, &place, err))
-		return in_file(path, err);
-	if (out)
-		*out = tree;
-	return OK;
+	return content_check(format, content, arena, limits, out, err) ?
+		in_file(path, err) : OK;
 }
 
 /* ---- manifests ---- */

@@ -23,6 +23,7 @@
 #define STATE_COMMAND_H
 
 #include "base/rand.h"
+#include "model/content.h"
 #include "model/address.h"
 #include "model/permission.h"
 #include "model/rules.h"
@@ -32,7 +33,6 @@
 #define COMMAND_BYTES_MAX (1024 * 1024 - 64)   /* of one log entry */
 #define COMMAND_OPS_MAX 1000000
 #define BLOB_PART_MAX (256 * 1024)
-#define CONTENT_BYTES_MAX (8 * 1024 * 1024)
 
 enum command_type {
 	COMMAND_OPS = 1,

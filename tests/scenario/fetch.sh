@@ -1,0 +1,189 @@
+#!/usr/bin/env bash
+# Configurations over HTTP: made, fetched, versioned, released, rolled back.
+. "$(dirname "$0")/lib.bash"
+start_daemon
+make_tenant acme
+F=$URL/api/v1/fetch/config/acme/shop/prod
+
+step "content comes back byte for byte, with what identifies it"
+printf 'a = 1 # \xc3\xa4\n\n\n' >"$WORK/one.toml"
+make_config app.toml "$(cat "$WORK/one.toml"; printf x)" toml
+yes 422     # "...\n\n\nx" is no TOML
+has "$BODY" "line 4"
+jq -n --rawfile c "$WORK/one.toml" '{tenant: "acme", application: "shop",
+	environment: "prod", name: "app.toml", format: "toml", content: $c}' >"$WORK/req"
+ask POST "$URL/api/v1/mgt/configs" -d @"$WORK/req"
+yes 201
+ID=$(field .id)
+ask GET "$F/app.toml"
+yes 200
+cmp "$WORK/body" "$WORK/one.toml" || fail "other bytes"
+SHA=$(sha256sum "$WORK/one.toml" | cut -d' ' -f1)
+is "$(header etag)" "\"$SHA\"" etag
+is "$(header content-type)" "application/toml" type
+is "$(header x-conflux-version)" 1 version
+is "$(header x-conflux-rule)" 0 rule
+[ -n "$(header x-conflux-revision)" ] || fail "no revision"
+[ -n "$(header x-conflux-trace)" ] || fail "no trace"
+
+step "an unchanged fetch is a 304; HEAD has no body"
+ask GET "$F/app.toml" -H "If-None-Match: \"$SHA\""
+yes 304
+is "$BODY" "" body
+ask HEAD "$F/app.toml"
+yes 200
+is "$(header content-length)" "$(stat -c %s "$WORK/one.toml")" length
+
+step "who has no token, or a wrong one, gets nothing"
+is "$(curl -s -o "$WORK/body" -w '%{http_code}' "$F/app.toml")" 401 status
+has "$(cat "$WORK/body")" '"code":"unauthorized"'
+is "$(curl -s -o "$WORK/body" -w '%{http_code}' -H 'Authorization: Bearer cfx_no' \
+	"$F/app.toml")" 401 status
+
+step "a read-only token reads and does not write; a removed one does neither"
+ask POST "$URL/api/v1/tokens" -d '{"name": "reader", "read_only": true}'
+yes 201
+is "$(field .role)" read-only role
+READER=$(field .token)
+ask POST "$URL/api/v1/tokens" -d '{"name": "typo", "readonly": true}'
+yes 422
+is "$(curl -s -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $READER" \
+	"$F/app.toml")" 200 status
+is "$(curl -s -o "$WORK/body" -w '%{http_code}' -H "Authorization: Bearer $READER" \
+	-X DELETE "$URL/api/v1/mgt/configs/$ID")" 403 status
+has "$(cat "$WORK/body")" reader
+ask DELETE "$URL/api/v1/tokens/reader"
+yes 204
+is "$(curl -s -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $READER" \
+	"$F/app.toml")" 401 status
+
+step "a publish makes a version that is live at once"
+ask POST "$URL/api/v1/mgt/configs/$ID/publish" -d '{"content": "a = 2\n", "message": "two"}'
+yes 200
+is "$(field .version_id)" 2 version
+ask GET "$F/app.toml"
+is "$BODY" "a = 2" body
+is "$(header x-conflux-version)" 2 version
+
+step "a version alone changes nothing that is live"
+ask POST "$URL/api/v1/mgt/configs/$ID/versions" -d '{"content": "a = 3\n"}'
+yes 201
+is "$(field .version_id)" 3 version
+ask GET "$F/app.toml"
+is "$BODY" "a = 2" body
+
+step "labels choose among release rules; the query wins over the header"
+ask PUT "$URL/api/v1/mgt/configs/$ID/releases" -d '{"releases": [
+	{"labels": {}, "version_id": 2, "priority": 0},
+	{"labels": {"zone": "north"}, "version_id": 3, "priority": 1}]}'
+yes 200
+ask GET "$F/app.toml?label.zone=north"
+is "$BODY" "a = 3" body
+ask GET "$F/app.toml" -H 'X-Conflux-Label-Zone: north'
+is "$BODY" "a = 3" body
+ask GET "$F/app.toml?label.zone=south" -H 'X-Conflux-Label-Zone: north'
+is "$BODY" "a = 2" body
+ask GET "$URL/api/v1/mgt/configs/$ID/resolve?label.zone=north"
+yes 200
+is "$(field .version_id)" 3 version
+
+step "stable_only sets the default and keeps labelled rules; emergency clears them"
+ask POST "$URL/api/v1/mgt/configs/$ID/rollback" \
+	-d '{"mode": "stable_only", "version_id": 1, "comment": "back"}'
+yes 200
+ask GET "$F/app.toml"
+cmp "$WORK/body" "$WORK/one.toml" || fail "other bytes"
+ask GET "$F/app.toml?label.zone=north"
+is "$BODY" "a = 3" body
+ask POST "$URL/api/v1/mgt/configs/$ID/rollback" \
+	-d '{"mode": "emergency", "version_id": 2, "comment": "back"}'
+yes 200
+ask GET "$F/app.toml?label.zone=north"
+is "$BODY" "a = 2" body
+
+step "versions are listed, page by page"
+ask GET "$URL/api/v1/mgt/configs/$ID/versions?limit=2"
+yes 200
+is "$(field '[.versions[].version_id] | join(",")')" 3,2 versions
+ask GET "$URL/api/v1/mgt/configs/$ID/versions$(field .next)&limit=2"
+is "$(field '[.versions[].version_id] | join(",")')" 1 versions
+
+step "If-Match and Idempotency-Key"
+ask GET "$URL/api/v1/mgt/configs/$ID"
+REV=$(field .revision)
+ask POST "$URL/api/v1/mgt/configs/$ID/publish" -H "If-Match: $((REV - 1))" \
+	-d '{"content": "a = 9\n"}'
+yes 412
+ask POST "$URL/api/v1/mgt/configs/$ID/publish" -H "If-Match: \"$REV\"" \
+	-H 'Idempotency-Key: k1' -d '{"content": "a = 4\n"}'
+yes 200
+V=$(field .version_id)
+ask POST "$URL/api/v1/mgt/configs/$ID/publish" -H "If-Match: \"$REV\"" \
+	-H 'Idempotency-Key: k1' -d '{"content": "a = 4\n"}'
+yes 200
+is "$(field .version_id)" "$V" version
+ask POST "$URL/api/v1/mgt/configs/$ID/publish" -H 'Idempotency-Key: k1' \
+	-d '{"content": "a = 5\n"}'
+yes 422
+has "$BODY" idempotency
+
+step "bad input is refused with its place, and changes nothing"
+ask GET "$URL/api/v1/mgt/configs/$ID"
+REV=$(field .revision)
+while IFS='|' read -r status path body; do
+	ask POST "$URL$path" -d "$body"
+	yes "$status"
+	is "$(header content-type)" application/problem+json type
+	[ -n "$(field .detail)" ] || fail "no detail"
+done <<LIST
+400|/api/v1/mgt/configs|{"a":
+400|/api/v1/mgt/configs|[]
+400|/api/v1/mgt/configs|
+422|/api/v1/mgt/configs|{}
+400|/api/v1/mgt/configs|{"tenant":"acme","application":"shop","environment":"prod","name":"../x","format":"text","content":"x"}
+422|/api/v1/mgt/configs|{"tenant":"acme","application":"shop","environment":"prod","name":"x","format":"nonsense","content":"x"}
+404|/api/v1/mgt/configs|{"tenant":"none","application":"shop","environment":"prod","name":"x","format":"text","content":"x"}
+404|/api/v1/mgt/configs/00000000-0000-4000-8000-000000000000/publish|{"content":"x"}
+400|/api/v1/mgt/configs/nonsense/publish|{"content":"x"}
+422|/api/v1/mgt/configs/$ID/publish|{"content":"a = "}
+422|/api/v1/mgt/configs/$ID/publish|{"version_id":99}
+422|/api/v1/mgt/configs/$ID/publish|{"version_id":1,"content":"a = 1"}
+422|/api/v1/mgt/configs/$ID/publish|{"content":"a = '{{ .Secrets.x }}'"}
+422|/api/v1/mgt/configs/$ID/rollback|{"mode":"nonsense"}
+404|/api/v1/nothing|{}
+405|/api/v1/watch|{}
+LIST
+ask GET "$URL/api/v1/mgt/configs/$ID"
+is "$(field .revision)" "$REV" revision
+
+step "large content is stored in pieces and comes back whole; too large is refused"
+head -c 3000000 /dev/urandom | base64 -w 0 >"$WORK/big"
+jq -n --rawfile c "$WORK/big" '{tenant: "acme", application: "shop",
+	environment: "prod", name: "big.txt", format: "text", content: $c}' >"$WORK/req"
+ask POST "$URL/api/v1/mgt/configs" -d @"$WORK/req"
+yes 201
+ask GET "$F/big.txt"
+cmp "$WORK/body" "$WORK/big" || fail "other bytes"
+head -c 9000000 /dev/zero | tr '\0' x >"$WORK/huge"
+ask POST "$URL/api/v1/mgt/configs" -d @"$WORK/huge"
+yes 413
+
+step "a deleted configuration is gone"
+ask DELETE "$URL/api/v1/mgt/configs/$ID"
+yes 204
+ask GET "$F/app.toml"
+yes 404
+ask GET "$URL/api/v1/mgt/configs/$ID"
+yes 404
+
+step "the audit has it all, and the chain holds"
+ask GET "$URL/api/v1/audit?limit=100"
+yes 200
+ask GET "$URL/api/v1/audit/verify"
+yes 200
+is "$(field .valid)" true valid
+
+step "an orderly stop ends with 0"
+kill -TERM "$DAEMON"
+wait "$DAEMON" || fail "confluxd ended with $?"
+DAEMON=

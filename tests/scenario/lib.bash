@@ -1,0 +1,92 @@
+# What scenarios share: a daemon in $WORK, requests, checks.  Sourced.
+#
+# A scenario tells a story: `step` says what comes, `is` and `has` check it.
+# The first check that fails ends the scenario with what was seen.
+set -euo pipefail
+
+: "${CONFLUX_BIN:?folder of the programs}" "${WORK:?folder to work in}"
+DATA=$WORK/data
+DAEMON=
+STATUS= BODY= HEADERS=
+
+step() { printf -- '- %s\n' "$*"; }
+
+fail() {
+	printf 'FAILED: %s\n' "$*" >&2
+	[ -z "$BODY" ] || printf '  status %s, body: %s\n' "$STATUS" "$BODY" >&2
+	[ ! -f "$WORK/daemon.log" ] || tail -n 20 "$WORK/daemon.log" >&2
+	exit 1
+}
+
+is() { [ "$1" = "$2" ] || fail "${3:-}: '$1' is not '$2'"; }
+has() { case $1 in *"$2"*) ;; *) fail "'$2' is not in: $1" ;; esac; }
+hasnt() { case $1 in *"$2"*) fail "'$2' is in: $1" ;; esac; }
+
+# Waits until a command succeeds; there is no event to wait for, so it asks.
+until_ok() {
+	local tries=0
+	until "$@" >/dev/null 2>&1; do
+		tries=$((tries + 1))
+		[ $tries -lt 400 ] || fail "in vain: $*"
+		sleep 0.05
+	done
+}
+
+# Starts confluxd; arguments are more flags.  URL and TOKEN are set.
+start_daemon() {
+	rm -f "$DATA/confluxd.listen"
+	"$CONFLUX_BIN/confluxd" --data-dir "$DATA" --listen 127.0.0.1:0 \
+		--sources-file-roots "$WORK" "$@" 2>>"$WORK/daemon.log" &
+	DAEMON=$!
+	until_ok test -s "$DATA/confluxd.listen"
+	URL=http://$(cat "$DATA/confluxd.listen")
+	TOKEN=$(cat "$DATA/root.token")
+	export CONFLUX_SERVER=$URL CONFLUX_TOKEN=$TOKEN
+	KUBE=$URL/apis/gitops.conflux.io/v1alpha1
+}
+
+stop_daemon() {
+	[ -n "$DAEMON" ] || return 0
+	kill -"${1:-TERM}" "$DAEMON" 2>/dev/null || true
+	wait "$DAEMON" 2>/dev/null || true
+	DAEMON=
+}
+
+cleanup() {
+	local pids
+	pids=$(jobs -p)
+	# shellcheck disable=SC2086
+	[ -z "$pids" ] || kill -KILL $pids 2>/dev/null || true
+	wait 2>/dev/null || true
+}
+trap cleanup EXIT
+
+# ask METHOD URL [curl arguments]: STATUS, BODY and HEADERS are the answer.
+ask() {
+	local method=$1 url=$2
+	shift 2
+	[ "$method" != HEAD ] || set -- -I "$@"
+	: >"$WORK/body"
+	STATUS=$(curl -s -o "$WORK/body" -D "$WORK/headers" -w '%{http_code}' \
+		-X "$method" -H "Authorization: Bearer $TOKEN" "$@" "$url") ||
+		fail "$method $url: no answer"
+	BODY=$(tr -d '\0' <"$WORK/body")
+	HEADERS=$(tr -d '\r' <"$WORK/headers")
+}
+
+yes() { is "$STATUS" "$1" "status"; }
+header() { sed -n "s/^$1: //Ip" <<<"$HEADERS" | head -n 1; }
+field() { jq -r "$1" <<<"$BODY"; }
+
+# A configuration of tenant acme: name, content, format.
+make_config() {
+	ask POST "$URL/api/v1/mgt/configs" -d "$(jq -n --arg n "$1" --arg c "$2" \
+		--arg f "${3:-text}" '{tenant: "acme", application: "shop",
+		environment: "prod", name: $n, format: $f, content: $c}')"
+}
+
+make_tenant() {
+	ask POST "$KUBE/tenants" -d '{"apiVersion": "gitops.conflux.io/v1alpha1",
+		"kind": "Tenant", "metadata": {"name": "'"$1"'"}}'
+	yes 201
+}
