@@ -66,6 +66,33 @@ void get_config(struct request *r)
 		answer_config(r, 200, o.row.uid, 0);
 }
 
+/* ?address=tenant/application/environment/name */
+void get_config_at(struct request *r)
+{
+	const struct str *text = request_query(r, "address");
+	struct address at;
+	struct object_view o;
+	struct kv_txn *txn;
+	struct err err;
+
+	if (!text) {
+		api_fail(r, E_INVALID, "address=tenant/application/environment/"
+			 "name is missing");
+		return;
+	}
+	if (address_parse(*text, &at, &err)) {
+		api_error(r, &err);
+		return;
+	}
+	if (!api_may(r, VERB_GET, KIND_CONFIG, at.tenant, at.name) ||
+	    !api_view(r, &txn))
+		return;
+	if (view_at(txn, &at, &o, &err))
+		api_error(r, &err);
+	else
+		answer_config(r, 200, o.row.uid, 0);
+}
+
 /* ---- making and changing ---- */
 
 struct answer_as {

@@ -261,9 +261,8 @@ void view_json(struct buf *out, const struct object_view *o)
 
 /* ---- configurations ---- */
 
-enum code view_config(struct kv_txn *txn, const struct address *at,
-		      const struct labels *labels, struct config_view *out,
-		      struct err *err)
+static enum code find_live(struct kv_txn *txn, const struct address *at,
+			   struct live_row *out, struct err *err)
 {
 	char key[ADDRESS_KEY_MAX + 1];
 	struct buf b = { key, 0, sizeof(key) };
@@ -281,8 +280,26 @@ enum code view_config(struct kv_txn *txn, const struct address *at,
 		return err_hint(err, "addresses read tenant/application/"
 				     "environment/name; case counts");
 	}
-	if (!live_row_decode(val, &out->live))
-		return malformed(err, "a live");
+	return live_row_decode(val, out) ? OK : malformed(err, "a live");
+}
+
+enum code view_at(struct kv_txn *txn, const struct address *at,
+		  struct object_view *out, struct err *err)
+{
+	struct live_row live;
+	enum code rc = find_live(txn, at, &live, err);
+
+	return rc ? rc : view_by_uid(txn, live.uid, out, err);
+}
+
+enum code view_config(struct kv_txn *txn, const struct address *at,
+		      const struct labels *labels, struct config_view *out,
+		      struct err *err)
+{
+	enum code rc = find_live(txn, at, &out->live, err);
+
+	if (rc)
+		return rc;
 	if (!rules_pick_encoded(out->live.rules, labels, &out->rule,
 				&out->position)) {
 		err_set(err, E_NOT_FOUND,

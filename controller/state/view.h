@@ -29,6 +29,9 @@ enum code view_object(struct kv_txn *txn, enum kind_id kind, struct str tenant,
 		      struct err *err) MUST_USE;
 enum code view_by_uid(struct kv_txn *txn, struct uuid uid,
 		      struct object_view *out, struct err *err) MUST_USE;
+/* The configuration at an address.  E_NOT_FOUND. */
+enum code view_at(struct kv_txn *txn, const struct address *at,
+		  struct object_view *out, struct err *err) MUST_USE;
 /* Calls 'each' in the order of (tenant, name), from behind 'after' (its
  * tenant and name; empty: from the start), until it answers false.  An empty
  * 'tenant' lists all tenants. */

@@ -1,0 +1,135 @@
+/* Requests of commands: who is asked, with which token; progress meanwhile. */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "doc/format.h"
+#include "http/wire/url.h"
+
+#include "base/banned.h"
+
+#define SERVER_DEFAULT "http://127.0.0.1:8080"
+
+static const char *or_env(const char *given, const char *name)
+{
+	const char *env = given ? given : getenv(name);
+
+	return env && env[0] ? env : NULL;
+}
+
+/* ---- progress ---- */
+
+/* A line that says what is waited for, on a terminal, from the first second
+ * on. */
+static void waiting(void *data, unsigned seconds)
+{
+	struct cli *cli = data;
+
+	if (!isatty(STDERR_FILENO))
+		return;
+	cli->shown_s = seconds;
+	fprintf(stderr, "\r\033[Kconflux %s: waiting, %u s", cli->command->name,
+		seconds);
+	fflush(stderr);
+}
+
+void cli_progress_clear(struct cli *cli)
+{
+	if (cli->shown_s)
+		fprintf(stderr, "\r\033[K");
+	cli->shown_s = 0;
+}
+
+/* ---- asking ---- */
+
+enum code cli_client(struct cli *cli, struct err *err)
+{
+	const char *server = or_env(cli_text(cli, FLAG_SERVER),
+				    "CONFLUX_SERVER");
+	const char *file = cli_text(cli, FLAG_TOKEN_FILE);
+	const char *token = or_env(NULL, "CONFLUX_TOKEN");
+	struct client_config config = {
+		.server = server ? server : SERVER_DEFAULT,
+		.ca_file = cli_text(cli, FLAG_CA_FILE),
+		.waiting = waiting,
+		.data = cli,
+	};
+	struct str text;
+	enum code rc = cli_ms(cli, FLAG_TIMEOUT, &config.timeout_ms, err);
+
+	if (rc || cli->client)
+		return rc;
+	if (file) {
+		rc = file_read(cli, file, &text, err);
+		if (rc)
+			return err_wrap(err, "--token-file");
+		config.token = str_trim(text);
+	} else if (token) {
+		config.token = str_of(token);
+	}
+	return client_new(&config, &cli->client, err);
+}
+
+enum code cli_ask_raw(struct cli *cli, const struct client_request *request,
+		      struct client_answer *out, struct err *err)
+{
+	enum code rc = cli_client(cli, err);
+
+	if (rc == OK)
+		rc = client_ask(cli->client, request, cli->arena, out, err);
+	cli_progress_clear(cli);
+	if (rc)
+		return rc;
+	rc = client_verdict(out, err);
+	cli->was_answered = rc != OK;
+	if (rc == E_UNAUTHORIZED)
+		err_hint(err, "--token-file names a file with a token, or "
+			 "CONFLUX_TOKEN holds one");
+	return rc;
+}
+
+enum code cli_ask(struct cli *cli, const struct client_request *request,
+		  struct value **out, struct err *err)
+{
+	struct client_answer answer;
+	enum code rc = cli_ask_raw(cli, request, &answer, err);
+
+	if (rc || !out)
+		return rc;
+	if (answer.body.n == 0) {
+		*out = value_object(cli->arena);
+		return OK;
+	}
+	rc = doc_parse_json(answer.body, cli->arena, NULL, out, err);
+	return rc ? err_wrap(err, "the server's answer") : OK;
+}
+
+enum code cli_get(struct cli *cli, struct str target, struct value **out,
+		  struct err *err)
+{
+	struct client_request q = { .method = HTTP_M_GET, .target = target };
+
+	return cli_ask(cli, &q, out, err);
+}
+
+enum code cli_send(struct cli *cli, enum http_method method, struct str target,
+		   const struct value *body, struct value **out, struct err *err)
+{
+	AUTO_BUF json = BUF_NONE;
+	struct client_request q = { .method = method, .target = target };
+
+	if (body)
+		value_json(&json, body);
+	q.body = buf_view(&json);
+	return cli_ask(cli, &q, out, err);
+}
+
+void put_query(struct buf *target, const char *name, struct str value)
+{
+	buf_c(target, str_find(buf_view(target), '?') == SIZE_MAX ? '?' : '&');
+	buf_z(target, name);
+	buf_c(target, '=');
+	url_encode(target, value);
+}

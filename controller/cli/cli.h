@@ -1,0 +1,161 @@
+/*
+ * What the files of cli/ share.
+ *
+ *	commands.c	the table of commands, help and manual
+ *	args.c		from argv to struct cli
+ *	output.c	tables, JSON, YAML
+ *	ask.c		requests, with progress on a terminal
+ *	manifest.c	-f: files, folders, standard input
+ *	objects.c	get, apply, delete, diff
+ *	configs.c	fetch, watch, publish, rollback, resolve, history
+ *	system.c	reconcile, audit, token, status, version
+ *
+ * Data goes to standard output, everything else to standard error.  Exit codes
+ * are those of base/errors.tbl, and 8 where diff found a difference.
+ */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "client/client.h"
+#include "doc/value.h"
+#include "schema/kind.h"
+
+#define CLI_VERSION "0.1.0"
+#define EXIT_DIFFERS 8
+
+enum flag {
+#define FLAG(id, name, letter, value, help) FLAG_##id,
+#include "cli/commands.tbl"
+#undef FLAG
+	FLAG__COUNT
+};
+
+struct flag_row {
+	const char *name, *value, *help;
+	char letter;
+};
+extern const struct flag_row flags[FLAG__COUNT];
+
+struct cli;
+struct command {
+	const char *name, *arguments, *summary, *text;
+	enum code (*run)(struct cli *cli, struct err *err);
+	unsigned least, most;
+	uint32_t flags;                  /* BIT(FLAG_...), global ones included */
+};
+extern const struct command commands[];
+extern const size_t n_commands;
+
+enum output { OUT_TABLE, OUT_WIDE, OUT_JSON, OUT_YAML, OUT_NAME };
+
+/* Values of a flag, in order. */
+struct given {
+	const char **v;
+	size_t n, cap;
+};
+
+struct cli {
+	struct arena *arena;             /* of the whole run */
+	const struct command *command;
+	struct given given[FLAG__COUNT];
+	const char **args;
+	size_t n_args, cap_args;
+	enum output output;
+	struct client *client;
+	bool was_answered;               /* an error came from the server */
+	bool differs;
+	unsigned shown_s;                /* progress that stands on the terminal */
+};
+
+/* ---- args.c ---- */
+/* E_USAGE, with the flag or command that was probably meant as the hint. */
+enum code cli_parse(struct cli *cli, int argc, char **argv, struct err *err)
+	MUST_USE;
+bool cli_has(const struct cli *cli, enum flag flag);
+/* The last value, or NULL. */
+const char *cli_text(const struct cli *cli, enum flag flag);
+/* E_USAGE; '*out' stays where the flag is not given. */
+enum code cli_u64(const struct cli *cli, enum flag flag, uint64_t *out,
+		  struct err *err) MUST_USE;
+enum code cli_ms(const struct cli *cli, enum flag flag, unsigned *out,
+		 struct err *err) MUST_USE;
+
+/* ---- commands.c ---- */
+/* NULL: unknown; '*meant' (may be NULL) is the nearest name, or NULL. */
+const struct command *command_find(const char *name, const char **meant);
+void help_all(struct buf *out);
+void help_command(struct buf *out, const struct command *c);
+void manual_markdown(struct buf *out);   /* docs/cli.md */
+void manual_roff(struct buf *out);       /* docs/man/conflux.1 */
+
+/* ---- ask.c ---- */
+/* Asks; answers OK only below 400, with the body as a value ('*out' may be
+ * NULL).  'target' is an escaped path. */
+enum code cli_ask(struct cli *cli, const struct client_request *request,
+		  struct value **out, struct err *err) MUST_USE;
+/* The same, and the answer as it is. */
+enum code cli_ask_raw(struct cli *cli, const struct client_request *request,
+		      struct client_answer *out, struct err *err) MUST_USE;
+enum code cli_get(struct cli *cli, struct str target, struct value **out,
+		  struct err *err) MUST_USE;
+/* POST, PUT, ...: 'body' as JSON, NULL: none. */
+enum code cli_send(struct cli *cli, enum http_method method, struct str target,
+		   const struct value *body, struct value **out,
+		   struct err *err) MUST_USE;
+enum code cli_client(struct cli *cli, struct err *err) MUST_USE;
+void cli_progress_clear(struct cli *cli);
+/* Appends '?' or '&', name=value with the value escaped. */
+void put_query(struct buf *target, const char *name, struct str value);
+
+/* ---- output.c ---- */
+struct table {
+	struct arena *arena;
+	size_t columns, n, cap;          /* cells in all */
+	struct str *cells;
+};
+void table_init(struct table *t, struct arena *arena, size_t columns);
+void table_add(struct table *t, struct str cell);
+#define table_addz(t, z) table_add((t), str_of(z))
+/* The first row is the header. */
+enum code table_print(const struct table *t, struct err *err) MUST_USE;
+enum code out_write(struct str bytes, struct err *err) MUST_USE;
+enum code out_value(const struct cli *cli, const struct value *v,
+		    struct err *err) MUST_USE;
+enum code out_objects(const struct cli *cli, const struct kind *kind,
+		      struct value *const *objects, size_t n, bool is_list,
+		      const struct value *whole, struct err *err) MUST_USE;
+/* True for json and yaml. */
+bool out_is_value(const struct cli *cli);
+/* A member as text: numbers and booleans too. */
+struct str text_of(struct arena *arena, const struct value *v);
+/* As a table has room for: ids of Git are cut to 12 digits, the whole to 60. */
+struct str text_short(struct arena *arena, struct str text);
+
+/* ---- manifest.c ---- */
+struct manifest {
+	struct value *object;
+	const struct kind *kind;
+	struct str namespace, name;
+	const char *file;
+};
+/* All documents of the -f flags, in the order in which they are to be applied. */
+enum code manifests_read(struct cli *cli, struct manifest **out, size_t *n,
+			 struct err *err) MUST_USE;
+/* "-" is standard input. */
+enum code file_read(struct cli *cli, const char *path, struct str *out,
+		    struct err *err) MUST_USE;
+
+/* ---- objects.c ---- */
+/* "/apis/gitops.conflux.io/v1alpha1/namespaces/acme/confluxsources/shop";
+ * 'name' may be empty. */
+struct str object_target(struct cli *cli, const struct kind *kind,
+			 struct str namespace, struct str name);
+
+#define COMMAND(fn, name, arguments, least, most, flags, summary, text) \
+	enum code fn(struct cli *cli, struct err *err);
+#define F(x) BIT(FLAG_##x)
+#include "cli/commands.tbl"
+#undef COMMAND
+#undef F
+
+#endif

@@ -1,0 +1,242 @@
+/* The table of commands, and what is printed from it. */
+#include "cli/cli.h"
+
+#include "base/banned.h"
+
+const struct flag_row flags[FLAG__COUNT] = {
+#define FLAG(id, name, letter, value, help) \
+	[FLAG_##id] = { name, value, help, letter },
+#include "cli/commands.tbl"
+#undef FLAG
+};
+
+#define F(x) BIT(FLAG_##x)
+#define GLOBAL \
+	(F(SERVER) | F(TOKEN_FILE) | F(CA_FILE) | F(TIMEOUT) | F(HELP))
+
+const struct command commands[] = {
+#define COMMAND(fn, name, arguments, least, most, flags, summary, text) \
+	{ name, arguments, summary, text, fn, least, most, GLOBAL | (flags) },
+#include "cli/commands.tbl"
+#undef COMMAND
+};
+const size_t n_commands = ARRAY_LEN(commands);
+
+/* ---- finding ---- */
+
+/* Edits from 'a' to 'b' (Levenshtein), for short words. */
+static size_t distance(struct str a, struct str b)
+{
+	size_t row[32];
+
+	if (b.n >= ARRAY_LEN(row))
+		return SIZE_MAX;
+	for (size_t j = 0; j <= b.n; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= a.n; i++) {
+		size_t corner = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= b.n; j++) {
+			size_t change = corner + (a.p[i - 1] != b.p[j - 1]);
+
+			corner = row[j];
+			row[j] = MIN(change, MIN(row[j], row[j - 1]) + 1);
+		}
+	}
+	return row[b.n];
+}
+
+const struct command *command_find(const char *name, const char **meant)
+{
+	size_t best = 3;
+
+	if (meant)
+		*meant = NULL;
+	for (size_t i = 0; i < n_commands; i++) {
+		size_t d = distance(str_of(name), str_of(commands[i].name));
+
+		if (d == 0)
+			return &commands[i];
+		if (d < best && meant) {
+			best = d;
+			*meant = commands[i].name;
+		}
+	}
+	return NULL;
+}
+
+/* ---- help ---- */
+
+static void put_flag(struct buf *out, enum flag id)
+{
+	const struct flag_row *f = &flags[id];
+	size_t start = out->n;
+
+	if (f->letter)
+		buf_printf(out, "  -%c, --%s", f->letter, f->name);
+	else
+		buf_printf(out, "      --%s", f->name);
+	if (f->value)
+		buf_printf(out, " %s", f->value);
+	while (out->n - start < 30)
+		buf_c(out, ' ');
+	buf_printf(out, "  %s\n", f->help);
+}
+
+static void put_flags(struct buf *out, uint32_t set)
+{
+	for (unsigned i = 0; i < FLAG__COUNT; i++)
+		if (set & BIT(i))
+			put_flag(out, i);
+}
+
+void help_all(struct buf *out)
+{
+	buf_z(out, "conflux - configuration from Git, released safely\n\n"
+		   "  conflux COMMAND [flags]\n\n");
+	for (size_t i = 0; i < n_commands; i++)
+		buf_printf(out, "  %-10s %s\n", commands[i].name,
+			   commands[i].summary);
+	buf_z(out, "  help       this list; help COMMAND for more\n\n"
+		   "Flags of all commands:\n");
+	put_flags(out, GLOBAL);
+}
+
+/* Lines of at most 78 characters. */
+static void put_wrapped(struct buf *out, const char *text)
+{
+	struct str rest = str_of(text);
+	size_t column = 0;
+
+	while (rest.n) {
+		struct str word = str_cut(&rest, ' ');
+
+		if (column && column + 1 + word.n > 78)
+			column = 0, buf_c(out, '\n');
+		if (column)
+			column++, buf_c(out, ' ');
+		buf_str(out, word);
+		column += word.n;
+	}
+	buf_c(out, '\n');
+}
+
+void help_command(struct buf *out, const struct command *c)
+{
+	buf_printf(out, "conflux %s %s: %s\n", c->name, c->arguments,
+		   c->summary);
+	if (c->text[0]) {
+		buf_c(out, '\n');
+		put_wrapped(out, c->text);
+	}
+	if (c->flags & ~GLOBAL) {
+		buf_z(out, "\n");
+		put_flags(out, c->flags & ~GLOBAL);
+	}
+	buf_z(out, "\nFlags of all commands:\n");
+	put_flags(out, GLOBAL);
+}
+
+/* ---- the manual ---- */
+
+static const struct {
+	const char *code, *meaning;
+} exits[] = {
+	{ "0", "done" },
+	{ "1", "failed" },
+	{ "2", "wrong usage; nothing was asked" },
+	{ "3", "there is no such object" },
+	{ "4", "refused: the input breaks a rule" },
+	{ "5", "refused: not allowed" },
+	{ "6", "refused: a conflict with what is there" },
+	{ "7", "no answer, or uncertain: the write may have happened" },
+	{ "8", "diff found a difference" },
+};
+
+void manual_markdown(struct buf *out)
+{
+	buf_z(out, "# conflux\n\nPrinted from `controller/cli/commands.tbl`; a "
+		   "test compares them.\n\nData goes to standard output, "
+		   "everything else to standard error.\n\n"
+		   "| command | what |\n| --- | --- |\n");
+	for (size_t i = 0; i < n_commands; i++)
+		buf_printf(out, "| [%s](#%s) | %s |\n", commands[i].name,
+			   commands[i].name, commands[i].summary);
+	buf_z(out, "\n## Flags of all commands\n\n```\n");
+	put_flags(out, GLOBAL);
+	buf_z(out, "```\n\n## Exit codes\n\n| code | meaning |\n| --- | --- |\n");
+	for (size_t i = 0; i < ARRAY_LEN(exits); i++)
+		buf_printf(out, "| %s | %s |\n", exits[i].code,
+			   exits[i].meaning);
+	for (size_t i = 0; i < n_commands; i++) {
+		const struct command *c = &commands[i];
+
+		buf_printf(out, "\n## %s\n\n`conflux %s%s%s`: %s.", c->name,
+			   c->name, c->arguments[0] ? " " : "", c->arguments,
+			   c->summary);
+		buf_printf(out, "%s%s\n", c->text[0] ? "\n" : "", c->text);
+		if (c->flags & ~GLOBAL) {
+			buf_z(out, "\n```\n");
+			put_flags(out, c->flags & ~GLOBAL);
+			buf_z(out, "```\n");
+		}
+	}
+}
+
+/* A '-' that is to be typed. */
+static void put_roff(struct buf *out, const char *text)
+{
+	for (; *text; text++) {
+		if (*text == '-' || *text == '\\')
+			buf_c(out, '\\');
+		buf_c(out, *text);
+	}
+}
+
+static void roff_flags(struct buf *out, uint32_t set)
+{
+	for (unsigned i = 0; i < FLAG__COUNT; i++) {
+		if (!(set & BIT(i)))
+			continue;
+		buf_z(out, ".TP\n\\fB\\-\\-");
+		put_roff(out, flags[i].name);
+		buf_z(out, "\\fR");
+		if (flags[i].letter)
+			buf_printf(out, ", \\fB\\-%c\\fR", flags[i].letter);
+		if (flags[i].value)
+			buf_printf(out, " \\fI%s\\fR", flags[i].value);
+		buf_c(out, '\n');
+		put_roff(out, flags[i].help);
+		buf_c(out, '\n');
+	}
+}
+
+void manual_roff(struct buf *out)
+{
+	buf_z(out, ".TH CONFLUX 1 \"\" \"Conflux " CLI_VERSION "\" "
+		   "\"User Commands\"\n.SH NAME\nconflux \\- configuration from "
+		   "Git, released safely\n.SH SYNOPSIS\n.B conflux\n"
+		   ".I COMMAND\n[flags]\n.SH COMMANDS\n");
+	for (size_t i = 0; i < n_commands; i++) {
+		const struct command *c = &commands[i];
+
+		buf_z(out, ".SS ");
+		put_roff(out, c->name);
+		buf_c(out, ' ');
+		put_roff(out, c->arguments);
+		buf_c(out, '\n');
+		put_roff(out, c->summary);
+		buf_z(out, ".\n");
+		put_roff(out, c->text);
+		buf_z(out, c->text[0] ? "\n" : "");
+		roff_flags(out, c->flags & ~GLOBAL);
+	}
+	buf_z(out, ".SH FLAGS OF ALL COMMANDS\n");
+	roff_flags(out, GLOBAL);
+	buf_z(out, ".SH EXIT STATUS\n");
+	for (size_t i = 0; i < ARRAY_LEN(exits); i++)
+		buf_printf(out, ".TP\n.B %s\n%s\n", exits[i].code,
+			   exits[i].meaning);
+	buf_z(out, ".SH SEE ALSO\n.BR confluxd (8)\n");
+}

@@ -1,0 +1,375 @@
+/* fetch, watch, publish, rollback, resolve, history: one configuration by its
+ * address. */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "doc/format.h"
+#include "http/wire/url.h"
+
+#include "base/banned.h"
+
+#define RECONNECT_MS 500u
+
+/* The four parts, escaped, with what comes before them. */
+static enum code fetch_target(const char *address, struct buf *out,
+			      struct err *err)
+{
+	struct str rest = str_of(address);
+
+	buf_z(out, "/api/v1/fetch/config");
+	for (int i = 0; i < 4; i++) {
+		struct str part = i < 3 ? str_cut(&rest, '/') : rest;
+
+		if (part.n == 0) {
+			err_set(err, E_USAGE, "\"%s\" is no address", address);
+			return err_hint(err, "tenant/application/environment/"
+					"name");
+		}
+		buf_c(out, '/');
+		url_encode(out, part);
+	}
+	return OK;
+}
+
+static void put_labels(const struct cli *cli, struct buf *target)
+{
+	const struct given *labels = &cli->given[FLAG_LABEL];
+
+	for (size_t i = 0; i < labels->n; i++) {
+		struct str value = str_of(labels->v[i]);
+		struct str key = str_cut(&value, '=');
+		AUTO_BUF name = BUF_NONE;
+
+		buf_printf(&name, "label.%.*s", STR_ARG(key));
+		put_query(target, name.p, value);
+	}
+}
+
+/* "/api/v1/mgt/configs/<id><rest>" of an address, and its revision. */
+static enum code config_target(struct cli *cli, const char *address,
+			       const char *rest, struct buf *out,
+			       struct err *err)
+{
+	AUTO_BUF target = BUF_NONE;
+	struct value *found;
+	enum code rc = fetch_target(address, &target, err);
+
+	if (rc)
+		return rc;
+	buf_reset(&target);
+	buf_z(&target, "/api/v1/mgt/configs");
+	put_query(&target, "address", str_of(address));
+	rc = cli_get(cli, buf_view(&target), &found, err);
+	if (rc)
+		return rc;
+	buf_z(out, "/api/v1/mgt/configs/");
+	url_encode(out, value_text_at(found, "id"));
+	buf_z(out, rest);
+	return OK;
+}
+
+enum code cmd_fetch(struct cli *cli, struct err *err)
+{
+	AUTO_BUF target = BUF_NONE;
+	struct client_request q = { .method = HTTP_M_GET };
+	struct client_answer answer;
+	enum code rc = fetch_target(cli->args[0], &target, err);
+
+	if (rc)
+		return rc;
+	put_labels(cli, &target);
+	q.target = buf_view(&target);
+	rc = cli_ask_raw(cli, &q, &answer, err);
+	return rc ? rc : out_write(answer.body, err);
+}
+
+/* ---- watch ---- */
+
+struct watching {
+	struct cli *cli;
+	uint64_t count, left;            /* 0: no end */
+	char last[32];                   /* id of the last event */
+	enum code rc;
+	struct err *err;
+};
+
+static void put_event(struct buf *out, const struct value *v)
+{
+	char now[RFC3339_MAX];
+
+	clock_rfc3339(now, clock_wall_ms(), true);
+	buf_printf(out, "%s  %.*s  ", now, STR_ARG(value_text_at(v, "key")));
+	if (value_to_bool(value_getz(v, "deleted"), false))
+		buf_z(out, "deleted");
+	else if (value_text_at(v, "sha256").n == 0)
+		buf_z(out, "no version for these labels");
+	else
+		buf_printf(out, "version %.*s  %.12s",
+			   STR_ARG(value_getz(v, "version")->s),
+			   value_text_at(v, "sha256").p);
+	buf_printf(out, "  revision %.*s%s\n",
+		   STR_ARG(value_getz(v, "revision")->s),
+		   value_to_bool(value_getz(v, "end"), false) ? "  end" : "");
+}
+
+static bool on_event(void *data, struct str event, struct str id,
+		     struct str text)
+{
+	struct watching *w = data;
+	AUTO_ARENA arena = arena_new(0);
+	AUTO_BUF out = BUF_NONE;
+	struct value *v;
+
+	cli_progress_clear(w->cli);
+	if (doc_parse_json(text, arena, NULL, &v, w->err) ||
+	    v->type != VALUE_OBJECT) {
+		w->rc = err_set(w->err, E_INVALID, "an event that is no JSON");
+		return false;
+	}
+	if (!str_is(event, "change")) {
+		w->rc = err_set(w->err, E_GONE, "%.*s",
+				STR_ARG(value_text_at(v, "detail")));
+		err_hint(w->err, "fetch again, then watch without --since");
+		return false;
+	}
+	str_copy(w->last, sizeof(w->last), id);
+	if (w->cli->output == OUT_JSON) {
+		buf_str(&out, text);
+		buf_c(&out, '\n');
+	} else if (!value_getz(v, "version") || !value_getz(v, "revision")) {
+		w->rc = err_set(w->err, E_INVALID, "an event without version");
+		return false;
+	} else {
+		put_event(&out, v);
+	}
+	w->rc = out_write(buf_view(&out), w->err);
+	return w->rc == OK && (w->count == 0 || --w->left > 0);
+}
+
+static enum code watch_target(struct cli *cli, struct buf *out, struct err *err)
+{
+	const struct given *prefixes = &cli->given[FLAG_PREFIX];
+	uint64_t since = 0;
+	enum code rc = cli_u64(cli, FLAG_SINCE, &since, err);
+
+	if (rc)
+		return rc;
+	if (cli->n_args + prefixes->n == 0) {
+		err_set(err, E_USAGE, "watch: what?");
+		return err_hint(err, "an address, or --prefix acme/; "
+				"--prefix '' is everything");
+	}
+	buf_z(out, "/api/v1/watch");
+	for (size_t i = 0; i < cli->n_args; i++)
+		put_query(out, "key", str_of(cli->args[i]));
+	for (size_t i = 0; i < prefixes->n; i++)
+		put_query(out, "prefix", str_of(prefixes->v[i]));
+	put_labels(cli, out);
+	if (cli_has(cli, FLAG_SINCE))
+		put_query(out, "since", str_of(cli_text(cli, FLAG_SINCE)));
+	return OK;
+}
+
+/* How far the state is: where a watch that is told nothing starts. */
+static enum code revision_now(struct cli *cli, char out[32], struct err *err)
+{
+	struct value *status;
+	enum code rc = cli_get(cli, STR("/api/v1/status"), &status, err);
+
+	if (rc == OK)
+		str_copy(out, 32, text_of(cli->arena,
+					  value_getz(status, "revision")));
+	return rc;
+}
+
+enum code cmd_watch(struct cli *cli, struct err *err)
+{
+	AUTO_BUF target = BUF_NONE;
+	struct watching w = { .cli = cli, .err = err };
+	struct client_request q = { .method = HTTP_M_GET };
+	uint64_t until = 0;
+	unsigned timeout = 0;
+	enum code rc = watch_target(cli, &target, err);
+
+	if (rc == OK)
+		rc = cli_u64(cli, FLAG_COUNT, &w.count, err);
+	if (rc == OK)
+		rc = cli_ms(cli, FLAG_TIMEOUT, &timeout, err);
+	if (rc == OK)
+		rc = cli_client(cli, err);
+	if (rc == OK && !cli_has(cli, FLAG_SINCE))
+		rc = revision_now(cli, w.last, err);
+	if (rc)
+		return rc;
+	w.left = w.count;
+	if (timeout)
+		until = clock_mono_ms() + timeout;
+	for (;;) {
+		uint64_t now = clock_mono_ms();
+
+		if (until && now >= until)
+			return OK;
+		q.target = buf_view(&target);
+		q.last_event_id = w.last[0] ? w.last : NULL;
+		rc = client_follow(cli->client, &q, until ? (unsigned)(until - now) :
+				   0, on_event, &w, err);
+		cli_progress_clear(cli);
+		if (w.rc || (w.count && w.left == 0))
+			return w.rc;
+		if (rc && rc != E_UNAVAILABLE) {
+			cli->was_answered = true;
+			return rc;
+		}
+		fprintf(stderr, "conflux watch: the connection was lost, going "
+			"on after revision %s\n", w.last[0] ? w.last : "0");
+		client_pause(cli->client, RECONNECT_MS);
+	}
+}
+
+/* ---- publish, rollback ---- */
+
+static void set_text(struct cli *cli, struct value *body, const char *name,
+		     const char *text)
+{
+	if (text)
+		value_set(cli->arena, body, str_of(name),
+			  value_str(cli->arena, str_of(text)));
+}
+
+static enum code set_version(struct cli *cli, struct value *body,
+			     struct err *err)
+{
+	uint64_t n = 0;
+	enum code rc = cli_u64(cli, FLAG_VERSION, &n, err);
+
+	if (rc == OK && cli_has(cli, FLAG_VERSION))
+		value_setz(cli->arena, body, "version_id",
+			   value_u64(cli->arena, n));
+	return rc;
+}
+
+static enum code tell_version(struct cli *cli, const struct value *answer,
+			      struct err *err)
+{
+	return out_write(arena_printf(cli->arena, "%s: version %.*s is live, "
+				      "revision %.*s\n", cli->args[0],
+				      STR_ARG(text_of(cli->arena, value_at(answer,
+						"object.status.version"))),
+				      STR_ARG(text_of(cli->arena,
+					value_getz(answer, "revision")))), err);
+}
+
+enum code cmd_publish(struct cli *cli, struct err *err)
+{
+	struct value *body = value_object(cli->arena), *answer;
+	const char *file = cli_text(cli, FLAG_FILENAME);
+	AUTO_BUF target = BUF_NONE;
+	struct str content;
+	enum code rc = set_version(cli, body, err);
+
+	if (rc)
+		return rc;
+	if (!file == !cli_has(cli, FLAG_VERSION))
+		return err_set(err, E_USAGE, "publish: give either -f FILE or "
+			       "--version-id");
+	if (file) {
+		rc = file_read(cli, file, &content, err);
+		if (rc == OK && !str_is_utf8(content))
+			rc = err_set(err, E_INVALID, "%s: not UTF-8", file);
+		if (rc)
+			return rc;
+		value_setz(cli->arena, body, "content",
+			   value_str(cli->arena, content));
+	}
+	set_text(cli, body, "message", cli_text(cli, FLAG_MESSAGE));
+	rc = config_target(cli, cli->args[0], "/publish", &target, err);
+	if (rc)
+		return rc;
+	if (cli_has(cli, FLAG_TAKE_OVER))
+		put_query(&target, "take_over", STR("true"));
+	rc = cli_send(cli, HTTP_M_POST, buf_view(&target), body, &answer, err);
+	return rc ? rc : tell_version(cli, answer, err);
+}
+
+enum code cmd_rollback(struct cli *cli, struct err *err)
+{
+	struct value *body = value_object(cli->arena), *answer;
+	const char *mode = cli_text(cli, FLAG_MODE);
+	AUTO_BUF target = BUF_NONE;
+	enum code rc = set_version(cli, body, err);
+
+	set_text(cli, body, "mode", mode ? mode : "stable_only");
+	set_text(cli, body, "comment", cli_text(cli, FLAG_MESSAGE));
+	if (rc == OK)
+		rc = config_target(cli, cli->args[0], "/rollback", &target, err);
+	if (rc == OK)
+		rc = cli_send(cli, HTTP_M_POST, buf_view(&target), body, &answer,
+			      err);
+	if (rc)
+		return rc;
+	if (value_at(answer, "object.status.hold"))
+		fprintf(stderr, "a hold stays: Git does not bring %.12s back "
+			"until the file changes\n",
+			value_text_at(answer, "object.status.hold.sha256").p);
+	return tell_version(cli, answer, err);
+}
+
+/* ---- resolve, history ---- */
+
+enum code cmd_resolve(struct cli *cli, struct err *err)
+{
+	AUTO_BUF target = BUF_NONE;
+	struct value *v;
+	enum code rc = config_target(cli, cli->args[0], "/resolve", &target, err);
+
+	put_labels(cli, &target);
+	if (rc == OK)
+		rc = cli_get(cli, buf_view(&target), &v, err);
+	if (rc)
+		return rc;
+	if (out_is_value(cli))
+		return out_value(cli, v, err);
+	return out_write(arena_printf(cli->arena, "version %.*s: %.*s\n",
+				      STR_ARG(text_of(cli->arena,
+					value_getz(v, "version_id"))),
+				      STR_ARG(value_text_at(v, "why"))), err);
+}
+
+enum code cmd_history(struct cli *cli, struct err *err)
+{
+	static const char *const header[] = { "VERSION", "CREATED", "SIZE",
+					      "AUTHOR", "COMMIT", "MESSAGE" };
+	AUTO_BUF target = BUF_NONE;
+	struct value *v, *list;
+	struct table t;
+	uint64_t limit = 100;
+	enum code rc = cli_u64(cli, FLAG_LIMIT, &limit, err);
+
+	if (rc == OK)
+		rc = config_target(cli, cli->args[0], "/versions", &target, err);
+	if (rc)
+		return rc;
+	put_query(&target, "limit", arena_printf(cli->arena, "%llu",
+						 (unsigned long long)limit));
+	rc = cli_get(cli, buf_view(&target), &v, err);
+	if (rc || out_is_value(cli))
+		return rc ? rc : out_value(cli, v, err);
+	table_init(&t, cli->arena, ARRAY_LEN(header));
+	for (size_t i = 0; i < ARRAY_LEN(header); i++)
+		table_addz(&t, header[i]);
+	list = value_getz(v, "versions");
+	for (size_t i = 0; i < value_count(list); i++) {
+		struct value *one = list->a.items[i];
+
+		table_add(&t, text_of(cli->arena, value_getz(one, "version_id")));
+		table_add(&t, value_text_at(one, "created"));
+		table_add(&t, text_of(cli->arena, value_getz(one, "size")));
+		table_add(&t, value_text_at(one, "author"));
+		table_add(&t, str_first(value_text_at(one, "commit"), 12));
+		table_add(&t, value_text_at(one, "message"));
+	}
+	return table_print(&t, err);
+}

@@ -1,0 +1,92 @@
+/* conflux: the command for people and scripts. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/cli.h"
+
+#include "base/banned.h"
+
+/* What became of it: nothing was asked, refused, uncertain, or failed. */
+static const char *word_of(const struct cli *cli, enum code rc)
+{
+	if (rc == E_USAGE)
+		return "";
+	if (rc == E_UNCERTAIN)
+		return "uncertain: ";
+	return cli->was_answered ? "refused: " : "failed: ";
+}
+
+static int tell_error(struct cli *cli, const struct err *err)
+{
+	cli_progress_clear(cli);
+	fprintf(stderr, "conflux: %s%s\n", word_of(cli, err->code), err->text);
+	if (err->hint[0])
+		fprintf(stderr, "  hint: %s\n", err->hint);
+	return code_exit(err->code);
+}
+
+static int print(const struct buf *b)
+{
+	struct err err;
+
+	return out_write(buf_view(b), &err) ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static bool is(const char *a, const char *b)
+{
+	return str_eq(str_of(a), str_of(b));
+}
+
+/* "help [command]", "manual markdown|roff" (for docs/), or no command. */
+static bool helps(struct cli *cli, int argc, char **argv, int *status)
+{
+	const struct command *c = argc > 2 ? command_find(argv[2], NULL) : NULL;
+	AUTO_BUF out = BUF_NONE;
+
+	if (argc > 2 && is(argv[1], "manual"))
+		is(argv[2], "roff") ? manual_roff(&out) : manual_markdown(&out);
+	else if (argc > 2 && is(argv[1], "help") && c)
+		help_command(&out, c);
+	else if (argc < 2 || is(argv[1], "help") || is(argv[1], "--help") ||
+		 is(argv[1], "-h"))
+		help_all(&out);
+	else
+		return false;
+	*status = print(&out);
+	return true;
+}
+
+static int run(struct cli *cli, int argc, char **argv)
+{
+	struct err err = { 0 };
+	AUTO_BUF help = BUF_NONE;
+	enum code rc = kinds_load(&err);
+
+	if (rc == OK)
+		rc = cli_parse(cli, argc, argv, &err);
+	if (rc == OK && !cli->command)
+		rc = err_set(&err, E_USAGE, "which command? conflux help lists "
+			     "them");
+	if (rc)
+		return tell_error(cli, &err);
+	if (cli_has(cli, FLAG_HELP)) {
+		help_command(&help, cli->command);
+		return print(&help);
+	}
+	rc = cli->command->run(cli, &err);
+	if (rc)
+		return tell_error(cli, &err);
+	return cli->differs ? EXIT_DIFFERS : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	struct cli cli = { .arena = arena_new(64 * 1024) };
+	int status;
+
+	if (!helps(&cli, argc, argv, &status))
+		status = run(&cli, argc, argv);
+	client_free(&cli.client);
+	arena_free(&cli.arena);
+	return status;
+}

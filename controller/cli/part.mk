@@ -1,0 +1,4 @@
+# cli: the conflux command
+needs := base doc schema io http/wire client
+pkgs  := libuv
+progs := conflux

@@ -1,0 +1,487 @@
+/*
+ * The client: see client.h.
+ *
+ * One request is under way at a time; 'call' is what is known of it.  The loop
+ * runs until the call is settled.
+ */
+#include "client/client.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "base/rand.h"
+#include "base/secret.h"
+#include "client/sse.h"
+#include "doc/format.h"
+#include "io/stream.h"
+#include "io/timer.h"
+
+#include "base/banned.h"
+
+#define TIMEOUT_MS 30000u
+#define ATTEMPTS 4u
+#define HEADER_MAX (64u * 1024)
+#define ANSWER_MAX (256ull * 1024 * 1024)
+
+struct call {
+	const struct client_request *request;
+	struct arena *arena;
+	struct client_answer *answer;    /* filled in, in 'arena' */
+	struct http1_head head;
+	struct http1_body decoder;
+	struct buf body;
+	size_t scanned;
+	struct sse sse;
+	client_event *each;              /* NULL: a whole answer */
+	void *data;
+	bool has_head, is_sent, is_settled, is_timed;
+	enum code rc;
+	struct err *err;
+};
+
+struct client {
+	struct client_config config;
+	char host[300], authority[300];  /* "host:port" */
+	struct secret token;
+	struct loop *loop;
+	struct tls_client *tls;
+	bool is_tls;
+	struct stream *stream;
+	bool is_fresh;                   /* nothing was asked over it yet */
+	struct buf in;
+	struct timer timer, second;
+	unsigned seconds;
+	struct call *call;
+};
+
+static void settle(struct client *c, enum code rc)
+{
+	if (!c->call || c->call->is_settled)
+		return;
+	c->call->is_settled = true;
+	c->call->rc = rc;
+	timer_stop(&c->timer);
+	timer_stop(&c->second);
+	loop_stop(c->loop);
+}
+
+static void drop(struct client *c)
+{
+	struct stream *s = c->stream;
+
+	c->stream = NULL;
+	buf_reset(&c->in);
+	if (s)
+		stream_abort(s);
+}
+
+/* ---- what comes ---- */
+
+static enum code take_head(struct client *c, struct call *call, struct str *in)
+{
+	size_t len;
+	enum code rc = http1_find(*in, HEADER_MAX, &call->scanned, &len,
+				  call->err);
+
+	if (rc || len == 0)
+		return rc;
+	call->scanned = 0;
+	rc = http1_answer(call->arena, arena_z(call->arena, str_first(*in, len)),
+			  len, call->request->method, &call->head, call->err);
+	*in = str_from(*in, len);
+	if (rc || call->head.status / 100 == 1)
+		return rc;
+	call->has_head = true;
+	call->answer->status = call->head.status;
+	call->answer->headers = call->head.headers;
+	call->answer->n_headers = call->head.n_headers;
+	http1_body_init(&call->decoder, &call->head);
+	/* A stream has no end to wait for. */
+	if (call->each && call->head.status < 300) {
+		timer_stop(&c->second);
+		if (!call->is_timed)
+			timer_stop(&c->timer);
+	}
+	return OK;
+}
+
+static enum code take_body(struct call *call, struct str *in, bool *enough)
+{
+	struct str piece;
+	enum code rc = http1_body_next(&call->decoder, in, ANSWER_MAX, &piece,
+				       call->err);
+
+	if (rc == OK && call->each && call->head.status < 300)
+		return sse_feed(&call->sse, piece, call->each, call->data,
+				enough, call->err);
+	buf_str(&call->body, piece);
+	return rc;
+}
+
+static void answered(struct client *c, struct call *call)
+{
+	call->answer->body = arena_str(call->arena, buf_view(&call->body));
+	if (!call->head.keep_alive)
+		drop(c);
+	settle(c, OK);
+}
+
+static void take(struct client *c, struct call *call)
+{
+	struct str in = buf_view(&c->in);
+	enum code rc = OK;
+	bool enough = false;
+	size_t before;
+
+	do {
+		before = in.n;
+		if (!call->has_head)
+			rc = take_head(c, call, &in);
+		else if (!call->decoder.is_done)
+			rc = take_body(call, &in, &enough);
+	} while (rc == OK && !enough && in.n && in.n < before);
+	buf_drop(&c->in, c->in.n - in.n);
+	if (rc || enough) {
+		drop(c);
+		settle(c, rc);
+	} else if (call->has_head && call->decoder.is_done) {
+		answered(c, call);
+	}
+}
+
+static void on_data(struct stream *s, struct str bytes)
+{
+	struct client *c = stream_data(s);
+
+	buf_str(&c->in, bytes);
+	if (!c->call || c->call->is_settled)
+		return;
+	take(c, c->call);
+}
+
+static void on_open(struct stream *s)
+{
+	struct client *c = stream_data(s);
+
+	if (c->call)
+		c->call->is_sent = true;
+}
+
+static void on_close(struct stream *s, const struct err *err)
+{
+	struct client *c = stream_data(s);
+	struct call *call;
+
+	if (c->stream != s)
+		return;
+	c->stream = NULL;
+	buf_reset(&c->in);
+	call = c->call;
+	if (!call || call->is_settled)
+		return;
+	if (call->has_head && call->decoder.framing == HTTP1_UNTIL_CLOSE) {
+		call->head.keep_alive = false;
+		answered(c, call);
+		return;
+	}
+	if (err->code == E_TLS)
+		err_copy(call->err, err);
+	else
+		err_set(call->err, E_UNAVAILABLE, "%s", err->code ? err->text :
+			"the server closed the connection");
+	settle(c, call->err->code);
+}
+
+static void on_timer(struct timer *timer)
+{
+	struct client *c = container_of(timer, struct client, timer);
+
+	if (c->call)
+		err_set(c->call->err, E_TIMEOUT, "no answer in time");
+	drop(c);
+	settle(c, E_TIMEOUT);
+}
+
+static void on_second(struct timer *timer)
+{
+	struct client *c = container_of(timer, struct client, second);
+
+	c->config.waiting(c->config.data, ++c->seconds);
+	timer_start(timer, 1000);
+}
+
+/* ---- what goes ---- */
+
+static bool is_write(enum http_method m)
+{
+	return m != HTTP_M_GET && m != HTTP_M_HEAD;
+}
+
+static void put_line(struct buf *out, const char *name, struct str value)
+{
+	buf_printf(out, "%s: %.*s\r\n", name, STR_ARG(value));
+}
+
+static void put_request(struct client *c, const struct client_request *q,
+			const char *key, struct buf *out)
+{
+	buf_printf(out, "%s %.*s HTTP/1.1\r\n", http_method_name(q->method),
+		   STR_ARG(q->target));
+	put_line(out, "Host", str_of(c->authority));
+	if (c->token.n) {
+		/* Not put_line: no printf gets to see a secret. */
+		buf_z(out, "Authorization: Bearer ");
+		buf_str(out, secret_open(&c->token));
+		buf_z(out, "\r\n");
+	}
+	if (q->if_match)
+		put_line(out, "If-Match", str_of(q->if_match));
+	if (q->last_event_id)
+		put_line(out, "Last-Event-ID", str_of(q->last_event_id));
+	if (is_write(q->method)) {
+		put_line(out, "Idempotency-Key", str_of(key));
+		put_line(out, "Content-Type", str_of(q->content_type ?
+				q->content_type : "application/json"));
+		buf_printf(out, "Content-Length: %zu\r\n", q->body.n);
+	}
+	buf_z(out, "\r\n");
+	buf_str(out, q->body);
+}
+
+static enum code connect_to(struct client *c, struct err *err)
+{
+	static const struct stream_ops ops = {
+		.on_data = on_data, .on_open = on_open, .on_close = on_close,
+	};
+
+	if (c->stream) {
+		c->is_fresh = false;
+		return OK;
+	}
+	c->is_fresh = true;
+	return stream_connect(c->loop, str_of(c->authority),
+			      c->is_tls ? c->tls : NULL, NULL, &ops, c,
+			      &c->stream, err);
+}
+
+/* One attempt. */
+static enum code attempt(struct client *c, struct call *call, const char *key,
+			 unsigned timeout_ms)
+{
+	AUTO_BUF out = BUF_NONE;
+	struct stream_vec v;
+	enum code rc = connect_to(c, call->err);
+
+	if (rc)
+		return rc;
+	call->is_sent = !c->is_fresh;
+	call->is_settled = call->has_head = false;
+	call->scanned = 0;
+	buf_reset(&call->body);
+	c->call = call;
+	put_request(c, call->request, key, &out);
+	v = (struct stream_vec){ out.p, out.n };
+	timer_start(&c->timer, timeout_ms);
+	if (c->config.waiting)
+		timer_start(&c->second, 1000);
+	stream_write(c->stream, &v, 1);
+	loop_run_here(c->loop);
+	c->call = NULL;
+	wipe(out.p, out.n);
+	return call->rc;
+}
+
+static void wait_over(struct timer *timer)
+{
+	loop_stop(container_of(timer, struct client, timer)->loop);
+}
+
+void client_pause(struct client *c, unsigned ms)
+{
+	c->timer.cb_ = wait_over;
+	timer_start(&c->timer, ms);
+	loop_run_here(c->loop);
+	c->timer.cb_ = on_timer;
+}
+
+static bool may_try_again(const struct client *c, const struct call *call,
+			  enum code rc)
+{
+	if (rc == OK)
+		return call->answer->status == 503;
+	return rc == E_UNAVAILABLE && (call->is_sent || !c->is_fresh);
+}
+
+enum code client_ask(struct client *c, const struct client_request *request,
+		     struct arena *arena, struct client_answer *out,
+		     struct err *err)
+{
+	struct call call = { .request = request, .arena = arena, .answer = out,
+			     .err = err };
+	const char *key = request->idempotency_key;
+	char made[37];
+	enum code rc;
+
+	*out = (struct client_answer){ 0 };
+	c->seconds = 0;
+	if (!key) {
+		uuid_text(made, uuid_new());
+		key = made;
+	}
+	for (unsigned n = 1;; n++) {
+		rc = attempt(c, &call, key, c->config.timeout_ms);
+		if (n == c->config.attempts || !may_try_again(c, &call, rc))
+			break;
+		client_pause(c, 50u << n);
+	}
+	buf_fini(&call.body);
+	if (rc && rc != E_TLS && is_write(request->method) && call.is_sent &&
+	    rc != E_INVALID) {
+		err_set(err, E_UNCERTAIN, "no answer came: the write may or may "
+			"not have happened");
+		err_hint(err, "look at the object, or write again: the same "
+			 "content twice does no harm");
+		return E_UNCERTAIN;
+	}
+	if (rc) {
+		err_wrap(err, "%s", c->config.server);
+		err_hint(err, "is confluxd running there? --server or "
+			 "CONFLUX_SERVER name another");
+	}
+	return rc;
+}
+
+enum code client_follow(struct client *c, const struct client_request *request,
+			unsigned timeout_ms, client_event *each, void *data,
+			struct err *err)
+{
+	AUTO_ARENA arena = arena_new(0);
+	struct client_answer answer = { 0 };
+	struct call call = { .request = request, .arena = arena,
+			     .answer = &answer, .err = err, .each = each,
+			     .data = data, .is_timed = timeout_ms != 0 };
+	enum code rc;
+
+	drop(c);
+	c->seconds = 0;
+	rc = attempt(c, &call, "", timeout_ms ? timeout_ms :
+		     c->config.timeout_ms);
+	sse_fini(&call.sse);
+	buf_fini(&call.body);
+	drop(c);
+	if (rc == E_TIMEOUT && timeout_ms)
+		return OK;
+	return rc ? rc : client_verdict(&answer, err);
+}
+
+/* ---- what answers say ---- */
+
+const struct str *client_header(const struct client_answer *a, const char *name)
+{
+	return http_header_find(a->headers, a->n_headers, str_of(name));
+}
+
+static enum code code_of_slug(struct str slug, int status)
+{
+	for (unsigned code = 1; code < CODE__MAX; code++)
+		if (code_is_known(code) && str_eq(slug, str_of(code_slug(code))))
+			return code;
+	for (unsigned code = 1; code < CODE__MAX; code++)
+		if (code_is_known(code) && code_http(code) == status)
+			return code;
+	return status >= 500 ? E_FAILED : E_INVALID;
+}
+
+enum code client_verdict(const struct client_answer *a, struct err *err)
+{
+	AUTO_ARENA arena = arena_new(0);
+	struct value *body = NULL;
+	struct str text, hint;
+	enum code code;
+
+	if (a->status < 400)
+		return OK;
+	if (doc_parse_json(a->body, arena, NULL, &body, NULL) ||
+	    body->type != VALUE_OBJECT)
+		return err_set(err, code_of_slug(STR_NONE, a->status),
+			       "the server answers %d", a->status);
+	text = value_text_at(body, "detail");
+	if (text.n == 0)
+		text = value_text_at(body, "message");
+	hint = value_text_at(body, "hint");
+	code = code_of_slug(value_text_at(body, "code"), a->status);
+	err_set(err, code, "%.*s", STR_ARG(text));
+	if (hint.n)
+		err_hint(err, "%.*s", STR_ARG(hint));
+	return code;
+}
+
+/* ---- life ---- */
+
+static enum code parse_server(struct client *c, const char *server,
+			      struct err *err)
+{
+	struct str s = str_of(server);
+	bool has_port;
+	size_t bracket;
+
+	c->is_tls = str_starts(s, STR("https://"));
+	if (!c->is_tls && !str_starts(s, STR("http://"))) {
+		err_set(err, E_USAGE, "server \"%s\" is no URL", server);
+		return err_hint(err, "http://127.0.0.1:8080, say");
+	}
+	s = str_from(s, c->is_tls ? 8 : 7);
+	s = str_cut(&s, '/');
+	bracket = str_rfind(s, ']');
+	has_port = str_find(str_from(s, bracket == SIZE_MAX ? 0 : bracket), ':') !=
+		SIZE_MAX;
+	if (s.n == 0 || s.n > sizeof(c->host) - 8)
+		return err_set(err, E_USAGE, "server \"%s\" has no host", server);
+	snprintf(c->authority, sizeof(c->authority), "%.*s%s", STR_ARG(s),
+		 has_port ? "" : c->is_tls ? ":443" : ":80");
+	return OK;
+}
+
+enum code client_new(const struct client_config *config, struct client **out,
+		     struct err *err)
+{
+	struct client *c = NEW(struct client);
+	enum code rc = parse_server(c, config->server, err);
+
+	c->config = *config;
+	if (c->config.timeout_ms == 0)
+		c->config.timeout_ms = TIMEOUT_MS;
+	if (c->config.attempts == 0)
+		c->config.attempts = ATTEMPTS;
+	if (rc == OK && c->is_tls)
+		rc = tls_client_new(config->ca_file, "http/1.1", &c->tls, err);
+	if (rc) {
+		free(c);
+		return rc;
+	}
+	secret_set(&c->token, config->token);
+	c->loop = loop_new("client", 0);
+	timer_init(&c->timer, c->loop, on_timer);
+	timer_init(&c->second, c->loop, on_second);
+	signal(SIGPIPE, SIG_IGN);
+	*out = c;
+	return OK;
+}
+
+void client_free(struct client **cp)
+{
+	struct client *c = *cp;
+
+	if (!c)
+		return;
+	*cp = NULL;
+	drop(c);
+	timer_close(&c->timer, NULL);
+	timer_close(&c->second, NULL);
+	loop_free(&c->loop);
+	tls_client_free(&c->tls);
+	secret_wipe(&c->token);
+	buf_fini(&c->in);
+	free(c);
+}

@@ -1,0 +1,84 @@
+/*
+ * A blocking client of the HTTP API: requests over one kept connection, and
+ * server sent events.
+ *
+ * The client runs a loop of its own on the calling thread while it waits, so
+ * deadlines, TLS and names work as in the daemon.  One thread at a time.
+ *
+ * A write has three outcomes: an answer of the server (done or refused), or
+ * E_UNCERTAIN where the request may have arrived and no answer came.  Reads,
+ * and writes that carry an idempotency key, are tried again on a lost
+ * connection or a 503; the key stays the same.
+ */
+#ifndef CLIENT_CLIENT_H
+#define CLIENT_CLIENT_H
+
+#include "http/wire/http1.h"
+
+struct client;
+
+struct client_config {
+	const char *server;              /* "http://127.0.0.1:8080", https:// too */
+	struct str token;                /* empty: none */
+	const char *ca_file;             /* NULL: the system's authorities */
+	unsigned timeout_ms;             /* of one request; 0: 30,000 */
+	unsigned attempts;               /* 0: 4 */
+	/* Called once a second while an answer is waited for; may be NULL. */
+	void (*waiting)(void *data, unsigned seconds);
+	void *data;
+};
+
+/* Connects with the first request.  E_USAGE: 'server' is no URL; E_TLS,
+ * E_NOT_FOUND: 'ca_file'. */
+enum code client_new(const struct client_config *config, struct client **out,
+		     struct err *err) MUST_USE;
+void client_free(struct client **client);
+
+struct client_request {
+	enum http_method method;
+	struct str target;               /* "/path?query", escaped */
+	struct str body;
+	const char *content_type;        /* NULL: application/json */
+	const char *if_match;            /* NULL: none */
+	/* Of a write; the client makes one where it is NULL. */
+	const char *idempotency_key;
+	const char *last_event_id;       /* of client_follow; NULL: none */
+};
+
+struct client_answer {
+	int status;
+	const struct http_header *headers;
+	size_t n_headers;
+	struct str body;
+};
+
+/*
+ * Asks, and waits for the whole answer, whatever its status; it is in 'arena'.
+ * E_UNAVAILABLE: no connection; E_UNCERTAIN, E_TIMEOUT: no answer; E_TLS;
+ * E_INVALID: the answer is no HTTP.
+ */
+enum code client_ask(struct client *client, const struct client_request *request,
+		     struct arena *arena, struct client_answer *out,
+		     struct err *err) MUST_USE;
+/* Waits, as between two attempts. */
+void client_pause(struct client *client, unsigned ms);
+/* OK below 400; else the code, text and hint that the answer holds. */
+enum code client_verdict(const struct client_answer *answer, struct err *err)
+	MUST_USE;
+const struct str *client_header(const struct client_answer *answer,
+				const char *name);
+
+/* False: enough. */
+typedef bool client_event(void *data, struct str event, struct str id,
+			  struct str text);
+/*
+ * Follows a stream of server sent events until 'each' has enough, the server
+ * ends it, or 'timeout_ms' (0: never) have passed: OK.  A refusal is answered
+ * as client_verdict would.  E_UNAVAILABLE: the connection was lost.
+ */
+enum code client_follow(struct client *client,
+			const struct client_request *request,
+			unsigned timeout_ms, client_event *each, void *data,
+			struct err *err) MUST_USE;
+
+#endif
