@@ -1,0 +1,294 @@
+/*
+ * The client against a server that says what the test has written down: bytes
+ * from RFC 9112, not from our own server.
+ */
+#include "unit.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "client/client.h"
+
+#include "base/banned.h"
+
+#define CONNECTIONS_MAX 8
+
+/* What a connection answers to its requests, one after the other; NULL ends
+ * it.  "" closes without an answer. */
+static const char *script[CONNECTIONS_MAX][4];
+static struct buf heard;                 /* all requests */
+static int listener;
+static _Atomic unsigned accepted;
+static pthread_t thread;
+static char url[64];
+static struct client *client;
+static struct arena *arena;
+static struct client_answer answer;
+static struct err err;
+
+static bool read_request(int fd)
+{
+	struct buf one = BUF_NONE;
+	size_t head = SIZE_MAX, length = 0, at;
+	bool ok = false;
+	char c;
+
+	while (!ok && recv(fd, &c, 1, 0) == 1) {
+		buf_c(&one, c);
+		if (head == SIZE_MAX && str_ends(buf_view(&one), STR("\r\n\r\n"))) {
+			head = one.n;
+			at = str_find_str(buf_view(&one), STR("Content-Length: "));
+			if (at != SIZE_MAX)
+				length = strtoul(one.p + at + 16, NULL, 10);
+		}
+		ok = head != SIZE_MAX && one.n == head + length;
+	}
+	buf_str(&heard, buf_view(&one));
+	buf_fini(&one);
+	return ok;
+}
+
+static void *serve(void *arg)
+{
+	for (unsigned n = 0; n < CONNECTIONS_MAX && script[n][0]; n++) {
+		int fd = accept(listener, NULL, NULL);
+
+		atomic_fetch_add(&accepted, 1);
+		for (int k = 0; fd >= 0 && k < 4 && script[n][k]; k++) {
+			const char *text = script[n][k];
+
+			if (!read_request(fd) || !text[0])
+				break;
+			(void)!send(fd, text, strlen(text), MSG_NOSIGNAL);
+		}
+		if (fd >= 0)
+			close(fd);
+	}
+	return NULL;
+}
+
+static void setup(void)
+{
+	memset(script, 0, sizeof(script));
+	accepted = 0;
+	arena = arena_new(0);
+}
+
+static void start(unsigned attempts, unsigned timeout_ms)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof(at);
+	struct client_config config = { .server = url, .token = STR("secret"),
+					.attempts = attempts,
+					.timeout_ms = timeout_ms };
+
+	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&at, sizeof(at)), 0);
+	ck_assert_int_eq(listen(listener, 8), 0);
+	getsockname(listener, (struct sockaddr *)&at, &n);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d", ntohs(at.sin_port));
+	ck_assert_int_eq(pthread_create(&thread, NULL, serve, NULL), 0);
+	ck_assert_int_eq(client_new(&config, &client, &err), OK);
+}
+
+static void teardown(void)
+{
+	client_free(&client);
+	shutdown(listener, SHUT_RDWR);
+	pthread_join(thread, NULL);
+	close(listener);
+	buf_fini(&heard);
+	arena_free(&arena);
+}
+
+static enum code ask(enum http_method m, const char *body)
+{
+	struct client_request q = { .method = m, .target = STR("/x?y=z"),
+				    .body = str_of(body) };
+
+	return client_ask(client, &q, arena, &answer, &err);
+}
+
+static unsigned count(const char *what)
+{
+	unsigned n = 0;
+
+	for (const char *p = heard.p; p && (p = strstr(p, what)); p++)
+		n++;
+	return n;
+}
+
+START_TEST(requests_share_a_connection)
+{
+	script[0][0] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: b\r\n\r\nhi";
+	script[0][1] = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\n"
+		"Transfer-Encoding: chunked\r\n\r\n2\r\nho\r\n0\r\n\r\n";
+	start(1, 20000);
+	ck_assert_int_eq(ask(HTTP_M_GET, ""), OK);
+	ck_assert_int_eq(answer.status, 200);
+	ck_assert(str_is(answer.body, "hi"));
+	ck_assert(str_is(*client_header(&answer, "x-a"), "b"));
+	ck_assert_int_eq(ask(HTTP_M_POST, "{}"), OK);
+	ck_assert_int_eq(answer.status, 201);
+	ck_assert(str_is(answer.body, "ho"));
+	ck_assert_uint_eq(accepted, 1);
+	ck_assert_ptr_nonnull(strstr(heard.p, "GET /x?y=z HTTP/1.1\r\nHost: 127"));
+	ck_assert_uint_eq(count("Authorization: Bearer secret\r\n"), 2);
+	ck_assert_uint_eq(count("Idempotency-Key: "), 1);
+	ck_assert_ptr_nonnull(strstr(heard.p, "Content-Length: 2\r\n\r\n{}"));
+}
+END_TEST
+
+START_TEST(an_answer_may_end_with_the_connection)
+{
+	script[0][0] = "HTTP/1.0 200 OK\r\n\r\nall of it";
+	script[1][0] = "HTTP/1.1 200 OK\r\nConnection: close\r\n"
+		"Content-Length: 1\r\n\r\n1";
+	script[2][0] = "HTTP/1.1 204 No Content\r\n\r\n";
+	start(1, 20000);
+	ck_assert_int_eq(ask(HTTP_M_GET, ""), OK);
+	ck_assert(str_is(answer.body, "all of it"));
+	ck_assert_int_eq(ask(HTTP_M_GET, ""), OK);
+	ck_assert_int_eq(ask(HTTP_M_GET, ""), OK);
+	ck_assert_int_eq(answer.status, 204);
+	ck_assert_uint_eq(accepted, 3);
+}
+END_TEST
+
+START_TEST(a_lost_connection_is_tried_again_with_the_same_key)
+{
+	size_t at, again;
+
+	script[0][0] = "";
+	script[1][0] = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
+	script[1][1] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+	start(4, 20000);
+	ck_assert_int_eq(ask(HTTP_M_PUT, "x"), OK);
+	ck_assert_int_eq(answer.status, 200);
+	ck_assert_uint_eq(count("PUT /x"), 3);
+	at = str_find_str(buf_view(&heard), STR("Idempotency-Key: "));
+	again = str_find_str(str_from(buf_view(&heard), at + 60),
+			     STR("Idempotency-Key: "));
+	ck_assert_int_eq(memcmp(heard.p + at, heard.p + at + 60 + again, 53), 0);
+}
+END_TEST
+
+START_TEST(a_write_without_an_answer_is_uncertain_a_read_is_not)
+{
+	script[0][0] = "";
+	script[1][0] = "";
+	start(1, 20000);
+	ck_assert_int_eq(ask(HTTP_M_POST, "x"), E_UNCERTAIN);
+	ck_assert_int_eq(ask(HTTP_M_GET, ""), E_UNAVAILABLE);
+}
+END_TEST
+
+START_TEST(a_deadline_ends_the_wait)
+{
+	script[0][0] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal";
+	script[0][1] = "never asked for";
+	start(1, 100);
+	ck_assert_int_eq(ask(HTTP_M_GET, ""), E_TIMEOUT);
+}
+END_TEST
+
+START_TEST(what_is_no_http_is_refused)
+{
+	script[0][0] = "SSH-2.0-OpenSSH\r\n\r\n";
+	script[1][0] = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n"
+		"Content-Length: 2\r\n\r\nxx";
+	start(1, 20000);
+	ck_assert_int_eq(ask(HTTP_M_GET, ""), E_INVALID);
+	ck_assert_int_eq(ask(HTTP_M_GET, ""), E_INVALID);
+}
+END_TEST
+
+START_TEST(verdicts_read_both_kinds_of_error)
+{
+	struct client_answer a = { .status = 409, .body = STR("{\"code\":"
+		"\"managed-by-other\",\"detail\":\"no\",\"hint\":\"ask\"}") };
+	struct client_answer k = { .status = 404, .body = STR("{\"kind\":"
+		"\"Status\",\"message\":\"not here\",\"code\":404}") };
+	struct client_answer raw = { .status = 502, .body = STR("<html>") };
+
+	script[0][0] = NULL;
+	start(1, 20000);
+	ck_assert_int_eq(client_verdict(&a, &err), E_MANAGED);
+	ck_assert_str_eq(err.text, "no");
+	ck_assert_str_eq(err.hint, "ask");
+	ck_assert_int_eq(client_verdict(&k, &err), E_NOT_FOUND);
+	ck_assert_str_eq(err.text, "not here");
+	ck_assert_int_ne(client_verdict(&raw, &err), OK);
+}
+END_TEST
+
+static bool event(void *data, struct str name, struct str id, struct str text)
+{
+	buf_printf(data, "%.*s %.*s;", STR_ARG(id), STR_ARG(text));
+	return !str_is(text, "stop");
+}
+
+START_TEST(events_are_followed)
+{
+	struct client_request q = { .method = HTTP_M_GET, .target = STR("/w"),
+				    .last_event_id = "5" };
+	AUTO_BUF seen = BUF_NONE;
+
+	script[0][0] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+		"9\r\nid: 6\ndat\r\n6\r\na: a\n\n\r\n0\r\n\r\n";
+	script[1][0] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+		"d\r\ndata: stop\n\nx\r\n";
+	script[2][0] = "HTTP/1.1 410 Gone\r\nContent-Length: 2\r\n\r\n{}";
+	script[3][0] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+	start(1, 20000);
+	ck_assert_int_eq(client_follow(client, &q, 0, event, &seen, &err), OK);
+	ck_assert_str_eq(seen.p, "6 a;");
+	ck_assert_ptr_nonnull(strstr(heard.p, "Last-Event-ID: 5\r\n"));
+	ck_assert_int_eq(client_follow(client, &q, 0, event, &seen, &err), OK);
+	ck_assert_str_eq(seen.p, "6 a; stop;");
+	ck_assert_int_eq(client_follow(client, &q, 0, event, &seen, &err), E_GONE);
+	ck_assert_int_eq(client_follow(client, &q, 0, event, &seen, &err),
+			 E_UNAVAILABLE);
+}
+END_TEST
+
+START_TEST(servers_are_urls)
+{
+	struct client_config config = { .server = "127.0.0.1:80" };
+
+	start(1, 20000);
+	client_free(&client);
+	ck_assert_int_eq(client_new(&config, &client, &err), E_USAGE);
+	config.server = "http://";
+	ck_assert_int_eq(client_new(&config, &client, &err), E_USAGE);
+	config.server = "http://[::1]:80/";
+	ck_assert_int_eq(client_new(&config, &client, &err), OK);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("client/client");
+	TCase *t = tcase_create("client");
+
+	tcase_set_timeout(t, 30);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, requests_share_a_connection);
+	tcase_add_test(t, an_answer_may_end_with_the_connection);
+	tcase_add_test(t, a_lost_connection_is_tried_again_with_the_same_key);
+	tcase_add_test(t, a_write_without_an_answer_is_uncertain_a_read_is_not);
+	tcase_add_test(t, a_deadline_ends_the_wait);
+	tcase_add_test(t, what_is_no_http_is_refused);
+	tcase_add_test(t, verdicts_read_both_kinds_of_error);
+	tcase_add_test(t, events_are_followed);
+	tcase_add_test(t, servers_are_urls);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+UNIT_MAIN(suite)

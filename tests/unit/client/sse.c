@@ -1,0 +1,91 @@
+/* Bytes to events. */
+#include "unit.h"
+
+#include "client/sse.h"
+
+#include "base/banned.h"
+
+static struct sse sse;
+static struct buf seen;
+static struct err err;
+static int enough_after;
+
+static bool each(void *data, struct str event, struct str id, struct str text)
+{
+	buf_printf(&seen, "[%.*s|%.*s|%.*s]", STR_ARG(event), STR_ARG(id),
+		   STR_ARG(text));
+	return --enough_after != 0;
+}
+
+static void setup(void)
+{
+	enough_after = -1;
+}
+
+static void teardown(void)
+{
+	sse_fini(&sse);
+	buf_fini(&seen);
+}
+
+static bool feed(const char *text, size_t step)
+{
+	struct str in = str_of(text);
+	bool enough = false;
+
+	for (; in.n && !enough; in = str_from(in, step))
+		ck_assert_int_eq(sse_feed(&sse, str_first(in, step), each, NULL,
+					  &enough, &err), OK);
+	return enough;
+}
+
+START_TEST(events_come_in_any_pieces)
+{
+	static const char text[] = ": hello\n\nid: 7\nevent: change\ndata: {}\n\n"
+		"data: a\r\ndata:b\r\nretry: 5\r\n\r\nid: 8\n\nevent: x\n\n"
+		"data\n\n";
+
+	for (size_t step = 1; step < sizeof(text); step++) {
+		buf_reset(&seen);
+		ck_assert(!feed(text, step));
+		ck_assert_str_eq(seen.p, "[change|7|{}][message|7|a\nb]"
+				 "[message|8|]");
+		sse_fini(&sse);
+		memset(&sse, 0, sizeof(sse));
+	}
+}
+END_TEST
+
+START_TEST(who_has_enough_hears_no_more)
+{
+	enough_after = 2;
+	ck_assert(feed("data: 1\n\ndata: 2\n\ndata: 3\n\n", 100));
+	ck_assert_str_eq(seen.p, "[message||1][message||2]");
+}
+END_TEST
+
+START_TEST(an_event_has_a_limit)
+{
+	static char big[5 << 20];
+	bool enough;
+
+	memset(big, 'x', sizeof(big));
+	ck_assert_int_eq(sse_feed(&sse, str_n(big, sizeof(big)), each, NULL,
+				  &enough, &err), E_TOO_LARGE);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("client/sse");
+	TCase *t = tcase_create("sse");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, events_come_in_any_pieces);
+	tcase_add_test(t, who_has_enough_hears_no_more);
+	tcase_add_test(t, an_event_has_a_limit);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+UNIT_MAIN(suite)
