@@ -212,6 +212,8 @@ enum code cmd_watch(struct cli *cli, struct err *err)
 
 		if (until && now >= until)
 			return OK;
+		fprintf(stderr, "conflux watch: watching after revision %s\n",
+			w.last[0] ? w.last : cli_text(cli, FLAG_SINCE));
 		q.target = buf_view(&target);
 		q.last_event_id = w.last[0] ? w.last : NULL;
 		rc = client_follow(cli->client, &q, until ? (unsigned)(until - now) :
@@ -223,8 +225,7 @@ enum code cmd_watch(struct cli *cli, struct err *err)
 			cli->was_answered = true;
 			return rc;
 		}
-		fprintf(stderr, "conflux watch: the connection was lost, going "
-			"on after revision %s\n", w.last[0] ? w.last : "0");
+		fprintf(stderr, "conflux watch: the connection was lost\n");
 		client_pause(cli->client, RECONNECT_MS);
 	}
 }

@@ -13,6 +13,7 @@ enum code cmd_reconcile(struct cli *cli, struct err *err)
 	struct str tenant = str_cut(&name, '/');
 	bool wait = !cli_has(cli, FLAG_NO_WAIT);
 	AUTO_BUF target = BUF_NONE;
+	struct str live, n;
 	struct value *v;
 	enum code rc;
 
@@ -32,13 +33,16 @@ enum code cmd_reconcile(struct cli *cli, struct err *err)
 		return rc;
 	if (!wait)
 		return out_write(STR("asked for\n"), err);
-	return out_write(arena_printf(cli->arena, "%s: live is %.*s, %.*s "
-				      "operations\n", cli->args[0],
-				      STR_ARG(value_text_at(v,
-						"lastAppliedRevision")),
-				      STR_ARG(text_of(cli->arena,
-						value_getz(v, "operations")))),
-			 err);
+	live = text_short(cli->arena, value_text_at(v, "lastAppliedRevision"));
+	n = text_of(cli->arena, value_getz(v, "operations"));
+	if (str_is(n, "0"))
+		return out_write(arena_printf(cli->arena, "%s: %.*s is live, "
+					      "nothing had to change\n",
+					      cli->args[0], STR_ARG(live)), err);
+	return out_write(arena_printf(cli->arena, "%s: %.*s is live, %.*s "
+				      "%s\n", cli->args[0], STR_ARG(live),
+				      STR_ARG(n), str_is(n, "1") ? "operation" :
+				      "operations"), err);
 }
 
 /* ---- audit ---- */
