@@ -33,7 +33,11 @@ struct rc_machine {
 	/*
 	 * Opens the live state below 'dir'.  Where it is missing, unclean or
 	 * damaged it is made anew: from the checkpoint file 'checkpoint' (NULL:
-	 * empty).  '*out' is where the state stands; entries above follow.
+	 * empty), whose payload checkpoint/checkpoint.h reads; it was verified
+	 * before.  A usable state that stands at or above the checkpoint is
+	 * kept; one that stands below it is made anew.  '*out' is where the
+	 * state stands (the checkpoint's index and term if it was made from
+	 * it); entries above follow.
 	 * 'committed configuration' is raftcore's own and is not kept here.
 	 */
 	enum code (*open)(void *data, const char *dir, const char *checkpoint,

@@ -1,0 +1,3 @@
+# checkpoint: the file of a checkpoint: framing, checksums, verification
+needs := base io wire
+pkgs  :=
