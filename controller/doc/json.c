@@ -323,9 +323,14 @@ enum code json_parse(struct str text, struct arena *arena,
 			     .place = place,
 			     .err = err };
 	size_t deep = first_too_deep(text, limits->depth_max);
+	size_t nul = str_find(text, '\0');
 	struct value *v;
 	enum code rc;
 
+	/* jansson swallows a NUL behind a number or word; the scanner, which
+	 * trusts what jansson has seen, must not meet one. */
+	if (nul != SIZE_MAX)
+		return parse_error_at(err, place, text, nul, "a NUL byte");
 	if (deep < text.n)
 		return parse_error_at(err, place, text, deep,
 				      "nested too deeply");

@@ -46,6 +46,15 @@ START_TEST(numbers_keep_their_text)
 }
 END_TEST
 
+START_TEST(nul_bytes_are_refused_everywhere)
+{
+	static const char text[] = "[1,\0\t\t2]", word[] = "{\"a\":true\0}";
+
+	bad_str(J, STR(text), 1, 4, "NUL");
+	bad_str(J, STR(word), 1, 10, "NUL");
+}
+END_TEST
+
 START_TEST(strings_are_unescaped)
 {
 	struct value *v = good(J,
@@ -208,6 +217,7 @@ static Suite *suite(void)
 	tcase_add_test(t, values_of_each_type);
 	tcase_add_test(t, members_keep_their_order);
 	tcase_add_test(t, numbers_keep_their_text);
+	tcase_add_test(t, nul_bytes_are_refused_everywhere);
 	tcase_add_test(t, strings_are_unescaped);
 	tcase_add_test(t, places_are_those_of_the_source);
 	tcase_add_test(t, what_is_no_json_is_refused);
