@@ -21,7 +21,7 @@ struct daemon {
 	const struct settings *settings;
 	const char *dir;
 	char *clones;
-	struct pool *pool, *git;
+	struct pool *git;
 	struct store *store;
 	struct secret token;
 	struct source_settings sources;
@@ -79,8 +79,6 @@ static enum code start_store(struct daemon *d, struct err *err)
 		.data = d,
 	};
 
-	d->pool = pool_new("checkpoint", 1, 16);
-	config.pool = d->pool;
 	return store_open(&config, &d->store, err);
 }
 
@@ -360,8 +358,6 @@ void daemon_stop(struct daemon **dp)
 		pool_free(&d->git);
 	if (d->reconciler)
 		source_reconciler_free(&d->reconciler);
-	if (d->pool)
-		pool_free(&d->pool);
 	if (d->store)
 		store_close(&d->store);
 	tls_server_free(&d->tls);

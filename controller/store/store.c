@@ -33,6 +33,7 @@ struct store {
 	struct loop *core;
 	struct state *state;
 	struct rc_node *node;
+	struct pool *pool;               /* checkpoints */
 	struct map *pending;             /* proposal id -> struct ticket */
 	struct list followers;           /* core loop */
 	struct timer tick;
@@ -529,7 +530,7 @@ static struct rc_config node_config(struct store *s)
 	if (s->config.checkpoint_log_bytes)
 		c.checkpoint_log_bytes = s->config.checkpoint_log_bytes;
 	c.apply_loop = s->core;
-	c.pool = s->config.pool;
+	c.pool = s->pool;
 	c.machine = state_machine(s->state);
 	c.on_role = on_role;
 	c.on_fatal = on_fatal;
@@ -572,6 +573,7 @@ enum code store_open(const struct store_config *config, struct store **out,
 	list_init(&s->followers);
 	s->pending = map_new();
 	s->core = loop_new("core", 0);
+	s->pool = pool_new("checkpoint", 1, 4);
 	s->state = state_new(&(struct state_config){
 		.map_bytes = s->config.map_bytes, .on_outcome = on_outcome,
 		.on_commit = on_commit, .data = s });
@@ -613,6 +615,7 @@ void store_close(struct store **sp)
 		loop_join(s->core);
 		rc_node_stop(s->node);
 	}
+	pool_free(&s->pool);
 	/* Messages that wait on the core loop still reach for the others. */
 	loop_free(&s->core);
 	rc_node_free(&s->node);

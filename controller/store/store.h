@@ -24,7 +24,6 @@ struct store_config {
 	uint64_t map_bytes;              /* storage.map_size; 0: 64 GiB */
 	uint64_t checkpoint_log_bytes;   /* 0: raftcore's default */
 	struct limits limits;            /* retention; zeros leave what is in force */
-	struct pool *pool;               /* checkpoints */
 	/* The node can no longer apply or write its log; core loop. */
 	void (*on_fatal)(void *data, const struct err *err);
 	void *data;

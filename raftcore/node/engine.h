@@ -48,9 +48,20 @@ enum code engine_new(const struct engine_config *config, struct engine **out,
 		     struct err *err) MUST_USE;
 void engine_free(struct engine **engine);
 
-/* The first step: what was found on disk.  Entries from 'first_index' on. */
+/* What a checkpoint says of the log that it stands for. */
+struct engine_snapshot {
+	uint64_t index, term;
+	uint64_t conf_index;
+	struct str conf;                 /* as in an entry ENGINE_CHANGE */
+};
+
+/* The first step: what was found on disk.  'snapshot' NULL: there is none.
+ * Entries from 'first_index' on, which is 1, or right behind the snapshot.
+ * E_CORRUPT: the membership cannot be read. */
 enum code engine_start(struct engine *e, uint64_t now_ms, uint64_t term,
-		       uint64_t voted_for, uint64_t first_index,
+		       uint64_t voted_for,
+		       const struct engine_snapshot *snapshot,
+		       uint64_t first_index,
 		       const struct engine_entry *entries, unsigned n,
 		       struct engine_update *out, struct err *err) MUST_USE;
 /* New entries of this leader.  E_NOT_LEADER: nothing happened.  The payloads
@@ -61,6 +72,16 @@ enum code engine_submit(struct engine *e, uint64_t now_ms,
 /* Everything up to 'index' is durable here. */
 enum code engine_persisted(struct engine *e, uint64_t now_ms, uint64_t index,
 			   struct engine_update *out, struct err *err) MUST_USE;
+/* A checkpoint is on disk and verified; all but 'trailing' entries before it
+ * may be forgotten. */
+enum code engine_snapshot_taken(struct engine *e, uint64_t now_ms,
+				const struct engine_snapshot *snapshot,
+				unsigned trailing, struct engine_update *out,
+				struct err *err) MUST_USE;
+/* The membership entry at 'index' is applied. */
+enum code engine_configuration(struct engine *e, uint64_t now_ms,
+			       uint64_t index, struct str conf,
+			       struct engine_update *out, struct err *err) MUST_USE;
 enum code engine_timeout(struct engine *e, uint64_t now_ms,
 			 struct engine_update *out, struct err *err) MUST_USE;
 /* When engine_timeout is due, on the clock of 'now_ms'. */

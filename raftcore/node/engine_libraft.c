@@ -156,29 +156,98 @@ static struct raft_entry *entries_of(const struct engine_entry *from,
 	return to;
 }
 
+static enum code conf_decode(struct str bytes, struct raft_configuration *out,
+			     struct err *err)
+{
+	struct raft_buffer buf = { .base = (void *)(uintptr_t)bytes.p,
+				   .len = bytes.n };
+
+	raft_configuration_init(out);
+	if (bytes.n && raft_configuration_decode(&buf, out) == 0)
+		return OK;
+	raft_configuration_close(out);
+	return err_set(err, E_CORRUPT, "the membership cannot be read");
+}
+
+static enum code metadata_of(const struct engine_snapshot *from,
+			     struct raft_snapshot_metadata *to, struct err *err)
+{
+	memset(to, 0, sizeof(*to));
+	to->index = from->index;
+	to->term = from->term;
+	to->configuration_index = from->conf_index;
+	return conf_decode(from->conf, &to->configuration, err);
+}
+
 enum code engine_start(struct engine *e, uint64_t now_ms, uint64_t term,
-		       uint64_t voted_for, uint64_t first_index,
+		       uint64_t voted_for,
+		       const struct engine_snapshot *snapshot,
+		       uint64_t first_index,
 		       const struct engine_entry *entries, unsigned n,
 		       struct engine_update *out, struct err *err)
 {
+	struct raft_snapshot_metadata metadata;
+	struct raft_entry *copy = NULL;
 	struct raft_event event;
-	struct raft_entry *copy = entries_of(entries, n);
-	void *batch = copy[0].batch;
+	void *batch = NULL;
 	enum code rc;
 
-	must(n > 0);
+	must(n > 0 || snapshot);
 	memset(&event, 0, sizeof(event));
 	event.time = now_ms;
 	event.type = RAFT_START;
 	event.start.term = term;
 	event.start.voted_for = voted_for;
 	event.start.start_index = first_index;
+	if (snapshot) {
+		must(first_index == snapshot->index + 1);
+		rc = metadata_of(snapshot, &metadata, err);
+		if (rc)
+			return rc;
+		/* The core keeps the configuration. */
+		event.start.metadata = &metadata;
+	}
+	if (n) {
+		copy = entries_of(entries, n);
+		batch = copy[0].batch;
+	}
 	event.start.entries = copy;
 	event.start.n_entries = n;
 	rc = step(e, &event, "start", out, err);
 	raft_free(batch);
 	raft_free(copy);
 	return rc;
+}
+
+enum code engine_snapshot_taken(struct engine *e, uint64_t now_ms,
+				const struct engine_snapshot *snapshot,
+				unsigned trailing, struct engine_update *out,
+				struct err *err)
+{
+	struct raft_event event;
+	enum code rc;
+
+	memset(&event, 0, sizeof(event));
+	event.time = now_ms;
+	event.type = RAFT_SNAPSHOT;
+	event.snapshot.trailing = trailing;
+	rc = metadata_of(snapshot, &event.snapshot.metadata, err);
+	return rc ? rc : step(e, &event, "snapshot", out, err);
+}
+
+enum code engine_configuration(struct engine *e, uint64_t now_ms,
+			       uint64_t index, struct str conf,
+			       struct engine_update *out, struct err *err)
+{
+	struct raft_event event;
+	enum code rc;
+
+	memset(&event, 0, sizeof(event));
+	event.time = now_ms;
+	event.type = RAFT_CONFIGURATION;
+	event.configuration.index = index;
+	rc = conf_decode(conf, &event.configuration.conf, err);
+	return rc ? rc : step(e, &event, "configuration", out, err);
 }
 
 enum code engine_submit(struct engine *e, uint64_t now_ms,

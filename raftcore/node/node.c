@@ -7,91 +7,15 @@
  * The raft loop never waits: one batch at a time is with the apply loop, and
  * what commits meanwhile makes the next one.
  */
-#include "raftcore/raftcore.h"
+#include "node/own.h"
 
-#include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
-#include "io/loop.h"
-#include "io/pool.h"
-#include "io/timer.h"
-#include "node/engine.h"
-#include "node/identity.h"
-#include "node/writer.h"
-#include "wal/vote.h"
 #include "wire/wire.h"
 
 #include "base/banned.h"
-
-#define PART "raft"
-#define ID_BYTES 8
-#define APPLY_ENTRIES 1024
-#define APPLY_BYTES (8 * 1024 * 1024)
-
-/* The entries of one append, with their bytes. */
-struct block {
-	struct append append;
-	struct block *next;
-	unsigned refs;                   /* entries that are not applied yet */
-	struct wal_entry *entries;
-	char *bytes;
-};
-
-/* An entry of the log that is not applied yet. */
-struct slot {
-	struct wal_entry entry;
-	struct block *block;             /* NULL: recovered, owns its bytes */
-	struct rc_proposal *proposal;    /* to be told if it is never applied */
-};
-
-struct rc_node {
-	struct rc_config config;
-	char *dir, *state_dir;
-	int lock_fd;
-	struct identity identity;
-	struct vote vote;
-	struct wal *wal;
-	struct engine *engine;
-	struct writer *writer;
-	struct loop *loop;
-	struct timer timer;
-	struct turn turn;
-	bool is_leader, has_started;
-
-	/* Entries above what is applied, by index; a ring would save the
-	 * moving, which is one memmove a batch. */
-	struct slot *slots;
-	size_t n_slots, cap_slots;
-	uint64_t first_slot;             /* index of slots[0] */
-	struct engine_entry *recovered;  /* all of the log, for the start */
-	size_t n_recovered, cap_recovered;
-	uint64_t recovered_first;
-
-	/* Proposals that came in this turn. */
-	pthread_mutex_t inbox_lock;
-	struct rc_proposal *inbox, **inbox_last;
-	bool is_woken, is_stopping;
-	struct msg wake;
-	size_t unapplied_bytes;
-
-	/* The batch that is with the apply loop. */
-	bool is_applying;
-	struct rc_entry batch[APPLY_ENTRIES];
-	size_t n_batch;
-	struct msg apply_msg, applied_msg, fatal_msg, stop_msg, written_msg;
-	struct err fatal;
-	uint64_t ready_at;               /* index that makes it ready */
-
-	_Atomic uint64_t written, commit, applied, term, leader, next_id;
-	_Atomic uint64_t proposals, refused, uncertain;
-	_Atomic bool leads, ready, failed, ended, written_posted;
-};
 
 void rc_config_defaults(struct rc_config *c)
 {
@@ -114,7 +38,7 @@ static void tell_fatal(struct msg *msg)
 		n->config.on_fatal(n->config.data, &n->fatal);
 }
 
-static void fail(struct rc_node *n, const struct err *err)
+void node_fail(struct rc_node *n, const struct err *err)
 {
 	if (atomic_exchange(&n->failed, true))
 		return;
@@ -132,7 +56,7 @@ static struct slot *slot_at(struct rc_node *n, uint64_t index)
 	return &n->slots[index - n->first_slot];
 }
 
-static struct slot *slot_add(struct rc_node *n, uint64_t index)
+struct slot *slot_add(struct rc_node *n, uint64_t index)
 {
 	if (n->n_slots == 0)
 		n->first_slot = index;
@@ -185,9 +109,13 @@ static void apply_here(struct msg *msg)
 	if (n->config.machine.apply(n->config.machine.data, n->batch, n->n_batch,
 				    &err)) {
 		err_wrap(&err, "apply");
-		fail(n, &err);
+		node_fail(n, &err);
 		return;
 	}
+	/* Asking costs a system call. */
+	if (atomic_load(&n->is_taking) || n->n_batches++ % 64 == 0)
+		atomic_store(&n->machine_bytes,
+			     n->config.machine.bytes(n->config.machine.data));
 	atomic_store(&n->applied, n->batch[n->n_batch - 1].index);
 	if (n->batch[n->n_batch - 1].index >= n->ready_at)
 		atomic_store(&n->ready, true);
@@ -231,14 +159,41 @@ static void apply_more(struct rc_node *n)
 	loop_post_sure(n->config.apply_loop, &n->apply_msg);
 }
 
+/* What raftcore itself takes from the entries that were applied; answers their
+ * bytes. */
+static uint64_t note_applied(struct rc_node *n)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < n->n_batch; i++) {
+		const struct wal_entry *e = &n->slots[i].entry;
+		struct engine_update u;
+		struct err err;
+
+		bytes += e->data.n;
+		if (e->type != ENGINE_CHANGE || e->index <= n->conf_index)
+			continue;
+		snapshot_note_conf(n, e->index, e->data);
+		/* The first entry of all counts as committed from the start. */
+		if (e->index > 1 &&
+		    engine_configuration(n->engine, loop_now_ms(n->loop),
+					 e->index, e->data, &u, &err))
+			node_fail(n, &err);
+	}
+	return bytes;
+}
+
 static void on_applied(struct msg *msg)
 {
 	struct rc_node *n = container_of(msg, struct rc_node, applied_msg);
+	uint64_t bytes;
 
 	if (atomic_load(&n->ended))
 		return;
 	n->is_applying = false;
+	bytes = note_applied(n);
 	slots_drop(n, n->n_batch);
+	snapshot_consider(n, bytes);
 	apply_more(n);
 }
 
@@ -305,7 +260,7 @@ static void persist_vote(struct rc_node *n, const struct engine_update *u)
 	n->vote.voted_for = u->voted_for;
 	if (vote_write(fs_real(), n->dir, &n->vote, &err)) {
 		err_wrap(&err, "term and vote");
-		fail(n, &err);
+		node_fail(n, &err);
 	}
 }
 
@@ -374,7 +329,7 @@ static void on_written(void *data, uint64_t last)
 
 static void on_failed(void *data, enum code rc, const struct err *err)
 {
-	fail(data, err);
+	node_fail(data, err);
 }
 
 /* ---- proposals ---- */
@@ -441,6 +396,13 @@ static void submit_types(struct rc_node *n, struct block *b,
 		atomic_store(&n->commit, u.commit);
 }
 
+/* Fewer while a picture is copied and the store grows under it. */
+static size_t admitted(struct rc_node *n)
+{
+	return snapshot_is_crowded(n) ? n->config.inflight_entries_max / 16 :
+		n->config.inflight_entries_max;
+}
+
 static const char *why_not(struct rc_node *n, const struct rc_proposal *p,
 			   size_t count, size_t bytes, enum code *rc)
 {
@@ -454,7 +416,7 @@ static const char *why_not(struct rc_node *n, const struct rc_proposal *p,
 	if (p->data.n + ID_BYTES > n->config.entry_bytes_max)
 		return "the command is larger than one log entry may be";
 	*rc = E_BUSY;
-	if (n->n_slots + count >= n->config.inflight_entries_max ||
+	if (n->n_slots + count >= admitted(n) ||
 	    n->unapplied_bytes + bytes + p->data.n > n->config.inflight_bytes_max)
 		return "too many commands are under way";
 	return NULL;
@@ -573,156 +535,15 @@ bool rc_propose(struct rc_node *n, struct rc_proposal *p)
 	return true;
 }
 
-/* ---- opening ---- */
-
-static enum code recovered(void *data, const struct wal_entry *e,
-			   struct err *err)
-{
-	struct rc_node *n = data;
-	struct engine_entry *to;
-
-	if (n->n_recovered == 0)
-		n->recovered_first = e->index;
-	if (e->index < n->recovered_first ||
-	    e->index > n->recovered_first + n->n_recovered)
-		return err_set(err, E_CORRUPT, "entry %llu does not follow",
-			       (unsigned long long)e->index);
-	/* A record that starts lower replaces what was behind. */
-	while (n->recovered_first + n->n_recovered > e->index)
-		free((char *)(uintptr_t)n->recovered[--n->n_recovered].data.p);
-	mem_grow((void **)&n->recovered, &n->cap_recovered, n->n_recovered + 1,
-		 sizeof(*n->recovered));
-	to = &n->recovered[n->n_recovered++];
-	*to = (struct engine_entry){ e->term, (enum engine_type)e->type,
-				     str_n(mem_dup(e->data.p, e->data.n),
-					   e->data.n) };
-	return OK;
-}
-
-/* The first entry of a new cluster says who votes. */
-static enum code bootstrap(struct rc_node *n, struct err *err)
-{
-	struct wal_entry e = { .index = 1, .term = 1, .type = ENGINE_CHANGE };
-	AUTO_BUF bytes = BUF_NONE;
-	enum code rc;
-
-	engine_bootstrap(&bytes, n->config.node_id, n->config.address);
-	e.data = buf_view(&bytes);
-	n->vote.term = 1;
-	rc = vote_write(fs_real(), n->dir, &n->vote, err);
-	if (rc == OK)
-		rc = wal_append(n->wal, &e, 1, err);
-	return rc ? rc : recovered(n, &e, err);
-}
-
-static enum code open_log(struct rc_node *n, struct err *err)
-{
-	AUTO_BUF dir = BUF_NONE;
-	struct wal_config config = { .fs = fs_real(), .node = n->config.node_id,
-				     .cluster = n->identity.cluster,
-				     .segment_bytes = n->config.segment_bytes,
-				     .spares_max = 2 };
-	enum code rc = vote_read(fs_real(), n->dir, &n->vote, err);
-
-	buf_printf(&dir, "%s/wal", n->dir);
-	config.dir = dir.p;
-	if (rc == OK)
-		rc = wal_open(&config, recovered, n, &n->wal, err);
-	if (rc == OK && n->n_recovered == 0)
-		rc = bootstrap(n, err);
-	return rc;
-}
-
-/* Entries above what the machine has become slots; the rest was applied. */
-static enum code open_machine(struct rc_node *n, struct err *err)
-{
-	struct rc_applied at;
-	uint64_t last = n->recovered_first + n->n_recovered - 1;
-	enum code rc = n->config.machine.open(n->config.machine.data,
-					      n->state_dir, NULL, &at, err);
-
-	if (rc)
-		return rc;
-	if (at.index > last)
-		return err_set(err, E_CORRUPT, "the state is at index %llu, but "
-			       "the log ends at %llu",
-			       (unsigned long long)at.index,
-			       (unsigned long long)last);
-	atomic_store(&n->applied, at.index);
-	n->first_slot = at.index + 1;
-	for (uint64_t i = at.index + 1; i <= last; i++) {
-		struct engine_entry *e =
-			&n->recovered[i - n->recovered_first];
-		struct slot *s = slot_add(n, i);
-
-		s->entry = (struct wal_entry){
-			i, e->term, (uint8_t)e->type,
-			str_n(mem_dup(e->data.p, e->data.n), e->data.n) };
-	}
-	return OK;
-}
-
-static enum code open_dirs(struct rc_node *n, struct err *err)
-{
-	AUTO_BUF state = BUF_NONE;
-	enum code rc = fs_real()->ops->make_dir(fs_real(), n->dir, err);
-
-	buf_printf(&state, "%s/state", n->dir);
-	n->state_dir = buf_take(&state);
-	if (rc == OK)
-		rc = dir_lock(n->dir, &n->lock_fd, err);
-	if (rc == OK)
-		rc = identity_open(fs_real(), n->dir, n->config.node_id,
-				   &n->identity, err);
-	return rc;
-}
-
-enum code rc_node_open(const struct rc_config *config, struct rc_node **out,
-		       struct err *err)
-{
-	struct rc_node *n = NEW(struct rc_node);
-	struct engine_config engine = { config->node_id, config->address,
-					config->election_timeout_ms,
-					config->heartbeat_ms,
-					(unsigned)rand_u64() };
-	enum code rc;
-
-	n->config = *config;
-	n->lock_fd = -1;
-	n->dir = mem_dup(config->dir, strlen(config->dir));
-	n->inbox_last = &n->inbox;
-	pthread_mutex_init(&n->inbox_lock, NULL);
-	/* Ids of other runs of this node differ in the time of their start. */
-	atomic_store(&n->next_id, (clock_wall_ms() & 0xffffffff) << 16);
-	rc = open_dirs(n, err);
-	if (rc == OK)
-		rc = open_log(n, err);
-	if (rc == OK)
-		rc = engine_new(&engine, &n->engine, err);
-	if (rc == OK)
-		rc = open_machine(n, err);
-	if (rc) {
-		rc_node_free(&n);
-		return rc;
-	}
-	*out = n;
-	return OK;
-}
-
 /* ---- running ---- */
-
-static void free_recovered(struct rc_node *n)
-{
-	for (size_t i = 0; i < n->n_recovered; i++)
-		free((char *)(uintptr_t)n->recovered[i].data.p);
-	free(n->recovered);
-	n->recovered = NULL;
-	n->n_recovered = 0;
-}
 
 static void start_here(struct msg *msg)
 {
 	struct rc_node *n = container_of(msg, struct rc_node, wake);
+	struct engine_snapshot snapshot = {
+		n->checkpoint.index, n->checkpoint.term,
+		n->checkpoint.conf_index, buf_view(&n->checkpoint.conf)
+	};
 	struct engine_update u;
 	struct err err;
 
@@ -731,10 +552,14 @@ static void start_here(struct msg *msg)
 	n->turn.run = on_turn;
 	loop_on_turn(n->loop, &n->turn);
 	n->has_started = true;
-	must(engine_start(n->engine, loop_now_ms(n->loop), n->vote.term,
-			  n->vote.voted_for, n->recovered_first, n->recovered,
-			  (unsigned)n->n_recovered, &u, &err) == OK);
-	free_recovered(n);
+	if (engine_start(n->engine, loop_now_ms(n->loop), n->vote.term,
+			 n->vote.voted_for, n->checkpoint.index ? &snapshot :
+			 NULL, n->recovered_first, n->recovered,
+			 (unsigned)n->n_recovered, &u, &err)) {
+		node_fail(n, &err);
+		return;
+	}
+	node_free_recovered(n);
 	handle(n, &u);
 }
 
@@ -793,6 +618,8 @@ void rc_node_stop(struct rc_node *n)
 		n->stop_msg.run = stop_here;
 		loop_post_sure(n->loop, &n->stop_msg);
 		loop_join(n->loop);
+		/* The worker looks at the log's thread for its pace. */
+		snapshot_stop(n);
 		writer_stop(&n->writer);
 		loop_free(&n->loop);
 	}
@@ -807,7 +634,7 @@ void rc_node_free(struct rc_node **np)
 
 	if (!n)
 		return;
-	free_recovered(n);
+	node_free_recovered(n);
 	slots_drop(n, n->n_slots);
 	free(n->slots);
 	engine_free(&n->engine);
@@ -817,6 +644,9 @@ void rc_node_free(struct rc_node **np)
 	if (n->lock_fd >= 0)
 		close(n->lock_fd);
 	pthread_mutex_destroy(&n->inbox_lock);
+	checkpoint_fini(&n->checkpoint);
+	buf_fini(&n->conf);
+	free(n->checkpoints_dir);
 	free(n->dir);
 	free(n->state_dir);
 	free(n);
@@ -834,6 +664,7 @@ void rc_node_status(struct rc_node *n, struct rc_status *out)
 		.commit = atomic_load(&n->commit),
 		.applied = atomic_load(&n->applied),
 		.last = atomic_load(&n->written),
+		.checkpoint_index = atomic_load(&n->checkpoint_index),
 		.cluster_id = n->identity.cluster,
 		.is_leader = atomic_load(&n->leads),
 		.is_ready = atomic_load(&n->ready),

@@ -19,6 +19,7 @@ struct writer {
 	pthread_cond_t cond;
 	struct append *first, **last;
 	bool is_stopping;
+	uint64_t cut;                    /* asked for; 0: nothing */
 	uint32_t samples[SAMPLES];
 	size_t n_samples;
 	struct wal_stats stats;
@@ -26,14 +27,23 @@ struct writer {
 	size_t n_entries, cap_entries;
 };
 
-/* Takes what fits one record off the queue into w->entries. */
-static bool take(struct writer *w)
+static void note(struct writer *w, uint64_t ns)
+{
+	pthread_mutex_lock(&w->lock);
+	w->samples[w->n_samples++ % SAMPLES] = (uint32_t)(ns / 1000);
+	wal_stats_get(w->config.wal, &w->stats);
+	pthread_mutex_unlock(&w->lock);
+}
+
+/* Takes what fits one record off the queue into w->entries, and what is to be
+ * cut. */
+static bool take(struct writer *w, uint64_t *cut)
 {
 	size_t bytes = 0;
 
 	w->n_entries = 0;
 	pthread_mutex_lock(&w->lock);
-	while (!w->first && !w->is_stopping)
+	while (!w->first && !w->is_stopping && !w->cut)
 		pthread_cond_wait(&w->cond, &w->lock);
 	while (w->first && (bytes == 0 || bytes + w->first->bytes <=
 						  w->config.record_bytes)) {
@@ -49,36 +59,50 @@ static bool take(struct writer *w)
 		if (!w->first)
 			w->last = &w->first;
 	}
+	*cut = w->cut;
+	w->cut = 0;
 	pthread_mutex_unlock(&w->lock);
-	return w->n_entries > 0;
+	return w->n_entries > 0 || *cut > 0;
 }
 
-static void note(struct writer *w, uint64_t ns)
+/* Writes what was taken. */
+static bool write_record(struct writer *w)
 {
-	pthread_mutex_lock(&w->lock);
-	w->samples[w->n_samples++ % SAMPLES] = (uint32_t)(ns / 1000);
-	wal_stats_get(w->config.wal, &w->stats);
-	pthread_mutex_unlock(&w->lock);
+	uint64_t from = clock_mono_ns();
+	uint64_t last = w->entries[w->n_entries - 1].index;
+	struct err err;
+	enum code rc = wal_append(w->config.wal, w->entries, w->n_entries, &err);
+
+	if (rc) {
+		w->config.on_failed(w->config.data, rc, &err);
+		return false;
+	}
+	note(w, clock_mono_ns() - from);
+	w->config.on_written(w->config.data, last);
+	return true;
+}
+
+static bool cut_log(struct writer *w, uint64_t index)
+{
+	struct err err;
+	enum code rc = wal_cut(w->config.wal, index, &err);
+
+	if (rc)
+		w->config.on_failed(w->config.data, rc, &err);
+	return rc == OK;
 }
 
 static void *writer_main(void *arg)
 {
 	struct writer *w = arg;
-	struct err err;
+	uint64_t cut;
 
 	pthread_setname_np(pthread_self(), "wal");
-	while (take(w)) {
-		uint64_t from = clock_mono_ns();
-		uint64_t last = w->entries[w->n_entries - 1].index;
-		enum code rc = wal_append(w->config.wal, w->entries,
-					  w->n_entries, &err);
-
-		if (rc) {
-			w->config.on_failed(w->config.data, rc, &err);
+	while (take(w, &cut)) {
+		if (w->n_entries && !write_record(w))
 			break;
-		}
-		note(w, clock_mono_ns() - from);
-		w->config.on_written(w->config.data, last);
+		if (cut && !cut_log(w, cut))
+			break;
 	}
 	return NULL;
 }
@@ -120,6 +144,14 @@ void writer_append(struct writer *w, struct append *a)
 	pthread_mutex_lock(&w->lock);
 	*w->last = a;
 	w->last = &a->next_;
+	pthread_cond_signal(&w->cond);
+	pthread_mutex_unlock(&w->lock);
+}
+
+void writer_cut(struct writer *w, uint64_t index)
+{
+	pthread_mutex_lock(&w->lock);
+	w->cut = MAX(w->cut, index);
 	pthread_cond_signal(&w->cond);
 	pthread_mutex_unlock(&w->lock);
 }

@@ -32,6 +32,9 @@ struct writer *writer_start(const struct writer_config *config);
 void writer_stop(struct writer **writer);
 /* Any thread. */
 void writer_append(struct writer *writer, struct append *append);
+/* Gives up segments that hold nothing above 'index', behind what is queued
+ * now; any thread.  A failure is told by on_failed. */
+void writer_cut(struct writer *writer, uint64_t index);
 /* 99th percentile of the last writes, microseconds; any thread. */
 uint64_t writer_p99_us(struct writer *writer);
 void writer_stats(struct writer *writer, struct wal_stats *out);

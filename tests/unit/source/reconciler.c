@@ -23,7 +23,7 @@
 
 static struct lab lab;
 static struct store *store;
-static struct pool *pool, *checkpoints;
+static struct pool *pool;
 static struct reconciler *rec;
 static struct source_settings settings;
 static const char *roots[1];
@@ -191,8 +191,6 @@ static void open_all(void)
 				       .map_bytes = 1ull << 30 };
 
 	pool = pool_new("git", 2, 64);
-	checkpoints = pool_new("work", 1, 64);
-	config.pool = checkpoints;
 	(void)!mkdir(config.dir, 0700);
 	ck_assert_msg(store_open(&config, &store, &err) == OK, "%s", err.text);
 	wait_for_leader();
@@ -206,7 +204,6 @@ static void close_all(void)
 	source_reconciler_free(&rec);
 	store_close(&store);
 	pool_free(&pool);
-	pool_free(&checkpoints);
 }
 
 static void setup(void)

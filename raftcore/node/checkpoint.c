@@ -1,0 +1,368 @@
+/* Checkpoint files: see checkpoint.h. */
+#include "node/checkpoint.h"
+
+#include <stdio.h>
+
+#include "base/failpoint.h"
+#include "base/mem.h"
+#include "wire/wire.h"
+
+#include "base/banned.h"
+
+#define PIECE_BYTES (1024u * 1024)
+#define META_MAGIC 0x3154504b58464343ull      /* "CCFXKPT1" */
+#define TEMPORARY "picture.new"
+
+void checkpoint_fini(struct checkpoint *c)
+{
+	buf_fini(&c->conf);
+	*c = (struct checkpoint){ 0 };
+}
+
+void checkpoint_path(const char *dir, const struct checkpoint *c,
+		     const char *suffix, struct buf *out)
+{
+	buf_printf(out, "%s/%020llu-%llu%s", dir, (unsigned long long)c->index,
+		   (unsigned long long)c->term, suffix);
+}
+
+/* ---- meta ---- */
+
+static void meta_encode(struct buf *out, const struct checkpoint *c)
+{
+	wr_u64(out, META_MAGIC);
+	wr_raw(out, c->cluster.b, sizeof(c->cluster.b));
+	wr_u64(out, c->index);
+	wr_u64(out, c->term);
+	wr_u64(out, c->conf_index);
+	wr_str(out, buf_view(&c->conf));
+	wr_u64(out, c->bytes);
+	wr_raw(out, c->sum.b, sizeof(c->sum.b));
+	wr_u32(out, crc32c(0, out->p, out->n));
+}
+
+static bool meta_decode(struct str bytes, struct checkpoint *c)
+{
+	struct rd rd = rd_of(bytes);
+	uint64_t magic = rd_u64(&rd);
+	struct str cluster = rd_raw(&rd, sizeof(c->cluster.b)), conf, sum;
+	uint32_t crc;
+
+	c->index = rd_u64(&rd);
+	c->term = rd_u64(&rd);
+	c->conf_index = rd_u64(&rd);
+	conf = rd_str(&rd);
+	c->bytes = rd_u64(&rd);
+	sum = rd_raw(&rd, sizeof(c->sum.b));
+	crc = rd_u32(&rd);
+	if (!rd_done(&rd) || magic != META_MAGIC ||
+	    crc != crc32c(0, bytes.p, bytes.n - 4) || c->index == 0)
+		return false;
+	memcpy(c->cluster.b, cluster.p, sizeof(c->cluster.b));
+	memcpy(c->sum.b, sum.p, sizeof(c->sum.b));
+	buf_reset(&c->conf);
+	buf_str(&c->conf, conf);
+	return true;
+}
+
+/* ---- writing ---- */
+
+struct checkpoint_writer {
+	struct fs *fs;
+	char *dir, *path;
+	struct file *file;
+	char *piece;                     /* aligned */
+	size_t filled;
+	uint64_t at, bytes;
+	struct sha256_ctx *sum;
+	checkpoint_pace *pace;
+	void *pace_data;
+	bool is_named;
+};
+
+enum code checkpoint_begin(struct fs *fs, const char *dir,
+			   checkpoint_pace *pace, void *data,
+			   struct checkpoint_writer **out, struct err *err)
+{
+	struct checkpoint_writer *w = NEW(struct checkpoint_writer);
+	AUTO_BUF path = BUF_NONE;
+	enum code rc;
+
+	buf_printf(&path, "%s/" TEMPORARY, dir);
+	w->fs = fs;
+	w->dir = mem_dup(dir, strlen(dir));
+	w->path = buf_take(&path);
+	w->piece = file_alloc(PIECE_BYTES);
+	w->sum = sha256_new();
+	sha256_start(w->sum);
+	w->pace = pace;
+	w->pace_data = data;
+	rc = fs->ops->make_dir(fs, dir, err);
+	if (rc == OK) {
+		(void)fs->ops->remove(fs, w->path, NULL);
+		/* Past the page cache: a picture would push out what is read. */
+		rc = fs->ops->open(fs, w->path, FILE_WRITE | FILE_CREATE |
+				   FILE_DIRECT, &w->file, err);
+	}
+	if (rc) {
+		checkpoint_writer_free(&w);
+		return rc;
+	}
+	*out = w;
+	return OK;
+}
+
+static enum code write_piece(struct checkpoint_writer *w, struct err *err)
+{
+	size_t n = (w->filled + FILE_BLOCK - 1) / FILE_BLOCK * FILE_BLOCK;
+	enum code rc = failpoint_hit(FP_CHECKPOINT_WRITE, err);
+
+	memset(w->piece + w->filled, 0, n - w->filled);
+	if (rc == OK && n)
+		rc = w->fs->ops->write(w->fs, w->file, w->at, w->piece, n, err);
+	w->at += n;
+	w->filled = 0;
+	if (rc == OK && w->pace)
+		w->pace(w->pace_data);
+	return rc;
+}
+
+enum code checkpoint_put(void *writer, const void *p, size_t n, struct err *err)
+{
+	struct checkpoint_writer *w = writer;
+	const char *from = p;
+	enum code rc = OK;
+
+	sha256_add(w->sum, p, n);
+	w->bytes += n;
+	while (n && rc == OK) {
+		size_t k = MIN(n, PIECE_BYTES - w->filled);
+
+		memcpy(w->piece + w->filled, from, k);
+		w->filled += k;
+		from += k;
+		n -= k;
+		if (w->filled == PIECE_BYTES)
+			rc = write_piece(w, err);
+	}
+	return rc;
+}
+
+/* Reads the picture; E_CORRUPT where it is another. */
+static enum code verify(struct fs *fs, const char *path,
+			const struct checkpoint *c, checkpoint_pace *pace,
+			void *data, struct err *err)
+{
+	struct sha256_ctx *ctx = sha256_new();
+	char *piece = file_alloc(PIECE_BYTES);
+	struct file *file;
+	struct sha256 sum;
+	uint64_t at = 0;
+	size_t got = PIECE_BYTES;
+	enum code rc = fs->ops->open(fs, path, FILE_DIRECT, &file, err);
+
+	sha256_start(ctx);
+	while (rc == OK && at < c->bytes && got == PIECE_BYTES) {
+		rc = fs->ops->read(fs, file, at, piece, PIECE_BYTES, &got, err);
+		if (rc)
+			break;
+		sha256_add(ctx, piece, (size_t)MIN((uint64_t)got, c->bytes - at));
+		at += got;
+		if (pace)
+			pace(data);
+	}
+	if (rc != E_NOT_FOUND && file)
+		fs->ops->close(fs, file);
+	sum = sha256_end(ctx);
+	if (rc == OK && (at < c->bytes || !sha256_eq(&sum, &c->sum)))
+		rc = err_set(err, E_CORRUPT, "%s: the picture is damaged", path);
+	sha256_ctx_free(&ctx);
+	free(piece);
+	return rc;
+}
+
+static enum code name_it(struct checkpoint_writer *w,
+			 const struct checkpoint *c, struct err *err)
+{
+	AUTO_BUF picture = BUF_NONE;
+	AUTO_BUF meta = BUF_NONE;
+	AUTO_BUF bytes = BUF_NONE;
+	enum code rc = failpoint_hit(FP_CHECKPOINT_RENAME, err);
+
+	checkpoint_path(w->dir, c, ".ckpt", &picture);
+	checkpoint_path(w->dir, c, ".meta", &meta);
+	meta_encode(&bytes, c);
+	if (rc == OK)
+		rc = w->fs->ops->rename(w->fs, w->path, picture.p, err);
+	if (rc)
+		return rc;
+	w->is_named = true;
+	/* Syncs the folder too, with both names. */
+	rc = fs_put(w->fs, w->dir, meta.p, buf_view(&bytes), err);
+	return rc ? rc : failpoint_hit(FP_CHECKPOINT_DONE, err);
+}
+
+enum code checkpoint_end(struct checkpoint_writer *w, struct checkpoint *c,
+			 struct err *err)
+{
+	enum code rc = write_piece(w, err);
+
+	c->bytes = w->bytes;
+	c->sum = sha256_end(w->sum);
+	if (rc == OK)
+		rc = failpoint_hit(FP_CHECKPOINT_SYNC, err);
+	if (rc == OK)
+		rc = w->fs->ops->sync(w->fs, w->file, err);
+	w->fs->ops->close(w->fs, w->file);
+	w->file = NULL;
+	if (rc == OK)
+		rc = verify(w->fs, w->path, c, w->pace, w->pace_data, err);
+	return rc ? rc : name_it(w, c, err);
+}
+
+void checkpoint_writer_free(struct checkpoint_writer **wp)
+{
+	struct checkpoint_writer *w = *wp;
+
+	if (!w)
+		return;
+	*wp = NULL;
+	if (w->file)
+		w->fs->ops->close(w->fs, w->file);
+	if (!w->is_named)
+		(void)w->fs->ops->remove(w->fs, w->path, NULL);
+	sha256_ctx_free(&w->sum);
+	free(w->piece);
+	free(w->path);
+	free(w->dir);
+	free(w);
+}
+
+/* ---- finding ---- */
+
+/* Names that end in 'suffix', newest last. */
+static enum code list(struct fs *fs, const char *dir, struct buf *names,
+		      struct err *err)
+{
+	enum code rc = fs->ops->list(fs, dir, names, err);
+
+	if (rc != E_NOT_FOUND)
+		return rc;
+	err_reset(err);
+	buf_reset(names);
+	return OK;
+}
+
+static enum code try_one(struct fs *fs, const char *dir, struct str name,
+			 struct uuid cluster, struct checkpoint *c,
+			 struct err *err)
+{
+	AUTO_BUF meta = BUF_NONE;
+	AUTO_BUF picture = BUF_NONE;
+	AUTO_BUF bytes = BUF_NONE;
+	enum code rc;
+
+	buf_printf(&meta, "%s/%.*s", dir, STR_ARG(name));
+	rc = fs_get(fs, meta.p, &bytes, err);
+	if (rc)
+		return rc;
+	if (!meta_decode(buf_view(&bytes), c))
+		return err_set(err, E_CORRUPT, "%s is damaged", meta.p);
+	if (memcmp(c->cluster.b, cluster.b, sizeof(cluster.b)) != 0)
+		return err_set(err, E_DENIED, "%s belongs to another cluster",
+			       meta.p);
+	checkpoint_path(dir, c, ".ckpt", &picture);
+	return verify(fs, picture.p, c, NULL, NULL, err);
+}
+
+static void remove_unnamed(struct fs *fs, const char *dir)
+{
+	AUTO_BUF path = BUF_NONE;
+
+	buf_printf(&path, "%s/" TEMPORARY, dir);
+	(void)fs->ops->remove(fs, path.p, NULL);
+}
+
+enum code checkpoint_find(struct fs *fs, const char *dir, struct uuid cluster,
+			  struct checkpoint *out, unsigned *damaged,
+			  struct err *err)
+{
+	AUTO_BUF names = BUF_NONE;
+	struct checkpoint best = { 0 };
+	struct str rest;
+	enum code rc = list(fs, dir, &names, err);
+
+	*damaged = 0;
+	if (rc)
+		return rc;
+	remove_unnamed(fs, dir);
+	for (rest = buf_view(&names); rest.n;) {
+		struct str name = str_cut(&rest, '\0');
+		struct checkpoint one = { 0 };
+
+		if (!str_ends(name, STR(".meta")))
+			continue;
+		rc = try_one(fs, dir, name, cluster, &one, err);
+		if (rc == OK && one.index > best.index) {
+			checkpoint_fini(&best);
+			best = one;
+			continue;
+		}
+		checkpoint_fini(&one);
+		if (rc == E_IO || rc == E_DENIED) {
+			checkpoint_fini(&best);
+			return rc;
+		}
+		*damaged += rc != OK;
+	}
+	*out = best;
+	return OK;
+}
+
+static enum code remove_one(struct fs *fs, const char *dir, struct str name,
+			    struct err *err)
+{
+	AUTO_BUF path = BUF_NONE;
+	enum code rc;
+
+	/* The meta file first: without it the picture does not count. */
+	buf_printf(&path, "%s/%.*s", dir, STR_ARG(name));
+	rc = fs->ops->remove(fs, path.p, err);
+	if (rc)
+		return rc;
+	buf_cut(&path, path.n - 5);
+	buf_z(&path, ".ckpt");
+	(void)fs->ops->remove(fs, path.p, NULL);
+	return OK;
+}
+
+static bool is_meta(struct str name)
+{
+	return str_ends(name, STR(".meta"));
+}
+
+enum code checkpoint_prune(struct fs *fs, const char *dir, unsigned keep,
+			   uint64_t *oldest, struct err *err)
+{
+	AUTO_BUF names = BUF_NONE;
+	unsigned n = 0, seen = 0;
+	struct str rest;
+	enum code rc = list(fs, dir, &names, err);
+
+	*oldest = 0;
+	for (rest = buf_view(&names); rest.n;)
+		n += is_meta(str_cut(&rest, '\0'));
+	for (rest = buf_view(&names); rest.n && rc == OK;) {
+		struct str name = str_cut(&rest, '\0');
+
+		if (!is_meta(name))
+			continue;
+		seen++;
+		/* Names begin with the index, so they are in its order. */
+		if (seen + keep <= n)
+			rc = remove_one(fs, dir, name, err);
+		else if (*oldest == 0 && n >= keep)
+			(void)!str_u64(str_first(name, 20), oldest);
+	}
+	return rc;
+}

@@ -1,0 +1,72 @@
+/*
+ * Checkpoint files: pictures of the machine, which the log is cut up to.
+ *
+ *	<dir>/<index>-<term>.ckpt	what the machine wrote; padded with zeros
+ *					to whole blocks of 4 KiB
+ *	<dir>/<index>-<term>.meta	cluster, index, term, membership, length
+ *					and SHA-256 of the picture, checksum
+ *
+ * The picture is written under another name, synced, read back and compared,
+ * and renamed; the meta file, replaced durably, makes it count.  A picture
+ * without one, or whose digest is another, is no checkpoint (docs/formats/
+ * checkpoint.md).
+ *
+ * Blocking; any thread, one thread an object.
+ */
+#ifndef NODE_CHECKPOINT_H
+#define NODE_CHECKPOINT_H
+
+#include "base/rand.h"
+#include "io/file.h"
+#include "wire/sum.h"
+
+struct checkpoint {
+	struct uuid cluster;
+	uint64_t index, term;            /* 0: there is none */
+	uint64_t conf_index;
+	struct buf conf;                 /* membership, as the engine writes it */
+	uint64_t bytes;                  /* of the picture */
+	struct sha256 sum;
+};
+
+void checkpoint_fini(struct checkpoint *c);
+void checkpoint_path(const char *dir, const struct checkpoint *c,
+		     const char *suffix, struct buf *out);
+
+/* ---- writing ---- */
+
+struct checkpoint_writer;
+/* Called after each MiB; may block to let others at the disk. */
+typedef void checkpoint_pace(void *data);
+
+/* Begins a picture in 'dir' (made where it is missing). */
+enum code checkpoint_begin(struct fs *fs, const char *dir,
+			   checkpoint_pace *pace, void *data,
+			   struct checkpoint_writer **out, struct err *err)
+	MUST_USE;
+/* The next bytes; fits rc_machine.write. */
+enum code checkpoint_put(void *writer, const void *p, size_t n,
+			 struct err *err) MUST_USE;
+/* Syncs, verifies, names: after OK the checkpoint counts.  'c' has cluster,
+ * index, term and membership; length and digest are filled in. */
+enum code checkpoint_end(struct checkpoint_writer *w, struct checkpoint *c,
+			 struct err *err) MUST_USE;
+/* Lets go of it; what was not ended is removed. */
+void checkpoint_writer_free(struct checkpoint_writer **w);
+
+/* ---- finding ---- */
+
+/*
+ * The newest checkpoint of 'cluster' that is whole ('*out' has index 0 where
+ * there is none): damaged ones are skipped, '*damaged' counts them.  What a
+ * crash left half written is removed.
+ */
+enum code checkpoint_find(struct fs *fs, const char *dir, struct uuid cluster,
+			  struct checkpoint *out, unsigned *damaged,
+			  struct err *err) MUST_USE;
+/* Removes all but the newest 'keep'; '*oldest' is the index of the oldest that
+ * is left, 0 with less than 'keep'. */
+enum code checkpoint_prune(struct fs *fs, const char *dir, unsigned keep,
+			   uint64_t *oldest, struct err *err) MUST_USE;
+
+#endif
