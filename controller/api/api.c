@@ -419,16 +419,40 @@ enum code api_new(const struct api_config *config, struct api **out,
 	return OK;
 }
 
+static void no_connection(struct listener *l, struct stream *s, void *data)
+{
+	stream_abort(s);
+}
+
+/* Loops share one address, and would share it with another daemon too: asked
+ * for alone it is refused where somebody has it. */
+static enum code probe(struct api *api, struct str addr,
+		       struct stream_addr *bound, struct err *err)
+{
+	struct listener *l;
+	enum code rc = listener_new(api->loops[0].loop, addr, false, NULL,
+				    no_connection, NULL, &l, err);
+
+	if (rc)
+		return rc;
+	listener_addr(l, bound);
+	listener_close(&l);
+	return OK;
+}
+
 /* Listening is done before the loops run, so no thread is needed for it. */
 enum code api_listen(struct api *api, struct str addr, struct tls_server *tls,
 		     struct stream_addr *bound, struct err *err)
 {
 	struct str where = addr;
-	enum code rc = OK;
+	bool share = api->n > 1;
+	enum code rc = share ? probe(api, addr, bound, err) : OK;
 
+	if (share && rc == OK)
+		where = str_of(bound->text);
 	for (unsigned i = 0; i < api->n && rc == OK; i++) {
-		rc = http_server_listen(api->loops[i].server, where, tls, bound,
-					err);
+		rc = http_server_listen(api->loops[i].server, where, share, tls,
+					bound, err);
 		/* Port 0 was chosen by the first; the others share it. */
 		where = str_of(bound->text);
 		if (rc == OK && !tls && !bound->is_loopback) {

@@ -287,7 +287,7 @@ static enum code start_api(struct daemon *d, struct err *err)
 		return rc;
 	rc = api_listen(d->api, str_of(listen), d->tls, &bound, err);
 	if (rc)
-		return err_wrap(err, "listen on %s", listen);
+		return rc;
 	d->is_listening = true;
 	log_info(PART, LOG_KV(log_z("address", bound.text),
 			      log_z("tls", d->tls ? "on" : "off")), "listening");

@@ -18,7 +18,7 @@ libjansson-dev libyaml-dev libtomlplusplus-dev libisal-dev check libsubunit-dev
 libraft-dev libraft0 jq"
 case "${1:-}" in
 "") want=$base ;;
-bench) want="nginx-light etcd-server wrk" ;;
+bench) want="nginx-light etcd-server wrk nghttp2-client" ;;
 lint) want="clang clang-format clang-tidy libclang-rt-14-dev" ;;
 *) echo "usage: deps.sh [bench|lint]" >&2; exit 2 ;;
 esac

@@ -154,12 +154,12 @@ enum code http_server_new(struct loop *loop, const struct http_server_config *c,
 	return OK;
 }
 
-enum code http_server_listen(struct http_server *s, struct str addr,
+enum code http_server_listen(struct http_server *s, struct str addr, bool share,
 			     struct tls_server *tls, struct stream_addr *bound,
 			     struct err *err)
 {
 	struct listening *l = NEW(struct listening);
-	enum code rc = listener_new(s->loop, addr, true, tls, on_connection, s,
+	enum code rc = listener_new(s->loop, addr, share, tls, on_connection, s,
 				    &l->listener, err);
 
 	if (rc) {

@@ -141,8 +141,9 @@ struct http_server_config {
 /* One server a loop.  Own loop's thread (or before it runs). */
 enum code http_server_new(struct loop *loop, const struct http_server_config *c,
 			  struct http_server **out, struct err *err) MUST_USE;
-/* Listens with SO_REUSEPORT, so each loop's server can take one address. */
-enum code http_server_listen(struct http_server *s, struct str addr,
+/* 'share': with SO_REUSEPORT, so that each loop's server can take one address;
+ * then another program of the same user that shares it too is not noticed. */
+enum code http_server_listen(struct http_server *s, struct str addr, bool share,
 			     struct tls_server *tls, struct stream_addr *bound,
 			     struct err *err) MUST_USE;
 /* Stops accepting, lets requests in flight end (what is left after 'grace_ms'

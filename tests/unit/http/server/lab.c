@@ -163,7 +163,8 @@ void lab_start(void)
 	struct err err;
 
 	ck_assert_int_eq(http_server_new(loop, &config, &server, &err), OK);
-	ck_assert_msg(http_server_listen(server, STR("127.0.0.1:0"), NULL, &at,
+	ck_assert_msg(http_server_listen(server, STR("127.0.0.1:0"), false,
+					 NULL, &at,
 					 &err) == OK, "%s", err.text);
 	ck_assert_int_eq(loop_start(loop, &err), OK);
 }
