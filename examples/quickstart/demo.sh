@@ -76,7 +76,9 @@ start() {
 	export CONFLUX_SERVER CONFLUX_TOKEN
 }
 watch_from() {
-	conflux watch --prefix acme/ "$@" >"$work/events" 2>"$work/watch.log" &
+	# The program itself and no subshell, which would leave it behind.
+	"$bin/conflux" watch --prefix acme/ "$@" >"$work/events" \
+		2>"$work/watch.log" &
 	watcher=$!
 	soon grep -q "watching after" "$work/watch.log" || die "no watch"
 }
@@ -194,6 +196,14 @@ check "a watch goes on where it was before the kill" \
 show conflux audit verify
 check "the audit chain holds, with all records from before" \
 	test "$(records)" -gt "$audited"
+
+kill "$watcher" && wait "$watcher" 2>/dev/null
+watcher=
+kill -TERM "$daemon"
+soon gone "$daemon"
+check "nothing is left running" \
+	is "$(pgrep -f "^$bin/conflux.*($work|watch --prefix acme/)" | wc -l)" 0
+daemon=
 
 title "Summary"
 printf '%s\n' "${summary[@]}"
