@@ -25,11 +25,21 @@ struct segment {
 	char path[512];
 };
 
+/* Where a record lies; by first index, without overlap: what a later record
+ * replaced is not in it. */
+struct wal_place {
+	uint64_t segment, offset;
+	uint64_t first;                  /* index of its first entry */
+	uint32_t blocks, n;              /* entries that still count */
+};
+
 struct wal {
 	struct wal_config config;
 	char dir[400];
 	struct segment *segments;        /* by id; the last one is written */
 	size_t n_segments, cap_segments;
+	struct wal_place *places;
+	size_t n_places, cap_places;
 	char (*spares)[512];
 	size_t n_spares, cap_spares;
 	struct file *file;               /* of the last segment */
@@ -52,6 +62,24 @@ enum code wal_header_read(const struct wal *wal, const char block[WAL_BLOCK],
 			  struct segment *s, struct err *err);
 /* Room for 'n' bytes of blocks in wal->block. */
 void wal_block_reserve(struct wal *wal, size_t n);
+/* Damage of a segment: E_CORRUPT with file, place and hint. */
+enum code wal_damage(const char *path, uint64_t at, const char *what,
+		     struct err *err);
+
+struct wal_record {
+	uint32_t crc, length;
+	uint64_t sequence, first_index, count;
+};
+/* Checks the record in the stamped blocks at 'blocks', which came from 'at' of
+ * 'path', and tells its entries ('each' may be NULL). */
+enum code wal_record_read(const char *path, uint64_t at, const char *blocks,
+			  size_t n_blocks, uint64_t sequence,
+			  wal_recovered *each, void *data,
+			  struct wal_record *out, struct err *err);
+/* A record was written or found: it replaces what was from its first on. */
+void wal_place_add(struct wal *wal, const struct wal_place *place);
+/* The segment was given up. */
+void wal_places_drop(struct wal *wal, uint64_t segment);
 enum code wal_recover(struct wal *wal, wal_recovered *each, void *data,
 		      struct err *err);
 

@@ -19,13 +19,19 @@ struct scan {
 	struct err *err;
 };
 
+enum code wal_damage(const char *path, uint64_t at, const char *what,
+		     struct err *err)
+{
+	err_set(err, E_CORRUPT, "%s: damaged at %llu: %s", path,
+		(unsigned long long)at, what);
+	return err_hint(err, "this node's log cannot be trusted: wipe its "
+			     "data directory and let it join again, or restore "
+			     "a backup");
+}
+
 static enum code damage(struct scan *s, uint64_t at, const char *what)
 {
-	err_set(s->err, E_CORRUPT, "%s: damaged at %llu: %s", s->segment->path,
-		(unsigned long long)at, what);
-	return err_hint(s->err, "this node's log cannot be trusted: wipe its "
-				"data directory and let it join again, or restore "
-				"a backup");
+	return wal_damage(s->segment->path, at, what, s->err);
 }
 
 static enum code read_segment(struct scan *s)
@@ -76,24 +82,18 @@ static enum code check_rest(struct scan *s, uint64_t at, bool *torn)
 
 /* ---- records ---- */
 
-static struct str payload_of(struct scan *s, uint64_t at, size_t blocks,
-			     struct buf *out)
+static struct str payload_of(const char *blocks, size_t n, struct buf *out)
 {
-	for (size_t i = 0; i < blocks; i++)
-		buf_add(out, s->bytes + at + i * WAL_BLOCK + WAL_STAMP_BYTES,
+	for (size_t i = 0; i < n; i++)
+		buf_add(out, blocks + i * WAL_BLOCK + WAL_STAMP_BYTES,
 			WAL_PAYLOAD);
 	return buf_view(out);
 }
 
-struct record {
-	uint32_t crc, length;
-	uint64_t sequence, first_index, count;
-};
-
-static struct record record_head(struct str payload)
+static struct wal_record record_head(struct str payload)
 {
 	struct rd rd = rd_of(payload);
-	struct record r;
+	struct wal_record r;
 
 	r.crc = rd_u32(&rd);
 	r.length = rd_u32(&rd);
@@ -103,9 +103,15 @@ static struct record record_head(struct str payload)
 	return r;
 }
 
+struct place {
+	const char *path;
+	uint64_t at;
+	struct err *err;
+};
+
 /* Entries: term, type, length, bytes. */
-static enum code tell(struct scan *s, uint64_t at, const struct record *r,
-		      struct str body)
+static enum code tell(const struct place *p, const struct wal_record *r,
+		      struct str body, wal_recovered *each, void *data)
 {
 	struct rd rd = rd_of(body);
 
@@ -117,24 +123,49 @@ static enum code tell(struct scan *s, uint64_t at, const struct record *r,
 		e.type = rd_u8(&rd);
 		e.data = rd_str(&rd);
 		if (rd.bad)
-			return damage(s, at, "an entry is malformed");
-		rc = s->each ? s->each(s->data, &e, s->err) : OK;
+			return wal_damage(p->path, p->at,
+					  "an entry is malformed", p->err);
+		rc = each ? each(data, &e, p->err) : OK;
 		if (rc)
 			return rc;
 	}
 	if (!rd_done(&rd))
-		return damage(s, at, "bytes behind the last entry");
+		return wal_damage(p->path, p->at, "bytes behind the last entry",
+				  p->err);
 	return OK;
 }
 
-static void note(struct scan *s, const struct record *r)
+enum code wal_record_read(const char *path, uint64_t at, const char *blocks,
+			  size_t n_blocks, uint64_t sequence,
+			  wal_recovered *each, void *data,
+			  struct wal_record *out, struct err *err)
 {
-	struct wal_stats *st = &s->wal->stats;
+	AUTO_BUF payload = BUF_NONE;
+	struct str all = payload_of(blocks, n_blocks, &payload);
+	struct wal_record r = record_head(all);
+	struct place place = { path, at, err };
+
+	if (crc32c(0, all.p + 4, all.n - 4) != r.crc)
+		return wal_damage(path, at, "the checksum of a record is wrong",
+				  err);
+	if (r.length < WAL_RECORD_BYTES || r.length > all.n || r.count == 0 ||
+	    r.sequence != sequence)
+		return wal_damage(path, at, "a record with an impossible header",
+				  err);
+	*out = r;
+	return tell(&place, &r,
+		    str_first(str_from(all, WAL_RECORD_BYTES),
+			      r.length - WAL_RECORD_BYTES), each, data);
+}
+
+static void note(struct scan *s, uint64_t at, size_t blocks,
+		 const struct wal_record *r)
+{
 	uint64_t last = r->first_index + r->count - 1;
 
-	if (!st->first_index || r->first_index < st->first_index)
-		st->first_index = r->first_index;
-	st->last_index = last;
+	wal_place_add(s->wal, &(struct wal_place){
+				      s->segment->id, at, r->first_index,
+				      (uint32_t)blocks, (uint32_t)r->count });
 	s->segment->max_index = MAX(s->segment->max_index, last);
 	s->wal->next_sequence++;
 }
@@ -171,26 +202,17 @@ static size_t whole_record(struct scan *s, uint64_t at)
 /* One record at 'at'; '*blocks' is 0 where there is none. */
 static enum code read_record(struct scan *s, uint64_t at, size_t *blocks)
 {
-	AUTO_BUF payload = BUF_NONE;
-	struct record r;
-	struct str all;
+	struct wal_record r;
 	enum code rc;
 
 	*blocks = whole_record(s, at);
 	if (*blocks == 0)
 		return OK;
-	all = payload_of(s, at, *blocks, &payload);
-	r = record_head(all);
-	if (crc32c(0, all.p + 4, all.n - 4) != r.crc)
-		return damage(s, at, "the checksum of a record is wrong");
-	if (r.length < WAL_RECORD_BYTES || r.length > all.n || r.count == 0 ||
-	    r.sequence != s->wal->next_sequence)
-		return damage(s, at, "a record with an impossible header");
-	rc = tell(s, at, &r,
-		  str_first(str_from(all, WAL_RECORD_BYTES),
-			    r.length - WAL_RECORD_BYTES));
+	rc = wal_record_read(s->segment->path, at, s->bytes + at, *blocks,
+			     s->wal->next_sequence, s->each, s->data, &r,
+			     s->err);
 	if (rc == OK)
-		note(s, &r);
+		note(s, at, *blocks, &r);
 	return rc;
 }
 

@@ -237,6 +237,7 @@ void wal_close(struct wal **wp)
 	if (wal->file)
 		wal->config.fs->ops->close(wal->config.fs, wal->file);
 	free(wal->segments);
+	free(wal->places);
 	free(wal->spares);
 	free(wal->block);
 	free(wal);
@@ -327,12 +328,12 @@ static void count(struct wal *wal, const struct wal_entry *e, size_t n,
 	struct segment *s = &wal->segments[wal->n_segments - 1];
 	struct wal_stats *st = &wal->stats;
 
+	wal_place_add(wal, &(struct wal_place){
+				   s->id, wal->offset, e[0].index,
+				   (uint32_t)(bytes / WAL_BLOCK), (uint32_t)n });
 	wal->offset += bytes;
 	wal->next_sequence++;
 	s->max_index = MAX(s->max_index, e[n - 1].index);
-	if (!st->first_index || e[0].index < st->first_index)
-		st->first_index = e[0].index;
-	st->last_index = e[n - 1].index;
 	st->records++;
 	st->entries += n;
 	st->bytes += bytes;
@@ -406,6 +407,7 @@ enum code wal_cut(struct wal *wal, uint64_t index, struct err *err)
 			rc = fs->ops->sync_dir(fs, wal->dir, err);
 		if (rc)
 			break;
+		wal_places_drop(wal, wal->segments[0].id);
 		wal->n_segments--;
 		memmove(&wal->segments[0], &wal->segments[1],
 			wal->n_segments * sizeof(*wal->segments));
@@ -417,4 +419,10 @@ void wal_stats_get(const struct wal *wal, struct wal_stats *out)
 {
 	*out = wal->stats;
 	out->segments = wal->n_segments;
+	if (wal->n_places) {
+		const struct wal_place *last = &wal->places[wal->n_places - 1];
+
+		out->first_index = wal->places[0].first;
+		out->last_index = last->first + last->n - 1;
+	}
 }

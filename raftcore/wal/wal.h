@@ -73,6 +73,13 @@ void wal_close(struct wal **wal);
  */
 enum code wal_append(struct wal *wal, const struct wal_entry *entries, size_t n,
 		     struct err *err) MUST_USE;
+/*
+ * Tells the entries 'from'..'to', which are in the log and were not replaced,
+ * reading them back; 'each' may end it early with a code of its own.
+ * E_NOT_FOUND: 'from' was cut or is not there; E_CORRUPT.
+ */
+enum code wal_read(struct wal *wal, uint64_t from, uint64_t to,
+		   wal_recovered *each, void *data, struct err *err) MUST_USE;
 /* Gives up segments all of whose entries are at or below 'index'. */
 enum code wal_cut(struct wal *wal, uint64_t index, struct err *err) MUST_USE;
 void wal_stats_get(const struct wal *wal, struct wal_stats *out);

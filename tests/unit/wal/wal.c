@@ -192,6 +192,108 @@ START_TEST(cutting_keeps_what_is_above)
 }
 END_TEST
 
+/* ---- reading back ---- */
+
+struct range {
+	uint64_t next, end;              /* stops with E_CANCELLED at 'end' */
+	uint64_t replaced_from;
+};
+
+static enum code in_order(void *data, const struct wal_entry *e,
+			  struct err *err)
+{
+	struct range *r = data;
+	char text[32];
+	int n = snprintf(text, sizeof(text), "entry %llu",
+			 (unsigned long long)e->index);
+
+	if (r->next == r->end)
+		return err_set(err, E_CANCELLED, "enough");
+	ck_assert_uint_eq(e->index, r->next++);
+	ck_assert_uint_eq(e->term, e->index >= r->replaced_from ? 9 : 3);
+	ck_assert_int_eq(strncmp(e->data.p, text, (size_t)n), 0);
+	return OK;
+}
+
+static void check_range(struct wal *wal, uint64_t from, uint64_t to,
+			uint64_t replaced_from)
+{
+	struct range r = { from, UINT64_MAX, replaced_from };
+	struct err err;
+
+	ck_assert_msg(wal_read(wal, from, to, in_order, &r, &err) == OK, "%s",
+		      err.text);
+	ck_assert_uint_eq(r.next, to + 1);
+}
+
+static void replace(struct wal *wal, uint64_t index)
+{
+	char text[32];
+	int n = snprintf(text, sizeof(text), "entry %llu",
+			 (unsigned long long)index);
+	struct wal_entry e = { index, 9, 1, str_n(text, (size_t)n) };
+	struct err err;
+
+	ck_assert_int_eq(wal_append(wal, &e, 1, &err), OK);
+}
+
+/* Records of three entries; some are cut off by what replaced them. */
+START_TEST(entries_are_read_back_by_index)
+{
+	struct model m = { 0 };
+	struct wal *wal = open_log(&m);
+	struct range few = { 7, 12, 1000 };
+	struct err err;
+
+	for (uint64_t i = 1; i < 200; i += 3)
+		ck_assert_int_eq(append(wal, i, 3, i % 5 ? 40 : 5000, &err), OK);
+	for (uint64_t from = 1; from <= 201; from += 13)
+		for (uint64_t to = from; to <= 201; to += 17)
+			check_range(wal, from, to, 1000);
+	ck_assert_int_eq(wal_read(wal, 7, 200, in_order, &few, &err),
+			 E_CANCELLED);
+	ck_assert_uint_eq(few.next, 12);
+	ck_assert_int_eq(wal_read(wal, 202, 202, in_order, &few, &err),
+			 E_NOT_FOUND);
+	for (uint64_t i = 150; i <= 160; i++)
+		replace(wal, i);
+	for (int round = 0; round < 2; round++) {
+		check_range(wal, 1, 160, 150);
+		check_range(wal, 148, 151, 150);
+		ck_assert_int_eq(wal_read(wal, 161, 170, in_order, &few, &err),
+				 E_NOT_FOUND);
+		wal_close(&wal);
+		wal = open_log(&m);
+	}
+	wal_close(&wal);
+	model_fini(&m);
+}
+END_TEST
+
+START_TEST(what_was_cut_is_not_found)
+{
+	struct model m = { 0 };
+	struct wal *wal = open_log(&m);
+	struct range r = { 1, UINT64_MAX, 1000 };
+	struct wal_stats st;
+	struct err err;
+
+	for (uint64_t i = 1; i <= 200; i++)
+		ck_assert_int_eq(append(wal, i, 1, 3000, &err), OK);
+	ck_assert_int_eq(wal_cut(wal, 150, &err), OK);
+	wal_stats_get(wal, &st);
+	ck_assert_uint_gt(st.first_index, 100);
+	ck_assert_uint_le(st.first_index, 151);
+	ck_assert_uint_eq(st.last_index, 200);
+	check_range(wal, st.first_index, 200, 1000);
+	ck_assert_int_eq(wal_read(wal, st.first_index - 1, 200, in_order, &r,
+				  &err), E_NOT_FOUND);
+	ck_assert_uint_eq(r.next, 1);
+	wal_close(&wal);
+	model_fini(&m);
+}
+END_TEST
+
 static void last_segment(char path[512])
 {
 	AUTO_BUF names = BUF_NONE;
@@ -396,6 +498,8 @@ static Suite *suite(void)
 	tcase_add_test(t, each_start_writes_a_segment_of_its_own);
 	tcase_add_test(t, a_record_replaces_the_log_from_its_first_index);
 	tcase_add_test(t, cutting_keeps_what_is_above);
+	tcase_add_test(t, entries_are_read_back_by_index);
+	tcase_add_test(t, what_was_cut_is_not_found);
 	tcase_add_test(t, a_torn_last_record_is_cut);
 	tcase_add_test(t, every_flipped_byte_is_found);
 	tcase_add_test(t, a_missing_segment_is_damage);
