@@ -33,11 +33,9 @@ struct rc_machine {
 	/*
 	 * Opens the live state below 'dir'.  Where it is missing, unclean or
 	 * damaged it is made anew: from the checkpoint file 'checkpoint' (NULL:
-	 * empty), whose payload checkpoint/checkpoint.h reads; it was verified
-	 * before.  A usable state that stands at or above the checkpoint is
-	 * kept; one that stands below it is made anew.  '*out' is where the
-	 * state stands (the checkpoint's index and term if it was made from
-	 * it); entries above follow.
+	 * empty), which was verified and begins with what write() put (zeros
+	 * follow).  '*out' is where the state stands, at or above the
+	 * checkpoint; entries above follow.
 	 * 'committed configuration' is raftcore's own and is not kept here.
 	 */
 	enum code (*open)(void *data, const char *dir, const char *checkpoint,

@@ -41,7 +41,7 @@ struct rc_config {
 	unsigned inflight_entries_max;  /* 8,192 */
 	unsigned checkpoints_kept;      /* 2 */
 	struct loop *apply_loop;        /* where the machine is called */
-	struct pool *pool;              /* checkpoints */
+	struct pool *pool;              /* checkpoints; NULL: none are taken */
 	struct rc_machine machine;
 	/* Role or leader changed; apply loop.  May be NULL. */
 	void (*on_role)(void *data, bool is_leader, uint64_t leader, uint64_t term);
@@ -96,6 +96,7 @@ struct rc_status {
 	uint64_t wal_writes, wal_entries, wal_bytes, wal_sync_us_p99;
 	uint64_t proposals, refused, uncertain;
 	uint64_t turn_max_us;
+	uint64_t checkpoints, checkpoints_failed;      /* of this run */
 	bool direct_io;
 };
 /* Any thread. */

@@ -155,7 +155,7 @@ static enum code verify(struct fs *fs, const char *path,
 {
 	struct sha256_ctx *ctx = sha256_new();
 	char *piece = file_alloc(PIECE_BYTES);
-	struct file *file;
+	struct file *file = NULL;
 	struct sha256 sum;
 	uint64_t at = 0;
 	size_t got = PIECE_BYTES;
@@ -171,7 +171,7 @@ static enum code verify(struct fs *fs, const char *path,
 		if (pace)
 			pace(data);
 	}
-	if (rc != E_NOT_FOUND && file)
+	if (file)
 		fs->ops->close(fs, file);
 	sum = sha256_end(ctx);
 	if (rc == OK && (at < c->bytes || !sha256_eq(&sum, &c->sum)))
@@ -275,47 +275,108 @@ static enum code try_one(struct fs *fs, const char *dir, struct str name,
 	return verify(fs, picture.p, c, NULL, NULL, err);
 }
 
-static void remove_unnamed(struct fs *fs, const char *dir)
+static bool is_meta(struct str name)
 {
-	AUTO_BUF path = BUF_NONE;
-
-	buf_printf(&path, "%s/" TEMPORARY, dir);
-	(void)fs->ops->remove(fs, path.p, NULL);
+	return str_ends(name, STR(".meta"));
 }
 
+static bool has_name(const struct buf *names, struct str name)
+{
+	struct str rest = buf_view(names);
+
+	while (rest.n)
+		if (str_eq(str_cut(&rest, '\0'), name))
+			return true;
+	return false;
+}
+
+/* What a crash left: a picture that is not whole, or one whose meta file did
+ * not come any more, or went first. */
+static void remove_leftovers(struct fs *fs, const char *dir,
+			     const struct buf *names)
+{
+	struct str rest = buf_view(names);
+
+	while (rest.n) {
+		struct str name = str_cut(&rest, '\0');
+		AUTO_BUF path = BUF_NONE;
+		AUTO_BUF meta = BUF_NONE;
+
+		if (str_ends(name, STR(".ckpt")))
+			buf_printf(&meta, "%.*s.meta", (int)name.n - 5, name.p);
+		else if (!str_eq(name, STR(TEMPORARY)))
+			continue;
+		if (meta.n && has_name(names, buf_view(&meta)))
+			continue;
+		buf_printf(&path, "%s/%.*s", dir, STR_ARG(name));
+		(void)fs->ops->remove(fs, path.p, NULL);
+	}
+}
+
+/* Out of the way of the next start, and not counted among those kept. */
+static void set_aside(struct fs *fs, const char *dir, struct str name)
+{
+	AUTO_BUF from = BUF_NONE;
+	AUTO_BUF to = BUF_NONE;
+
+	buf_printf(&from, "%s/%.*s", dir, STR_ARG(name));
+	buf_printf(&to, "%s.damaged", from.p);
+	if (fs->ops->rename(fs, from.p, to.p, NULL))
+		return;
+	buf_cut(&from, from.n - 5);
+	buf_z(&from, ".ckpt");
+	(void)fs->ops->remove(fs, from.p, NULL);
+}
+
+static bool last_name(struct str *rest, struct str *name)
+{
+	size_t at;
+
+	if (rest->n == 0)
+		return false;
+	for (at = rest->n - 1; at > 0 && rest->p[at - 1]; at--)
+		;
+	*name = str_n(rest->p + at, rest->n - 1 - at);
+	rest->n = at;
+	return true;
+}
+
+/* Names begin with the index, so the newest comes last; those above it are the
+ * damaged ones. */
 enum code checkpoint_find(struct fs *fs, const char *dir, struct uuid cluster,
 			  struct checkpoint *out, unsigned *damaged,
 			  struct err *err)
 {
 	AUTO_BUF names = BUF_NONE;
-	struct checkpoint best = { 0 };
-	struct str rest;
+	struct checkpoint c = { 0 };
+	struct str rest, name;
 	enum code rc = list(fs, dir, &names, err);
 
 	*damaged = 0;
 	if (rc)
 		return rc;
-	remove_unnamed(fs, dir);
-	for (rest = buf_view(&names); rest.n;) {
-		struct str name = str_cut(&rest, '\0');
-		struct checkpoint one = { 0 };
-
-		if (!str_ends(name, STR(".meta")))
+	remove_leftovers(fs, dir, &names);
+	for (rest = buf_view(&names); last_name(&rest, &name);) {
+		if (!is_meta(name))
 			continue;
-		rc = try_one(fs, dir, name, cluster, &one, err);
-		if (rc == OK && one.index > best.index) {
-			checkpoint_fini(&best);
-			best = one;
-			continue;
-		}
-		checkpoint_fini(&one);
-		if (rc == E_IO || rc == E_DENIED) {
-			checkpoint_fini(&best);
+		rc = try_one(fs, dir, name, cluster, &c, err);
+		if (rc == OK)
+			break;
+		checkpoint_fini(&c);
+		if (rc == E_IO || rc == E_DENIED)
 			return rc;
-		}
-		*damaged += rc != OK;
+		++*damaged;
 	}
-	*out = best;
+	*out = c;
+	for (rest = buf_view(&names); c.index && last_name(&rest, &name);) {
+		AUTO_BUF good = BUF_NONE;
+
+		checkpoint_path(dir, &c, ".meta", &good);
+		if (str_ends(buf_view(&good), name))
+			break;
+		if (is_meta(name))
+			set_aside(fs, dir, name);
+	}
 	return OK;
 }
 
@@ -334,11 +395,6 @@ static enum code remove_one(struct fs *fs, const char *dir, struct str name,
 	buf_z(&path, ".ckpt");
 	(void)fs->ops->remove(fs, path.p, NULL);
 	return OK;
-}
-
-static bool is_meta(struct str name)
-{
-	return str_ends(name, STR(".meta"));
 }
 
 enum code checkpoint_prune(struct fs *fs, const char *dir, unsigned keep,

@@ -58,8 +58,10 @@ void checkpoint_writer_free(struct checkpoint_writer **w);
 
 /*
  * The newest checkpoint of 'cluster' that is whole ('*out' has index 0 where
- * there is none): damaged ones are skipped, '*damaged' counts them.  What a
- * crash left half written is removed.
+ * there is none): damaged ones are skipped, '*damaged' counts them.  Where a
+ * whole one is found, the meta files of the damaged ones above it become
+ * *.meta.damaged, and their pictures go; else nothing is touched.  What a crash
+ * left half written is removed.
  */
 enum code checkpoint_find(struct fs *fs, const char *dir, struct uuid cluster,
 			  struct checkpoint *out, unsigned *damaged,

@@ -1,21 +1,78 @@
 /*
- * A node: the engine on its loop, the log on its thread, apply on the caller's
- * loop.  See raftcore.h.
+ * A node with threads: the core (node_core.h) on the raft loop, the log on its
+ * thread, the machine on the caller's loop, checkpoints in a worker.  See
+ * raftcore.h.
  *
- * A proposal is copied once, into the block of its loop turn; that block is
- * what the log writes and what apply reads, and goes when both are done.
- * The raft loop never waits: one batch at a time is with the apply loop, and
- * what commits meanwhile makes the next one.
+ * The raft loop never waits: what the core asks for is posted, and what comes
+ * of it is posted back.
  */
-#include "node/own.h"
+#include "raftcore/raftcore.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
-#include "wire/wire.h"
+#include "io/loop.h"
+#include "io/timer.h"
+#include "node/checkpointer.h"
+#include "node/identity.h"
+#include "node/node_core.h"
+#include "node/writer.h"
 
 #include "base/banned.h"
+
+#define PART "raft"
+
+struct rc_node {
+	struct rc_config config;
+	struct node_core *core;          /* raft loop */
+	char *dir, *checkpoint_dir;
+	struct uuid cluster;
+	int lock_fd;
+	struct writer *writer;
+	struct checkpointer *checkpointer;
+	struct loop *loop;
+	struct timer timer;
+	struct turn turn;
+
+	/* Proposals that came in this turn. */
+	pthread_mutex_t inbox_lock;
+	struct rc_proposal *inbox, **inbox_last;
+	bool is_woken, is_stopping;
+	struct msg wake;
+
+	/* The batch that is with the apply loop. */
+	struct msg apply_msg, applied_msg, fatal_msg, stop_msg, written_msg;
+	const struct rc_entry *batch;
+	size_t n_batch;
+	bool makes_ready;
+	enum code applied_rc;
+	struct err applied_err;
+	uint64_t machine_bytes;
+	unsigned n_batches;
+	struct err fatal;
+
+	/* What the WAL thread answers. */
+	struct err log_err;
+	_Atomic enum code log_rc;
+	struct writer_task load_task, cut_task;
+	uint64_t load_from, load_to, cut_index;
+	struct msg loaded_msg;
+	struct node_loaded loaded;
+	enum code loaded_rc;
+	struct err loaded_err;
+	_Atomic bool is_cutting;
+
+	bool is_waiting;                 /* for a worker, before the end */
+	_Atomic uint64_t written, commit, applied, durable, term, leader;
+	_Atomic uint64_t checkpoint_index, next_id, proposals, refused;
+	_Atomic uint64_t uncertain, checkpoints, checkpoints_failed;
+	_Atomic bool is_taking;          /* a checkpoint */
+	_Atomic bool leads, ready, failed, ended, written_posted;
+};
 
 void rc_config_defaults(struct rc_config *c)
 {
@@ -28,7 +85,40 @@ void rc_config_defaults(struct rc_config *c)
 	};
 }
 
-/* ---- failure ---- */
+/* ---- after each call of the core ---- */
+
+static void set_timer(struct rc_node *n)
+{
+	uint64_t now = loop_now_ms(n->loop);
+	uint64_t due = node_core_deadline(n->core);
+
+	if (due == UINT64_MAX)
+		timer_stop(&n->timer);
+	else
+		timer_start(&n->timer, due > now ? due - now : 1);
+}
+
+static void publish(struct rc_node *n)
+{
+	struct node_core_view v;
+
+	node_core_view(n->core, &v);
+	atomic_store(&n->term, v.term);
+	atomic_store(&n->leader, v.leader);
+	atomic_store(&n->leads, v.is_leader);
+	atomic_store(&n->commit, v.commit);
+	atomic_store(&n->durable, v.durable);
+	atomic_store(&n->proposals, v.proposals);
+	atomic_store(&n->checkpoint_index, v.checkpoint_index);
+	set_timer(n);
+}
+
+static uint64_t now_ms(const struct rc_node *n)
+{
+	return loop_now_ms(n->loop);
+}
+
+/* ---- the host: failure and roles ---- */
 
 static void tell_fatal(struct msg *msg)
 {
@@ -38,171 +128,22 @@ static void tell_fatal(struct msg *msg)
 		n->config.on_fatal(n->config.data, &n->fatal);
 }
 
-void node_fail(struct rc_node *n, const struct err *err)
+static void host_fatal(void *host, const struct err *err)
 {
-	if (atomic_exchange(&n->failed, true))
-		return;
-	n->fatal = *err;
+	struct rc_node *n = host;
+
+	err_copy(&n->fatal, err);
+	atomic_store(&n->failed, true);
 	atomic_store(&n->ready, false);
 	n->fatal_msg.run = tell_fatal;
 	loop_post_sure(n->config.apply_loop, &n->fatal_msg);
 }
 
-/* ---- slots ---- */
-
-static struct slot *slot_at(struct rc_node *n, uint64_t index)
-{
-	must(index >= n->first_slot && index < n->first_slot + n->n_slots);
-	return &n->slots[index - n->first_slot];
-}
-
-struct slot *slot_add(struct rc_node *n, uint64_t index)
-{
-	if (n->n_slots == 0)
-		n->first_slot = index;
-	must(index == n->first_slot + n->n_slots);
-	mem_grow((void **)&n->slots, &n->cap_slots, n->n_slots + 1,
-		 sizeof(*n->slots));
-	n->slots[n->n_slots] = (struct slot){ 0 };
-	return &n->slots[n->n_slots++];
-}
-
-static void slot_release(struct rc_node *n, struct slot *s)
-{
-	struct block *b = s->block;
-
-	n->unapplied_bytes -= MIN(n->unapplied_bytes, s->entry.data.n);
-	if (!b) {
-		free((char *)(uintptr_t)s->entry.data.p);
-		return;
-	}
-	if (--b->refs)
-		return;
-	free(b->entries);
-	free(b->bytes);
-	free(b);
-}
-
-static void slots_drop(struct rc_node *n, size_t count)
-{
-	if (count == 0)
-		return;
-	for (size_t i = 0; i < count; i++)
-		slot_release(n, &n->slots[i]);
-	n->n_slots -= count;
-	memmove(n->slots, n->slots + count, n->n_slots * sizeof(*n->slots));
-	n->first_slot += count;
-}
-
-/* ---- applying ---- */
-
-static void on_applied(struct msg *msg);
-
-/* On the apply loop. */
-static void apply_here(struct msg *msg)
-{
-	struct rc_node *n = container_of(msg, struct rc_node, apply_msg);
-	struct err err;
-
-	if (atomic_load(&n->failed) || atomic_load(&n->ended))
-		return;
-	if (n->config.machine.apply(n->config.machine.data, n->batch, n->n_batch,
-				    &err)) {
-		err_wrap(&err, "apply");
-		node_fail(n, &err);
-		return;
-	}
-	/* Asking costs a system call. */
-	if (atomic_load(&n->is_taking) || n->n_batches++ % 64 == 0)
-		atomic_store(&n->machine_bytes,
-			     n->config.machine.bytes(n->config.machine.data));
-	atomic_store(&n->applied, n->batch[n->n_batch - 1].index);
-	if (n->batch[n->n_batch - 1].index >= n->ready_at)
-		atomic_store(&n->ready, true);
-	n->applied_msg.run = on_applied;
-	loop_post_sure(n->loop, &n->applied_msg);
-}
-
-static struct rc_entry rc_entry_of(const struct wal_entry *e)
-{
-	struct rc_entry out = { .index = e->index, .term = e->term,
-				.is_command = e->type == ENGINE_COMMAND };
-	struct rd rd;
-
-	if (!out.is_command)
-		return out;
-	rd = rd_of(e->data);
-	out.id = rd_u64(&rd);
-	out.data = str_from(e->data, ID_BYTES);
-	return out;
-}
-
-static void apply_more(struct rc_node *n)
-{
-	uint64_t commit = atomic_load(&n->commit);
-	size_t bytes = 0;
-
-	if (n->is_applying || atomic_load(&n->failed) || n->n_slots == 0 ||
-	    n->first_slot > commit)
-		return;
-	n->n_batch = 0;
-	while (n->n_batch < APPLY_ENTRIES && n->n_batch < n->n_slots &&
-	       n->first_slot + n->n_batch <= commit && bytes < APPLY_BYTES) {
-		struct slot *s = &n->slots[n->n_batch];
-
-		s->proposal = NULL;      /* from here on the machine answers */
-		bytes += s->entry.data.n;
-		n->batch[n->n_batch++] = rc_entry_of(&s->entry);
-	}
-	n->is_applying = true;
-	n->apply_msg.run = apply_here;
-	loop_post_sure(n->config.apply_loop, &n->apply_msg);
-}
-
-/* What raftcore itself takes from the entries that were applied; answers their
- * bytes. */
-static uint64_t note_applied(struct rc_node *n)
-{
-	uint64_t bytes = 0;
-
-	for (size_t i = 0; i < n->n_batch; i++) {
-		const struct wal_entry *e = &n->slots[i].entry;
-		struct engine_update u;
-		struct err err;
-
-		bytes += e->data.n;
-		if (e->type != ENGINE_CHANGE || e->index <= n->conf_index)
-			continue;
-		snapshot_note_conf(n, e->index, e->data);
-		/* The first entry of all counts as committed from the start. */
-		if (e->index > 1 &&
-		    engine_configuration(n->engine, loop_now_ms(n->loop),
-					 e->index, e->data, &u, &err))
-			node_fail(n, &err);
-	}
-	return bytes;
-}
-
-static void on_applied(struct msg *msg)
-{
-	struct rc_node *n = container_of(msg, struct rc_node, applied_msg);
-	uint64_t bytes;
-
-	if (atomic_load(&n->ended))
-		return;
-	n->is_applying = false;
-	bytes = note_applied(n);
-	slots_drop(n, n->n_batch);
-	snapshot_consider(n, bytes);
-	apply_more(n);
-}
-
-/* ---- updates of the engine ---- */
-
 struct role {
 	struct msg msg;
 	struct rc_node *node;
-	struct engine_update at;
+	bool is_leader;
+	uint64_t leader, term;
 };
 
 static void tell_role(struct msg *msg)
@@ -211,125 +152,227 @@ static void tell_role(struct msg *msg)
 	struct rc_node *n = r->node;
 
 	if (n->config.on_role)
-		n->config.on_role(n->config.data, r->at.is_leader, r->at.leader,
-				  r->at.term);
+		n->config.on_role(n->config.data, r->is_leader, r->leader,
+				  r->term);
 	free(r);
 }
 
-static void post_role(struct rc_node *n, const struct engine_update *u)
+static void host_role(void *host, bool is_leader, uint64_t leader,
+		      uint64_t term)
 {
+	struct rc_node *n = host;
 	struct role *r = NEW(struct role);
 
-	*r = (struct role){ { .run = tell_role }, n, *u };
+	*r = (struct role){ { .run = tell_role }, n, is_leader, leader, term };
 	loop_post_sure(n->config.apply_loop, &r->msg);
 }
 
-static void submit_types(struct rc_node *n, struct block *b,
-			 const enum engine_type *types, unsigned count);
+/* ---- the host: applying ---- */
 
-/* An entry of the new term, without which nothing older is committed. */
-static void submit_barrier(struct rc_node *n)
+static void applied_here(struct msg *msg)
 {
-	struct block *b = NEW(struct block);
-	enum engine_type type = ENGINE_BARRIER;
+	struct rc_node *n = container_of(msg, struct rc_node, applied_msg);
 
-	b->entries = mem_zero(sizeof(*b->entries));
-	b->bytes = mem_zero(ID_BYTES);
-	b->entries[0].type = ENGINE_BARRIER;
-	b->entries[0].data = str_n(b->bytes, ID_BYTES);
-	b->refs = 1;
-	n->ready_at = engine_last_index(n->engine) + 1;
-	submit_types(n, b, &type, 1);
-}
-
-static void set_timer(struct rc_node *n)
-{
-	uint64_t now = loop_now_ms(n->loop), due = engine_deadline(n->engine);
-
-	timer_start(&n->timer, due > now ? due - now : 1);
-}
-
-static void persist_vote(struct rc_node *n, const struct engine_update *u)
-{
-	struct err err;
-
-	if (!u->has_vote || (u->term == n->vote.term &&
-			     u->voted_for == n->vote.voted_for))
+	if (atomic_load(&n->ended))
 		return;
-	n->vote.term = u->term;
-	n->vote.voted_for = u->voted_for;
-	if (vote_write(fs_real(), n->dir, &n->vote, &err)) {
-		err_wrap(&err, "term and vote");
-		node_fail(n, &err);
-	}
+	node_core_applied(n->core, now_ms(n), n->applied_rc, &n->applied_err,
+			  n->machine_bytes);
+	publish(n);
 }
 
-static void handle(struct rc_node *n, const struct engine_update *u)
+/* On the apply loop. */
+static void apply_here(struct msg *msg)
 {
-	bool won = u->is_leader && !n->is_leader;
+	struct rc_node *n = container_of(msg, struct rc_node, apply_msg);
+	const struct rc_machine *m = &n->config.machine;
 
-	persist_vote(n, u);
-	atomic_store(&n->term, u->term);
-	atomic_store(&n->leader, u->leader);
-	atomic_store(&n->leads, u->is_leader);
-	if (u->commit > atomic_load(&n->commit))
-		atomic_store(&n->commit, u->commit);
-	if (u->is_leader != n->is_leader) {
-		n->is_leader = u->is_leader;
-		post_role(n, u);
+	if (atomic_load(&n->failed) || atomic_load(&n->ended))
+		return;
+	n->applied_rc = m->apply(m->data, n->batch, n->n_batch,
+				 &n->applied_err);
+	if (n->applied_rc) {
+		err_wrap(&n->applied_err, "apply");
+	} else {
+		atomic_store(&n->applied, n->batch[n->n_batch - 1].index);
+		if (n->makes_ready)
+			atomic_store(&n->ready, true);
+		/* Asking costs a system call. */
+		if (atomic_load(&n->is_taking) || n->n_batches++ % 64 == 0)
+			n->machine_bytes = m->bytes(m->data);
 	}
-	if (won)
-		submit_barrier(n);
-	apply_more(n);
-	set_timer(n);
+	n->applied_msg.run = applied_here;
+	loop_post_sure(n->loop, &n->applied_msg);
 }
 
-static void on_timer(struct timer *timer)
+static void host_apply(void *host, const struct rc_entry *entries, size_t count,
+		       bool makes_ready)
 {
-	struct rc_node *n = container_of(timer, struct rc_node, timer);
-	struct engine_update u;
-	struct err err;
+	struct rc_node *n = host;
 
-	if (atomic_load(&n->failed))
-		return;
-	if (loop_now_ms(n->loop) < engine_deadline(n->engine)) {
-		set_timer(n);
-		return;
-	}
-	if (engine_timeout(n->engine, loop_now_ms(n->loop), &u, &err) == OK)
-		handle(n, &u);
+	n->batch = entries;
+	n->n_batch = count;
+	n->makes_ready = makes_ready;
+	n->apply_msg.run = apply_here;
+	loop_post_sure(n->config.apply_loop, &n->apply_msg);
 }
 
-/* ---- the log ---- */
+/* ---- the host: the log ---- */
 
 /* Several writes of the log may be told at once. */
 static void written_here(struct msg *msg)
 {
 	struct rc_node *n = container_of(msg, struct rc_node, written_msg);
-	struct engine_update u;
-	struct err err;
 
 	atomic_store(&n->written_posted, false);
-	if (!atomic_load(&n->ended) &&
-	    engine_persisted(n->engine, loop_now_ms(n->loop),
-			     atomic_load(&n->written), &u, &err) == OK)
-		handle(n, &u);
+	if (atomic_load(&n->ended))
+		return;
+	node_core_written(n->core, now_ms(n), atomic_load(&n->written),
+			  atomic_load(&n->log_rc), &n->log_err);
+	publish(n);
 }
 
-static void on_written(void *data, uint64_t last)
+static void post_written(struct rc_node *n)
 {
-	struct rc_node *n = data;
-
-	atomic_store(&n->written, last);
 	if (atomic_exchange(&n->written_posted, true))
 		return;
 	n->written_msg.run = written_here;
 	loop_post_sure(n->loop, &n->written_msg);
 }
 
+static void on_written(void *data, uint64_t sequence)
+{
+	struct rc_node *n = data;
+
+	atomic_store(&n->written, sequence);
+	post_written(n);
+}
+
 static void on_failed(void *data, enum code rc, const struct err *err)
 {
-	node_fail(data, err);
+	struct rc_node *n = data;
+
+	err_copy(&n->log_err, err);
+	atomic_store(&n->log_rc, rc);
+	post_written(n);
+}
+
+static void host_append(void *host, struct append *append)
+{
+	struct rc_node *n = host;
+
+	writer_append(n->writer, append);
+}
+
+static void loaded_here(struct msg *msg)
+{
+	struct rc_node *n = container_of(msg, struct rc_node, loaded_msg);
+
+	if (atomic_load(&n->ended))
+		return;
+	node_core_loaded(n->core, now_ms(n), n->loaded_rc, &n->loaded,
+			 &n->loaded_err);
+	publish(n);
+}
+
+static void load_run(struct writer_task *task, struct wal *wal)
+{
+	struct rc_node *n = container_of(task, struct rc_node, load_task);
+
+	n->loaded_rc = node_load(wal, n->load_from, n->load_to, &n->loaded,
+				 &n->loaded_err);
+	n->loaded_msg.run = loaded_here;
+	loop_post_sure(n->loop, &n->loaded_msg);
+}
+
+static void host_load(void *host, uint64_t from, uint64_t to)
+{
+	struct rc_node *n = host;
+
+	n->load_from = from;
+	n->load_to = to;
+	n->load_task.run = load_run;
+	writer_run(n->writer, &n->load_task);
+}
+
+static void cut_run(struct writer_task *task, struct wal *wal)
+{
+	struct rc_node *n = container_of(task, struct rc_node, cut_task);
+	struct err err;
+
+	if (wal_cut(wal, n->cut_index, &err))
+		log_warn(PART, LOG_KV(log_z("error", err.text)),
+			 "the log was not cut; it is tried again");
+	atomic_store(&n->is_cutting, false);
+}
+
+static void host_cut(void *host, uint64_t index)
+{
+	struct rc_node *n = host;
+
+	if (atomic_exchange(&n->is_cutting, true))
+		return;
+	n->cut_index = index;
+	n->cut_task.run = cut_run;
+	writer_run(n->writer, &n->cut_task);
+}
+
+/* ---- the host: checkpoints ---- */
+
+static void log_of(void *data, uint64_t *p99_us, uint64_t *writes)
+{
+	struct rc_node *n = data;
+	struct wal_stats st;
+
+	writer_stats(n->writer, &st);
+	*p99_us = writer_p99_us(n->writer);
+	*writes = st.records;
+}
+
+static void say_failed(struct rc_node *n, const struct err *err)
+{
+	atomic_fetch_add(&n->checkpoints_failed, 1);
+	log_error(PART, LOG_KV(log_z("error", err->text)),
+		  "no checkpoint; the log is kept, and it is tried again");
+}
+
+static void on_frozen(void *data, enum code rc, const struct err *err)
+{
+	struct rc_node *n = data;
+
+	if (rc) {
+		atomic_store(&n->is_taking, false);
+		say_failed(n, err);
+	}
+	if (atomic_load(&n->ended))
+		return;
+	node_core_frozen(n->core, now_ms(n), rc);
+	publish(n);
+}
+
+static void on_checkpoint(void *data, enum code rc, uint64_t kept_index,
+			  const struct err *err)
+{
+	struct rc_node *n = data;
+
+	atomic_store(&n->is_taking, false);
+	if (rc == OK)
+		atomic_fetch_add(&n->checkpoints, 1);
+	else if (!n->is_waiting)
+		say_failed(n, err);
+	if (n->is_waiting) {
+		loop_stop(n->loop);
+		return;
+	}
+	node_core_checkpointed(n->core, now_ms(n), rc, kept_index);
+	publish(n);
+}
+
+static void host_checkpoint(void *host, const struct checkpoint *c)
+{
+	struct rc_node *n = host;
+
+	atomic_store(&n->is_taking, true);
+	checkpointer_start(n->checkpointer, c);
 }
 
 /* ---- proposals ---- */
@@ -360,134 +403,25 @@ static void refuse_here(struct msg *msg)
 	free(r);
 }
 
-static void refuse_later(struct rc_node *n, struct rc_proposal *p, enum code rc,
-			 const char *text)
+static void host_refuse(void *host, struct rc_proposal *p, enum code rc,
+			const char *text)
 {
-	struct refusal *r = NEW(struct refusal);
+	struct rc_node *n = host;
+	struct refusal *r;
 
+	if (atomic_load(&n->ended)) {    /* rc_node_stop, on the apply loop's */
+		refuse(n, p, rc, text);
+		return;
+	}
+	r = NEW(struct refusal);
 	*r = (struct refusal){ { .run = refuse_here }, n, p, rc, text };
 	loop_post_sure(n->config.apply_loop, &r->msg);
-}
-
-/* Gives the entries of 'b' to engine, slots and log. */
-static void submit_types(struct rc_node *n, struct block *b,
-			 const enum engine_type *types, unsigned count)
-{
-	struct engine_update u;
-	struct err err;
-
-	must(engine_submit(n->engine, loop_now_ms(n->loop), types, count, &u,
-			   &err) == OK);
-	must(u.first_index && u.n_entries == count);
-	for (unsigned i = 0; i < count; i++) {
-		struct slot *s = slot_add(n, u.first_index + i);
-
-		b->entries[i].index = u.first_index + i;
-		b->entries[i].term = u.entries_term;
-		s->entry = b->entries[i];
-		s->block = b;
-		n->unapplied_bytes += b->entries[i].data.n;
-		b->append.bytes += b->entries[i].data.n + 21;
-	}
-	b->append.entries = b->entries;
-	b->append.n = count;
-	writer_append(n->writer, &b->append);
-	if (u.commit > atomic_load(&n->commit))
-		atomic_store(&n->commit, u.commit);
-}
-
-/* Fewer while a picture is copied and the store grows under it. */
-static size_t admitted(struct rc_node *n)
-{
-	return snapshot_is_crowded(n) ? n->config.inflight_entries_max / 16 :
-		n->config.inflight_entries_max;
-}
-
-static const char *why_not(struct rc_node *n, const struct rc_proposal *p,
-			   size_t count, size_t bytes, enum code *rc)
-{
-	*rc = E_UNAVAILABLE;
-	if (atomic_load(&n->failed))
-		return "this node has failed";
-	*rc = E_NOT_LEADER;
-	if (!n->is_leader)
-		return "this node is not the leader";
-	*rc = E_TOO_LARGE;
-	if (p->data.n + ID_BYTES > n->config.entry_bytes_max)
-		return "the command is larger than one log entry may be";
-	*rc = E_BUSY;
-	if (n->n_slots + count >= admitted(n) ||
-	    n->unapplied_bytes + bytes + p->data.n > n->config.inflight_bytes_max)
-		return "too many commands are under way";
-	return NULL;
-}
-
-struct accepted {
-	struct rc_proposal *first, **last;
-	size_t n, bytes;
-};
-
-static void sort_out(struct rc_node *n, struct rc_proposal *p,
-		     struct accepted *a)
-{
-	for (struct rc_proposal *next; p; p = next) {
-		enum code rc;
-		const char *why = why_not(n, p, a->n, a->bytes, &rc);
-
-		next = p->next_;
-		p->next_ = NULL;
-		if (why) {
-			refuse_later(n, p, rc, why);
-			continue;
-		}
-		*a->last = p;
-		a->last = &p->next_;
-		a->n++;
-		a->bytes += p->data.n + ID_BYTES;
-	}
-}
-
-static void put_id(char *to, uint64_t id)
-{
-	for (unsigned i = 0; i < ID_BYTES; i++)
-		to[i] = (char)(id >> (8 * i));
-}
-
-static void submit_all(struct rc_node *n, const struct accepted *a)
-{
-	struct block *b = NEW(struct block);
-	enum engine_type *types = mem_alloc(a->n * sizeof(*types));
-	const struct rc_proposal *p = a->first;
-	size_t at = 0;
-	uint64_t first;
-
-	b->entries = mem_zero(a->n * sizeof(*b->entries));
-	b->bytes = mem_alloc(a->bytes);
-	b->refs = (unsigned)a->n;
-	for (size_t i = 0; i < a->n; i++, p = p->next_) {
-		types[i] = ENGINE_COMMAND;
-		b->entries[i].type = ENGINE_COMMAND;
-		b->entries[i].data = str_n(b->bytes + at, p->data.n + ID_BYTES);
-		put_id(b->bytes + at, p->id);
-		memcpy(b->bytes + at + ID_BYTES, p->data.p, p->data.n);
-		at += p->data.n + ID_BYTES;
-	}
-	first = engine_last_index(n->engine) + 1;
-	submit_types(n, b, types, (unsigned)a->n);
-	p = a->first;
-	for (size_t i = 0; i < a->n; i++, p = p->next_)
-		slot_at(n, first + i)->proposal =
-			(struct rc_proposal *)(uintptr_t)p;
-	atomic_fetch_add(&n->proposals, a->n);
-	free(types);
-	apply_more(n);
 }
 
 /* Once a turn: everything that was proposed meanwhile becomes one append. */
 static void on_turn(struct turn *turn)
 {
 	struct rc_node *n = container_of(turn, struct rc_node, turn);
-	struct accepted a = { 0 };
 	struct rc_proposal *p;
 
 	pthread_mutex_lock(&n->inbox_lock);
@@ -495,10 +429,10 @@ static void on_turn(struct turn *turn)
 	n->inbox = NULL;
 	n->inbox_last = &n->inbox;
 	pthread_mutex_unlock(&n->inbox_lock);
-	a.last = &a.first;
-	sort_out(n, p, &a);
-	if (a.n)
-		submit_all(n, &a);
+	if (!p)
+		return;
+	node_core_propose(n->core, now_ms(n), p);
+	publish(n);
 }
 
 static void woken(struct msg *msg)
@@ -535,37 +469,97 @@ bool rc_propose(struct rc_node *n, struct rc_proposal *p)
 	return true;
 }
 
+/* ---- opening ---- */
+
+static const struct node_host node_host = {
+	.append = host_append, .load = host_load, .apply = host_apply,
+	.checkpoint = host_checkpoint, .cut = host_cut, .refuse = host_refuse,
+	.role = host_role, .fatal = host_fatal,
+};
+
+static enum code open_dir(struct rc_node *n, struct err *err)
+{
+	enum code rc = fs_real()->ops->make_dir(fs_real(), n->dir, err);
+
+	return rc ? rc : dir_lock(n->dir, &n->lock_fd, err);
+}
+
+enum code rc_node_open(const struct rc_config *config, struct rc_node **out,
+		       struct err *err)
+{
+	struct rc_node *n = NEW(struct rc_node);
+	struct node_core_config core = { .node = &n->config, .fs = fs_real(),
+					 .seed = (unsigned)rand_u64(),
+					 .host = &node_host, .host_data = n };
+	struct node_core_view v;
+	AUTO_BUF checkpoints = BUF_NONE;
+	enum code rc;
+
+	n->config = *config;
+	n->lock_fd = -1;
+	n->dir = mem_dup(config->dir, strlen(config->dir));
+	buf_printf(&checkpoints, "%s/checkpoints", n->dir);
+	n->checkpoint_dir = buf_take(&checkpoints);
+	n->inbox_last = &n->inbox;
+	pthread_mutex_init(&n->inbox_lock, NULL);
+	/* Without a worker there is no one to write them. */
+	if (!n->config.pool)
+		n->config.machine.freeze = NULL;
+	/* Ids of other runs of this node differ in the time of their start. */
+	atomic_store(&n->next_id, (clock_wall_ms() & 0xffffffff) << 16);
+	rc = open_dir(n, err);
+	if (rc == OK)
+		rc = node_core_open(&core, &n->core, err);
+	if (rc) {
+		rc_node_free(&n);
+		return rc;
+	}
+	node_core_view(n->core, &v);
+	n->cluster = v.cluster;
+	atomic_store(&n->applied, v.applied);
+	atomic_store(&n->durable, v.durable);
+	atomic_store(&n->checkpoint_index, v.checkpoint_index);
+	*out = n;
+	return OK;
+}
+
 /* ---- running ---- */
+
+static void on_timer(struct timer *timer)
+{
+	struct rc_node *n = container_of(timer, struct rc_node, timer);
+
+	node_core_timeout(n->core, now_ms(n));
+	publish(n);
+}
 
 static void start_here(struct msg *msg)
 {
 	struct rc_node *n = container_of(msg, struct rc_node, wake);
-	struct engine_snapshot snapshot = {
-		n->checkpoint.index, n->checkpoint.term,
-		n->checkpoint.conf_index, buf_view(&n->checkpoint.conf)
-	};
-	struct engine_update u;
-	struct err err;
 
 	woken(msg);
 	timer_init(&n->timer, n->loop, on_timer);
 	n->turn.run = on_turn;
 	loop_on_turn(n->loop, &n->turn);
-	n->has_started = true;
-	if (engine_start(n->engine, loop_now_ms(n->loop), n->vote.term,
-			 n->vote.voted_for, n->checkpoint.index ? &snapshot :
-			 NULL, n->recovered_first, n->recovered,
-			 (unsigned)n->n_recovered, &u, &err)) {
-		node_fail(n, &err);
-		return;
-	}
-	node_free_recovered(n);
-	handle(n, &u);
+	node_core_start(n->core, now_ms(n));
+	publish(n);
+}
+
+static struct checkpointer *make_checkpointer(struct rc_node *n)
+{
+	return checkpointer_new(&(struct checkpointer_config){
+		.fs = fs_real(), .dir = n->checkpoint_dir,
+		.keep = MAX(n->config.checkpoints_kept, 1u),
+		.machine = &n->config.machine, .pool = n->config.pool,
+		.raft_loop = n->loop, .apply_loop = n->config.apply_loop,
+		.log = log_of, .on_frozen = on_frozen,
+		.on_done = on_checkpoint, .data = n });
 }
 
 enum code rc_node_start(struct rc_node *n, struct err *err)
 {
-	struct writer_config writer = { .wal = n->wal,
+	struct wal *wal = node_core_wal(n->core);
+	struct writer_config writer = { .wal = wal,
 					.record_bytes = 4 * 1024 * 1024,
 					.on_written = on_written,
 					.on_failed = on_failed, .data = n };
@@ -573,7 +567,8 @@ enum code rc_node_start(struct rc_node *n, struct err *err)
 
 	n->loop = loop_new("raft", 0);
 	loop_set_slow_ms(n->loop, 20);
-	writer.record_bytes = MIN(writer.record_bytes, wal_record_max(n->wal));
+	n->checkpointer = make_checkpointer(n);
+	writer.record_bytes = MIN(writer.record_bytes, wal_record_max(wal));
 	n->writer = writer_start(&writer);
 	/* Runs first, so that proposals find the engine started. */
 	n->wake.run = start_here;
@@ -585,6 +580,7 @@ enum code rc_node_start(struct rc_node *n, struct err *err)
 	return rc;
 }
 
+/* A worker that writes a checkpoint still needs this loop to come home to. */
 static void stop_here(struct msg *msg)
 {
 	struct rc_node *n = container_of(msg, struct rc_node, stop_msg);
@@ -592,16 +588,13 @@ static void stop_here(struct msg *msg)
 	atomic_store(&n->ended, true);
 	loop_off_turn(n->loop, &n->turn);
 	timer_close(&n->timer, NULL);
-	loop_stop(n->loop);
+	n->is_waiting = checkpointer_cancel(n->checkpointer);
+	if (!n->is_waiting)
+		loop_stop(n->loop);
 }
 
-/* Whoever waits is told that it may have happened. */
-static void tell_uncertain(struct rc_node *n)
+static void refuse_inbox(struct rc_node *n)
 {
-	for (size_t i = 0; i < n->n_slots; i++)
-		if (n->slots[i].proposal)
-			refuse(n, n->slots[i].proposal, E_UNCERTAIN,
-			       "the node stopped before the outcome was known");
 	for (struct rc_proposal *p = n->inbox, *next; p; p = next) {
 		next = p->next_;
 		refuse(n, p, E_UNAVAILABLE, "the node is stopping");
@@ -618,13 +611,13 @@ void rc_node_stop(struct rc_node *n)
 		n->stop_msg.run = stop_here;
 		loop_post_sure(n->loop, &n->stop_msg);
 		loop_join(n->loop);
-		/* The worker looks at the log's thread for its pace. */
-		snapshot_stop(n);
+		checkpointer_end(n->checkpointer);
 		writer_stop(&n->writer);
 		loop_free(&n->loop);
 	}
 	atomic_store(&n->ended, true);
-	tell_uncertain(n);
+	node_core_stop(n->core);
+	refuse_inbox(n);
 	n->config.machine.close(n->config.machine.data);
 }
 
@@ -634,21 +627,16 @@ void rc_node_free(struct rc_node **np)
 
 	if (!n)
 		return;
-	node_free_recovered(n);
-	slots_drop(n, n->n_slots);
-	free(n->slots);
-	engine_free(&n->engine);
-	wal_close(&n->wal);
+	node_core_free(&n->core);
+	node_loaded_fini(&n->loaded);
+	checkpointer_free(&n->checkpointer);
 	if (n->loop)
 		loop_free(&n->loop);
 	if (n->lock_fd >= 0)
 		close(n->lock_fd);
 	pthread_mutex_destroy(&n->inbox_lock);
-	checkpoint_fini(&n->checkpoint);
-	buf_fini(&n->conf);
-	free(n->checkpoints_dir);
 	free(n->dir);
-	free(n->state_dir);
+	free(n->checkpoint_dir);
 	free(n);
 	*np = NULL;
 }
@@ -663,14 +651,16 @@ void rc_node_status(struct rc_node *n, struct rc_status *out)
 		.term = atomic_load(&n->term),
 		.commit = atomic_load(&n->commit),
 		.applied = atomic_load(&n->applied),
-		.last = atomic_load(&n->written),
+		.last = atomic_load(&n->durable),
 		.checkpoint_index = atomic_load(&n->checkpoint_index),
-		.cluster_id = n->identity.cluster,
+		.cluster_id = n->cluster,
 		.is_leader = atomic_load(&n->leads),
 		.is_ready = atomic_load(&n->ready),
 		.proposals = atomic_load(&n->proposals),
 		.refused = atomic_load(&n->refused),
 		.uncertain = atomic_load(&n->uncertain),
+		.checkpoints = atomic_load(&n->checkpoints),
+		.checkpoints_failed = atomic_load(&n->checkpoints_failed),
 	};
 	if (!n->writer)
 		return;

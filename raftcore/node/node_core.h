@@ -9,7 +9,7 @@
  *	node_core_start       -->   append(entries)     -->   node_core_written
  *	node_core_propose     -->   load(from, to)      -->   node_core_loaded
  *	node_core_timeout     -->   apply(batch)        -->   node_core_applied
- *	                            checkpoint(head)    -->   node_core_frozen,
+ *	                            checkpoint(c)       -->   node_core_frozen,
  *	                                                      node_core_checkpointed
  *	                            cut(index)          -->   (nothing)
  *
@@ -23,8 +23,8 @@
  * - After each call of the core: node_core_deadline says when to call
  *   node_core_timeout, node_core_view what is to be published.
  * - Time is in milliseconds of one monotonic clock.
- * - node_core_open calls machine.open; the core calls nothing else of the
- *   machine.
+ * - node_core_open calls machine.open and bytes; the core calls nothing else of
+ *   the machine.
  *
  * Failure for good (the log, the machine) comes once through fatal(); from then
  * on proposals are refused and nothing is asked of the host any more.
@@ -32,7 +32,7 @@
 #ifndef NODE_NODE_CORE_H
 #define NODE_NODE_CORE_H
 
-#include "checkpoint/checkpoint.h"
+#include "node/checkpoint.h"
 #include "node/writer.h"
 #include "raftcore/raftcore.h"
 
@@ -49,10 +49,10 @@ struct node_host {
 	 * 'makes_ready': with it the node has caught up with its start. */
 	void (*apply)(void *host, const struct rc_entry *entries, size_t n,
 		      bool makes_ready);
-	/* Freezes the machine, which stands at head->index now; answers
+	/* Freezes the machine, which stands at c->index now; answers
 	 * node_core_frozen at once and node_core_checkpointed when the file has
-	 * its name (or has failed).  'head' is copied by the host. */
-	void (*checkpoint)(void *host, const struct checkpoint_head *head);
+	 * its name (or has failed).  'c' stays valid until then. */
+	void (*checkpoint)(void *host, const struct checkpoint *c);
 	/* wal_cut; a failure is no harm and is tried at the next checkpoint. */
 	void (*cut)(void *host, uint64_t index);
 	/* This proposal is not applied, or it is not known (E_UNCERTAIN). */
@@ -102,8 +102,8 @@ void node_core_applied(struct node_core *core, uint64_t now_ms, enum code rc,
 /* The picture is taken (or not: then no node_core_checkpointed follows) and
  * apply may go on. */
 void node_core_frozen(struct node_core *core, uint64_t now_ms, enum code rc);
-/* The checkpoint has its name, or was given up.  'kept_index' is that of the
- * oldest checkpoint in the folder. */
+/* The checkpoint has its name, or was given up.  'kept_index' is what
+ * checkpoint_prune answered. */
 void node_core_checkpointed(struct node_core *core, uint64_t now_ms,
 			    enum code rc, uint64_t kept_index);
 

@@ -1,231 +1,299 @@
 /*
- * From files to a node.  The newest checkpoint that is whole is looked up
- * first, then the machine opens (it takes the checkpoint where its own state
- * is of no use), then the log is read: entries up to the checkpoint are
- * skipped, those that the machine has applied keep no bytes, the others wait
- * to be applied.
+ * Opening a node: which checkpoint holds, what the log has above it, and where
+ * the machine stands.  Nothing of the log stays in memory but terms.
  */
-#include "node/own.h"
+#include <string.h>
 
-#include <unistd.h>
-
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "node/own.h"
 
 #include "base/banned.h"
 
-static void forget_from(struct rc_node *n, uint64_t index)
-{
-	while (n->n_recovered && n->recovered_first + n->n_recovered > index)
-		free((char *)(uintptr_t)n->recovered[--n->n_recovered].data.p);
-}
+#define PART "raft"
 
-void node_free_recovered(struct rc_node *n)
-{
-	forget_from(n, 0);
-	free(n->recovered);
-	n->recovered = NULL;
-	n->cap_recovered = 0;
-}
+#define ULL(x) ((unsigned long long)(x))
 
-static enum code recovered(void *data, const struct wal_entry *e,
-			   struct err *err)
-{
-	struct rc_node *n = data;
-	uint64_t applied = atomic_load(&n->applied);
-	struct engine_entry *to;
-	bool keep = e->index > applied || e->type == ENGINE_CHANGE;
+/* ---- the newest whole checkpoint ---- */
 
-	if (e->index <= n->checkpoint.index)
-		return OK;
-	/* A record that starts lower replaces what was behind. */
-	forget_from(n, e->index);
-	if (e->index != n->recovered_first + n->n_recovered) {
-		err_set(err, E_CORRUPT, "entry %llu does not follow %llu",
-			(unsigned long long)e->index,
-			(unsigned long long)(n->recovered_first +
-					     n->n_recovered - 1));
-		return err_hint(err, n->n_recovered ? "the log is damaged" :
-				"the log begins behind the newest checkpoint "
-				"that is whole: wipe this node's data and let "
-				"it join again, or restore a backup");
-	}
-	if (e->type == ENGINE_CHANGE && e->index <= applied)
-		snapshot_note_conf(n, e->index, e->data);
-	mem_grow((void **)&n->recovered, &n->cap_recovered, n->n_recovered + 1,
-		 sizeof(*n->recovered));
-	to = &n->recovered[n->n_recovered++];
-	*to = (struct engine_entry){ e->term, (enum engine_type)e->type,
-				     STR_NONE };
-	if (keep)
-		to->data = str_n(mem_dup(e->data.p, e->data.n), e->data.n);
-	n->logged_bytes += e->data.n;
-	return OK;
-}
-
-/* The first entry of a new cluster says who votes. */
-static enum code bootstrap(struct rc_node *n, struct err *err)
-{
-	struct wal_entry e = { .index = 1, .term = 1, .type = ENGINE_CHANGE };
-	AUTO_BUF bytes = BUF_NONE;
-	enum code rc;
-
-	engine_bootstrap(&bytes, n->config.node_id, n->config.address);
-	e.data = buf_view(&bytes);
-	n->vote.term = 1;
-	rc = vote_write(fs_real(), n->dir, &n->vote, err);
-	if (rc == OK)
-		rc = wal_append(n->wal, &e, 1, err);
-	return rc ? rc : recovered(n, &e, err);
-}
-
-static enum code open_log(struct rc_node *n, struct err *err)
-{
-	AUTO_BUF dir = BUF_NONE;
-	struct wal_config config = { .fs = fs_real(), .node = n->config.node_id,
-				     .cluster = n->identity.cluster,
-				     .segment_bytes = n->config.segment_bytes,
-				     .spares_max = 2 };
-	enum code rc = vote_read(fs_real(), n->dir, &n->vote, err);
-
-	buf_printf(&dir, "%s/wal", n->dir);
-	config.dir = dir.p;
-	if (rc == OK)
-		rc = wal_open(&config, recovered, n, &n->wal, err);
-	if (rc == OK && n->n_recovered == 0 && n->checkpoint.index == 0)
-		rc = bootstrap(n, err);
-	return rc;
-}
-
-/* ---- checkpoint and machine ---- */
-
-static enum code find_checkpoint(struct rc_node *n, struct err *err)
+/* It is read whole, so that the machine is never given a damaged one.  Whether
+ * an older one does is decided by how far the log reaches back. */
+static enum code find_base(struct node_core *c, struct err *err)
 {
 	unsigned damaged;
-	enum code rc = checkpoint_find(fs_real(), n->checkpoints_dir,
-				       n->identity.cluster, &n->checkpoint,
-				       &damaged, err);
+	enum code rc = checkpoint_find(c->fs, c->checkpoint_dir,
+				       c->identity.cluster, &c->base, &damaged,
+				       err);
 
 	if (rc)
 		return rc;
 	if (damaged)
 		log_warn(PART, LOG_KV(log_u("damaged", damaged),
-				      log_u("index", n->checkpoint.index)),
+				      log_u("index", c->base.index)),
 			 "checkpoints that are damaged are passed over");
-	n->recovered_first = n->checkpoint.index + 1;
-	atomic_store(&n->checkpoint_index, n->checkpoint.index);
-	snapshot_note_conf(n, n->checkpoint.conf_index,
-			   buf_view(&n->checkpoint.conf));
+	core_configure(c, c->base.conf_index, buf_view(&c->base.conf));
 	return OK;
 }
 
-static enum code open_machine(struct rc_node *n, struct err *err)
+/* ---- the log ---- */
+
+static void forget_from(struct node_core *c, uint64_t index)
 {
-	AUTO_BUF picture = BUF_NONE;
-	struct rc_applied at;
+	while (c->n_recovered && c->recovered_first + c->n_recovered > index) {
+		struct engine_entry *e = &c->recovered[--c->n_recovered];
+
+		if (e->type == ENGINE_CHANGE)
+			free((char *)(uintptr_t)e->data.p);
+	}
+}
+
+/* Of commands only the size is kept: who applies them reads them again. */
+static struct engine_entry in_short(const struct wal_entry *e)
+{
+	struct engine_entry out = { e->term, (enum engine_type)e->type,
+				    { NULL, e->data.n } };
+
+	if (out.type == ENGINE_CHANGE)
+		out.data.p = mem_dup(e->data.p, e->data.n);
+	return out;
+}
+
+static enum code recovered(void *data, const struct wal_entry *e,
+			   struct err *err)
+{
+	struct node_core *c = data;
+
+	if (c->log_first && e->index > c->log_last + 1)
+		return err_set(err, E_CORRUPT, "entry %llu does not follow %llu",
+			       ULL(e->index), ULL(c->log_last));
+	if (!c->log_first || e->index < c->log_first)
+		c->log_first = e->index;
+	c->log_last = e->index;
+	/* A record that starts lower replaces what was behind. */
+	forget_from(c, e->index);
+	if (e->index <= c->base.index)
+		return OK;
+	if (c->n_recovered == 0)
+		c->recovered_first = e->index;
+	mem_grow((void **)&c->recovered, &c->cap_recovered, c->n_recovered + 1,
+		 sizeof(*c->recovered));
+	c->recovered[c->n_recovered++] = in_short(e);
+	return OK;
+}
+
+/* The first entry of a new cluster says who votes. */
+static enum code bootstrap(struct node_core *c, struct err *err)
+{
+	struct wal_entry e = { .index = 1, .term = 1, .type = ENGINE_CHANGE };
+	AUTO_BUF bytes = BUF_NONE;
 	enum code rc;
 
-	if (n->checkpoint.index)
-		checkpoint_path(n->checkpoints_dir, &n->checkpoint, ".ckpt",
-				&picture);
-	rc = n->config.machine.open(n->config.machine.data, n->state_dir,
-				    n->checkpoint.index ? picture.p : NULL, &at,
-				    err);
-	if (rc)
-		return rc;
-	n->is_machine_open = true;
-	if (at.index < n->checkpoint.index)
-		return err_set(err, E_CORRUPT, "the state is at index %llu, "
-			       "below the checkpoint %llu it was made from",
-			       (unsigned long long)at.index,
-			       (unsigned long long)n->checkpoint.index);
-	atomic_store(&n->applied, at.index);
-	atomic_store(&n->machine_bytes,
-		     n->config.machine.bytes(n->config.machine.data));
-	return OK;
-}
-
-/* Entries above what the machine has wait to be applied.  Membership entries
- * keep their bytes for the engine too. */
-static enum code line_up(struct rc_node *n, struct err *err)
-{
-	uint64_t applied = atomic_load(&n->applied);
-	uint64_t last = n->recovered_first + n->n_recovered - 1;
-
-	if (applied > last)
-		return err_set(err, E_CORRUPT, "the state is at index %llu, but "
-			       "the log ends at %llu",
-			       (unsigned long long)applied,
-			       (unsigned long long)last);
-	n->first_slot = applied + 1;
-	for (uint64_t i = applied + 1; i <= last; i++) {
-		struct engine_entry *e = &n->recovered[i - n->recovered_first];
-		struct slot *s = slot_add(n, i);
-
-		s->entry = (struct wal_entry){ i, e->term, (uint8_t)e->type,
-					       e->data };
-		if (e->type == ENGINE_CHANGE)
-			e->data = str_n(mem_dup(e->data.p, e->data.n),
-					e->data.n);
-		else
-			e->data = STR_NONE;
+	if (c->vote.term > 1 || c->vote.voted_for) {
+		err_set(err, E_CORRUPT, "%s/wal is empty, but this node was in "
+			"term %llu", c->dir, ULL(c->vote.term));
+		return err_hint(err, "restore the folder, or wipe the data "
+				     "directory and restore a backup");
 	}
-	return OK;
+	engine_bootstrap(&bytes, c->config.node_id, c->config.address);
+	e.data = buf_view(&bytes);
+	c->vote.term = 1;
+	rc = vote_write(c->fs, c->dir, &c->vote, err);
+	if (rc == OK)
+		rc = wal_append(c->wal, &e, 1, err);
+	return rc ? rc : recovered(c, &e, err);
 }
 
-/* ---- the door ---- */
-
-static enum code open_dirs(struct rc_node *n, struct err *err)
+/* The entry of a checkpoint is always kept in the log beside it, so the two
+ * meet, or something was taken away. */
+static enum code check_meeting(struct node_core *c, struct err *err)
 {
-	AUTO_BUF state = BUF_NONE;
-	AUTO_BUF checkpoints = BUF_NONE;
-	enum code rc = fs_real()->ops->make_dir(fs_real(), n->dir, err);
+	if (c->log_first > c->base.index + 1) {
+		err_set(err, E_CORRUPT, "the log begins at entry %llu, but the "
+			"newest whole checkpoint ends at %llu: entries %llu to "
+			"%llu are missing", ULL(c->log_first), ULL(c->base.index),
+			ULL(c->base.index + 1), ULL(c->log_first - 1));
+		return err_hint(err, "put the missing checkpoint back into %s, "
+				"or wipe the data directory and restore a backup",
+				c->checkpoint_dir);
+	}
+	if (c->log_last >= c->base.index)
+		return OK;
+	err_set(err, E_CORRUPT, "the log ends at entry %llu, below the "
+		"checkpoint at %llu: segments are missing", ULL(c->log_last),
+		ULL(c->base.index));
+	return err_hint(err, "put the missing segments back into %s/wal, or "
+			     "wipe the data directory and restore a backup",
+			c->dir);
+}
 
-	buf_printf(&state, "%s/state", n->dir);
-	n->state_dir = buf_take(&state);
-	buf_printf(&checkpoints, "%s/checkpoints", n->dir);
-	n->checkpoints_dir = buf_take(&checkpoints);
+static enum code open_log(struct node_core *c, struct err *err)
+{
+	AUTO_BUF dir = BUF_NONE;
+	struct wal_config config = { .fs = c->fs, .node = c->config.node_id,
+				     .cluster = c->identity.cluster,
+				     .segment_bytes = c->config.segment_bytes,
+				     .spares_max = 2 };
+	enum code rc = vote_read(c->fs, c->dir, &c->vote, err);
+
+	buf_printf(&dir, "%s/wal", c->dir);
+	config.dir = dir.p;
 	if (rc == OK)
-		rc = dir_lock(n->dir, &n->lock_fd, err);
+		rc = wal_open(&config, recovered, c, &c->wal, err);
+	if (rc == OK && c->log_first == 0 && c->base.index == 0)
+		rc = bootstrap(c, err);
 	if (rc == OK)
-		rc = identity_open(fs_real(), n->dir, n->config.node_id,
-				   &n->identity, err);
+		rc = check_meeting(c, err);
+	c->durable = c->log_last;
 	return rc;
 }
 
-enum code rc_node_open(const struct rc_config *config, struct rc_node **out,
-		       struct err *err)
+/* ---- the machine ---- */
+
+static const struct engine_entry *recovered_at(const struct node_core *c,
+					       uint64_t index)
 {
-	struct rc_node *n = NEW(struct rc_node);
-	struct engine_config engine = { config->node_id, config->address,
-					config->election_timeout_ms,
-					config->heartbeat_ms,
-					(unsigned)rand_u64() };
+	if (c->n_recovered == 0 || index < c->recovered_first ||
+	    index >= c->recovered_first + c->n_recovered)
+		return NULL;
+	return &c->recovered[index - c->recovered_first];
+}
+
+static enum code check_state(const struct node_core *c,
+			     const struct rc_applied *at, struct err *err)
+{
+	const struct engine_entry *e = recovered_at(c, at->index);
+
+	if (at->index < c->base.index)
+		return err_set(err, E_INTERNAL, "the state stands at %llu and did "
+			       "not take the checkpoint at %llu", ULL(at->index),
+			       ULL(c->base.index));
+	if (at->index > c->log_last)
+		return err_set(err, E_CORRUPT, "the state is at index %llu, but "
+			       "the log ends at %llu", ULL(at->index),
+			       ULL(c->log_last));
+	if (e && e->term != at->term)
+		return err_set(err, E_CORRUPT, "the state is at index %llu of "
+			       "term %llu, which the log has with term %llu",
+			       ULL(at->index), ULL(at->term), ULL(e->term));
+	return OK;
+}
+
+/* Membership and log since the checkpoint, up to where the machine stands. */
+static void replay_short(struct node_core *c)
+{
+	for (uint64_t i = c->base.index + 1; i <= c->applied; i++) {
+		const struct engine_entry *e = recovered_at(c, i);
+
+		c->log_since_bytes += e->data.n + ENTRY_OVERHEAD;
+		if (e->type == ENGINE_CHANGE)
+			core_configure(c, i, e->data);
+	}
+}
+
+static enum code open_machine(struct node_core *c, struct err *err)
+{
+	const struct rc_machine *m = &c->config.machine;
+	AUTO_BUF picture = BUF_NONE;
+	struct rc_applied at = { 0 };
 	enum code rc;
 
-	n->config = *config;
-	n->lock_fd = -1;
-	n->dir = mem_dup(config->dir, strlen(config->dir));
-	n->inbox_last = &n->inbox;
-	pthread_mutex_init(&n->inbox_lock, NULL);
-	/* Ids of other runs of this node differ in the time of their start. */
-	atomic_store(&n->next_id, (clock_wall_ms() & 0xffffffff) << 16);
-	rc = open_dirs(n, err);
+	if (c->base.index)
+		checkpoint_path(c->checkpoint_dir, &c->base, ".ckpt", &picture);
+	rc = m->open(m->data, c->state_dir, c->base.index ? picture.p : NULL,
+		     &at, err);
 	if (rc == OK)
-		rc = find_checkpoint(n, err);
+		rc = check_state(c, &at, err);
+	if (rc)
+		return rc;
+	c->applied = c->commit = at.index;
+	c->applied_term = at.term;
+	c->cold_next = at.index + 1;
+	c->cold_last = c->log_last;
+	c->machine_bytes = m->bytes(m->data);
+	replay_short(c);
+	return OK;
+}
+
+/* ---- all of it ---- */
+
+static char *below(const struct node_core *c, const char *name)
+{
+	AUTO_BUF path = BUF_NONE;
+
+	buf_printf(&path, "%s/%s", c->dir, name);
+	return buf_take(&path);
+}
+
+static enum code open_all(struct node_core *c, unsigned seed, struct err *err)
+{
+	struct engine_config engine = { c->config.node_id, c->config.address,
+					c->config.election_timeout_ms,
+					c->config.heartbeat_ms, seed };
+	enum code rc = c->fs->ops->make_dir(c->fs, c->dir, err);
+
 	if (rc == OK)
-		rc = open_machine(n, err);
+		rc = identity_open(c->fs, c->dir, c->config.node_id,
+				   &c->identity, err);
 	if (rc == OK)
-		rc = open_log(n, err);
+		rc = find_base(c, err);
 	if (rc == OK)
-		rc = line_up(n, err);
+		rc = open_log(c, err);
 	if (rc == OK)
-		rc = engine_new(&engine, &n->engine, err);
+		rc = engine_new(&engine, &c->engine, err);
+	if (rc == OK)
+		rc = open_machine(c, err);
+	return rc;
+}
+
+enum code node_core_open(const struct node_core_config *config,
+			 struct node_core **out, struct err *err)
+{
+	struct node_core *c = NEW(struct node_core);
+	enum code rc;
+
+	c->config = *config->node;
+	c->fs = config->fs;
+	c->host = config->host;
+	c->host_data = config->host_data;
+	c->unwritten_last = &c->unwritten;
+	c->dir = mem_dup(c->config.dir, strlen(c->config.dir));
+	c->config.dir = c->dir;
+	c->state_dir = below(c, "state");
+	c->checkpoint_dir = below(c, "checkpoints");
+	rc = open_all(c, config->seed, err);
 	if (rc) {
-		rc_node_free(&n);
+		node_core_free(&c);
 		return rc;
 	}
-	*out = n;
+	*out = c;
 	return OK;
+}
+
+void core_free_recovered(struct node_core *c)
+{
+	forget_from(c, 0);
+	free(c->recovered);
+	c->recovered = NULL;
+	c->cap_recovered = 0;
+}
+
+void node_core_free(struct node_core **cp)
+{
+	struct node_core *c = *cp;
+
+	if (!c)
+		return;
+	core_free_recovered(c);
+	core_free_slots(c);
+	node_loaded_fini(&c->loaded);
+	checkpoint_fini(&c->base);
+	checkpoint_fini(&c->pending);
+	buf_fini(&c->conf);
+	engine_free(&c->engine);
+	wal_close(&c->wal);
+	free(c->dir);
+	free(c->state_dir);
+	free(c->checkpoint_dir);
+	free(c);
+	*cp = NULL;
 }

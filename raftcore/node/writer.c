@@ -17,15 +17,78 @@ struct writer {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
-	struct append *first, **last;
+	struct writer_task *first, **last;
 	bool is_stopping;
-	uint64_t cut;                    /* asked for; 0: nothing */
 	uint32_t samples[SAMPLES];
 	size_t n_samples;
 	struct wal_stats stats;
 	struct wal_entry *entries;       /* of one record */
 	size_t n_entries, cap_entries;
+	uint64_t sequence;               /* of its last append */
 };
+
+/* NULL: a task, or there is none. */
+static struct append *append_first(struct writer *w)
+{
+	if (!w->first || w->first->run)
+		return NULL;
+	return container_of(w->first, struct append, task_);
+}
+
+static struct writer_task *pop(struct writer *w)
+{
+	struct writer_task *t = w->first;
+
+	w->first = t->next_;
+	if (!w->first)
+		w->last = &w->first;
+	return t;
+}
+
+/* An append that replaces what is before it starts a record of its own. */
+static bool goes_on(const struct writer *w, const struct append *a)
+{
+	return w->n_entries == 0 ||
+	       a->entries[0].index == w->entries[w->n_entries - 1].index + 1;
+}
+
+/* Moves what fits one record off the queue into w->entries. */
+static void gather(struct writer *w)
+{
+	struct append *a;
+	size_t bytes = 0;
+
+	w->n_entries = 0;
+	while ((a = append_first(w)) && goes_on(w, a) &&
+	       (bytes == 0 || bytes + a->bytes <= w->config.record_bytes)) {
+		mem_grow((void **)&w->entries, &w->cap_entries,
+			 w->n_entries + a->n, sizeof(*w->entries));
+		memcpy(w->entries + w->n_entries, a->entries,
+		       a->n * sizeof(*a->entries));
+		w->n_entries += a->n;
+		bytes += a->bytes + 1;
+		w->sequence = a->sequence;
+		pop(w);
+	}
+}
+
+/* The next thing to do: a task, or a record in w->entries.  False: the end. */
+static bool take(struct writer *w, struct writer_task **task)
+{
+	bool is_work;
+
+	*task = NULL;
+	pthread_mutex_lock(&w->lock);
+	while (!w->first && !w->is_stopping)
+		pthread_cond_wait(&w->cond, &w->lock);
+	is_work = w->first;
+	if (w->first && w->first->run)
+		*task = pop(w);
+	else
+		gather(w);
+	pthread_mutex_unlock(&w->lock);
+	return is_work;
+}
 
 static void note(struct writer *w, uint64_t ns)
 {
@@ -35,74 +98,44 @@ static void note(struct writer *w, uint64_t ns)
 	pthread_mutex_unlock(&w->lock);
 }
 
-/* Takes what fits one record off the queue into w->entries, and what is to be
- * cut. */
-static bool take(struct writer *w, uint64_t *cut)
+static void run_task(struct writer *w, struct writer_task *task)
 {
-	size_t bytes = 0;
-
-	w->n_entries = 0;
+	task->run(task, w->config.wal);
 	pthread_mutex_lock(&w->lock);
-	while (!w->first && !w->is_stopping && !w->cut)
-		pthread_cond_wait(&w->cond, &w->lock);
-	while (w->first && (bytes == 0 || bytes + w->first->bytes <=
-						  w->config.record_bytes)) {
-		struct append *a = w->first;
-
-		mem_grow((void **)&w->entries, &w->cap_entries,
-			 w->n_entries + a->n, sizeof(*w->entries));
-		memcpy(w->entries + w->n_entries, a->entries,
-		       a->n * sizeof(*a->entries));
-		w->n_entries += a->n;
-		bytes += a->bytes + 1;
-		w->first = a->next_;
-		if (!w->first)
-			w->last = &w->first;
-	}
-	*cut = w->cut;
-	w->cut = 0;
+	wal_stats_get(w->config.wal, &w->stats);
 	pthread_mutex_unlock(&w->lock);
-	return w->n_entries > 0 || *cut > 0;
 }
 
-/* Writes what was taken. */
-static bool write_record(struct writer *w)
+static enum code write_record(struct writer *w, struct err *err)
 {
 	uint64_t from = clock_mono_ns();
-	uint64_t last = w->entries[w->n_entries - 1].index;
-	struct err err;
-	enum code rc = wal_append(w->config.wal, w->entries, w->n_entries, &err);
-
-	if (rc) {
-		w->config.on_failed(w->config.data, rc, &err);
-		return false;
-	}
-	note(w, clock_mono_ns() - from);
-	w->config.on_written(w->config.data, last);
-	return true;
-}
-
-static bool cut_log(struct writer *w, uint64_t index)
-{
-	struct err err;
-	enum code rc = wal_cut(w->config.wal, index, &err);
+	enum code rc = wal_append(w->config.wal, w->entries, w->n_entries, err);
 
 	if (rc)
-		w->config.on_failed(w->config.data, rc, &err);
-	return rc == OK;
+		return rc;
+	note(w, clock_mono_ns() - from);
+	w->config.on_written(w->config.data, w->sequence);
+	return OK;
 }
 
 static void *writer_main(void *arg)
 {
 	struct writer *w = arg;
-	uint64_t cut;
+	struct writer_task *task;
 
 	pthread_setname_np(pthread_self(), "wal");
-	while (take(w, &cut)) {
-		if (w->n_entries && !write_record(w))
+	while (take(w, &task)) {
+		struct err err;
+		enum code rc = OK;
+
+		if (task)
+			run_task(w, task);
+		else
+			rc = write_record(w, &err);
+		if (rc) {
+			w->config.on_failed(w->config.data, rc, &err);
 			break;
-		if (cut && !cut_log(w, cut))
-			break;
+		}
 	}
 	return NULL;
 }
@@ -138,22 +171,20 @@ void writer_stop(struct writer **wp)
 	*wp = NULL;
 }
 
-void writer_append(struct writer *w, struct append *a)
+void writer_run(struct writer *w, struct writer_task *t)
 {
-	a->next_ = NULL;
+	t->next_ = NULL;
 	pthread_mutex_lock(&w->lock);
-	*w->last = a;
-	w->last = &a->next_;
+	*w->last = t;
+	w->last = &t->next_;
 	pthread_cond_signal(&w->cond);
 	pthread_mutex_unlock(&w->lock);
 }
 
-void writer_cut(struct writer *w, uint64_t index)
+void writer_append(struct writer *w, struct append *a)
 {
-	pthread_mutex_lock(&w->lock);
-	w->cut = MAX(w->cut, index);
-	pthread_cond_signal(&w->cond);
-	pthread_mutex_unlock(&w->lock);
+	a->task_.run = NULL;
+	writer_run(w, &a->task_);
 }
 
 static int by_number(const void *a, const void *b)

@@ -9,19 +9,28 @@
 
 struct writer;
 
-/* Entries of one append; embed it.  'entries' and their bytes stay valid until
- * 'written' ran. */
+/* Something done on the log between two writes; embed it.  Valid until it
+ * ran; after a failure of the log it does not run. */
+struct writer_task {
+	struct writer_task *next_;
+	void (*run)(struct writer_task *task, struct wal *wal);
+};
+
+/* Entries of one append; embed it.  Its entries and their bytes stay valid
+ * until 'written' told of its sequence. */
 struct append {
-	struct append *next_;
-	struct wal_entry *entries;
+	struct writer_task task_;
+	struct wal_entry *entries;       /* consecutive indexes */
 	size_t n, bytes;
+	uint64_t sequence;               /* counts up from append to append */
 };
 
 struct writer_config {
 	struct wal *wal;
 	size_t record_bytes;             /* aimed at, 4 MiB */
-	/* All up to 'last' is durable; WAL thread.  Calls come in order. */
-	void (*on_written)(void *data, uint64_t last);
+	/* All appends up to 'sequence' are durable; WAL thread.  Calls come in
+	 * order. */
+	void (*on_written)(void *data, uint64_t sequence);
 	/* The log failed; nothing more is written; WAL thread. */
 	void (*on_failed)(void *data, enum code rc, const struct err *err);
 	void *data;
@@ -30,11 +39,9 @@ struct writer_config {
 struct writer *writer_start(const struct writer_config *config);
 /* Writes what is queued, then ends the thread. */
 void writer_stop(struct writer **writer);
-/* Any thread. */
+/* Any thread; both in the order of the calls. */
 void writer_append(struct writer *writer, struct append *append);
-/* Gives up segments that hold nothing above 'index', behind what is queued
- * now; any thread.  A failure is told by on_failed. */
-void writer_cut(struct writer *writer, uint64_t index);
+void writer_run(struct writer *writer, struct writer_task *task);
 /* 99th percentile of the last writes, microseconds; any thread. */
 uint64_t writer_p99_us(struct writer *writer);
 void writer_stats(struct writer *writer, struct wal_stats *out);

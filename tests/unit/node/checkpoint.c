@@ -204,6 +204,17 @@ static void run_until(uint64_t n)
 	ck_assert_uint_ge(counter.count, n);
 }
 
+/* All that was in the log is applied, also what nobody was told of. */
+static void run_until_ready(void)
+{
+	struct rc_status st;
+
+	do {
+		loop_run_once(loop);
+		rc_node_status(node, &st);
+	} while (!st.is_ready);
+}
+
 /* Proposes and waits, 32 at a time. */
 static void add(uint64_t n)
 {
@@ -338,6 +349,7 @@ END_TEST
 
 START_TEST(a_damaged_checkpoint_is_passed_over)
 {
+	AUTO_BUF names = BUF_NONE;
 	uint64_t n;
 
 	start();
@@ -349,6 +361,16 @@ START_TEST(a_damaged_checkpoint_is_passed_over)
 	run_until(n);
 	ck_assert_uint_eq(counter.count, n);
 	stop();
+	/* It is out of the way, and does not count as one that is kept. */
+	list(&names);
+	ck_assert_uint_eq(count(&names, ".meta.damaged\n"), 1);
+	start();
+	run_until(n);
+	three();
+	stop();
+	list(&names);
+	ck_assert_uint_eq(count(&names, ".meta\n"), 2);
+	ck_assert_uint_eq(count(&names, ".ckpt\n"), 2);
 }
 END_TEST
 
@@ -430,6 +452,7 @@ START_TEST(a_crash_at_each_step_loses_nothing)
 	ck_assert_uint_gt(told, 0);
 	start();
 	run_until(told);
+	run_until_ready();
 	add_until_checkpoint(0);
 	stop();
 }

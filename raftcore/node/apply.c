@@ -1,0 +1,325 @@
+/*
+ * From committed to applied, and from applied to a checkpoint.
+ *
+ * Entries that were in the log at the start come back from it in batches; those
+ * that came since are in memory.  One thing at a time is with the machine: a
+ * batch, or the taking of a picture.
+ */
+#include <limits.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "node/own.h"
+#include "wire/wire.h"
+
+#include "base/banned.h"
+
+#define PART "raft"
+
+/* ---- membership ---- */
+
+void core_configure(struct node_core *c, uint64_t index, struct str conf)
+{
+	if (index <= c->conf_index)
+		return;
+	c->conf_index = index;
+	buf_reset(&c->conf);
+	buf_str(&c->conf, conf);
+}
+
+/* The engine counts the first entry of all as committed from the start. */
+static void take_effect(struct node_core *c, uint64_t now_ms,
+			const struct wal_entry *e)
+{
+	struct engine_update u;
+	struct err err;
+
+	if (e->type != ENGINE_CHANGE || e->index <= c->conf_index)
+		return;
+	core_configure(c, e->index, e->data);
+	if (e->index > 1 &&
+	    engine_configuration(c->engine, now_ms, e->index, e->data, &u,
+				 &err))
+		core_fail(c, &err);
+}
+
+/* ---- back from the log ---- */
+
+struct loading {
+	struct node_loaded *out;
+	size_t bytes;
+};
+
+static enum code load_one(void *data, const struct wal_entry *e,
+			  struct err *err)
+{
+	struct loading *l = data;
+	struct node_loaded *out = l->out;
+
+	if (out->n == BATCH_ENTRIES || l->bytes >= BATCH_BYTES)
+		return err_set(err, E_CANCELLED, "the batch is full");
+	mem_grow((void **)&out->entries, &out->cap, out->n + 1,
+		 sizeof(*out->entries));
+	out->entries[out->n] = *e;
+	out->entries[out->n++].data = str_n(mem_dup(e->data.p, e->data.n),
+					    e->data.n);
+	l->bytes += e->data.n;
+	return OK;
+}
+
+enum code node_load(struct wal *wal, uint64_t from, uint64_t to,
+		    struct node_loaded *out, struct err *err)
+{
+	struct loading l = { out, 0 };
+	enum code rc = wal_read(wal, from, to, load_one, &l, err);
+
+	if (rc == OK || (rc == E_CANCELLED && out->n))
+		return OK;
+	node_loaded_fini(out);
+	return rc;
+}
+
+void node_loaded_fini(struct node_loaded *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		free((char *)(uintptr_t)l->entries[i].data.p);
+	free(l->entries);
+	*l = (struct node_loaded){ 0 };
+}
+
+void node_core_loaded(struct node_core *c, uint64_t now_ms, enum code rc,
+		      struct node_loaded *loaded, const struct err *err)
+{
+	struct err own;
+
+	c->is_loading = false;
+	node_loaded_fini(&c->loaded);
+	c->loaded = *loaded;
+	*loaded = (struct node_loaded){ 0 };
+	if (rc) {
+		err_copy(&own, err);
+		err_wrap(&own, "reading the log back");
+		core_fail(c, &own);
+		return;
+	}
+	must(c->loaded.n && c->loaded.entries[0].index == c->cold_next);
+	core_apply_more(c);
+}
+
+/* ---- batches ---- */
+
+static void batch_add(struct node_core *c, const struct wal_entry *e)
+{
+	struct rc_entry *to = &c->batch[c->n_batch++];
+	struct rd rd;
+
+	*to = (struct rc_entry){ .index = e->index, .term = e->term,
+				 .is_command = e->type == ENGINE_COMMAND };
+	c->batch_bytes += e->data.n + ENTRY_OVERHEAD;
+	if (!to->is_command)
+		return;
+	rd = rd_of(e->data);
+	to->id = rd_u64(&rd);
+	to->data = str_from(e->data, ID_BYTES);
+}
+
+/* Only what is durable here too: the state shall not stand above the log. */
+static uint64_t may_apply(const struct node_core *c)
+{
+	return MIN(c->commit, c->durable);
+}
+
+static void gather_loaded(struct node_core *c)
+{
+	for (size_t i = 0; i < c->loaded.n; i++) {
+		const struct wal_entry *e = &c->loaded.entries[i];
+
+		if (e->index > may_apply(c))
+			break;
+		batch_add(c, e);
+	}
+}
+
+static void gather_slots(struct node_core *c)
+{
+	while (c->n_batch < BATCH_ENTRIES && c->n_batch < c->n_slots &&
+	       c->first_slot + c->n_batch <= may_apply(c) &&
+	       c->batch_bytes < BATCH_BYTES) {
+		struct slot *s = &c->slots[c->n_batch];
+
+		s->proposal = NULL;      /* from here on the machine answers */
+		batch_add(c, &s->entry);
+	}
+}
+
+static void gather(struct node_core *c)
+{
+	uint64_t to = MIN(may_apply(c), c->cold_last);
+
+	c->n_batch = 0;
+	c->batch_bytes = 0;
+	if (c->cold_next > c->cold_last) {
+		gather_slots(c);
+	} else if (c->loaded.n) {
+		gather_loaded(c);
+	} else if (c->cold_next <= to) {
+		c->is_loading = true;
+		c->host->load(c->host_data, c->cold_next, to);
+	}
+}
+
+void core_apply_more(struct node_core *c)
+{
+	uint64_t last;
+
+	if (c->is_applying || c->is_loading || c->has_failed ||
+	    core_checkpoint(c))
+		return;
+	gather(c);
+	if (c->n_batch == 0 || c->has_failed)
+		return;
+	last = c->batch[c->n_batch - 1].index;
+	c->is_applying = true;
+	c->host->apply(c->host_data, c->batch, c->n_batch,
+		       c->ready_at && c->applied < c->ready_at &&
+			       last >= c->ready_at);
+}
+
+static void drop_loaded(struct node_core *c, uint64_t now_ms)
+{
+	for (size_t i = 0; i < c->n_batch; i++)
+		take_effect(c, now_ms, &c->loaded.entries[i]);
+	c->cold_next = c->applied + 1;
+	node_loaded_fini(&c->loaded);
+}
+
+static void drop_slots(struct node_core *c, uint64_t now_ms)
+{
+	for (size_t i = 0; i < c->n_batch; i++)
+		take_effect(c, now_ms, &c->slots[i].entry);
+	core_drop_slots(c, c->n_batch);
+}
+
+void node_core_applied(struct node_core *c, uint64_t now_ms, enum code rc,
+		       const struct err *err, uint64_t machine_bytes)
+{
+	if (rc) {
+		core_fail(c, err);
+		return;
+	}
+	c->is_applying = false;
+	c->applied = c->batch[c->n_batch - 1].index;
+	c->applied_term = c->batch[c->n_batch - 1].term;
+	c->log_since_bytes += c->batch_bytes;
+	c->machine_bytes = machine_bytes;
+	if (c->cold_next <= c->cold_last)
+		drop_loaded(c, now_ms);
+	else
+		drop_slots(c, now_ms);
+	core_apply_more(c);
+}
+
+/* ---- checkpoints ---- */
+
+struct engine_snapshot core_snapshot_of(const struct checkpoint *c)
+{
+	return (struct engine_snapshot){ c->index, c->term, c->conf_index,
+					 buf_view(&c->conf) };
+}
+
+static void pend(struct node_core *c)
+{
+	struct checkpoint *p = &c->pending;
+
+	checkpoint_fini(p);
+	p->cluster = c->identity.cluster;
+	p->index = c->applied;
+	p->term = c->applied_term;
+	p->conf_index = c->conf_index;
+	buf_str(&p->conf, buf_view(&c->conf));
+	c->pending_bytes = c->log_since_bytes;
+	c->pending_machine_bytes = c->machine_bytes;
+}
+
+/*
+ * When the log since the last one is as large as the state, copying the state
+ * costs no more than writing the log did.
+ */
+bool core_checkpoint(struct node_core *c)
+{
+	uint64_t limit = MAX(c->config.checkpoint_log_bytes, c->machine_bytes);
+
+	if (c->is_checkpointing || !c->config.machine.freeze ||
+	    c->applied <= c->base.index ||
+	    c->log_since_bytes < MAX(limit, c->checkpoint_at_bytes))
+		return false;
+	pend(c);
+	c->is_checkpointing = true;
+	c->is_applying = true;           /* the machine is busy with it */
+	c->host->checkpoint(c->host_data, &c->pending);
+	return true;
+}
+
+bool core_is_crowded(const struct node_core *c)
+{
+	uint64_t before = c->pending_machine_bytes;
+
+	return c->is_checkpointing && c->machine_bytes > before + before / 4;
+}
+
+/* Not at once again: when as much log as a quarter of the rule has come. */
+static void put_off(struct node_core *c)
+{
+	c->is_checkpointing = false;
+	c->checkpoint_at_bytes = c->log_since_bytes +
+				 c->config.checkpoint_log_bytes / 4;
+}
+
+void node_core_frozen(struct node_core *c, uint64_t now_ms, enum code rc)
+{
+	c->is_applying = false;
+	if (rc)
+		put_off(c);
+	core_apply_more(c);
+}
+
+/*
+ * The log reaches back to the older of the checkpoints that are kept, so that a
+ * damaged one costs a longer replay and not the node; and as far as followers
+ * may be behind.
+ */
+static void cut(struct node_core *c, uint64_t now_ms, uint64_t kept_index)
+{
+	uint64_t trailing = 2 * (uint64_t)c->config.inflight_entries_max;
+	uint64_t index = c->base.index;
+	uint64_t to = index > trailing ? MIN(index - trailing, kept_index) : 0;
+	struct engine_snapshot snapshot = core_snapshot_of(&c->base);
+	struct engine_update u;
+	struct err err;
+
+	if (engine_snapshot_taken(c->engine, now_ms, &snapshot,
+				  (unsigned)MIN(index - to, (uint64_t)UINT_MAX),
+				  &u, &err)) {
+		core_fail(c, &err);
+		return;
+	}
+	if (to)
+		c->host->cut(c->host_data, to);
+}
+
+void node_core_checkpointed(struct node_core *c, uint64_t now_ms, enum code rc,
+			    uint64_t kept_index)
+{
+	if (rc || c->has_failed) {
+		put_off(c);
+		return;
+	}
+	c->is_checkpointing = false;
+	c->checkpoint_at_bytes = 0;
+	c->log_since_bytes -= c->pending_bytes;
+	checkpoint_fini(&c->base);
+	c->base = c->pending;
+	c->pending = (struct checkpoint){ 0 };
+	cut(c, now_ms, kept_index);
+	core_apply_more(c);
+}
