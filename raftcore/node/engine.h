@@ -7,22 +7,9 @@
 #ifndef NODE_ENGINE_H
 #define NODE_ENGINE_H
 
-#include "base/buf.h"
+#include "node/message.h"
 
 struct engine;
-
-/* Numbers are in the log. */
-enum engine_type {
-	ENGINE_COMMAND = 1,
-	ENGINE_BARRIER = 2,              /* no-op after an election */
-	ENGINE_CHANGE = 3,               /* membership */
-};
-
-struct engine_entry {
-	uint64_t term;
-	enum engine_type type;
-	struct str data;
-};
 
 struct engine_config {
 	uint64_t id;
@@ -38,7 +25,16 @@ struct engine_update {
 	uint64_t term, voted_for;
 	uint64_t first_index;            /* of entries to persist; 0: none */
 	unsigned n_entries;
-	uint64_t entries_term;
+	uint64_t entries_term;           /* of the first */
+	/* The engine made it by itself: a leader that won a vote appends a
+	 * barrier, without bytes. */
+	bool is_own_barrier;
+	/* To be sent, in order; valid until the next step. */
+	struct engine_message *messages;
+	unsigned n_messages;
+	/* A snapshot is to be installed: engine_installed when it is. */
+	bool installs;
+	struct engine_snapshot snapshot; /* valid until the next step */
 	bool role_changed, is_leader;
 	uint64_t leader;
 	uint64_t commit;
@@ -47,13 +43,6 @@ struct engine_update {
 enum code engine_new(const struct engine_config *config, struct engine **out,
 		     struct err *err) MUST_USE;
 void engine_free(struct engine **engine);
-
-/* What a checkpoint says of the log that it stands for. */
-struct engine_snapshot {
-	uint64_t index, term;
-	uint64_t conf_index;
-	struct str conf;                 /* as in an entry ENGINE_CHANGE */
-};
 
 /* The first step: what was found on disk.  'snapshot' NULL: there is none.
  * Entries from 'first_index' on, which is 1, or right behind the snapshot.
@@ -84,6 +73,48 @@ enum code engine_configuration(struct engine *e, uint64_t now_ms,
 			       struct engine_update *out, struct err *err) MUST_USE;
 enum code engine_timeout(struct engine *e, uint64_t now_ms,
 			 struct engine_update *out, struct err *err) MUST_USE;
+/*
+ * A message came in, from m->peer.  It is consumed: an append may take several
+ * steps, so this is called until '*more' is false, and each update is handled
+ * before the next call.  The entries to persist are those of the message that
+ * stand at the update's indexes; 'm' and its bytes stay valid that long.
+ */
+enum code engine_receive(struct engine *e, uint64_t now_ms,
+			 struct engine_message *m, bool *more,
+			 struct engine_update *out, struct err *err) MUST_USE;
+/* The snapshot of an update is durable and is the machine's state. */
+enum code engine_installed(struct engine *e, uint64_t now_ms,
+			   const struct engine_snapshot *snapshot,
+			   struct engine_update *out, struct err *err) MUST_USE;
+
+/* ---- membership ---- */
+
+enum engine_change {
+	ENGINE_ADD,                      /* as standby: replicates, no vote */
+	ENGINE_PROMOTE,                  /* a caught-up standby gets its vote */
+	ENGINE_DEMOTE,
+	ENGINE_REMOVE,
+};
+/*
+ * Submits a change of membership, alone.  '*conf' gets the bytes of the entry,
+ * which the caller persists at out->first_index.
+ * E_NOT_LEADER; E_NOT_FOUND, E_EXISTS: the server; E_CONFLICT: guard C says
+ * why not now.
+ */
+enum code engine_change(struct engine *e, uint64_t now_ms,
+			enum engine_change change, uint64_t id,
+			const char *address, bool force, struct buf *conf,
+			struct engine_update *out, struct err *err) MUST_USE;
+/* Hands leadership to a voter. */
+enum code engine_transfer(struct engine *e, uint64_t now_ms, uint64_t id,
+			  struct engine_update *out, struct err *err) MUST_USE;
+/* What a peer is known to have; 0: nothing, or not leader. */
+uint64_t engine_match_index(const struct engine *e, uint64_t id);
+/* Indexes of the membership in force and of the one that is not committed (0:
+ * none), and how many vote. */
+void engine_membership(const struct engine *e, uint64_t *committed,
+		       uint64_t *uncommitted, unsigned *voters);
+
 /* When engine_timeout is due, on the clock of 'now_ms'. */
 uint64_t engine_deadline(const struct engine *e);
 uint64_t engine_last_index(const struct engine *e);

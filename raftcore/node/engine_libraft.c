@@ -9,6 +9,8 @@
  */
 #include "node/engine.h"
 
+#include "node/guard.h"
+
 #include <raft.h>
 #include <string.h>
 
@@ -22,7 +24,12 @@ _Static_assert(RAFT_VERSION_NUMBER == 2201,
 
 struct engine {
 	struct raft raft;
-	uint64_t last_commit;
+	struct engine_message *messages; /* of the last update */
+	size_t cap_messages;
+	/* The newest checkpoint, which followers are told to install. */
+	uint64_t snapshot_index, snapshot_term, snapshot_conf_index;
+	struct buf snapshot_conf;
+	struct buf install_conf;         /* of the last update */
 };
 
 static enum code outcome_of(struct engine *e, int rc, const char *what,
@@ -46,6 +53,85 @@ static enum code outcome_of(struct engine *e, int rc, const char *what,
 	return E_INTERNAL;
 }
 
+/* ---- messages ---- */
+
+static void put_conf(struct buf *out, const struct raft_configuration *conf)
+{
+	struct raft_buffer bytes;
+
+	must(raft_configuration_encode(conf, &bytes) == 0);
+	buf_reset(out);
+	buf_add(out, bytes.base, bytes.len);
+	raft_free(bytes.base);
+}
+
+static struct engine_message message_of(const struct engine *e,
+					const struct raft_message *m)
+{
+	struct engine_message to = { .type = (enum engine_message_type)m->type,
+				     .peer = m->server_id };
+
+	switch (m->type) {
+	case RAFT_APPEND_ENTRIES:
+		to.term = m->append_entries.term;
+		to.append.prev_index = m->append_entries.prev_log_index;
+		to.append.prev_term = m->append_entries.prev_log_term;
+		to.append.commit = m->append_entries.leader_commit;
+		to.append.n = m->append_entries.n_entries;
+		break;
+	case RAFT_APPEND_ENTRIES_RESULT:
+		to.term = m->append_entries_result.term;
+		to.append_result.rejected = m->append_entries_result.rejected;
+		to.append_result.last_index =
+			m->append_entries_result.last_log_index;
+		break;
+	case RAFT_REQUEST_VOTE:
+		to.term = m->request_vote.term;
+		to.vote.candidate = m->request_vote.candidate_id;
+		to.vote.last_index = m->request_vote.last_log_index;
+		to.vote.last_term = m->request_vote.last_log_term;
+		to.vote.disrupt = m->request_vote.disrupt_leader;
+		to.vote.pre = m->request_vote.pre_vote;
+		break;
+	case RAFT_REQUEST_VOTE_RESULT:
+		to.term = m->request_vote_result.term;
+		to.vote_result.granted = m->request_vote_result.vote_granted;
+		to.vote_result.pre = m->request_vote_result.pre_vote;
+		guard_vote_result(&to, raft_current_term(&e->raft));
+		break;
+	case RAFT_INSTALL_SNAPSHOT:
+		/* The core names the index; the rest is the checkpoint's. */
+		to.term = m->install_snapshot.term;
+		must(m->install_snapshot.last_index == e->snapshot_index);
+		to.install = (struct engine_snapshot){
+			e->snapshot_index, e->snapshot_term,
+			e->snapshot_conf_index, buf_view(&e->snapshot_conf)
+		};
+		break;
+	case RAFT_TIMEOUT_NOW:
+		to.term = m->timeout_now.term;
+		to.timeout_now.last_index = m->timeout_now.last_log_index;
+		to.timeout_now.last_term = m->timeout_now.last_log_term;
+		break;
+	}
+	return to;
+}
+
+static void fill_messages(struct engine *e, const struct raft_update *u,
+			  struct engine_update *out)
+{
+	if (!(u->flags & (RAFT_UPDATE_MESSAGES)))
+		return;
+	mem_grow((void **)&e->messages, &e->cap_messages, u->messages.n,
+		 sizeof(*e->messages));
+	for (unsigned i = 0; i < u->messages.n; i++)
+		e->messages[i] = message_of(e, &u->messages.batch[i]);
+	out->messages = e->messages;
+	out->n_messages = u->messages.n;
+}
+
+/* ---- updates ---- */
+
 static void fill(struct engine *e, const struct raft_update *u,
 		 struct engine_update *out)
 {
@@ -68,6 +154,33 @@ static void fill(struct engine *e, const struct raft_update *u,
 		out->n_entries = u->entries.n;
 		out->entries_term = u->entries.batch[0].term;
 	}
+	if (u->flags & (RAFT_UPDATE_SNAPSHOT)) {
+		put_conf(&e->install_conf, &u->snapshot.metadata.configuration);
+		out->installs = true;
+		out->snapshot = (struct engine_snapshot){
+			u->snapshot.metadata.index, u->snapshot.metadata.term,
+			u->snapshot.metadata.configuration_index,
+			buf_view(&e->install_conf)
+		};
+	}
+	fill_messages(e, u, out);
+}
+
+static void keep_snapshot(struct engine *e, const struct engine_snapshot *s)
+{
+	e->snapshot_index = s->index;
+	e->snapshot_term = s->term;
+	e->snapshot_conf_index = s->conf_index;
+	buf_reset(&e->snapshot_conf);
+	buf_str(&e->snapshot_conf, s->conf);
+}
+
+/* Entries that no submit and no append brought. */
+static bool is_own(const struct raft_event *event, const struct raft_update *u)
+{
+	return u->flags & (RAFT_UPDATE_ENTRIES) && event->type != RAFT_SUBMIT &&
+		!(event->type == RAFT_RECEIVE &&
+		  event->receive.message->type == RAFT_APPEND_ENTRIES);
 }
 
 static enum code step(struct engine *e, struct raft_event *event,
@@ -83,6 +196,12 @@ static enum code step(struct engine *e, struct raft_event *event,
 	if (rc)
 		return outcome_of(e, rc, what, err);
 	fill(e, &u, out);
+	out->is_own_barrier = is_own(event, &u);
+	if (out->is_own_barrier) {
+		must(u.entries.n == 1 && u.entries.batch[0].type == RAFT_BARRIER);
+		/* Its block is the caller's, as that of an append would be. */
+		raft_free(u.entries.batch[0].buf.base);
+	}
 	return OK;
 }
 
@@ -113,6 +232,9 @@ void engine_free(struct engine **ep)
 	if (!*ep)
 		return;
 	raft_close(&(*ep)->raft, NULL);
+	free((*ep)->messages);
+	buf_fini(&(*ep)->snapshot_conf);
+	buf_fini(&(*ep)->install_conf);
 	free(*ep);
 	*ep = NULL;
 }
@@ -206,6 +328,7 @@ enum code engine_start(struct engine *e, uint64_t now_ms, uint64_t term,
 			return rc;
 		/* The core keeps the configuration. */
 		event.start.metadata = &metadata;
+		keep_snapshot(e, snapshot);
 	}
 	if (n) {
 		copy = entries_of(entries, n);
@@ -232,7 +355,10 @@ enum code engine_snapshot_taken(struct engine *e, uint64_t now_ms,
 	event.type = RAFT_SNAPSHOT;
 	event.snapshot.trailing = trailing;
 	rc = metadata_of(snapshot, &event.snapshot.metadata, err);
-	return rc ? rc : step(e, &event, "snapshot", out, err);
+	if (rc)
+		return rc;
+	keep_snapshot(e, snapshot);
+	return step(e, &event, "snapshot", out, err);
 }
 
 enum code engine_configuration(struct engine *e, uint64_t now_ms,
@@ -255,14 +381,19 @@ enum code engine_submit(struct engine *e, uint64_t now_ms,
 			struct engine_update *out, struct err *err)
 {
 	struct raft_event event;
-	struct engine_entry *plain = mem_zero(n * sizeof(*plain));
+	struct engine_entry *plain;
 	struct raft_entry *entries;
 	void *batch;
 	enum code rc;
 
+	if (!guard_has_room(engine_last_index(e), raft_commit_index(&e->raft), n))
+		return err_set(err, E_BUSY, "more than %d entries are not "
+			       "committed", GUARD_UNCOMMITTED_MAX);
+	plain = mem_zero(n * sizeof(*plain));
 	for (unsigned i = 0; i < n; i++) {
 		plain[i].type = types[i];
 		plain[i].term = raft_current_term(&e->raft);
+		/* Alone, by engine_change (guard B). */
 		must(types[i] != ENGINE_CHANGE);
 	}
 	entries = entries_of(plain, n);
@@ -324,4 +455,325 @@ void engine_bootstrap(struct buf *out, uint64_t id, const char *address)
 	buf_add(out, bytes.base, bytes.len);
 	raft_free(bytes.base);
 	raft_configuration_close(&conf);
+}
+
+/* ---- receiving ---- */
+
+/* The term of an entry, 0 where it is not known (Raft's "log" without its
+ * payload is kept as (last index, term) pairs in a ring). */
+static uint64_t term_at(const struct engine *e, uint64_t index)
+{
+	const struct raft_trail *t = &e->raft.trail;
+	uint64_t first = t->offset + 1;
+
+	if (index >= first)
+		for (unsigned i = t->front; i != t->back; i = (i + 1) % t->size)
+			if (index <= t->records[i].index)
+				return t->records[i].term;
+	return index == t->snapshot.index ? t->snapshot.term : 0;
+}
+
+static void into_raft(const struct engine_message *m, struct raft_message *to)
+{
+	switch (m->type) {
+	case ENGINE_M_APPEND:
+		to->append_entries.term = m->term;
+		to->append_entries.prev_log_index = m->append.prev_index;
+		to->append_entries.prev_log_term = m->append.prev_term;
+		to->append_entries.leader_commit = m->append.commit;
+		break;
+	case ENGINE_M_APPEND_RESULT:
+		to->append_entries_result.term = m->term;
+		to->append_entries_result.rejected = m->append_result.rejected;
+		to->append_entries_result.last_log_index =
+			m->append_result.last_index;
+		break;
+	case ENGINE_M_VOTE:
+		to->request_vote.version = 1;
+		to->request_vote.term = m->term;
+		to->request_vote.candidate_id = m->vote.candidate;
+		to->request_vote.last_log_index = m->vote.last_index;
+		to->request_vote.last_log_term = m->vote.last_term;
+		to->request_vote.disrupt_leader = m->vote.disrupt;
+		to->request_vote.pre_vote = m->vote.pre;
+		break;
+	case ENGINE_M_VOTE_RESULT:
+		to->request_vote_result.version = 1;
+		to->request_vote_result.term = m->term;
+		to->request_vote_result.vote_granted = m->vote_result.granted;
+		to->request_vote_result.pre_vote = m->vote_result.pre;
+		break;
+	case ENGINE_M_INSTALL:
+		to->install_snapshot.term = m->term;
+		to->install_snapshot.last_index = m->install.index;
+		to->install_snapshot.last_term = m->install.term;
+		to->install_snapshot.conf_index = m->install.conf_index;
+		break;
+	case ENGINE_M_TIMEOUT_NOW:
+		to->timeout_now.term = m->term;
+		to->timeout_now.last_log_index = m->timeout_now.last_index;
+		to->timeout_now.last_log_term = m->timeout_now.last_term;
+		break;
+	}
+}
+
+static const char *address_of(const struct engine *e, uint64_t id)
+{
+	const struct raft_configuration *c = &e->raft.configuration;
+
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->servers[i].id == id)
+			return c->servers[i].address;
+	return "";
+}
+
+/* One step with the first 'n' entries of an append. */
+static enum code receive_append(struct engine *e, struct raft_event *event,
+				const struct engine_message *m, unsigned n,
+				struct engine_update *out, struct err *err)
+{
+	struct raft_append_entries *to = &event->receive.message->append_entries;
+	struct raft_entry *entries = n ? entries_of(m->append.entries, n) : NULL;
+	void *batch = n ? entries[0].batch : NULL;
+	enum code rc;
+
+	to->entries = entries;
+	to->n_entries = n;
+	rc = step(e, event, "append", out, err);
+	/* The core has freed the block where it did not want it persisted. */
+	if (rc == OK && out->first_index)
+		raft_free(batch);
+	raft_free(entries);
+	return rc;
+}
+
+static void advance(struct engine_message *m, unsigned n)
+{
+	if (n)
+		m->append.prev_term = m->append.entries[n - 1].term;
+	m->append.prev_index += n;
+	m->append.entries += n;
+	m->append.n -= n;
+}
+
+enum code engine_receive(struct engine *e, uint64_t now_ms,
+			 struct engine_message *m, bool *more,
+			 struct engine_update *out, struct err *err)
+{
+	struct raft_message message;
+	struct raft_event event;
+	uint64_t commit = raft_commit_index(&e->raft);
+	unsigned n;
+	enum code rc;
+
+	memset(&message, 0, sizeof(message));
+	memset(&event, 0, sizeof(event));
+	*more = false;
+	event.time = now_ms;
+	event.type = RAFT_RECEIVE;
+	event.receive.message = &message;
+	message.type = (enum raft_message_type)m->type;
+	message.server_id = m->peer;
+	message.server_address = address_of(e, m->peer);
+	if (m->type == ENGINE_M_INSTALL) {
+		rc = conf_decode(m->install.conf,
+				 &message.install_snapshot.conf, err);
+		if (rc)
+			return rc;
+	}
+	if (m->type != ENGINE_M_APPEND) {
+		into_raft(m, &message);
+		rc = step(e, &event, "receive", out, err);
+		/* What is to be installed has been copied into the update;
+		 * engine_installed brings a membership of its own. */
+		if (m->type == ENGINE_M_INSTALL)
+			raft_configuration_close(&message.install_snapshot.conf);
+		return rc;
+	}
+	if (commit)
+		guard_append(m, commit, term_at(e, commit));
+	n = guard_batch(m);
+	into_raft(m, &message);
+	rc = receive_append(e, &event, m, n, out, err);
+	advance(m, n);
+	*more = rc == OK && m->append.n > 0;
+	return rc;
+}
+
+enum code engine_installed(struct engine *e, uint64_t now_ms,
+			   const struct engine_snapshot *snapshot,
+			   struct engine_update *out, struct err *err)
+{
+	struct raft_event event;
+	enum code rc;
+
+	memset(&event, 0, sizeof(event));
+	event.time = now_ms;
+	event.type = RAFT_PERSISTED_SNAPSHOT;
+	event.persisted_snapshot.last = true;
+	rc = metadata_of(snapshot, &event.persisted_snapshot.metadata, err);
+	if (rc)
+		return rc;
+	keep_snapshot(e, snapshot);
+	return step(e, &event, "installed", out, err);
+}
+
+/* ---- membership ---- */
+
+static unsigned count_voters(const struct raft_configuration *c)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < c->n; i++)
+		n += c->servers[i].role == RAFT_VOTER;
+	return n;
+}
+
+uint64_t engine_match_index(const struct engine *e, uint64_t id)
+{
+	raft_index index = 0;
+
+	return raft_match_index(&e->raft, id, &index) == 0 ? index : 0;
+}
+
+void engine_membership(const struct engine *e, uint64_t *committed,
+		       uint64_t *uncommitted, unsigned *voters)
+{
+	*committed = e->raft.configuration_committed_index;
+	*uncommitted = e->raft.configuration_uncommitted_index;
+	*voters = count_voters(&e->raft.configuration);
+}
+
+static bool all_have(const struct engine *e, uint64_t index)
+{
+	const struct raft_configuration *c = &e->raft.configuration;
+
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->servers[i].role == RAFT_VOTER &&
+		    engine_match_index(e, c->servers[i].id) < index)
+			return false;
+	return true;
+}
+
+/* The servers as they would be; those that are not removed. */
+static enum code changed_conf(const struct engine *e, enum engine_change change,
+			      uint64_t id, const char *address,
+			      struct raft_configuration *to, int *was,
+			      struct err *err)
+{
+	const struct raft_configuration *c = &e->raft.configuration;
+
+	*was = -1;
+	for (unsigned i = 0; i < c->n; i++) {
+		const struct raft_server *s = &c->servers[i];
+		int role = s->role;
+
+		if (s->id == id) {
+			*was = s->role;
+			if (change == ENGINE_REMOVE)
+				continue;
+			role = change == ENGINE_PROMOTE ? RAFT_VOTER :
+				RAFT_STANDBY;
+		}
+		must(raft_configuration_add(to, s->id, s->address, role) == 0);
+	}
+	if (change == ENGINE_ADD && *was >= 0)
+		return err_set(err, E_EXISTS, "server %llu is a member",
+			       (unsigned long long)id);
+	if (change != ENGINE_ADD && *was < 0)
+		return err_set(err, E_NOT_FOUND, "server %llu is no member",
+			       (unsigned long long)id);
+	if (change == ENGINE_ADD &&
+	    raft_configuration_add(to, id, address, RAFT_STANDBY))
+		return err_set(err, E_EXISTS, "the address %s is taken", address);
+	return OK;
+}
+
+static enum code may_change(const struct engine *e,
+			    const struct raft_configuration *to, uint64_t id,
+			    int was, bool force, struct err *err)
+{
+	int is = -1;
+	struct guard_change c = {
+		.is_self = id == e->raft.id,
+		.is_pending = e->raft.configuration_uncommitted_index != 0,
+		.all_have_last = all_have(e,
+				e->raft.configuration_committed_index),
+		.is_caught_up = engine_match_index(e, id) ==
+			engine_last_index(e),
+		.voters_before = count_voters(&e->raft.configuration),
+		.voters_after = count_voters(to),
+		.force = force,
+	};
+
+	for (unsigned i = 0; i < to->n; i++)
+		if (to->servers[i].id == id)
+			is = to->servers[i].role;
+	c.takes_vote = was == RAFT_VOTER && is != RAFT_VOTER;
+	c.gives_vote = was != RAFT_VOTER && is == RAFT_VOTER;
+	return guard_change(&c, err);
+}
+
+static enum code submit_change(struct engine *e, uint64_t now_ms, struct str conf,
+			       struct engine_update *out, struct err *err)
+{
+	struct engine_entry entry = { raft_current_term(&e->raft),
+				      ENGINE_CHANGE, conf };
+	struct raft_entry *entries = entries_of(&entry, 1);
+	void *batch = entries[0].batch;
+	struct raft_event event;
+	enum code rc;
+
+	memset(&event, 0, sizeof(event));
+	event.time = now_ms;
+	event.type = RAFT_SUBMIT;
+	event.submit.entries = entries;
+	event.submit.n = 1;
+	rc = step(e, &event, "change", out, err);
+	raft_free(batch);
+	raft_free(entries);
+	return rc;
+}
+
+enum code engine_change(struct engine *e, uint64_t now_ms,
+			enum engine_change change, uint64_t id,
+			const char *address, bool force, struct buf *conf,
+			struct engine_update *out, struct err *err)
+{
+	struct raft_configuration to;
+	int was;
+	enum code rc;
+
+	if (raft_state(&e->raft) != RAFT_LEADER)
+		return err_set(err, E_NOT_LEADER, "this node is not the leader");
+	raft_configuration_init(&to);
+	rc = changed_conf(e, change, id, address, &to, &was, err);
+	if (rc == OK)
+		rc = may_change(e, &to, id, was, force, err);
+	if (rc == OK)
+		put_conf(conf, &to);
+	raft_configuration_close(&to);
+	return rc ? rc : submit_change(e, now_ms, buf_view(conf), out, err);
+}
+
+enum code engine_transfer(struct engine *e, uint64_t now_ms, uint64_t id,
+			  struct engine_update *out, struct err *err)
+{
+	const struct raft_configuration *c = &e->raft.configuration;
+	struct raft_event event;
+	bool votes = false;
+
+	if (raft_state(&e->raft) != RAFT_LEADER)
+		return err_set(err, E_NOT_LEADER, "this node is not the leader");
+	for (unsigned i = 0; i < c->n; i++)
+		votes |= c->servers[i].id == id &&
+			c->servers[i].role == RAFT_VOTER;
+	if (!votes || id == e->raft.id || raft_transferee(&e->raft))
+		return err_set(err, E_CONFLICT, "leadership cannot go to server "
+			       "%llu now", (unsigned long long)id);
+	memset(&event, 0, sizeof(event));
+	event.time = now_ms;
+	event.type = RAFT_TRANSFER;
+	event.transfer.server_id = id;
+	return step(e, &event, "transfer", out, err);
 }

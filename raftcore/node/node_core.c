@@ -155,6 +155,9 @@ static void handle(struct node_core *c, uint64_t now_ms,
 {
 	bool won = u->is_leader && !c->is_leader;
 
+	/* One voter elects itself, and appends nothing by that; a winner of
+	 * votes does. */
+	must(!u->is_own_barrier);
 	persist_vote(c, u);
 	c->term = u->term;
 	c->leader = u->leader;

@@ -5,3 +5,4 @@ needs_yaml := base doc
 needs_toml := base doc
 needs_wal := base io wire wal
 needs_command := base wire doc schema model kv raftcore state
+needs_message := base node

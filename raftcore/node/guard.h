@@ -1,0 +1,52 @@
+/*
+ * Guards against known faults of libraft 0.22.1, as functions on messages.
+ * The engine file calls them; each can be switched off by a failpoint in test
+ * builds, which is how the tests show the fault that it is for.
+ *
+ * A	A refused pre-vote echoes the candidate's term, so a candidate whose term
+ *	is two or more behind never learns ours: no leader, for ever.
+ * B	A follower registers a membership entry under the index of the first
+ *	entry of its batch.
+ * C	A server that is no voter by its own lagging configuration neither votes
+ *	nor campaigns; changes follow a procedure (engine_change).
+ * D	A follower that is told of entries below its snapshot appends them anew,
+ *	from the first: the log is corrupted.
+ * E	A deposed leader rejoins one index a round trip: what is not committed is
+ *	bounded.
+ *
+ * Pure; any thread.
+ */
+#ifndef NODE_GUARD_H
+#define NODE_GUARD_H
+
+#include "node/message.h"
+
+#define GUARD_UNCOMMITTED_MAX 8192
+
+/* A, when it is sent: a refusal says our own term. */
+void guard_vote_result(struct engine_message *m, uint64_t our_term);
+/* D, when it is received: drops entries up to what is committed here, whose
+ * last has 'commit_term'.  What is left may be an empty heartbeat. */
+void guard_append(struct engine_message *m, uint64_t commit,
+		  uint64_t commit_term);
+/* B, when it is received: how many entries of the append, from the front, may
+ * be delivered together; a membership entry is first. */
+unsigned guard_batch(const struct engine_message *m);
+/* E: whether 'n' more may be submitted. */
+bool guard_has_room(uint64_t last, uint64_t commit, unsigned n);
+
+/* C: what a change would do, and what is known of the cluster. */
+struct guard_change {
+	bool is_self;                    /* the server is this leader */
+	bool takes_vote;                 /* demotes or removes a voter */
+	bool gives_vote;
+	bool is_caught_up;               /* its log, where it gets a vote */
+	bool is_pending;                 /* another change is not committed */
+	bool all_have_last;              /* every voter has the last change */
+	unsigned voters_before, voters_after;
+	bool force;
+};
+/* E_CONFLICT with the reason and what to do first. */
+enum code guard_change(const struct guard_change *c, struct err *err) MUST_USE;
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * Messages between engines, as raftcore sees them, and their form on the wire:
+ * a byte with the version, a byte with the type, varints, and the entries with
+ * their bytes.  Pure; any thread.
+ */
+#ifndef NODE_MESSAGE_H
+#define NODE_MESSAGE_H
+
+#include "base/arena.h"
+
+/* Numbers are in the log. */
+enum engine_type {
+	ENGINE_COMMAND = 1,
+	ENGINE_BARRIER = 2,              /* no-op after an election */
+	ENGINE_CHANGE = 3,               /* membership */
+};
+
+struct engine_entry {
+	uint64_t term;
+	enum engine_type type;
+	struct str data;
+};
+
+/* What a checkpoint says of the log that it stands for. */
+struct engine_snapshot {
+	uint64_t index, term;
+	uint64_t conf_index;
+	struct str conf;                 /* as in an entry ENGINE_CHANGE */
+};
+
+/* Numbers are on the wire. */
+enum engine_message_type {
+	ENGINE_M_APPEND = 1,
+	ENGINE_M_APPEND_RESULT = 2,
+	ENGINE_M_VOTE = 3,
+	ENGINE_M_VOTE_RESULT = 4,
+	ENGINE_M_INSTALL = 5,
+	ENGINE_M_TIMEOUT_NOW = 6,
+};
+
+struct engine_message {
+	enum engine_message_type type;
+	uint64_t peer;                   /* that it comes from, or goes to */
+	uint64_t term;
+	union {
+		/* One that the engine wants sent has no 'entries': the caller
+		 * takes 'n' of them, from behind 'prev_index', out of the log. */
+		struct {
+			uint64_t prev_index, prev_term, commit;
+			struct engine_entry *entries;
+			unsigned n;
+		} append;
+		struct {
+			uint64_t rejected, last_index;
+		} append_result;
+		struct {
+			uint64_t candidate, last_index, last_term;
+			bool disrupt, pre;
+		} vote;
+		struct {
+			bool granted, pre;
+		} vote_result;
+		struct engine_snapshot install;
+		struct {
+			uint64_t last_index, last_term;
+		} timeout_now;
+	};
+};
+
+#define MESSAGE_ENTRIES_MAX 65536
+
+/* 'peer' is the transport's and is not encoded. */
+void message_encode(struct buf *out, const struct engine_message *m);
+/* Strings borrow from 'in', entries are the arena's.  E_INVALID: malformed;
+ * E_UNSUPPORTED: another version or type. */
+enum code message_decode(struct arena *arena, struct str in,
+			 struct engine_message *out, struct err *err) MUST_USE;
+
+#endif
