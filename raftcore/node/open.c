@@ -81,16 +81,18 @@ static enum code recovered(void *data, const struct wal_entry *e,
 	return OK;
 }
 
-/* The first entry of a new cluster says who votes. */
-static enum code bootstrap(struct node_core *c, struct err *err)
+/* The first entry of a new cluster says who votes.  A crash may come before it
+ * is durable; but before term and vote are written there is a segment. */
+static enum code bootstrap(struct node_core *c, bool had_segments,
+			   struct err *err)
 {
 	struct wal_entry e = { .index = 1, .term = 1, .type = ENGINE_CHANGE };
 	AUTO_BUF bytes = BUF_NONE;
 	enum code rc;
 
-	if (c->vote.term > 1 || c->vote.voted_for) {
-		err_set(err, E_CORRUPT, "%s/wal is empty, but this node was in "
-			"term %llu", c->dir, ULL(c->vote.term));
+	if (!had_segments && c->vote.generation) {
+		err_set(err, E_CORRUPT, "%s/wal is empty, but this node is not "
+			"new", c->dir);
 		return err_hint(err, "restore the folder, or wipe the data "
 				     "directory and restore a backup");
 	}
@@ -126,6 +128,19 @@ static enum code check_meeting(struct node_core *c, struct err *err)
 			c->dir);
 }
 
+static bool has_segments(struct fs *fs, const char *dir)
+{
+	AUTO_BUF names = BUF_NONE;
+	struct str rest;
+
+	if (fs->ops->list(fs, dir, &names, NULL))
+		return false;
+	for (rest = buf_view(&names); rest.n;)
+		if (str_ends(str_cut(&rest, '\0'), STR(".seg")))
+			return true;
+	return false;
+}
+
 static enum code open_log(struct node_core *c, struct err *err)
 {
 	AUTO_BUF dir = BUF_NONE;
@@ -133,14 +148,16 @@ static enum code open_log(struct node_core *c, struct err *err)
 				     .cluster = c->identity.cluster,
 				     .segment_bytes = c->config.segment_bytes,
 				     .spares_max = 2 };
+	bool had_segments;
 	enum code rc = vote_read(c->fs, c->dir, &c->vote, err);
 
 	buf_printf(&dir, "%s/wal", c->dir);
 	config.dir = dir.p;
+	had_segments = has_segments(c->fs, dir.p);
 	if (rc == OK)
 		rc = wal_open(&config, recovered, c, &c->wal, err);
 	if (rc == OK && c->log_first == 0 && c->base.index == 0)
-		rc = bootstrap(c, err);
+		rc = bootstrap(c, had_segments, err);
 	if (rc == OK)
 		rc = check_meeting(c, err);
 	c->durable = c->log_last;

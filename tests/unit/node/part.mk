@@ -1,3 +1,4 @@
 # trio.c: engines that exchange messages in memory
+# lab.c: the core of a node on one thread
 needs := io wal raftcore
-help := trio.c
+help := trio.c lab.c

@@ -1,0 +1,375 @@
+/* The core of a node, one call at a time: see lab.h. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "unit.h"
+
+#include "base/mem.h"
+#include "base/rand.h"
+#include "lab.h"
+#include "node/pace.h"
+
+#include "base/banned.h"
+
+static struct lab *lab;
+static struct lab_proposal proposals[LAB_INDEXES];
+static size_t n_proposals;
+
+static void setup(void)
+{
+	lab = lab_new();
+	n_proposals = 0;
+}
+
+static void teardown(void)
+{
+	lab_free(lab);
+}
+
+static struct lab_proposal *propose(void)
+{
+	lab_propose(lab, &proposals[n_proposals]);
+	return &proposals[n_proposals++];
+}
+
+/* ---- what is asked for, and when ---- */
+
+START_TEST(nothing_is_applied_before_it_is_durable)
+{
+	struct lab_proposal *p;
+	uint64_t before;
+
+	lab_open(lab);
+	lab_settle(lab);
+	before = lab->state.count;
+	p = propose();
+	ck_assert(!lab_machine(lab));
+	ck_assert(lab_write(lab));
+	ck_assert(!lab_write(lab));
+	ck_assert(lab_machine(lab));
+	ck_assert_uint_eq(lab->state.count, before + 1);
+	ck_assert(!p->is_answered);
+}
+END_TEST
+
+START_TEST(one_batch_at_a_time_is_with_the_machine)
+{
+	lab_open(lab);
+	lab_settle(lab);
+	propose();
+	lab_write(lab);
+	propose();
+	propose();
+	while (lab_write(lab))
+		;
+	ck_assert_uint_eq(lab->n_batch, 1);
+	lab_machine(lab);
+	ck_assert_uint_eq(lab->n_batch, 2);
+	lab_machine(lab);
+	ck_assert(!lab_machine(lab));
+}
+END_TEST
+
+START_TEST(more_than_may_be_under_way_is_refused)
+{
+	lab_open(lab);
+	lab_settle(lab);
+	for (unsigned i = 0; i < 20; i++)
+		propose();
+	ck_assert_uint_eq(lab->refused, 4);
+	ck_assert_int_eq(proposals[15].rc, OK);
+	ck_assert_int_eq(proposals[16].rc, E_BUSY);
+	lab_settle(lab);
+	ck_assert(!propose()->is_answered);
+}
+END_TEST
+
+START_TEST(before_an_election_nothing_is_accepted)
+{
+	lab_open(lab);
+	if (!lab->is_leader) {
+		ck_assert_int_eq(propose()->rc, E_NOT_LEADER);
+		ck_assert(proposals[0].is_answered);
+	}
+	lab_settle(lab);
+	ck_assert(lab->is_leader);
+}
+END_TEST
+
+/* ---- failure ---- */
+
+START_TEST(a_failed_log_leaves_the_outcome_open)
+{
+	struct lab_proposal *p;
+
+	lab_open(lab);
+	lab_settle(lab);
+	p = propose();
+	lab->fails_next_write = true;
+	lab_write(lab);
+	ck_assert_uint_eq(lab->fatals, 1);
+	ck_assert_ptr_nonnull(strstr(lab->fatal.text, "disk"));
+	ck_assert_int_eq(p->rc, E_UNCERTAIN);
+	ck_assert_int_eq(propose()->rc, E_UNAVAILABLE);
+	ck_assert(!lab->writes && !lab->batch);
+	ck_assert_uint_eq(node_core_deadline(lab->core), UINT64_MAX);
+	node_core_stop(lab->core);
+	ck_assert_uint_eq(lab->fatals, 1);
+}
+END_TEST
+
+START_TEST(a_failed_machine_stops_apply_for_good)
+{
+	lab_open(lab);
+	lab_settle(lab);
+	propose();
+	lab_write(lab);
+	propose();
+	lab->fails_next_apply = true;
+	lab_machine(lab);
+	ck_assert_uint_eq(lab->fatals, 1);
+	ck_assert_int_eq(proposals[1].rc, E_UNCERTAIN);
+	while (lab_write(lab))
+		;
+	ck_assert(!lab->batch);
+}
+END_TEST
+
+START_TEST(a_stop_tells_who_still_waits)
+{
+	lab_open(lab);
+	lab_settle(lab);
+	propose();
+	node_core_stop(lab->core);
+	ck_assert_int_eq(proposals[0].rc, E_UNCERTAIN);
+}
+END_TEST
+
+/* ---- starts ---- */
+
+static void fill(unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		propose();
+		if (i % 15 == 14)
+			lab_settle(lab);
+	}
+	lab_settle(lab);
+}
+
+START_TEST(a_start_reads_the_log_back_in_batches)
+{
+	lab->config.checkpoint_log_bytes = 1 << 30;
+	lab_open(lab);
+	lab_settle(lab);
+	fill(3000);
+	ck_assert_uint_eq(lab->loads, 1);        /* the first entry of all */
+	lab_crash(lab);
+	lab_open(lab);
+	lab_settle(lab);
+	ck_assert_uint_eq(lab->state.count, 3000);
+	ck_assert_uint_eq(lab->loads, 1 + 3);
+	ck_assert_uint_ge(lab->state.index, lab->applied_ever);
+}
+END_TEST
+
+START_TEST(the_log_is_cut_behind_two_checkpoints)
+{
+	struct wal_stats st;
+	struct node_core_view v;
+
+	lab_open(lab);
+	lab_settle(lab);
+	fill(1000);
+	node_core_view(lab->core, &v);
+	wal_stats_get(node_core_wal(lab->core), &st);
+	ck_assert_uint_gt(lab->checkpoints, 5);
+	ck_assert_uint_gt(lab->cuts, 3);
+	ck_assert_uint_gt(st.first_index, 500);
+	ck_assert_uint_lt(st.first_index, v.checkpoint_index);
+	lab_crash(lab);
+	lab_open(lab);
+	ck_assert(lab->from_checkpoint);
+	lab_settle(lab);
+	ck_assert_uint_eq(lab->state.count, 1000);
+}
+END_TEST
+
+START_TEST(a_checkpoint_that_fails_is_put_off)
+{
+	lab_open(lab);
+	lab_settle(lab);
+	lab->fails_next_checkpoint = true;
+	fill(200);
+	ck_assert_uint_eq(lab->checkpoints, 0);
+	ck_assert_uint_eq(lab->cuts, 0);
+	lab->fails_next_checkpoint = false;
+	fill(200);
+	ck_assert_uint_gt(lab->checkpoints, 0);
+	ck_assert_uint_eq(lab->fatals, 0);
+}
+END_TEST
+
+static void remove_segments(bool all)
+{
+	AUTO_BUF dir = BUF_NONE;
+	AUTO_BUF names = BUF_NONE;
+	struct str rest;
+	unsigned n = 0, seen = 0;
+
+	buf_printf(&dir, "%s/wal", lab->dir);
+	ck_assert_int_eq(fs_real()->ops->list(fs_real(), dir.p, &names, NULL),
+			 OK);
+	for (size_t i = 0; i < names.n; i++)
+		n += names.p[i] == '\0';
+	rest = buf_view(&names);
+	while (rest.n) {
+		struct str name = str_cut(&rest, '\0');
+		AUTO_BUF path = BUF_NONE;
+
+		buf_printf(&path, "%s/%.*s", dir.p, STR_ARG(name));
+		/* Of a cut log all but the first segment, or all. */
+		if (all || seen++ > 0)
+			ck_assert_int_eq(unlink(path.p), 0);
+	}
+	ck_assert_uint_gt(n, 0);
+}
+
+START_TEST(a_log_that_ends_below_the_checkpoint_is_refused)
+{
+	struct err err;
+
+	lab_open(lab);
+	lab_settle(lab);
+	fill(500);
+	lab_crash(lab);
+	remove_segments(false);
+	ck_assert_int_eq(lab_try_open(lab, &err), E_CORRUPT);
+	ck_assert_msg(strstr(err.text, "below the checkpoint"), "%s", err.text);
+	ck_assert(err.hint[0]);
+}
+END_TEST
+
+START_TEST(a_log_that_is_gone_is_refused)
+{
+	struct err err;
+
+	lab_open(lab);
+	lab_settle(lab);
+	fill(3);
+	lab_crash(lab);
+	remove_segments(true);
+	ck_assert_int_eq(lab_try_open(lab, &err), E_CORRUPT);
+	ck_assert_msg(strstr(err.text, "empty"), "%s", err.text);
+	ck_assert(err.hint[0]);
+}
+END_TEST
+
+/* ---- any order, any crash ---- */
+
+static void step(struct prng *r)
+{
+	switch (prng_below(r, 6)) {
+	case 0:
+		propose();
+		break;
+	case 1:
+		lab_write(lab);
+		break;
+	case 2:
+	case 3:
+		lab_machine(lab);
+		break;
+	case 4:
+		if (prng_chance(r, 200000))
+			lab_worker(lab);
+		break;
+	default:
+		lab->now_ms += prng_below(r, 3);
+		node_core_timeout(lab->core, lab->now_ms);
+	}
+}
+
+/* What was applied once is applied at every later start, in the same place:
+ * apply_one() compares. */
+START_TEST(no_order_and_no_crash_loses_what_was_applied)
+{
+	struct prng r;
+	unsigned checkpoints = 0;
+
+	prng_init(&r, (uint64_t)_i + 1);
+	for (unsigned life = 0; life < 6; life++) {
+		uint64_t steps = prng_below(&r, 3000);
+
+		lab_open(lab);
+		if (prng_chance(&r, 500000))
+			lab_settle(lab);
+		while (steps--)
+			step(&r);
+		checkpoints += lab->checkpoints;
+		lab_crash(lab);
+	}
+	lab_open(lab);
+	lab_settle(lab);
+	ck_assert_uint_ge(lab->state.index, lab->applied_ever);
+	ck_assert_uint_eq(lab->fatals, 0);
+	ck_assert_uint_gt(lab->state.count, 0);
+	ck_assert_uint_gt(checkpoints, 0);
+}
+END_TEST
+
+/* ---- pace ---- */
+
+START_TEST(the_pace_gives_way_to_the_log)
+{
+	struct pace p;
+	uint64_t first, wait, writes = 100;
+
+	pace_init(&p, 100, writes);
+	first = pace_next(&p, 100, ++writes, 1 << 20);
+	ck_assert_uint_gt(first, 0);
+	wait = first;
+	for (int i = 0; i < 3; i++) {
+		uint64_t next = pace_next(&p, 5000, ++writes, 1 << 20);
+
+		ck_assert_uint_gt(next, wait);
+		wait = next;
+	}
+	/* No new writes: the percentile says nothing. */
+	ck_assert_uint_lt(pace_next(&p, 5000, writes, 1 << 20), wait);
+	for (int i = 0; i < 100; i++)
+		wait = pace_next(&p, 5000, ++writes, 1 << 20);
+	ck_assert_uint_le(wait, 1000000 / 8);    /* it ends: 8 MiB a second */
+	for (int i = 0; i < 100; i++)
+		wait = pace_next(&p, 100, ++writes, 1 << 20);
+	ck_assert_uint_lt(wait, first);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("node/core");
+	TCase *t = tcase_create("core");
+
+	tcase_set_timeout(t, 60);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, nothing_is_applied_before_it_is_durable);
+	tcase_add_test(t, one_batch_at_a_time_is_with_the_machine);
+	tcase_add_test(t, more_than_may_be_under_way_is_refused);
+	tcase_add_test(t, before_an_election_nothing_is_accepted);
+	tcase_add_test(t, a_failed_log_leaves_the_outcome_open);
+	tcase_add_test(t, a_failed_machine_stops_apply_for_good);
+	tcase_add_test(t, a_stop_tells_who_still_waits);
+	tcase_add_test(t, a_start_reads_the_log_back_in_batches);
+	tcase_add_test(t, the_log_is_cut_behind_two_checkpoints);
+	tcase_add_test(t, a_checkpoint_that_fails_is_put_off);
+	tcase_add_test(t, a_log_that_ends_below_the_checkpoint_is_refused);
+	tcase_add_test(t, a_log_that_is_gone_is_refused);
+	tcase_add_loop_test(t, no_order_and_no_crash_loses_what_was_applied, 0,
+			    15);
+	tcase_add_test(t, the_pace_gives_way_to_the_log);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+UNIT_MAIN(suite)
