@@ -133,7 +133,7 @@ static enum code open_node(void)
 	config.dir = dir;
 	config.segment_bytes = 32 * 4096;
 	config.checkpoint_log_bytes = LOG_BYTES;
-	config.inflight_entries_max = 64;
+	config.inflight_entries_max = 128;
 	config.apply_loop = loop;
 	config.pool = pool;
 	config.machine = (struct rc_machine){
