@@ -388,7 +388,9 @@ static enum code remove_one(struct fs *fs, const char *dir, struct str name,
 
 	/* The meta file first: without it the picture does not count. */
 	buf_printf(&path, "%s/%.*s", dir, STR_ARG(name));
-	rc = fs->ops->remove(fs, path.p, err);
+	rc = failpoint_hit(FP_CHECKPOINT_PRUNE, err);
+	if (rc == OK)
+		rc = fs->ops->remove(fs, path.p, err);
 	if (rc)
 		return rc;
 	buf_cut(&path, path.n - 5);

@@ -418,7 +418,9 @@ static const char *const crashes[] = {
 	"checkpoint.rename=crash", "checkpoint.done=crash",
 	"wal.cut=crash", "wal.cut=crash@2", "wal.segment=crash@4",
 	"checkpoint.sync=crash@3", "checkpoint.rename=crash@3",
-	"checkpoint.done=crash@3",
+	"checkpoint.done=crash@3", "checkpoint.prune=crash",
+	"checkpoint.prune=crash@2", "wal.write=crash@40",
+	"wal.written=crash@40",
 };
 
 static void child(int fd, const char *spec)
@@ -458,6 +460,34 @@ START_TEST(a_crash_at_each_step_loses_nothing)
 }
 END_TEST
 
+static const char *const births[] = {
+	"meta.write=crash", "wal.segment=crash", "vote.write=crash",
+	"vote.written=crash", "wal.write=crash", "wal.written=crash",
+	"wal.written=crash@2", "wal.written=crash@3",
+};
+
+/* A folder that is half made becomes a whole node at the next start. */
+START_TEST(a_crash_while_it_is_made_does_no_harm)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (failpoint_set(births[_i], &err))
+			_exit(2);
+		start();
+		add(1);
+		_exit(3);
+	}
+	waitpid(pid, &status, 0);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	start();
+	run_until_ready();
+	add(40);
+	stop();
+}
+END_TEST
+
 START_TEST(a_checkpoint_that_fails_is_tried_again)
 {
 	struct rc_status st;
@@ -486,6 +516,8 @@ static Suite *suite(void)
 	tcase_add_test(t, a_stop_during_a_checkpoint_is_orderly);
 	tcase_add_loop_test(t, a_crash_at_each_step_loses_nothing, 0,
 			    ARRAY_LEN(crashes));
+	tcase_add_loop_test(t, a_crash_while_it_is_made_does_no_harm, 0,
+			    ARRAY_LEN(births));
 	tcase_add_test(t, a_checkpoint_that_fails_is_tried_again);
 	suite_add_tcase(s, t);
 	return s;
