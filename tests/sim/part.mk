@@ -1,0 +1,2 @@
+# Simulations: a program each, see GNUmakefile
+needs_one_node := base io io/sim wire wal raftcore node
