@@ -44,6 +44,12 @@ enum code engine_new(const struct engine_config *config, struct engine **out,
 		     struct err *err) MUST_USE;
 void engine_free(struct engine **engine);
 
+/*
+ * True where 'id' is the only voter of that membership.  Such a server leads at
+ * once and in the term it started with, so it must start in a new one
+ * (guard.h, F).
+ */
+bool engine_votes_alone(struct str conf, uint64_t id);
 /* The first step: what was found on disk.  'snapshot' NULL: there is none.
  * Entries from 'first_index' on, which is 1, or right behind the snapshot.
  * E_CORRUPT: the membership cannot be read. */

@@ -291,6 +291,23 @@ static enum code conf_decode(struct str bytes, struct raft_configuration *out,
 	return err_set(err, E_CORRUPT, "the membership cannot be read");
 }
 
+bool engine_votes_alone(struct str conf, uint64_t id)
+{
+	struct raft_configuration c;
+	unsigned voters = 0;
+	bool votes = false;
+
+	if (conf_decode(conf, &c, NULL))
+		return false;
+	for (unsigned i = 0; i < c.n; i++)
+		if (c.servers[i].role == RAFT_VOTER) {
+			voters++;
+			votes |= c.servers[i].id == id;
+		}
+	raft_configuration_close(&c);
+	return votes && voters == 1;
+}
+
 static enum code metadata_of(const struct engine_snapshot *from,
 			     struct raft_snapshot_metadata *to, struct err *err)
 {

@@ -13,6 +13,9 @@
  *	from the first: the log is corrupted.
  * E	A deposed leader rejoins one index a round trip: what is not committed is
  *	bounded.
+ * F	An only voter leads at once in the term that it started with, so after a
+ *	crash it may give an index of that term to another entry, while a standby
+ *	has the first: node_core.c starts it in a new term.
  *
  * Pure; any thread.
  */

@@ -171,12 +171,37 @@ static void handle(struct node_core *c, uint64_t now_ms,
 	core_apply_more(c);
 }
 
+/* The membership that the engine will go by: the newest that the log holds. */
+static struct str last_conf(const struct node_core *c)
+{
+	for (size_t i = c->n_recovered; i-- > 0;)
+		if (c->recovered[i].type == ENGINE_CHANGE)
+			return c->recovered[i].data;
+	return buf_view(&c->conf);
+}
+
+/* Guard F: an only voter starts in a term that nothing was written in. */
+static enum code new_term(struct node_core *c, struct err *err)
+{
+	if (!engine_votes_alone(last_conf(c), c->config.node_id))
+		return OK;
+	c->vote.term++;
+	c->vote.voted_for = 0;
+	if (vote_write(c->fs, c->dir, &c->vote, err))
+		return err_wrap(err, "term and vote");
+	return OK;
+}
+
 void node_core_start(struct node_core *c, uint64_t now_ms)
 {
 	struct engine_snapshot base = core_snapshot_of(&c->base);
 	struct engine_update u;
 	struct err err;
 
+	if (new_term(c, &err)) {
+		core_fail(c, &err);
+		return;
+	}
 	if (engine_start(c->engine, now_ms, c->vote.term, c->vote.voted_for,
 			 base.index ? &base : NULL, base.index + 1,
 			 c->recovered, (unsigned)c->n_recovered, &u, &err)) {

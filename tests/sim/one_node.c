@@ -14,7 +14,7 @@
  *	- what was applied once at an index is what is applied there ever after,
  *	  with the same effect digest;
  *	- what was applied, and so acknowledged, is there after every start;
- *	- the term never goes back.
+ *	- the term never goes back, and no term is led in twice.
  *
  * First every step of a short run is crashed at, one after the other; then
  * whole histories of crashes follow from seeds.  SEEDS=n how many (120), SEED=n
@@ -72,7 +72,7 @@ static struct world {
 	struct disk *disk;
 	struct truth truth[INDEX_MAX];
 	uint64_t acked;                  /* highest index that was applied */
-	uint64_t term;                   /* highest that was acted in */
+	uint64_t term, led;              /* highest that was seen, led in */
 	uint64_t now_ms, next_id;
 
 	struct toy toy;                  /* the machine's live state */
@@ -246,6 +246,11 @@ static void host_refuse(void *host, struct rc_proposal *p, enum code rc,
 static void host_role(void *host, bool is_leader, uint64_t leader,
 		      uint64_t term)
 {
+	if (!is_leader)
+		return;
+	holds(term > w.led, "term %llu is led in again",
+	      (unsigned long long)term);
+	w.led = MAX(w.led, term);
 }
 
 static void host_fatal(void *host, const struct err *err)
