@@ -37,10 +37,13 @@ static void take_effect(struct node_core *c, uint64_t now_ms,
 	if (e->type != ENGINE_CHANGE || e->index <= c->conf_index)
 		return;
 	core_configure(c, e->index, e->data);
-	if (e->index > 1 &&
-	    engine_configuration(c->engine, now_ms, e->index, e->data, &u,
+	if (e->index == 1)
+		return;
+	if (engine_configuration(c->engine, now_ms, e->index, e->data, &u,
 				 &err))
 		core_fail(c, &err);
+	else
+		core_handle(c, now_ms, &u);
 }
 
 /* ---- back from the log ---- */
@@ -185,19 +188,19 @@ void core_apply_more(struct node_core *c)
 			       last >= c->ready_at);
 }
 
-static void drop_loaded(struct node_core *c, uint64_t now_ms)
+static const struct wal_entry *batch_entry(const struct node_core *c, size_t i)
 {
-	for (size_t i = 0; i < c->n_batch; i++)
-		take_effect(c, now_ms, &c->loaded.entries[i]);
-	c->cold_next = c->applied + 1;
-	node_loaded_fini(&c->loaded);
+	return c->loaded.n ? &c->loaded.entries[i] : &c->slots[i].entry;
 }
 
-static void drop_slots(struct node_core *c, uint64_t now_ms)
+static void drop_batch(struct node_core *c)
 {
-	for (size_t i = 0; i < c->n_batch; i++)
-		take_effect(c, now_ms, &c->slots[i].entry);
-	core_drop_slots(c, c->n_batch);
+	if (c->loaded.n == 0) {
+		core_drop_slots(c, c->n_batch);
+		return;
+	}
+	c->cold_next = c->applied + 1;
+	node_loaded_fini(&c->loaded);
 }
 
 void node_core_applied(struct node_core *c, uint64_t now_ms, enum code rc,
@@ -207,15 +210,15 @@ void node_core_applied(struct node_core *c, uint64_t now_ms, enum code rc,
 		core_fail(c, err);
 		return;
 	}
-	c->is_applying = false;
 	c->applied = c->batch[c->n_batch - 1].index;
 	c->applied_term = c->batch[c->n_batch - 1].term;
 	c->log_since_bytes += c->batch_bytes;
 	c->machine_bytes = machine_bytes;
-	if (c->cold_next <= c->cold_last)
-		drop_loaded(c, now_ms);
-	else
-		drop_slots(c, now_ms);
+	/* Still applying: a new membership may do much, but hand on nothing. */
+	for (size_t i = 0; i < c->n_batch; i++)
+		take_effect(c, now_ms, batch_entry(c, i));
+	drop_batch(c);
+	c->is_applying = false;
 	core_apply_more(c);
 }
 

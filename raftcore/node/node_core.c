@@ -150,8 +150,8 @@ static void persist_vote(struct node_core *c, const struct engine_update *u)
 	}
 }
 
-static void handle(struct node_core *c, uint64_t now_ms,
-		   const struct engine_update *u)
+void core_handle(struct node_core *c, uint64_t now_ms,
+		 const struct engine_update *u)
 {
 	bool won = u->is_leader && !c->is_leader;
 
@@ -209,7 +209,7 @@ void node_core_start(struct node_core *c, uint64_t now_ms)
 		return;
 	}
 	core_free_recovered(c);
-	handle(c, now_ms, &u);
+	core_handle(c, now_ms, &u);
 }
 
 void node_core_timeout(struct node_core *c, uint64_t now_ms)
@@ -220,7 +220,7 @@ void node_core_timeout(struct node_core *c, uint64_t now_ms)
 	if (c->has_failed || now_ms < engine_deadline(c->engine))
 		return;
 	if (engine_timeout(c->engine, now_ms, &u, &err) == OK)
-		handle(c, now_ms, &u);
+		core_handle(c, now_ms, &u);
 }
 
 uint64_t node_core_deadline(const struct node_core *c)
@@ -251,7 +251,7 @@ void node_core_written(struct node_core *c, uint64_t now_ms, uint64_t sequence,
 	if (c->has_failed)
 		return;
 	if (engine_persisted(c->engine, now_ms, c->durable, &u, &own) == OK)
-		handle(c, now_ms, &u);
+		core_handle(c, now_ms, &u);
 }
 
 /* ---- proposals ---- */

@@ -87,6 +87,9 @@ void core_configure(struct node_core *c, uint64_t index, struct str conf);
 struct engine_snapshot core_snapshot_of(const struct checkpoint *checkpoint);
 /* True while a picture is copied and the state grows under it. */
 bool core_is_crowded(const struct node_core *c);
+/* Does what a step of the engine asks for. */
+void core_handle(struct node_core *c, uint64_t now_ms,
+		 const struct engine_update *u);
 /* The first 'count' slots are applied. */
 void core_drop_slots(struct node_core *c, size_t count);
 /* Hands on what is committed, unless something is out already. */

@@ -1,7 +1,4 @@
 /* The core of a node, one call at a time: see lab.h. */
-#include <stdio.h>
-#include <unistd.h>
-
 #include "unit.h"
 
 #include "base/mem.h"
@@ -17,7 +14,7 @@ static size_t n_proposals;
 
 static void setup(void)
 {
-	lab = lab_new();
+	lab = lab_new(1);
 	n_proposals = 0;
 }
 
@@ -212,14 +209,12 @@ END_TEST
 
 static void remove_segments(bool all)
 {
-	AUTO_BUF dir = BUF_NONE;
+	const char *dir = "/node/wal";
 	AUTO_BUF names = BUF_NONE;
 	struct str rest;
 	unsigned n = 0, seen = 0;
 
-	buf_printf(&dir, "%s/wal", lab->dir);
-	ck_assert_int_eq(fs_real()->ops->list(fs_real(), dir.p, &names, NULL),
-			 OK);
+	ck_assert_int_eq(lab->fs->ops->list(lab->fs, dir, &names, NULL), OK);
 	for (size_t i = 0; i < names.n; i++)
 		n += names.p[i] == '\0';
 	rest = buf_view(&names);
@@ -227,12 +222,14 @@ static void remove_segments(bool all)
 		struct str name = str_cut(&rest, '\0');
 		AUTO_BUF path = BUF_NONE;
 
-		buf_printf(&path, "%s/%.*s", dir.p, STR_ARG(name));
+		buf_printf(&path, "%s/%.*s", dir, STR_ARG(name));
 		/* Of a cut log all but the first segment, or all. */
 		if (all || seen++ > 0)
-			ck_assert_int_eq(unlink(path.p), 0);
+			ck_assert_int_eq(lab->fs->ops->remove(lab->fs, path.p,
+							      NULL), OK);
 	}
 	ck_assert_uint_gt(n, 0);
+	ck_assert_int_eq(lab->fs->ops->sync_dir(lab->fs, dir, NULL), OK);
 }
 
 START_TEST(a_log_that_ends_below_the_checkpoint_is_refused)

@@ -2,10 +2,7 @@
 #include "lab.h"
 
 #include <check.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "wire/wire.h"
@@ -24,7 +21,7 @@ static enum code machine_open(void *data, const char *dir,
 	lab->state = (struct lab_state){ 0 };
 	lab->from_checkpoint = checkpoint;
 	if (checkpoint) {
-		enum code rc = fs_get(fs_real(), checkpoint, &bytes, err);
+		enum code rc = fs_get(lab->fs, checkpoint, &bytes, err);
 
 		if (rc)
 			return rc;
@@ -150,14 +147,14 @@ static const struct node_host lab_host = {
 
 /* ---- life ---- */
 
-struct lab *lab_new(void)
+struct lab *lab_new(uint64_t seed)
 {
 	struct lab *lab = NEW(struct lab);
 
-	snprintf(lab->dir, sizeof(lab->dir), "/tmp/conflux-core-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(lab->dir));
+	lab->disk = disk_new(seed);
+	lab->fs = disk_fs(lab->disk);
 	rc_config_defaults(&lab->config);
-	lab->config.dir = lab->dir;
+	lab->config.dir = "/node";
 	lab->config.segment_bytes = 16 * 4096;
 	lab->config.checkpoint_log_bytes = 4000;
 	lab->config.inflight_entries_max = 16;
@@ -171,22 +168,15 @@ struct lab *lab_new(void)
 
 void lab_free(struct lab *lab)
 {
-	pid_t pid;
-
 	lab_crash(lab);
-	pid = fork();
-	if (pid == 0) {
-		execlp("rm", "rm", "-rf", lab->dir, (char *)NULL);
-		_exit(1);
-	}
-	waitpid(pid, NULL, 0);
+	disk_free(&lab->disk);
 	free(lab);
 }
 
 enum code lab_try_open(struct lab *lab, struct err *err)
 {
 	struct node_core_config config = { .node = &lab->config,
-					   .fs = fs_real(), .seed = 1,
+					   .fs = lab->fs, .seed = 1,
 					   .host = &lab_host, .host_data = lab };
 
 	return node_core_open(&config, &lab->core, err);
@@ -214,6 +204,7 @@ static void write_free(struct lab *lab)
 void lab_crash(struct lab *lab)
 {
 	node_core_free(&lab->core);
+	disk_power_loss(lab->disk);
 	while (lab->writes)
 		write_free(lab);
 	lab->batch = NULL;
@@ -308,22 +299,21 @@ bool lab_machine(struct lab *lab)
 static enum code write_checkpoint(struct lab *lab, uint64_t *oldest,
 				  struct err *err)
 {
-	AUTO_BUF dir = BUF_NONE;
+	const char *dir = "/node/checkpoints";
 	struct checkpoint c = *lab->writing;
 	struct checkpoint_writer *w;
 	enum code rc;
 
-	buf_printf(&dir, "%s/checkpoints", lab->dir);
 	if (lab->fails_next_checkpoint)
 		return err_set(err, E_FULL, "no room");
-	rc = checkpoint_begin(fs_real(), dir.p, NULL, NULL, &w, err);
+	rc = checkpoint_begin(lab->fs, dir, NULL, NULL, &w, err);
 	if (rc)
 		return rc;
 	rc = checkpoint_put(w, &lab->frozen, sizeof(lab->frozen), err);
 	if (rc == OK)
 		rc = checkpoint_end(w, &c, err);
 	checkpoint_writer_free(&w);
-	return rc ? rc : checkpoint_prune(fs_real(), dir.p, 2, oldest, err);
+	return rc ? rc : checkpoint_prune(lab->fs, dir, 2, oldest, err);
 }
 
 bool lab_worker(struct lab *lab)

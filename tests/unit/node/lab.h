@@ -1,11 +1,12 @@
 /*
  * A core of a node on one thread: what it asks for waits in queues until a test
  * has it done, in whatever order the rules of node_core.h allow.  Time is a
- * number; files are real.
+ * number, files are in memory (io/sim/disk.h).
  */
 #ifndef TESTS_NODE_LAB_H
 #define TESTS_NODE_LAB_H
 
+#include "io/sim/disk.h"
 #include "node/node_core.h"
 
 #define LAB_INDEXES 200000
@@ -32,7 +33,8 @@ struct lab_write {
 struct lab {
 	struct node_core *core;
 	struct rc_config config;
-	char dir[64];
+	struct disk *disk;
+	struct fs *fs;
 	uint64_t now_ms;
 	struct lab_state state;
 	bool from_checkpoint;
@@ -55,13 +57,13 @@ struct lab {
 	struct err fatal;
 };
 
-/* In a new folder / removes it. */
-struct lab *lab_new(void);
+/* With a disk of its own. */
+struct lab *lab_new(uint64_t seed);
 void lab_free(struct lab *lab);
 enum code lab_try_open(struct lab *lab, struct err *err);
 /* Opens and starts it. */
 void lab_open(struct lab *lab);
-/* As a crash: what was not written is gone. */
+/* As a power loss: what was not durable is gone. */
 void lab_crash(struct lab *lab);
 void lab_propose(struct lab *lab, struct lab_proposal *p);
 

@@ -1,4 +1,4 @@
 # trio.c: engines that exchange messages in memory
 # lab.c: the core of a node on one thread
-needs := io wal raftcore
+needs := io io/sim wal raftcore
 help := trio.c lab.c
