@@ -207,6 +207,42 @@ START_TEST(a_checkpoint_that_fails_is_put_off)
 }
 END_TEST
 
+/* A copy holds what it reads, so a state that changes much grows under it. */
+START_TEST(fewer_are_let_in_while_the_state_grows_under_a_copy)
+{
+	lab->machine_bytes = 1000;
+	lab_open(lab);
+	lab_settle(lab);
+	while (!lab->writing) {
+		propose();
+		while (lab_write(lab) || lab_machine(lab))
+			;
+	}
+	lab->machine_bytes = 1300;
+	propose();
+	while (lab_write(lab) || lab_machine(lab))
+		;
+	ck_assert_uint_eq(lab->refused, 0);
+	propose();
+	ck_assert_int_eq(propose()->rc, E_BUSY);
+	lab_worker(lab);
+	ck_assert(!propose()->is_answered);
+}
+END_TEST
+
+START_TEST(a_large_state_is_copied_less_often)
+{
+	lab->machine_bytes = 1 << 20;
+	lab_open(lab);
+	lab_settle(lab);
+	fill(300);
+	ck_assert_uint_eq(lab->checkpoints, 0);
+	lab->machine_bytes = 0;
+	fill(15);
+	ck_assert_uint_gt(lab->checkpoints, 0);
+}
+END_TEST
+
 static void remove_segments(bool all)
 {
 	const char *dir = "/node/wal";
@@ -360,6 +396,8 @@ static Suite *suite(void)
 	tcase_add_test(t, a_start_reads_the_log_back_in_batches);
 	tcase_add_test(t, the_log_is_cut_behind_two_checkpoints);
 	tcase_add_test(t, a_checkpoint_that_fails_is_put_off);
+	tcase_add_test(t, fewer_are_let_in_while_the_state_grows_under_a_copy);
+	tcase_add_test(t, a_large_state_is_copied_less_often);
 	tcase_add_test(t, a_log_that_ends_below_the_checkpoint_is_refused);
 	tcase_add_test(t, a_log_that_is_gone_is_refused);
 	tcase_add_loop_test(t, no_order_and_no_crash_loses_what_was_applied, 0,

@@ -41,7 +41,7 @@ static enum code machine_freeze(void *data, struct rc_frozen **out,
 
 static uint64_t machine_bytes(void *data)
 {
-	return 0;
+	return ((struct lab *)data)->machine_bytes;
 }
 
 static void apply_one(struct lab *lab, const struct rc_entry *e)
@@ -292,7 +292,8 @@ bool lab_machine(struct lab *lab)
 	}
 	for (size_t i = 0; i < lab->n_batch; i++)
 		apply_one(lab, &batch[i]);
-	node_core_applied(lab->core, lab->now_ms, OK, NULL, 0);
+	node_core_applied(lab->core, lab->now_ms, OK, NULL,
+			  lab->machine_bytes);
 	return true;
 }
 

@@ -37,6 +37,7 @@ struct lab {
 	struct fs *fs;
 	uint64_t now_ms;
 	struct lab_state state;
+	uint64_t machine_bytes;          /* that it says */
 	bool from_checkpoint;
 
 	/* What was asked for and is not done. */
