@@ -448,6 +448,58 @@ static void written_done(struct change *ch, struct request *r,
 	answer_object(r, w->created ? 201 : 200, &w->at);
 }
 
+/* What apply would say of existence and version, at the door. */
+static enum code would_apply(struct kv_txn *txn, const struct where *at,
+			     uint64_t expect, bool created, struct err *err)
+{
+	struct object_view o;
+	enum code rc = OK;
+
+	if (at->kind->namespaced)
+		rc = view_object(txn, KIND_TENANT, STR_NONE, at->tenant, &o, err);
+	if (rc)
+		return rc;
+	rc = view_object(txn, at->kind->id, at->tenant, at->name, &o, err);
+	if (created)
+		return rc ? OK : err_set(err, E_EXISTS, "%.*s." API_GROUP
+					 " \"%.*s\" already exists",
+					 STR_ARG(at->kind->plural),
+					 STR_ARG(at->name));
+	if (rc == OK && expect != REV_ANY && expect != o.rev)
+		return err_set(err, E_CONFLICT, "Operation cannot be fulfilled "
+			       "on %.*s." API_GROUP " \"%.*s\": the object has "
+			       "been modified; please apply your changes to the "
+			       "latest version and try again",
+			       STR_ARG(at->kind->plural), STR_ARG(at->name));
+	return rc;
+}
+
+/* All but the write: the object comes back as it would be stored. */
+static void dry_run(struct request *r, struct where *at, struct value *object,
+		    uint64_t expect, bool created)
+{
+	struct change *ch = change_new(r, written_done);
+	AUTO_BUF body = BUF_NONE;
+	struct kv_txn *txn;
+	struct err err;
+	enum code rc = object_ops(ch, at->kind, at->tenant, at->name, object,
+				  expect, &err);
+
+	if (rc == OK)
+		value_json(&body, object);
+	change_cancel(ch);
+	if (rc == OK) {
+		if (!api_view(r, &txn))
+			return;
+		rc = would_apply(txn, at, expect, created, &err);
+	}
+	if (rc)
+		api_error(r, &err);
+	else
+		answer(r, created ? 201 : 200, "application/json",
+		       buf_view(&body));
+}
+
 static void write_object(struct request *r, struct where *at,
 			 struct value *object, uint64_t expect, bool created)
 {
@@ -457,11 +509,7 @@ static void write_object(struct request *r, struct where *at,
 	enum code rc;
 
 	if (is_dry_run(r)) {
-		AUTO_BUF body = BUF_NONE;
-
-		value_json(&body, object);
-		answer(r, created ? 201 : 200, "application/json",
-		       buf_view(&body));
+		dry_run(r, at, object, expect, created);
 		return;
 	}
 	ch = change_new(r, written_done);

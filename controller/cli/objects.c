@@ -286,7 +286,8 @@ struct diffing {
 	struct cli *cli;
 	struct buf out;
 	bool is_told;                    /* the object's name */
-	const struct manifest *m;
+	const struct manifest *m, *all;
+	size_t n;
 };
 
 static bool is_noise(struct str path)
@@ -341,7 +342,7 @@ static enum code diff_content(struct diffing *d, const struct value *live,
 	struct value *had = NULL;
 	enum code rc;
 
-	if (!given)
+	if (!given || d->m->kind->id != KIND_CONFIG)
 		return OK;
 	if (live) {
 		buf_z(&target, "/api/v1/fetch/config/");
@@ -367,12 +368,28 @@ static enum code diff_content(struct diffing *d, const struct value *live,
 	return OK;
 }
 
+/* The files themselves bring the tenant of the object at hand. */
+static bool makes_tenant(const struct diffing *d)
+{
+	for (size_t i = 0; i < d->n; i++)
+		if (d->all[i].kind->id == KIND_TENANT &&
+		    str_eq(d->all[i].name, d->m->namespace))
+			return true;
+	return false;
+}
+
 static enum code diff_one(struct diffing *d, struct err *err)
 {
 	struct value *before, *after;
 	enum code rc = put_one(d->cli, d->m, true, &before, &after, err);
 
 	d->is_told = false;
+	if (rc == E_NOT_FOUND && makes_tenant(d)) {
+		/* The server cannot complete what has no tenant yet. */
+		before = NULL;
+		after = d->m->object;
+		rc = OK;
+	}
 	if (rc)
 		return rc;
 	value_diff(before ? before : value_object(d->cli->arena), after,
@@ -388,6 +405,8 @@ enum code cmd_diff(struct cli *cli, struct err *err)
 	enum code rc = manifests_read(cli, &m, &n, err);
 
 	for (size_t i = 0; rc == OK && i < n; i++) {
+		d.all = m;
+		d.n = n;
 		d.m = &m[i];
 		rc = diff_one(&d, err);
 	}

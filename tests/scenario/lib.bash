@@ -35,7 +35,7 @@ until_ok() {
 # Starts confluxd; arguments are more flags.  URL and TOKEN are set.
 start_daemon() {
 	rm -f "$DATA/confluxd.listen"
-	"$CONFLUX_BIN/confluxd" --data-dir "$DATA" --listen 127.0.0.1:0 \
+	"$CONFLUX_BIN/confluxd" --data-dir "$DATA" --listen "${LISTEN:-127.0.0.1:0}" \
 		--sources-file-roots "$WORK" "$@" 2>>"$WORK/daemon.log" &
 	DAEMON=$!
 	until_ok test -s "$DATA/confluxd.listen"

@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# The command: what it prints, where, and how it ends.
+. "$(dirname "$0")/lib.bash"
+start_daemon
+PATH=$CONFLUX_BIN:$PATH
+mkdir "$WORK/m" "$WORK/m/sub"
+cat >"$WORK/m/b.yaml" <<Y
+apiVersion: gitops.conflux.io/v1alpha1
+kind: ConfluxConfig
+metadata: {name: c, namespace: acme}
+spec: {application: shop, environment: prod, name: c.toml, content: "a = 1\n"}
+Y
+cat >"$WORK/m/sub/z.json" <<Y
+{"apiVersion": "gitops.conflux.io/v1alpha1", "kind": "Tenant", "metadata": {"name": "acme"}}
+Y
+echo "not a manifest" >"$WORK/m/readme.txt"
+
+# status: what the command ended with; OUT and ERR what it said.
+run() {
+	status=0
+	OUT=$(conflux "$@" 2>"$WORK/err") || status=$?
+	ERR=$(cat "$WORK/err")
+}
+ends() { is "$status" "$1" "exit status, said: $OUT $ERR"; }
+
+step "diff tells what apply would do, with 8"
+run diff -f "$WORK/m"
+ends 8
+has "$OUT" "tenant/acme"
+step "apply: a folder, tenants first; again: unchanged; standard input"
+run apply -f "$WORK/m"
+ends 0
+is "$OUT" "tenant/acme created
+confluxconfig/c created" output
+is "$ERR" "" errors
+run apply -f "$WORK/m"
+is "$OUT" "tenant/acme unchanged
+confluxconfig/c unchanged" output
+run diff -f "$WORK/m"
+ends 0
+sed 's/a = 1/a = 2/' "$WORK/m/b.yaml" >"$WORK/b2.yaml"
+run diff -f "$WORK/b2.yaml"
+ends 8
+has "$OUT" '+ spec.content: "a = 2\n"'
+OUT=$(conflux apply -f - <"$WORK/b2.yaml")
+is "$OUT" "confluxconfig/c configured" output
+
+step "get in all forms"
+run get configs -n acme
+has "$OUT" "VERSION"
+run get configs -n acme -o name
+is "$OUT" "confluxconfig.gitops.conflux.io/c" output
+run get config c -n acme -o json
+is "$(jq -r .spec.name <<<"$OUT")" c.toml name
+run get config c -n acme -o yaml
+has "$OUT" "name: c.toml"
+run get configs -A -o wide
+has "$OUT" "TENANT"
+run get apps -n acme
+has "$OUT" "shop"
+
+step "fetch is byte for byte; publish, history, resolve, rollback"
+run fetch acme/shop/prod/c.toml
+is "$OUT" "a = 2" output
+printf 'a = 3\n\n' >"$WORK/three"
+run publish acme/shop/prod/c.toml -f "$WORK/three" -m three
+ends 0
+conflux fetch acme/shop/prod/c.toml >"$WORK/got"
+cmp "$WORK/got" "$WORK/three" || fail "other bytes"
+run history acme/shop/prod/c.toml
+has "$OUT" three
+is "$(wc -l <<<"$OUT")" 4 lines
+run resolve acme/shop/prod/c.toml -l zone=n
+has "$OUT" "version 3"
+run rollback acme/shop/prod/c.toml --version-id 1 -m back
+ends 0
+run fetch acme/shop/prod/c.toml
+is "$OUT" "a = 1" output
+run publish acme/shop/prod/c.toml --version-id 3
+ends 0
+echo 'a = ' >"$WORK/bad"
+run publish acme/shop/prod/c.toml -f "$WORK/bad"
+ends 4
+has "$ERR" "refused"
+has "$ERR" "line 1"
+
+step "watch prints one line a change, and goes on over a restart"
+conflux watch acme/shop/prod/c.toml --count 2 >"$WORK/seen" 2>"$WORK/watch.err" &
+W=$!
+until_ok grep -q "watching after" "$WORK/watch.err"
+run publish acme/shop/prod/c.toml --version-id 1
+until_ok grep -q "version 1" "$WORK/seen"
+PORT=${URL##*:}
+stop_daemon KILL
+LISTEN=127.0.0.1:$PORT start_daemon
+run publish acme/shop/prod/c.toml --version-id 2
+ends 0
+wait "$W" || fail "watch ended with $?"
+is "$(wc -l <"$WORK/seen")" 2 lines
+has "$(tail -n 1 "$WORK/seen")" "version 2"
+run watch --prefix acme/ --since 1 --count 1 -o json
+ends 0
+is "$(jq -r .key <<<"$OUT")" acme/shop/prod/c.toml key
+
+step "tokens, audit, status, version"
+run token create ci --read-only
+ends 0
+CI=$OUT
+has "$ERR" "shown once"
+status=0
+CONFLUX_TOKEN=$CI conflux publish acme/shop/prod/c.toml --version-id 1 \
+	>/dev/null 2>"$WORK/err" || status=$?
+is "$status" 5 "exit status"
+printf '%s\n' "$CI" >"$WORK/token"
+CONFLUX_TOKEN='' conflux fetch acme/shop/prod/c.toml --token-file "$WORK/token" \
+	>/dev/null || fail "a token from a file"
+run token delete ci
+ends 0
+run audit verify
+ends 0
+run audit list --limit 3
+ends 0
+has "$OUT" "token:root"
+run status -o json
+is "$(jq -r .is_ready <<<"$OUT")" true ready
+run version
+has "$OUT" server
+
+step "what is not there, and what is wrong"
+run fetch acme/shop/prod/none
+ends 3
+run get nothing
+ends 2
+has "$ERR" "confluxconfigs"
+run pubish
+ends 2
+has "$ERR" "did you mean publish?"
+run apply -f "$WORK/none"
+ends 3
+run get configs
+ends 2
+run delete config c -n acme
+ends 0
+run delete config c -n acme
+ends 3
+CONFLUX_TOKEN=wrong run status
+ends 5
+CONFLUX_SERVER=http://127.0.0.1:1 run status
+ends 7
+stop_daemon

@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# Objects in the Kubernetes manner: shapes, versions, conflicts, errors.
+. "$(dirname "$0")/lib.bash"
+start_daemon
+make_tenant acme
+A='"apiVersion": "gitops.conflux.io/v1alpha1"'
+APPS=$KUBE/namespaces/acme/applications
+
+step "an object is made once, with what the server adds"
+ask POST "$APPS" -d "{$A, \"kind\": \"Application\", \"metadata\": {\"name\": \"shop\",
+	\"labels\": {\"team\": \"a\"}, \"annotations\": {\"note\": \"x\"}}}"
+yes 201
+is "$(field .metadata.generation)" 1 generation
+[ "$(field .metadata.uid)" != null ] || fail "no uid"
+[ "$(field .metadata.creationTimestamp)" != null ] || fail "no time"
+RV=$(field .metadata.resourceVersion)
+ask POST "$APPS" -d "{$A, \"kind\": \"Application\", \"metadata\": {\"name\": \"shop\"}}"
+yes 409
+is "$(field .reason)" AlreadyExists reason
+is "$(field .kind)" Status kind
+
+step "a put of what is there changes nothing; of something else it does"
+ask GET "$APPS/shop"
+OBJECT=$BODY
+ask PUT "$APPS/shop" -d "$OBJECT"
+yes 200
+is "$(field .metadata.resourceVersion)" "$RV" resourceVersion
+ask PUT "$APPS/shop" -d "$(jq '.metadata.labels.team = "b"' <<<"$OBJECT")"
+yes 200
+[ "$(field .metadata.resourceVersion)" -gt "$RV" ] || fail "no new resourceVersion"
+is "$(field .metadata.labels.team)" b label
+is "$(field .metadata.annotations.note)" x annotation
+
+step "an old resourceVersion is a conflict, in kubectl's words"
+ask PUT "$APPS/shop" -d "$OBJECT"
+yes 409
+is "$(field .reason)" Conflict reason
+has "$BODY" "the object has been modified"
+
+step "a merge patch; other patches are 415"
+ask PATCH "$APPS/shop" -H 'Content-Type: application/merge-patch+json' \
+	-d '{"metadata": {"labels": {"team": null, "zone": "n"}}}'
+yes 200
+is "$(field .metadata.labels.zone)" n label
+is "$(field .metadata.labels.team)" null label
+ask PATCH "$APPS/shop" -H 'Content-Type: application/json-patch+json' -d '[]'
+yes 415
+
+step "dryRun tells and does nothing"
+ask POST "$APPS?dryRun=All" \
+	-d "{$A, \"kind\": \"Application\", \"metadata\": {\"name\": \"dry\"}}"
+yes 201
+ask GET "$APPS/dry"
+yes 404
+is "$(field .reason)" NotFound reason
+
+step "what is wrong is named"
+while IFS='|' read -r status words body; do
+	ask POST "$KUBE/namespaces/acme/confluxsources" -d "$body"
+	yes "$status"
+	has "$BODY" "$words"
+	is "$(field .kind)" Status kind
+done <<LIST
+422|spec.url|{$A, "kind": "ConfluxSource", "metadata": {"name": "s"}, "spec": {}}
+422|spec.interval|{$A, "kind": "ConfluxSource", "metadata": {"name": "s"}, "spec": {"url": "https://x/y", "interval": "1ms"}}
+422|metadata.name|{$A, "kind": "ConfluxSource", "metadata": {"name": "S_"}, "spec": {"url": "https://x/y"}}
+400|kind|{$A, "kind": "Tenant", "metadata": {"name": "s"}}
+400|apiVersion|{"apiVersion": "v1", "kind": "ConfluxSource", "metadata": {"name": "s"}}
+400|line|{$A,
+LIST
+ask POST "$KUBE/namespaces/acme/confluxconfigs" -d "{$A, \"kind\": \"ConfluxConfig\",
+	\"metadata\": {\"name\": \"c\"}, \"spec\": {\"application\": \"shop\",
+	\"environment\": \"prod\", \"template\": {\"content\": \"x\"}}}"
+yes 422
+has "$BODY" "references are not supported"
+ask GET "$KUBE/nothing"
+yes 404
+ask POST "$KUBE/namespaces/none/applications" \
+	-d "{$A, \"kind\": \"Application\", \"metadata\": {\"name\": \"shop\"}}"
+yes 404
+
+step "a configuration with its content in the object"
+ask POST "$KUBE/namespaces/acme/confluxconfigs" -d "{$A, \"kind\": \"ConfluxConfig\",
+	\"metadata\": {\"name\": \"c\"}, \"spec\": {\"application\": \"shop\",
+	\"environment\": \"prod\", \"name\": \"c.json\", \"content\": \"{\\\"a\\\": 1}\"}}"
+yes 201
+is "$(field .status.version)" 1 version
+is "$(field .spec.format)" json format
+is "$(field .spec.content)" null content
+ask GET "$URL/api/v1/fetch/config/acme/shop/prod/c.json"
+is "$BODY" '{"a": 1}' body
+
+step "lists have a resourceVersion and all items"
+for i in 1 2 3; do
+	ask POST "$APPS" -d "{$A, \"kind\": \"Application\", \"metadata\": {\"name\": \"a$i\"}}"
+	yes 201
+done
+ask GET "$APPS"
+is "$(field '[.items[].metadata.name] | join(" ")')" "a1 a2 a3 shop" names
+[ "$(field .metadata.resourceVersion)" -gt 1 ] || fail "no resourceVersion"
+
+step "deleted is gone"
+ask DELETE "$APPS/a1"
+yes 200
+ask GET "$APPS/a1"
+yes 404
+stop_daemon
