@@ -26,7 +26,7 @@
 	{                                                                      \
 		SRunner *sr_ = srunner_create(suite_fn());                     \
 		int failed_;                                                   \
-                                                                               \
+									       \
 		srunner_run_all(sr_, CK_NORMAL);                               \
 		failed_ = srunner_ntests_failed(sr_);                          \
 		srunner_free(sr_);                                             \

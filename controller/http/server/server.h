@@ -106,11 +106,13 @@ struct route {
 struct http_limits {
 	size_t header_bytes;             /* 16 KiB */
 	size_t body_bytes;               /* 8 MiB */
-	unsigned header_ms;              /* first byte of a request to its header's end: 10,000 */
+	/* From the first byte of a request to the end of its header: 10,000. */
+	unsigned header_ms;
 	unsigned body_ms;                /* 30,000 without progress */
 	unsigned idle_ms;                /* keep-alive: 75,000 */
 	unsigned connections;            /* a loop: 20,000 */
-	size_t pending_bytes;            /* a connection's unsent bytes before reading stops: 1 MiB */
+	/* Unsent bytes of a connection before it is read no more: 1 MiB. */
+	size_t pending_bytes;
 	unsigned pipelined;              /* unanswered requests of a connection: 64 */
 };
 extern const struct http_limits http_limits_default;

@@ -2,6 +2,8 @@
 #include "base/arena.h"
 #include "unit.h"
 
+#include "base/banned.h"
+
 START_TEST(aligned_and_apart)
 {
 	AUTO_ARENA a = arena_new(64);

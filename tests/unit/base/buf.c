@@ -2,6 +2,8 @@
 #include "base/buf.h"
 #include "unit.h"
 
+#include "base/banned.h"
+
 static void is(const struct buf *b, struct str want)
 {
 	ck_assert_msg(str_eq(buf_view(b), want), "got \"%.*s\"",

@@ -5,6 +5,8 @@
 #include "base/rand.h"
 #include "unit.h"
 
+#include "base/banned.h"
+
 START_TEST(clocks_run)
 {
 	uint64_t ns = clock_mono_ns(), ms = clock_mono_ms();

@@ -5,6 +5,8 @@
 #include "base/str.h"
 #include "unit.h"
 
+#include "base/banned.h"
+
 START_TEST(table_answers_for_each_code)
 {
 	ck_assert_int_eq(code_http(E_NOT_FOUND), 404);

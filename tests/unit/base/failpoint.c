@@ -8,6 +8,8 @@
 #include "base/str.h"
 #include "unit.h"
 
+#include "base/banned.h"
+
 START_TEST(names)
 {
 	ck_assert_str_eq(failpoint_name(FP_WAL_WRITE), "wal.write");

@@ -3,6 +3,8 @@
 #include "base/str.h"
 #include "unit.h"
 
+#include "base/banned.h"
+
 enum { WAITING, GRANTED, REFUSED, N_STATES };
 
 static const struct fsm_state states[N_STATES] = {

@@ -4,6 +4,8 @@
 #include "base/secret.h"
 #include "unit.h"
 
+#include "base/banned.h"
+
 START_TEST(hex_both_ways)
 {
 	char text[9];

@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "unit.h"
 
+#include "base/banned.h"
+
 /* The last line, without its time. */
 static struct buf last;
 static enum log_level last_level;
@@ -56,7 +58,8 @@ END_TEST
 
 START_TEST(values_are_quoted_where_needed)
 {
-	log_warn("x", LOG_KV(log_z("a", ""), log_z("b", "two words"), log_z("c", "k=v"), log_z("d", "q\"\\")),
+	log_warn("x", LOG_KV(log_z("a", ""), log_z("b", "two words"),
+			     log_z("c", "k=v"), log_z("d", "q\"\\")),
 		 "m");
 	human_is("WARN  x m a=\"\" b=\"two words\" c=\"k=v\" d=\"q\\\"\\\\\"");
 	log_warn("x", LOG_KV(log_z("u", "gr\xc3\xbc\xc3\x9f" "e")), "m");

@@ -6,6 +6,8 @@
 #include "base/rand.h"
 #include "unit.h"
 
+#include "base/banned.h"
+
 START_TEST(put_get_del)
 {
 	struct map *m = map_new();

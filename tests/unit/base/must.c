@@ -9,6 +9,8 @@
 #include "base/str.h"
 #include "unit.h"
 
+#include "base/banned.h"
+
 START_TEST(must_of_truth_goes_on)
 {
 	int calls = 0;

@@ -2,6 +2,8 @@
 #include "base/rand.h"
 #include "unit.h"
 
+#include "base/banned.h"
+
 START_TEST(bytes_differ)
 {
 	char a[4096], b[4096];

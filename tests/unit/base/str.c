@@ -2,6 +2,8 @@
 #include "base/str.h"
 #include "unit.h"
 
+#include "base/banned.h"
+
 START_TEST(order_and_equality)
 {
 	ck_assert_int_eq(str_cmp(STR("a"), STR("b")), -1);

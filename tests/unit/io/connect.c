@@ -5,6 +5,8 @@
 
 #include "net.h"
 
+#include "base/banned.h"
+
 /* Leaves a port in net.addr where nobody listens. */
 static void closed_port(void)
 {

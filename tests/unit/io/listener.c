@@ -7,6 +7,8 @@
 #include "io/addr.h"
 #include "net.h"
 
+#include "base/banned.h"
+
 static void accept_none(struct listener *l, struct stream *s, void *data)
 {
 	ck_abort_msg("nobody was expected");

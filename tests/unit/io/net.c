@@ -15,6 +15,8 @@
 
 #include "base/mem.h"
 
+#include "base/banned.h"
+
 struct loop *loop;
 struct net net;
 

@@ -6,6 +6,8 @@
 #include "io/pool.h"
 #include "unit.h"
 
+#include "base/banned.h"
+
 static struct loop *loop;
 static struct pool *pool;
 

@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "net.h"
 
+#include "base/banned.h"
+
 #define BIG (8u << 20)
 #define VECS 512u
 

@@ -2,6 +2,8 @@
 #include "io/timer.h"
 #include "unit.h"
 
+#include "base/banned.h"
+
 static struct loop *loop;
 
 static void setup(void)

@@ -7,6 +7,8 @@
 
 #include "net.h"
 
+#include "base/banned.h"
+
 /* ---- files ---- */
 
 static enum code server_of(const char *pem, const char *key, const char *ca,

@@ -127,7 +127,8 @@ START_TEST(causes_name_field_and_reason)
 		  "metadata: {name: a}\nspec: {application: 5, environment: e}",
 		  CAUSE_TYPE, "spec.application", "must be of type string");
 	one_cause("ConfluxConfig",
-		  "metadata: {name: a}\nspec: {application: a, environment: e, secretsRef: {name: x}}",
+		  "metadata: {name: a}\nspec: {application: a, "
+		  "environment: e, secretsRef: {name: x}}",
 		  CAUSE_FORBIDDEN, "spec.secretsRef", "secrets are not supported");
 	one_cause("Tenant", "metadata: {name: Not_DNS}", CAUSE_INVALID,
 		  "metadata.name", "RFC 1123");

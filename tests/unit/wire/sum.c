@@ -5,6 +5,8 @@
 #include "unit.h"
 #include "wire/sum.h"
 
+#include "base/banned.h"
+
 /* RFC 3720, B.4, and the customary check value. */
 START_TEST(crc32c_vectors)
 {

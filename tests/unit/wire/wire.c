@@ -3,6 +3,8 @@
 #include "unit.h"
 #include "wire/wire.h"
 
+#include "base/banned.h"
+
 START_TEST(layout)
 {
 	AUTO_BUF b = BUF_NONE;
