@@ -116,6 +116,8 @@ class Runner:
         for drop in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES",
                      "VARIANT", "BUILD", "T", "V"):
             env.pop(drop, None)
+        # Check gives a case 4 s, which a busy machine may need for the start.
+        env.setdefault("CK_DEFAULT_TIMEOUT", "60")
         for key, value in SANITIZERS.items():
             env.setdefault(key, value)
         env.update(TMPDIR=work, WORK=work, LC_ALL="C.UTF-8",
