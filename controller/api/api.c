@@ -168,6 +168,24 @@ static struct str bearer(const struct request *r)
 	return str_trim(str_from(*h, 7));
 }
 
+/* Counted for the audit: who is unknown is named by address. */
+static void note_denied(struct request *r, const struct subject *subject,
+			enum verb verb, const struct err *err)
+{
+	AUTO_BUF who = BUF_NONE;
+	AUTO_BUF why = BUF_NONE;
+
+	if (err->code != E_DENIED && err->code != E_UNAUTHORIZED)
+		return;
+	if (err->code == E_UNAUTHORIZED)
+		buf_printf(&who, "address %s", r->peer->host);
+	else
+		buf_str(&who, subject->name);
+	buf_printf(&why, "%s, %s", verb_name(verb), code_slug(err->code));
+	store_denied(caller_of(r)->at->api->config.store, buf_view(&who),
+		     buf_view(&why));
+}
+
 static bool authorise(struct request *r, struct caller *caller)
 {
 	unsigned permission = r->route->permission;
@@ -185,6 +203,7 @@ static bool authorise(struct request *r, struct caller *caller)
 				     &err) == OK)
 			return true;
 	}
+	note_denied(r, &caller->subject, permission >> 8, &err);
 	if (err.code == E_UNAUTHORIZED)
 		answer_header(r, "WWW-Authenticate", STR("Bearer"));
 	if (err.code == E_UNAUTHORIZED && api_is_kube(r))
@@ -211,6 +230,7 @@ bool api_may(struct request *r, enum verb verb, enum kind_id kind,
 
 	if (permission_check(&caller_of(r)->subject, verb, &target, &err) == OK)
 		return true;
+	note_denied(r, &caller_of(r)->subject, verb, &err);
 	api_error(r, &err);
 	return false;
 }

@@ -110,6 +110,8 @@ static const char *op_action(const struct op *op)
 		return "token-create";
 	case OP_TOKEN_DELETE:
 		return "token-delete";
+	case OP_DENIED:
+		return "denied";
 	}
 	return "unknown";
 }
@@ -122,6 +124,12 @@ static void note_target(struct apply *a, const struct op *op)
 		return;
 	if (a->targets.n)
 		buf_z(&a->targets, ", ");
+	if (op->type == OP_DENIED) {
+		buf_printf(&a->targets, "denied %llu times %.*s: %.*s",
+			   (unsigned long long)op->size, STR_ARG(op->name),
+			   STR_ARG(op->message));
+		return;
+	}
 	buf_printf(&a->targets, "%s %.*s", op_action(op),
 		   kind ? (int)kind->singular.n : 5,
 		   kind ? kind->singular.p : "token");
@@ -274,7 +282,8 @@ static enum code check_op(const struct command *c, const struct op *op,
 	struct target target = { .kind = op->kind, .tenant = op->tenant,
 				 .name = op->name };
 
-	if (op->type == OP_TOKEN_PUT || op->type == OP_TOKEN_DELETE)
+	if (op->type == OP_TOKEN_PUT || op->type == OP_TOKEN_DELETE ||
+	    op->type == OP_DENIED)
 		target = (struct target){ .name = op->name };
 	return permission_check(&c->subject, op_verb(op), &target, err);
 }

@@ -62,6 +62,8 @@ enum verb op_verb(const struct op *op)
 	case OP_TOKEN_PUT:
 	case OP_TOKEN_DELETE:
 		return VERB_TOKEN;
+	case OP_DENIED:
+		return VERB_MAINTAIN;
 	}
 	return VERB_MAINTAIN;
 }
@@ -175,6 +177,12 @@ static void encode_op(struct buf *out, const struct op *op)
 		wr_u8(out, (uint8_t)op->role);
 		return;
 	}
+	if (op->type == OP_DENIED) {
+		wr_str(out, op->name);
+		wr_str(out, op->message);
+		wr_var(out, op->size);
+		return;
+	}
 	encode_target(out, op);
 	switch (op->type) {
 	case OP_OBJECT_PUT:
@@ -207,6 +215,12 @@ static void decode_op(struct arena *arena, struct rd *rd, struct op *op)
 		op->name = rd_str(rd);
 		rd_bytes(rd, op->sha.b, sizeof(op->sha.b));
 		op->role = rd_u8(rd);
+		return;
+	}
+	if (op->type == OP_DENIED) {
+		op->name = rd_str(rd);
+		op->message = rd_str(rd);
+		op->size = rd_var(rd);
 		return;
 	}
 	decode_target(rd, op);

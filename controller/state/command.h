@@ -68,6 +68,7 @@ enum op_type {
 	OP_ROLLBACK = 6,
 	OP_TOKEN_PUT = 7,
 	OP_TOKEN_DELETE = 8,
+	OP_DENIED = 9,                   /* requests that were denied; audit only */
 };
 
 enum rollback_mode {
@@ -111,6 +112,8 @@ struct op {
 	enum rollback_mode mode;
 	uint32_t version;
 	bool hold;
+
+	/* DENIED: 'name' who, 'message' why, 'size' how often. */
 
 	/* TOKEN_PUT (name, sha, role), TOKEN_DELETE (name). */
 	enum subject_role role;

@@ -840,6 +840,18 @@ static enum code op_token_delete(struct apply *a, const struct op *op,
 	return OK;
 }
 
+/* Nothing but the audit record, and so no revision. */
+static enum code op_denied(struct apply *a, const struct op *op,
+			   struct op_result *res, struct err *err)
+{
+	if (op->name.n == 0 || op->name.n > 253 || op->message.n > 253)
+		return err_set(err, E_INVALID, "a denial names who and why in at "
+			       "most 253 bytes each");
+	ap_diff(a, STR_NONE, op->message);
+	*res = (struct op_result){ .changed = true };
+	return OK;
+}
+
 enum code apply_op(struct apply *a, const struct op *op, struct op_result *res,
 		   struct err *err)
 {
@@ -860,6 +872,8 @@ enum code apply_op(struct apply *a, const struct op *op, struct op_result *res,
 		return op_token_put(a, op, res, err);
 	case OP_TOKEN_DELETE:
 		return op_token_delete(a, op, res, err);
+	case OP_DENIED:
+		return op_denied(a, op, res, err);
 	}
 	return err_set(err, E_INVALID, "unknown operation %d", (int)op->type);
 }

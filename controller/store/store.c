@@ -21,6 +21,8 @@
 #include "io/timer.h"
 #include "state/state.h"
 
+#include "store/denials.h"
+
 #include "base/banned.h"
 
 #define STAGE_PART (768 * 1024)
@@ -40,6 +42,7 @@ struct store {
 	bool has_tick, tick_in_flight, limits_sent;
 	struct store_write tick_write;
 	struct buf tick_bytes;
+	struct denials *denials;
 	_Atomic uint64_t rev, compacted, bytes, audit_seq, time_ms;
 	_Atomic uint64_t done, refused, uncertain;
 	_Atomic bool is_leader, has_failed, is_stopping;
@@ -372,17 +375,40 @@ static void tick_done(struct store_write *w, const struct outcome *o)
 	s->tick_in_flight = false;
 }
 
+static void send_own(struct store *s, const struct command *c)
+{
+	buf_reset(&s->tick_bytes);
+	command_encode(&s->tick_bytes, c);
+	s->tick_write = (struct store_write){ .home = s->core,
+					      .bytes = buf_view(&s->tick_bytes),
+					      .done = tick_done };
+	s->tick_in_flight = store_submit(s, &s->tick_write);
+}
+
 static void send_tick(struct store *s, enum command_type type)
 {
 	struct command c = { .type = type, .time_ms = clock_wall_ms(),
 			     .limits = s->config.limits };
 
-	buf_reset(&s->tick_bytes);
-	command_encode(&s->tick_bytes, &c);
-	s->tick_write = (struct store_write){ .home = s->core,
-					      .bytes = buf_view(&s->tick_bytes),
-					      .done = tick_done };
-	s->tick_in_flight = store_submit(s, &s->tick_write);
+	send_own(s, &c);
+}
+
+static void send_denials(struct store *s)
+{
+	AUTO_ARENA arena = arena_new(0);
+	struct command c = {
+		.type = COMMAND_OPS, .time_ms = clock_wall_ms(),
+		.subject = { STR("system"), ROLE_SYSTEM, STR_NONE },
+		.credential = STR("none"), .origin = STR("local"),
+	};
+
+	if (denials_take(s->denials, clock_mono_ms(), arena, &c))
+		send_own(s, &c);
+}
+
+void store_denied(struct store *s, struct str who, struct str why)
+{
+	denials_add(s->denials, who, why);
 }
 
 static bool limits_differ(const struct limits *want, const struct limits *have)
@@ -409,6 +435,8 @@ static void on_tick(struct timer *timer)
 		send_tick(s, COMMAND_LIMITS);
 	else if (state_tick_is_due(s->state, clock_wall_ms()))
 		send_tick(s, COMMAND_TICK);
+	else
+		send_denials(s);
 }
 
 /* ---- following ---- */
@@ -572,6 +600,7 @@ enum code store_open(const struct store_config *config, struct store **out,
 	pthread_mutex_init(&s->failure_lock, NULL);
 	list_init(&s->followers);
 	s->pending = map_new();
+	s->denials = denials_new();
 	s->core = loop_new("core", 0);
 	s->pool = pool_new("checkpoint", 1, 4);
 	s->state = state_new(&(struct state_config){
@@ -621,6 +650,7 @@ void store_close(struct store **sp)
 	rc_node_free(&s->node);
 	state_free(&s->state);
 	map_free(&s->pending);
+	denials_free(&s->denials);
 	buf_fini(&s->tick_bytes);
 	pthread_mutex_destroy(&s->failure_lock);
 	free(s);

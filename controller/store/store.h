@@ -78,6 +78,10 @@ void store_blob_commands(struct arena *arena, struct str tenant,
 			 struct str content, uint64_t now_ms,
 			 void (*each)(void *data, struct str bytes), void *data);
 
+/* A request was denied: 'who' (a subject, or an address) wanted 'why'.  Counted,
+ * and written to the audit log once a minute, bounded.  Any thread. */
+void store_denied(struct store *store, struct str who, struct str why);
+
 /* ---- reading ---- */
 
 /*

@@ -153,7 +153,7 @@ static void pick_rules(struct choices *c, struct op *op)
 
 static void pick_op(struct choices *c, struct command *cmd)
 {
-	struct op *op = command_op(c->arena, cmd, 1 + pick(c, 8));
+	struct op *op = command_op(c->arena, cmd, 1 + pick(c, 9));
 
 	op->kind = pick(c, KIND__END);
 	op->tenant = pick_word(c);

@@ -57,6 +57,15 @@ yes 204
 is "$(curl -s -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $READER" \
 	"$F/app.toml")" 401 status
 
+step "what was denied is in the audit, counted"
+denied() {
+	ask GET "$URL/api/v1/audit?limit=100"
+	field '.records[] | select(.action == "denied") | .target' >"$WORK/denied"
+	[ -s "$WORK/denied" ]
+}
+until_ok denied
+has "$(cat "$WORK/denied")" "times address 127.0.0.1: fetch, unauthorized"
+
 step "a publish makes a version that is live at once"
 ask POST "$URL/api/v1/mgt/configs/$ID/publish" -d '{"content": "a = 2\n", "message": "two"}'
 yes 200
