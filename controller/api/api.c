@@ -196,8 +196,8 @@ static bool authorise(struct request *r, struct caller *caller)
 	if (permission == PERMISSION_NONE)
 		return true;
 	if (view_use(caller->at->view, 0, &txn, &err) == OK) {
-		token_subject(txn, bearer(r), r->arena, &caller->subject,
-			      &caller->credential);
+		token_subject_cached(&caller->at->token, txn, bearer(r), r->arena,
+				     &caller->subject, &caller->credential);
 		/* A source writes only its own namespace; HTTP has none. */
 		if (permission_check(&caller->subject, permission >> 8, &target,
 				     &err) == OK)
@@ -550,6 +550,7 @@ void api_free(struct api **ap)
 		if (at->server)
 			http_server_free(&at->server);
 		view_free(&at->view);
+		token_cache_fini(&at->token);
 		if (at->loop)
 			loop_free(&at->loop);
 	}

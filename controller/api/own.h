@@ -5,6 +5,7 @@
 #define API_OWN_H
 
 #include "api/api.h"
+#include "auth/auth.h"
 #include "model/content.h"
 #include "model/permission.h"
 #include "doc/format.h"
@@ -16,6 +17,7 @@ struct api_loop {
 	struct loop *loop;
 	struct http_server *server;
 	struct view *view;
+	struct token_cache token;        /* of the last request */
 	struct turn turn;                /* lets the view go */
 	struct follower follower;
 	struct list watches;

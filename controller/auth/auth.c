@@ -55,6 +55,36 @@ void token_subject(struct kv_txn *txn, struct str token, struct arena *arena,
 	*credential = joined(arena, STR("token "), str_n(digits, 8));
 }
 
+void token_cache_fini(struct token_cache *cache)
+{
+	secret_wipe(&cache->token);
+}
+
+void token_subject_cached(struct token_cache *cache, struct kv_txn *txn,
+			  struct str token, struct arena *arena,
+			  struct subject *out, struct str *credential)
+{
+	uint64_t snapshot = kv_snapshot(txn);
+
+	if (cache->snapshot == snapshot && token.n &&
+	    secret_eq(&cache->token, token)) {
+		*out = (struct subject){ arena_str(arena, str_of(cache->name)),
+					 cache->role, STR_NONE };
+		*credential = arena_str(arena, str_of(cache->credential));
+		return;
+	}
+	token_subject(txn, token, arena, out, credential);
+	cache->snapshot = 0;
+	if (out->role == ROLE_NOBODY || out->tenant.n ||
+	    !str_copy(cache->name, sizeof(cache->name), out->name) ||
+	    !str_copy(cache->credential, sizeof(cache->credential), *credential))
+		return;
+	secret_wipe(&cache->token);
+	secret_set(&cache->token, token);
+	cache->role = out->role;
+	cache->snapshot = snapshot;
+}
+
 /* ---- the root token ---- */
 
 static enum code sync_dir(const char *dir, struct err *err)

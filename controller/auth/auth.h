@@ -4,6 +4,7 @@
 #ifndef AUTH_AUTH_H
 #define AUTH_AUTH_H
 
+#include "base/secret.h"
 #include "model/permission.h"
 #include "store/store.h"
 
@@ -15,6 +16,23 @@ void token_new(char text[TOKEN_TEXT_MAX], struct sha256 *sha);
  * where it is unknown.  'credential' is how the audit names it. */
 void token_subject(struct kv_txn *txn, struct str token, struct arena *arena,
 		   struct subject *out, struct str *credential);
+
+/*
+ * The last token that was asked for, and what came of it, for as long as nothing
+ * is written: most requests of a loop bring the same one.  Zero-initialised is
+ * empty.  One thread.
+ */
+struct token_cache {
+	uint64_t snapshot;
+	struct secret token;
+	char name[80], credential[24];
+	enum subject_role role;
+};
+void token_cache_fini(struct token_cache *cache);
+/* As token_subject. */
+void token_subject_cached(struct token_cache *cache, struct kv_txn *txn,
+			  struct str token, struct arena *arena,
+			  struct subject *out, struct str *credential);
 
 /*
  * Makes sure that the cluster has a root token.  On the first start writes

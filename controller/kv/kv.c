@@ -294,6 +294,11 @@ enum code kv_renew(struct kv_txn *txn, struct err *err)
 	return OK;
 }
 
+uint64_t kv_snapshot(const struct kv_txn *txn)
+{
+	return mdb_txn_id(txn->mdb);
+}
+
 void kv_end(struct kv_txn **txnp)
 {
 	struct kv_txn *txn = *txnp;

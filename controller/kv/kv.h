@@ -51,6 +51,8 @@ enum code kv_read(struct kv *kv, struct kv_txn **out, struct err *err) MUST_USE;
 /* Lets go of the picture; kv_renew takes the newest. */
 void kv_reset(struct kv_txn *txn);
 enum code kv_renew(struct kv_txn *txn, struct err *err) MUST_USE;
+/* Number of the picture that it sees: two that are equal see the same. */
+uint64_t kv_snapshot(const struct kv_txn *txn);
 void kv_end(struct kv_txn **txn);              /* read: ends; write: aborts */
 
 enum code kv_write(struct kv *kv, struct kv_txn **out, struct err *err) MUST_USE;
