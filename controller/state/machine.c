@@ -207,11 +207,28 @@ static enum code rebuild(struct state *s, const char *checkpoint,
 	AUTO_BUF path = BUF_NONE;
 	enum code rc = OK;
 
+	/* A copy that a crash cut off opens like a store: the mark of the old
+	 * one must not vouch for it. */
+	rc = mark(s, "rebuilding", err);
+	if (rc)
+		return rc;
 	remove_store(s);
 	buf_printf(&path, "%s/store/data.mdb", s->dir);
 	if (checkpoint)
 		rc = copy_file(checkpoint, path.p, err);
 	return rc ? rc : open_store(s, err);
+}
+
+/* Opens the store as it lies there.  LMDB makes a file that is gone anew, and
+ * an empty state under a checkpoint is one that was lost. */
+static bool open_as_is(struct state *s, const char *checkpoint)
+{
+	if (!is_usable(s) || open_store(s, NULL))
+		return false;
+	if (!checkpoint || s->head.index)
+		return true;
+	kv_close(&s->kv);
+	return false;
 }
 
 static enum code machine_open(void *data, const char *dir,
@@ -230,7 +247,7 @@ static enum code machine_open(void *data, const char *dir,
 		rc = make_dir(store.p, err);
 	if (rc)
 		return rc;
-	if (!is_usable(s) || open_store(s, err))
+	if (!open_as_is(s, checkpoint))
 		rc = rebuild(s, checkpoint, err);
 	if (rc == OK)
 		rc = mark(s, "dirty", err);

@@ -43,6 +43,15 @@ yes 200
 is "$(field '.versions[0].version_id')" $((published + 2)) "newest version"
 "$CONFLUX_BIN/conflux" audit verify || fail "the audit chain is broken"
 
+step "only the file of the store is lost, within the same boot"
+stop_daemon KILL
+rm "$DATA/state/store/data.mdb"
+start_daemon --storage-checkpoint-log 1MiB
+F=$URL/api/v1/fetch/config/acme/shop/prod
+until_ok curl -sf "$URL/readyz"
+ask GET "$F/big.txt"
+is "$(sha256sum "$WORK/body" | cut -d' ' -f1)" "$SHA" content
+
 step "the newest checkpoint is damaged, and the older one and the log do"
 stop_daemon KILL
 rm -r "$DATA/state"

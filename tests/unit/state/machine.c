@@ -67,29 +67,88 @@ static enum code to_file(void *sink, const void *p, size_t n, struct err *err)
 	return fwrite(p, 1, n, sink) == n ? OK : E_IO;
 }
 
-START_TEST(a_picture_brings_back_the_state)
+/* A picture of what 'b' holds, in the bench's folder. */
+static void take_picture(struct buf *path)
 {
-	AUTO_BUF path = BUF_NONE;
 	struct rc_frozen *f;
 	struct rc_applied at;
-	struct sha256 before;
 	struct err err;
 	FILE *file;
 
-	bench_shop(&b, "a");
-	before = digest(&b);
-	buf_printf(&path, "%s/picture.mdb", b.dir);
-	file = fopen(path.p, "w");
+	buf_printf(path, "%s/picture.mdb", b.dir);
+	file = fopen(path->p, "w");
 	ck_assert_ptr_nonnull(file);
 	ck_assert_int_eq(b.machine.freeze(b.machine.data, &f, &at, &err), OK);
 	ck_assert_int_eq(b.machine.write(b.machine.data, f, to_file, file, &err),
 			 OK);
 	b.machine.thaw(b.machine.data, f);
-	fclose(file);
+	ck_assert_int_eq(fclose(file), 0);
 	ck_assert_uint_eq(at.index, b.index);
+}
+
+START_TEST(a_picture_brings_back_the_state)
+{
+	AUTO_BUF path = BUF_NONE;
+	struct sha256 before;
+	uint64_t index;
+
+	bench_shop(&b, "a");
+	before = digest(&b);
+	index = b.index;
+	take_picture(&path);
 	bench_reopen(&b, "boot-2", false, path.p);
-	ck_assert_uint_eq(b.index, at.index);
+	ck_assert_uint_eq(b.index, index);
 	ck_assert(sha256_eq(&before, (struct sha256[]){ digest(&b) }));
+}
+END_TEST
+
+/* The mark says usable, and LMDB makes an empty file without a word. */
+START_TEST(a_store_whose_file_is_gone_comes_from_the_picture)
+{
+	AUTO_BUF path = BUF_NONE;
+	AUTO_BUF data = BUF_NONE;
+	struct sha256 before;
+
+	bench_shop(&b, "a");
+	before = digest(&b);
+	take_picture(&path);
+	b.machine.close(b.machine.data);
+	buf_printf(&data, "%s/store/data.mdb", b.dir);
+	ck_assert_int_eq(unlink(data.p), 0);
+	bench_reopen(&b, "boot-1", false, path.p);
+	ck_assert(sha256_eq(&before, (struct sha256[]){ digest(&b) }));
+}
+END_TEST
+
+/* What a rebuild left half done opens like a store: it must not be used. */
+START_TEST(a_rebuild_that_was_cut_off_is_made_again)
+{
+	AUTO_BUF data = BUF_NONE;
+	AUTO_BUF state = BUF_NONE;
+	struct rc_applied at;
+	struct err err;
+	char text[16] = "";
+	FILE *file;
+
+	bench_shop(&b, "a");
+	b.machine.close(b.machine.data);
+	buf_printf(&data, "%s/store/data.mdb", b.dir);
+	buf_printf(&state, "%s/store.state", b.dir);
+	file = fopen(data.p, "r+");
+	ck_assert_ptr_nonnull(file);
+	for (int i = 0; i < 8192; i++)
+		fputc('x', file);
+	fclose(file);
+	/* The picture cannot be read, so the rebuild ends in the middle. */
+	ck_assert_int_ne(b.machine.open(b.machine.data, b.dir, "/nowhere/picture",
+					&at, &err), OK);
+	file = fopen(state.p, "r");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_ptr_nonnull(fgets(text, sizeof(text), file));
+	fclose(file);
+	ck_assert_int_ne(strncmp(text, "clean", 5), 0);
+	bench_reopen(&b, "boot-1", false, NULL);
+	ck_assert_uint_eq(b.index, 0);
 }
 END_TEST
 
@@ -166,6 +225,8 @@ static Suite *suite(void)
 	tcase_add_test(t, a_killed_process_keeps_it_under_the_same_boot);
 	tcase_add_test(t, after_a_power_loss_it_is_made_anew);
 	tcase_add_test(t, a_picture_brings_back_the_state);
+	tcase_add_test(t, a_store_whose_file_is_gone_comes_from_the_picture);
+	tcase_add_test(t, a_rebuild_that_was_cut_off_is_made_again);
 	tcase_add_test(t, a_damaged_store_is_made_anew);
 	tcase_add_test(t, batch_boundaries_leave_no_trace);
 	suite_add_tcase(s, t);
