@@ -136,6 +136,9 @@ void api_error(struct request *r, const struct err *err)
 		answer_error(r, err);
 		return;
 	}
+	/* A Status cannot tell uncertain from unavailable, nor managed by
+	 * another from modified. */
+	answer_header(r, "X-Conflux-Code", str_of(code_slug(err->code)));
 	api_status_body(&body, r, err);
 	answer(r, code_http(err->code), "application/json", buf_view(&body));
 }

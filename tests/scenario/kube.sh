@@ -34,6 +34,7 @@ is "$(field .metadata.annotations.note)" x annotation
 step "an old resourceVersion is a conflict, in kubectl's words"
 ask PUT "$APPS/shop" -d "$OBJECT"
 yes 409
+is "$(header X-Conflux-Code)" conflict code
 is "$(field .reason)" Conflict reason
 has "$BODY" "the object has been modified"
 
