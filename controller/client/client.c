@@ -35,7 +35,9 @@ struct call {
 	struct sse sse;
 	client_event *each;              /* NULL: a whole answer */
 	void *data;
-	bool has_head, is_sent, is_settled, is_timed;
+	bool has_head, is_settled, is_timed;
+	bool is_sent;                    /* this attempt may have arrived */
+	bool was_sent;                   /* one of the attempts before may */
 	enum code rc;
 	struct err *err;
 };
@@ -185,7 +187,9 @@ static void on_close(struct stream *s, const struct err *err)
 		answered(c, call);
 		return;
 	}
-	if (err->code == E_TLS)
+	/* Once TLS is up, a peer that dies without its goodbye is a lost
+	 * connection as any other. */
+	if (err->code == E_TLS && !call->is_sent)
 		err_copy(call->err, err);
 	else
 		err_set(call->err, E_UNAVAILABLE, "%s", err->code ? err->text :
@@ -331,13 +335,15 @@ enum code client_ask(struct client *c, const struct client_request *request,
 	}
 	for (unsigned n = 1;; n++) {
 		rc = attempt(c, &call, key, c->config.timeout_ms);
+		call.was_sent |= call.is_sent &&
+			(rc || client_verdict(out, NULL) == E_UNCERTAIN);
 		if (n == c->config.attempts || !may_try_again(c, &call, rc))
 			break;
 		client_pause(c, 50u << n);
 	}
 	buf_fini(&call.body);
-	if (rc && rc != E_TLS && is_write(request->method) && call.is_sent &&
-	    rc != E_INVALID) {
+	if (rc && rc != E_INVALID && is_write(request->method) &&
+	    call.was_sent) {
 		err_set(err, E_UNCERTAIN, "no answer came: the write may or may "
 			"not have happened");
 		err_hint(err, "look at the object, or write again: the same "
@@ -393,15 +399,29 @@ static enum code code_of_slug(struct str slug, int status)
 	return status >= 500 ? E_FAILED : E_INVALID;
 }
 
+/* Followed, a write could lose its method and a token go astray. */
+static enum code redirected(const struct client_answer *a, struct err *err)
+{
+	const struct str *to = client_header(a, "location");
+
+	err_set(err, E_UNSUPPORTED, "the answer is %d and redirects%s%.*s: "
+		"nothing was done here", a->status, to ? " to " : "",
+		to ? (int)to->n : 0, to ? to->p : "");
+	return err_hint(err, "redirects are not followed; --server or "
+			"CONFLUX_SERVER name the server itself");
+}
+
 enum code client_verdict(const struct client_answer *a, struct err *err)
 {
 	AUTO_ARENA arena = arena_new(0);
 	struct value *body = NULL;
-	struct str text, hint;
+	struct str text, hint, slug;
 	enum code code;
 
-	if (a->status < 400)
+	if (a->status < 300)
 		return OK;
+	if (a->status < 400)
+		return redirected(a, err);
 	if (doc_parse_json(a->body, arena, NULL, &body, NULL) ||
 	    body->type != VALUE_OBJECT)
 		return err_set(err, code_of_slug(STR_NONE, a->status),
@@ -410,7 +430,11 @@ enum code client_verdict(const struct client_answer *a, struct err *err)
 	if (text.n == 0)
 		text = value_text_at(body, "message");
 	hint = value_text_at(body, "hint");
-	code = code_of_slug(value_text_at(body, "code"), a->status);
+	slug = value_text_at(body, "code");
+	/* A Kubernetes Status has a number there. */
+	if (slug.n == 0 && client_header(a, "x-conflux-code"))
+		slug = *client_header(a, "x-conflux-code");
+	code = code_of_slug(slug, a->status);
 	err_set(err, code, "%.*s", STR_ARG(text));
 	if (hint.n)
 		err_hint(err, "%.*s", STR_ARG(hint));

@@ -62,7 +62,8 @@ enum code client_ask(struct client *client, const struct client_request *request
 		     struct err *err) MUST_USE;
 /* Waits, as between two attempts. */
 void client_pause(struct client *client, unsigned ms);
-/* OK below 400; else the code, text and hint that the answer holds. */
+/* OK below 300; else the code, text and hint that the answer holds.
+ * E_UNSUPPORTED: a redirect, which is not followed. */
 enum code client_verdict(const struct client_answer *answer, struct err *err)
 	MUST_USE;
 const struct str *client_header(const struct client_answer *answer,

@@ -23,6 +23,7 @@ static const char *script[CONNECTIONS_MAX][4];
 static struct buf heard;                 /* all requests */
 static int listener;
 static _Atomic unsigned accepted;
+static bool is_last;                     /* nobody listens after the first */
 static pthread_t thread;
 static char url[64];
 static struct client *client;
@@ -58,6 +59,8 @@ static void *serve(void *arg)
 		int fd = accept(listener, NULL, NULL);
 
 		atomic_fetch_add(&accepted, 1);
+		if (is_last)
+			shutdown(listener, SHUT_RDWR);
 		for (int k = 0; fd >= 0 && k < 4 && script[n][k]; k++) {
 			const char *text = script[n][k];
 
@@ -75,6 +78,7 @@ static void setup(void)
 {
 	memset(script, 0, sizeof(script));
 	accepted = 0;
+	is_last = false;
 	arena = arena_new(0);
 }
 
@@ -188,6 +192,19 @@ START_TEST(a_write_without_an_answer_is_uncertain_a_read_is_not)
 }
 END_TEST
 
+/* The first attempt may have arrived; that the next found nobody does not
+ * undo it. */
+START_TEST(a_write_stays_uncertain_when_the_server_is_gone)
+{
+	script[0][0] = "";
+	is_last = true;
+	start(3, 20000);
+	ck_assert_int_eq(ask(HTTP_M_POST, "x"), E_UNCERTAIN);
+	ck_assert_uint_eq(count("POST /x"), 1);
+	ck_assert_int_eq(ask(HTTP_M_POST, "x"), E_UNAVAILABLE);
+}
+END_TEST
+
 START_TEST(a_deadline_ends_the_wait)
 {
 	script[0][0] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal";
@@ -215,6 +232,13 @@ START_TEST(verdicts_read_both_kinds_of_error)
 	struct client_answer k = { .status = 404, .body = STR("{\"kind\":"
 		"\"Status\",\"message\":\"not here\",\"code\":404}") };
 	struct client_answer raw = { .status = 502, .body = STR("<html>") };
+	struct http_header code = { STR("x-conflux-code"), STR("uncertain") };
+	struct http_header to = { STR("location"), STR("https://there/") };
+	struct client_answer u = { .status = 503, .headers = &code,
+				   .n_headers = 1, .body = STR("{\"kind\":"
+		"\"Status\",\"message\":\"who knows\",\"code\":503}") };
+	struct client_answer moved = { .status = 301, .headers = &to,
+				       .n_headers = 1 };
 
 	script[0][0] = NULL;
 	start(1, 20000);
@@ -224,6 +248,9 @@ START_TEST(verdicts_read_both_kinds_of_error)
 	ck_assert_int_eq(client_verdict(&k, &err), E_NOT_FOUND);
 	ck_assert_str_eq(err.text, "not here");
 	ck_assert_int_ne(client_verdict(&raw, &err), OK);
+	ck_assert_int_eq(client_verdict(&u, &err), E_UNCERTAIN);
+	ck_assert_int_eq(client_verdict(&moved, &err), E_UNSUPPORTED);
+	ck_assert_ptr_nonnull(strstr(err.text, "301 and redirects to https://"));
 }
 END_TEST
 
@@ -282,6 +309,7 @@ static Suite *suite(void)
 	tcase_add_test(t, an_answer_may_end_with_the_connection);
 	tcase_add_test(t, a_lost_connection_is_tried_again_with_the_same_key);
 	tcase_add_test(t, a_write_without_an_answer_is_uncertain_a_read_is_not);
+	tcase_add_test(t, a_write_stays_uncertain_when_the_server_is_gone);
 	tcase_add_test(t, a_deadline_ends_the_wait);
 	tcase_add_test(t, what_is_no_http_is_refused);
 	tcase_add_test(t, verdicts_read_both_kinds_of_error);
