@@ -77,6 +77,7 @@ enum code cli_ask_raw(struct cli *cli, const struct client_request *request,
 {
 	enum code rc = cli_client(cli, err);
 
+	cli->was_answered = false;
 	if (rc == OK)
 		rc = client_ask(cli->client, request, cli->arena, out, err);
 	cli_progress_clear(cli);
@@ -103,7 +104,20 @@ enum code cli_ask(struct cli *cli, const struct client_request *request,
 		return OK;
 	}
 	rc = doc_parse_json(answer.body, cli->arena, NULL, out, err);
+	if (rc == OK && (*out)->type != VALUE_OBJECT)
+		rc = err_set(err, E_INVALID, "it is no object");
 	return rc ? err_wrap(err, "the server's answer") : OK;
+}
+
+enum code cli_list(const struct value *answer, const char *name,
+		   const struct value **out, struct err *err)
+{
+	*out = value_get(answer, str_of(name));
+	if (*out && (*out)->type == VALUE_ARRAY)
+		return OK;
+	err_set(err, E_INVALID, "the server's answer has no list \"%s\"", name);
+	return err_hint(err, "does --server or CONFLUX_SERVER name a server of "
+			"Conflux?");
 }
 
 enum code cli_get(struct cli *cli, struct str target, struct value **out,

@@ -89,7 +89,7 @@ void manual_markdown(struct buf *out);   /* docs/cli.md */
 void manual_roff(struct buf *out);       /* docs/man/conflux.1 */
 
 /* ---- ask.c ---- */
-/* Asks; answers OK only below 400, with the body as a value ('*out' may be
+/* Asks; answers OK only below 300, with the body, an object ('*out' may be
  * NULL).  'target' is an escaped path. */
 enum code cli_ask(struct cli *cli, const struct client_request *request,
 		  struct value **out, struct err *err) MUST_USE;
@@ -98,6 +98,9 @@ enum code cli_ask_raw(struct cli *cli, const struct client_request *request,
 		      struct client_answer *out, struct err *err) MUST_USE;
 enum code cli_get(struct cli *cli, struct str target, struct value **out,
 		  struct err *err) MUST_USE;
+/* The list 'name' of an answer; E_INVALID: the server says something else. */
+enum code cli_list(const struct value *answer, const char *name,
+		   const struct value **out, struct err *err) MUST_USE;
 /* POST, PUT, ...: 'body' as JSON, NULL: none. */
 enum code cli_send(struct cli *cli, enum http_method method, struct str target,
 		   const struct value *body, struct value **out,

@@ -96,7 +96,8 @@ struct watching {
 	struct err *err;
 };
 
-static void put_event(struct buf *out, const struct value *v)
+static void put_event(struct arena *arena, struct buf *out,
+		      const struct value *v)
 {
 	char now[RFC3339_MAX];
 
@@ -107,11 +108,11 @@ static void put_event(struct buf *out, const struct value *v)
 	else if (value_text_at(v, "sha256").n == 0)
 		buf_z(out, "no version for these labels");
 	else
-		buf_printf(out, "version %.*s  %.12s",
-			   STR_ARG(value_getz(v, "version")->s),
-			   value_text_at(v, "sha256").p);
+		buf_printf(out, "version %.*s  %.*s",
+			   STR_ARG(text_of(arena, value_getz(v, "version"))),
+			   STR_ARG(str_first(value_text_at(v, "sha256"), 12)));
 	buf_printf(out, "  revision %.*s%s\n",
-		   STR_ARG(value_getz(v, "revision")->s),
+		   STR_ARG(text_of(arena, value_getz(v, "revision"))),
 		   value_to_bool(value_getz(v, "end"), false) ? "  end" : "");
 }
 
@@ -143,7 +144,7 @@ static bool on_event(void *data, struct str event, struct str id,
 		w->rc = err_set(w->err, E_INVALID, "an event without version");
 		return false;
 	} else {
-		put_event(&out, v);
+		put_event(arena, &out, v);
 	}
 	w->rc = out_write(buf_view(&out), w->err);
 	return w->rc == OK && (w->count == 0 || --w->left > 0);
@@ -312,9 +313,10 @@ enum code cmd_rollback(struct cli *cli, struct err *err)
 	if (rc)
 		return rc;
 	if (value_at(answer, "object.status.hold"))
-		fprintf(stderr, "a hold stays: Git does not bring %.12s back "
+		fprintf(stderr, "a hold stays: Git does not bring %.*s back "
 			"until the file changes\n",
-			value_text_at(answer, "object.status.hold.sha256").p);
+			STR_ARG(str_first(value_text_at(answer,
+				"object.status.hold.sha256"), 12)));
 	return tell_version(cli, answer, err);
 }
 
@@ -344,7 +346,8 @@ enum code cmd_history(struct cli *cli, struct err *err)
 	static const char *const header[] = { "VERSION", "CREATED", "SIZE",
 					      "AUTHOR", "COMMIT", "MESSAGE" };
 	AUTO_BUF target = BUF_NONE;
-	struct value *v, *list;
+	const struct value *list;
+	struct value *v;
 	struct table t;
 	uint64_t limit = 100;
 	enum code rc = cli_u64(cli, FLAG_LIMIT, &limit, err);
@@ -356,12 +359,13 @@ enum code cmd_history(struct cli *cli, struct err *err)
 	put_query(&target, "limit", arena_printf(cli->arena, "%llu",
 						 (unsigned long long)limit));
 	rc = cli_get(cli, buf_view(&target), &v, err);
+	if (rc == OK)
+		rc = cli_list(v, "versions", &list, err);
 	if (rc || out_is_value(cli))
 		return rc ? rc : out_value(cli, v, err);
 	table_init(&t, cli->arena, ARRAY_LEN(header));
 	for (size_t i = 0; i < ARRAY_LEN(header); i++)
 		table_addz(&t, header[i]);
-	list = value_getz(v, "versions");
 	for (size_t i = 0; i < value_count(list); i++) {
 		struct value *one = list->a.items[i];
 

@@ -71,13 +71,15 @@ static enum code namespace_of(struct cli *cli, const struct kind *kind,
 static enum code get_list(struct cli *cli, const struct kind *kind,
 			  struct str namespace, struct err *err)
 {
-	struct value *list, *items;
+	const struct value *items;
+	struct value *list;
 	enum code rc = cli_get(cli, object_target(cli, kind, namespace,
 						  STR_NONE), &list, err);
 
+	if (rc == OK)
+		rc = cli_list(list, "items", &items, err);
 	if (rc)
 		return rc;
-	items = value_getz(list, "items");
 	if (value_count(items) == 0 && !out_is_value(cli)) {
 		fprintf(stderr, "no %.*s\n", STR_ARG(kind->plural));
 		return OK;

@@ -54,13 +54,18 @@ static enum code audit_verify(struct cli *cli, struct err *err)
 
 	if (rc)
 		return rc;
+	/* Not to be taken for a broken chain. */
+	if (!value_getz(v, "valid"))
+		return err_set(err, E_INVALID, "the server's answer does not say "
+			       "whether the chain is valid");
 	if (out_is_value(cli))
 		rc = out_value(cli, v, err);
 	else
-		rc = out_write(arena_printf(cli->arena, "%.*s records, head %.12s"
+		rc = out_write(arena_printf(cli->arena, "%.*s records, head %.*s"
 					    "\n", STR_ARG(text_of(cli->arena,
 						value_getz(v, "records"))),
-					    value_text_at(v, "head").p), err);
+					    STR_ARG(str_first(value_text_at(v,
+						"head"), 12))), err);
 	if (rc || value_to_bool(value_getz(v, "valid"), false))
 		return rc;
 	return err_set(err, E_CORRUPT, "the chain is broken: %.*s",
@@ -75,7 +80,8 @@ static enum code audit_list(struct cli *cli, struct err *err)
 					       "target", "commit", "reason" };
 	AUTO_BUF target = BUF_NONE;
 	uint64_t limit = 100, from = 0;
-	struct value *v, *list;
+	const struct value *list;
+	struct value *v;
 	struct table t;
 	enum code rc = cli_u64(cli, FLAG_LIMIT, &limit, err);
 
@@ -86,12 +92,13 @@ static enum code audit_list(struct cli *cli, struct err *err)
 	buf_printf(&target, "/api/v1/audit?from=%llu&limit=%llu",
 		   (unsigned long long)from, (unsigned long long)limit);
 	rc = cli_get(cli, buf_view(&target), &v, err);
+	if (rc == OK)
+		rc = cli_list(v, "records", &list, err);
 	if (rc || out_is_value(cli))
 		return rc ? rc : out_value(cli, v, err);
 	table_init(&t, cli->arena, ARRAY_LEN(header));
 	for (size_t i = 0; i < ARRAY_LEN(header); i++)
 		table_addz(&t, header[i]);
-	list = value_getz(v, "records");
 	for (size_t i = 0; i < value_count(list); i++)
 		for (size_t k = 0; k < ARRAY_LEN(members); k++) {
 			struct str cell = text_of(cli->arena, value_get(
@@ -143,17 +150,19 @@ static enum code token_create(struct cli *cli, const char *name, struct err *err
 
 static enum code token_list(struct cli *cli, struct err *err)
 {
-	struct value *v, *list;
+	const struct value *list;
+	struct value *v;
 	struct table t;
 	enum code rc = cli_get(cli, STR("/api/v1/tokens"), &v, err);
 
+	if (rc == OK)
+		rc = cli_list(v, "tokens", &list, err);
 	if (rc || out_is_value(cli))
 		return rc ? rc : out_value(cli, v, err);
 	table_init(&t, cli->arena, 3);
 	table_addz(&t, "NAME");
 	table_addz(&t, "ROLE");
 	table_addz(&t, "CREATED");
-	list = value_getz(v, "tokens");
 	for (size_t i = 0; i < value_count(list); i++) {
 		table_add(&t, value_text_at(list->a.items[i], "name"));
 		table_add(&t, value_text_at(list->a.items[i], "role"));

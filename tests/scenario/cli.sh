@@ -148,3 +148,31 @@ ends 5
 CONFLUX_SERVER=http://127.0.0.1:1 run status
 ends 7
 stop_daemon
+
+step "over TLS too a watch goes on after the server was killed"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
+	-subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 -days 2 \
+	-keyout "$WORK/key.pem" -out "$WORK/cert.pem" 2>/dev/null
+start_tls() {
+	start_daemon --tls-cert-file "$WORK/cert.pem" \
+		--tls-key-file "$WORK/key.pem"
+	export CONFLUX_SERVER=https://${URL#http://}
+}
+start_tls
+conflux apply -f "$WORK/m" --ca-file "$WORK/cert.pem" >/dev/null ||
+	fail "apply over TLS"
+conflux watch --prefix acme/ --count 2 --ca-file "$WORK/cert.pem" \
+	>"$WORK/seen" 2>"$WORK/watch.err" &
+W=$!
+until_ok grep -q "watching after" "$WORK/watch.err"
+run publish acme/shop/prod/c.toml -f "$WORK/three" --ca-file "$WORK/cert.pem"
+ends 0
+until_ok grep -q "version 2" "$WORK/seen"
+PORT=${URL##*:}
+stop_daemon KILL
+LISTEN=127.0.0.1:$PORT start_tls
+run rollback acme/shop/prod/c.toml --ca-file "$WORK/cert.pem"
+ends 0
+wait "$W" || fail "watch ended with $?: $(cat "$WORK/watch.err")"
+has "$(tail -n 1 "$WORK/seen")" "version 1"
+stop_daemon
