@@ -369,6 +369,9 @@ void post_token(struct request *r)
 		return;
 	}
 	ch = change_new(r, token_made);
+	/* The outcome that a key brings back does not hold the token's text:
+	 * sent again, it is refused because the name is taken. */
+	memset(&ch->cmd.id, 0, sizeof(ch->cmd.id));
 	t = ANEW(ch->arena, struct new_token);
 	t->name = arena_str(ch->arena, name);
 	t->role = value_to_bool(value_getz(body, "read_only"), false) ?

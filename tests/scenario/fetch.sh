@@ -45,6 +45,10 @@ ask POST "$URL/api/v1/tokens" -d '{"name": "reader", "read_only": true}'
 yes 201
 is "$(field .role)" read-only role
 READER=$(field .token)
+ask POST "$URL/api/v1/tokens" -H 'Idempotency-Key: t' -d '{"name": "twice"}'
+yes 201
+ask POST "$URL/api/v1/tokens" -H 'Idempotency-Key: t' -d '{"name": "twice"}'
+yes 409
 ask POST "$URL/api/v1/tokens" -d '{"name": "typo", "readonly": true}'
 yes 422
 is "$(curl -s -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $READER" \
