@@ -184,6 +184,52 @@ bool number_eq(struct str a, struct str b)
 	return same;
 }
 
+/* Where the value is smaller than the other in size; no zeros, no specials. */
+static int cmp_size(const struct decimal *x, const struct decimal *y)
+{
+	int64_t a = x->exponent + (int64_t)x->digits.n;
+	int64_t b = y->exponent + (int64_t)y->digits.n;
+
+	if (a != b)
+		return a < b ? -1 : 1;
+	return str_cmp(buf_view(&x->digits), buf_view(&y->digits));
+}
+
+/* -2 to 2: what decides before sizes have to be looked at. */
+static int rank_of(const struct decimal *d)
+{
+	if (d->is_special)
+		return d->minus ? -2 : 2;
+	if (d->digits.n == 0)
+		return 0;
+	return d->minus ? -1 : 1;
+}
+
+int number_cmp(struct str a, struct str b)
+{
+	struct decimal x = decimal_of(a), y = decimal_of(b);
+	int m = rank_of(&x), n = rank_of(&y), result;
+
+	if (str_is(a, "nan") || str_is(b, "nan"))
+		result = NUMBER_UNORDERED;
+	else if (m != n || m == 0 || x.is_special)
+		result = (m > n) - (m < n);
+	else
+		result = m < 0 ? cmp_size(&y, &x) : cmp_size(&x, &y);
+	buf_fini(&x.digits);
+	buf_fini(&y.digits);
+	return result;
+}
+
+bool number_is_integer(struct str text)
+{
+	struct decimal d = decimal_of(text);
+	bool is = !d.is_special && d.exponent >= 0;
+
+	buf_fini(&d.digits);
+	return is;
+}
+
 bool number_to_i64(struct str text, int64_t *out)
 {
 	AUTO_BUF plain = BUF_NONE;

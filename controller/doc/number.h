@@ -16,6 +16,11 @@ bool number_is_readable(struct str text);
  * exponent where the number has more than 21 places. */
 void number_canonical(struct buf *out, struct str text);
 bool number_eq(struct str a, struct str b);
+/* Less than 0, 0 or more than 0 by value; NUMBER_UNORDERED with a nan. */
+int number_cmp(struct str a, struct str b);
+#define NUMBER_UNORDERED 2
+/* Of any size: "1.0" and "1e40" are, "1.5", inf and nan are not. */
+bool number_is_integer(struct str text);
 /* Integers only, also "1e3"; false beyond 64 bits. */
 bool number_to_i64(struct str text, int64_t *out);
 bool number_to_u64(struct str text, uint64_t *out);

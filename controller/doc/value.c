@@ -363,6 +363,18 @@ bool value_to_i64(const struct value *v, int64_t *out)
 	return v && v->type == VALUE_NUMBER && number_to_i64(v->s, out);
 }
 
+bool value_is_integer(const struct value *v)
+{
+	return v && v->type == VALUE_NUMBER && number_is_integer(v->s);
+}
+
+int value_number_cmp(const struct value *a, const struct value *b)
+{
+	_Static_assert(VALUE_UNORDERED == NUMBER_UNORDERED, "one number");
+	must(a->type == VALUE_NUMBER && b->type == VALUE_NUMBER);
+	return number_cmp(a->s, b->s);
+}
+
 bool value_to_bool(const struct value *v, bool otherwise)
 {
 	return v && v->type == VALUE_BOOL ? v->b : otherwise;

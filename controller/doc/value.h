@@ -79,6 +79,12 @@ struct str value_text_at(const struct value *v, const char *path);
 bool value_to_u64(const struct value *v, uint64_t *out); /* exact integers only */
 bool value_to_i64(const struct value *v, int64_t *out);
 bool value_to_bool(const struct value *v, bool otherwise);
+/* A number without a fraction, of any size. */
+bool value_is_integer(const struct value *v);
+/* Two numbers, exactly: less than 0, 0, more than 0; VALUE_UNORDERED where one
+ * is nan. */
+int value_number_cmp(const struct value *a, const struct value *b);
+#define VALUE_UNORDERED 2
 size_t value_count(const struct value *v);	   /* array or object */
 const char *value_type_name(enum value_type type); /* "string", ... */
 

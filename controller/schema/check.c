@@ -90,14 +90,14 @@ static uint64_t limit(const struct value *schema, const char *name,
 
 static bool is_type(const struct value *v, struct str type)
 {
-	int64_t n;
-
 	switch (v->type) {
+	case VALUE_NULL:
+		return str_is(type, "null");
 	case VALUE_BOOL:
 		return str_is(type, "boolean");
 	case VALUE_NUMBER:
 		return str_is(type, "number") ||
-		       (str_is(type, "integer") && value_to_i64(v, &n));
+		       (str_is(type, "integer") && value_is_integer(v));
 	case VALUE_STRING:
 		return str_is(type, "string");
 	case VALUE_ARRAY:
@@ -107,6 +107,38 @@ static bool is_type(const struct value *v, struct str type)
 	default:
 		return false;
 	}
+}
+
+/* By name or list of names; '*names' is how a message has them. */
+static bool is_of_type(const struct value *v, const struct value *type,
+		       struct buf *names)
+{
+	bool is = false;
+
+	if (!type || type->type == VALUE_STRING) {
+		buf_str(names, value_text(type));
+		return !type || is_type(v, type->s);
+	}
+	for (size_t i = 0; i < value_count(type); i++) {
+		struct str name = value_text(type->a.items[i]);
+
+		buf_printf(names, "%s%.*s", i ? " or " : "", STR_ARG(name));
+		is = is || is_type(v, name);
+	}
+	return is;
+}
+
+static void check_type(const struct value *v, struct str names, struct str path,
+		       struct arena *arena, struct check *check)
+{
+	struct str text = short_json(arena, v);
+
+	check_add(arena, check, CAUSE_TYPE, path,
+		  arena_printf(arena, "Invalid value: %.*s: must be of "
+				      "type %.*s, is %s",
+			       STR_ARG(text), STR_ARG(names),
+			       value_type_name(v->type)),
+		  v);
 }
 
 static bool in_enum(const struct value *list, const struct value *v)
@@ -136,14 +168,18 @@ static void check_enum(const struct value *schema, const struct value *v,
 	check_add(arena, check, CAUSE_NOT_SUPPORTED, path, buf_view(&b), v);
 }
 
+/* The text may hold NULs and is looked at whole; a pattern with one matches
+ * nothing, and neither does one that is no pattern. */
 static bool matches(struct str pattern, struct str text, struct arena *arena)
 {
+	regmatch_t at = { .rm_so = 0, .rm_eo = (regoff_t)text.n };
 	regex_t re;
 	bool found;
 
-	if (regcomp(&re, arena_z(arena, pattern), REG_EXTENDED | REG_NOSUB))
+	if (str_find(pattern, '\0') != SIZE_MAX || text.n > INT32_MAX ||
+	    regcomp(&re, arena_z(arena, pattern), REG_EXTENDED))
 		return false;
-	found = regexec(&re, arena_z(arena, text), 0, NULL, 0) == 0;
+	found = regexec(&re, text.n ? text.p : "", 1, &at, REG_STARTEND) == 0;
 	regfree(&re);
 	return found;
 }
@@ -173,21 +209,53 @@ static void check_format(const struct value *schema, const struct value *v,
 				     STR_ARG(least)).p);
 }
 
+/* Code points; a byte that begins none counts with the one before. */
+static uint64_t length_of(struct str s)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < s.n; i++)
+		n += ((unsigned char)s.p[i] & 0xc0) != 0x80;
+	return n;
+}
+
+static void too_long(struct arena *arena, struct check *check, struct str path,
+		     const struct value *v, uint64_t max, const char *unit)
+{
+	check_add(arena, check, CAUSE_TOO_LONG, path,
+		  arena_printf(arena, "Too long: must have at most %llu %s",
+			       (unsigned long long)max, unit),
+		  v);
+}
+
+static void check_length(const struct value *schema, const struct value *v,
+			 struct str path, struct arena *arena,
+			 struct check *check)
+{
+	uint64_t min = limit(schema, "minLength", 0);
+	uint64_t max = limit(schema, "maxLength", UINT64_MAX);
+	uint64_t bytes = limit(schema, "x-conflux-max-bytes", UINT64_MAX);
+	uint64_t n = length_of(v->s);
+
+	if (n < min && min == 1)
+		invalid(arena, check, path, v, "must not be empty");
+	else if (n < min)
+		invalid(arena, check, path, v,
+			arena_printf(arena, "must have at least %llu characters",
+				     (unsigned long long)min).p);
+	if (n > max)
+		too_long(arena, check, path, v, max, "characters");
+	else if (v->s.n > bytes)
+		too_long(arena, check, path, v, bytes, "bytes");
+}
+
 static void check_string(const struct value *schema, const struct value *v,
 			 struct str path, struct arena *arena,
 			 struct check *check)
 {
 	struct str pattern = value_text_at(schema, "pattern");
-	uint64_t max = limit(schema, "maxLength", UINT64_MAX);
 
-	if (v->s.n < limit(schema, "minLength", 0))
-		invalid(arena, check, path, v, "must not be empty");
-	if (v->s.n > max)
-		check_add(arena, check, CAUSE_TOO_LONG, path,
-			  arena_printf(arena, "Too long: must have at most %llu "
-					      "bytes",
-				       (unsigned long long)max),
-			  v);
+	check_length(schema, v, path, arena, check);
 	if (pattern.n && !matches(pattern, v->s, arena))
 		invalid(arena, check, path, v,
 			arena_printf(arena, "must match %.*s",
@@ -199,18 +267,32 @@ static void check_number(const struct value *schema, const struct value *v,
 			 struct str path, struct arena *arena,
 			 struct check *check)
 {
-	int64_t n, bound;
+	/* Which results of a comparison with the bound are in range; a nan has
+	 * no order and is in none. */
+	static const struct bound {
+		const char *name, *text;
+		bool less, equal, more;
+	} bounds[] = {
+		{ "minimum", ">=", false, true, true },
+		{ "exclusiveMinimum", ">", false, false, true },
+		{ "maximum", "<=", true, true, false },
+		{ "exclusiveMaximum", "<", true, false, false },
+	};
 
-	if (!value_to_i64(v, &n))
-		return;
-	if (value_to_i64(value_getz(schema, "minimum"), &bound) && n < bound)
-		invalid(arena, check, path, v,
-			arena_printf(arena, "must be >= %lld",
-				     (long long)bound).p);
-	if (value_to_i64(value_getz(schema, "maximum"), &bound) && n > bound)
-		invalid(arena, check, path, v,
-			arena_printf(arena, "must be <= %lld",
-				     (long long)bound).p);
+	for (size_t i = 0; i < ARRAY_LEN(bounds); i++) {
+		const struct bound *b = &bounds[i];
+		const struct value *at = value_get(schema, str_of(b->name));
+		int order;
+
+		if (!at || at->type != VALUE_NUMBER)
+			continue;
+		order = value_number_cmp(v, at);
+		if (order == VALUE_UNORDERED ||
+		    !(order < 0 ? b->less : order ? b->more : b->equal))
+			invalid(arena, check, path, v,
+				arena_printf(arena, "must be %s %.*s", b->text,
+					     STR_ARG(at->s)).p);
+	}
 }
 
 static void check_array(const struct value *schema, struct value *v,
@@ -335,7 +417,7 @@ static void check_members(const struct value *schema, struct value *v,
 
 		if (!s)
 			s = extra;
-		if (s && s->type == VALUE_OBJECT)
+		if (s)
 			check_value(s, &v->o.m[i].value,
 				    below(arena, path, v->o.m[i].key), arena,
 				    check);
@@ -346,9 +428,11 @@ void check_value(const struct value *schema, struct value **vp, struct str path,
 		 struct arena *arena, struct check *check)
 {
 	struct value *v = *vp;
-	struct str type = value_text_at(schema, "type");
 	struct str refused = value_text_at(schema, "x-conflux-refused");
+	AUTO_BUF types = BUF_NONE;
 
+	if (schema->type == VALUE_BOOL && !schema->b)
+		refused = STR("it is not allowed here");
 	if (refused.n) {
 		check_add(arena, check, CAUSE_FORBIDDEN, path,
 			  arena_printf(arena, "Forbidden: %.*s",
@@ -356,15 +440,8 @@ void check_value(const struct value *schema, struct value **vp, struct str path,
 			  v);
 		return;
 	}
-	if (type.n && !is_type(v, type)) {
-		struct str text = short_json(arena, v);
-
-		check_add(arena, check, CAUSE_TYPE, path,
-			  arena_printf(arena, "Invalid value: %.*s: must be of "
-					      "type %.*s, is %s",
-				       STR_ARG(text), STR_ARG(type),
-				       value_type_name(v->type)),
-			  v);
+	if (!is_of_type(v, value_getz(schema, "type"), &types)) {
+		check_type(v, buf_view(&types), path, arena, check);
 		return;
 	}
 	check_enum(schema, v, path, arena, check);

@@ -3,6 +3,31 @@
  * defaults filled in, values validated.  Runs before a command is proposed,
  * never inside apply.  Pure; any thread.
  */
+/*
+ * The dialect: JSON Schema as Kubernetes' structural schemas use it.  Known are
+ *
+ *	type			one name or a list of names
+ *	enum
+ *	minimum maximum		exact, of any size, fractions too
+ *	exclusiveMinimum exclusiveMaximum
+ *	minLength maxLength	in code points
+ *	pattern			POSIX extended, on bytes, found anywhere
+ *	format			date-time (from 1970 on) and duration (500ms,
+ *				1m30s: not ISO 8601); others say nothing
+ *	items minItems maxItems
+ *	properties required additionalProperties
+ *	default
+ *	description		and everything else: says nothing
+ *	true, false		as a whole schema
+ *
+ * with what JSON Schema does not say: members that an object's schema does not
+ * know are pruned and listed, unless additionalProperties or
+ * x-kubernetes-preserve-unknown-fields is there; a null is the absence of a
+ * member; defaults are filled in first, and then checked.  Our own are
+ * x-conflux-least (of a duration), x-conflux-max-bytes (of a string),
+ * x-conflux-oneof (exactly one of these members) and x-conflux-refused (a text:
+ * not supported yet).
+ */
 #ifndef SCHEMA_CHECK_H
 #define SCHEMA_CHECK_H
 

@@ -119,6 +119,57 @@ START_TEST(integers_are_exact)
 }
 END_TEST
 
+START_TEST(numbers_are_ordered_by_value)
+{
+	/* Each is less than the next. */
+	static const char *const rising[] = {
+		"-inf",
+		"-1e400",
+		"-18446744073709551616.5",
+		"-18446744073709551616",
+		"-2",
+		"-1.50",
+		"-1.499999999999999999999999",
+		"-1e-300",
+		"0",
+		"1e-300",
+		"0.1",
+		"0.10000000000000000000000001",
+		"0.2",
+		"1",
+		"9.99",
+		"10",
+		"9007199254740992",
+		"9007199254740993",
+		"1e400",
+		"inf",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rising); i++)
+		for (size_t k = 0; k < ARRAY_LEN(rising); k++)
+			ck_assert_msg(number_cmp(str_of(rising[i]),
+						 str_of(rising[k])) ==
+					      (i > k) - (i < k),
+				      "%s and %s", rising[i], rising[k]);
+	ck_assert_int_eq(number_cmp(STR("-0.0"), STR("0e9")), 0);
+	ck_assert_int_eq(number_cmp(STR("10e-1"), STR("1")), 0);
+	ck_assert_int_eq(number_cmp(STR("nan"), STR("1")), NUMBER_UNORDERED);
+	ck_assert_int_eq(number_cmp(STR("inf"), STR("nan")), NUMBER_UNORDERED);
+}
+END_TEST
+
+START_TEST(integers_have_no_fraction)
+{
+	ck_assert(number_is_integer(STR("1.0")));
+	ck_assert(number_is_integer(STR("-0")));
+	ck_assert(number_is_integer(STR("12e-0")));
+	ck_assert(number_is_integer(STR("123456789012345678901234567890")));
+	ck_assert(!number_is_integer(STR("1.5")));
+	ck_assert(!number_is_integer(STR("15e-1")));
+	ck_assert(!number_is_integer(STR("inf")));
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("doc/number");
@@ -130,6 +181,8 @@ static Suite *suite(void)
 	tcase_add_test(t, the_grammar_is_that_of_json);
 	tcase_add_test(t, what_a_double_cannot_hold_is_not_readable);
 	tcase_add_test(t, integers_are_exact);
+	tcase_add_test(t, numbers_are_ordered_by_value);
+	tcase_add_test(t, integers_have_no_fraction);
 	suite_add_tcase(s, t);
 	return s;
 }

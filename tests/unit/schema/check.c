@@ -159,6 +159,73 @@ START_TEST(cells_follow_paths_and_filters)
 }
 END_TEST
 
+static bool is_valid(const char *schema, const char *yaml)
+{
+	struct value *s, *v;
+	struct err err;
+
+	ck_assert_int_eq(doc_parse(FORMAT_YAML, str_of(schema), arena, NULL, &s,
+				   NULL, &err),
+			 OK);
+	ck_assert_int_eq(doc_parse(FORMAT_YAML, str_of(yaml), arena, NULL, &v,
+				   NULL, &err),
+			 OK);
+	found = (struct check){ 0 };
+	check_value(s, &v, STR("x"), arena, &found);
+	return found.n_causes == 0;
+}
+
+START_TEST(numbers_are_compared_exactly)
+{
+	ck_assert(is_valid("{minimum: 0.1}", "0.10"));
+	ck_assert(!is_valid("{minimum: 0.1}", "0.09999999999999999999999"));
+	ck_assert(!is_valid("{maximum: 9007199254740992}", "9007199254740993"));
+	ck_assert(!is_valid("{maximum: 1.5}", "18446744073709551616"));
+	ck_assert(!is_valid("{maximum: 1}", ".nan"));
+	ck_assert(!is_valid("{minimum: 1}", ".nan"));
+	ck_assert(!is_valid("{maximum: 1}", ".inf"));
+	ck_assert(is_valid("{minimum: 1}", ".inf"));
+	ck_assert(!is_valid("{type: integer}", ".inf"));
+	ck_assert(is_valid("{type: integer}", "123456789012345678901234567890"));
+}
+END_TEST
+
+START_TEST(strings_have_characters)
+{
+	ck_assert(is_valid("{maxLength: 2}", "\"\u00e4\u20ac\""));
+	ck_assert(!is_valid("{minLength: 3}", "\"\u00e4\u20ac\""));
+	ck_assert_ptr_nonnull(strstr(found.causes[0].message.p,
+				     "at least 3 characters"));
+	ck_assert(!is_valid("{maxLength: 63, x-conflux-max-bytes: 4}",
+			    "\"\u00e4\u20ac\""));
+	ck_assert_int_eq(found.causes[0].reason, CAUSE_TOO_LONG);
+	ck_assert_ptr_nonnull(strstr(found.causes[0].message.p, "4 bytes"));
+}
+END_TEST
+
+START_TEST(patterns_see_the_whole_text)
+{
+	ck_assert(!is_valid("{pattern: '^a+$'}", "\"a\\0b\""));
+	ck_assert(is_valid("{pattern: 'b$'}", "\"a\\0b\""));
+	ck_assert(!is_valid("{pattern: \"a\\0b\"}", "a"));
+	ck_assert(is_valid("{pattern: '^$'}", "''"));
+	ck_assert(!is_valid("{pattern: '('}", "a"));
+}
+END_TEST
+
+START_TEST(no_additional_members_concerns_objects_alone)
+{
+	const char *schema = "{properties: {a: {}}, additionalProperties: false}";
+
+	ck_assert(is_valid(schema, "[1]"));
+	ck_assert(is_valid(schema, "{a: 1}"));
+	ck_assert(!is_valid(schema, "{a: 1, b: 2}"));
+	ck_assert_int_eq(found.causes[0].reason, CAUSE_FORBIDDEN);
+	ck_assert(str_is(found.causes[0].field, "x.b"));
+	ck_assert_uint_eq(found.n_unknown, 0);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("schema/check");
@@ -169,6 +236,10 @@ static Suite *suite(void)
 	tcase_add_test(t, defaults_are_filled_and_unknown_fields_pruned);
 	tcase_add_test(t, causes_name_field_and_reason);
 	tcase_add_test(t, cells_follow_paths_and_filters);
+	tcase_add_test(t, numbers_are_compared_exactly);
+	tcase_add_test(t, strings_have_characters);
+	tcase_add_test(t, patterns_see_the_whole_text);
+	tcase_add_test(t, no_additional_members_concerns_objects_alone);
 	suite_add_tcase(s, t);
 	return s;
 }
