@@ -106,7 +106,8 @@ struct change {
 /* A change of this request: subject, origin, trace, idempotency and take-over
  * are filled in. */
 struct change *change_new(struct request *r, change_done *done);
-/* Adds content to be stored first. */
+/* Adds content that is stored before the operations happen; 'content' stays
+ * valid until change_submit. */
 void change_blob(struct change *ch, struct str tenant, struct str content);
 /* Submits; 'done' is called with the outcome, or the error is answered. */
 void change_submit(struct change *ch);

@@ -1,9 +1,9 @@
 /*
  * Writes: from a request to a command, and from its outcome to an answer.
  *
- * The content of a write goes first, as blob commands; the log keeps the
- * order, so nothing is waited for but the last outcome.  A change outlives a
- * connection that ends before its outcome.
+ * Small content travels in the command.  Larger content goes first, as blob
+ * commands; the log keeps the order, so nothing is waited for but the last
+ * outcome.  A change outlives a connection that ends before its outcome.
  */
 #include "api/own.h"
 
@@ -206,6 +206,8 @@ static void add_blob(void *data, struct str bytes)
 
 void change_blob(struct change *ch, struct str tenant, struct str content)
 {
+	if (store_inline_content(ch->arena, &ch->cmd, tenant, content))
+		return;
 	store_blob_commands(ch->arena, tenant, content, clock_wall_ms(),
 			    add_blob, ch);
 }

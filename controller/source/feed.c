@@ -19,7 +19,8 @@ struct held {
 struct feed {
 	struct store *store;
 	struct str tenant;
-	struct arena *arena;
+	struct arena *arena;             /* of the batch */
+	struct command batch;            /* small contents, sent as one entry */
 	struct held *first, **last;
 	size_t held_bytes;
 	bool streams;                    /* the hold was outgrown */
@@ -132,13 +133,48 @@ static void send_part(void *data, struct str bytes)
 	part_done(&part->write, &(struct outcome){ .code = E_CANCELLED });
 }
 
+static void send_batch(struct feed *f)
+{
+	AUTO_BUF bytes = BUF_NONE;
+
+	if (f->batch.n_contents) {
+		f->batch.type = COMMAND_OPS;
+		f->batch.time_ms = clock_wall_ms();
+		command_encode(&bytes, &f->batch);
+		send_part(f, buf_view(&bytes));
+	}
+	f->batch = (struct command){ 0 };
+	arena_reset(f->arena);
+}
+
+static void send_large(struct feed *f, struct str content)
+{
+	store_blob_commands(f->arena, f->tenant, content, clock_wall_ms(),
+			    send_part, f);
+	arena_reset(f->arena);
+}
+
+/* Into the batch, which goes when the next does not fit. */
+static void batch_content(struct feed *f, struct str content)
+{
+	if (store_inline_content(f->arena, &f->batch, f->tenant,
+				 arena_str(f->arena, content)))
+		return;
+	send_batch(f);
+	must(store_inline_content(f->arena, &f->batch, f->tenant,
+				  arena_str(f->arena, content)));
+}
+
 static enum code send_content(struct feed *f, struct str content, struct err *err)
 {
 	enum code rc;
 
-	arena_reset(f->arena);
-	store_blob_commands(f->arena, f->tenant, content, clock_wall_ms(),
-			    send_part, f);
+	if (content.n > CONTENT_INLINE_MAX) {
+		send_batch(f);
+		send_large(f, content);
+	} else {
+		batch_content(f, content);
+	}
 	if (f->stopped)
 		return err_set(err, E_CANCELLED, "the store is stopping");
 	uv_mutex_lock(&f->lock);
@@ -158,7 +194,10 @@ enum code feed_flush(struct feed *f, struct err *err)
 	for (struct held *h = f->first; h && rc == OK; h = h->next)
 		rc = send_content(f, str_n(h->bytes, h->n), err);
 	drop_held(f);
-	return rc;
+	if (rc == OK)
+		send_batch(f);
+	return f->stopped && rc == OK ?
+		       err_set(err, E_CANCELLED, "the store is stopping") : rc;
 }
 
 enum code feed_put(struct feed *f, struct str content, struct err *err)

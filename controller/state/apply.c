@@ -293,6 +293,8 @@ static enum code run_ops(struct apply *a, struct outcome *out, struct err *err)
 	const struct command *c = a->cmd;
 	enum code rc = check_pre(a, err);
 
+	if (rc == OK)
+		rc = apply_contents(a, err);
 	for (size_t i = 0; i < c->n_ops && rc == OK; i++) {
 		out->op = i;
 		rc = check_op(c, &c->ops[i], err);

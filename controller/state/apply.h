@@ -49,6 +49,8 @@ enum code apply_op(struct apply *a, const struct op *op, struct op_result *res,
 		   struct err *err);
 enum code apply_blob(struct apply *a, const struct command *cmd,
 		     struct err *err);
+/* What a command of operations brings with it. */
+enum code apply_contents(struct apply *a, struct err *err);
 /* Removes what is due, at most a slice; see retain.c. */
 void apply_tick(struct apply *a);
 void retain_idem(struct apply *a, unsigned most);

@@ -45,6 +45,13 @@ struct precondition *command_pre(struct arena *arena, struct command *c)
 	return &c->pre[c->n_pre++];
 }
 
+struct content_part *command_content(struct arena *arena, struct command *c)
+{
+	c->contents = arena_grow(arena, c->contents, &c->cap_contents,
+				 c->n_contents + 1, sizeof(*c->contents));
+	return &c->contents[c->n_contents++];
+}
+
 enum verb op_verb(const struct op *op)
 {
 	switch (op->type) {
@@ -253,8 +260,35 @@ static void decode_op(struct arena *arena, struct rd *rd, struct op *op)
 
 /* ---- commands ---- */
 
+static void encode_contents(struct buf *out, const struct command *c)
+{
+	wr_var(out, c->n_contents);
+	for (size_t i = 0; i < c->n_contents; i++) {
+		wr_str(out, c->contents[i].tenant);
+		wr_raw(out, c->contents[i].sha.b, sizeof(c->contents[i].sha.b));
+		wr_str(out, c->contents[i].bytes);
+	}
+}
+
+static void decode_contents(struct arena *arena, struct rd *rd,
+			    struct command *c)
+{
+	uint64_t n = rd_var(rd);
+
+	if (n > COMMAND_CONTENTS_MAX)
+		rd->bad = true;
+	for (uint64_t i = 0; i < n && !rd->bad; i++) {
+		struct content_part *part = command_content(arena, c);
+
+		part->tenant = rd_str(rd);
+		rd_bytes(rd, part->sha.b, sizeof(part->sha.b));
+		part->bytes = rd_str(rd);
+	}
+}
+
 static void encode_ops(struct buf *out, const struct command *c)
 {
+	encode_contents(out, c);
 	wr_raw(out, c->id.b, sizeof(c->id.b));
 	wr_raw(out, c->body.b, sizeof(c->body.b));
 	wr_str(out, c->subject.name);
@@ -282,6 +316,7 @@ static void decode_ops(struct arena *arena, struct rd *rd, struct command *c)
 {
 	uint64_t n;
 
+	decode_contents(arena, rd, c);
 	rd_bytes(rd, c->id.b, sizeof(c->id.b));
 	rd_bytes(rd, c->body.b, sizeof(c->body.b));
 	c->subject.name = rd_str(rd);
@@ -416,6 +451,18 @@ enum code command_decode(struct arena *arena, struct str in,
 			       "malformed command of type %d, near byte %zu of %zu",
 			       (int)out->type, in.n - rd_left(&rd), in.n);
 	return OK;
+}
+
+bool command_has_content(struct str encoded)
+{
+	struct rd rd = rd_of(encoded);
+	uint8_t type;
+
+	rd_u8(&rd);
+	type = rd_u8(&rd);
+	rd_var(&rd);
+	return type == COMMAND_BLOB ||
+	       (type == COMMAND_OPS && rd_var(&rd) > 0);
 }
 
 /* ---- outcomes ---- */

@@ -5,9 +5,10 @@
  * Layout (raftcore/wire, all numbers varints unless said otherwise):
  *
  *	u8 format (1), u8 type, ...
- *	OPS:    time_ms, id (32 bytes), body digest (32 bytes), subject name,
- *	        role, subject tenant, credential, origin, trace id (16 bytes),
- *	        reason, commit, flags, preconditions, operations
+ *	OPS:    time_ms, contents (tenant, sha256 (32 bytes), bytes), id (32
+ *	        bytes), body digest (32 bytes), subject name, role, subject
+ *	        tenant, credential, origin, trace id (16 bytes), reason, commit,
+ *	        flags, preconditions, operations
  *	BLOB:   time_ms, tenant, sha256 (32 bytes), total, offset, bytes
  *	STAGE:  time_ms, transaction (16 bytes), part, bytes
  *	STAGED: time_ms, transaction (16 bytes), parts, sha256 (32 bytes)
@@ -33,6 +34,10 @@
 #define COMMAND_BYTES_MAX (1024 * 1024 - 64)   /* of one log entry */
 #define COMMAND_OPS_MAX 1000000
 #define BLOB_PART_MAX (256 * 1024)
+/* Content of at most this size may travel inside a command, all contents of one
+ * command together in at most BLOB_PART_MAX. */
+#define CONTENT_INLINE_MAX (64 * 1024)
+#define COMMAND_CONTENTS_MAX 4096
 
 enum command_type {
 	COMMAND_OPS = 1,
@@ -125,6 +130,14 @@ struct precondition {
 	uint64_t rev;
 };
 
+/* Small content that travels with the operations that name it, which saves an
+ * entry of the log; or, without operations, many small contents in one. */
+struct content_part {
+	struct str tenant;
+	struct sha256 sha;
+	struct str bytes;
+};
+
 /* What a retention keeps; 0 leaves the value in force. */
 struct limits {
 	uint64_t events_ms, events_max;
@@ -144,6 +157,8 @@ struct command {
 	uint64_t time_ms;
 
 	/* OPS */
+	struct content_part *contents;
+	size_t n_contents, cap_contents;
 	struct sha256 id;                /* SHA-256(subject, idempotency key) */
 	struct sha256 body;              /* digest of what the key stands for */
 	struct subject subject;
@@ -173,6 +188,9 @@ struct command {
 
 struct op *command_op(struct arena *arena, struct command *c, enum op_type type);
 struct precondition *command_pre(struct arena *arena, struct command *c);
+struct content_part *command_content(struct arena *arena, struct command *c);
+/* Does it bring content, which needs room?  Looks at the first bytes only. */
+bool command_has_content(struct str encoded);
 void command_encode(struct buf *out, const struct command *c);
 /* Borrows strings from 'in'.  E_INVALID with the place where it breaks. */
 enum code command_decode(struct arena *arena, struct str in,

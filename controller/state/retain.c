@@ -94,6 +94,23 @@ enum code apply_blob(struct apply *a, const struct command *c, struct err *err)
 	return OK;
 }
 
+enum code apply_contents(struct apply *a, struct err *err)
+{
+	const struct command *c = a->cmd;
+	enum code rc = OK;
+
+	for (size_t i = 0; i < c->n_contents && rc == OK; i++) {
+		const struct content_part *part = &c->contents[i];
+		struct command blob = { .type = COMMAND_BLOB,
+					.tenant = part->tenant,
+					.sha = part->sha, .bytes = part->bytes,
+					.total = part->bytes.n };
+
+		rc = apply_blob(a, &blob, err);
+	}
+	return rc;
+}
+
 /* ---- versions ---- */
 
 static bool is_referenced(struct apply *a, const struct live_row *live,

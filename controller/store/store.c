@@ -257,11 +257,6 @@ static void stage_start(struct store *s, struct store_write *w)
 
 /* ---- submitting ---- */
 
-static bool is_blob(struct str bytes)
-{
-	return bytes.n > 1 && (unsigned char)bytes.p[1] == COMMAND_BLOB;
-}
-
 static bool is_nearly_full(const struct store *s)
 {
 	const struct head *h = state_head(s->state);
@@ -279,7 +274,7 @@ static void submit_here(struct msg *msg)
 		err_set(&err, E_UNAVAILABLE, "this node has failed: %s",
 			s->failure);
 		fail(s, w, E_UNAVAILABLE, &err);
-	} else if (is_blob(w->bytes) && is_nearly_full(s)) {
+	} else if (command_has_content(w->bytes) && is_nearly_full(s)) {
 		err_set(&err, E_FULL, "the store holds %llu bytes, 80%% of what "
 			"storage.bytes_max allows",
 			(unsigned long long)state_head(s->state)->bytes);
@@ -346,6 +341,22 @@ enum code store_submit_wait(struct store *s, struct str bytes,
 		pthread_cond_wait(&x.cond, &x.lock);
 	pthread_mutex_unlock(&x.lock);
 	return OK;
+}
+
+bool store_inline_content(struct arena *arena, struct command *c,
+			  struct str tenant, struct str content)
+{
+	size_t bytes = content.n;
+	struct content_part *part;
+
+	for (size_t i = 0; i < c->n_contents; i++)
+		bytes += c->contents[i].bytes.n;
+	if (content.n > CONTENT_INLINE_MAX || bytes > BLOB_PART_MAX ||
+	    c->n_contents == COMMAND_CONTENTS_MAX)
+		return false;
+	part = command_content(arena, c);
+	*part = (struct content_part){ tenant, sha256_of(content), content };
+	return true;
 }
 
 void store_blob_commands(struct arena *arena, struct str tenant,

@@ -69,8 +69,13 @@ enum code store_submit_wait(struct store *store, struct str bytes,
 			    struct arena *arena, struct outcome *out,
 			    struct err *err) MUST_USE;
 
+/* Puts small content into the command itself, borrowing it; false: there is no
+ * room, and it goes first. */
+bool store_inline_content(struct arena *arena, struct command *c,
+			  struct str tenant, struct str content) MUST_USE;
+
 /*
- * Content goes first, by parts of BLOB_PART_MAX: calls 'each' with the BLOB
+ * Larger content goes first, by parts of BLOB_PART_MAX: calls 'each' with the BLOB
  * commands that store 'content'.  Submit them before the command that names
  * the content; the log keeps the order, so they need not be waited for.
  */

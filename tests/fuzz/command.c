@@ -213,6 +213,10 @@ static struct str pick_command(struct choices *c)
 	}
 	for (unsigned n = pick(c, 4); n > 0 && cmd->type == COMMAND_OPS; n--)
 		pick_op(c, cmd);
+	for (unsigned n = pick(c, 3); n > 0 && cmd->type == COMMAND_OPS; n--)
+		*command_content(c->arena, cmd) = (struct content_part){
+			pick(c, 2) ? STR("acme") : pick_word(c),
+			sha256_of(content(pick(c, 3))), content(pick(c, 3)) };
 	command_encode(&bytes, cmd);
 	/* What was encoded is read back, and encoded the same. */
 	if (command_decode(c->arena, buf_view(&bytes), &back, &err) == OK) {

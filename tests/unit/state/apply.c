@@ -96,6 +96,52 @@ START_TEST(large_content_comes_back_whole)
 }
 END_TEST
 
+static void bring_content(struct command *c, const char *text)
+{
+	*command_content(b.arena, c) = (struct content_part){
+		STR("acme"), sha256_of(str_of(text)), str_of(text)
+	};
+}
+
+START_TEST(content_may_travel_in_the_command)
+{
+	const char *object = bench_shop(&b, "a");
+	struct command *c = bench_command(&b);
+	AUTO_BUF got = BUF_NONE;
+	struct sha256 sha = sha256_of(STR("b"));
+	struct kv_txn *txn;
+
+	bring_content(c, "b");
+	ck_assert(command_has_content(bench_encode(&b, c)));
+	add_version(&b, c, "acme", object, STR("b"), true);
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	ck_assert_uint_eq(live_version(), 2);
+	txn = bench_read(&b);
+	ck_assert_int_eq(view_content(txn, STR("acme"), &sha, 1, &got, NULL), OK);
+	ck_assert_str_eq(got.p, "b");
+	kv_end(&txn);
+}
+END_TEST
+
+START_TEST(content_of_a_refused_command_is_not_kept)
+{
+	struct command *c;
+	uint64_t bytes;
+
+	bench_shop(&b, "a");
+	bytes = state_head(b.state)->bytes;
+	c = bench_command(&b);
+	bring_content(c, "b");
+	add_version(&b, c, "acme", "no.such.object", STR("b"), true);
+	ck_assert_int_eq(bench_apply(&b, c)->code, E_NOT_FOUND);
+	ck_assert_uint_eq(state_head(b.state)->bytes, bytes);
+	c = bench_command(&b);
+	ck_assert(!command_has_content(bench_encode(&b, c)));
+	add_version(&b, c, "acme", "shop.prod.db.toml", STR("b"), true);
+	ck_assert_int_eq(bench_apply(&b, c)->code, E_BLOB_MISSING);
+}
+END_TEST
+
 START_TEST(a_command_is_all_or_nothing)
 {
 	uint64_t rev, audit;
@@ -593,6 +639,8 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, a_published_version_is_served_byte_for_byte);
 	tcase_add_test(t, large_content_comes_back_whole);
+	tcase_add_test(t, content_may_travel_in_the_command);
+	tcase_add_test(t, content_of_a_refused_command_is_not_kept);
 	tcase_add_test(t, a_command_is_all_or_nothing);
 	tcase_add_test(t, revisions_are_one_an_operation_and_the_last_event_ends);
 	tcase_add_test(t, writing_the_same_again_moves_nothing);
