@@ -76,3 +76,19 @@ void addr_of(const struct sockaddr *sa, struct stream_addr *out)
 		of_v6((const struct sockaddr_in6 *)sa, out);
 	}
 }
+
+bool addr_is_numeric(const char *host, bool *is_loopback)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+	struct stream_addr addr;
+
+	if (inet_pton(AF_INET, host, &v4.sin_addr) == 1)
+		addr_of((const struct sockaddr *)&v4, &addr);
+	else if (inet_pton(AF_INET6, host, &v6.sin6_addr) == 1)
+		addr_of((const struct sockaddr *)&v6, &addr);
+	else
+		return false;
+	*is_loopback = addr.is_loopback;
+	return true;
+}

@@ -690,6 +690,11 @@ bool stream_is_tls(const struct stream *s)
 	return s->tls != NULL;
 }
 
+struct tls_cert *stream_peer_cert(const struct stream *s)
+{
+	return s->tls ? tls_conn_cert(s->tls) : NULL;
+}
+
 struct loop *stream_loop(const struct stream *s)
 {
 	return s->loop;

@@ -87,6 +87,9 @@ const struct stream_addr *stream_peer(const struct stream *s);
 /* NULL without TLS; else protocol chosen by ALPN ("http/1.1", "h2"). */
 const char *stream_alpn(const struct stream *s);
 bool stream_is_tls(const struct stream *s);
+/* Of a stream that is open: the peer's certificate, the caller's to free; NULL:
+ * clear text, or a client without one. */
+struct tls_cert *stream_peer_cert(const struct stream *s);
 struct loop *stream_loop(const struct stream *s);
 
 struct stream_vec {

@@ -1,7 +1,7 @@
 /*
- * Contexts.  The one of a server can be replaced while loops make connections
- * from it, so it sits behind a mutex, held for two instructions; OpenSSL counts
- * who still uses the old one.
+ * Contexts.  One can be replaced while loops make connections from it, so it
+ * sits behind a mutex, held for two instructions; OpenSSL counts who still uses
+ * the old one.
  */
 #include "io/tls.h"
 
@@ -23,14 +23,20 @@
 
 #define TLS12_CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20"
 
-struct tls_server {
-	char *cert_file, *key_file, *client_ca, *alpn;
+/* A context and what it was made from. */
+struct live {
+	char *cert_file, *key_file, *ca_file, *alpn;    /* each may be NULL */
+	bool is_server, is_mutual;
 	pthread_mutex_t lock;
 	SSL_CTX *ctx;                   /* guarded by lock */
 };
 
+struct tls_server {
+	struct live live;
+};
+
 struct tls_client {
-	SSL_CTX *ctx;
+	struct live live;
 };
 
 /* ---- errors ---- */
@@ -221,19 +227,56 @@ static enum code ask_for_clients(SSL_CTX *ctx, const char *ca, struct err *err)
 	return OK;
 }
 
-static enum code server_ctx(const struct tls_server *tls, SSL_CTX **out,
-			    struct err *err)
+static enum code fill_server(SSL_CTX *ctx, const struct live *live,
+			     struct err *err)
 {
-	SSL_CTX *ctx = ctx_new(TLS_server_method());
-	enum code rc = load_key_pair(ctx, tls->cert_file, tls->key_file, err);
+	enum code rc = load_key_pair(ctx, live->cert_file, live->key_file, err);
 
-	if (!rc && tls->client_ca)
-		rc = ask_for_clients(ctx, tls->client_ca, err);
+	if (!rc && live->ca_file)
+		rc = ask_for_clients(ctx, live->ca_file, err);
+	return rc;
+}
+
+static enum code fill_client(SSL_CTX *ctx, const struct live *live,
+			     struct err *err)
+{
+	enum code rc = OK;
+
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+	if (live->cert_file)
+		rc = load_key_pair(ctx, live->cert_file, live->key_file, err);
+	if (!rc && live->ca_file)
+		return load_ca(ctx, live->ca_file, err);
+	if (!rc)
+		must(SSL_CTX_set_default_verify_paths(ctx) == 1);
+	return rc;
+}
+
+static void make_mutual(SSL_CTX *ctx)
+{
+	must(SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1);
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+			   NULL);
+	/* A resumed session would carry a certificate that is not verified
+	 * again. */
+	must(SSL_CTX_set_num_tickets(ctx, 0) == 1);
+}
+
+static enum code live_ctx(const struct live *live, SSL_CTX **out,
+			  struct err *err)
+{
+	SSL_CTX *ctx = ctx_new(live->is_server ? TLS_server_method() :
+						 TLS_client_method());
+	enum code rc = live->is_server ? fill_server(ctx, live, err) :
+					 fill_client(ctx, live, err);
+
 	if (rc) {
 		SSL_CTX_free(ctx);
 		return rc;
 	}
-	use_alpn(ctx, tls->alpn, true);
+	if (live->is_mutual)
+		make_mutual(ctx);
+	use_alpn(ctx, live->alpn, live->is_server);
 	*out = ctx;
 	return OK;
 }
@@ -243,23 +286,104 @@ static char *dup_z(const char *z)
 	return z ? mem_dup(z, strlen(z)) : NULL;
 }
 
-enum code tls_server_new(const char *cert_file, const char *key_file,
-			 const char *client_ca, const char *alpn,
-			 struct tls_server **out, struct err *err)
+/* 'live' says already whose it is; to be ended by live_fini also on error. */
+static enum code live_init(struct live *live, const char *cert, const char *key,
+			   const char *ca, const char *alpn, struct err *err)
+{
+	must(pthread_mutex_init(&live->lock, NULL) == 0);
+	live->cert_file = dup_z(cert);
+	live->key_file = dup_z(key);
+	live->ca_file = dup_z(ca);
+	live->alpn = dup_z(alpn);
+	return live_ctx(live, &live->ctx, err);
+}
+
+static void live_fini(struct live *live)
+{
+	SSL_CTX_free(live->ctx);
+	pthread_mutex_destroy(&live->lock);
+	free(live->cert_file);
+	free(live->key_file);
+	free(live->ca_file);
+	free(live->alpn);
+}
+
+static enum code live_reload(struct live *live, struct err *err)
+{
+	SSL_CTX *fresh, *old;
+	enum code rc = live_ctx(live, &fresh, err);
+
+	if (rc)
+		return rc;
+	pthread_mutex_lock(&live->lock);
+	old = live->ctx;
+	live->ctx = fresh;
+	pthread_mutex_unlock(&live->lock);
+	SSL_CTX_free(old);
+	return OK;
+}
+
+/* A reference of the caller's own. */
+static SSL_CTX *live_ref(struct live *live)
+{
+	SSL_CTX *ctx;
+
+	pthread_mutex_lock(&live->lock);
+	ctx = live->ctx;
+	must(SSL_CTX_up_ref(ctx) == 1);
+	pthread_mutex_unlock(&live->lock);
+	return ctx;
+}
+
+static SSL *live_ssl(struct live *live)
+{
+	SSL_CTX *ctx = live_ref(live);
+	SSL *ssl = SSL_new(ctx);
+
+	must(ssl);
+	SSL_CTX_free(ctx);
+	return ssl;
+}
+
+static int64_t expiry_of(const X509 *cert)
+{
+	struct tm tm;
+
+	must(cert && ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1);
+	return (int64_t)timegm(&tm);
+}
+
+/* ---- servers ---- */
+
+static enum code server_new(bool is_mutual, const char *cert, const char *key,
+			    const char *ca, const char *alpn,
+			    struct tls_server **out, struct err *err)
 {
 	OWNED(tls_server) tls = NEW(struct tls_server);
 	enum code rc;
 
-	must(pthread_mutex_init(&tls->lock, NULL) == 0);
-	tls->cert_file = dup_z(cert_file);
-	tls->key_file = dup_z(key_file);
-	tls->client_ca = dup_z(client_ca);
-	tls->alpn = dup_z(alpn);
-	rc = server_ctx(tls, &tls->ctx, err);
+	tls->live.is_server = true;
+	tls->live.is_mutual = is_mutual;
+	rc = live_init(&tls->live, cert, key, ca, alpn, err);
 	if (rc)
 		return rc;
 	*out = TAKE(tls);
 	return OK;
+}
+
+enum code tls_server_new(const char *cert_file, const char *key_file,
+			 const char *client_ca, const char *alpn,
+			 struct tls_server **out, struct err *err)
+{
+	return server_new(false, cert_file, key_file, client_ca, alpn, out, err);
+}
+
+enum code tls_server_new_mutual(const char *cert_file, const char *key_file,
+				const char *ca_file, struct tls_server **out,
+				struct err *err)
+{
+	must(cert_file && key_file && ca_file);
+	return server_new(true, cert_file, key_file, ca_file, NULL, out, err);
 }
 
 void tls_server_free(struct tls_server **at)
@@ -268,84 +392,61 @@ void tls_server_free(struct tls_server **at)
 
 	if (!tls)
 		return;
-	SSL_CTX_free(tls->ctx);
-	pthread_mutex_destroy(&tls->lock);
-	free(tls->cert_file);
-	free(tls->key_file);
-	free(tls->client_ca);
-	free(tls->alpn);
+	live_fini(&tls->live);
 	free(tls);
 }
 
 enum code tls_server_reload(struct tls_server *tls, struct err *err)
 {
-	SSL_CTX *fresh, *old;
-	enum code rc = server_ctx(tls, &fresh, err);
-
-	if (rc)
-		return rc;
-	pthread_mutex_lock(&tls->lock);
-	old = tls->ctx;
-	tls->ctx = fresh;
-	pthread_mutex_unlock(&tls->lock);
-	SSL_CTX_free(old);
-	return OK;
-}
-
-/* A reference of the caller's own. */
-static SSL_CTX *server_ctx_ref(struct tls_server *tls)
-{
-	SSL_CTX *ctx;
-
-	pthread_mutex_lock(&tls->lock);
-	ctx = tls->ctx;
-	must(SSL_CTX_up_ref(ctx) == 1);
-	pthread_mutex_unlock(&tls->lock);
-	return ctx;
+	return live_reload(&tls->live, err);
 }
 
 int64_t tls_server_expiry(struct tls_server *tls)
 {
-	SSL_CTX *ctx = server_ctx_ref(tls);
-	const X509 *cert = SSL_CTX_get0_certificate(ctx);
-	struct tm tm;
+	SSL_CTX *ctx = live_ref(&tls->live);
+	int64_t expiry = expiry_of(SSL_CTX_get0_certificate(ctx));
 
-	must(cert && ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1);
 	SSL_CTX_free(ctx);
-	return (int64_t)timegm(&tm);
+	return expiry;
 }
 
 SSL *tls_server_ssl(struct tls_server *tls)
 {
-	SSL_CTX *ctx = server_ctx_ref(tls);
-	SSL *ssl = SSL_new(ctx);
+	SSL *ssl = live_ssl(&tls->live);
 
-	must(ssl);
-	SSL_CTX_free(ctx);
 	SSL_set_accept_state(ssl);
 	return ssl;
 }
 
 /* ---- clients ---- */
 
-enum code tls_client_new(const char *ca_file, const char *alpn,
-			 struct tls_client **out, struct err *err)
+static enum code client_new(bool is_mutual, const char *cert, const char *key,
+			    const char *ca, const char *alpn,
+			    struct tls_client **out, struct err *err)
 {
 	OWNED(tls_client) tls = NEW(struct tls_client);
 	enum code rc;
 
-	tls->ctx = ctx_new(TLS_client_method());
-	SSL_CTX_set_verify(tls->ctx, SSL_VERIFY_PEER, NULL);
-	if (ca_file) {
-		rc = load_ca(tls->ctx, ca_file, err);
-		if (rc)
-			return rc;
-	} else {
-		must(SSL_CTX_set_default_verify_paths(tls->ctx) == 1);
-	}
-	use_alpn(tls->ctx, alpn, false);
+	tls->live.is_mutual = is_mutual;
+	rc = live_init(&tls->live, cert, key, ca, alpn, err);
+	if (rc)
+		return rc;
 	*out = TAKE(tls);
 	return OK;
+}
+
+enum code tls_client_new(const char *ca_file, const char *alpn,
+			 struct tls_client **out, struct err *err)
+{
+	return client_new(false, NULL, NULL, ca_file, alpn, out, err);
+}
+
+enum code tls_client_new_mutual(const char *cert_file, const char *key_file,
+				const char *ca_file, struct tls_client **out,
+				struct err *err)
+{
+	must(cert_file && key_file && ca_file);
+	return client_new(true, cert_file, key_file, ca_file, NULL, out, err);
 }
 
 void tls_client_free(struct tls_client **at)
@@ -354,8 +455,13 @@ void tls_client_free(struct tls_client **at)
 
 	if (!tls)
 		return;
-	SSL_CTX_free(tls->ctx);
+	live_fini(&tls->live);
 	free(tls);
+}
+
+enum code tls_client_reload(struct tls_client *tls, struct err *err)
+{
+	return live_reload(&tls->live, err);
 }
 
 static bool is_address(const char *name)
@@ -368,17 +474,83 @@ static bool is_address(const char *name)
 
 SSL *tls_client_ssl(struct tls_client *tls, const char *name)
 {
-	SSL *ssl = SSL_new(tls->ctx);
+	SSL *ssl = live_ssl(&tls->live);
+	bool is_numeric;
 
-	must(ssl && name && *name);
+	must(name && *name);
+	is_numeric = is_address(name);
 	SSL_set_connect_state(ssl);
-	if (is_address(name)) {
-		/* RFC 6066, section 3: no address in SNI. */
+	/* RFC 6066, section 3: no address in SNI. */
+	if (!is_numeric)
+		must(SSL_set_tlsext_host_name(ssl, name) == 1);
+	if (tls->live.is_mutual)
+		return ssl;
+	if (is_numeric) {
 		must(X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1);
 		return ssl;
 	}
 	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 	must(SSL_set1_host(ssl, name) == 1);
-	must(SSL_set_tlsext_host_name(ssl, name) == 1);
 	return ssl;
+}
+
+/* ---- certificates of peers ---- */
+
+struct tls_cert {
+	X509 *x509;
+	GENERAL_NAMES *names;           /* NULL: it has none */
+};
+
+struct tls_cert *tls_cert_of(SSL *ssl)
+{
+	X509 *x509 = SSL_get1_peer_certificate(ssl);
+	struct tls_cert *cert;
+
+	if (!x509)
+		return NULL;
+	cert = NEW(struct tls_cert);
+	cert->x509 = x509;
+	cert->names = X509_get_ext_d2i(x509, NID_subject_alt_name, NULL, NULL);
+	return cert;
+}
+
+void tls_cert_free(struct tls_cert **at)
+{
+	struct tls_cert *cert = TAKE(*at);
+
+	if (!cert)
+		return;
+	GENERAL_NAMES_free(cert->names);
+	X509_free(cert->x509);
+	free(cert);
+}
+
+int64_t tls_cert_expiry(const struct tls_cert *cert)
+{
+	return expiry_of(cert->x509);
+}
+
+bool tls_cert_is_for(const struct tls_cert *cert, const char *host)
+{
+	if (is_address(host))
+		return X509_check_ip_asc(cert->x509, host, 0) == 1;
+	return X509_check_host(cert->x509, host, strlen(host),
+			       X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+				       X509_CHECK_FLAG_NEVER_CHECK_SUBJECT,
+			       NULL) == 1;
+}
+
+bool tls_cert_uri(const struct tls_cert *cert, unsigned i, struct str *out)
+{
+	for (int at = 0; at < sk_GENERAL_NAME_num(cert->names); at++) {
+		const GENERAL_NAME *name = sk_GENERAL_NAME_value(cert->names, at);
+		const ASN1_IA5STRING *uri = name->d.uniformResourceIdentifier;
+
+		if (name->type != GEN_URI || i-- > 0)
+			continue;
+		*out = str_n(ASN1_STRING_get0_data(uri),
+			     (size_t)ASN1_STRING_length(uri));
+		return true;
+	}
+	return false;
 }

@@ -37,5 +37,34 @@ int64_t tls_server_expiry(struct tls_server *tls);
 enum code tls_client_new(const char *ca_file, const char *alpn,
 			 struct tls_client **out, struct err *err) MUST_USE;
 void tls_client_free(struct tls_client **tls);
+/* As tls_server_reload. */
+enum code tls_client_reload(struct tls_client *tls, struct err *err) MUST_USE;
+
+/*
+ * Both sides of mutual TLS between nodes: version 1.3 only, no resumption, each
+ * shows its certificate and refuses a peer whose own does not chain to
+ * 'ca_file'.  No name is compared: that is the caller's, with the certificate
+ * that stream_peer_cert answers, before the first byte is trusted.  In 1.3 a
+ * client is open before the server has looked at its certificate; a refusal
+ * comes as an error behind on_open.
+ */
+enum code tls_server_new_mutual(const char *cert_file, const char *key_file,
+				const char *ca_file, struct tls_server **out,
+				struct err *err) MUST_USE;
+enum code tls_client_new_mutual(const char *cert_file, const char *key_file,
+				const char *ca_file, struct tls_client **out,
+				struct err *err) MUST_USE;
+
+/* A certificate that a peer has shown and that was verified. */
+struct tls_cert;
+void tls_cert_free(struct tls_cert **cert);
+/* Unix seconds when it ends. */
+int64_t tls_cert_expiry(const struct tls_cert *cert);
+/* True where it is for this host name or numeric address, by its subject
+ * alternative names; a wildcard is a whole label. */
+bool tls_cert_is_for(const struct tls_cert *cert, const char *host);
+/* The URI number 'i' of its subject alternative names, borrowed from it; false
+ * behind the last. */
+bool tls_cert_uri(const struct tls_cert *cert, unsigned i, struct str *out);
 
 #endif

@@ -210,3 +210,8 @@ const char *tls_conn_alpn(const struct tls_conn *conn)
 {
 	return conn->alpn[0] ? conn->alpn : NULL;
 }
+
+struct tls_cert *tls_conn_cert(const struct tls_conn *conn)
+{
+	return tls_cert_of(conn->ssl);
+}

@@ -46,5 +46,7 @@ enum code tls_conn_write(struct tls_conn *conn, struct str bytes,
 void tls_conn_goodbye(struct tls_conn *conn);
 /* NULL: none was agreed on. */
 const char *tls_conn_alpn(const struct tls_conn *conn);
+/* Of the peer, the caller's; NULL: it has shown none. */
+struct tls_cert *tls_conn_cert(const struct tls_conn *conn);
 
 #endif

@@ -277,6 +277,23 @@ START_TEST(texts)
 }
 END_TEST
 
+START_TEST(numbers)
+{
+	bool is_loopback = false;
+
+	ck_assert(addr_is_numeric("127.8.0.1", &is_loopback));
+	ck_assert(is_loopback);
+	ck_assert(addr_is_numeric("10.0.0.1", &is_loopback));
+	ck_assert(!is_loopback);
+	ck_assert(addr_is_numeric("::1", &is_loopback));
+	ck_assert(is_loopback);
+	ck_assert(addr_is_numeric("2001:db8::1", &is_loopback));
+	ck_assert(!is_loopback);
+	ck_assert(!addr_is_numeric("localhost", &is_loopback));
+	ck_assert(!addr_is_numeric("127.0.0.1.example", &is_loopback));
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("io/listener");
@@ -296,6 +313,7 @@ static Suite *suite(void)
 	tcase_add_test(t, closing_the_listener_in_a_crowd);
 	tcase_add_test_raise_signal(t, a_stream_without_ops_aborts, SIGABRT);
 	tcase_add_test(t, texts);
+	tcase_add_test(t, numbers);
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -307,18 +307,23 @@ static void openssl(const char *const *argv)
 	ck_assert_msg(status == 0, "openssl ended with %d", status);
 }
 
+#define HOST_NAMES "DNS:localhost,DNS:conflux.test,IP:127.0.0.1"
+
 /* 'ca' NULL: signs itself. */
-static void make_cert(const char *name, const char *ca, const char *days)
+static void make_cert(const char *name, const char *ca, const char *days,
+		      const char *names)
 {
+	char alt[256];
 	char key[128], pem[128], ca_pem[128], ca_key[128], subject[64];
 	const char *argv[40] = {
 		"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
 		"ec_paramgen_curve:P-256", "-nodes", "-days", days, "-subj",
 		subject, "-keyout", key, "-out", pem, "-addext",
-		"subjectAltName=DNS:localhost,DNS:conflux.test,IP:127.0.0.1",
+		alt,
 	};
 	size_t n = 18;
 
+	snprintf(alt, sizeof(alt), "subjectAltName=%s", names);
 	snprintf(subject, sizeof(subject), "/CN=%s", name);
 	snprintf(key, sizeof(key), "%s/%s.key", folder, name);
 	snprintf(pem, sizeof(pem), "%s/%s.pem", folder, name);
@@ -339,17 +344,19 @@ void certs_setup(void)
 {
 	snprintf(folder, sizeof(folder), "/tmp/conflux-certs-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(folder));
-	make_cert("ca", NULL, "30");
-	make_cert("server", "ca", "20");
-	make_cert("second", "ca", "10");
-	make_cert("client", "ca", "10");
-	make_cert("stranger", NULL, "10");
+	make_cert("ca", NULL, "30", HOST_NAMES);
+	make_cert("server", "ca", "20", HOST_NAMES);
+	make_cert("second", "ca", "10", HOST_NAMES);
+	make_cert("client", "ca", "10", HOST_NAMES);
+	make_cert("node", "ca", "5",
+		  "URI:conflux://node/7,DNS:*.conflux.test,URI:urn:x");
+	make_cert("stranger", NULL, "10", HOST_NAMES);
 }
 
 void certs_teardown(void)
 {
 	static const char *const names[] = { "ca", "server", "second", "client",
-					     "stranger", "live" };
+					     "stranger", "live", "node" };
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		char path[128];

@@ -109,7 +109,7 @@ void certs_setup(void);
 void certs_teardown(void);
 /* Path of a file among them: "ca.pem"; "server.pem", "server.key" for
  * localhost, conflux.test and 127.0.0.1; "second.pem", "second.key" likewise;
- * "client.pem", "client.key", all by the CA; "stranger.pem", "stranger.key" by
+ * "client.pem", "client.key", and "node" for URIs, all by the CA; "stranger.pem", "stranger.key" by
  * itself.  Static memory, sixteen in turn. */
 const char *cert(const char *name);
 
