@@ -21,6 +21,8 @@
 
 #define TIMEOUT_MS 30000u
 #define ATTEMPTS 4u
+/* Three heartbeats of the server. */
+#define SILENCE_MS 45000u
 #define HEADER_MAX (64u * 1024)
 #define ANSWER_MAX (256ull * 1024 * 1024)
 
@@ -35,7 +37,8 @@ struct call {
 	struct sse sse;
 	client_event *each;              /* NULL: a whole answer */
 	void *data;
-	bool has_head, is_settled, is_timed;
+	bool has_head, is_settled;
+	bool is_over;                    /* the deadline has passed */
 	bool is_sent;                    /* this attempt may have arrived */
 	bool was_sent;                   /* one of the attempts before may */
 	enum code rc;
@@ -52,7 +55,7 @@ struct client {
 	struct stream *stream;
 	bool is_fresh;                   /* nothing was asked over it yet */
 	struct buf in;
-	struct timer timer, second;
+	struct timer timer, second, silence;
 	unsigned seconds;
 	struct call *call;
 };
@@ -65,6 +68,7 @@ static void settle(struct client *c, enum code rc)
 	c->call->rc = rc;
 	timer_stop(&c->timer);
 	timer_stop(&c->second);
+	timer_stop(&c->silence);
 	loop_stop(c->loop);
 }
 
@@ -100,11 +104,8 @@ static enum code take_head(struct client *c, struct call *call, struct str *in)
 	call->answer->n_headers = call->head.n_headers;
 	http1_body_init(&call->decoder, &call->head);
 	/* A stream has no end to wait for. */
-	if (call->each && call->head.status < 300) {
+	if (call->each && call->head.status < 300)
 		timer_stop(&c->second);
-		if (!call->is_timed)
-			timer_stop(&c->timer);
-	}
 	return OK;
 }
 
@@ -160,6 +161,8 @@ static void on_data(struct stream *s, struct str bytes)
 	if (!c->call || c->call->is_settled)
 		return;
 	take(c, c->call);
+	if (c->call->each && c->call->has_head && !c->call->is_settled)
+		timer_start(&c->silence, c->config.silence_ms);
 }
 
 static void on_open(struct stream *s)
@@ -201,10 +204,30 @@ static void on_timer(struct timer *timer)
 {
 	struct client *c = container_of(timer, struct client, timer);
 
-	if (c->call)
+	if (c->call) {
+		c->call->is_over = true;
 		err_set(c->call->err, E_TIMEOUT, "no answer in time");
+	}
 	drop(c);
 	settle(c, E_TIMEOUT);
+}
+
+/* Of a stream: before its head nobody has answered, after it the link is dead
+ * and nobody has said so. */
+static void on_silence(struct timer *timer)
+{
+	struct client *c = container_of(timer, struct client, silence);
+	enum code rc = E_TIMEOUT;
+
+	if (c->call && c->call->has_head) {
+		rc = E_UNAVAILABLE;
+		err_set(c->call->err, rc, "nothing came for %u ms",
+			c->config.silence_ms);
+	} else if (c->call) {
+		err_set(c->call->err, rc, "no answer in time");
+	}
+	drop(c);
+	settle(c, rc);
 }
 
 static void on_second(struct timer *timer)
@@ -269,7 +292,7 @@ static enum code connect_to(struct client *c, struct err *err)
 			      &c->stream, err);
 }
 
-/* One attempt. */
+/* One attempt; 0 ms: for ever. */
 static enum code attempt(struct client *c, struct call *call, const char *key,
 			 unsigned timeout_ms)
 {
@@ -286,7 +309,10 @@ static enum code attempt(struct client *c, struct call *call, const char *key,
 	c->call = call;
 	put_request(c, call->request, key, &out);
 	v = (struct stream_vec){ out.p, out.n };
-	timer_start(&c->timer, timeout_ms);
+	if (timeout_ms)
+		timer_start(&c->timer, timeout_ms);
+	if (call->each)
+		timer_start(&c->silence, c->config.timeout_ms);
 	if (c->config.waiting)
 		timer_start(&c->second, 1000);
 	stream_write(c->stream, &v, 1);
@@ -317,6 +343,22 @@ static bool may_try_again(const struct client *c, const struct call *call,
 	return rc == E_UNAVAILABLE && (call->is_sent || !c->is_fresh);
 }
 
+static enum code uncertain(enum code rc, struct err *err)
+{
+	struct err why;
+
+	err_copy(&why, err);
+	if (rc == E_UNAVAILABLE || rc == E_TIMEOUT)
+		err_set(err, E_UNCERTAIN, "no answer came: the write may or may "
+			"not have happened");
+	else
+		err_set(err, E_UNCERTAIN, "the answer cannot be read (%s): the "
+			"write may or may not have happened", why.text);
+	err_hint(err, "look at the object, or write again: the same content "
+		 "twice does no harm");
+	return E_UNCERTAIN;
+}
+
 enum code client_ask(struct client *c, const struct client_request *request,
 		     struct arena *arena, struct client_answer *out,
 		     struct err *err)
@@ -342,14 +384,8 @@ enum code client_ask(struct client *c, const struct client_request *request,
 		client_pause(c, 50u << n);
 	}
 	buf_fini(&call.body);
-	if (rc && rc != E_INVALID && is_write(request->method) &&
-	    call.was_sent) {
-		err_set(err, E_UNCERTAIN, "no answer came: the write may or may "
-			"not have happened");
-		err_hint(err, "look at the object, or write again: the same "
-			 "content twice does no harm");
-		return E_UNCERTAIN;
-	}
+	if (rc && is_write(request->method) && call.was_sent)
+		return uncertain(rc, err);
 	if (rc) {
 		err_wrap(err, "%s", c->config.server);
 		err_hint(err, "is confluxd running there? --server or "
@@ -366,19 +402,26 @@ enum code client_follow(struct client *c, const struct client_request *request,
 	struct client_answer answer = { 0 };
 	struct call call = { .request = request, .arena = arena,
 			     .answer = &answer, .err = err, .each = each,
-			     .data = data, .is_timed = timeout_ms != 0 };
+			     .data = data };
 	enum code rc;
 
 	drop(c);
 	c->seconds = 0;
-	rc = attempt(c, &call, "", timeout_ms ? timeout_ms :
-		     c->config.timeout_ms);
+	rc = attempt(c, &call, "", timeout_ms);
 	sse_fini(&call.sse);
 	buf_fini(&call.body);
 	drop(c);
-	if (rc == E_TIMEOUT && timeout_ms)
+	if (rc == E_TIMEOUT && timeout_ms && call.is_over)
 		return OK;
-	return rc ? rc : client_verdict(&answer, err);
+	if (rc)
+		return rc;
+	rc = client_verdict(&answer, err);
+	/* Whoever stands before the server says so while it is away. */
+	if (rc && (answer.status == 502 || answer.status == 504)) {
+		err->code = E_UNAVAILABLE;
+		rc = E_UNAVAILABLE;
+	}
+	return rc;
 }
 
 /* ---- what answers say ---- */
@@ -476,6 +519,8 @@ enum code client_new(const struct client_config *config, struct client **out,
 	c->config = *config;
 	if (c->config.timeout_ms == 0)
 		c->config.timeout_ms = TIMEOUT_MS;
+	if (c->config.silence_ms == 0)
+		c->config.silence_ms = SILENCE_MS;
 	if (c->config.attempts == 0)
 		c->config.attempts = ATTEMPTS;
 	if (rc == OK && c->is_tls)
@@ -488,6 +533,7 @@ enum code client_new(const struct client_config *config, struct client **out,
 	c->loop = loop_new("client", 0);
 	timer_init(&c->timer, c->loop, on_timer);
 	timer_init(&c->second, c->loop, on_second);
+	timer_init(&c->silence, c->loop, on_silence);
 	signal(SIGPIPE, SIG_IGN);
 	*out = c;
 	return OK;
@@ -503,6 +549,7 @@ void client_free(struct client **cp)
 	drop(c);
 	timer_close(&c->timer, NULL);
 	timer_close(&c->second, NULL);
+	timer_close(&c->silence, NULL);
 	loop_free(&c->loop);
 	tls_client_free(&c->tls);
 	secret_wipe(&c->token);

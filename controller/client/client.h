@@ -6,7 +6,8 @@
  * deadlines, TLS and names work as in the daemon.  One thread at a time.
  *
  * A write has three outcomes: an answer of the server (done or refused), or
- * E_UNCERTAIN where the request may have arrived and no answer came.  Reads,
+ * E_UNCERTAIN where the request may have arrived and no answer came, or one
+ * that cannot be read.  Reads,
  * and writes that carry an idempotency key, are tried again on a lost
  * connection or a 503; the key stays the same.
  */
@@ -23,6 +24,7 @@ struct client_config {
 	const char *ca_file;             /* NULL: the system's authorities */
 	unsigned timeout_ms;             /* of one request; 0: 30,000 */
 	unsigned attempts;               /* 0: 4 */
+	unsigned silence_ms;             /* of a stream; 0: 45,000 */
 	/* Called once a second while an answer is waited for; may be NULL. */
 	void (*waiting)(void *data, unsigned seconds);
 	void *data;
@@ -55,7 +57,7 @@ struct client_answer {
 /*
  * Asks, and waits for the whole answer, whatever its status; it is in 'arena'.
  * E_UNAVAILABLE: no connection; E_UNCERTAIN, E_TIMEOUT: no answer; E_TLS;
- * E_INVALID: the answer is no HTTP.
+ * E_INVALID: the answer to a read is no HTTP.
  */
 enum code client_ask(struct client *client, const struct client_request *request,
 		     struct arena *arena, struct client_answer *out,
@@ -75,7 +77,9 @@ typedef bool client_event(void *data, struct str event, struct str id,
 /*
  * Follows a stream of server sent events until 'each' has enough, the server
  * ends it, or 'timeout_ms' (0: never) have passed: OK.  A refusal is answered
- * as client_verdict would.  E_UNAVAILABLE: the connection was lost.
+ * as client_verdict would.  E_TIMEOUT: no answer within the client's timeout.
+ * E_UNAVAILABLE: the connection was lost, or nothing, no heartbeat either, came
+ * for silence_ms; or there is no server behind a proxy.
  */
 enum code client_follow(struct client *client,
 			const struct client_request *request,

@@ -48,28 +48,42 @@ static bool dispatch(struct sse *sse, sse_event *each, void *data)
 	return more;
 }
 
+/* Cuts the next line, or what there is of it: then false. */
+static bool cut_line(struct sse *sse, struct str *bytes)
+{
+	size_t end = 0;
+
+	if (sse->was_cr && bytes->n && bytes->p[0] == '\n')
+		*bytes = str_from(*bytes, 1);
+	sse->was_cr = false;
+	while (end < bytes->n && bytes->p[end] != '\n' && bytes->p[end] != '\r')
+		end++;
+	buf_str(&sse->line, str_first(*bytes, end));
+	if (end == bytes->n) {
+		*bytes = STR_NONE;
+		return false;
+	}
+	sse->was_cr = bytes->p[end] == '\r';
+	*bytes = str_from(*bytes, end + 1);
+	return true;
+}
+
 enum code sse_feed(struct sse *sse, struct str bytes, sse_event *each,
 		   void *data, bool *enough, struct err *err)
 {
 	*enough = false;
 	while (bytes.n && !*enough) {
-		size_t end = str_find(bytes, '\n');
-		struct str line;
+		bool whole = cut_line(sse, &bytes);
 
-		buf_str(&sse->line, str_first(bytes, end));
 		if (sse->line.n + sse->data.n > EVENT_MAX)
 			return err_set(err, E_TOO_LARGE, "an event of more than "
 				       "%u bytes", EVENT_MAX);
-		if (end == SIZE_MAX)
+		if (!whole)
 			return OK;
-		bytes = str_from(bytes, end + 1);
-		line = buf_view(&sse->line);
-		if (str_ends(line, STR("\r")))
-			line.n--;
-		if (line.n == 0)
+		if (sse->line.n == 0)
 			*enough = !dispatch(sse, each, data);
 		else
-			take_field(sse, line);
+			take_field(sse, buf_view(&sse->line));
 		buf_reset(&sse->line);
 	}
 	return OK;

@@ -1,6 +1,6 @@
 /*
- * Server sent events (WHATWG HTML, 9.2): bytes to events.  Lines end in LF or
- * CR LF; comments and unknown fields are dropped.
+ * Server sent events (WHATWG HTML, 9.2): bytes to events.  Lines end in LF, CR
+ * or CR LF; comments and unknown fields are dropped.
  */
 #ifndef CLIENT_SSE_H
 #define CLIENT_SSE_H
@@ -10,6 +10,7 @@
 struct sse {
 	struct buf line, event, id, data;
 	bool has_data;
+	bool was_cr;                     /* an LF that comes belongs to it */
 };
 
 typedef bool sse_event(void *data, struct str event, struct str id,

@@ -5,6 +5,7 @@
 #include "unit.h"
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -18,7 +19,10 @@
 #define CONNECTIONS_MAX 8
 
 /* What a connection answers to its requests, one after the other; NULL ends
- * it.  "" closes without an answer. */
+ * it.  "" closes without an answer; HEARTBEATS says one comment after the
+ * other, each within the client's silence. */
+#define HEARTBEATS "~"
+#define SILENCE_MS 300
 static const char *script[CONNECTIONS_MAX][4];
 static struct buf heard;                 /* all requests */
 static int listener;
@@ -53,6 +57,21 @@ static bool read_request(int fd)
 	return ok;
 }
 
+/* Longer than the client bears silence. */
+static void beat(int fd)
+{
+	static const char chunk[] = "4\r\n: a\n\r\n";
+
+	for (int i = 0; i < 16; i++) {
+		struct pollfd p = { .fd = fd, .events = POLLRDHUP };
+
+		if (poll(&p, 1, SILENCE_MS / 8) ||
+		    send(fd, chunk, sizeof(chunk) - 1, MSG_NOSIGNAL) < 0)
+			return;
+	}
+	(void)!send(fd, "c\r\ndata: stop\n\n\r\n", 17, MSG_NOSIGNAL);
+}
+
 static void *serve(void *arg)
 {
 	for (unsigned n = 0; n < CONNECTIONS_MAX && script[n][0]; n++) {
@@ -64,6 +83,10 @@ static void *serve(void *arg)
 		for (int k = 0; fd >= 0 && k < 4 && script[n][k]; k++) {
 			const char *text = script[n][k];
 
+			if (str_eq(str_of(text), STR(HEARTBEATS))) {
+				beat(fd);
+				continue;
+			}
 			if (!read_request(fd) || !text[0])
 				break;
 			(void)!send(fd, text, strlen(text), MSG_NOSIGNAL);
@@ -89,6 +112,7 @@ static void start(unsigned attempts, unsigned timeout_ms)
 	socklen_t n = sizeof(at);
 	struct client_config config = { .server = url, .token = STR("secret"),
 					.attempts = attempts,
+					.silence_ms = SILENCE_MS,
 					.timeout_ms = timeout_ms };
 
 	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -225,6 +249,19 @@ START_TEST(what_is_no_http_is_refused)
 }
 END_TEST
 
+START_TEST(a_write_whose_answer_is_no_http_is_uncertain)
+{
+	script[0][0] = "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n";
+	script[1][0] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+		"zz\r\n";
+	start(1, 20000);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(ask(HTTP_M_POST, "x"), E_UNCERTAIN);
+		ck_assert_ptr_nonnull(strstr(err.text, "cannot be read"));
+	}
+}
+END_TEST
+
 START_TEST(verdicts_read_both_kinds_of_error)
 {
 	struct client_answer a = { .status = 409, .body = STR("{\"code\":"
@@ -284,6 +321,66 @@ START_TEST(events_are_followed)
 }
 END_TEST
 
+#define STREAM "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+START_TEST(a_stream_that_falls_silent_is_lost)
+{
+	struct client_request q = { .method = HTTP_M_GET, .target = STR("/w") };
+	AUTO_BUF seen = BUF_NONE;
+
+	script[0][0] = STREAM "11\r\nid: 6\ndata: aaa\n\n\r\n";
+	script[0][1] = "never asked for";
+	start(1, 20000);
+	ck_assert_int_eq(client_follow(client, &q, 0, event, &seen, &err),
+			 E_UNAVAILABLE);
+	ck_assert_ptr_nonnull(strstr(err.text, "nothing came for 300 ms"));
+	ck_assert_str_eq(seen.p, "6 aaa;");
+}
+END_TEST
+
+START_TEST(heartbeats_keep_a_stream)
+{
+	struct client_request q = { .method = HTTP_M_GET, .target = STR("/w") };
+	AUTO_BUF seen = BUF_NONE;
+
+	script[0][0] = STREAM;
+	script[0][1] = HEARTBEATS;
+	start(1, 20000);
+	ck_assert_int_eq(client_follow(client, &q, 0, event, &seen, &err), OK);
+	ck_assert_str_eq(seen.p, " stop;");
+}
+END_TEST
+
+START_TEST(a_stream_has_to_begin_in_time_and_ends_at_its_deadline)
+{
+	struct client_request q = { .method = HTTP_M_GET, .target = STR("/w") };
+	AUTO_BUF seen = BUF_NONE;
+
+	script[0][0] = "HTTP/1.1 200 OK\r\n";
+	script[0][1] = "never asked for";
+	script[1][0] = STREAM;
+	script[1][1] = "never asked for";
+	start(1, 200);
+	ck_assert_int_eq(client_follow(client, &q, 0, event, &seen, &err),
+			 E_TIMEOUT);
+	ck_assert_int_eq(client_follow(client, &q, 100, event, &seen, &err), OK);
+}
+END_TEST
+
+START_TEST(a_proxy_without_its_server_is_a_lost_connection)
+{
+	struct client_request q = { .method = HTTP_M_GET, .target = STR("/w") };
+	AUTO_BUF seen = BUF_NONE;
+
+	script[0][0] = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n";
+	script[1][0] = "HTTP/1.1 504 Slow\r\nContent-Length: 0\r\n\r\n";
+	start(1, 20000);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(client_follow(client, &q, 0, event, &seen,
+					       &err), E_UNAVAILABLE);
+}
+END_TEST
+
 START_TEST(servers_are_urls)
 {
 	struct client_config config = { .server = "127.0.0.1:80" };
@@ -314,6 +411,11 @@ static Suite *suite(void)
 	tcase_add_test(t, what_is_no_http_is_refused);
 	tcase_add_test(t, verdicts_read_both_kinds_of_error);
 	tcase_add_test(t, events_are_followed);
+	tcase_add_test(t, a_stream_that_falls_silent_is_lost);
+	tcase_add_test(t, heartbeats_keep_a_stream);
+	tcase_add_test(t, a_stream_has_to_begin_in_time_and_ends_at_its_deadline);
+	tcase_add_test(t, a_proxy_without_its_server_is_a_lost_connection);
+	tcase_add_test(t, a_write_whose_answer_is_no_http_is_uncertain);
 	tcase_add_test(t, servers_are_urls);
 	suite_add_tcase(s, t);
 	return s;

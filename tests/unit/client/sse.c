@@ -56,6 +56,24 @@ START_TEST(events_come_in_any_pieces)
 }
 END_TEST
 
+START_TEST(lines_end_in_any_of_three_ways)
+{
+	static const char text[] = "id: 1\rdata: a\rdata: b\r\r"
+		"data: c\r\n\r\ndata: d\n\rdata: e\r\n\n"
+		"data: f\n\n\r\n\rdata: g\r\rdata";
+
+	for (size_t step = 1; step < sizeof(text); step++) {
+		buf_reset(&seen);
+		ck_assert(!feed(text, step));
+		ck_assert_str_eq(seen.p, "[message|1|a\nb][message|1|c]"
+				 "[message|1|d][message|1|e][message|1|f]"
+				 "[message|1|g]");
+		sse_fini(&sse);
+		memset(&sse, 0, sizeof(sse));
+	}
+}
+END_TEST
+
 START_TEST(who_has_enough_hears_no_more)
 {
 	enough_after = 2;
@@ -82,6 +100,7 @@ static Suite *suite(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, events_come_in_any_pieces);
+	tcase_add_test(t, lines_end_in_any_of_three_ways);
 	tcase_add_test(t, who_has_enough_hears_no_more);
 	tcase_add_test(t, an_event_has_a_limit);
 	suite_add_tcase(s, t);
