@@ -25,13 +25,19 @@ static int flag_by_letter(char letter)
 	return -1;
 }
 
-static enum code unknown_flag(const struct cli *cli, const char *arg,
+/* The name alone is told: a value may be long, or a secret. */
+static enum code unknown_flag(const struct cli *cli, struct str name,
 			      struct err *err)
 {
-	err_set(err, E_USAGE, "%s%sno flag %s", cli->command ?
-		cli->command->name : "", cli->command ? ": " : "", arg);
-	return err_hint(err, "conflux %s --help", cli->command ?
-			cli->command->name : "");
+	const struct command *c = cli->command;
+	const char *meant = flag_meant(c, name);
+
+	err_set(err, E_USAGE, "%s%sno flag %s%.*s", c ? c->name : "",
+		c ? ": " : "", name.n > 1 ? "--" : "-", STR_ARG(name));
+	if (meant)
+		return err_hint(err, "did you mean --%s?", meant);
+	return c ? err_hint(err, "conflux %s --help", c->name) :
+		err_hint(err, "conflux help lists them");
 }
 
 /* One of "--name=value", "--name value", "-x value", "-xvalue". */
@@ -42,11 +48,11 @@ static enum code take_flag(struct cli *cli, int argc, char **argv, int *i,
 	bool is_long = arg[1] == '-';
 	struct str rest = str_of(arg + (is_long ? 2 : 1));
 	const char *value = NULL;
+	struct str name = str_first(rest, 1);
 	int id;
 
 	if (is_long) {
-		struct str name = str_cut(&rest, '=');
-
+		name = str_cut(&rest, '=');
 		id = flag_by_name(name);
 		value = rest.p;
 	} else {
@@ -55,7 +61,7 @@ static enum code take_flag(struct cli *cli, int argc, char **argv, int *i,
 			value = arg[2] == '=' ? arg + 3 : arg + 2;
 	}
 	if (id < 0)
-		return unknown_flag(cli, arg, err);
+		return unknown_flag(cli, name, err);
 	if (!flags[id].value) {
 		if (value)
 			return err_set(err, E_USAGE, "--%s takes no value",
@@ -74,14 +80,8 @@ static enum code take_flag(struct cli *cli, int argc, char **argv, int *i,
 static enum code take_command(struct cli *cli, const char *name,
 			      struct err *err)
 {
-	const char *meant;
-
-	cli->command = command_find(name, &meant);
-	if (cli->command)
-		return OK;
-	err_set(err, E_USAGE, "no command \"%s\"", name);
-	return meant ? err_hint(err, "did you mean %s?", meant) :
-		err_hint(err, "conflux help lists them");
+	cli->command = command_find(name, NULL);
+	return cli->command ? OK : command_unknown(name, err);
 }
 
 static enum code check_flags(const struct cli *cli, struct err *err)

@@ -83,6 +83,10 @@ enum code cli_ms(const struct cli *cli, enum flag flag, unsigned *out,
 /* ---- commands.c ---- */
 /* NULL: unknown; '*meant' (may be NULL) is the nearest name, or NULL. */
 const struct command *command_find(const char *name, const char **meant);
+/* E_USAGE with what was probably meant as the hint; OK: there is one. */
+enum code command_unknown(const char *name, struct err *err) MUST_USE;
+/* The flag nearest to 'name' that the command (NULL: any) has, or NULL. */
+const char *flag_meant(const struct command *c, struct str name);
 void help_all(struct buf *out);
 void help_command(struct buf *out, const struct command *c);
 void manual_markdown(struct buf *out);   /* docs/cli.md */

@@ -24,46 +24,66 @@ const size_t n_commands = ARRAY_LEN(commands);
 
 /* ---- finding ---- */
 
-/* Edits from 'a' to 'b' (Levenshtein), for short words. */
-static size_t distance(struct str a, struct str b)
+/* The nearest of names that are tried one by one. */
+struct guess {
+	struct str given;
+	const char *name;                /* NULL: none is near */
+	size_t far;
+};
+
+/* Short words are near to everything. */
+static struct guess guess(struct str given)
 {
-	size_t row[32];
+	return (struct guess){ .given = given, .far = given.n > 3 ? 3 : 2 };
+}
 
-	if (b.n >= ARRAY_LEN(row))
-		return SIZE_MAX;
-	for (size_t j = 0; j <= b.n; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= a.n; i++) {
-		size_t corner = row[0];
+static void guess_try(struct guess *g, const char *name)
+{
+	size_t far = str_distance(g->given, str_of(name));
 
-		row[0] = i;
-		for (size_t j = 1; j <= b.n; j++) {
-			size_t change = corner + (a.p[i - 1] != b.p[j - 1]);
-
-			corner = row[j];
-			row[j] = MIN(change, MIN(row[j], row[j - 1]) + 1);
-		}
-	}
-	return row[b.n];
+	/* The beginning of a longer word counts as one edit. */
+	if (far > 1 && g->given.n > 2 && str_starts(str_of(name), g->given))
+		far = 1;
+	if (far >= g->far)
+		return;
+	g->far = far;
+	g->name = name;
 }
 
 const struct command *command_find(const char *name, const char **meant)
 {
-	size_t best = 3;
+	struct guess g = guess(str_of(name));
 
-	if (meant)
-		*meant = NULL;
 	for (size_t i = 0; i < n_commands; i++) {
-		size_t d = distance(str_of(name), str_of(commands[i].name));
-
-		if (d == 0)
+		if (str_eq(str_of(name), str_of(commands[i].name)))
 			return &commands[i];
-		if (d < best && meant) {
-			best = d;
-			*meant = commands[i].name;
-		}
+		guess_try(&g, commands[i].name);
 	}
+	guess_try(&g, "help");
+	if (meant)
+		*meant = g.name;
 	return NULL;
+}
+
+const char *flag_meant(const struct command *c, struct str name)
+{
+	struct guess g = guess(name);
+
+	for (unsigned i = 0; i < FLAG__COUNT; i++)
+		if (!c || (c->flags & BIT(i)))
+			guess_try(&g, flags[i].name);
+	return g.name;
+}
+
+enum code command_unknown(const char *name, struct err *err)
+{
+	const char *meant;
+
+	if (command_find(name, &meant))
+		return OK;
+	err_set(err, E_USAGE, "no command \"%s\"", name);
+	return meant ? err_hint(err, "did you mean %s?", meant) :
+		err_hint(err, "conflux help lists them");
 }
 
 /* ---- help ---- */

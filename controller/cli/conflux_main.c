@@ -37,16 +37,36 @@ static bool is(const char *a, const char *b)
 	return str_eq(str_of(a), str_of(b));
 }
 
+static int helps_with(struct cli *cli, const char *name)
+{
+	const struct command *c = command_find(name, NULL);
+	AUTO_BUF out = BUF_NONE;
+	struct err err = { 0 };
+
+	if (is(name, "help")) {
+		help_all(&out);
+	} else if (!c) {
+		(void)!command_unknown(name, &err);
+		return tell_error(cli, &err);
+	} else {
+		help_command(&out, c);
+	}
+	return print(&out);
+}
+
 /* "help [command]", "manual markdown|roff" (for docs/), or no command. */
 static bool helps(struct cli *cli, int argc, char **argv, int *status)
 {
-	const struct command *c = argc > 2 ? command_find(argv[2], NULL) : NULL;
 	AUTO_BUF out = BUF_NONE;
 
-	if (argc > 2 && is(argv[1], "manual"))
-		is(argv[2], "roff") ? manual_roff(&out) : manual_markdown(&out);
-	else if (argc > 2 && is(argv[1], "help") && c)
-		help_command(&out, c);
+	if (argc > 2 && is(argv[1], "help")) {
+		*status = helps_with(cli, argv[2]);
+		return true;
+	}
+	if (argc > 2 && is(argv[1], "manual") && is(argv[2], "roff"))
+		manual_roff(&out);
+	else if (argc > 2 && is(argv[1], "manual") && is(argv[2], "markdown"))
+		manual_markdown(&out);
 	else if (argc < 2 || is(argv[1], "help") || is(argv[1], "--help") ||
 		 is(argv[1], "-h"))
 		help_all(&out);

@@ -114,28 +114,6 @@ static bool is_section(struct str s)
 	return false;
 }
 
-/* Levenshtein's distance; names over 63 bytes are far from everything. */
-static size_t distance(struct str a, struct str b)
-{
-	size_t row[64], i, j, diagonal, above;
-
-	if (a.n >= ARRAY_LEN(row) || b.n >= ARRAY_LEN(row))
-		return SIZE_MAX;
-	for (j = 0; j <= b.n; j++)
-		row[j] = j;
-	for (i = 1; i <= a.n; i++) {
-		diagonal = row[0];
-		row[0] = i;
-		for (j = 1; j <= b.n; j++) {
-			above = row[j];
-			row[j] = MIN(MIN(above, row[j - 1]) + 1,
-				     diagonal + (a.p[i - 1] != b.p[j - 1]));
-			diagonal = above;
-		}
-	}
-	return row[b.n];
-}
-
 struct guess {
 	struct str given;
 	char best[64];
@@ -144,7 +122,7 @@ struct guess {
 
 static void guess_try(struct guess *g, const char *name)
 {
-	size_t far = distance(g->given, str_of(name));
+	size_t far = str_distance(g->given, str_of(name));
 
 	if (far < g->far) {
 		g->far = far;

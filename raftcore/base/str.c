@@ -241,6 +241,28 @@ bool str_copy(char *dst, size_t cap, struct str s)
 }
 
 /* FNV-1a, 64 bits. */
+size_t str_distance(struct str a, struct str b)
+{
+	size_t row[64];
+
+	if (a.n >= ARRAY_LEN(row) || b.n >= ARRAY_LEN(row))
+		return SIZE_MAX;
+	for (size_t j = 0; j <= b.n; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= a.n; i++) {
+		size_t corner = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= b.n; j++) {
+			size_t change = corner + (a.p[i - 1] != b.p[j - 1]);
+
+			corner = row[j];
+			row[j] = MIN(change, MIN(row[j], row[j - 1]) + 1);
+		}
+	}
+	return row[b.n];
+}
+
 uint64_t str_hash(struct str s)
 {
 	uint64_t h = 0xcbf29ce484222325u;

@@ -57,6 +57,9 @@ bool str_bytes(struct str s, uint64_t *out);
 bool str_duration_ms(struct str s, uint64_t *out);
 /* Copies into dst[cap] with a NUL; false (and truncated) if it does not fit. */
 bool str_copy(char *dst, size_t cap, struct str s);
+/* Edits (Levenshtein) from one to the other, for guesses at what was meant;
+ * SIZE_MAX where one has more than 63 bytes. */
+size_t str_distance(struct str a, struct str b);
 uint64_t str_hash(struct str s);                      /* not for untrusted tables: see map.h */
 bool str_is_utf8(struct str s);                       /* RFC 3629; no surrogates */
 /* Bytes (1 to 4) of the UTF-8 character that 's' starts with; 0: none does. */

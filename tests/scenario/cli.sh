@@ -135,6 +135,15 @@ has "$ERR" "confluxconfigs"
 run pubish
 ends 2
 has "$ERR" "did you mean publish?"
+run help aply
+ends 2
+is "$OUT" "" output
+has "$ERR" "did you mean apply?"
+run help apply
+ends 0
+run apply --filenme "$WORK/m"
+ends 2
+has "$ERR" "did you mean --filename?"
 run apply -f "$WORK/none"
 ends 3
 run get configs

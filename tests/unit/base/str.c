@@ -164,6 +164,29 @@ START_TEST(hashing)
 }
 END_TEST
 
+START_TEST(distances)
+{
+	static const struct {
+		const char *a, *b;
+		size_t far;
+	} rows[] = {
+		{ "", "", 0 },	       { "apply", "apply", 0 },
+		{ "aply", "apply", 1 }, { "", "get", 3 },
+		{ "get", "", 3 },      { "kitten", "sitting", 3 },
+		{ "ab", "ba", 2 },     { "filename", "name", 4 },
+	};
+	static const char big[64] = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		ck_assert_uint_eq(str_distance(str_of(rows[i].a),
+					       str_of(rows[i].b)),
+				  rows[i].far);
+	ck_assert_uint_eq(str_distance(str_n(big, 63), STR("")), 63);
+	ck_assert_uint_eq(str_distance(str_n(big, 64), STR("")), SIZE_MAX);
+	ck_assert_uint_eq(str_distance(STR(""), str_n(big, 64)), SIZE_MAX);
+}
+END_TEST
+
 START_TEST(utf8)
 {
 	static const struct str good[] = {
@@ -219,6 +242,7 @@ static Suite *suite(void)
 	tcase_add_test(t, durations);
 	tcase_add_test(t, copying);
 	tcase_add_test(t, hashing);
+	tcase_add_test(t, distances);
 	tcase_add_test(t, utf8);
 	suite_add_tcase(s, t);
 	return s;

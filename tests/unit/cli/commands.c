@@ -86,6 +86,45 @@ START_TEST(wrong_usage_is_told_with_a_hint)
 }
 END_TEST
 
+START_TEST(what_was_meant_is_guessed)
+{
+	static const struct {
+		const char *given, *meant;
+	} commands_[] = {
+		{ "aply", "apply" },	    { "lgo", NULL },
+		{ "reconcil", "reconcile" }, { "hist", "history" },
+		{ "hlep", "help" },	    { "", NULL },
+		{ "x", NULL },
+	};
+	const char *meant;
+
+	for (size_t i = 0; i < ARRAY_LEN(commands_); i++) {
+		(void)!command_find(commands_[i].given, &meant);
+		if (commands_[i].meant)
+			ck_assert_str_eq(meant, commands_[i].meant);
+		else
+			ck_assert_ptr_null(meant);
+	}
+	ck_assert_int_eq(command_unknown("get", &err), OK);
+	ck_assert_int_eq(PARSE("get", "--namspace=secret", "x"), E_USAGE);
+	ck_assert_str_eq(err.text, "get: no flag --namspace");
+	ck_assert_str_eq(err.hint, "did you mean --namespace?");
+	again();
+	/* Of the flags that the command has. */
+	ck_assert_int_eq(PARSE("get", "--file", "x"), E_USAGE);
+	ck_assert_str_eq(err.hint, "conflux get --help");
+	again();
+	ck_assert_int_eq(PARSE("apply", "--file", "x"), E_USAGE);
+	ck_assert_str_eq(err.hint, "did you mean --filename?");
+	again();
+	ck_assert_int_eq(PARSE("--servr", "x"), E_USAGE);
+	ck_assert_str_eq(err.hint, "did you mean --server?");
+	again();
+	ck_assert_int_eq(PARSE("get", "-q", "x"), E_USAGE);
+	ck_assert_str_eq(err.text, "get: no flag -q");
+}
+END_TEST
+
 START_TEST(numbers_and_times)
 {
 	uint64_t n = 7;
@@ -145,6 +184,7 @@ static Suite *suite(void)
 	tcase_add_test(t, repeated_flags_are_all_kept);
 	tcase_add_test(t, a_lone_dash_is_an_argument_or_value);
 	tcase_add_test(t, wrong_usage_is_told_with_a_hint);
+	tcase_add_test(t, what_was_meant_is_guessed);
 	tcase_add_test(t, numbers_and_times);
 	tcase_add_test(t, the_manuals_are_as_the_table);
 	tcase_add_test(t, tables_keep_control_bytes_from_the_terminal);
