@@ -6,3 +6,4 @@ needs_toml := base doc
 needs_wal := base io wire wal
 needs_command := base wire doc schema model kv raftcore state
 needs_message := base node
+needs_rpc := base wire rpc

@@ -1,0 +1,4 @@
+# rpc: request and response between nodes, with deadlines and bounds; no thread,
+# no clock, no transport
+needs := base wire
+pkgs  :=
