@@ -10,6 +10,7 @@
 
 #include "base/banned.h"
 
+#define CONNECT_MS 10000u        /* of a watch: it tries again */
 #define SERVER_DEFAULT "http://127.0.0.1:8080"
 
 static const char *or_env(const char *given, const char *name)
@@ -61,6 +62,10 @@ enum code cli_client(struct cli *cli, struct err *err)
 
 	if (rc || cli->client)
 		return rc;
+	/* There it says how long to watch. */
+	if (cli->command->run == cmd_watch)
+		config.timeout_ms = config.timeout_ms ?
+			MIN(config.timeout_ms, CONNECT_MS) : CONNECT_MS;
 	if (file) {
 		rc = file_read(cli, file, &text, err);
 		if (rc)

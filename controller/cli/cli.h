@@ -131,6 +131,12 @@ enum code out_value(const struct cli *cli, const struct value *v,
 enum code out_objects(const struct cli *cli, const struct kind *kind,
 		      struct value *const *objects, size_t n, bool is_list,
 		      const struct value *whole, struct err *err) MUST_USE;
+/* 'member' of each in the list, one a line. */
+enum code out_names(const struct cli *cli, const struct value *list,
+		    const char *member, struct err *err) MUST_USE;
+/* "name: value" for each member; json and yaml too. */
+enum code out_members(const struct cli *cli, const struct value *v,
+		      struct err *err) MUST_USE;
 /* True for json and yaml. */
 bool out_is_value(const struct cli *cli);
 /* A member as text: numbers and booleans too. */

@@ -6,12 +6,14 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/rand.h"
 #include "doc/format.h"
 #include "http/wire/url.h"
 
 #include "base/banned.h"
 
 #define RECONNECT_MS 500u
+#define RECONNECT_MAX_MS 30000u
 
 /* The four parts, escaped, with what comes before them. */
 static enum code fetch_target(const char *address, struct buf *out,
@@ -92,12 +94,13 @@ struct watching {
 	struct cli *cli;
 	uint64_t count, left;            /* 0: no end */
 	char last[32];                   /* id of the last event */
+	unsigned failures;               /* since a connection was any good */
 	enum code rc;
 	struct err *err;
 };
 
 static void put_event(struct arena *arena, struct buf *out,
-		      const struct value *v)
+		      const struct value *v, bool wide)
 {
 	char now[RFC3339_MAX];
 
@@ -110,10 +113,38 @@ static void put_event(struct arena *arena, struct buf *out,
 	else
 		buf_printf(out, "version %.*s  %.*s",
 			   STR_ARG(text_of(arena, value_getz(v, "version"))),
-			   STR_ARG(str_first(value_text_at(v, "sha256"), 12)));
+			   STR_ARG(str_first(value_text_at(v, "sha256"),
+					     wide ? 64 : 12)));
 	buf_printf(out, "  revision %.*s%s\n",
 		   STR_ARG(text_of(arena, value_getz(v, "revision"))),
 		   value_to_bool(value_getz(v, "end"), false) ? "  end" : "");
+}
+
+/* One line an event, or one document of YAML. */
+static enum code tell_event(struct watching *w, struct arena *arena,
+			    const struct value *v, struct str text)
+{
+	AUTO_BUF out = BUF_NONE;
+
+	if (!value_getz(v, "version") || !value_getz(v, "revision"))
+		return err_set(w->err, E_INVALID, "an event without version");
+	switch (w->cli->output) {
+	case OUT_JSON:
+		buf_str(&out, text);
+		buf_c(&out, '\n');
+		break;
+	case OUT_YAML:
+		buf_z(&out, "---\n");
+		value_yaml(&out, v);
+		break;
+	case OUT_NAME:
+		buf_str(&out, value_text_at(v, "key"));
+		buf_c(&out, '\n');
+		break;
+	default:
+		put_event(arena, &out, v, w->cli->output == OUT_WIDE);
+	}
+	return out_write(buf_view(&out), w->err);
 }
 
 static bool on_event(void *data, struct str event, struct str id,
@@ -121,7 +152,6 @@ static bool on_event(void *data, struct str event, struct str id,
 {
 	struct watching *w = data;
 	AUTO_ARENA arena = arena_new(0);
-	AUTO_BUF out = BUF_NONE;
 	struct value *v;
 
 	cli_progress_clear(w->cli);
@@ -137,16 +167,8 @@ static bool on_event(void *data, struct str event, struct str id,
 		return false;
 	}
 	str_copy(w->last, sizeof(w->last), id);
-	if (w->cli->output == OUT_JSON) {
-		buf_str(&out, text);
-		buf_c(&out, '\n');
-	} else if (!value_getz(v, "version") || !value_getz(v, "revision")) {
-		w->rc = err_set(w->err, E_INVALID, "an event without version");
-		return false;
-	} else {
-		put_event(arena, &out, v);
-	}
-	w->rc = out_write(buf_view(&out), w->err);
+	w->failures = 0;
+	w->rc = tell_event(w, arena, v, text);
 	return w->rc == OK && (w->count == 0 || --w->left > 0);
 }
 
@@ -186,12 +208,67 @@ static enum code revision_now(struct cli *cli, char out[32], struct err *err)
 	return rc;
 }
 
+/* Doubles up to 30 s; half of it is chance, so that watchers that were lost
+ * together do not come back together. */
+static unsigned pause_of(unsigned failures)
+{
+	unsigned ms = RECONNECT_MS << MIN(failures, 6u);
+
+	ms = MIN(ms, RECONNECT_MAX_MS);
+	return ms / 2 + (unsigned)(rand_u64() % (ms / 2));
+}
+
+/* What passes by itself: the server is away, slow or busy. */
+static bool comes_back(enum code rc)
+{
+	return rc == E_UNAVAILABLE || rc == E_TIMEOUT || rc == E_BUSY ||
+		rc == E_RATE || rc == E_NOT_LEADER;
+}
+
+/* Until there is enough, 'until' (0: never), or a refusal. */
+static enum code watch_on(struct watching *w, struct str target, uint64_t until)
+{
+	struct client *client = w->cli->client;
+	struct client_request q = { .method = HTTP_M_GET, .target = target };
+	uint64_t start, now = clock_mono_ms();
+	unsigned pause;
+	enum code rc;
+
+	while (!until || now < until) {
+		fprintf(stderr, "conflux watch: watching after revision %s\n",
+			w->last[0] ? w->last : cli_text(w->cli, FLAG_SINCE));
+		q.last_event_id = w->last[0] ? w->last : NULL;
+		start = now;
+		rc = client_follow(client, &q, until ? (unsigned)(until - now) :
+				   0, on_event, w, w->err);
+		cli_progress_clear(w->cli);
+		now = clock_mono_ms();
+		if (w->rc || (w->count && w->left == 0))
+			return w->rc;
+		if (until && now >= until)
+			break;
+		if (rc && !comes_back(rc)) {
+			w->cli->was_answered = true;
+			return rc;
+		}
+		if (rc != E_TIMEOUT && now - start >= RECONNECT_MAX_MS)
+			w->failures = 0;
+		pause = pause_of(w->failures++);
+		if (until)
+			pause = (unsigned)MIN(pause, until - now);
+		fprintf(stderr, "conflux watch: the connection was lost (%s); "
+			"again in %u ms\n", rc ? w->err->text :
+			"the server ended it", pause);
+		client_pause(client, MAX(pause, 1u));
+		now = clock_mono_ms();
+	}
+	return OK;
+}
+
 enum code cmd_watch(struct cli *cli, struct err *err)
 {
 	AUTO_BUF target = BUF_NONE;
 	struct watching w = { .cli = cli, .err = err };
-	struct client_request q = { .method = HTTP_M_GET };
-	uint64_t until = 0;
 	unsigned timeout = 0;
 	enum code rc = watch_target(cli, &target, err);
 
@@ -206,29 +283,8 @@ enum code cmd_watch(struct cli *cli, struct err *err)
 	if (rc)
 		return rc;
 	w.left = w.count;
-	if (timeout)
-		until = clock_mono_ms() + timeout;
-	for (;;) {
-		uint64_t now = clock_mono_ms();
-
-		if (until && now >= until)
-			return OK;
-		fprintf(stderr, "conflux watch: watching after revision %s\n",
-			w.last[0] ? w.last : cli_text(cli, FLAG_SINCE));
-		q.target = buf_view(&target);
-		q.last_event_id = w.last[0] ? w.last : NULL;
-		rc = client_follow(cli->client, &q, until ? (unsigned)(until - now) :
-				   0, on_event, &w, err);
-		cli_progress_clear(cli);
-		if (w.rc || (w.count && w.left == 0))
-			return w.rc;
-		if (rc && rc != E_UNAVAILABLE) {
-			cli->was_answered = true;
-			return rc;
-		}
-		fprintf(stderr, "conflux watch: the connection was lost\n");
-		client_pause(cli->client, RECONNECT_MS);
-	}
+	return watch_on(&w, buf_view(&target),
+			timeout ? clock_mono_ms() + timeout : 0);
 }
 
 /* ---- publish, rollback ---- */
@@ -325,6 +381,7 @@ enum code cmd_rollback(struct cli *cli, struct err *err)
 enum code cmd_resolve(struct cli *cli, struct err *err)
 {
 	AUTO_BUF target = BUF_NONE;
+	struct str n, why;
 	struct value *v;
 	enum code rc = config_target(cli, cli->args[0], "/resolve", &target, err);
 
@@ -333,12 +390,18 @@ enum code cmd_resolve(struct cli *cli, struct err *err)
 		rc = cli_get(cli, buf_view(&target), &v, err);
 	if (rc)
 		return rc;
-	if (out_is_value(cli))
-		return out_value(cli, v, err);
+	if (out_is_value(cli) || cli->output == OUT_WIDE)
+		return out_members(cli, v, err);
+	n = text_of(cli->arena, value_getz(v, "version_id"));
+	why = value_text_at(v, "why");
+	if (cli->output == OUT_NAME)
+		return out_write(arena_printf(cli->arena, "%.*s\n", STR_ARG(n)),
+				 err);
+	if (n.n == 0)
+		return out_write(arena_printf(cli->arena, "no version: %.*s\n",
+					      STR_ARG(why)), err);
 	return out_write(arena_printf(cli->arena, "version %.*s: %.*s\n",
-				      STR_ARG(text_of(cli->arena,
-					value_getz(v, "version_id"))),
-				      STR_ARG(value_text_at(v, "why"))), err);
+				      STR_ARG(n), STR_ARG(why)), err);
 }
 
 enum code cmd_history(struct cli *cli, struct err *err)
@@ -363,6 +426,8 @@ enum code cmd_history(struct cli *cli, struct err *err)
 		rc = cli_list(v, "versions", &list, err);
 	if (rc || out_is_value(cli))
 		return rc ? rc : out_value(cli, v, err);
+	if (cli->output == OUT_NAME)
+		return out_names(cli, list, "version_id", err);
 	table_init(&t, cli->arena, ARRAY_LEN(header));
 	for (size_t i = 0; i < ARRAY_LEN(header); i++)
 		table_addz(&t, header[i]);
@@ -373,7 +438,8 @@ enum code cmd_history(struct cli *cli, struct err *err)
 		table_add(&t, value_text_at(one, "created"));
 		table_add(&t, text_of(cli->arena, value_getz(one, "size")));
 		table_add(&t, value_text_at(one, "author"));
-		table_add(&t, str_first(value_text_at(one, "commit"), 12));
+		table_add(&t, str_first(value_text_at(one, "commit"),
+					cli->output == OUT_WIDE ? 64 : 12));
 		table_add(&t, value_text_at(one, "message"));
 	}
 	return table_print(&t, err);

@@ -129,14 +129,22 @@ enum code cmd_get(struct cli *cli, struct err *err)
 
 /* ---- apply ---- */
 
+/* The revision that the file was written for; empty: whatever is there. */
+static struct str expected(struct cli *cli, const struct manifest *m)
+{
+	return text_of(cli->arena,
+		       value_at(m->object, "metadata.resourceVersion"));
+}
+
 /* What is to be sent in place of 'live': its metadata, with labels and
- * annotations as the file has them. */
+ * annotations, and where it says so the revision, as the file has them. */
 static struct value *replacing(struct cli *cli, const struct manifest *m,
 			       const struct value *live)
 {
 	struct arena *a = cli->arena;
 	struct value *next = value_dup(a, m->object);
 	struct value *meta = value_dup(a, value_getz(live, "metadata"));
+	struct str revision = expected(cli, m);
 	static const char *const own[] = { "labels", "annotations" };
 
 	for (size_t i = 0; i < ARRAY_LEN(own); i++) {
@@ -146,9 +154,33 @@ static struct value *replacing(struct cli *cli, const struct manifest *m,
 		if (given)
 			value_set(a, meta, str_of(own[i]), given);
 	}
+	if (revision.n)
+		value_setz(a, meta, "resourceVersion", value_str(a, revision));
 	value_setz(a, next, "metadata", meta);
 	value_remove(next, STR("status"));
 	return next;
+}
+
+/* The file was written for another state of the object than the one that is
+ * there ('live', NULL: none): to write it would undo what somebody else did. */
+static enum code has_moved(struct cli *cli, const struct manifest *m,
+			   const struct value *live, struct err *err)
+{
+	struct str revision = expected(cli, m);
+	struct str now = value_text_at(live, "metadata.resourceVersion");
+
+	if (revision.n == 0 || (live && str_eq(revision, now)))
+		return OK;
+	cli->was_answered = true;
+	if (live)
+		err_set(err, E_CONFLICT, "the file is for resourceVersion %.*s, "
+			"and the object has moved to %.*s", STR_ARG(revision),
+			STR_ARG(now));
+	else
+		err_set(err, E_CONFLICT, "the file is for resourceVersion %.*s, "
+			"and there is no such object", STR_ARG(revision));
+	return err_hint(err, "conflux get it again and redo the change, or take "
+			"resourceVersion out of the file to write it anyway");
 }
 
 static struct str with_flags(struct cli *cli, struct str target, bool dry)
@@ -163,8 +195,8 @@ static struct str with_flags(struct cli *cli, struct str target, bool dry)
 	return arena_str(cli->arena, buf_view(&out));
 }
 
-/* Sends one; '*before' is NULL where it is made. */
-static enum code put_one(struct cli *cli, const struct manifest *m, bool dry,
+/* Looks, and sends one; '*before' is NULL where it is made. */
+static enum code try_one(struct cli *cli, const struct manifest *m, bool dry,
 			 struct value **before, struct value **after,
 			 struct err *err)
 {
@@ -172,17 +204,32 @@ static enum code put_one(struct cli *cli, const struct manifest *m, bool dry,
 	struct str all = object_target(cli, m->kind, m->namespace, STR_NONE);
 	enum code rc;
 
-	for (int i = 0; i < APPLY_ATTEMPTS; i++) {
-		*before = NULL;
-		rc = cli_get(cli, one, before, err);
-		if (rc == E_NOT_FOUND)
-			rc = cli_send(cli, HTTP_M_POST, with_flags(cli, all, dry),
-				      m->object, after, err);
-		else if (rc == OK)
-			rc = cli_send(cli, HTTP_M_PUT, with_flags(cli, one, dry),
-				      replacing(cli, m, *before), after, err);
-		/* Somebody was quicker: look again. */
-		if (rc != E_CONFLICT && rc != E_EXISTS)
+	*before = NULL;
+	rc = cli_get(cli, one, before, err);
+	if (rc && rc != E_NOT_FOUND)
+		return rc;
+	rc = has_moved(cli, m, *before, err);
+	if (rc)
+		return rc;
+	if (*before)
+		return cli_send(cli, HTTP_M_PUT, with_flags(cli, one, dry),
+				replacing(cli, m, *before), after, err);
+	return cli_send(cli, HTTP_M_POST, with_flags(cli, all, dry), m->object,
+			after, err);
+}
+
+static enum code put_one(struct cli *cli, const struct manifest *m, bool dry,
+			 struct value **before, struct value **after,
+			 struct err *err)
+{
+	enum code rc = E_CONFLICT;
+
+	/* Somebody was quicker: look again, which ends where the file is for
+	 * what was there before. */
+	for (int i = 0; i < APPLY_ATTEMPTS &&
+	     (rc == E_CONFLICT || rc == E_EXISTS); i++) {
+		rc = try_one(cli, m, dry, before, after, err);
+		if (rc == E_CONFLICT && expected(cli, m).n)
 			break;
 	}
 	return rc ? err_wrap(err, "%s: %.*s %.*s", m->file,

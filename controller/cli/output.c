@@ -38,6 +38,19 @@ enum code out_value(const struct cli *cli, const struct value *v,
 	return out_write(buf_view(&out), err);
 }
 
+enum code out_names(const struct cli *cli, const struct value *list,
+		    const char *member, struct err *err)
+{
+	AUTO_BUF out = BUF_NONE;
+
+	for (size_t i = 0; i < value_count(list); i++) {
+		buf_str(&out, text_of(cli->arena, value_get(list->a.items[i],
+							    str_of(member))));
+		buf_c(&out, '\n');
+	}
+	return out_write(buf_view(&out), err);
+}
+
 struct str text_of(struct arena *arena, const struct value *v)
 {
 	AUTO_BUF out = BUF_NONE;
@@ -103,6 +116,21 @@ enum code table_print(const struct table *t, struct err *err)
 			buf_c(&out, ' ');
 	}
 	return out_write(buf_view(&out), err);
+}
+
+enum code out_members(const struct cli *cli, const struct value *v,
+		      struct err *err)
+{
+	struct table t;
+
+	if (out_is_value(cli))
+		return out_value(cli, v, err);
+	table_init(&t, cli->arena, 2);
+	for (size_t i = 0; i < v->o.n; i++) {
+		table_add(&t, v->o.m[i].key);
+		table_add(&t, text_of(cli->arena, v->o.m[i].value));
+	}
+	return table_print(&t, err);
 }
 
 /* ---- objects ---- */

@@ -96,6 +96,8 @@ static enum code audit_list(struct cli *cli, struct err *err)
 		rc = cli_list(v, "records", &list, err);
 	if (rc || out_is_value(cli))
 		return rc ? rc : out_value(cli, v, err);
+	if (cli->output == OUT_NAME)
+		return out_names(cli, list, "seq", err);
 	table_init(&t, cli->arena, ARRAY_LEN(header));
 	for (size_t i = 0; i < ARRAY_LEN(header); i++)
 		table_addz(&t, header[i]);
@@ -159,6 +161,8 @@ static enum code token_list(struct cli *cli, struct err *err)
 		rc = cli_list(v, "tokens", &list, err);
 	if (rc || out_is_value(cli))
 		return rc ? rc : out_value(cli, v, err);
+	if (cli->output == OUT_NAME)
+		return out_names(cli, list, "name", err);
 	table_init(&t, cli->arena, 3);
 	table_addz(&t, "NAME");
 	table_addz(&t, "ROLE");
@@ -199,27 +203,16 @@ enum code cmd_token(struct cli *cli, struct err *err)
 
 /* ---- status, version ---- */
 
-static enum code print_members(struct cli *cli, const struct value *v,
-			       struct err *err)
-{
-	struct table t;
-
-	if (out_is_value(cli))
-		return out_value(cli, v, err);
-	table_init(&t, cli->arena, 2);
-	for (size_t i = 0; i < v->o.n; i++) {
-		table_add(&t, v->o.m[i].key);
-		table_add(&t, text_of(cli->arena, v->o.m[i].value));
-	}
-	return table_print(&t, err);
-}
-
 enum code cmd_status(struct cli *cli, struct err *err)
 {
 	struct value *v;
 	enum code rc = cli_get(cli, STR("/api/v1/status"), &v, err);
 
-	return rc ? rc : print_members(cli, v, err);
+	if (rc || cli->output != OUT_NAME)
+		return rc ? rc : out_members(cli, v, err);
+	return out_write(arena_printf(cli->arena, "node/%.*s\n",
+				      STR_ARG(text_of(cli->arena, value_getz(v,
+						"node_id")))), err);
 }
 
 enum code cmd_version(struct cli *cli, struct err *err)
@@ -233,5 +226,7 @@ enum code cmd_version(struct cli *cli, struct err *err)
 		value_setz(cli->arena, out, "server",
 			   value_str(cli->arena, value_text_at(v, "conflux")));
 	/* Without a server the command still has a version. */
-	return print_members(cli, out, err) ? err->code : rc;
+	if (cli->output == OUT_NAME)
+		return out_write(STR(CLI_VERSION "\n"), err);
+	return out_members(cli, out, err) ? err->code : rc;
 }

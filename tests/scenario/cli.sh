@@ -45,6 +45,28 @@ has "$OUT" '+ spec.content: "a = 2\n"'
 OUT=$(conflux apply -f - <"$WORK/b2.yaml")
 is "$OUT" "confluxconfig/c configured" output
 
+step "a file that names a resourceVersion is for that state of the object"
+conflux get config c -n acme -o yaml >"$WORK/then.yaml"
+sed 's/^status:.*//' "$WORK/then.yaml" | sed '/^metadata:/a\  labels: {a: b}' \
+	>"$WORK/now.yaml"
+run apply -f "$WORK/now.yaml"
+ends 0
+is "$OUT" "confluxconfig/c configured" output
+for command in apply diff; do
+	run $command -f "$WORK/now.yaml"
+	ends 6
+	has "$ERR" "the object has moved to"
+	has "$ERR" "take resourceVersion out of the file"
+done
+cat >"$WORK/none.yaml" <<Y
+apiVersion: gitops.conflux.io/v1alpha1
+kind: Tenant
+metadata: {name: none, resourceVersion: 7}
+Y
+run apply -f "$WORK/none.yaml"
+ends 6
+has "$ERR" "there is no such object"
+
 step "get in all forms"
 run get configs -n acme
 has "$OUT" "VERSION"
@@ -72,6 +94,14 @@ has "$OUT" three
 is "$(wc -l <<<"$OUT")" 4 lines
 run resolve acme/shop/prod/c.toml -l zone=n
 has "$OUT" "version 3"
+run resolve acme/shop/prod/c.toml -o name
+is "$OUT" 3 output
+run resolve acme/shop/prod/c.toml -o wide
+has "$OUT" sha256
+run history acme/shop/prod/c.toml -o name
+is "$OUT" "3
+2
+1" output
 run rollback acme/shop/prod/c.toml --version-id 1 -m back
 ends 0
 run fetch acme/shop/prod/c.toml
@@ -123,6 +153,10 @@ ends 0
 has "$OUT" "token:root"
 run status -o json
 is "$(jq -r .is_ready <<<"$OUT")" true ready
+run status -o name
+is "$OUT" node/1 output
+run status -o wide
+has "$OUT" cluster_id
 run version
 has "$OUT" server
 
