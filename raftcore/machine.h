@@ -48,6 +48,13 @@ struct rc_machine {
 	enum code (*apply)(void *data, const struct rc_entry *entries, size_t n,
 			   struct err *err);
 	/*
+	 * NULL, or how a batch is applied in pieces, so that the turns of the
+	 * apply loop stay short: called behind apply, and again in turns of
+	 * their own until '*more' is false; only then the batch is applied.
+	 * 'entries' stay valid until then, and close may come in between.
+	 */
+	enum code (*apply_more)(void *data, bool *more, struct err *err);
+	/*
 	 * Takes a picture of the state now, quickly.  'out_at' is its index.
 	 */
 	enum code (*freeze)(void *data, struct rc_frozen **out,
@@ -69,5 +76,18 @@ struct rc_machine {
 	/* Orderly stop: syncs and marks the state clean. */
 	void (*close)(void *data);
 };
+
+/* Applies a batch at once. */
+static inline enum code rc_machine_apply(const struct rc_machine *m,
+					 const struct rc_entry *entries,
+					 size_t n, struct err *err)
+{
+	bool more = m->apply_more;
+	enum code rc = m->apply(m->data, entries, n, err);
+
+	while (rc == OK && more)
+		rc = m->apply_more(m->data, &more, err);
+	return rc;
+}
 
 #endif

@@ -3,15 +3,23 @@
  *
  * Called by the machine for each entry of the log.  Everything that a refused
  * command wrote is undone by the mark of the store, and the head is put back,
- * so a refusal leaves no trace but its outcome.
+ * so a refusal leaves no trace but its outcome.  Operations are decoded one at
+ * a time, and what they need is in an arena that is reset after each.
  */
 #include "state/apply.h"
 
 #include "base/failpoint.h"
+#include "base/mem.h"
 
 #include "base/banned.h"
 
 #define AUDIT_TARGETS_MAX 20
+/* Results that an idempotency row keeps; a larger command is a source's, which
+ * does not look at them. */
+#define REMEMBERED_RESULTS 1000
+
+/* Work, in units of about what one operation costs. */
+#define UNITS_PART 32                    /* a part of a staged command */
 
 /* ---- rows ---- */
 
@@ -56,24 +64,24 @@ uint64_t ap_next_rev(struct apply *a)
 static void flush_event(struct apply *a, bool end)
 {
 	AUTO_BUF key = BUF_NONE;
-	AUTO_BUF val = BUF_NONE;
 
-	if (!a->has_event)
+	if (!a->event.n)
 		return;
-	a->has_event = false;
-	a->event.end = end;
+	if (end)
+		event_row_set_end(&a->event);
 	wr_u64_be(&key, a->event_rev);
-	event_row_encode(&val, &a->event);
-	ap_put(a, KV_EVENTS, buf_view(&key), buf_view(&val));
+	ap_put(a, KV_EVENTS, buf_view(&key), buf_view(&a->event));
+	buf_reset(&a->event);
 }
 
 void ap_event(struct apply *a, uint64_t rev, const struct event_row *event)
 {
+	struct event_row row = *event;
+
 	flush_event(a, false);
-	a->event = *event;
-	a->event.time_ms = a->head->time_ms;
+	row.time_ms = a->head->time_ms;
+	event_row_encode(&a->event, &row);
 	a->event_rev = rev;
-	a->has_event = true;
 }
 
 void ap_diff(struct apply *a, struct str before, struct str after)
@@ -141,14 +149,15 @@ static void note_target(struct apply *a, const struct op *op)
 	buf_str(&a->targets, op->name);
 }
 
-static const char *command_action(const struct command *cmd)
+/* What the command as a whole does. */
+static void note_action(struct apply *a, const struct op *op)
 {
-	const char *action = cmd->n_ops ? op_action(&cmd->ops[0]) : "none";
+	const char *action = op_action(op);
 
-	for (size_t i = 1; i < cmd->n_ops; i++)
-		if (strcmp(op_action(&cmd->ops[i]), action) != 0)
-			return "apply";
-	return action;
+	if (!a->action)
+		a->action = action;
+	else if (strcmp(a->action, action) != 0)
+		a->action = "apply";
 }
 
 static void write_audit(struct apply *a)
@@ -161,7 +170,7 @@ static void write_audit(struct apply *a)
 		.seq = h->audit_seq++, .time_ms = h->time_ms, .rev = h->rev,
 		.subject = c->subject.name, .role = c->subject.role,
 		.credential = c->credential, .origin = c->origin,
-		.action = str_of(command_action(c)), .n_ops = a->n_targets,
+		.action = str_of(a->action), .n_ops = a->n_targets,
 		.reason = c->reason, .commit = c->commit,
 		.previous = h->audit_head, .diff = sha256_end(a->diff),
 	};
@@ -212,7 +221,7 @@ static bool replayed(struct apply *a, struct outcome *out)
 			 STR("use a new key for each different write"));
 		return true;
 	}
-	if (!outcome_decode(a->arena, str_n(rd.p, rd_left(&rd)), out))
+	if (!outcome_decode(a->keep, str_n(rd.p, rd_left(&rd)), out))
 		out->code = E_CORRUPT;
 	out->replayed = true;
 	return true;
@@ -220,6 +229,7 @@ static bool replayed(struct apply *a, struct outcome *out)
 
 static void remember(struct apply *a, const struct outcome *out)
 {
+	struct outcome kept = *out;
 	uint64_t due = a->head->time_ms + a->head->limits.idem_ms;
 	AUTO_BUF key = BUF_NONE;
 	AUTO_BUF val = BUF_NONE;
@@ -228,7 +238,9 @@ static void remember(struct apply *a, const struct outcome *out)
 		return;
 	wr_raw(&val, a->cmd->body.b, sizeof(a->cmd->body.b));
 	wr_u64(&val, due);
-	outcome_encode(&val, out);
+	if (kept.n_results > REMEMBERED_RESULTS)
+		kept.n_results = 0;
+	outcome_encode(&val, &kept);
 	ap_put(a, KV_IDEM, id_key(a->cmd), buf_view(&val));
 	wr_u64_be(&key, due);
 	wr_raw(&key, a->cmd->id.b, sizeof(a->cmd->id.b));
@@ -288,22 +300,25 @@ static enum code check_op(const struct command *c, const struct op *op,
 	return permission_check(&c->subject, op_verb(op), &target, err);
 }
 
-static enum code run_ops(struct apply *a, struct outcome *out, struct err *err)
+static enum code run_op(struct apply *a, struct outcome *out, struct err *err)
 {
-	const struct command *c = a->cmd;
-	enum code rc = check_pre(a, err);
+	struct op op;
+	size_t at = a->ops.next;
+	enum code rc;
 
+	arena_reset(a->arena);
+	out->op = at;
+	rc = command_next(a->arena, &a->ops, &op, err);
 	if (rc == OK)
-		rc = apply_contents(a, err);
-	for (size_t i = 0; i < c->n_ops && rc == OK; i++) {
-		out->op = i;
-		rc = check_op(c, &c->ops[i], err);
-		if (rc == OK)
-			rc = apply_op(a, &c->ops[i], &out->results[i], err);
-		if (rc == OK && out->results[i].changed)
-			note_target(a, &c->ops[i]);
-	}
-	return rc;
+		rc = check_op(a->cmd, &op, err);
+	if (rc == OK)
+		rc = apply_op(a, &op, &out->results[at], err);
+	if (rc)
+		return rc;
+	note_action(a, &op);
+	if (out->results[at].changed)
+		note_target(a, &op);
+	return OK;
 }
 
 static void refuse(struct outcome *out, enum code rc, const struct err *err)
@@ -321,33 +336,18 @@ static bool is_fatal(struct apply *a, enum code rc, struct err *err)
 	return kv_status(a->txn, err) != OK || rc == E_CORRUPT;
 }
 
-static enum code apply_ops(struct apply *a, struct outcome *out,
-			   struct err *err)
+static enum code finish_ops(struct apply *a, struct outcome *out,
+			    enum code rc, struct err *err)
 {
-	struct head before = *a->head;
-	enum code rc;
-
-	retain_idem(a, 4);
-	if (replayed(a, out))
-		return out->code == E_CORRUPT ?
-			       err_set(err, E_CORRUPT, "an outcome is malformed") :
-			       OK;
-	before = *a->head;
-	out->n_results = a->cmd->n_ops;
-	out->results = arena_zero(a->arena,
-				  (a->cmd->n_ops + 1) * sizeof(*out->results));
-	a->first_rev = a->head->rev + 1;
-	sha256_start(a->diff);
-	ap_mark(a);
-	rc = run_ops(a, out, err);
+	a->step = APPLY_IDLE;
 	if (is_fatal(a, rc, err)) {
 		ap_undo(a);
 		return rc ? rc : E_IO;
 	}
 	if (rc) {
 		ap_undo(a);
-		*a->head = before;
-		a->has_event = false;
+		*a->head = a->before;
+		buf_reset(&a->event);
 		refuse(out, rc, err);
 		return OK;
 	}
@@ -358,6 +358,44 @@ static enum code apply_ops(struct apply *a, struct outcome *out,
 	remember(a, out);
 	kv_keep(a->txn);
 	return kv_status(a->txn, err);
+}
+
+static enum code go_on_ops(struct apply *a, struct outcome *out,
+			   struct err *err)
+{
+	enum code rc = OK;
+
+	while (rc == OK && a->ops.next < a->ops.n) {
+		if (a->units <= 0)
+			return kv_status(a->txn, err);
+		a->units--;
+		rc = run_op(a, out, err);
+	}
+	return finish_ops(a, out, rc, err);
+}
+
+static enum code start_ops(struct apply *a, struct outcome *out,
+			   struct err *err)
+{
+	enum code rc;
+
+	a->step = APPLY_IDLE;
+	retain_idem(a, 4);
+	if (replayed(a, out))
+		return out->code == E_CORRUPT ?
+			       err_set(err, E_CORRUPT, "an outcome is malformed") :
+			       OK;
+	a->before = *a->head;
+	out->n_results = a->ops.n;
+	out->results = arena_zero(a->keep,
+				  (a->ops.n + 1) * sizeof(*out->results));
+	sha256_start(a->diff);
+	ap_mark(a);
+	a->step = APPLY_OPS;
+	rc = check_pre(a, err);
+	if (rc == OK)
+		rc = apply_contents(a, err);
+	return rc ? finish_ops(a, out, rc, err) : go_on_ops(a, out, err);
 }
 
 /* ---- staged commands ---- */
@@ -381,47 +419,68 @@ static void apply_stage(struct apply *a)
 	ap_put(a, KV_STAGED, buf_view(&key), buf_view(&val));
 }
 
-static enum code gather(struct apply *a, struct buf *out, struct err *err)
+/* One part into the whole. */
+static enum code gather(struct apply *a, struct err *err)
 {
-	for (uint32_t i = 0; i < a->cmd->part; i++) {
-		AUTO_BUF key = BUF_NONE;
-		struct str val;
+	AUTO_BUF key = BUF_NONE;
+	struct str val;
 
-		stage_key(&key, a->cmd, i);
-		if (!kv_get(a->txn, KV_STAGED, buf_view(&key), &val))
-			return err_set(err, E_BLOB_MISSING,
-				       "part %u of %u of a staged command is "
-				       "missing",
-				       i + 1, a->cmd->part);
-		buf_str(out, str_from(val, 8));
-		ap_del(a, KV_STAGED, buf_view(&key));
-	}
+	stage_key(&key, &a->own, a->gather_next);
+	if (!kv_get(a->txn, KV_STAGED, buf_view(&key), &val))
+		return err_set(err, E_BLOB_MISSING,
+			       "part %u of %u of a staged command is missing",
+			       a->gather_next + 1, a->own.part);
+	val = str_from(val, 8);
+	sha256_add(a->gather_sha, val.p, val.n);
+	buf_str(&a->gathered, val);
+	ap_del(a, KV_STAGED, buf_view(&key));
+	a->gather_next++;
 	return OK;
 }
 
-static enum code apply_staged(struct apply *a, struct outcome *out,
+/* The command that was staged takes the place of the one that named it. */
+static enum code open_staged(struct apply *a, struct err *err)
+{
+	struct sha256 sha = sha256_end(a->gather_sha);
+	enum code rc;
+
+	if (!sha256_eq(&sha, &a->own.sha))
+		return err_set(err, E_INVALID, "a staged command has another "
+			       "digest than announced");
+	rc = command_open(a->keep, buf_view(&a->gathered), &a->own, &a->ops, err);
+	if (rc == OK && a->own.type != COMMAND_OPS)
+		rc = err_set(err, E_INVALID, "only operations can be staged");
+	return rc;
+}
+
+static enum code go_on_gather(struct apply *a, struct outcome *out,
 			      struct err *err)
 {
-	AUTO_BUF bytes = BUF_NONE;
-	struct command whole;
-	enum code rc = gather(a, &bytes, err);
-	struct sha256 sha = sha256_of(buf_view(&bytes));
+	enum code rc = OK;
 
-	if (rc == OK && !sha256_eq(&sha, &a->cmd->sha))
-		rc = err_set(err, E_INVALID,
-			     "a staged command has another digest than announced");
-	if (rc == OK)
-		rc = command_decode(a->arena,
-				    arena_str(a->arena, buf_view(&bytes)),
-				    &whole, err);
-	if (rc == OK && whole.type != COMMAND_OPS)
-		rc = err_set(err, E_INVALID, "only operations can be staged");
-	if (rc) {
-		refuse(out, rc, err);
-		return kv_status(a->txn, err);
+	while (rc == OK && a->gather_next < a->own.part) {
+		if (a->units <= 0)
+			return kv_status(a->txn, err);
+		a->units -= UNITS_PART;
+		rc = gather(a, err);
 	}
-	a->cmd = &whole;
-	return apply_ops(a, out, err);
+	if (rc == OK)
+		rc = open_staged(a, err);
+	if (rc == OK)
+		return start_ops(a, out, err);
+	a->step = APPLY_IDLE;
+	refuse(out, rc, err);
+	return kv_status(a->txn, err);
+}
+
+static enum code start_gather(struct apply *a, struct outcome *out,
+			      struct err *err)
+{
+	a->step = APPLY_GATHER;
+	a->gather_next = 0;
+	sha256_start(a->gather_sha);
+	buf_reset(&a->gathered);
+	return go_on_gather(a, out, err);
 }
 
 /* ---- the door ---- */
@@ -439,35 +498,25 @@ static void apply_limits(struct apply *a)
 	memcpy(&a->head->limits, now, sizeof(now));
 }
 
-enum code apply_command(struct apply *a, const struct command *cmd,
-			struct outcome *out, struct err *err)
+static enum code start(struct apply *a, struct outcome *out, struct err *err)
 {
-	enum code rc = OK;
+	enum code rc;
 
-	*out = (struct outcome){ 0 };
-	a->cmd = cmd;
-	a->head->time_ms = MAX(a->head->time_ms, cmd->time_ms);
-	a->has_event = false;
-	a->n_targets = 0;
-	a->added_version = 0;
-	buf_reset(&a->targets);
-	switch (cmd->type) {
+	switch (a->own.type) {
 	case COMMAND_OPS:
-		rc = apply_ops(a, out, err);
-		break;
+		return start_ops(a, out, err);
 	case COMMAND_BLOB:
-		rc = apply_blob(a, cmd, err);
-		if (rc && !is_fatal(a, rc, err)) {
+		rc = apply_blob(a, &a->own, err);
+		if (rc && is_fatal(a, rc, err))
+			return rc;
+		if (rc)
 			refuse(out, rc, err);
-			rc = OK;
-		}
 		break;
 	case COMMAND_STAGE:
 		apply_stage(a);
 		break;
 	case COMMAND_STAGED:
-		rc = apply_staged(a, out, err);
-		break;
+		return start_gather(a, out, err);
 	case COMMAND_TICK:
 		apply_tick(a);
 		break;
@@ -475,6 +524,84 @@ enum code apply_command(struct apply *a, const struct command *cmd,
 		apply_limits(a);
 		break;
 	}
-	a->cmd = NULL;
+	return OK;
+}
+
+static enum code end_slice(struct apply *a, enum code rc, struct err *err)
+{
+	if (a->step == APPLY_IDLE) {
+		a->cmd = NULL;
+		/* A large one is not kept around. */
+		buf_fini(&a->gathered);
+		arena_reset(a->arena);
+	}
 	return rc ? rc : kv_status(a->txn, err);
+}
+
+enum code apply_start(struct apply *a, struct str bytes, struct outcome *out,
+		      struct err *err)
+{
+	enum code rc = command_open(a->keep, bytes, &a->own, &a->ops, err);
+
+	must(a->step == APPLY_IDLE);
+	*out = (struct outcome){ 0 };
+	a->units--;
+	if (rc) {
+		refuse(out, rc, err);
+		return OK;
+	}
+	a->cmd = &a->own;
+	a->head->time_ms = MAX(a->head->time_ms, a->own.time_ms);
+	a->n_targets = 0;
+	a->added_version = 0;
+	a->action = NULL;
+	buf_reset(&a->event);
+	buf_reset(&a->targets);
+	rc = start(a, out, err);
+	return end_slice(a, rc, err);
+}
+
+enum code apply_go_on(struct apply *a, struct outcome *out, struct err *err)
+{
+	enum code rc = a->step == APPLY_GATHER ? go_on_gather(a, out, err) :
+						 go_on_ops(a, out, err);
+
+	return end_slice(a, rc, err);
+}
+
+void apply_drop(struct apply *a)
+{
+	a->txn = NULL;
+	a->cmd = NULL;
+	a->step = APPLY_IDLE;
+	buf_fini(&a->gathered);
+}
+
+struct apply *apply_new(void)
+{
+	struct apply *a = NEW(struct apply);
+
+	a->arena = arena_new(16 * 1024);
+	a->diff = sha256_new();
+	a->chain = sha256_new();
+	a->chain_mark = sha256_new();
+	a->gather_sha = sha256_new();
+	return a;
+}
+
+void apply_free(struct apply **ap)
+{
+	struct apply *a = TAKE(*ap);
+
+	if (!a)
+		return;
+	arena_free(&a->arena);
+	sha256_ctx_free(&a->diff);
+	sha256_ctx_free(&a->chain);
+	sha256_ctx_free(&a->chain_mark);
+	sha256_ctx_free(&a->gather_sha);
+	buf_fini(&a->event);
+	buf_fini(&a->targets);
+	buf_fini(&a->gathered);
+	free(a);
 }

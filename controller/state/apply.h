@@ -1,6 +1,12 @@
 /*
  * Applying one command inside a write transaction.  Deterministic: all that
  * is read is the command, the rows and the head.  Core loop.
+ *
+ * A command may have a million operations, and a turn of the core loop is to
+ * stay short, so a command is applied in slices: apply_start, and apply_go_on
+ * until it is done, with the transaction open over them.  What a slice may cost
+ * is counted in units of work and not by a clock.  Readers see nothing of it
+ * before the commit.
  */
 #ifndef STATE_APPLY_H
 #define STATE_APPLY_H
@@ -8,31 +14,56 @@
 #include "kv/kv.h"
 #include "state/rows.h"
 
-/* What one entry is applied with; lives for one batch. */
+enum apply_step {
+	APPLY_IDLE,                      /* no command is under way */
+	APPLY_GATHER,                    /* parts of a staged command */
+	APPLY_OPS,
+};
+
+/* What entries are applied with. */
 struct apply {
 	struct kv_txn *txn;
 	struct head *head;
-	struct arena *arena;             /* reset between commands */
-	const struct command *cmd;
+	struct arena *arena;             /* of one operation */
+	struct arena *keep;              /* of the batch: outcomes */
+	int units;                       /* left in this slice */
 
-	/* Of the command that is being applied. */
-	uint64_t first_rev;
-	struct event_row event;          /* the last one, until it is known to
-					    be the last */
-	bool has_event;
+	/* The command that is being applied. */
+	enum apply_step step;
+	struct command own;
+	const struct command *cmd;       /* NULL: none */
+	struct op_reader ops;
+	struct buf gathered;             /* a staged command */
+	struct sha256_ctx *gather_sha;
+	uint32_t gather_next;
+	struct head before;
+	struct buf event;                /* the last one, encoded, until it is
+					    known to be the last */
 	uint64_t event_rev;
 	struct sha256_ctx *diff;         /* before and after, for the audit */
 	struct sha256_ctx *chain, *chain_mark;   /* effects of the entry */
 	struct buf targets;              /* for the audit record */
 	size_t n_targets;
+	const char *action;              /* of its operations; NULL: none yet */
 	uint32_t added_version;          /* by the last VERSION_ADD */
 };
 
-/* Applies 'cmd' and says what came of it.  A refusal is an outcome, and the
- * rows are as before.  E_IO, E_CORRUPT, E_FULL: the store failed, apply ends
- * for good.  'a' has txn, head and arena set. */
-enum code apply_command(struct apply *a, const struct command *cmd,
-			struct outcome *out, struct err *err) MUST_USE;
+struct apply *apply_new(void);
+void apply_free(struct apply **apply);
+
+/*
+ * Starts with the command in 'bytes', which stay valid until it is done (step
+ * is APPLY_IDLE again); then '*out' says what came of it.  A refusal is an
+ * outcome, and the rows are as before.  E_IO, E_CORRUPT, E_FULL: the store
+ * failed, apply ends for good.  'a' has txn, head, keep and units set.
+ */
+enum code apply_start(struct apply *a, struct str bytes, struct outcome *out,
+		      struct err *err) MUST_USE;
+/* The next slice of the same command. */
+enum code apply_go_on(struct apply *a, struct outcome *out,
+		      struct err *err) MUST_USE;
+/* Forgets a command that is under way: its transaction is gone. */
+void apply_drop(struct apply *a);
 
 /* ---- for the operations (ops.c) and retention (retain.c) ---- */
 struct str ap_get(struct apply *a, enum kv_table table, struct str key);

@@ -312,7 +312,9 @@ static void encode_ops(struct buf *out, const struct command *c)
 		encode_op(out, &c->ops[i]);
 }
 
-static void decode_ops(struct arena *arena, struct rd *rd, struct command *c)
+/* Up to the operations. */
+static void decode_ops_head(struct arena *arena, struct rd *rd,
+			    struct command *c)
 {
 	uint64_t n;
 
@@ -337,11 +339,6 @@ static void decode_ops(struct arena *arena, struct rd *rd, struct command *c)
 		pre->name = rd_str(rd);
 		pre->rev = rd_var(rd);
 	}
-	n = rd_var(rd);
-	if (n > COMMAND_OPS_MAX)
-		rd->bad = true;
-	for (uint64_t i = 0; i < n && !rd->bad; i++)
-		decode_op(arena, rd, command_op(arena, c, 0));
 }
 
 /* The settings in the order of the struct: all of them are uint64_t. */
@@ -403,7 +400,7 @@ static void decode_body(struct arena *arena, struct rd *rd, struct command *c)
 {
 	switch (c->type) {
 	case COMMAND_OPS:
-		decode_ops(arena, rd, c);
+		decode_ops_head(arena, rd, c);
 		break;
 	case COMMAND_BLOB:
 		c->tenant = rd_str(rd);
@@ -432,13 +429,20 @@ static void decode_body(struct arena *arena, struct rd *rd, struct command *c)
 	}
 }
 
-enum code command_decode(struct arena *arena, struct str in,
-			 struct command *out, struct err *err)
+static enum code malformed(const struct rd *rd, struct err *err)
+{
+	return err_set(err, E_INVALID, "malformed command, %zu bytes before its "
+		       "end", rd_left(rd));
+}
+
+enum code command_open(struct arena *arena, struct str in, struct command *out,
+		       struct op_reader *ops, struct err *err)
 {
 	struct rd rd = rd_of(in);
 	uint8_t format = rd_u8(&rd);
 
 	*out = (struct command){ 0 };
+	*ops = (struct op_reader){ 0 };
 	if (format != COMMAND_FORMAT && !rd.bad)
 		return err_set(err, E_UNSUPPORTED,
 			       "command format %u, this version knows %d",
@@ -446,11 +450,43 @@ enum code command_decode(struct arena *arena, struct str in,
 	out->type = rd_u8(&rd);
 	out->time_ms = rd_var(&rd);
 	decode_body(arena, &rd, out);
-	if (!rd_done(&rd))
-		return err_set(err, E_INVALID,
-			       "malformed command of type %d, near byte %zu of %zu",
-			       (int)out->type, in.n - rd_left(&rd), in.n);
+	if (out->type != COMMAND_OPS)
+		return rd_done(&rd) ? OK : malformed(&rd, err);
+	ops->n = rd_var(&rd);
+	ops->rd = rd;
+	/* An operation has at least a byte. */
+	if (rd.bad || ops->n > COMMAND_OPS_MAX || ops->n > rd_left(&rd) ||
+	    (ops->n == 0 && rd_left(&rd)))
+		return malformed(&rd, err);
 	return OK;
+}
+
+enum code command_next(struct arena *arena, struct op_reader *ops,
+		       struct op *out, struct err *err)
+{
+	if (ops->next == ops->n)
+		return E_NOT_FOUND;
+	*out = (struct op){ 0 };
+	decode_op(arena, &ops->rd, out);
+	ops->next++;
+	if (ops->rd.bad || (ops->next == ops->n && rd_left(&ops->rd)))
+		return malformed(&ops->rd, err);
+	return OK;
+}
+
+enum code command_decode(struct arena *arena, struct str in,
+			 struct command *out, struct err *err)
+{
+	struct op_reader ops;
+	struct op op;
+	enum code rc = command_open(arena, in, out, &ops, err);
+
+	while (rc == OK && ops.next < ops.n) {
+		rc = command_next(arena, &ops, &op, err);
+		if (rc == OK)
+			*command_op(arena, out, op.type) = op;
+	}
+	return rc;
 }
 
 bool command_has_content(struct str encoded)

@@ -192,7 +192,20 @@ struct content_part *command_content(struct arena *arena, struct command *c);
 /* Does it bring content, which needs room?  Looks at the first bytes only. */
 bool command_has_content(struct str encoded);
 void command_encode(struct buf *out, const struct command *c);
-/* Borrows strings from 'in'.  E_INVALID with the place where it breaks. */
+/* The operations of a command that are still to be decoded. */
+struct op_reader {
+	struct rd rd;
+	size_t n, next;
+};
+/* All but the operations, which command_next tells one after another: a command
+ * may hold a million.  Borrows strings from 'in'.  E_INVALID with the place
+ * where it breaks; E_UNSUPPORTED. */
+enum code command_open(struct arena *arena, struct str in, struct command *out,
+		       struct op_reader *ops, struct err *err) MUST_USE;
+/* E_NOT_FOUND behind the last, which err is not set for; E_INVALID. */
+enum code command_next(struct arena *arena, struct op_reader *ops,
+		       struct op *out, struct err *err) MUST_USE;
+/* The whole of it. */
 enum code command_decode(struct arena *arena, struct str in,
 			 struct command *out, struct err *err) MUST_USE;
 /* The verb that an operation needs: the permission question of the door and

@@ -16,6 +16,9 @@
 #include "base/banned.h"
 
 #define HEAD_KEY STR("state")
+/* What is applied in one turn of the core loop; an operation, which is a unit,
+ * takes 20 to 60 us. */
+#define SLICE_UNITS 128
 
 struct pending {
 	uint64_t id;
@@ -29,9 +32,13 @@ struct state {
 	char *dir;
 	char boot_id[64];
 	bool is_marked_dirty;
-	struct arena *arena;             /* one batch */
-	struct apply apply;
-	struct pending *pending;         /* outcomes of the batch */
+	struct apply *apply;
+	/* The batch that is being applied; its transaction is apply->txn. */
+	struct head work;                /* becomes 'head' with the commit */
+	const struct rc_entry *entries;
+	size_t n_entries, at;
+	struct arena *arena;
+	struct pending *pending;         /* its outcomes */
 	size_t n_pending, cap_pending;
 	struct kv_txn *peek;             /* for state_tick_is_due */
 };
@@ -258,12 +265,21 @@ static enum code machine_open(void *data, const char *dir,
 	return OK;
 }
 
+static void end_batch(struct state *s)
+{
+	kv_end(&s->apply->txn);
+	apply_drop(s->apply);
+	arena_reset(s->arena);
+	s->entries = NULL;
+}
+
 static void machine_close(void *data)
 {
 	struct state *s = data;
 	struct err err;
 
 	kv_end(&s->peek);
+	end_batch(s);
 	if (!s->kv)
 		return;
 	/* Without the sync the mark stays dirty, which costs a rebuild only. */
@@ -297,9 +313,9 @@ static void chain_start(struct state *s, uint64_t index)
 
 	for (unsigned i = 0; i < 8; i++)
 		be[i] = (uint8_t)(index >> (56 - 8 * i));
-	sha256_start(s->apply.chain);
-	sha256_add(s->apply.chain, s->head.chain.b, sizeof(s->head.chain.b));
-	sha256_add(s->apply.chain, be, sizeof(be));
+	sha256_start(s->apply->chain);
+	sha256_add(s->apply->chain, s->work.chain.b, sizeof(s->work.chain.b));
+	sha256_add(s->apply->chain, be, sizeof(be));
 }
 
 static struct outcome *add_pending(struct state *s, uint64_t id)
@@ -310,30 +326,43 @@ static struct outcome *add_pending(struct state *s, uint64_t id)
 	return &s->pending[s->n_pending++].outcome;
 }
 
-static enum code apply_entry(struct state *s, const struct rc_entry *entry,
-			     struct err *err)
+/* As much of it as the slice allows. */
+static enum code apply_command(struct state *s, const struct rc_entry *entry,
+			       struct err *err)
 {
-	struct command cmd;
-	struct outcome *out;
+	struct apply *a = s->apply;
 	enum code rc;
 
-	must(entry->index == s->head.index + 1);
-	if (entry->is_command) {
-		out = add_pending(s, entry->id);
+	if (a->step == APPLY_IDLE) {
 		chain_start(s, entry->index);
-		rc = command_decode(s->arena, entry->data, &cmd, err);
-		if (rc == OK) {
-			rc = apply_command(&s->apply, &cmd, out, err);
-			if (rc)
-				return rc;
-		} else {
-			out->code = rc;
-			str_copy(out->text, sizeof(out->text), str_of(err->text));
-		}
-		s->head.chain = sha256_end(s->apply.chain);
+		rc = apply_start(a, entry->data, add_pending(s, entry->id), err);
+	} else {
+		rc = apply_go_on(a, &s->pending[s->n_pending - 1].outcome, err);
 	}
-	s->head.index = entry->index;
-	s->head.term = entry->term;
+	if (rc == OK && a->step == APPLY_IDLE)
+		s->work.chain = sha256_end(a->chain);
+	return rc;
+}
+
+static enum code apply_entries(struct state *s, struct err *err)
+{
+	struct apply *a = s->apply;
+	enum code rc = OK;
+
+	while (s->at < s->n_entries && a->units > 0) {
+		const struct rc_entry *entry = &s->entries[s->at];
+
+		must(entry->index == s->work.index + 1);
+		if (entry->is_command)
+			rc = apply_command(s, entry, err);
+		if (rc)
+			return rc;
+		if (a->step != APPLY_IDLE)
+			continue;
+		s->work.index = entry->index;
+		s->work.term = entry->term;
+		s->at++;
+	}
 	return OK;
 }
 
@@ -342,7 +371,7 @@ static void put_head(struct state *s, struct kv_txn *txn)
 	AUTO_BUF val = BUF_NONE;
 
 	kv_on_effect(txn, NULL, NULL);   /* the head holds the chain */
-	head_encode(&val, &s->head);
+	head_encode(&val, &s->work);
 	kv_put(txn, KV_META, HEAD_KEY, buf_view(&val));
 }
 
@@ -360,32 +389,50 @@ static enum code machine_apply(void *data, const struct rc_entry *entries,
 			       size_t n, struct err *err)
 {
 	struct state *s = data;
-	struct head before = s->head;
-	struct kv_txn *txn;
-	enum code rc = kv_write(s->kv, &txn, err);
+	enum code rc;
 
+	must(!s->entries);
+	rc = kv_write(s->kv, &s->apply->txn, err);
 	if (rc)
 		return rc;
-	s->n_pending = 0;
-	s->apply.txn = txn;
-	kv_on_effect(txn, chain_effect, s->apply.chain);
-	for (size_t i = 0; i < n && rc == OK; i++)
-		rc = apply_entry(s, &entries[i], err);
-	if (rc == OK) {
-		put_head(s, txn);
-		rc = failpoint_hit(FP_APPLY_BEFORE_COMMIT, err);
-	}
+	s->work = s->head;
+	s->entries = entries;
+	s->n_entries = n;
+	s->at = s->n_pending = 0;
+	kv_on_effect(s->apply->txn, chain_effect, s->apply->chain);
+	return OK;
+}
+
+static enum code commit(struct state *s, struct err *err)
+{
+	enum code rc;
+
+	put_head(s, s->apply->txn);
+	rc = failpoint_hit(FP_APPLY_BEFORE_COMMIT, err);
 	if (rc == OK)
-		rc = kv_commit(&txn, err);
-	kv_end(&txn);
-	s->apply.txn = NULL;
+		rc = kv_commit(&s->apply->txn, err);
 	if (rc == OK)
 		rc = failpoint_hit(FP_APPLY_AFTER_COMMIT, err);
-	if (rc)
-		s->head = before;
-	else
+	return rc;
+}
+
+static enum code machine_apply_more(void *data, bool *more, struct err *err)
+{
+	struct state *s = data;
+	enum code rc;
+
+	s->apply->units = SLICE_UNITS;
+	rc = apply_entries(s, err);
+	*more = rc == OK && s->at < s->n_entries;
+	if (*more)
+		return OK;
+	if (rc == OK)
+		rc = commit(s, err);
+	if (rc == OK) {
+		s->head = s->work;
 		tell(s);
-	arena_reset(s->arena);
+	}
+	end_batch(s);
 	return rc;
 }
 
@@ -445,9 +492,9 @@ struct state *state_new(const struct state_config *config)
 	else
 		read_boot_id(s->boot_id);
 	s->arena = arena_new(64 * 1024);
-	s->apply = (struct apply){ .head = &s->head, .arena = s->arena,
-				   .diff = sha256_new(), .chain = sha256_new(),
-				   .chain_mark = sha256_new() };
+	s->apply = apply_new();
+	s->apply->head = &s->work;
+	s->apply->keep = s->arena;
 	return s;
 }
 
@@ -458,12 +505,10 @@ void state_free(struct state **sp)
 	if (!s)
 		return;
 	kv_end(&s->peek);
+	end_batch(s);
 	kv_close(&s->kv);
+	apply_free(&s->apply);
 	arena_free(&s->arena);
-	sha256_ctx_free(&s->apply.diff);
-	sha256_ctx_free(&s->apply.chain);
-	sha256_ctx_free(&s->apply.chain_mark);
-	buf_fini(&s->apply.targets);
 	free(s->pending);
 	free(s->dir);
 	free(s);
@@ -474,6 +519,7 @@ struct rc_machine state_machine(struct state *s)
 {
 	return (struct rc_machine){
 		.data = s, .open = machine_open, .apply = machine_apply,
+		.apply_more = machine_apply_more,
 		.freeze = machine_freeze, .write = machine_write,
 		.thaw = machine_thaw, .digest = machine_digest,
 		.bytes = machine_bytes, .close = machine_close,

@@ -239,6 +239,11 @@ void event_row_encode(struct buf *out, const struct event_row *row)
 	wr_str(out, row->live);
 }
 
+void event_row_set_end(struct buf *row)
+{
+	row->p[2] = true;
+}
+
 bool event_row_decode(struct str in, struct event_row *out)
 {
 	struct rd rd = rd_row(in);

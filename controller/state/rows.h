@@ -84,6 +84,8 @@ struct event_row {
 };
 void event_row_encode(struct buf *out, const struct event_row *row);
 bool event_row_decode(struct str in, struct event_row *out);
+/* Marks an encoded row as the last of its command. */
+void event_row_set_end(struct buf *row);
 
 /* ---- audit ---- */
 struct audit_row {

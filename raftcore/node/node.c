@@ -181,15 +181,10 @@ static void applied_here(struct msg *msg)
 }
 
 /* On the apply loop. */
-static void apply_here(struct msg *msg)
+static void applied_batch(struct rc_node *n)
 {
-	struct rc_node *n = container_of(msg, struct rc_node, apply_msg);
 	const struct rc_machine *m = &n->config.machine;
 
-	if (atomic_load(&n->failed) || atomic_load(&n->ended))
-		return;
-	n->applied_rc = m->apply(m->data, n->batch, n->n_batch,
-				 &n->applied_err);
 	if (n->applied_rc) {
 		err_wrap(&n->applied_err, "apply");
 	} else {
@@ -202,6 +197,39 @@ static void apply_here(struct msg *msg)
 	}
 	n->applied_msg.run = applied_here;
 	loop_post_sure(n->loop, &n->applied_msg);
+}
+
+static void apply_more_here(struct msg *msg)
+{
+	struct rc_node *n = container_of(msg, struct rc_node, apply_msg);
+	const struct rc_machine *m = &n->config.machine;
+	bool more = false;
+
+	if (atomic_load(&n->failed) || atomic_load(&n->ended))
+		return;
+	if (m->apply_more)
+		n->applied_rc = m->apply_more(m->data, &more, &n->applied_err);
+	if (more)
+		loop_post_sure(n->config.apply_loop, msg);
+	else
+		applied_batch(n);
+}
+
+static void apply_here(struct msg *msg)
+{
+	struct rc_node *n = container_of(msg, struct rc_node, apply_msg);
+	const struct rc_machine *m = &n->config.machine;
+
+	if (atomic_load(&n->failed) || atomic_load(&n->ended))
+		return;
+	n->applied_rc = m->apply(m->data, n->batch, n->n_batch,
+				 &n->applied_err);
+	if (n->applied_rc) {
+		applied_batch(n);
+		return;
+	}
+	msg->run = apply_more_here;
+	apply_more_here(msg);
 }
 
 static void host_apply(void *host, const struct rc_entry *entries, size_t count,

@@ -80,7 +80,7 @@ static void apply_at(struct node *n, const struct str *entries, size_t count)
 		e[i] = (struct rc_entry){ .index = ++n->index, .term = 1,
 					  .id = n->index, .is_command = true,
 					  .data = entries[i] };
-	if (n->machine.apply(n->machine.data, e, count, &err))
+	if (rc_machine_apply(&n->machine, e, count, &err))
 		must(!"apply failed");
 }
 

@@ -22,6 +22,9 @@ struct tape {
 	_Atomic uint64_t seen;
 	uint64_t want;
 	struct loop *loop;
+	/* Pieces that a batch is applied in, behind its entries. */
+	unsigned pieces, pieces_left, turns_between;
+	struct turn turn;
 };
 
 static struct tape tape;
@@ -56,9 +59,31 @@ static enum code tape_apply(void *data, const struct rc_entry *e, size_t n,
 			_exit(1);
 	}
 	atomic_store(&tape.seen, tape.count);
-	if (tape.want && tape.count >= tape.want)
+	if (!tape.pieces && tape.want && tape.count >= tape.want)
 		loop_stop(tape.loop);
 	return OK;
+}
+
+static enum code tape_apply_more(void *data, bool *more, struct err *err)
+{
+	if (tape.pieces_left == 0)
+		tape.pieces_left = tape.pieces;
+	*more = --tape.pieces_left > 0;
+	if (!*more && tape.want && tape.count >= tape.want)
+		loop_stop(tape.loop);
+	return OK;
+}
+
+/* A batch of which a piece is left is not told as applied. */
+static void on_tape_turn(struct turn *turn)
+{
+	struct rc_status st;
+
+	if (tape.pieces_left == 0)
+		return;
+	rc_node_status(node, &st);
+	ck_assert_uint_lt(st.applied, tape.index);
+	tape.turns_between++;
 }
 
 static void tape_digest(void *data, uint8_t out[32])
@@ -75,13 +100,16 @@ static void tape_close(void *data)
 {
 }
 
-static void start(void)
+static void start_in_pieces(unsigned pieces)
 {
 	struct err err = { 0 };
 
 	memset(&tape, 0, sizeof(tape));
 	tape.report = -1;
 	tape.loop = loop_new("apply", 0);
+	tape.pieces = pieces;
+	tape.turn.run = on_tape_turn;
+	loop_on_turn(tape.loop, &tape.turn);
 	rc_config_defaults(&config);
 	config.dir = dir;
 	config.segment_bytes = 1 << 20;
@@ -91,8 +119,15 @@ static void start(void)
 					      .digest = tape_digest,
 					      .bytes = tape_bytes,
 					      .close = tape_close };
+	if (pieces)
+		config.machine.apply_more = tape_apply_more;
 	ck_assert_msg(rc_node_open(&config, &node, &err) == OK, "%s", err.text);
 	ck_assert_msg(rc_node_start(node, &err) == OK, "%s", err.text);
+}
+
+static void start(void)
+{
+	start_in_pieces(0);
 }
 
 static void stop(void)
@@ -164,6 +199,23 @@ START_TEST(proposals_are_applied_in_order)
 	ck_assert_uint_lt(st.wal_writes * 8, st.wal_entries);
 	stop();
 	free(items);
+}
+END_TEST
+
+START_TEST(a_batch_may_take_turns)
+{
+	struct item items[10];
+
+	start_in_pieces(3);
+	for (uint64_t i = 0; i < 10; i++)
+		propose(&items[i], i);
+	run_until(10);
+	ck_assert_uint_ge(tape.turns_between, 2);
+	stop();
+	/* Ended between two pieces. */
+	start_in_pieces(1000000);
+	loop_run_once(tape.loop);
+	stop();
 }
 END_TEST
 
@@ -279,6 +331,7 @@ static Suite *suite(void)
 	tcase_set_timeout(t, 120);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, proposals_are_applied_in_order);
+	tcase_add_test(t, a_batch_may_take_turns);
 	tcase_add_test(t, a_restart_brings_everything_back);
 	tcase_add_test(t, a_second_process_is_refused);
 	tcase_add_test(t, what_is_too_large_is_refused);

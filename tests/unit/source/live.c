@@ -60,7 +60,7 @@ const struct outcome *live_apply(struct live *l, struct str bytes)
 			      .is_command = true, .data = bytes };
 	struct err err = { 0 };
 
-	ck_assert_msg(l->machine.apply(l->machine.data, &e, 1, &err) == OK, "%s",
+	ck_assert_msg(rc_machine_apply(&l->machine, &e, 1, &err) == OK, "%s",
 		      err.text);
 	return &l->last;
 }

@@ -115,7 +115,7 @@ void bench_batch(struct bench *b, const struct str *entries, size_t n)
 		e[i] = (struct rc_entry){ .index = ++b->index, .term = 1,
 					  .id = b->index, .is_command = true,
 					  .data = entries[i] };
-	ck_assert_msg(b->machine.apply(b->machine.data, e, n, &err) == OK, "%s",
+	ck_assert_msg(rc_machine_apply(&b->machine, e, n, &err) == OK, "%s",
 		      err.text);
 }
 

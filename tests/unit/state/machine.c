@@ -215,6 +215,169 @@ START_TEST(batch_boundaries_leave_no_trace)
 }
 END_TEST
 
+/* ---- slices ---- */
+
+/* A command of root that makes 'n' configurations. */
+static struct command *many_configs(size_t n)
+{
+	struct command *c = bench_command(&b);
+
+	for (size_t i = 0; i < n; i++)
+		put_config(&b, c, "acme", "shop", "prod",
+			   arena_printf(b.arena, "f%zu", i).p);
+	return c;
+}
+
+/* The entries that stage 'c' in parts and make it effective. */
+static size_t stage(const struct command *c, struct str *out, size_t parts)
+{
+	struct str bytes = bench_encode(&b, c);
+	struct command part = { .type = COMMAND_STAGE, .time_ms = b.time_ms,
+				.transaction = uuid_new() };
+	size_t size = (bytes.n + parts - 1) / parts;
+
+	for (; part.part < parts; part.part++) {
+		part.bytes = str_first(str_from(bytes, part.part * size), size);
+		out[part.part] = bench_encode(&b, &part);
+	}
+	part.type = COMMAND_STAGED;
+	part.sha = sha256_of(bytes);
+	out[parts] = bench_encode(&b, &part);
+	return parts + 1;
+}
+
+/* Begins a batch of one entry and does one slice of it. */
+static bool begin(struct str entry, struct rc_entry *e)
+{
+	struct err err;
+	bool more;
+
+	*e = (struct rc_entry){ .index = ++b.index, .term = 1, .id = b.index,
+				.is_command = true, .data = entry };
+	ck_assert_int_eq(b.machine.apply(b.machine.data, e, 1, &err), OK);
+	ck_assert_int_eq(b.machine.apply_more(b.machine.data, &more, &err), OK);
+	return more;
+}
+
+static bool slice(void)
+{
+	struct err err;
+	bool more;
+
+	ck_assert_int_eq(b.machine.apply_more(b.machine.data, &more, &err), OK);
+	return more;
+}
+
+static uint64_t rev_that_readers_see(void)
+{
+	struct kv_txn *txn = bench_read(&b);
+	struct head head;
+	struct str val;
+
+	ck_assert(kv_get(txn, KV_META, STR("state"), &val));
+	ck_assert(head_decode(val, &head));
+	kv_end(&txn);
+	return head.rev;
+}
+
+START_TEST(a_huge_command_is_applied_in_slices_that_nobody_sees)
+{
+	struct rc_entry e;
+	uint64_t rev, commits;
+	unsigned slices = 1;
+
+	bench_shop(&b, "a");
+	rev = rev_that_readers_see();
+	commits = b.commits;
+	ck_assert(begin(bench_encode(&b, many_configs(1000)), &e));
+	do {
+		ck_assert_uint_eq(rev_that_readers_see(), rev);
+		ck_assert_uint_eq(state_head(b.state)->rev, rev);
+		ck_assert_uint_eq(b.commits, commits);
+		slices++;
+	} while (slice());
+	ck_assert_uint_ge(slices, 5);
+	ck_assert_int_eq(b.last.code, OK);
+	ck_assert_uint_eq(rev_that_readers_see(), rev + 1000);
+	ck_assert_uint_eq(b.commits, commits + 1);
+}
+END_TEST
+
+START_TEST(slices_leave_no_trace)
+{
+	struct bench other;
+	struct str log[16];
+	size_t n = 0;
+	struct command *c = bench_command(&b);
+
+	put_tenant(&b, c, "acme");
+	log[n++] = bench_encode(&b, c);
+	n += stage(many_configs(700), &log[n], 9);
+	log[n++] = bench_encode(&b, bench_command(&b));
+	bench_open(&other, "boot-1");
+	bench_batch(&b, log, n);
+	for (size_t i = 0; i < n; i++)
+		bench_batch(&other, &log[i], 1);
+	ck_assert_uint_eq(state_head(b.state)->rev, 701);
+	ck_assert(sha256_eq((struct sha256[]){ digest(&b) },
+			    (struct sha256[]){ digest(&other) }));
+	bench_close(&other);
+}
+END_TEST
+
+START_TEST(a_stop_between_slices_leaves_the_state_before)
+{
+	struct str entry;
+	struct rc_entry e;
+	struct sha256 before;
+	uint64_t index;
+
+	bench_shop(&b, "a");
+	before = digest(&b);
+	index = b.index;
+	entry = bench_encode(&b, many_configs(1000));
+	ck_assert(begin(entry, &e));
+	bench_reopen(&b, "boot-2", true, NULL);
+	ck_assert_uint_eq(b.index, index);
+	ck_assert(sha256_eq(&before, (struct sha256[]){ digest(&b) }));
+	bench_batch(&b, &entry, 1);
+	ck_assert_int_eq(b.last.code, OK);
+}
+END_TEST
+
+START_TEST(a_refusal_in_a_late_slice_undoes_the_early_ones)
+{
+	struct command *c;
+	uint64_t bytes, rev;
+
+	bench_shop(&b, "a");
+	bytes = state_head(b.state)->bytes;
+	rev = state_head(b.state)->rev;
+	c = many_configs(500);
+	put_config(&b, c, "nobody", "shop", "prod", "x");
+	bench_apply(&b, c);
+	ck_assert_int_eq(b.last.code, E_NOT_FOUND);
+	ck_assert_uint_eq(b.last.op, 500);
+	ck_assert_uint_eq(state_head(b.state)->bytes, bytes);
+	ck_assert_uint_eq(state_head(b.state)->rev, rev);
+}
+END_TEST
+
+START_TEST(an_operation_that_is_malformed_undoes_those_before_it)
+{
+	struct str whole, entry;
+	uint64_t bytes;
+
+	bench_shop(&b, "a");
+	bytes = state_head(b.state)->bytes;
+	whole = bench_encode(&b, many_configs(300));
+	entry = str_first(whole, whole.n - 1);
+	bench_batch(&b, &entry, 1);
+	ck_assert_int_eq(b.last.code, E_INVALID);
+	ck_assert_uint_eq(state_head(b.state)->bytes, bytes);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("state/machine");
@@ -229,6 +392,11 @@ static Suite *suite(void)
 	tcase_add_test(t, a_rebuild_that_was_cut_off_is_made_again);
 	tcase_add_test(t, a_damaged_store_is_made_anew);
 	tcase_add_test(t, batch_boundaries_leave_no_trace);
+	tcase_add_test(t, a_huge_command_is_applied_in_slices_that_nobody_sees);
+	tcase_add_test(t, slices_leave_no_trace);
+	tcase_add_test(t, a_stop_between_slices_leaves_the_state_before);
+	tcase_add_test(t, a_refusal_in_a_late_slice_undoes_the_early_ones);
+	tcase_add_test(t, an_operation_that_is_malformed_undoes_those_before_it);
 	suite_add_tcase(s, t);
 	return s;
 }
