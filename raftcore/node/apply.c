@@ -27,23 +27,21 @@ void core_configure(struct node_core *c, uint64_t index, struct str conf)
 	buf_str(&c->conf, conf);
 }
 
-/* The engine counts the first entry of all as committed from the start. */
 static void take_effect(struct node_core *c, uint64_t now_ms,
 			const struct wal_entry *e)
 {
 	struct engine_update u;
 	struct err err;
 
+	core_changed(c, e);
 	if (e->type != ENGINE_CHANGE || e->index <= c->conf_index)
 		return;
 	core_configure(c, e->index, e->data);
-	if (e->index == 1)
-		return;
 	if (engine_configuration(c->engine, now_ms, e->index, e->data, &u,
 				 &err))
 		core_fail(c, &err);
 	else
-		core_handle(c, now_ms, &u);
+		core_handle(c, now_ms, &u, NULL);
 }
 
 /* ---- back from the log ---- */
@@ -90,23 +88,39 @@ void node_loaded_fini(struct node_loaded *l)
 	*l = (struct node_loaded){ 0 };
 }
 
-void node_core_loaded(struct node_core *c, uint64_t now_ms, enum code rc,
-		      struct node_loaded *loaded, const struct err *err)
+static void to_apply(struct node_core *c, enum code rc,
+		     struct node_loaded *loaded, const struct err *err)
 {
 	struct err own;
 
-	c->is_loading = false;
 	node_loaded_fini(&c->loaded);
-	c->loaded = *loaded;
-	*loaded = (struct node_loaded){ 0 };
 	if (rc) {
 		err_copy(&own, err);
 		err_wrap(&own, "reading the log back");
 		core_fail(c, &own);
 		return;
 	}
-	must(c->loaded.n && c->loaded.entries[0].index == c->cold_next);
+	c->loaded = *loaded;
+	*loaded = (struct node_loaded){ 0 };
+	must(c->loaded.n && c->loaded.entries[0].index == c->applied + 1);
+}
+
+void node_core_loaded(struct node_core *c, uint64_t now_ms, enum code rc,
+		      struct node_loaded *loaded, const struct err *err)
+{
+	enum load_for what = c->loading;
+
+	c->loading = LOAD_NOTHING;
+	if (c->has_failed)
+		return;
+	if (what == LOAD_APPLY)
+		to_apply(c, rc, loaded, err);
+	else
+		core_sent_load(c, rc, loaded, err);
+	node_loaded_fini(loaded);
+	/* Applying goes first, so that neither waits for ever. */
 	core_apply_more(c);
+	core_pump(c);
 }
 
 /* ---- batches ---- */
@@ -145,29 +159,36 @@ static void gather_loaded(struct node_core *c)
 
 static void gather_slots(struct node_core *c)
 {
-	while (c->n_batch < BATCH_ENTRIES && c->n_batch < c->n_slots &&
-	       c->first_slot + c->n_batch <= may_apply(c) &&
-	       c->batch_bytes < BATCH_BYTES) {
-		struct slot *s = &c->slots[c->n_batch];
+	struct slot *s;
 
+	while (c->n_batch < BATCH_ENTRIES && c->batch_bytes < BATCH_BYTES &&
+	       c->applied + 1 + c->n_batch <= may_apply(c)) {
+		s = core_slot(c, c->applied + 1 + c->n_batch);
+		if (!s)
+			break;
 		s->proposal = NULL;      /* from here on the machine answers */
 		batch_add(c, &s->entry);
 	}
 }
 
+/* What is in the log only is read back first. */
 static void gather(struct node_core *c)
 {
-	uint64_t to = MIN(may_apply(c), c->cold_last);
+	uint64_t to = may_apply(c);
 
 	c->n_batch = 0;
 	c->batch_bytes = 0;
-	if (c->cold_next > c->cold_last) {
-		gather_slots(c);
-	} else if (c->loaded.n) {
+	if (c->applied >= to)
+		return;
+	if (c->loaded.n) {
 		gather_loaded(c);
-	} else if (c->cold_next <= to) {
-		c->is_loading = true;
-		c->host->load(c->host_data, c->cold_next, to);
+	} else if (core_slot(c, c->applied + 1)) {
+		gather_slots(c);
+	} else if (!c->loading) {
+		if (c->n_slots)
+			to = MIN(to, c->first_slot - 1);
+		c->loading = LOAD_APPLY;
+		c->host->load(c->host_data, c->applied + 1, to);
 	}
 }
 
@@ -175,7 +196,7 @@ void core_apply_more(struct node_core *c)
 {
 	uint64_t last;
 
-	if (c->is_applying || c->is_loading || c->has_failed ||
+	if (c->is_applying || c->loading == LOAD_APPLY || c->has_failed ||
 	    core_checkpoint(c))
 		return;
 	gather(c);
@@ -188,19 +209,11 @@ void core_apply_more(struct node_core *c)
 			       last >= c->ready_at);
 }
 
-static const struct wal_entry *batch_entry(const struct node_core *c, size_t i)
+/* As the log has it: an entry that is with the machine stays in memory. */
+static struct wal_entry batch_entry(struct node_core *c, size_t i)
 {
-	return c->loaded.n ? &c->loaded.entries[i] : &c->slots[i].entry;
-}
-
-static void drop_batch(struct node_core *c)
-{
-	if (c->loaded.n == 0) {
-		core_drop_slots(c, c->n_batch);
-		return;
-	}
-	c->cold_next = c->applied + 1;
-	node_loaded_fini(&c->loaded);
+	return c->loaded.n ? c->loaded.entries[i] :
+			     core_slot(c, c->batch[i].index)->entry;
 }
 
 void node_core_applied(struct node_core *c, uint64_t now_ms, enum code rc,
@@ -210,16 +223,23 @@ void node_core_applied(struct node_core *c, uint64_t now_ms, enum code rc,
 		core_fail(c, err);
 		return;
 	}
+	core_passed(c, c->batch[0].index, c->batch[c->n_batch - 1].index);
 	c->applied = c->batch[c->n_batch - 1].index;
 	c->applied_term = c->batch[c->n_batch - 1].term;
 	c->log_since_bytes += c->batch_bytes;
 	c->machine_bytes = machine_bytes;
 	/* Still applying: a new membership may do much, but hand on nothing. */
-	for (size_t i = 0; i < c->n_batch; i++)
-		take_effect(c, now_ms, batch_entry(c, i));
-	drop_batch(c);
+	for (size_t i = 0; i < c->n_batch; i++) {
+		struct wal_entry e = batch_entry(c, i);
+
+		take_effect(c, now_ms, &e);
+	}
+	node_loaded_fini(&c->loaded);
 	c->is_applying = false;
+	if (c->has_failed)
+		return;
 	core_apply_more(c);
+	core_trim(c);
 }
 
 /* ---- checkpoints ---- */

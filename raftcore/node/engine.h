@@ -51,7 +51,8 @@ void engine_free(struct engine **engine);
  */
 bool engine_votes_alone(struct str conf, uint64_t id);
 /* The first step: what was found on disk.  'snapshot' NULL: there is none.
- * Entries from 'first_index' on, which is 1, or right behind the snapshot.
+ * Entries from 'first_index' on, which is 1, or right behind the snapshot; with
+ * neither it waits until a leader makes it a member.
  * E_CORRUPT: the membership cannot be read. */
 enum code engine_start(struct engine *e, uint64_t now_ms, uint64_t term,
 		       uint64_t voted_for,
@@ -121,10 +122,22 @@ uint64_t engine_match_index(const struct engine *e, uint64_t id);
 void engine_membership(const struct engine *e, uint64_t *committed,
 		       uint64_t *uncommitted, unsigned *voters);
 
+struct engine_peer {
+	uint64_t id;
+	const char *address;             /* valid until the next step */
+	bool votes;
+};
+/* The servers of the newest membership; answers how many there are. */
+size_t engine_peers(const struct engine *e, struct engine_peer *out, size_t cap);
+/* How many entries may be submitted now (guard E). */
+size_t engine_room(const struct engine *e);
+
 /* When engine_timeout is due, on the clock of 'now_ms'. */
 uint64_t engine_deadline(const struct engine *e);
 uint64_t engine_last_index(const struct engine *e);
-/* The membership entry of a new cluster of one. */
-void engine_bootstrap(struct buf *out, uint64_t id, const char *address);
+/* The membership entry of a new cluster: all of 'peers' vote.  The same list in
+ * the same order makes the same bytes. */
+void engine_bootstrap(struct buf *out, const struct engine_peer *peers,
+		      size_t n);
 
 #endif

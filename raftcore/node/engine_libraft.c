@@ -22,6 +22,8 @@
 _Static_assert(RAFT_VERSION_NUMBER == 2201,
 	       "raftcore was audited with libraft 0.22.1 and no other version");
 
+#define VOTE_VERSION 2           /* messages that tell pre-votes from votes */
+
 struct engine {
 	struct raft raft;
 	struct engine_message *messages; /* of the last update */
@@ -148,7 +150,8 @@ static void fill(struct engine *e, const struct raft_update *u,
 		.commit = raft_commit_index(&e->raft),
 	};
 	raft_leader(&e->raft, &leader, &address);
-	out->leader = leader;
+	/* It says nobody while leadership is being handed over. */
+	out->leader = out->is_leader ? e->raft.id : leader;
 	if (u->flags & (RAFT_UPDATE_ENTRIES)) {
 		out->first_index = u->entries.index;
 		out->n_entries = u->entries.n;
@@ -331,7 +334,7 @@ enum code engine_start(struct engine *e, uint64_t now_ms, uint64_t term,
 	void *batch = NULL;
 	enum code rc;
 
-	must(n > 0 || snapshot);
+	must(n > 0 || snapshot || !voted_for);
 	memset(&event, 0, sizeof(event));
 	event.time = now_ms;
 	event.type = RAFT_START;
@@ -403,7 +406,7 @@ enum code engine_submit(struct engine *e, uint64_t now_ms,
 	void *batch;
 	enum code rc;
 
-	if (!guard_has_room(engine_last_index(e), raft_commit_index(&e->raft), n))
+	if (n > engine_room(e))
 		return err_set(err, E_BUSY, "more than %d entries are not "
 			       "committed", GUARD_UNCOMMITTED_MAX);
 	plain = mem_zero(n * sizeof(*plain));
@@ -461,17 +464,24 @@ uint64_t engine_last_index(const struct engine *e)
 	return raft_last_index((struct raft *)(uintptr_t)&e->raft);
 }
 
-void engine_bootstrap(struct buf *out, uint64_t id, const char *address)
+void engine_bootstrap(struct buf *out, const struct engine_peer *peers, size_t n)
 {
 	struct raft_configuration conf;
-	struct raft_buffer bytes;
 
 	raft_configuration_init(&conf);
-	must(raft_configuration_add(&conf, id, address, RAFT_VOTER) == 0);
-	must(raft_configuration_encode(&conf, &bytes) == 0);
-	buf_add(out, bytes.base, bytes.len);
-	raft_free(bytes.base);
+	for (size_t i = 0; i < n; i++)
+		must(raft_configuration_add(&conf, peers[i].id,
+					    peers[i].address, RAFT_VOTER) == 0);
+	put_conf(out, &conf);
 	raft_configuration_close(&conf);
+}
+
+size_t engine_room(const struct engine *e)
+{
+	uint64_t commit = raft_commit_index(&e->raft);
+	uint64_t open = engine_last_index(e) - MIN(commit, engine_last_index(e));
+
+	return guard_room(open);
 }
 
 /* ---- receiving ---- */
@@ -506,7 +516,7 @@ static void into_raft(const struct engine_message *m, struct raft_message *to)
 			m->append_result.last_index;
 		break;
 	case ENGINE_M_VOTE:
-		to->request_vote.version = 1;
+		to->request_vote.version = VOTE_VERSION;
 		to->request_vote.term = m->term;
 		to->request_vote.candidate_id = m->vote.candidate;
 		to->request_vote.last_log_index = m->vote.last_index;
@@ -515,7 +525,9 @@ static void into_raft(const struct engine_message *m, struct raft_message *to)
 		to->request_vote.pre_vote = m->vote.pre;
 		break;
 	case ENGINE_M_VOTE_RESULT:
-		to->request_vote_result.version = 1;
+		/* With a lower one the core counts a late answer to its
+		 * pre-vote as a vote: two leaders in one term. */
+		to->request_vote_result.version = VOTE_VERSION;
 		to->request_vote_result.term = m->term;
 		to->request_vote_result.vote_granted = m->vote_result.granted;
 		to->request_vote_result.pre_vote = m->vote_result.pre;
@@ -659,6 +671,17 @@ void engine_membership(const struct engine *e, uint64_t *committed,
 	*committed = e->raft.configuration_committed_index;
 	*uncommitted = e->raft.configuration_uncommitted_index;
 	*voters = count_voters(&e->raft.configuration);
+}
+
+size_t engine_peers(const struct engine *e, struct engine_peer *out, size_t cap)
+{
+	const struct raft_configuration *c = &e->raft.configuration;
+
+	for (size_t i = 0; i < MIN((size_t)c->n, cap); i++)
+		out[i] = (struct engine_peer){ c->servers[i].id,
+					       c->servers[i].address,
+					       c->servers[i].role == RAFT_VOTER };
+	return c->n;
 }
 
 static bool all_have(const struct engine *e, uint64_t index)

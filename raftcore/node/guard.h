@@ -35,8 +35,8 @@ void guard_append(struct engine_message *m, uint64_t commit,
 /* B, when it is received: how many entries of the append, from the front, may
  * be delivered together; a membership entry is first. */
 unsigned guard_batch(const struct engine_message *m);
-/* E: whether 'n' more may be submitted. */
-bool guard_has_room(uint64_t last, uint64_t commit, unsigned n);
+/* E: how many more may be submitted where 'open' are not committed. */
+size_t guard_room(uint64_t open);
 
 /* C: what a change would do, and what is known of the cluster. */
 struct guard_change {
@@ -51,5 +51,7 @@ struct guard_change {
 };
 /* E_CONFLICT with the reason and what to do first. */
 enum code guard_change(const struct guard_change *c, struct err *err) MUST_USE;
+/* F: whether an only voter starts in a new term. */
+bool guard_new_term(void);
 
 #endif

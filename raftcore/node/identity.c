@@ -64,8 +64,24 @@ static enum code make(struct fs *fs, const char *dir, const char *path,
 	return rc ? rc : fs_put(fs, dir, path, buf_view(&bytes), err);
 }
 
+static enum code check_owner(const struct identity *id, const char *dir,
+			     uint64_t node, const struct uuid *cluster,
+			     struct err *err)
+{
+	if (cluster && memcmp(id->cluster.b, cluster->b, sizeof(cluster->b))) {
+		err_set(err, E_DENIED, "%s belongs to another cluster", dir);
+		return err_hint(err, "check --peers and --data-dir");
+	}
+	if (id->node == node)
+		return OK;
+	err_set(err, E_DENIED, "%s belongs to node %llu, this is node %llu", dir,
+		(unsigned long long)id->node, (unsigned long long)node);
+	return err_hint(err, "check --node-id and --data-dir");
+}
+
 enum code identity_open(struct fs *fs, const char *dir, uint64_t node,
-			struct identity *out, struct err *err)
+			const struct uuid *cluster, struct identity *out,
+			struct err *err)
 {
 	AUTO_BUF path = BUF_NONE;
 	AUTO_BUF bytes = BUF_NONE;
@@ -75,7 +91,7 @@ enum code identity_open(struct fs *fs, const char *dir, uint64_t node,
 	*out = (struct identity){ .node = node };
 	rc = fs_get(fs, path.p, &bytes, err);
 	if (rc == E_NOT_FOUND) {
-		out->cluster = uuid_new();
+		out->cluster = cluster ? *cluster : uuid_new();
 		out->is_new = true;
 		return make(fs, dir, path.p, out, err);
 	}
@@ -83,9 +99,5 @@ enum code identity_open(struct fs *fs, const char *dir, uint64_t node,
 		rc = decode(buf_view(&bytes), out, err);
 	if (rc)
 		return err_wrap(err, "%s", path.p);
-	if (out->node == node)
-		return OK;
-	err_set(err, E_DENIED, "%s belongs to node %llu, this is node %llu", dir,
-		(unsigned long long)out->node, (unsigned long long)node);
-	return err_hint(err, "check --node-id and --data-dir");
+	return check_owner(out, dir, node, cluster, err);
 }

@@ -16,9 +16,10 @@ struct identity {
 
 /* E_BUSY: another process runs on it.  '*fd' holds the lock until closed. */
 enum code dir_lock(const char *dir, int *fd, struct err *err) MUST_USE;
-/* Reads <dir>/identity, or makes a new cluster's.  E_DENIED: another node's;
- * E_CORRUPT. */
+/* Reads <dir>/identity, or makes it: of 'cluster', or of a new cluster where
+ * that is NULL.  E_DENIED: another node's, or another cluster's; E_CORRUPT. */
 enum code identity_open(struct fs *fs, const char *dir, uint64_t node,
-			struct identity *out, struct err *err) MUST_USE;
+			const struct uuid *cluster, struct identity *out,
+			struct err *err) MUST_USE;
 
 #endif

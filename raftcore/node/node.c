@@ -110,6 +110,8 @@ static void publish(struct rc_node *n)
 	atomic_store(&n->durable, v.durable);
 	atomic_store(&n->proposals, v.proposals);
 	atomic_store(&n->checkpoint_index, v.checkpoint_index);
+	if (v.is_ready && !v.has_failed)
+		atomic_store(&n->ready, true);
 	set_timer(n);
 }
 
@@ -344,6 +346,11 @@ static void host_cut(void *host, uint64_t index)
 	writer_run(n->writer, &n->cut_task);
 }
 
+/* A cluster of one has no peers. */
+static void host_send(void *host, uint64_t peer, const struct engine_message *m)
+{
+}
+
 /* ---- the host: checkpoints ---- */
 
 static void log_of(void *data, uint64_t *p99_us, uint64_t *writes)
@@ -502,7 +509,7 @@ bool rc_propose(struct rc_node *n, struct rc_proposal *p)
 static const struct node_host node_host = {
 	.append = host_append, .load = host_load, .apply = host_apply,
 	.checkpoint = host_checkpoint, .cut = host_cut, .refuse = host_refuse,
-	.role = host_role, .fatal = host_fatal,
+	.role = host_role, .fatal = host_fatal, .send = host_send,
 };
 
 static enum code open_dir(struct rc_node *n, struct err *err)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "node/guard.h"
 #include "node/own.h"
 #include "wire/wire.h"
 
@@ -25,112 +26,86 @@ void core_fail(struct node_core *c, const struct err *err)
 		return;
 	c->has_failed = true;
 	c->host->fatal(c->host_data, err);
-	for (size_t i = 0; i < c->n_slots; i++)
-		if (c->slots[i].proposal)
-			c->host->refuse(c->host_data,
-					TAKE(c->slots[i].proposal), E_UNCERTAIN,
-					"the node failed before the outcome was "
-					"known");
+	core_tell(c, true, "the node failed before the outcome was known");
+	core_lost(c, true);
 }
 
-/* ---- slots ---- */
-
-static struct slot *slot_at(struct node_core *c, uint64_t index)
+void core_refuse(struct node_core *c, struct rc_proposal *p, enum code rc,
+		 const char *text)
 {
-	must(index >= c->first_slot && index < c->first_slot + c->n_slots);
-	return &c->slots[index - c->first_slot];
-}
-
-static struct slot *slot_add(struct node_core *c, uint64_t index)
-{
-	if (c->n_slots == 0)
-		c->first_slot = index;
-	must(index == c->first_slot + c->n_slots);
-	mem_grow((void **)&c->slots, &c->cap_slots, c->n_slots + 1,
-		 sizeof(*c->slots));
-	c->slots[c->n_slots] = (struct slot){ 0 };
-	return &c->slots[c->n_slots++];
-}
-
-static void block_unref(struct block *b)
-{
-	if (--b->refs)
-		return;
-	free(b->entries);
-	free(b->bytes);
-	free(b);
-}
-
-void core_drop_slots(struct node_core *c, size_t count)
-{
-	if (count == 0)
-		return;
-	for (size_t i = 0; i < count; i++) {
-		struct slot *s = &c->slots[i];
-
-		c->unapplied_bytes -= MIN(c->unapplied_bytes,
-					  s->entry.data.n);
-		block_unref(s->block);
-	}
-	c->n_slots -= count;
-	memmove(c->slots, c->slots + count, c->n_slots * sizeof(*c->slots));
-	c->first_slot += count;
-}
-
-void core_free_slots(struct node_core *c)
-{
-	core_drop_slots(c, c->n_slots);
-	free(c->slots);
-	for (struct block *b = c->unwritten, *next; b; b = next) {
-		next = b->next;
-		block_unref(b);
-	}
-	c->unwritten = NULL;
+	c->host->refuse(c->host_data, p, rc, text);
 }
 
 /* ---- appending ---- */
 
-/* Gives the entries of 'b' to engine, slots and log. */
-static void submit_block(struct node_core *c, uint64_t now_ms, struct block *b,
-			 const enum engine_type *types, unsigned count)
+/* An entry of the new term, without which nothing older is committed. */
+static void append_barrier(struct node_core *c, const struct engine_update *u)
 {
+	struct block *b = core_block(1, ID_BYTES);
+
+	must(u->n_entries == 1);
+	memset(b->bytes, 0, ID_BYTES);
+	b->entries[0] = (struct wal_entry){
+		.index = u->first_index, .term = u->entries_term,
+		.type = ENGINE_BARRIER, .data = str_n(b->bytes, ID_BYTES)
+	};
+	c->ready_at = u->first_index;
+	core_append(c, b);
+}
+
+static void submit_barrier(struct node_core *c, uint64_t now_ms)
+{
+	enum engine_type type = ENGINE_BARRIER;
 	struct engine_update u;
 	struct err err;
 
-	must(engine_submit(c->engine, now_ms, types, count, &u, &err) == OK);
-	must(u.first_index && u.n_entries == count);
-	b->refs = count + 1;
-	for (unsigned i = 0; i < count; i++) {
-		struct slot *s = slot_add(c, u.first_index + i);
-
-		b->entries[i].index = u.first_index + i;
-		b->entries[i].term = u.entries_term;
-		s->entry = b->entries[i];
-		s->block = b;
-		c->unapplied_bytes += b->entries[i].data.n;
-		b->append.bytes += b->entries[i].data.n + ENTRY_OVERHEAD;
-	}
-	b->append.entries = b->entries;
-	b->append.n = count;
-	b->append.sequence = ++c->sequence;
-	*c->unwritten_last = b;
-	c->unwritten_last = &b->next;
-	c->commit = MAX(c->commit, u.commit);
-	c->host->append(c->host_data, &b->append);
+	must(engine_submit(c->engine, now_ms, &type, 1, &u, &err) == OK);
+	append_barrier(c, &u);
+	core_handle(c, now_ms, &u, NULL);
 }
 
-/* An entry of the new term, without which nothing older is committed. */
-static void submit_barrier(struct node_core *c, uint64_t now_ms)
+/* A block of entries that came in an append, as many as one record holds. */
+static unsigned take_some(struct node_core *c, const struct engine_entry *from,
+			  unsigned count, uint64_t first)
 {
-	struct block *b = NEW(struct block);
-	enum engine_type type = ENGINE_BARRIER;
+	struct block *b;
+	size_t bytes = 0, at = 0;
+	unsigned n = 0;
 
-	b->entries = mem_zero(sizeof(*b->entries));
-	b->bytes = mem_zero(ID_BYTES);
-	b->entries[0].type = ENGINE_BARRIER;
-	b->entries[0].data = str_n(b->bytes, ID_BYTES);
-	c->ready_at = engine_last_index(c->engine) + 1;
-	submit_block(c, now_ms, b, &type, 1);
+	while (n < count && (n == 0 || bytes + from[n].data.n +
+					ENTRY_OVERHEAD <= c->record_bytes))
+		bytes += from[n++].data.n + ENTRY_OVERHEAD;
+	b = core_block(n, bytes);
+	for (unsigned i = 0; i < n; i++) {
+		struct str data = from[i].data;
+
+		if (data.n)
+			memcpy(b->bytes + at, data.p, data.n);
+		b->entries[i] = (struct wal_entry){
+			.index = first + i, .term = from[i].term,
+			.type = (uint8_t)from[i].type,
+			.data = str_n(b->bytes + at, data.n)
+		};
+		at += data.n;
+	}
+	core_append(c, b);
+	return n;
+}
+
+/* Those of an append that the engine wants persisted; they replace what is in
+ * their place. */
+static void take_entries(struct node_core *c, const struct engine_update *u,
+			 const struct engine_message *source)
+{
+	uint64_t skip = u->first_index - source->append.prev_index - 1;
+	const struct engine_entry *from = source->append.entries + skip;
+
+	must(u->first_index > source->append.prev_index &&
+	     skip + u->n_entries <= source->append.n);
+	core_truncate(c, u->first_index);
+	for (unsigned done = 0; done < u->n_entries;)
+		done += take_some(c, from + done, u->n_entries - done,
+				  u->first_index + done);
 }
 
 /* ---- updates of the engine ---- */
@@ -150,25 +125,66 @@ static void persist_vote(struct node_core *c, const struct engine_update *u)
 	}
 }
 
+/* Who waits may still see its entry committed by the next leader: not for
+ * long. */
+static void note_role(struct node_core *c, uint64_t now_ms,
+		      const struct engine_update *u)
+{
+	bool is_other = u->is_leader != c->is_leader || u->leader != c->leader;
+	bool lost = c->is_leader && !u->is_leader;
+
+	c->is_leader = u->is_leader;
+	c->leader = u->leader;
+	if (lost) {
+		c->uncertain_at = now_ms +
+				  2 * (uint64_t)c->config.election_timeout_ms;
+		core_drop_appends(c);
+		core_lost(c, false);
+	}
+	if (is_other)
+		c->host->role(c->host_data, u->is_leader, u->leader, u->term);
+}
+
+static void take_messages(struct node_core *c, const struct engine_update *u)
+{
+	for (unsigned i = 0; i < u->n_messages; i++)
+		if (u->messages[i].type != ENGINE_M_INSTALL)
+			core_post(c, &u->messages[i]);
+}
+
+/*
+ * In this order: term and vote are durable before anything else of the step;
+ * entries are on their way to the log when they go to the peers, beside each
+ * other.
+ */
 void core_handle(struct node_core *c, uint64_t now_ms,
-		 const struct engine_update *u)
+		 const struct engine_update *u,
+		 const struct engine_message *source)
 {
 	bool won = u->is_leader && !c->is_leader;
 
+	persist_vote(c, u);
+	if (c->has_failed)
+		return;
+	if (u->is_own_barrier)
+		append_barrier(c, u);
+	else if (u->first_index && source)
+		take_entries(c, u, source);
+	c->term = u->term;
+	c->commit = MAX(c->commit, u->commit);
+	note_role(c, now_ms, u);
+	take_messages(c, u);
 	/* One voter elects itself, and appends nothing by that; a winner of
 	 * votes does. */
-	must(!u->is_own_barrier);
-	persist_vote(c, u);
-	c->term = u->term;
-	c->leader = u->leader;
-	c->commit = MAX(c->commit, u->commit);
-	if (u->is_leader != c->is_leader) {
-		c->is_leader = u->is_leader;
-		c->host->role(c->host_data, u->is_leader, u->leader, u->term);
-	}
-	if (won && !c->has_failed)
+	if (won && !u->is_own_barrier) {
 		submit_barrier(c, now_ms);
+		return;
+	}
+	core_tell(c, false, NULL);
+	core_watch_transfer(c, now_ms);
+	core_pump(c);
 	core_apply_more(c);
+	core_trim(c);
 }
 
 /* The membership that the engine will go by: the newest that the log holds. */
@@ -183,13 +199,30 @@ static struct str last_conf(const struct node_core *c)
 /* Guard F: an only voter starts in a term that nothing was written in. */
 static enum code new_term(struct node_core *c, struct err *err)
 {
-	if (!engine_votes_alone(last_conf(c), c->config.node_id))
+	if (!engine_votes_alone(last_conf(c), c->config.node_id) ||
+	    !guard_new_term())
 		return OK;
 	c->vote.term++;
 	c->vote.voted_for = 0;
 	if (vote_write(c->fs, c->dir, &c->vote, err))
 		return err_wrap(err, "term and vote");
 	return OK;
+}
+
+/* The newest membership in the log may be applied already, which the engine
+ * does not know. */
+static void confirm_conf(struct node_core *c, uint64_t now_ms)
+{
+	struct engine_update u;
+	struct err err;
+
+	if (c->conf_index <= c->base.conf_index || c->conf_index > c->applied)
+		return;
+	if (engine_configuration(c->engine, now_ms, c->conf_index,
+				 buf_view(&c->conf), &u, &err))
+		core_fail(c, &err);
+	else
+		core_handle(c, now_ms, &u, NULL);
 }
 
 void node_core_start(struct node_core *c, uint64_t now_ms)
@@ -209,49 +242,79 @@ void node_core_start(struct node_core *c, uint64_t now_ms)
 		return;
 	}
 	core_free_recovered(c);
-	core_handle(c, now_ms, &u);
+	c->last = c->told = engine_last_index(c->engine);
+	core_handle(c, now_ms, &u, NULL);
+	if (!c->has_failed)
+		confirm_conf(c, now_ms);
 }
 
-void node_core_timeout(struct node_core *c, uint64_t now_ms)
+static void engine_is_due(struct node_core *c, uint64_t now_ms)
 {
 	struct engine_update u;
 	struct err err;
 
-	if (c->has_failed || now_ms < engine_deadline(c->engine))
-		return;
 	if (engine_timeout(c->engine, now_ms, &u, &err) == OK)
-		core_handle(c, now_ms, &u);
+		core_handle(c, now_ms, &u, NULL);
+}
+
+void node_core_timeout(struct node_core *c, uint64_t now_ms)
+{
+	if (c->has_failed)
+		return;
+	if (now_ms >= engine_deadline(c->engine))
+		engine_is_due(c, now_ms);
+	if (c->has_failed)
+		return;
+	core_watch_transfer(c, now_ms);
+	if (c->uncertain_at && now_ms >= c->uncertain_at) {
+		c->uncertain_at = 0;
+		if (!c->is_leader)
+			core_tell(c, true, "leadership was lost before the "
+					   "outcome was known");
+	}
 }
 
 uint64_t node_core_deadline(const struct node_core *c)
 {
+	uint64_t due;
+
 	/* One that has failed wants nothing any more. */
-	return c->has_failed ? UINT64_MAX : engine_deadline(c->engine);
+	if (c->has_failed)
+		return UINT64_MAX;
+	due = engine_deadline(c->engine);
+	if (c->uncertain_at)
+		due = MIN(due, c->uncertain_at);
+	if (c->transfer)
+		due = MIN(due, c->transfer_until);
+	return due;
 }
 
-void node_core_written(struct node_core *c, uint64_t now_ms, uint64_t sequence,
-		       enum code rc, const struct err *err)
+/* ---- messages ---- */
+
+/* A follower is ready when it has applied what was committed when it first
+ * heard of a leader. */
+static void note_ready(struct node_core *c, const struct engine_message *m)
 {
-	struct engine_update u;
-	struct err own;
+	if (c->ready_at == 0 && m->type == ENGINE_M_APPEND &&
+	    c->leader == m->peer && c->commit >= m->append.commit)
+		c->ready_at = MAX(m->append.commit, (uint64_t)1);
+}
 
-	if (rc) {
-		core_fail(c, err);
-		return;
-	}
-	while (c->unwritten && c->unwritten->append.sequence <= sequence) {
-		struct block *b = c->unwritten;
+void node_core_receive(struct node_core *c, uint64_t now_ms,
+		       struct engine_message *m)
+{
+	const struct engine_message whole = *m;
+	bool more = true;
 
-		c->durable = b->entries[b->append.n - 1].index;
-		c->unwritten = b->next;
-		if (!c->unwritten)
-			c->unwritten_last = &c->unwritten;
-		block_unref(b);
+	while (more && !c->has_failed) {
+		struct engine_update u;
+		struct err err;
+
+		if (engine_receive(c->engine, now_ms, m, &more, &u, &err))
+			return;
+		core_handle(c, now_ms, &u, &whole);
 	}
-	if (c->has_failed)
-		return;
-	if (engine_persisted(c->engine, now_ms, c->durable, &u, &own) == OK)
-		core_handle(c, now_ms, &u);
+	note_ready(c, &whole);
 }
 
 /* ---- proposals ---- */
@@ -276,8 +339,9 @@ static const char *why_not(struct node_core *c, const struct rc_proposal *p,
 	if (p->data.n + ID_BYTES > c->config.entry_bytes_max)
 		return "the command is larger than one log entry may be";
 	*rc = E_BUSY;
-	if (c->n_slots + count >= admitted(c) ||
-	    c->unapplied_bytes + bytes + p->data.n > c->config.inflight_bytes_max)
+	if (c->n_waiting + count >= admitted(c) ||
+	    c->waiting_bytes + bytes + p->data.n > c->config.inflight_bytes_max ||
+	    count >= engine_room(c->engine))
 		return "too many commands are under way";
 	return NULL;
 }
@@ -313,33 +377,90 @@ static void put_id(char *to, uint64_t id)
 		to[i] = (char)(id >> (8 * i));
 }
 
-static void submit_all(struct node_core *c, uint64_t now_ms,
-		       const struct accepted *a)
+/* How many of the proposals from 'p' on fit one record of the log. */
+static size_t fitting(const struct node_core *c, const struct rc_proposal *p,
+		      size_t *bytes)
 {
-	struct block *b = NEW(struct block);
-	enum engine_type *types = mem_alloc(a->n * sizeof(*types));
-	struct rc_proposal *p = a->first;
-	uint64_t first = engine_last_index(c->engine) + 1;
-	size_t at = 0;
+	size_t n = 0, log = 0;
 
-	b->entries = mem_zero(a->n * sizeof(*b->entries));
-	b->bytes = mem_alloc(a->bytes);
-	for (size_t i = 0; i < a->n; i++, p = p->next_) {
+	for (*bytes = 0; p; p = p->next_) {
+		size_t own = p->data.n + ID_BYTES;
+
+		if (n && log + own + ENTRY_OVERHEAD > c->record_bytes)
+			break;
+		log += own + ENTRY_OVERHEAD;
+		*bytes += own;
+		n++;
+	}
+	return n;
+}
+
+static void refuse_all(struct node_core *c, struct rc_proposal *p, enum code rc,
+		       const char *why)
+{
+	for (struct rc_proposal *next; p; p = next) {
+		next = p->next_;
+		p->next_ = NULL;
+		core_refuse(c, p, rc, why);
+	}
+}
+
+static void put_entry(struct wal_entry *e, char *to, const struct rc_proposal *p)
+{
+	e->type = ENGINE_COMMAND;
+	e->data = str_n(to, p->data.n + ID_BYTES);
+	put_id(to, p->id);
+	if (p->data.n)
+		memcpy(to + ID_BYTES, p->data.p, p->data.n);
+}
+
+static enum code submit_types(struct node_core *c, uint64_t now_ms, size_t n,
+			      struct engine_update *u, struct err *err)
+{
+	enum engine_type *types = mem_alloc(n * sizeof(*types));
+	enum code rc;
+
+	for (size_t i = 0; i < n; i++)
 		types[i] = ENGINE_COMMAND;
-		b->entries[i].type = ENGINE_COMMAND;
-		b->entries[i].data = str_n(b->bytes + at, p->data.n + ID_BYTES);
-		put_id(b->bytes + at, p->id);
-		if (p->data.n)
-			memcpy(b->bytes + at + ID_BYTES, p->data.p, p->data.n);
+	rc = engine_submit(c->engine, now_ms, types, (unsigned)n, u, err);
+	free(types);
+	return rc;
+}
+
+/* One block of proposals from 'p' on; answers the next that is left. */
+static struct rc_proposal *submit_some(struct node_core *c, uint64_t now_ms,
+				       struct rc_proposal *p)
+{
+	struct engine_update u;
+	struct err err;
+	struct block *b;
+	size_t bytes, at = 0, n = fitting(c, p, &bytes);
+	struct rc_proposal *first = p;
+	enum code rc = submit_types(c, now_ms, n, &u, &err);
+
+	if (rc) {
+		/* While leadership is being handed over. */
+		refuse_all(c, p, rc, "nothing is accepted at this moment");
+		return NULL;
+	}
+	b = core_block(n, bytes);
+	for (size_t i = 0; i < n; i++, p = p->next_) {
+		b->entries[i].index = u.first_index + i;
+		b->entries[i].term = u.entries_term;
+		put_entry(&b->entries[i], b->bytes + at, p);
 		at += p->data.n + ID_BYTES;
 	}
-	submit_block(c, now_ms, b, types, (unsigned)a->n);
-	p = a->first;
-	for (size_t i = 0; i < a->n; i++, p = p->next_)
-		slot_at(c, first + i)->proposal = p;
-	c->proposals += a->n;
-	free(types);
-	core_apply_more(c);
+	core_append(c, b);
+	for (size_t i = 0; i < n; i++) {
+		struct rc_proposal *next = first->next_;
+
+		first->next_ = NULL;
+		core_slot(c, u.first_index + i)->proposal = first;
+		first = next;
+	}
+	c->proposals += n;
+	core_handle(c, now_ms, &u, NULL);
+	return p;
 }
 
 void node_core_propose(struct node_core *c, uint64_t now_ms,
@@ -349,8 +470,14 @@ void node_core_propose(struct node_core *c, uint64_t now_ms,
 
 	a.last = &a.first;
 	sort_out(c, first, &a);
-	if (a.n)
-		submit_all(c, now_ms, &a);
+	while (a.first) {
+		if (c->has_failed || !c->is_leader) {
+			refuse_all(c, a.first, E_NOT_LEADER,
+				   "this node is not the leader");
+			break;
+		}
+		a.first = submit_some(c, now_ms, a.first);
+	}
 }
 
 /* ---- the end ---- */
@@ -358,12 +485,8 @@ void node_core_propose(struct node_core *c, uint64_t now_ms,
 void node_core_stop(struct node_core *c)
 {
 	c->has_failed = true;
-	for (size_t i = 0; i < c->n_slots; i++)
-		if (c->slots[i].proposal)
-			c->host->refuse(c->host_data,
-					TAKE(c->slots[i].proposal), E_UNCERTAIN,
-					"the node stopped before the outcome was "
-					"known");
+	core_tell(c, true, "the node stopped before the outcome was known");
+	core_lost(c, true);
 }
 
 struct wal *node_core_wal(struct node_core *c)
@@ -380,5 +503,7 @@ void node_core_view(const struct node_core *c, struct node_core_view *out)
 		.checkpoint_index = c->base.index,
 		.log_since_bytes = c->log_since_bytes,
 		.proposals = c->proposals, .is_leader = c->is_leader,
-		.has_failed = c->has_failed };
+		.has_failed = c->has_failed,
+		.is_ready = c->ready_at && c->applied >= c->ready_at,
+		.last = c->last };
 }

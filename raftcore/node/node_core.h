@@ -1,30 +1,49 @@
 /*
- * All decisions of a node as one single-threaded object: what is appended, what
- * is applied, when a checkpoint is taken, what of the log is given up.  It has
- * no thread and no clock; files come through `struct fs`, everything that takes
- * time goes out through `struct node_host` and comes back as a call.  node.c
- * drives it with threads, a simulator with a queue of its own.
+ * All decisions of a node of a cluster as one single-threaded object: what is
+ * appended, what is sent, what is applied, when a checkpoint is taken, what of
+ * the log is given up.  It has no thread and no clock; files come through
+ * `struct fs`, everything that takes time goes out through `struct node_host`
+ * and comes back as a call.  node.c drives it with threads, a simulator with a
+ * queue of its own.
  *
  *	core                        host                      answers with
  *	node_core_start       -->   append(entries)     -->   node_core_written
- *	node_core_propose     -->   load(from, to)      -->   node_core_loaded
+ *	node_core_propose     -->   send(peer, message)
+ *	node_core_receive     -->   load(from, to)      -->   node_core_loaded
  *	node_core_timeout     -->   apply(batch)        -->   node_core_applied
- *	                            checkpoint(c)       -->   node_core_frozen,
- *	                                                      node_core_checkpointed
+ *	node_core_change      -->   checkpoint(c)       -->   node_core_frozen,
+ *	node_core_transfer                                    node_core_checkpointed
  *	                            cut(index)          -->   (nothing)
  *
  * Rules for a host:
  * - append, load and cut are done one after another in the order they were
  *   asked for, on the log of node_core_wal (wal_append, node_load, wal_cut); the
  *   answer of one append may stand for those before it.
+ * - Messages to one peer arrive in the order in which they were sent, each at
+ *   most once; after a new connection nothing of an old one arrives.  Any may
+ *   get lost.
  * - One apply or freeze is out at a time, and at most one load and one
  *   checkpoint.
- * - No function of the host calls back into the core before it returns.
+ * - No function of the host calls back into the core before it returns; nor do
+ *   the callbacks of changes and transfers.
  * - After each call of the core: node_core_deadline says when to call
  *   node_core_timeout, node_core_view what is to be published.
  * - Time is in milliseconds of one monotonic clock.
  * - node_core_open calls machine.open and bytes; the core calls nothing else of
  *   the machine.
+ *
+ * What holds:
+ * - Term and vote are durable before anything of the same step is sent.  Entries
+ *   go to the peers while they are written here; the leader counts itself only
+ *   when they are durable.
+ * - Only what is committed, and durable here, is applied.
+ * - The newest entries are in memory (a bound, beside what is not durable or not
+ *   applied); older ones are read back to be sent or applied.
+ * - A proposal is refused with E_NOT_LEADER (nothing was appended, or what was
+ *   appended can never be applied), with E_UNCERTAIN (leadership was lost and
+ *   two election timeouts later it is still open), or it is applied.
+ * - A membership entry is alone in its append, and changes follow the procedure
+ *   of guard C (guard.h).
  *
  * Failure for good (the log, the machine) comes once through fatal(); from then
  * on proposals are refused and nothing is asked of the host any more.
@@ -33,6 +52,7 @@
 #define NODE_NODE_CORE_H
 
 #include "node/checkpoint.h"
+#include "node/engine.h"
 #include "node/writer.h"
 #include "raftcore/raftcore.h"
 
@@ -55,6 +75,11 @@ struct node_host {
 	void (*checkpoint)(void *host, const struct checkpoint *c);
 	/* wal_cut; a failure is no harm and is tried at the next checkpoint. */
 	void (*cut)(void *host, uint64_t index);
+	/* A message for 'peer'; it and its bytes are valid during the call. */
+	void (*send)(void *host, uint64_t peer, const struct engine_message *m);
+	/* Bytes that the connection to 'peer' takes now: with 0 entries wait
+	 * until node_core_writable.  NULL: there is always room. */
+	size_t (*room)(void *host, uint64_t peer);
 	/* This proposal is not applied, or it is not known (E_UNCERTAIN). */
 	void (*refuse)(void *host, struct rc_proposal *p, enum code rc,
 		       const char *text);
@@ -62,10 +87,28 @@ struct node_host {
 	void (*fatal)(void *host, const struct err *err);
 };
 
+struct node_member {
+	uint64_t id;
+	const char *address;
+};
+
+/*
+ * A folder that is new is that of
+ *	- a cluster of one: no members, 'joins' false;
+ *	- a first member of a cluster: every one of them is given the same
+ *	  members, in any order, which makes the same first entry and the same
+ *	  cluster id (node_cluster_of);
+ *	- a later member: 'joins', with the cluster's id.  It waits for a leader
+ *	  that has it as a member (node_core_change there).
+ */
 struct node_core_config {
 	const struct rc_config *node;    /* copied; loop and pool unused */
 	struct fs *fs;
 	unsigned seed;                   /* of the election timer */
+	const struct node_member *members;       /* copied */
+	size_t n_members;
+	bool joins;
+	const struct uuid *cluster;      /* copied; NULL: as said above */
 	const struct node_host *host;
 	void *host_data;
 };
@@ -74,10 +117,13 @@ struct node_core_config {
  * Opens or creates what lies in the folder (the lock is the host's): identity,
  * term and vote, the log, the newest whole checkpoint that the log reaches back
  * to, and the machine.  Blocking.  E_CORRUPT: damage, or a gap between
- * checkpoint and log; E_DENIED: another node's folder.
+ * checkpoint and log; E_DENIED: the folder of another node or cluster; E_INVALID:
+ * the members.
  */
 enum code node_core_open(const struct node_core_config *config,
 			 struct node_core **out, struct err *err) MUST_USE;
+/* The id of the cluster that these members found. */
+struct uuid node_cluster_of(const struct node_member *members, size_t n);
 /* Proposals that are not answered are told E_UNCERTAIN (refuse); nothing else
  * is asked of the host.  Before node_core_free, after the last answer. */
 void node_core_stop(struct node_core *core);
@@ -88,6 +134,11 @@ void node_core_start(struct node_core *core, uint64_t now_ms);
 /* 'first' is a list by next_; each has its id and its done. */
 void node_core_propose(struct node_core *core, uint64_t now_ms,
 		       struct rc_proposal *first);
+/* A message that came in from m->peer; it is consumed during the call. */
+void node_core_receive(struct node_core *core, uint64_t now_ms,
+		       struct engine_message *m);
+/* host.room answers more than 0 again. */
+void node_core_writable(struct node_core *core);
 void node_core_timeout(struct node_core *core, uint64_t now_ms);
 /* When node_core_timeout is due. */
 uint64_t node_core_deadline(const struct node_core *core);
@@ -120,15 +171,57 @@ void node_loaded_fini(struct node_loaded *loaded);
 void node_core_loaded(struct node_core *core, uint64_t now_ms, enum code rc,
 		      struct node_loaded *loaded, const struct err *err);
 
+/* ---- membership ---- */
+
+/*
+ * Embed it; valid until 'done' ran, which it does once, within a call of the
+ * core.  OK: in force.  E_NOT_LEADER, E_NOT_FOUND, E_EXISTS, E_CONFLICT (guard
+ * C says why not now): nothing was done.  E_UNCERTAIN: leadership was lost, it
+ * may still come into force.
+ */
+struct node_change {
+	enum engine_change change;
+	uint64_t id;
+	const char *address;             /* of one that is added */
+	bool force;                      /* below three voters */
+	void (*done)(struct node_change *change, enum code rc,
+		     const struct err *err);
+};
+void node_core_change(struct node_core *core, uint64_t now_ms,
+		      struct node_change *change);
+
+/* OK: 'id' leads.  E_NOT_LEADER, E_CONFLICT: nothing was done.  E_UNAVAILABLE:
+ * it did not take over in three election timeouts. */
+struct node_transfer {
+	uint64_t id;
+	void (*done)(struct node_transfer *transfer, enum code rc,
+		     const struct err *err);
+};
+void node_core_transfer(struct node_core *core, uint64_t now_ms,
+			struct node_transfer *transfer);
+
+/* The servers of the newest membership of the log, for who connects. */
+struct node_peer {
+	uint64_t id;
+	const char *address;             /* valid until the next call */
+	bool votes;
+	uint64_t match;                  /* what the leader knows it has; else 0 */
+};
+/* Fills up to 'cap'; answers how many there are. */
+size_t node_core_peers(const struct node_core *core, struct node_peer *out,
+		       size_t cap);
+
 struct wal *node_core_wal(struct node_core *core);
 
 /* What others may know of it. */
 struct node_core_view {
 	struct uuid cluster;
-	uint64_t term, leader, commit, applied, durable;
+	uint64_t term, leader, commit, applied, durable, last;
 	uint64_t checkpoint_index, log_since_bytes;
 	uint64_t proposals;
 	bool is_leader, has_failed;
+	/* What was committed when it came up is applied. */
+	bool is_ready;
 };
 void node_core_view(const struct node_core *core, struct node_core_view *out);
 

@@ -96,9 +96,11 @@ static enum code bootstrap(struct node_core *c, bool had_segments,
 		return err_hint(err, "restore the folder, or wipe the data "
 				     "directory and restore a backup");
 	}
-	engine_bootstrap(&bytes, c->config.node_id, c->config.address);
+	if (c->n_founders == 0)          /* it waits to be made a member */
+		return OK;
+	engine_bootstrap(&bytes, c->founders, c->n_founders);
 	e.data = buf_view(&bytes);
-	c->vote.term = 1;
+	c->vote.term = MAX(c->vote.term, (uint64_t)1);
 	rc = vote_write(c->fs, c->dir, &c->vote, err);
 	if (rc == OK)
 		rc = wal_append(c->wal, &e, 1, err);
@@ -149,7 +151,12 @@ static enum code open_log(struct node_core *c, struct err *err)
 				     .segment_bytes = c->config.segment_bytes,
 				     .spares_max = 2 };
 	bool had_segments;
-	enum code rc = vote_read(c->fs, c->dir, &c->vote, err);
+	/* A vote whose name was not synced before the process ended must not be
+	 * lost once it was acted upon. */
+	enum code rc = c->fs->ops->sync_dir(c->fs, c->dir, err);
+
+	if (rc == OK)
+		rc = vote_read(c->fs, c->dir, &c->vote, err);
 
 	buf_printf(&dir, "%s/wal", c->dir);
 	config.dir = dir.p;
@@ -161,6 +168,8 @@ static enum code open_log(struct node_core *c, struct err *err)
 	if (rc == OK)
 		rc = check_meeting(c, err);
 	c->durable = c->log_last;
+	if (rc == OK)
+		c->record_bytes = MIN((size_t)4 << 20, wal_record_max(c->wal));
 	return rc;
 }
 
@@ -224,8 +233,6 @@ static enum code open_machine(struct node_core *c, struct err *err)
 		return rc;
 	c->applied = c->commit = at.index;
 	c->applied_term = at.term;
-	c->cold_next = at.index + 1;
-	c->cold_last = c->log_last;
 	c->machine_bytes = m->bytes(m->data);
 	replay_short(c);
 	return OK;
@@ -241,16 +248,18 @@ static char *below(const struct node_core *c, const char *name)
 	return buf_take(&path);
 }
 
-static enum code open_all(struct node_core *c, unsigned seed, struct err *err)
+static enum code open_all(struct node_core *c, unsigned seed,
+			  const struct uuid *cluster, struct err *err)
 {
-	struct engine_config engine = { c->config.node_id, c->config.address,
+	struct engine_config engine = { c->config.node_id, c->address,
 					c->config.election_timeout_ms,
 					c->config.heartbeat_ms, seed };
 	enum code rc = c->fs->ops->make_dir(c->fs, c->dir, err);
 
 	if (rc == OK)
 		rc = identity_open(c->fs, c->dir, c->config.node_id,
-				   &c->identity, err);
+				   cluster, &c->identity,
+				   err);
 	if (rc == OK)
 		rc = find_base(c, err);
 	if (rc == OK)
@@ -262,12 +271,102 @@ static enum code open_all(struct node_core *c, unsigned seed, struct err *err)
 	return rc;
 }
 
+static int by_id(const void *a, const void *b)
+{
+	uint64_t x = ((const struct engine_peer *)a)->id;
+	uint64_t y = ((const struct engine_peer *)b)->id;
+
+	return x < y ? -1 : x > y;
+}
+
+/* A cluster of one, where no list was given. */
+static void take_founders(struct node_core *c,
+			  const struct node_core_config *config)
+{
+	size_t n = config->joins ? 0 : MAX(config->n_members, (size_t)1);
+
+	c->founders = mem_zero((n + 1) * sizeof(*c->founders));
+	c->n_founders = n;
+	for (size_t i = 0; i < n; i++) {
+		const struct node_member *m = config->n_members ?
+			&config->members[i] : &(struct node_member){
+				c->config.node_id, c->config.address };
+
+		c->founders[i] = (struct engine_peer){
+			m->id, mem_dup(m->address, strlen(m->address)), true };
+	}
+	qsort(c->founders, n, sizeof(*c->founders), by_id);
+}
+
+struct uuid node_cluster_of(const struct node_member *members, size_t n)
+{
+	struct sha256_ctx *ctx = sha256_new();
+	uint64_t below = 0;
+	struct sha256 sum;
+	struct uuid out;
+
+	sha256_start(ctx);
+	for (size_t i = 0; i < n; i++) {
+		AUTO_BUF line = BUF_NONE;
+		const struct node_member *next = NULL;
+
+		/* In the order of the ids, as everyone has them. */
+		for (size_t k = 0; k < n; k++)
+			if (members[k].id > below &&
+			    (!next || members[k].id < next->id))
+				next = &members[k];
+		if (!next)
+			break;
+		buf_printf(&line, "%llu=%s\n", ULL(next->id), next->address);
+		sha256_add(ctx, line.p, line.n);
+		below = next->id;
+	}
+	sum = sha256_end(ctx);
+	sha256_ctx_free(&ctx);
+	memcpy(out.b, sum.b, sizeof(out.b));
+	return out;
+}
+
+/* Ids and addresses are those of different servers, and this is one of them. */
+static enum code check_members(const struct node_core_config *config,
+			       struct err *err)
+{
+	bool is_one = config->n_members == 0;
+
+	for (size_t i = 0; i < config->n_members; i++) {
+		const struct node_member *m = &config->members[i];
+
+		is_one |= m->id == config->node->node_id;
+		if (m->id == 0)
+			return err_set(err, E_INVALID, "a member has id 0");
+		for (size_t k = 0; k < i; k++)
+			if (config->members[k].id == m->id ||
+			    strcmp(config->members[k].address, m->address) == 0)
+				return err_set(err, E_INVALID, "member %llu=%s is "
+					       "named twice", ULL(m->id),
+					       m->address);
+	}
+	if (is_one)
+		return OK;
+	err_set(err, E_INVALID, "node %llu is not among the first members",
+		ULL(config->node->node_id));
+	return err_hint(err, "give every first member the same list, and let a "
+			     "later one join");
+}
+
 enum code node_core_open(const struct node_core_config *config,
 			 struct node_core **out, struct err *err)
 {
-	struct node_core *c = NEW(struct node_core);
-	enum code rc;
+	struct uuid of_list = node_cluster_of(config->members,
+					      config->n_members);
+	const struct uuid *cluster = config->cluster ? config->cluster :
+		config->n_members ? &of_list : NULL;
+	enum code rc = check_members(config, err);
+	struct node_core *c;
 
+	if (rc)
+		return rc;
+	c = NEW(struct node_core);
 	c->config = *config->node;
 	c->fs = config->fs;
 	c->host = config->host;
@@ -275,9 +374,12 @@ enum code node_core_open(const struct node_core_config *config,
 	c->unwritten_last = &c->unwritten;
 	c->dir = mem_dup(c->config.dir, strlen(c->config.dir));
 	c->config.dir = c->dir;
+	c->address = mem_dup(c->config.address, strlen(c->config.address));
+	c->config.address = c->address;
+	take_founders(c, config);
 	c->state_dir = below(c, "state");
 	c->checkpoint_dir = below(c, "checkpoints");
-	rc = open_all(c, config->seed, err);
+	rc = open_all(c, config->seed, cluster, err);
 	if (rc) {
 		node_core_free(&c);
 		return rc;
@@ -302,13 +404,19 @@ void node_core_free(struct node_core **cp)
 		return;
 	core_free_recovered(c);
 	core_free_slots(c);
+	core_free_boxes(c);
 	node_loaded_fini(&c->loaded);
+	node_loaded_fini(&c->to_send);
 	checkpoint_fini(&c->base);
 	checkpoint_fini(&c->pending);
 	buf_fini(&c->conf);
 	engine_free(&c->engine);
 	wal_close(&c->wal);
+	for (size_t i = 0; i < c->n_founders; i++)
+		free((char *)(uintptr_t)c->founders[i].address);
+	free(c->founders);
 	free(c->dir);
+	free(c->address);
 	free(c->state_dir);
 	free(c->checkpoint_dir);
 	free(c);

@@ -11,35 +11,62 @@
 #define ENTRY_OVERHEAD 21                /* in the log, beside the bytes */
 #define BATCH_ENTRIES 1024
 #define BATCH_BYTES (8 * 1024 * 1024)
+#define APPEND_BYTES (1024 * 1024)       /* of one message, where one fits */
+#define APPEND_ENTRIES 4096
+#define CACHE_ENTRIES 16384              /* in memory beyond what must be */
+#define CACHE_BYTES (32 * 1024 * 1024)
+#define BOX_MESSAGES 1024                /* that wait for one peer */
 
 /* The entries of one append, with their bytes. */
 struct block {
 	struct append append;
 	struct block *next;              /* of those not durable yet */
-	unsigned refs;                   /* entries not applied, and the log */
+	unsigned refs;                   /* entries in memory, and the log */
+	uint64_t valid_last;             /* entries above were replaced since */
 	struct wal_entry *entries;
 	char *bytes;
 };
 
-/* An entry that is in memory and not applied yet. */
+/* An entry that is in memory. */
 struct slot {
 	struct wal_entry entry;
 	struct block *block;
 	struct rc_proposal *proposal;    /* to be told if it is never applied */
 };
 
+/* A proposal whose entry was replaced by another leader's.  It is refused when
+ * what replaced it is committed; until then it may come back. */
+struct orphan {
+	struct rc_proposal *proposal;
+	uint64_t index, term;
+};
+
+/* Messages for one peer, in order; an append waits here for its entries. */
+struct box {
+	uint64_t peer;
+	struct engine_message *messages;
+	size_t n, cap;
+};
+
+enum load_for { LOAD_NOTHING, LOAD_APPLY, LOAD_SEND };
+
 struct node_core {
 	struct rc_config config;
 	struct fs *fs;
 	const struct node_host *host;
 	void *host_data;
-	char *dir, *state_dir, *checkpoint_dir;
+	char *dir, *state_dir, *checkpoint_dir, *address;
+	struct engine_peer *founders;    /* of a new cluster; none: it joins */
+	size_t n_founders;
 	struct identity identity;
 	struct vote vote;
 	struct wal *wal;
+	size_t record_bytes;             /* the most that one append holds */
 	struct engine *engine;
 	bool is_leader, has_failed;
 	uint64_t term, leader, commit, applied, durable, ready_at, proposals;
+	uint64_t last;                   /* of the log, durable or not */
+	uint64_t told;                   /* durable, as the engine knows it */
 
 	/* What the log held at the start, until the engine has it: terms, and
 	 * the bytes of membership entries. */
@@ -47,20 +74,31 @@ struct node_core {
 	size_t n_recovered, cap_recovered;
 	uint64_t recovered_first, log_first, log_last;
 
-	/* Entries cold_next..cold_last are to be applied and only in the log. */
-	uint64_t cold_next, cold_last;
-	struct node_loaded loaded;
-	bool is_loading;
-
-	/* Entries above these, by index; a ring would save the moving, which is
-	 * one memmove a batch. */
+	/* Entries first_slot.. are in memory, a ring by index; those before are
+	 * in the log only. */
 	struct slot *slots;
 	size_t n_slots, cap_slots;
-	uint64_t first_slot;             /* index of slots[0] */
-	size_t unapplied_bytes;
+	uint64_t first_slot;
+	size_t slot_bytes;
+	size_t n_waiting, waiting_bytes; /* of them not applied */
+	struct orphan *orphans;
+	size_t n_orphans, cap_orphans;
+	uint64_t uncertain_at;           /* when who waits is told so; 0: never */
+
+	/* One load is out at a time. */
+	enum load_for loading;
+	struct node_loaded loaded;       /* to be applied */
+	struct node_loaded to_send;
+	bool is_stale;                   /* what is loaded to be sent */
 
 	struct block *unwritten, **unwritten_last;
 	uint64_t sequence;
+
+	/* To the peers. */
+	struct box *boxes;
+	size_t n_boxes, cap_boxes;
+	struct engine_entry *filled;     /* of the message being sent */
+	size_t cap_filled;
 
 	/* The batch that is with the machine; nothing while it is frozen. */
 	bool is_applying;
@@ -77,27 +115,64 @@ struct node_core {
 	uint64_t machine_bytes, pending_machine_bytes;
 	uint64_t log_since_bytes, pending_bytes;
 	uint64_t checkpoint_at_bytes;    /* after a failure: not before */
+
+	/* Membership: one change and one transfer at a time. */
+	struct node_change *change;
+	uint64_t change_index, change_term;
+	struct node_transfer *transfer;
+	uint64_t transfer_until;
 };
 
 /* ---- between the files ---- */
 
 void core_fail(struct node_core *c, const struct err *err);
+void core_refuse(struct node_core *c, struct rc_proposal *p, enum code rc,
+		 const char *text);
 /* The membership entry 'index' is applied. */
 void core_configure(struct node_core *c, uint64_t index, struct str conf);
 struct engine_snapshot core_snapshot_of(const struct checkpoint *checkpoint);
 /* True while a picture is copied and the state grows under it. */
 bool core_is_crowded(const struct node_core *c);
-/* Does what a step of the engine asks for. */
+/* Does what a step of the engine asks for.  'source' is the append that brought
+ * the entries, or NULL: they are in memory already. */
 void core_handle(struct node_core *c, uint64_t now_ms,
-		 const struct engine_update *u);
-/* The first 'count' slots are applied. */
-void core_drop_slots(struct node_core *c, size_t count);
+		 const struct engine_update *u,
+		 const struct engine_message *source);
 /* Hands on what is committed, unless something is out already. */
 void core_apply_more(struct node_core *c);
 /* Starts one if it is time; true where it did. */
 bool core_checkpoint(struct node_core *c);
 void core_free_recovered(struct node_core *c);
+
+/* memory.c: the log's entries in memory. */
+struct slot *core_slot(struct node_core *c, uint64_t index);   /* or NULL */
+/* An empty block; its owner fills entries (index and term too) and bytes. */
+struct block *core_block(size_t entries, size_t bytes);
+/* Into memory and to the log, behind what is there. */
+void core_append(struct node_core *c, struct block *block);
+/* Entries from 'from' on are to be replaced. */
+void core_truncate(struct node_core *c, uint64_t from);
+/* What was applied or is durable may go, as far as there is more than enough. */
+void core_trim(struct node_core *c);
+/* Entries up to 'index' are applied. */
+void core_passed(struct node_core *c, uint64_t from, uint64_t to);
+/* Tells those whose entries are known to be replaced; all, with 'everyone'. */
+void core_tell(struct node_core *c, bool everyone, const char *why);
 /* Forgets all that is in memory of the log; answers nobody. */
 void core_free_slots(struct node_core *c);
+
+/* outbox.c: to the peers. */
+void core_post(struct node_core *c, const struct engine_message *m);
+void core_drop_appends(struct node_core *c);
+/* Sends what can be sent. */
+void core_pump(struct node_core *c);
+void core_sent_load(struct node_core *c, enum code rc,
+		    struct node_loaded *loaded, const struct err *err);
+void core_free_boxes(struct node_core *c);
+
+/* member.c: membership. */
+void core_changed(struct node_core *c, const struct wal_entry *applied);
+void core_lost(struct node_core *c, bool has_ended);
+void core_watch_transfer(struct node_core *c, uint64_t now_ms);
 
 #endif

@@ -113,6 +113,33 @@ START_TEST(without_guard_a_nobody_ever_leads)
 }
 END_TEST
 
+static struct engine_message answer(bool pre)
+{
+	return (struct engine_message){
+		.type = ENGINE_M_VOTE_RESULT, .term = 2,
+		.vote_result = { .granted = true, .pre = pre },
+	};
+}
+
+/* Else two servers that the same third one encourages lead in one term. */
+START_TEST(a_late_answer_to_a_pre_vote_is_no_vote)
+{
+	trio_bootstrap(4);
+	trio_start(1, 1);
+	trio_pass(1000);
+	ck_assert(trio_sent(1, ENGINE_M_VOTE)->vote.pre);
+	trio_feed(1, 2, answer(true));
+	trio_feed(1, 3, answer(true));
+	ck_assert(!trio_sent(1, ENGINE_M_VOTE)->vote.pre);
+	ck_assert_uint_eq(trio[0].term, 2);
+	trio_feed(1, 4, answer(true));
+	trio_feed(1, 2, answer(false));
+	ck_assert(!trio[0].is_leader);
+	trio_feed(1, 4, answer(false));
+	ck_assert(trio[0].is_leader);
+}
+END_TEST
+
 /* ---- B ---- */
 
 static struct engine_entry entries[8];
@@ -427,6 +454,7 @@ static Suite *suite(void)
 	tcase_add_test(t, without_guard_a_it_echoes_the_candidates);
 	tcase_add_test(t, the_longest_log_with_an_old_term_leads);
 	tcase_add_test(t, without_guard_a_nobody_ever_leads);
+	tcase_add_test(t, a_late_answer_to_a_pre_vote_is_no_vote);
 	tcase_add_test(t, a_membership_is_known_under_its_own_index);
 	tcase_add_test(t, without_guard_b_it_is_the_first_of_its_batch);
 	tcase_add_test(t, batches_begin_with_the_membership);
