@@ -1,0 +1,142 @@
+/*
+ * A cluster of cores (node/node_core.h) on simulated time, disks and network,
+ * on one thread; cluster.c makes histories of it.
+ *
+ * A server is a core with a disk of its own (io/sim/disk.h) and a machine in
+ * memory.  What a core asks for is done some time later, in the order that the
+ * core's rules demand; every moment and every fault follows from the seed.
+ * Messages go in their wire form through one stream for each pair and
+ * direction: in order, at most once, and what a stream holds may get lost.
+ *
+ * What must hold is checked at each step (`holds`):
+ *	- one leader a term; no server's term goes back, no term is led in twice;
+ *	- log matching: an index and a term stand for one entry, and one history
+ *	  before it, in whatever log they are;
+ *	- entries are applied in order, each once in the life of a state, with the
+ *	  same effect digest on every server and in every life;
+ *	- a proposal is applied at most once, and never after it was refused;
+ *	- a read sees what was acknowledged before it began.
+ */
+#ifndef TESTS_SIM_WORLD_H
+#define TESTS_SIM_WORLD_H
+
+#include "io/sim/disk.h"
+#include "node/node_core.h"
+
+#define SERVERS 5
+#define INDEX_MAX 16384
+#define PROPOSALS_MAX 4096
+#define READS_MAX 1024
+
+/* Deliberate mistakes of the host, to see that they are found. */
+enum plant {
+	PLANT_NOTHING,
+	PLANT_ACK_EARLY,         /* an append is answered before it is written */
+	PLANT_VOTE_LOST,         /* term and vote are not written */
+	PLANT_COMMIT_OLD,        /* a leader commits old terms by counting */
+	PLANT_REORDER,           /* a stream does not keep its order */
+	PLANT__COUNT
+};
+
+/* Of a picture: how it is written, and what the log is cut by. */
+struct toy {
+	uint64_t index, term, commands;
+	struct sha256 digest;
+};
+
+struct rc_frozen {
+	struct toy at;
+};
+
+struct job;
+struct letter;
+
+struct server {
+	uint64_t id;
+	char address[16];
+	struct disk *disk;
+	struct node_core *core;          /* NULL: down */
+	struct toy toy;                  /* the machine's live state */
+	bool toy_is_lost, is_fatal, is_member_of_old, joins;
+	unsigned life;
+	uint64_t up_at, paused_until;    /* microseconds, as all times here */
+	int64_t clock_us;                /* ahead of the world's */
+	uint64_t term;                   /* the highest that was seen */
+	uint64_t terms[INDEX_MAX];       /* of the entries of its log */
+	uint64_t role_term;
+
+	struct job *jobs, **jobs_last;   /* of the log, in order */
+	uint64_t jobs_due;
+	const struct rc_entry *batch;
+	size_t n_batch;
+	const struct checkpoint *freezing;
+	uint64_t machine_due;
+	struct rc_frozen *frozen;
+	struct checkpoint writing;
+	uint64_t worker_due;
+};
+
+struct proposal {
+	struct rc_proposal p;
+	struct buf bytes;
+	struct server *server;
+	unsigned life;
+	enum { OPEN, ACKED, REFUSED, UNCERTAIN } state;
+	uint64_t index;                  /* where it was applied; 0: nowhere */
+};
+
+struct link {
+	struct letter *first, **last;
+	uint64_t last_due;
+	bool is_cut;
+};
+
+struct world {
+	uint64_t seed;
+	enum plant plant;
+	struct prng prng;
+	uint64_t now;                    /* microseconds */
+	struct server servers[SERVERS];
+	unsigned n_founders;
+	struct link links[SERVERS][SERVERS];     /* from, to */
+	struct { bool is_known; struct sha256 digest; } truth[INDEX_MAX];
+	uint64_t applied_max, acked_max;
+	uint64_t leader_of[INDEX_MAX];   /* term -> id */
+	struct proposal *proposals;
+	size_t n_proposals;
+	bool is_broken;
+	bool is_calm;                    /* no more faults */
+	struct arena *arena;
+	unsigned long long n_acked, n_refused, n_uncertain, n_crashes,
+		n_messages, n_checkpoints, n_changes, n_transfers, n_steps;
+};
+
+extern struct world w;
+extern bool verbose, quiet;
+
+void tell(const char *fmt, ...) PRINTF(1, 2);
+/* The run ends at the first thing that does not hold. */
+bool holds(bool what, const char *fmt, ...) PRINTF(2, 3);
+uint64_t below(uint64_t n);
+
+void world_begin(uint64_t seed, enum plant plant, unsigned founders);
+void world_end(void);
+/* Does what is due next, and what follows from it; false: nothing ever is. */
+void world_step(void);
+
+/* ---- servers ---- */
+
+void server_start(struct server *s);
+/* 'power': what was not durable is lost. */
+void server_crash(struct server *s, bool power, uint64_t back_after_us);
+bool server_leads(const struct server *s);
+struct server *world_leader(void);       /* of the highest term; NULL: none */
+void server_propose(struct server *s, unsigned n);
+void server_change(struct server *s);
+void server_transfer(struct server *s, uint64_t to);
+
+/* ---- network ---- */
+
+void link_reset(struct link *l);
+
+#endif
