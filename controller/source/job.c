@@ -232,7 +232,7 @@ static void fail(struct pass *p, enum code rc, const struct err *err)
 	str_copy(j->result.text, sizeof(j->result.text), str_of(err->text));
 	str_copy(j->result.hint, sizeof(j->result.hint), str_of(err->hint));
 	j->is_transient |= is_of_store(rc);
-	if (j->is_gone || j->is_transient || j->removes)
+	if (j->is_gone || j->is_transient || j->ends)
 		return;
 	/* AddressOwned may end without a new commit; what a file holds not. */
 	if ((rc == E_UNPROCESSABLE || rc == E_TOO_LARGE) && p->revision.n) {
@@ -682,12 +682,13 @@ static enum code run(struct pass *p, struct err *err)
 	return rc;
 }
 
-/* What a deleted source owned goes with it; the precondition is that there is
- * no such source. */
-static enum code remove_owned(struct pass *p, struct err *err)
+/* What a deleted source owned goes with it or is nobody's; the precondition is
+ * that there is no such source. */
+static enum code end_source(struct pass *p, struct err *err)
 {
 	AUTO_BUF bytes = BUF_NONE;
 	struct outcome out;
+	bool prunes = p->job->prunes;
 	enum code rc = view_use(p->view, 0, &p->txn, err);
 
 	if (rc)
@@ -695,17 +696,37 @@ static enum code remove_owned(struct pass *p, struct err *err)
 	p->config = (struct plan_config){
 		.tenant = p->tenant, .source = p->name, .uid = p->job->uid,
 		.origin = STR("git"), .message = STR("the source was deleted"),
-		.prune = true, .full = true,
+		.prune = prunes, .full = prunes,
 	};
 	p->plan = plan_new(p->txn, &p->config);
-	rc = plan_seal(p->plan, err);
+	rc = plan_leave(p->plan, err);
+	if (rc == OK)
+		rc = plan_seal(p->plan, err);
 	if (rc || plan_size(p->plan) == 0)
 		return rc;
 	plan_command(p->plan, STR_NONE, clock_wall_ms(), &bytes);
 	rc = submit(p, buf_view(&bytes), &out, err);
 	p->job->result.operations = plan_size(p->plan);
-	/* It was made again meanwhile, and owns them again. */
-	return rc == E_CONFLICT ? OK : rc;
+	return rc;
+}
+
+/* Somebody may write in between, and then the plan is made anew; a source that
+ * was made again owns them again, which its strand is told by an event. */
+static enum code end_source_surely(struct pass *p, struct err *err)
+{
+	struct object_view made;
+	enum code rc = E_CONFLICT;
+
+	for (unsigned i = 0; i < TRIES && rc == E_CONFLICT && !is_cancelled(p);
+	     i++) {
+		rc = end_source(p, err);
+		pass_plan_end(p);
+	}
+	if (rc == E_CONFLICT && view_use(p->view, 0, &p->txn, NULL) == OK &&
+	    view_object(p->txn, KIND_SOURCE, p->tenant, p->name, &made,
+			NULL) == OK)
+		return OK;
+	return rc;
 }
 
 void job_run(struct job *j)
@@ -722,7 +743,7 @@ void job_run(struct job *j)
 	j->interval_ms = INTERVAL_DEFAULT_MS;
 	rc = view_new(j->store, &p.view, &err);
 	if (rc == OK)
-		rc = j->removes ? remove_owned(&p, &err) : run(&p, &err);
+		rc = j->ends ? end_source_surely(&p, &err) : run(&p, &err);
 	if (rc && j->phase == STATUS_SUSPENDED)
 		j->result.code = rc, str_copy(j->result.text,
 					      sizeof(j->result.text),

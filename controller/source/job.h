@@ -29,8 +29,9 @@ struct job {
 	const struct source_settings *settings;
 	char tenant[ADDRESS_PART_MAX + 1], name[ADDRESS_NAME_MAX + 1];
 	atomic_bool cancel;
-	/* The source is deleted and prunes: remove what it owned. */
-	bool removes;
+	/* The source is deleted: what it owned is removed where it prunes, and
+	 * else left to nobody. */
+	bool ends, prunes;
 	struct uuid uid;
 	struct job_memory memory;
 

@@ -3,6 +3,7 @@
 
 #include "base/map.h"
 #include "base/mem.h"
+#include "source/left.h"
 #include "state/view.h"
 
 #include "base/banned.h"
@@ -20,6 +21,7 @@ struct plan {
 	struct map *parents;             /* applications, environments known */
 	struct plan_counts counts;
 	uint64_t owned;
+	bool leaves;                     /* the source is no more */
 };
 
 struct str plan_subject(struct arena *arena, struct str ns, struct str name)
@@ -105,25 +107,18 @@ struct found {
 	struct rule rule;                /* the default rule */
 };
 
-static bool source_exists(struct plan *p, struct str ref)
-{
-	struct object_view view;
-	struct str rest = str_from(ref, STR("source:").n);
-	struct str ns = str_cut(&rest, '/');
-
-	return view_object(p->txn, KIND_SOURCE, ns, rest, &view, NULL) == OK;
-}
-
 /* Ours, or left behind by a source that is no more: that one is adopted. */
 static void judge_owner(struct plan *p, struct found *f)
 {
 	const struct object_row *row = &f->object.row;
 
-	if (row->manager != MANAGER_GIT)
-		return;
-	f->is_ours = str_eq(row->manager_ref, p->subject);
-	f->adopt = !f->is_ours && str_starts(row->manager_ref, STR("source:")) &&
-		   !source_exists(p, row->manager_ref);
+	f->is_ours = row->manager == MANAGER_GIT &&
+		     str_eq(row->manager_ref, p->subject);
+	if (row->manager == MANAGER_API)
+		f->adopt = left_is(&f->object);
+	else if (row->manager == MANAGER_GIT && !f->is_ours)
+		f->adopt = str_starts(row->manager_ref, STR("source:")) &&
+			   !source_exists(p->txn, row->manager_ref);
 }
 
 static enum code owned_by_other(const struct found *f, struct str path,
@@ -469,6 +464,8 @@ static enum code plan_parent(struct plan *p, struct str path,
 	if (there && str_eq(view.row.spec, m->spec) &&
 	    str_eq(view.row.labels, m->labels) && str_eq(view.row.meta, m->meta))
 		return OK;
+	if (there && left_is(&view))
+		p->cmd.flags |= COMMAND_TAKE_OVER;
 	op = add_op(p, OP_OBJECT_PUT, m->kind, arena_str(p->arena, m->name));
 	op->expect = there ? view.rev : REV_NONE;
 	op->uid = uuid_new();
@@ -540,6 +537,62 @@ static bool find_gone(void *data, const struct object_view *o)
 	return true;
 }
 
+/* ---- what is left behind ---- */
+
+struct leaving {
+	struct plan *plan;
+	struct err *err;
+	enum code rc;
+};
+
+static bool leave_one(void *data, const struct object_view *o)
+{
+	struct leaving *l = data;
+	struct plan *p = l->plan;
+	struct arena *a = p->arena;
+	struct str meta;
+	struct op *op;
+
+	if (o->row.manager != MANAGER_GIT ||
+	    !str_eq(o->row.manager_ref, p->subject))
+		return true;
+	arena_reset(p->scratch);
+	l->rc = left_meta(p->scratch, o, &meta, l->err);
+	if (l->rc)
+		return false;
+	op = add_op(p, OP_OBJECT_PUT, o->kind, arena_str(a, o->name));
+	op->expect = o->rev;
+	op->uid = o->row.uid;
+	op->manager = MANAGER_API;
+	op->labels = arena_str(a, o->row.labels);
+	op->meta = arena_str(a, meta);
+	op->spec = arena_str(a, o->row.spec);
+	op->application = arena_str(a, o->row.application);
+	op->environment = arena_str(a, o->row.environment);
+	op->config_name = arena_str(a, o->row.config_name);
+	op->format = arena_str(a, o->row.format);
+	note(p, op, NULL, NULL);
+	return true;
+}
+
+enum code plan_leave(struct plan *p, struct err *err)
+{
+	static const enum kind_id kinds[] = { KIND_APPLICATION,
+					      KIND_ENVIRONMENT, KIND_CONFIG };
+	struct leaving l = { p, err, OK };
+	/* The configurations of a source that prunes are deleted. */
+	size_t n = ARRAY_LEN(kinds) - (p->config->full && p->config->prune);
+
+	p->leaves = true;
+	for (size_t i = 0; i < n && l.rc == OK; i++) {
+		enum code rc = view_list(p->txn, kinds[i], p->config->tenant,
+					 STR_NONE, STR_NONE, leave_one, &l, err);
+
+		l.rc = l.rc ? l.rc : rc;
+	}
+	return l.rc;
+}
+
 /* ---- sealing ---- */
 
 /* The precondition is part of the plan: the same change against another state
@@ -594,6 +647,11 @@ enum code plan_seal(struct plan *p, struct err *err)
 	if (rc)
 		return rc;
 	command_head(&p->cmd, p->config, p->arena, p->subject);
+	if (p->leaves) {
+		p->cmd.subject.role = ROLE_SYSTEM;
+		p->cmd.subject.tenant = STR_NONE;
+		p->cmd.flags |= COMMAND_TAKE_OVER;
+	}
 	p->sealed = sha256_end(p->digest);
 	if (p->cmd.n_ops >= COMMAND_OPS_MAX)
 		return err_set(err, E_TOO_LARGE, "the commit needs more than "

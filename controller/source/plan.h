@@ -59,6 +59,13 @@ enum code plan_manifest(struct plan *plan, struct str path,
 enum code plan_gone(struct plan *plan, const struct address *at,
 		    struct err *err) MUST_USE;
 
+/*
+ * The source is no more: what it owned and is not deleted by this plan becomes
+ * nobody's (left.h), and the command is the cluster's own.  In place of all
+ * that is told.
+ */
+enum code plan_leave(struct plan *plan, struct err *err) MUST_USE;
+
 /* After the last: finds what is gone, seals the plan and its digest. */
 enum code plan_seal(struct plan *plan, struct err *err) MUST_USE;
 

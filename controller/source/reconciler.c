@@ -8,9 +8,9 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "doc/format.h"
 #include "io/timer.h"
 #include "source/job.h"
+#include "source/left.h"
 
 #include "base/banned.h"
 
@@ -55,7 +55,7 @@ struct strand {
 	unsigned failures;
 	bool again;                      /* due while a job runs */
 	bool is_deleted;                 /* the object is no more */
-	bool removes;                    /* and its configurations shall go */
+	bool prunes;                     /* its configurations go with it */
 	bool is_listed;                  /* mark of a scan */
 	char said[200];                  /* last failure that was logged */
 };
@@ -70,6 +70,7 @@ struct reconciler {
 	struct follower follower;
 	struct msg start_msg, stop_msg, more_msg;
 	bool more_posted, started, stopping, unfollowing;
+	bool sweeping, wants_sweep;
 	uint64_t seen_rev;
 	uv_sem_t stopped;
 
@@ -326,11 +327,7 @@ static void work_done(struct work *work)
 		strand_end(s, E_CANCELLED, "the reconciler is stopping");
 		return;
 	}
-	if (s->is_deleted && j->removes && !j->result.code) {
-		strand_end(s, E_NOT_FOUND, "the source was deleted");
-		return;
-	}
-	if (s->is_deleted && !s->removes) {
+	if (s->is_deleted && j->ends && !j->result.code) {
 		strand_end(s, E_NOT_FOUND, "the source was deleted");
 		return;
 	}
@@ -352,7 +349,8 @@ static void job_reset(struct strand *s)
 	j->is_gone = j->is_transient = false;
 	j->fetch_us = j->fetch_bytes = j->plan_us = j->submit_us = 0;
 	j->opened = j->formatting = 0;
-	j->removes = s->is_deleted && s->removes;
+	j->ends = s->is_deleted;
+	j->prunes = s->prunes;
 	atomic_store(&j->cancel, false);
 }
 
@@ -404,16 +402,17 @@ static struct strand *find(struct reconciler *r, struct str ns, struct str name)
 }
 
 static void source_is(struct reconciler *r, struct str ns, struct str name,
-		      uint64_t generation)
+		      const struct object_row *row)
 {
 	struct strand *s = find(r, ns, name);
 
 	if (!s)
 		s = strand_new(r, ns, name);
-	else if (!s->is_deleted && s->generation == generation)
+	else if (!s->is_deleted && s->generation == row->generation)
 		return;
-	s->generation = generation;
-	s->is_deleted = s->removes = false;
+	s->generation = row->generation;
+	s->is_deleted = false;
+	s->prunes = source_prunes(row->spec);
 	s->failures = 0;
 	/* What runs was made for another spec. */
 	if (s->fsm.state == STRAND_RUNNING)
@@ -421,35 +420,25 @@ static void source_is(struct reconciler *r, struct str ns, struct str name,
 	strand_start(s);
 }
 
+/* A source that was never seen here, or whose strand found out before this was
+ * read, may have left something too. */
 static void source_is_gone(struct reconciler *r, struct str ns, struct str name,
-			   bool prune, struct uuid uid)
+			   bool prunes, struct uuid uid)
 {
 	struct strand *s = find(r, ns, name);
 
 	if (!s)
-		return;
+		s = strand_new(r, ns, name);
 	s->is_deleted = true;
-	s->removes = prune;
+	s->prunes = prunes;
 	if (s->fsm.state == STRAND_RUNNING) {
 		atomic_store(&s->job.cancel, true);
 		s->again = true;
 		return;
 	}
-	if (!prune) {
-		strand_end(s, E_NOT_FOUND, "the source was deleted");
-		return;
-	}
 	s->job.uid = uid;
+	s->failures = 0;
 	strand_start(s);
-}
-
-static bool spec_prunes(struct str spec)
-{
-	AUTO_ARENA arena = arena_new(0);
-	struct value *v = NULL;
-
-	return doc_parse_json(spec, arena, NULL, &v, NULL) == OK &&
-	       value_to_bool(value_getz(v, "prune"), false);
 }
 
 struct reading {
@@ -472,11 +461,10 @@ static bool on_event(void *data, uint64_t rev, const struct event_row *event)
 		return true;
 	if (event->type != EVENT_DELETED) {
 		if (object_row_decode(event->after, &row))
-			source_is(reading->r, event->tenant, event->name,
-				  row.generation);
+			source_is(reading->r, event->tenant, event->name, &row);
 	} else if (object_row_decode(event->before, &row)) {
 		source_is_gone(reading->r, event->tenant, event->name,
-			       spec_prunes(row.spec), row.uid);
+			       source_prunes(row.spec), row.uid);
 	}
 	return true;
 }
@@ -486,7 +474,7 @@ static bool on_listed(void *data, const struct object_view *o)
 	struct reconciler *r = data;
 	struct strand *s;
 
-	source_is(r, o->tenant, o->name, o->row.generation);
+	source_is(r, o->tenant, o->name, &o->row);
 	s = find(r, o->tenant, o->name);
 	s->is_listed = true;
 	return true;
@@ -507,6 +495,76 @@ static struct strand *next_unlisted(struct reconciler *r)
 	return NULL;
 }
 
+/* ---- what deleted sources left ---- */
+
+struct sweeping {
+	struct work work;
+	struct reconciler *r;
+	struct arena *arena;
+	struct orphan *found;
+	size_t n;
+};
+
+static void sweep_run(struct work *work)
+{
+	struct sweeping *w = container_of(work, struct sweeping, work);
+	struct view *view = NULL;
+	struct kv_txn *txn;
+	struct err err;
+	enum code rc = view_new(w->r->store, &view, &err);
+
+	if (rc == OK)
+		rc = view_use(view, 0, &txn, &err);
+	if (rc == OK)
+		rc = sweep_orphans(txn, w->arena, &w->found, &w->n, &err);
+	if (rc)
+		log_error("source", LOG_NO_KV, "look for what deleted sources "
+			  "left: %s", err.text);
+	if (view)
+		view_idle(view);
+	view_free(&view);
+}
+
+static void sweep_done(struct work *work)
+{
+	struct sweeping *w = container_of(work, struct sweeping, work);
+	struct reconciler *r = w->r;
+
+	r->sweeping = false;
+	for (size_t i = 0; i < w->n && !r->stopping; i++) {
+		const struct orphan *o = &w->found[i];
+
+		/* One that was made again owns it again. */
+		if (!find(r, o->tenant, o->name))
+			source_is_gone(r, o->tenant, o->name, o->prunes, o->uid);
+	}
+	arena_free(&w->arena);
+	free(w);
+	check_stopped(r);
+}
+
+/* A crash may have come between the deletion of a source and what follows from
+ * it; nobody is told of that again. */
+static void sweep_start(struct reconciler *r)
+{
+	struct sweeping *w;
+
+	r->wants_sweep = true;
+	if (r->sweeping)
+		return;
+	w = NEW(struct sweeping);
+	w->r = r;
+	w->arena = arena_new(0);
+	w->work = (struct work){ .home = r->loop, .run = sweep_run,
+				 .done = sweep_done };
+	r->sweeping = pool_submit(r->pool, &w->work);
+	r->wants_sweep = !r->sweeping;
+	if (r->sweeping)
+		return;
+	arena_free(&w->arena);
+	free(w);
+}
+
 /* All sources anew: at the start, and where events were compacted away. */
 static enum code scan(struct reconciler *r, struct kv_txn *txn, struct err *err)
 {
@@ -525,7 +583,8 @@ static enum code scan(struct reconciler *r, struct kv_txn *txn, struct err *err)
 	r->seen_rev = head.rev;
 	while ((s = next_unlisted(r)))
 		source_is_gone(r, str_of(s->job.tenant), str_of(s->job.name),
-			       false, s->job.uid);
+			       s->prunes, s->job.uid);
+	sweep_start(r);
 	return OK;
 }
 
@@ -543,6 +602,8 @@ static void read_events(struct reconciler *r)
 	if (rc == E_GONE)
 		rc = scan(r, txn, &err);
 	view_idle(r->view);
+	if (r->wants_sweep)
+		sweep_start(r);
 	if (rc)
 		log_error("source", LOG_NO_KV, "read events: %s", err.text);
 	if (reading.more && !r->more_posted) {
@@ -623,7 +684,8 @@ static void on_unfollowed(struct follower *f)
 
 static void check_stopped(struct reconciler *r)
 {
-	if (!r->stopping || r->unfollowing || r->n_sources || r->more_posted)
+	if (!r->stopping || r->unfollowing || r->n_sources || r->more_posted ||
+	    r->sweeping)
 		return;
 	r->unfollowing = true;
 	if (r->view)

@@ -1,4 +1,5 @@
 /* Plans against a live state, applied to it. */
+#include "source/left.h"
 #include "source/plan.h"
 
 #include "live.h"
@@ -221,6 +222,17 @@ START_TEST(another_manager_stops_it)
 }
 END_TEST
 
+static void delete_source(const char *name)
+{
+	struct command *c = live_command(&live);
+	struct op *op = command_op(live.arena, c, OP_OBJECT_DELETE);
+
+	op->kind = KIND_SOURCE;
+	op->tenant = STR("acme");
+	op->name = str_of(name);
+	live_run(&live, c);
+}
+
 START_TEST(another_source_stops_it_until_it_is_gone)
 {
 	first();
@@ -229,19 +241,164 @@ START_TEST(another_source_stops_it_until_it_is_gone)
 	begin();
 	ck_assert_int_eq(file("shop/prod/a.json", "{\"a\": 2}"), E_MANAGED);
 	ck_assert_ptr_nonnull(strstr(err.text, "source:acme/shop"));
-
-	struct command *c = live_command(&live);
-	struct op *op = command_op(live.arena, c, OP_OBJECT_DELETE);
-
-	op->kind = KIND_SOURCE;
-	op->tenant = STR("acme");
-	op->name = STR("shop");
-	live_run(&live, c);
+	delete_source("shop");
 	begin();
 	has("shop/prod/a.json", "{\"a\": 2}");
 	seal();
 	apply();
 	ck_assert_str_eq(live_fetch(&live, "acme/shop/prod/a.json"), "{\"a\": 2}");
+}
+END_TEST
+
+static void leave(void)
+{
+	let_go();
+	config.rev = 0;
+	config.full = config.prune;
+	txn = live_read(&live);
+	plan = plan_new(txn, &config);
+	ck_assert_msg(plan_leave(plan, &err) == OK, "%s", err.text);
+	seal();
+	live_apply(&live, encoded(""));
+	ck_assert_msg(live.last.code == OK, "%s", live.last.text);
+	let_go();
+	config.full = true;
+	config.prune = false;
+}
+
+static struct object_row row_of(enum kind_id kind, const char *name)
+{
+	struct kv_txn *t = live_read(&live);
+	struct object_view o;
+	struct object_row row;
+
+	ck_assert_int_eq(view_object(t, kind, STR("acme"), str_of(name), &o,
+				     NULL), OK);
+	row = (struct object_row){
+		.manager = o.row.manager,
+		.manager_ref = arena_str(live.arena, o.row.manager_ref),
+		.meta = arena_str(live.arena, o.row.meta),
+		.spec = arena_str(live.arena, o.row.spec),
+	};
+	kv_end(&t);
+	return row;
+}
+
+START_TEST(what_a_deleted_source_leaves_is_nobodys)
+{
+	struct object_row row;
+
+	first();
+	delete_source("shop");
+	leave();
+	ck_assert_str_eq(live_fetch(&live, "acme/shop/prod/b.txt"), "b");
+	row = row_of(KIND_CONFIG, "shop.prod.b.txt");
+	ck_assert_int_eq(row.manager, MANAGER_API);
+	ck_assert_uint_eq(row.manager_ref.n, 0);
+	ck_assert_int_eq(row_of(KIND_APPLICATION, "shop").manager, MANAGER_API);
+	ck_assert_int_eq(row_of(KIND_ENVIRONMENT, "shop.prod").manager,
+			 MANAGER_API);
+	/* Again: there is nothing left to do. */
+	txn = live_read(&live);
+	config.full = false;
+	plan = plan_new(txn, &config);
+	ck_assert_int_eq(plan_leave(plan, &err), OK);
+	ck_assert_uint_eq(seal(), 0);
+}
+END_TEST
+
+START_TEST(what_was_left_may_be_adopted)
+{
+	first();
+	delete_source("shop");
+	leave();
+	config.source = STR("second");
+	live_source(&live, "acme", "second");
+	begin();
+	has("shop/prod/a.json", "{\"a\": 2}");
+	has("shop/prod/b.txt", "b");
+	seal();
+	apply();
+	ck_assert_str_eq(live_fetch(&live, "acme/shop/prod/a.json"), "{\"a\": 2}");
+	ck_assert(str_is(row_of(KIND_CONFIG, "shop.prod.b.txt").manager_ref,
+			 "source:acme/second"));
+	ck_assert(str_is(row_of(KIND_CONFIG, "shop.prod.b.txt").meta, "{}"));
+}
+END_TEST
+
+/* Somebody published, or changed the object: it is theirs. */
+START_TEST(what_was_left_and_written_since_may_not)
+{
+	struct command *c;
+	struct op *op;
+	struct object_row row;
+
+	first();
+	delete_source("shop");
+	leave();
+	row = row_of(KIND_CONFIG, "shop.prod.b.txt");
+	c = live_command(&live);
+	live_blob(&live, "acme", STR("mine"));
+	op = command_op(live.arena, c, OP_VERSION_ADD);
+	op->kind = KIND_CONFIG;
+	op->tenant = STR("acme");
+	op->name = STR("shop.prod.a.json");
+	op->sha = sha256_of(STR("mine"));
+	op->size = 4;
+	op->release = true;
+	op = command_op(live.arena, c, OP_OBJECT_PUT);
+	op->kind = KIND_CONFIG;
+	op->tenant = STR("acme");
+	op->name = STR("shop.prod.b.txt");
+	op->labels = STR("{}");
+	op->meta = row.meta;
+	op->spec = STR("{\"description\":\"mine\"}");
+	op->application = STR("shop");
+	op->environment = STR("prod");
+	op->config_name = STR("b.txt");
+	op->format = STR("text");
+	live_run(&live, c);
+	live_source(&live, "acme", "shop");
+	begin();
+	ck_assert_int_eq(file("shop/prod/a.json", "{}"), E_MANAGED);
+	ck_assert_int_eq(file("shop/prod/b.txt", "b"), E_MANAGED);
+}
+END_TEST
+
+START_TEST(a_source_that_prunes_leaves_no_configuration)
+{
+	first();
+	delete_source("shop");
+	config.prune = true;
+	leave();
+	ck_assert_str_eq(live_fetch(&live, "acme/shop/prod/b.txt"), "-");
+	ck_assert_int_eq(row_of(KIND_APPLICATION, "shop").manager, MANAGER_API);
+}
+END_TEST
+
+START_TEST(orphans_are_found_with_what_is_known_of_them)
+{
+	struct orphan *found;
+	size_t n;
+
+	first();
+	let_go();
+	txn = live_read(&live);
+	ck_assert_int_eq(sweep_orphans(txn, live.arena, &found, &n, &err), OK);
+	ck_assert_uint_eq(n, 0);
+	let_go();
+	delete_source("shop");
+	txn = live_read(&live);
+	ck_assert_int_eq(sweep_orphans(txn, live.arena, &found, &n, &err), OK);
+	ck_assert_uint_eq(n, 1);
+	ck_assert(str_is(found->tenant, "acme"));
+	ck_assert(str_is(found->name, "shop"));
+	ck_assert(!found->prunes);
+	let_go();
+	leave();
+	txn = live_read(&live);
+	ck_assert_int_eq(sweep_orphans(txn, live.arena, &found, &n, &err), OK);
+	ck_assert_uint_eq(n, 0);
 }
 END_TEST
 
@@ -393,6 +550,11 @@ static Suite *suite(void)
 	tcase_add_test(tc, a_malformed_file_has_its_place);
 	tcase_add_test(tc, another_manager_stops_it);
 	tcase_add_test(tc, another_source_stops_it_until_it_is_gone);
+	tcase_add_test(tc, what_a_deleted_source_leaves_is_nobodys);
+	tcase_add_test(tc, what_was_left_may_be_adopted);
+	tcase_add_test(tc, what_was_left_and_written_since_may_not);
+	tcase_add_test(tc, a_source_that_prunes_leaves_no_configuration);
+	tcase_add_test(tc, orphans_are_found_with_what_is_known_of_them);
 	tcase_add_test(tc, what_was_rolled_back_is_held);
 	tcase_add_test(tc, two_leaders_cannot_both_apply);
 	tcase_add_test(tc, back_and_forth);

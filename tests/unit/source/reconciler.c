@@ -412,9 +412,27 @@ START_TEST(the_timer_finds_a_push)
 }
 END_TEST
 
+static void delete_source(const char *name)
+{
+	struct command *c = command();
+
+	object(c, OP_OBJECT_DELETE, KIND_SOURCE, "acme", name);
+	ck_assert_msg(submit(c) == OK, "%s", last.text);
+}
+
+/* What follows from an event has none of its own to wait for. */
+#define until(text, seen) \
+	do { \
+		uint64_t end_ = clock_mono_ms() + 20000; \
+	\
+		while (strcmp((seen), (text)) != 0 && \
+		       clock_mono_ms() < end_) \
+			usleep(10000); \
+		ck_assert_str_eq((seen), (text)); \
+	} while (0)
+
 START_TEST(suspended_missing_deleted)
 {
-	struct command *c;
 	struct source_result res;
 
 	ck_assert_int_eq(trigger("none").code, E_NOT_FOUND);
@@ -428,17 +446,80 @@ START_TEST(suspended_missing_deleted)
 	put_source("shop", ",\"prune\":true", "1h");
 	reconcile("shop");
 	ck_assert_str_eq(fetch("acme/shop/prod/x.txt"), "1");
-	c = command();
-	object(c, OP_OBJECT_DELETE, KIND_SOURCE, "acme", "shop");
-	ck_assert_int_eq(submit(c), OK);
+	delete_source("shop");
 	/* What it owned goes with it, because it prunes. */
-	uint64_t until = clock_mono_ms() + 20000;
-
-	while (strcmp(fetch("acme/shop/prod/x.txt"), "-") != 0 &&
-	       clock_mono_ms() < until)
-		usleep(10000);
-	ck_assert_str_eq(fetch("acme/shop/prod/x.txt"), "-");
+	until("-", fetch("acme/shop/prod/x.txt"));
 	ck_assert_int_eq(trigger("shop").code, E_NOT_FOUND);
+}
+END_TEST
+
+static const char *manager(void)
+{
+	struct view *view;
+	struct kv_txn *txn = read_now(&view);
+	struct object_view o;
+	const char *out = "-";
+
+	if (view_object(txn, KIND_CONFIG, STR("acme"), STR("shop.prod.x.txt"),
+			&o, NULL) == OK)
+		out = manager_name(o.row.manager);
+	view_free(&view);
+	return out;
+}
+
+START_TEST(a_deleted_source_leaves_what_nobody_owns)
+{
+	struct command *c;
+
+	lab_write(&lab, "shop/prod/x.txt", "1");
+	lab_commit(&lab, "first");
+	put_source("shop", "", "1h");
+	reconcile("shop");
+	ck_assert_str_eq(manager(), "git");
+	delete_source("shop");
+	until("api", manager());
+	ck_assert_str_eq(fetch("acme/shop/prod/x.txt"), "1");
+	/* The same source again finds what it left. */
+	put_source("shop", "", "1h");
+	reconcile("shop");
+	ck_assert_str_eq(manager(), "git");
+	/* People write what nobody owns. */
+	delete_source("shop");
+	until("api", manager());
+	c = command();
+	object(c, OP_OBJECT_DELETE, KIND_CONFIG, "acme", "shop.prod.x.txt");
+	ck_assert_msg(submit(c) == OK, "%s", last.text);
+}
+END_TEST
+
+/* The deletion is there, and what follows from it did not come to be. */
+static void delete_and_crash(const char *more)
+{
+	lab_write(&lab, "shop/prod/x.txt", "1");
+	lab_commit(&lab, "first");
+	put_source("shop", more, "1h");
+	reconcile("shop");
+	source_reconciler_stop(rec);
+	source_reconciler_free(&rec);
+	delete_source("shop");
+	ck_assert_str_eq(manager(), "git");
+	rec = source_reconciler_new(store, pool, &settings);
+	close_all();
+	open_all();
+}
+
+START_TEST(a_prune_that_was_cut_off_is_done_at_the_next_start)
+{
+	delete_and_crash(",\"prune\":true");
+	until("-", fetch("acme/shop/prod/x.txt"));
+}
+END_TEST
+
+START_TEST(so_is_what_was_to_be_left)
+{
+	delete_and_crash("");
+	until("api", manager());
+	ck_assert_str_eq(fetch("acme/shop/prod/x.txt"), "1");
 }
 END_TEST
 
@@ -600,6 +681,9 @@ static Suite *suite(void)
 	tcase_add_test(tc, a_forced_push_with_a_lost_base);
 	tcase_add_test(tc, the_timer_finds_a_push);
 	tcase_add_test(tc, suspended_missing_deleted);
+	tcase_add_test(tc, a_deleted_source_leaves_what_nobody_owns);
+	tcase_add_test(tc, a_prune_that_was_cut_off_is_done_at_the_next_start);
+	tcase_add_test(tc, so_is_what_was_to_be_left);
 	tcase_add_test(tc, two_sources_one_address);
 	tcase_add_test(tc, specs_that_cannot_be);
 	tcase_add_test(tc, manifests);
