@@ -6,9 +6,9 @@
  * marks a write transaction as failed; the caller aborts and stops apply, for
  * the file is a cache that is rebuilt from checkpoint and log.
  *
- * Commands that are refused half-way are undone by nested transactions
- * (kv_mark).  LMDB's own nested transactions cost two allocations and a copy
- * of the dirty list each, so a mark is made lazily, at the first change.
+ * Commands that are refused half-way are undone from a list of what was there
+ * before (kv_mark).  LMDB's nested transactions would copy each page once more
+ * and merge lists of pages for every command, and commands are seldom refused.
  */
 #include "kv/kv.h"
 
@@ -18,19 +18,30 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "base/arena.h"
 #include "base/mem.h"
 
 #include "base/banned.h"
 
+#define UNDO_BLOCK (64 * 1024)
+
 struct kv {
 	MDB_env *env;
 	MDB_dbi dbi[KV__TABLES];
+	struct arena *undo;              /* of the one write transaction */
+};
+
+/* What a key was before a change; newest first. */
+struct change {
+	struct change *before;
+	enum kv_table table;
+	struct str key, old;             /* old.p NULL: it was not there */
 };
 
 struct kv_txn {
 	struct kv *kv;
-	MDB_txn *mdb;              /* the outer transaction */
-	MDB_txn *nested;           /* child of a mark, once something changed */
+	MDB_txn *mdb;
+	struct change *changes;    /* since the mark */
 	bool is_write, is_reset, is_marked;
 	enum code rc;
 	struct err err;
@@ -70,11 +81,6 @@ static enum code txn_failed(struct kv_txn *txn, int rc, const char *what,
 		err_wrap(&txn->err, "store table %s", table_names[table]);
 	}
 	return txn->rc;
-}
-
-static MDB_txn *txn_now(const struct kv_txn *txn)
-{
-	return txn->nested ? txn->nested : txn->mdb;
 }
 
 static MDB_val val_of(struct str s)
@@ -130,6 +136,7 @@ enum code kv_open(const char *dir, uint64_t map_bytes, struct kv **out,
 		kv_close(&kv);
 		return code;
 	}
+	kv->undo = arena_new(UNDO_BLOCK);
 	*out = kv;
 	return OK;
 }
@@ -142,6 +149,7 @@ void kv_close(struct kv **kvp)
 		return;
 	if (kv->env)
 		mdb_env_close(kv->env);
+	arena_free(&kv->undo);
 	free(kv);
 	*kvp = NULL;
 }
@@ -305,8 +313,6 @@ void kv_end(struct kv_txn **txnp)
 
 	if (!txn)
 		return;
-	if (txn->nested)
-		mdb_txn_abort(txn->nested);
 	mdb_txn_abort(txn->mdb);
 	free(txn);
 	*txnp = NULL;
@@ -342,46 +348,54 @@ void kv_mark(struct kv_txn *txn)
 	txn->is_marked = true;
 }
 
-/* A change inside a mark starts the nested transaction. */
-static bool txn_can_change(struct kv_txn *txn, enum kv_table table)
-{
-	int rc;
-
-	must(txn->is_write);
-	if (txn->rc)
-		return false;
-	if (!txn->is_marked || txn->nested)
-		return true;
-	rc = mdb_txn_begin(txn->kv->env, txn->mdb, 0, &txn->nested);
-	if (rc) {
-		txn->nested = NULL;
-		txn_failed(txn, rc, "nest a transaction", table);
-	}
-	return rc == 0;
-}
-
 void kv_keep(struct kv_txn *txn)
 {
-	MDB_txn *nested = TAKE(txn->nested);
-	int rc;
-
 	must(txn->is_marked);
 	txn->is_marked = false;
-	if (!nested)
-		return;
-	rc = mdb_txn_commit(nested);
-	if (rc)
-		txn_failed(txn, rc, "keep a command", KV_META);
+	txn->changes = NULL;
+	arena_reset(txn->kv->undo);
+}
+
+static void change_back(struct kv_txn *txn, const struct change *c)
+{
+	MDB_val k = val_of(c->key), v = val_of(c->old);
+	int rc = c->old.p ?
+			 mdb_put(txn->mdb, txn->kv->dbi[c->table], &k, &v, 0) :
+			 mdb_del(txn->mdb, txn->kv->dbi[c->table], &k, NULL);
+
+	/* A deletion of what was not there left nothing to take back. */
+	if (rc && rc != MDB_NOTFOUND)
+		txn_failed(txn, rc, "undo", c->table);
 }
 
 void kv_undo(struct kv_txn *txn)
 {
-	MDB_txn *nested = TAKE(txn->nested);
+	for (const struct change *c = txn->changes; c && !txn->rc; c = c->before)
+		change_back(txn, c);
+	kv_keep(txn);
+}
 
-	must(txn->is_marked);
-	txn->is_marked = false;
-	if (nested)
-		mdb_txn_abort(nested);
+/* What is at a key that is about to change, kept where there is a mark.  False:
+ * the transaction has failed. */
+static bool before_change(struct kv_txn *txn, enum kv_table table,
+			  struct str key, struct str *old)
+{
+	struct arena *undo = txn->kv->undo;
+	struct change *c;
+
+	must(txn->is_write);
+	must(key.n > 0 && key.n <= KV_KEY_MAX);
+	if (!kv_get(txn, table, key, old))
+		*old = STR_NONE;
+	if (txn->rc || !txn->is_marked)
+		return txn->rc == OK;
+	c = arena_alloc(undo, sizeof(*c));
+	*c = (struct change){ txn->changes, table, arena_str(undo, key),
+			      STR_NONE };
+	if (old->p)
+		c->old = arena_str(undo, *old);
+	txn->changes = c;
+	return true;
 }
 
 void kv_on_effect(struct kv_txn *txn, kv_effect *cb, void *data)
@@ -401,7 +415,7 @@ bool kv_get(struct kv_txn *txn, enum kv_table table, struct str key,
 	must(!txn->is_reset);
 	if (key.n == 0 || key.n > KV_KEY_MAX || txn->rc)
 		return false;
-	rc = mdb_get(txn_now(txn), txn->kv->dbi[table], &k, &v);
+	rc = mdb_get(txn->mdb, txn->kv->dbi[table], &k, &v);
 	if (rc == 0 && val)
 		*val = str_of_val(v);
 	else if (rc && rc != MDB_NOTFOUND)
@@ -409,43 +423,48 @@ bool kv_get(struct kv_txn *txn, enum kv_table table, struct str key,
 	return rc == 0;
 }
 
-void kv_put(struct kv_txn *txn, enum kv_table table, struct str key,
-	    struct str val)
+size_t kv_put(struct kv_txn *txn, enum kv_table table, struct str key,
+	      struct str val)
 {
 	MDB_val k = val_of(key), v = val_of(val);
+	struct str old;
+	size_t freed;
 	int rc;
 
-	must(key.n > 0 && key.n <= KV_KEY_MAX);
-	if (!txn_can_change(txn, table))
-		return;
-	rc = mdb_put(txn_now(txn), txn->kv->dbi[table], &k, &v, 0);
+	if (!before_change(txn, table, key, &old))
+		return 0;
+	freed = old.p ? key.n + old.n : 0;
+	rc = mdb_put(txn->mdb, txn->kv->dbi[table], &k, &v, 0);
 	if (rc)
 		txn_failed(txn, rc, "put", table);
 	else if (txn->effect)
 		txn->effect(txn->effect_data, table, key, val);
+	return freed;
 }
 
-bool kv_del(struct kv_txn *txn, enum kv_table table, struct str key)
+size_t kv_del(struct kv_txn *txn, enum kv_table table, struct str key)
 {
 	MDB_val k = val_of(key);
+	struct str old;
+	size_t freed;
 	int rc;
 
-	must(key.n > 0 && key.n <= KV_KEY_MAX);
-	if (!txn_can_change(txn, table))
-		return false;
-	rc = mdb_del(txn_now(txn), txn->kv->dbi[table], &k, NULL);
-	if (rc && rc != MDB_NOTFOUND)
+	if (!before_change(txn, table, key, &old) || !old.p)
+		return 0;
+	freed = key.n + old.n;
+	rc = mdb_del(txn->mdb, txn->kv->dbi[table], &k, NULL);
+	if (rc)
 		txn_failed(txn, rc, "delete", table);
-	if (rc == 0 && txn->effect)
+	else if (txn->effect)
 		txn->effect(txn->effect_data, table, key, STR_NONE);
-	return rc == 0;
+	return freed;
 }
 
 uint64_t kv_count(struct kv_txn *txn, enum kv_table table)
 {
 	MDB_stat stat;
 
-	if (mdb_stat(txn_now(txn), txn->kv->dbi[table], &stat))
+	if (mdb_stat(txn->mdb, txn->kv->dbi[table], &stat))
 		return 0;
 	return stat.ms_entries;
 }
@@ -477,7 +496,7 @@ static bool cursor_open(struct kv_txn *txn, enum kv_table table,
 	*c = (struct kv_cursor){ .txn_ = txn };
 	if (txn->rc)
 		return false;
-	rc = mdb_cursor_open(txn_now(txn), txn->kv->dbi[table], &mdb);
+	rc = mdb_cursor_open(txn->mdb, txn->kv->dbi[table], &mdb);
 	if (rc) {
 		txn_failed(txn, rc, "open a cursor", table);
 		return false;

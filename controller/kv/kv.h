@@ -60,13 +60,14 @@ enum code kv_write(struct kv *kv, struct kv_txn **out, struct err *err) MUST_USE
 enum code kv_commit(struct kv_txn **txn, struct err *err) MUST_USE;
 /* The first error of a write transaction so far, or OK. */
 enum code kv_status(const struct kv_txn *txn, struct err *err);
-/* Nested transaction for one command: kv_undo takes back what was written
- * since kv_mark, kv_keep makes it part of the outer one. */
+/* For one command: kv_undo takes back what was changed since kv_mark, kv_keep
+ * lets it stand.  Until then what was there before is held in memory. */
 void kv_mark(struct kv_txn *txn);
 void kv_keep(struct kv_txn *txn);
 void kv_undo(struct kv_txn *txn);
 /* Called for each change, in order, also inside a mark: what the effect chain
- * is made of.  'val' has p NULL where the key was deleted. */
+ * is made of.  'val' has p NULL where the key was deleted.  What is taken back is
+ * not told. */
 typedef void kv_effect(void *data, enum kv_table table, struct str key,
 		       struct str val);
 void kv_on_effect(struct kv_txn *txn, kv_effect *cb, void *data);
@@ -75,10 +76,11 @@ void kv_on_effect(struct kv_txn *txn, kv_effect *cb, void *data);
 /* False where there is none (or the transaction has failed). */
 bool kv_get(struct kv_txn *txn, enum kv_table table, struct str key,
 	    struct str *val);
-void kv_put(struct kv_txn *txn, enum kv_table table, struct str key,
-	    struct str val);
-/* False where the key was not there. */
-bool kv_del(struct kv_txn *txn, enum kv_table table, struct str key);
+/* Both answer the bytes of key and value that were there before; 0: none.  A
+ * value of no bytes is one all the same. */
+size_t kv_put(struct kv_txn *txn, enum kv_table table, struct str key,
+	      struct str val);
+size_t kv_del(struct kv_txn *txn, enum kv_table table, struct str key);
 
 /* ---- cursors ---- */
 struct kv_cursor {

@@ -19,7 +19,7 @@
 #define REMEMBERED_RESULTS 1000
 
 /* Work, in units of about what one operation costs. */
-#define UNITS_PART 32                    /* a part of a staged command */
+#define UNIT_BYTES (16 * 1024)           /* taken in or out of the store */
 
 /* ---- rows ---- */
 
@@ -36,22 +36,18 @@ struct str ap_get(struct apply *a, enum kv_table table, struct str key)
 void ap_put(struct apply *a, enum kv_table table, struct str key,
 	    struct str val)
 {
-	struct str old;
+	size_t old = kv_put(a->txn, table, key, val);
 
-	if (kv_get(a->txn, table, key, &old))
-		a->head->bytes -= MIN(a->head->bytes, key.n + old.n);
+	a->head->bytes -= MIN(a->head->bytes, old);
 	a->head->bytes += key.n + val.n;
-	kv_put(a->txn, table, key, val);
 }
 
 bool ap_del(struct apply *a, enum kv_table table, struct str key)
 {
-	struct str old;
+	size_t old = kv_del(a->txn, table, key);
 
-	if (!kv_get(a->txn, table, key, &old))
-		return false;
-	a->head->bytes -= MIN(a->head->bytes, key.n + old.n);
-	return kv_del(a->txn, table, key);
+	a->head->bytes -= MIN(a->head->bytes, old);
+	return old > 0;
 }
 
 uint64_t ap_next_rev(struct apply *a)
@@ -431,6 +427,7 @@ static enum code gather(struct apply *a, struct err *err)
 			       "part %u of %u of a staged command is missing",
 			       a->gather_next + 1, a->own.part);
 	val = str_from(val, 8);
+	a->units -= 1 + (int)(val.n / UNIT_BYTES);
 	sha256_add(a->gather_sha, val.p, val.n);
 	buf_str(&a->gathered, val);
 	ap_del(a, KV_STAGED, buf_view(&key));
@@ -461,7 +458,6 @@ static enum code go_on_gather(struct apply *a, struct outcome *out,
 	while (rc == OK && a->gather_next < a->own.part) {
 		if (a->units <= 0)
 			return kv_status(a->txn, err);
-		a->units -= UNITS_PART;
 		rc = gather(a, err);
 	}
 	if (rc == OK)
@@ -545,7 +541,7 @@ enum code apply_start(struct apply *a, struct str bytes, struct outcome *out,
 
 	must(a->step == APPLY_IDLE);
 	*out = (struct outcome){ 0 };
-	a->units--;
+	a->units -= 1 + (int)(bytes.n / UNIT_BYTES) + (int)a->own.n_contents;
 	if (rc) {
 		refuse(out, rc, err);
 		return OK;

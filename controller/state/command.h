@@ -37,7 +37,7 @@
 /* Content of at most this size may travel inside a command, all contents of one
  * command together in at most BLOB_PART_MAX. */
 #define CONTENT_INLINE_MAX (64 * 1024)
-#define COMMAND_CONTENTS_MAX 4096
+#define COMMAND_CONTENTS_MAX 256
 
 enum command_type {
 	COMMAND_OPS = 1,

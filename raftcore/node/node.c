@@ -209,6 +209,7 @@ static void apply_more_here(struct msg *msg)
 
 	if (atomic_load(&n->failed) || atomic_load(&n->ended))
 		return;
+	loop_note(n->config.apply_loop, "apply");
 	if (m->apply_more)
 		n->applied_rc = m->apply_more(m->data, &more, &n->applied_err);
 	if (more)

@@ -1,0 +1,181 @@
+/* Rows, marks and what is taken back. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "unit.h"
+
+#include "kv/kv.h"
+
+#include "base/banned.h"
+
+static char dir[64];
+static struct kv *kv;
+
+static void setup(void)
+{
+	struct err err;
+
+	snprintf(dir, sizeof(dir), "/tmp/conflux-kv-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	ck_assert_msg(kv_open(dir, 32 << 20, &kv, &err) == OK, "%s", err.text);
+}
+
+static void teardown(void)
+{
+	static const char *const files[] = { "data.mdb", "lock.mdb" };
+
+	kv_close(&kv);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		AUTO_BUF path = BUF_NONE;
+
+		buf_printf(&path, "%s/%s", dir, files[i]);
+		unlink(path.p);
+	}
+	rmdir(dir);
+}
+
+static struct kv_txn *writing(void)
+{
+	struct kv_txn *txn;
+
+	ck_assert_int_eq(kv_write(kv, &txn, NULL), OK);
+	return txn;
+}
+
+static void is(struct kv_txn *txn, const char *key, const char *want)
+{
+	struct str val;
+
+	if (!want) {
+		ck_assert(!kv_get(txn, KV_META, str_of(key), NULL));
+		return;
+	}
+	ck_assert(kv_get(txn, KV_META, str_of(key), &val));
+	ck_assert(str_eq(val, str_of(want)));
+}
+
+static void set(struct kv_txn *txn, const char *key, const char *val)
+{
+	kv_put(txn, KV_META, str_of(key), str_of(val));
+}
+
+START_TEST(changes_say_what_they_freed)
+{
+	struct kv_txn *txn = writing();
+
+	ck_assert_uint_eq(kv_put(txn, KV_META, STR("key"), STR("")), 0);
+	ck_assert_uint_eq(kv_put(txn, KV_META, STR("key"), STR("four")), 3);
+	ck_assert_uint_eq(kv_del(txn, KV_META, STR("key")), 7);
+	ck_assert_uint_eq(kv_del(txn, KV_META, STR("key")), 0);
+	kv_end(&txn);
+}
+END_TEST
+
+static void count_effect(void *data, enum kv_table table, struct str key,
+			 struct str val)
+{
+	++*(unsigned *)data;
+}
+
+/* Whatever is done behind a mark: a key made, changed twice, deleted and made
+ * again, and one that was not there deleted. */
+static void change_much(struct kv_txn *txn)
+{
+	set(txn, "new", "1");
+	set(txn, "old", "2");
+	set(txn, "old", "3");
+	kv_del(txn, KV_META, STR("gone"));
+	kv_del(txn, KV_META, STR("never"));
+	set(txn, "again", "4");
+	kv_del(txn, KV_META, STR("again"));
+	set(txn, "again", "5");
+	kv_put(txn, KV_EVENTS, STR("old"), STR("in another table"));
+}
+
+static struct kv_txn *filled(void)
+{
+	struct kv_txn *txn = writing();
+
+	set(txn, "old", "a");
+	set(txn, "gone", "b");
+	set(txn, "again", "c");
+	return txn;
+}
+
+START_TEST(undo_brings_back_what_was_there)
+{
+	struct kv_txn *txn = filled();
+	unsigned effects = 0;
+
+	kv_mark(txn);
+	kv_on_effect(txn, count_effect, &effects);
+	change_much(txn);
+	ck_assert_uint_eq(effects, 8);
+	kv_undo(txn);
+	ck_assert_uint_eq(effects, 8);
+	ck_assert_int_eq(kv_commit(&txn, NULL), OK);
+	ck_assert_int_eq(kv_read(kv, &txn, NULL), OK);
+	is(txn, "new", NULL);
+	is(txn, "old", "a");
+	is(txn, "gone", "b");
+	is(txn, "never", NULL);
+	is(txn, "again", "c");
+	ck_assert(!kv_get(txn, KV_EVENTS, STR("old"), NULL));
+	kv_end(&txn);
+}
+END_TEST
+
+START_TEST(keep_lets_it_stand_and_a_later_undo_does_not_reach_it)
+{
+	struct kv_txn *txn = filled();
+
+	kv_mark(txn);
+	change_much(txn);
+	kv_keep(txn);
+	kv_mark(txn);
+	set(txn, "new", "6");
+	kv_undo(txn);
+	is(txn, "new", "1");
+	is(txn, "old", "3");
+	is(txn, "gone", NULL);
+	is(txn, "again", "5");
+	kv_end(&txn);
+}
+END_TEST
+
+START_TEST(a_full_store_fails_the_transaction_and_keeps_the_one_before)
+{
+	static char big[1 << 20];
+	struct kv_txn *txn = filled();
+	struct err err;
+
+	ck_assert_int_eq(kv_commit(&txn, NULL), OK);
+	txn = writing();
+	kv_mark(txn);
+	for (char k = 'A'; k <= 'z'; k++)
+		kv_put(txn, KV_META, str_n(&k, 1), str_n(big, sizeof(big)));
+	kv_undo(txn);
+	ck_assert_int_eq(kv_status(txn, &err), E_FULL);
+	ck_assert_int_eq(kv_commit(&txn, &err), E_FULL);
+	ck_assert_int_eq(kv_read(kv, &txn, NULL), OK);
+	is(txn, "old", "a");
+	is(txn, "A", NULL);
+	kv_end(&txn);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("kv/kv");
+	TCase *t = tcase_create("rows");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, changes_say_what_they_freed);
+	tcase_add_test(t, undo_brings_back_what_was_there);
+	tcase_add_test(t, keep_lets_it_stand_and_a_later_undo_does_not_reach_it);
+	tcase_add_test(t, a_full_store_fails_the_transaction_and_keeps_the_one_before);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+UNIT_MAIN(suite)
