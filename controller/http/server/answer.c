@@ -145,8 +145,8 @@ void answer_stream(struct request *r, int status, const char *content_type)
 	ex->conn->server->stats.streams_now++;
 	exchange_send(ex, &v, 1);
 	/* Nothing follows; the handler hears of it by on_gone. */
-	if (ex->is_bodiless && exchange_is_first(ex))
-		conn_last(ex->conn, "no stream without a body");
+	if ((ex->is_bodiless || ex->conn->has_eof) && exchange_is_first(ex))
+		conn_last(ex->conn, "nobody follows the stream");
 }
 
 void answer_chunk(struct request *r, struct str bytes)

@@ -286,8 +286,9 @@ static void let_speak(struct exchange *ex)
 		send_now(ex->conn, &v, 1);
 		buf_again(&ex->held);
 	}
-	if (ex->fsm.state == EXCHANGE_STREAMING && ex->is_bodiless)
-		conn_last(ex->conn, "no stream without a body");
+	if (ex->fsm.state == EXCHANGE_STREAMING &&
+	    (ex->is_bodiless || ex->conn->has_eof))
+		conn_last(ex->conn, "nobody follows the stream");
 }
 
 /* Lets go of answers that are complete, oldest first. */
@@ -446,6 +447,37 @@ static void on_data(struct stream *stream, struct str bytes)
 	settle(c);
 }
 
+static struct exchange *next_stream(struct conn *c)
+{
+	struct exchange *ex;
+
+	list_each(&c->exchanges, ex, at_)
+		if (ex->fsm.state == EXCHANGE_STREAMING && !ex->is_bodiless)
+			return ex;
+	return NULL;
+}
+
+/* A stream has no end of its own, and whoever has ended his side mostly has
+ * gone: on a quiet stream no write would ever find that out.  What was said so
+ * far is an answer too. */
+static void end_streams(struct conn *c)
+{
+	struct http_server *s = c->server;
+	struct exchange *ex;
+	struct stream_vec v;
+
+	while (c->fsm.state < CONN_LAST && (ex = next_stream(c))) {
+		if (ex->r.on_gone)
+			ex->r.on_gone(&ex->r);
+		buf_reset(&s->scratch);
+		c->protocol->put_end(ex, &s->scratch);
+		v = (struct stream_vec){ s->scratch.p, s->scratch.n };
+		if (v.n)
+			exchange_send(ex, &v, 1);
+		exchange_done(ex);
+	}
+}
+
 /* A client may end its side after its last request and still gets answers. */
 static void on_eof(struct stream *stream)
 {
@@ -460,6 +492,7 @@ static void on_eof(struct stream *stream)
 	}
 	c->no_more = true;
 	buf_fini(&c->in);
+	end_streams(c);
 	advance(c);
 	settle(c);
 }

@@ -79,7 +79,8 @@ void answer_error(struct request *r, const struct err *err);
 /* ---- streams (server sent events, Kubernetes watches) ---- */
 
 /* Sends the header block now; chunks follow until answer_end.  With HEAD it is
- * the whole answer, and on_gone comes next. */
+ * the whole answer, and on_gone comes next.  A client that ends its side of the
+ * connection gets what was said until then, and on_gone comes too. */
 void answer_stream(struct request *r, int status, const char *content_type);
 void answer_chunk(struct request *r, struct str bytes);
 /* Bytes not yet taken by the socket: stop producing above a bound, go on in

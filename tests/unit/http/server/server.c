@@ -241,6 +241,49 @@ START_TEST(streams_come_in_chunks)
 }
 END_TEST
 
+/* Without anything being written to it. */
+START_TEST(a_stream_ends_with_its_clients_side)
+{
+	struct http_stats stats;
+
+	start();
+	client_say(fd, GET("/stream"));
+	client_hear(fd, "6\r\nfirst \r\n");
+	client_half_close(fd);
+	lab_wait_gone(1);
+	ck_assert_str_eq(client_hear_end(fd), "0\r\n\r\n");
+	lab_stats(&stats);
+	ck_assert_uint_eq(stats.streams_now, 0);
+	/* A client that is gone altogether looks the same. */
+	client_close(fd);
+	fd = client_new();
+	client_say(fd, GET("/stream"));
+	client_hear(fd, "6\r\nfirst \r\n");
+	client_close(fd);
+	lab_wait_gone(2);
+	fd = client_new();
+}
+END_TEST
+
+START_TEST(a_stream_that_ends_so_lets_other_answers_out)
+{
+	start();
+	client_say(fd, GET("/later") GET("/stream") GET("/hello"));
+	lab_wait_later(1);
+	client_half_close(fd);
+	lab_wait_gone(1);
+	lab_answer_later("late");
+	ck_assert(has(client_hear_end(fd), "hello"));
+	client_close(fd);
+	/* All in one piece, the end too. */
+	fd = client_new();
+	client_say(fd, GET("/stream") GET("/hello"));
+	client_half_close(fd);
+	ck_assert(has(client_hear_end(fd), "hello"));
+	lab_wait_gone(2);
+}
+END_TEST
+
 START_TEST(a_stream_behind_another_answer_waits)
 {
 	start();
@@ -524,6 +567,8 @@ static Suite *suite(void)
 	tcase_add_test(t, half_close_still_gets_the_answer);
 	tcase_add_test(t, answers_to_who_has_left_are_dropped);
 	tcase_add_test(t, streams_come_in_chunks);
+	tcase_add_test(t, a_stream_ends_with_its_clients_side);
+	tcase_add_test(t, a_stream_that_ends_so_lets_other_answers_out);
 	tcase_add_test(t, a_stream_behind_another_answer_waits);
 	tcase_add_test(t, old_clients_read_a_stream_until_it_closes);
 	tcase_add_test(t, a_stream_whose_client_left_ends);
