@@ -77,6 +77,25 @@ enum code cli_client(struct cli *cli, struct err *err)
 	return client_new(&config, &cli->client, err);
 }
 
+/* What the server did but did not like: 299 - "unknown field \"spec.x\"". */
+static void tell_warnings(const struct client_answer *answer)
+{
+	for (size_t i = 0; i < answer->n_headers; i++) {
+		struct str text = answer->headers[i].value;
+		AUTO_BUF out = BUF_NONE;
+
+		if (!str_eq_nocase(answer->headers[i].name, STR("warning")))
+			continue;
+		(void)str_cut(&text, '"');
+		for (size_t k = 0; k < text.n && text.p[k] != '"'; k++) {
+			k += text.p[k] == '\\' && k + 1 < text.n;
+			buf_c(&out, text.p[k]);
+		}
+		fprintf(stderr, "conflux: warning: %.*s\n",
+			STR_ARG(buf_view(&out)));
+	}
+}
+
 enum code cli_ask_raw(struct cli *cli, const struct client_request *request,
 		      struct client_answer *out, struct err *err)
 {
@@ -88,6 +107,7 @@ enum code cli_ask_raw(struct cli *cli, const struct client_request *request,
 	cli_progress_clear(cli);
 	if (rc)
 		return rc;
+	tell_warnings(out);
 	rc = client_verdict(out, err);
 	cli->was_answered = rc != OK;
 	if (rc == E_UNAUTHORIZED)

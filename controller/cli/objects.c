@@ -250,6 +250,10 @@ static enum code apply_one(struct cli *cli, const struct manifest *m,
 
 	if (rc)
 		return rc;
+	if (cli->output == OUT_YAML)
+		rc = out_write(STR("---\n"), err);
+	if (rc)
+		return rc;
 	if (cli->output == OUT_NAME || out_is_value(cli))
 		return out_objects(cli, m->kind, &after, 1, false, NULL, err);
 	return out_write(arena_printf(cli->arena, "%.*s/%.*s %s\n",
@@ -436,7 +440,8 @@ static enum code diff_one(struct diffing *d, struct err *err)
 	if (rc == E_NOT_FOUND && makes_tenant(d)) {
 		/* The server cannot complete what has no tenant yet. */
 		before = NULL;
-		after = d->m->object;
+		after = value_dup(d->cli->arena, d->m->object);
+		value_remove(value_getz(after, "spec"), STR("content"));
 		rc = OK;
 	}
 	if (rc)

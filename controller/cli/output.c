@@ -29,12 +29,10 @@ enum code out_value(const struct cli *cli, const struct value *v,
 {
 	AUTO_BUF out = BUF_NONE;
 
-	if (cli->output == OUT_YAML) {
+	if (cli->output == OUT_YAML)
 		value_yaml(&out, v);
-	} else {
+	else
 		value_json_pretty(&out, v);
-		buf_c(&out, '\n');
-	}
 	return out_write(buf_view(&out), err);
 }
 

@@ -23,6 +23,7 @@
 #define ATTEMPTS 4u
 /* Three heartbeats of the server. */
 #define SILENCE_MS 45000u
+#define CAUSES_SHOWN 5
 #define HEADER_MAX (64u * 1024)
 #define ANSWER_MAX (256ull * 1024 * 1024)
 
@@ -454,9 +455,32 @@ static enum code redirected(const struct client_answer *a, struct err *err)
 			"CONFLUX_SERVER name the server itself");
 }
 
+/* A Kubernetes Status names what is wrong with an object in its causes. */
+static void put_causes(struct buf *out, const struct value *body)
+{
+	const struct value *causes = value_at(body, "details.causes");
+
+	if (!causes || causes->type != VALUE_ARRAY)
+		return;
+	for (size_t i = 0; i < causes->a.n; i++) {
+		const struct value *c = causes->a.items[i];
+		struct str field = value_text_at(c, "field");
+
+		if (i == CAUSES_SHOWN) {
+			buf_printf(out, "; and %zu more", causes->a.n - i);
+			return;
+		}
+		buf_z(out, i ? "; " : ": ");
+		buf_str(out, field);
+		buf_z(out, field.n ? ": " : "");
+		buf_str(out, value_text_at(c, "message"));
+	}
+}
+
 enum code client_verdict(const struct client_answer *a, struct err *err)
 {
 	AUTO_ARENA arena = arena_new(0);
+	AUTO_BUF told = BUF_NONE;
 	struct value *body = NULL;
 	struct str text, hint, slug;
 	enum code code;
@@ -472,13 +496,15 @@ enum code client_verdict(const struct client_answer *a, struct err *err)
 	text = value_text_at(body, "detail");
 	if (text.n == 0)
 		text = value_text_at(body, "message");
+	buf_str(&told, text);
+	put_causes(&told, body);
 	hint = value_text_at(body, "hint");
 	slug = value_text_at(body, "code");
 	/* A Kubernetes Status has a number there. */
 	if (slug.n == 0 && client_header(a, "x-conflux-code"))
 		slug = *client_header(a, "x-conflux-code");
 	code = code_of_slug(slug, a->status);
-	err_set(err, code, "%.*s", STR_ARG(text));
+	err_set(err, code, "%.*s", STR_ARG(buf_view(&told)));
 	if (hint.n)
 		err_hint(err, "%.*s", STR_ARG(hint));
 	return code;

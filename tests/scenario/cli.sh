@@ -67,6 +67,22 @@ run apply -f "$WORK/none.yaml"
 ends 6
 has "$ERR" "there is no such object"
 
+step "what is wrong with an object is told, and what is unknown in it"
+sed 's/application: shop/application: 5, bogus: 1/' "$WORK/m/b.yaml" >"$WORK/five.yaml"
+run apply -f "$WORK/five.yaml"
+ends 4
+has "$ERR" "spec.application: Invalid value: 5: must be of type string"
+sed 's/application: shop/application: shop, bogus: 1/' "$WORK/b2.yaml" >"$WORK/bogus.yaml"
+run apply -f "$WORK/bogus.yaml"
+ends 0
+has "$ERR" 'warning: unknown field "spec.bogus"'
+run apply -f "$WORK/m/sub" -f "$WORK/b2.yaml" -o yaml
+is "$(grep -c '^---$' <<<"$OUT")" 2 documents
+sed 's/acme/other/' "$WORK/m/b.yaml" >"$WORK/other.yaml"
+sed 's/acme/other/' "$WORK/m/sub/z.json" >"$WORK/other.json"
+run diff -f "$WORK/other.json" -f "$WORK/other.yaml"
+is "$(grep -c 'a = 1' <<<"$OUT")" 1 "told once"
+
 step "get in all forms"
 run get configs -n acme
 has "$OUT" "VERSION"

@@ -277,8 +277,18 @@ START_TEST(verdicts_read_both_kinds_of_error)
 	struct client_answer moved = { .status = 301, .headers = &to,
 				       .n_headers = 1 };
 
+	struct client_answer bad = { .status = 422, .body = STR("{\"message\":"
+		"\"c is invalid\",\"details\":{\"causes\":["
+		"{\"field\":\"spec.a\",\"message\":\"Required value\"},"
+		"{\"message\":\"2\"},{\"message\":\"3\"},"
+		"{\"message\":\"4\"},{\"message\":\"5\"},"
+		"{\"message\":\"6\"},{\"message\":\"7\"}]}}") };
+
 	script[0][0] = NULL;
 	start(1, 20000);
+	ck_assert_int_eq(client_verdict(&bad, &err), E_UNPROCESSABLE);
+	ck_assert_str_eq(err.text, "c is invalid: spec.a: Required value; 2; 3; "
+				   "4; 5; and 2 more");
 	ck_assert_int_eq(client_verdict(&a, &err), E_MANAGED);
 	ck_assert_str_eq(err.text, "no");
 	ck_assert_str_eq(err.hint, "ask");
