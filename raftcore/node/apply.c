@@ -44,6 +44,24 @@ static void take_effect(struct node_core *c, uint64_t now_ms,
 		core_handle(c, now_ms, &u, NULL);
 }
 
+/* A state that came with a checkpoint may stand above it: of these entries only
+ * what the node itself goes by is left to do. */
+void core_skip(struct node_core *c, uint64_t now_ms)
+{
+	while (c->skip_next && c->skip_next <= MIN(c->applied, c->durable) &&
+	       !c->has_failed) {
+		struct slot *s = core_slot(c, c->skip_next++);
+
+		if (c->skip_next > c->applied)
+			c->skip_next = 0;
+		if (s) {
+			struct wal_entry e = s->entry;
+
+			take_effect(c, now_ms, &e);
+		}
+	}
+}
+
 /* ---- back from the log ---- */
 
 struct loading {
@@ -119,6 +137,7 @@ void node_core_loaded(struct node_core *c, uint64_t now_ms, enum code rc,
 		core_sent_load(c, rc, loaded, err);
 	node_loaded_fini(loaded);
 	/* Applying goes first, so that neither waits for ever. */
+	core_try_install(c, now_ms);
 	core_apply_more(c);
 	core_pump(c);
 }
@@ -196,8 +215,8 @@ void core_apply_more(struct node_core *c)
 {
 	uint64_t last;
 
-	if (c->is_applying || c->loading == LOAD_APPLY || c->has_failed ||
-	    core_checkpoint(c))
+	if (c->is_applying || c->is_installing || c->loading == LOAD_APPLY ||
+	    c->has_failed || core_checkpoint(c))
 		return;
 	gather(c);
 	if (c->n_batch == 0 || c->has_failed)
@@ -238,6 +257,7 @@ void node_core_applied(struct node_core *c, uint64_t now_ms, enum code rc,
 	c->is_applying = false;
 	if (c->has_failed)
 		return;
+	core_try_install(c, now_ms);
 	core_apply_more(c);
 	core_trim(c);
 }
@@ -272,7 +292,8 @@ bool core_checkpoint(struct node_core *c)
 {
 	uint64_t limit = MAX(c->config.checkpoint_log_bytes, c->machine_bytes);
 
-	if (c->is_checkpointing || !c->config.machine.freeze ||
+	if (c->is_checkpointing || c->incoming.index ||
+	    !c->config.machine.freeze ||
 	    c->applied <= c->base.index ||
 	    c->log_since_bytes < MAX(limit, c->checkpoint_at_bytes))
 		return false;
@@ -335,6 +356,7 @@ void node_core_checkpointed(struct node_core *c, uint64_t now_ms, enum code rc,
 {
 	if (rc || c->has_failed) {
 		put_off(c);
+		core_try_install(c, now_ms);
 		return;
 	}
 	c->is_checkpointing = false;
@@ -344,5 +366,6 @@ void node_core_checkpointed(struct node_core *c, uint64_t now_ms, enum code rc,
 	c->base = c->pending;
 	c->pending = (struct checkpoint){ 0 };
 	cut(c, now_ms, kept_index);
+	core_try_install(c, now_ms);
 	core_apply_more(c);
 }

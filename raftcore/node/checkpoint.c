@@ -181,24 +181,23 @@ static enum code verify(struct fs *fs, const char *path,
 	return rc;
 }
 
-static enum code name_it(struct checkpoint_writer *w,
-			 const struct checkpoint *c, struct err *err)
+enum code checkpoint_adopt(struct fs *fs, const char *dir,
+			   const struct checkpoint *c, const char *path,
+			   struct err *err)
 {
 	AUTO_BUF picture = BUF_NONE;
 	AUTO_BUF meta = BUF_NONE;
 	AUTO_BUF bytes = BUF_NONE;
 	enum code rc = failpoint_hit(FP_CHECKPOINT_RENAME, err);
 
-	checkpoint_path(w->dir, c, ".ckpt", &picture);
-	checkpoint_path(w->dir, c, ".meta", &meta);
+	checkpoint_path(dir, c, ".ckpt", &picture);
+	checkpoint_path(dir, c, ".meta", &meta);
 	meta_encode(&bytes, c);
 	if (rc == OK)
-		rc = w->fs->ops->rename(w->fs, w->path, picture.p, err);
-	if (rc)
-		return rc;
-	w->is_named = true;
+		rc = fs->ops->rename(fs, path, picture.p, err);
 	/* Syncs the folder too, with both names. */
-	rc = fs_put(w->fs, w->dir, meta.p, buf_view(&bytes), err);
+	if (rc == OK)
+		rc = fs_put(fs, dir, meta.p, buf_view(&bytes), err);
 	return rc ? rc : failpoint_hit(FP_CHECKPOINT_DONE, err);
 }
 
@@ -217,7 +216,10 @@ enum code checkpoint_end(struct checkpoint_writer *w, struct checkpoint *c,
 	w->file = NULL;
 	if (rc == OK)
 		rc = verify(w->fs, w->path, c, w->pace, w->pace_data, err);
-	return rc ? rc : name_it(w, c, err);
+	if (rc == OK)
+		rc = checkpoint_adopt(w->fs, w->dir, c, w->path, err);
+	w->is_named = rc == OK;
+	return rc;
 }
 
 void checkpoint_writer_free(struct checkpoint_writer **wp)
@@ -273,6 +275,27 @@ static enum code try_one(struct fs *fs, const char *dir, struct str name,
 			       meta.p);
 	checkpoint_path(dir, c, ".ckpt", &picture);
 	return verify(fs, picture.p, c, NULL, NULL, err);
+}
+
+enum code checkpoint_load(struct fs *fs, const char *dir, uint64_t index,
+			  uint64_t term, struct checkpoint *out,
+			  struct err *err)
+{
+	struct checkpoint c = { .index = index, .term = term };
+	AUTO_BUF path = BUF_NONE;
+	AUTO_BUF bytes = BUF_NONE;
+	enum code rc;
+
+	checkpoint_path(dir, &c, ".meta", &path);
+	rc = fs_get(fs, path.p, &bytes, err);
+	if (rc)
+		return rc;
+	if (!meta_decode(buf_view(&bytes), &c)) {
+		checkpoint_fini(&c);
+		return err_set(err, E_CORRUPT, "%s is damaged", path.p);
+	}
+	*out = c;
+	return OK;
 }
 
 static bool is_meta(struct str name)

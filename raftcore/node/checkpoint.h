@@ -51,6 +51,11 @@ enum code checkpoint_put(void *writer, const void *p, size_t n,
  * index, term and membership; length and digest are filled in. */
 enum code checkpoint_end(struct checkpoint_writer *w, struct checkpoint *c,
 			 struct err *err) MUST_USE;
+/* Names a picture that came from elsewhere and lies at 'path' in 'dir', synced
+ * and verified: after OK it counts. */
+enum code checkpoint_adopt(struct fs *fs, const char *dir,
+			   const struct checkpoint *c, const char *path,
+			   struct err *err) MUST_USE;
 /* Lets go of it; what was not ended is removed. */
 void checkpoint_writer_free(struct checkpoint_writer **w);
 
@@ -65,6 +70,11 @@ void checkpoint_writer_free(struct checkpoint_writer **w);
  */
 enum code checkpoint_find(struct fs *fs, const char *dir, struct uuid cluster,
 			  struct checkpoint *out, unsigned *damaged,
+			  struct err *err) MUST_USE;
+/* Reads the meta file of the one at 'index' and 'term': length and digest of its
+ * picture, which is not read.  E_NOT_FOUND, E_CORRUPT. */
+enum code checkpoint_load(struct fs *fs, const char *dir, uint64_t index,
+			  uint64_t term, struct checkpoint *out,
 			  struct err *err) MUST_USE;
 /* Removes all but the newest 'keep'; '*oldest' is the index of the oldest that
  * is left, 0 with less than 'keep'. */

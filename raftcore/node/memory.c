@@ -182,6 +182,19 @@ void core_truncate(struct node_core *c, uint64_t from)
 	c->told = MIN(c->told, from - 1);
 }
 
+void core_forget(struct node_core *c)
+{
+	while (c->n_slots) {
+		struct slot *s = core_slot(c, c->first_slot);
+
+		orphan(c, s);
+		forget(c, s);
+		c->first_slot++;
+	}
+	for (struct block *b = c->unwritten; b; b = b->next)
+		b->valid_last = 0;
+}
+
 void core_free_slots(struct node_core *c)
 {
 	while (c->n_slots) {

@@ -148,7 +148,9 @@ static void note_role(struct node_core *c, uint64_t now_ms,
 static void take_messages(struct node_core *c, const struct engine_update *u)
 {
 	for (unsigned i = 0; i < u->n_messages; i++)
-		if (u->messages[i].type != ENGINE_M_INSTALL)
+		if (u->messages[i].type == ENGINE_M_INSTALL)
+			core_ship(c, u->messages[i].peer);
+		else
 			core_post(c, &u->messages[i]);
 }
 
@@ -183,7 +185,9 @@ void core_handle(struct node_core *c, uint64_t now_ms,
 	core_tell(c, false, NULL);
 	core_watch_transfer(c, now_ms);
 	core_pump(c);
+	core_skip(c, now_ms);
 	core_apply_more(c);
+	core_try_install(c, now_ms);
 	core_trim(c);
 }
 

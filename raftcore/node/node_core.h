@@ -14,9 +14,11 @@
  *	node_core_change      -->   checkpoint(c)       -->   node_core_frozen,
  *	node_core_transfer                                    node_core_checkpointed
  *	                            cut(index)          -->   (nothing)
+ *	                            ship(peer, c)       -->   node_core_shipped
+ *	node_core_install     -->   install(c, path)    -->   node_core_installed
  *
  * Rules for a host:
- * - append, load and cut are done one after another in the order they were
+ * - append, load, cut and install are done one after another in the order they were
  *   asked for, on the log of node_core_wal (wal_append, node_load, wal_cut); the
  *   answer of one append may stand for those before it.
  * - Messages to one peer arrive in the order in which they were sent, each at
@@ -73,6 +75,24 @@ struct node_host {
 	 * node_core_frozen at once and node_core_checkpointed when the file has
 	 * its name (or has failed).  'c' stays valid until then. */
 	void (*checkpoint)(void *host, const struct checkpoint *c);
+	/* Has the files of 'c' (valid during the call; length and digest of the
+	 * picture come from checkpoint_load) sent to 'peer', which verifies them
+	 * and calls node_core_install; answers node_core_shipped when that is
+	 * over, whatever came of it.  One for a peer at a time; a
+	 * checkpoint that goes meanwhile (checkpoint_prune) ends it.  NULL: no
+	 * peers. */
+	void (*ship)(void *host, uint64_t peer, const struct checkpoint *c);
+	/* Puts 'c', whose verified picture lies at 'path', in the place of the
+	 * log and the state: node_install where the log is, then machine.close
+	 * and machine.open with its picture, which takes it where the state
+	 * stands below; answers node_core_installed.  Nothing is with the machine
+	 * until then.  'c' and 'path' stay valid. */
+	void (*install)(void *host, const struct checkpoint *c,
+			const char *path);
+	/* What node_core_install was given is over: OK; E_CONFLICT, it is not
+	 * needed (any more); E_BUSY, another is being installed.  Where it is
+	 * not OK the file is the host's to remove. */
+	void (*install_done)(void *host, enum code rc);
 	/* wal_cut; a failure is no harm and is tried at the next checkpoint. */
 	void (*cut)(void *host, uint64_t index);
 	/* A message for 'peer'; it and its bytes are valid during the call. */
@@ -210,6 +230,24 @@ struct node_peer {
 /* Fills up to 'cap'; answers how many there are. */
 size_t node_core_peers(const struct node_core *core, struct node_peer *out,
 		       size_t cap);
+
+/* ---- checkpoints from node to node ---- */
+
+void node_core_shipped(struct node_core *core, uint64_t peer);
+/* A checkpoint of this cluster came in: its picture lies at 'path', below the
+ * folder of checkpoints, synced and verified.  'c' and 'path' are copied.  It
+ * may have to wait for a batch or a checkpoint that is under way. */
+void node_core_install(struct node_core *core, uint64_t now_ms,
+		       const struct checkpoint *c, const char *path);
+/* Names it and restarts the log behind it, so that a crash at any step leaves
+ * the one or the other.  Where the log is; 'dir' is the data directory. */
+enum code node_install(struct fs *fs, const char *dir, struct wal *wal,
+		       const struct checkpoint *c, const char *path,
+		       struct err *err) MUST_USE;
+/* 'at' is what machine.open answered. */
+void node_core_installed(struct node_core *core, uint64_t now_ms, enum code rc,
+			 const struct rc_applied *at, uint64_t machine_bytes,
+			 const struct err *err);
 
 struct wal *node_core_wal(struct node_core *core);
 

@@ -122,12 +122,32 @@ static enum code check_meeting(struct node_core *c, struct err *err)
 	}
 	if (c->log_last >= c->base.index)
 		return OK;
+	/* One that was installed has no log before it. */
+	if (c->log_last == 0 && c->mark.done_index == c->base.index) {
+		c->log_last = c->base.index;
+		return OK;
+	}
 	err_set(err, E_CORRUPT, "the log ends at entry %llu, below the "
 		"checkpoint at %llu: segments are missing", ULL(c->log_last),
 		ULL(c->base.index));
 	return err_hint(err, "put the missing segments back into %s/wal, or "
 			     "wipe the data directory and restore a backup",
 			c->dir);
+}
+
+/* An install that was not ended: its log goes, if its checkpoint counts. */
+static enum code end_install(struct node_core *c, struct err *err)
+{
+	enum code rc;
+
+	if (!c->mark.begun_index || c->mark.begun_index != c->base.index ||
+	    c->mark.begun_term != c->base.term)
+		return OK;
+	forget_from(c, 0);
+	c->log_first = c->log_last = 0;
+	rc = wal_restart(c->wal, err);
+	c->mark = (struct mark){ .done_index = c->base.index };
+	return rc ? rc : mark_write(c->fs, c->dir, &c->mark, err);
 }
 
 static bool has_segments(struct fs *fs, const char *dir)
@@ -162,7 +182,11 @@ static enum code open_log(struct node_core *c, struct err *err)
 	config.dir = dir.p;
 	had_segments = has_segments(c->fs, dir.p);
 	if (rc == OK)
+		rc = mark_read(c->fs, c->dir, &c->mark, err);
+	if (rc == OK)
 		rc = wal_open(&config, recovered, c, &c->wal, err);
+	if (rc == OK)
+		rc = end_install(c, err);
 	if (rc == OK && c->log_first == 0 && c->base.index == 0)
 		rc = bootstrap(c, had_segments, err);
 	if (rc == OK)
@@ -193,7 +217,10 @@ static enum code check_state(const struct node_core *c,
 		return err_set(err, E_INTERNAL, "the state stands at %llu and did "
 			       "not take the checkpoint at %llu", ULL(at->index),
 			       ULL(c->base.index));
-	if (at->index > c->log_last)
+	/* The state of a checkpoint that was installed may stand above it, and
+	 * the log behind it come later. */
+	if (at->index > c->log_last &&
+	    !(c->base.index && c->mark.done_index == c->base.index))
 		return err_set(err, E_CORRUPT, "the state is at index %llu, but "
 			       "the log ends at %llu", ULL(at->index),
 			       ULL(c->log_last));
@@ -207,7 +234,8 @@ static enum code check_state(const struct node_core *c,
 /* Membership and log since the checkpoint, up to where the machine stands. */
 static void replay_short(struct node_core *c)
 {
-	for (uint64_t i = c->base.index + 1; i <= c->applied; i++) {
+	for (uint64_t i = c->base.index + 1; i <= MIN(c->applied, c->log_last);
+	     i++) {
 		const struct engine_entry *e = recovered_at(c, i);
 
 		c->log_since_bytes += e->data.n + ENTRY_OVERHEAD;
@@ -235,6 +263,7 @@ static enum code open_machine(struct node_core *c, struct err *err)
 	c->applied_term = at.term;
 	c->machine_bytes = m->bytes(m->data);
 	replay_short(c);
+	c->skip_next = c->applied > c->log_last ? c->log_last + 1 : 0;
 	return OK;
 }
 
@@ -409,6 +438,9 @@ void node_core_free(struct node_core **cp)
 	node_loaded_fini(&c->to_send);
 	checkpoint_fini(&c->base);
 	checkpoint_fini(&c->pending);
+	checkpoint_fini(&c->incoming);
+	free(c->incoming_path);
+	free(c->ships);
 	buf_fini(&c->conf);
 	engine_free(&c->engine);
 	wal_close(&c->wal);

@@ -48,6 +48,12 @@ struct box {
 	size_t n, cap;
 };
 
+/* How far the installing of a checkpoint is (install.c). */
+struct mark {
+	uint64_t begun_index, begun_term;        /* 0: none is under way */
+	uint64_t done_index;             /* the log begins behind it; 0: no */
+};
+
 enum load_for { LOAD_NOTHING, LOAD_APPLY, LOAD_SEND };
 
 struct node_core {
@@ -60,6 +66,7 @@ struct node_core {
 	size_t n_founders;
 	struct identity identity;
 	struct vote vote;
+	struct mark mark;                /* as the start found it */
 	struct wal *wal;
 	size_t record_bytes;             /* the most that one append holds */
 	struct engine *engine;
@@ -116,6 +123,16 @@ struct node_core {
 	uint64_t log_since_bytes, pending_bytes;
 	uint64_t checkpoint_at_bytes;    /* after a failure: not before */
 
+	/* Checkpoints from node to node. */
+	uint64_t *ships;                 /* peers that one is under way to */
+	size_t n_ships, cap_ships;
+	struct checkpoint incoming;      /* index 0: none */
+	char *incoming_path;
+	bool is_installing;
+	/* Entries from here up to 'applied' are in the state already and come
+	 * behind it; 0: none. */
+	uint64_t skip_next;
+
 	/* Membership: one change and one transfer at a time. */
 	struct node_change *change;
 	uint64_t change_index, change_term;
@@ -144,6 +161,16 @@ void core_apply_more(struct node_core *c);
 bool core_checkpoint(struct node_core *c);
 void core_free_recovered(struct node_core *c);
 
+/* install.c: checkpoints from node to node. */
+enum code mark_read(struct fs *fs, const char *dir, struct mark *out,
+		    struct err *err) MUST_USE;
+enum code mark_write(struct fs *fs, const char *dir, const struct mark *mark,
+		     struct err *err) MUST_USE;
+void core_ship(struct node_core *c, uint64_t peer);
+void core_try_install(struct node_core *c, uint64_t now_ms);
+/* What the state has already, and came now as entries. */
+void core_skip(struct node_core *c, uint64_t now_ms);
+
 /* memory.c: the log's entries in memory. */
 struct slot *core_slot(struct node_core *c, uint64_t index);   /* or NULL */
 /* An empty block; its owner fills entries (index and term too) and bytes. */
@@ -152,6 +179,8 @@ struct block *core_block(size_t entries, size_t bytes);
 void core_append(struct node_core *c, struct block *block);
 /* Entries from 'from' on are to be replaced. */
 void core_truncate(struct node_core *c, uint64_t from);
+/* All entries go; who waits for one is an orphan. */
+void core_forget(struct node_core *c);
 /* What was applied or is durable may go, as far as there is more than enough. */
 void core_trim(struct node_core *c);
 /* Entries up to 'index' are applied. */

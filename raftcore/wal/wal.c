@@ -415,6 +415,13 @@ enum code wal_cut(struct wal *wal, uint64_t index, struct err *err)
 	return rc;
 }
 
+enum code wal_restart(struct wal *wal, struct err *err)
+{
+	enum code rc = next_segment(wal, err);
+
+	return rc ? rc : wal_cut(wal, UINT64_MAX, err);
+}
+
 void wal_stats_get(const struct wal *wal, struct wal_stats *out)
 {
 	*out = wal->stats;

@@ -82,6 +82,9 @@ enum code wal_read(struct wal *wal, uint64_t from, uint64_t to,
 		   wal_recovered *each, void *data, struct err *err) MUST_USE;
 /* Gives up segments all of whose entries are at or below 'index'. */
 enum code wal_cut(struct wal *wal, uint64_t index, struct err *err) MUST_USE;
+/* Gives up all entries, oldest first; what is appended next may have any index.
+ * A crash in between leaves the newer ones: it is done again. */
+enum code wal_restart(struct wal *wal, struct err *err) MUST_USE;
 void wal_stats_get(const struct wal *wal, struct wal_stats *out);
 /* Most bytes of entries' data that one record can hold. */
 size_t wal_record_max(const struct wal *wal);

@@ -29,8 +29,6 @@
 #define FAULTS_MS 3500
 #define CALM_MS 20000
 
-#define ULL(x) ((unsigned long long)(x))
-
 /* ---- faults ---- */
 
 static struct server *any_server(void)
@@ -206,7 +204,7 @@ static void end_well(void)
 
 static struct {
 	unsigned long long histories, failed, ms, acked, refused, uncertain,
-		crashes, messages, checkpoints, changes, transfers, steps;
+		crashes, messages, checkpoints, installs, changes, transfers, steps;
 } total;
 
 static bool history(uint64_t seed, enum plant plant)
@@ -227,6 +225,7 @@ static bool history(uint64_t seed, enum plant plant)
 	total.crashes += w.n_crashes;
 	total.messages += w.n_messages;
 	total.checkpoints += w.n_checkpoints;
+	total.installs += w.n_installs;
 	total.changes += w.n_changes;
 	total.transfers += w.n_transfers;
 	total.steps += w.n_steps;
@@ -256,9 +255,9 @@ int main(void)
 		for (uint64_t seed = 1; seed <= seeds; seed++)
 			history(seed, PLANT_NOTHING);
 	printf("%.1f simulated hours, %llu steps, %llu messages, %llu crashes, "
-	       "%llu checkpoints, %llu changes, %llu transfers\n",
+	       "%llu checkpoints, %llu installed, %llu changes, %llu transfers\n",
 	       (double)total.ms / 3600000, total.steps, total.messages,
-	       total.crashes, total.checkpoints, total.changes, total.transfers);
+	       total.crashes, total.checkpoints, total.installs, total.changes, total.transfers);
 	printf("%llu acknowledged, %llu refused, %llu uncertain\n", total.acked,
 	       total.refused, total.uncertain);
 	printf("%llu passed, %llu failed\n", total.histories - total.failed,

@@ -1,5 +1,5 @@
 # Simulations: a program each, see GNUmakefile
 needs_one_node := base io io/sim wire wal raftcore node
 needs_cluster := base io io/sim wire wal raftcore node
-# world.c: servers, disks and network on simulated time
-help_cluster := world.c
+# world.c, server.c: servers, disks and network on simulated time
+help_cluster := world.c server.c

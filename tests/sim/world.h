@@ -74,6 +74,16 @@ struct server {
 	struct rc_frozen *frozen;
 	struct checkpoint writing;
 	uint64_t worker_due;
+
+	/* A checkpoint on its way to each other server, and here. */
+	struct parcel {
+		struct checkpoint c;     /* index 0: none */
+		struct buf bytes;
+		uint64_t due;
+	} parcels[SERVERS];
+	const struct checkpoint *installing;
+	bool is_taking_in;
+	uint64_t install_due;
 };
 
 struct proposal {
@@ -108,7 +118,7 @@ struct world {
 	bool is_calm;                    /* no more faults */
 	struct arena *arena;
 	unsigned long long n_acked, n_refused, n_uncertain, n_crashes,
-		n_messages, n_checkpoints, n_changes, n_transfers, n_steps;
+		n_messages, n_checkpoints, n_installs, n_changes, n_transfers, n_steps;
 };
 
 extern struct world w;
@@ -138,5 +148,29 @@ void server_transfer(struct server *s, uint64_t to);
 /* ---- network ---- */
 
 void link_reset(struct link *l);
+
+/* ---- between world.c and server.c ---- */
+
+#define ULL(x) ((unsigned long long)(x))
+
+extern const struct node_host server_host;
+enum code toy_open(void *data, const char *dir, const char *checkpoint,
+		   struct rc_applied *out, struct err *err);
+uint64_t toy_bytes(void *data);
+enum code toy_freeze(void *data, struct rc_frozen **out, struct rc_applied *at,
+		     struct err *err);
+uint64_t ms_of(const struct server *s);
+void server_forget_chains(void);
+/* Of a log that was opened: its entries are checked. */
+void server_reread_log(struct server *s);
+/* Each does what is due first of its kind. */
+uint64_t server_job_due(const struct server *s);
+void server_log_step(struct server *s);
+void server_machine_step(struct server *s);
+void server_worker_step(struct server *s);
+void server_drop_work(struct server *s);
+uint64_t link_due(const struct link *l);
+void link_deliver(unsigned from, unsigned to);
+void link_take_in(unsigned from, unsigned to);
 
 #endif
