@@ -126,6 +126,8 @@ void table_add(struct table *t, struct str cell);
 /* The first row is the header. */
 enum code table_print(const struct table *t, struct err *err) MUST_USE;
 enum code out_write(struct str bytes, struct err *err) MUST_USE;
+/* "conflux: <word><text>" and the hint, on standard error. */
+void error_print(const char *word, const struct err *err);
 enum code out_value(const struct cli *cli, const struct value *v,
 		    struct err *err) MUST_USE;
 enum code out_objects(const struct cli *cli, const struct kind *kind,

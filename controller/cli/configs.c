@@ -36,7 +36,8 @@ static enum code fetch_target(const char *address, struct buf *out,
 	return OK;
 }
 
-static void put_labels(const struct cli *cli, struct buf *target)
+static enum code put_labels(const struct cli *cli, struct buf *target,
+			    struct err *err)
 {
 	const struct given *labels = &cli->given[FLAG_LABEL];
 
@@ -45,9 +46,16 @@ static void put_labels(const struct cli *cli, struct buf *target)
 		struct str key = str_cut(&value, '=');
 		AUTO_BUF name = BUF_NONE;
 
-		buf_printf(&name, "label.%.*s", STR_ARG(key));
+		if (key.n == 0 || !value.p) {
+			err_set(err, E_USAGE, "--label %s: no label",
+				labels->v[i]);
+			return err_hint(err, "KEY=VALUE");
+		}
+		buf_z(&name, "label.");
+		url_encode(&name, key);
 		put_query(target, name.p, value);
 	}
+	return OK;
 }
 
 /* "/api/v1/mgt/configs/<id><rest>" of an address, and its revision. */
@@ -80,9 +88,10 @@ enum code cmd_fetch(struct cli *cli, struct err *err)
 	struct client_answer answer;
 	enum code rc = fetch_target(cli->args[0], &target, err);
 
+	if (rc == OK)
+		rc = put_labels(cli, &target, err);
 	if (rc)
 		return rc;
-	put_labels(cli, &target);
 	q.target = buf_view(&target);
 	rc = cli_ask_raw(cli, &q, &answer, err);
 	return rc ? rc : out_write(answer.body, err);
@@ -190,10 +199,10 @@ static enum code watch_target(struct cli *cli, struct buf *out, struct err *err)
 		put_query(out, "key", str_of(cli->args[i]));
 	for (size_t i = 0; i < prefixes->n; i++)
 		put_query(out, "prefix", str_of(prefixes->v[i]));
-	put_labels(cli, out);
+	rc = put_labels(cli, out, err);
 	if (cli_has(cli, FLAG_SINCE))
 		put_query(out, "since", str_of(cli_text(cli, FLAG_SINCE)));
-	return OK;
+	return rc;
 }
 
 /* How far the state is: where a watch that is told nothing starts. */
@@ -385,7 +394,8 @@ enum code cmd_resolve(struct cli *cli, struct err *err)
 	struct value *v;
 	enum code rc = config_target(cli, cli->args[0], "/resolve", &target, err);
 
-	put_labels(cli, &target);
+	if (rc == OK)
+		rc = put_labels(cli, &target, err);
 	if (rc == OK)
 		rc = cli_get(cli, buf_view(&target), &v, err);
 	if (rc)

@@ -16,25 +16,10 @@ static const char *word_of(const struct cli *cli, enum code rc)
 	return cli->was_answered ? "refused: " : "failed: ";
 }
 
-/* It may hold what others wrote: nothing that a terminal obeys. */
-static void put_text(const char *text)
-{
-	for (; *text; text++)
-		fputc((unsigned char)*text < ' ' || *text == 127 ? ' ' : *text,
-		      stderr);
-}
-
 static int tell_error(struct cli *cli, const struct err *err)
 {
 	cli_progress_clear(cli);
-	fprintf(stderr, "conflux: %s", word_of(cli, err->code));
-	put_text(err->text);
-	fputc('\n', stderr);
-	if (err->hint[0]) {
-		fputs("  hint: ", stderr);
-		put_text(err->hint);
-		fputc('\n', stderr);
-	}
+	error_print(word_of(cli, err->code), err);
 	return code_exit(err->code);
 }
 

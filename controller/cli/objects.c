@@ -264,28 +264,35 @@ static enum code apply_one(struct cli *cli, const struct manifest *m,
 				      "unchanged" : "configured"), err);
 }
 
-/* What cannot be applied does not keep the rest from it, unless nobody knows
- * how things stand. */
+/* One of several has failed, and its error is 'one': it is told in the end, an
+ * earlier one now.  What cannot be done does not keep the rest from it, unless
+ * nobody knows how things stand: then false. */
+static bool goes_on(enum code *last, enum code rc, struct err *err,
+		    const struct err *one)
+{
+	if (rc == OK)
+		return true;
+	if (*last)
+		error_print("", err);
+	*last = rc;
+	err_copy(err, one);
+	return rc != E_UNCERTAIN && rc != E_UNAVAILABLE && rc != E_TIMEOUT;
+}
+
 enum code cmd_apply(struct cli *cli, struct err *err)
 {
 	struct manifest *m;
 	enum code last = OK, rc;
-	struct err one;
+	struct err one = { 0 };
+	bool on = true;
 	size_t n;
 
 	rc = manifests_read(cli, &m, &n, err);
 	if (rc)
 		return rc;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && on; i++) {
 		rc = apply_one(cli, &m[i], &one);
-		if (rc == OK)
-			continue;
-		if (last)
-			fprintf(stderr, "conflux: %s\n", err->text);
-		last = rc;
-		err_copy(err, &one);
-		if (rc == E_UNCERTAIN || rc == E_UNAVAILABLE)
-			break;
+		on = goes_on(&last, rc, err, &one);
 	}
 	return last;
 }
@@ -305,22 +312,38 @@ static enum code delete_one(struct cli *cli, const struct kind *kind,
 						STR_ARG(name)), err);
 }
 
+/* What lives in a tenant goes before it. */
+static enum code delete_files(struct cli *cli, struct err *err)
+{
+	struct err one = { 0 };
+	enum code last = OK, rc;
+	struct manifest *m;
+	bool on = true;
+	size_t n;
+
+	rc = manifests_read(cli, &m, &n, err);
+	if (rc)
+		return rc;
+	for (size_t i = n; i-- > 0 && on;) {
+		rc = delete_one(cli, m[i].kind, m[i].namespace, m[i].name, &one);
+		on = goes_on(&last, rc, err, &one);
+	}
+	return last;
+}
+
 enum code cmd_delete(struct cli *cli, struct err *err)
 {
 	const struct kind *kind;
 	struct str namespace;
-	struct manifest *m;
-	enum code rc;
-	size_t n;
+	struct err one = { 0 };
+	enum code last = OK, rc;
+	bool on = true;
 
-	if (cli_has(cli, FLAG_FILENAME)) {
-		rc = manifests_read(cli, &m, &n, err);
-		/* What lives in a tenant goes before it. */
-		for (size_t i = rc ? 0 : n; i-- > 0 && rc == OK;)
-			rc = delete_one(cli, m[i].kind, m[i].namespace, m[i].name,
-					err);
-		return rc;
-	}
+	if (cli_has(cli, FLAG_FILENAME) && cli->n_args == 0)
+		return delete_files(cli, err);
+	if (cli_has(cli, FLAG_FILENAME))
+		return err_set(err, E_USAGE, "delete: give either -f FILE or "
+			       "KIND NAME");
 	if (cli->n_args < 2) {
 		err_set(err, E_USAGE, "delete: which object?");
 		return err_hint(err, "conflux delete KIND NAME");
@@ -328,9 +351,13 @@ enum code cmd_delete(struct cli *cli, struct err *err)
 	rc = kind_of(cli, cli->args[0], &kind, err);
 	if (rc == OK)
 		rc = namespace_of(cli, kind, &namespace, err);
-	for (size_t i = 1; i < cli->n_args && rc == OK; i++)
-		rc = delete_one(cli, kind, namespace, str_of(cli->args[i]), err);
-	return rc;
+	if (rc)
+		return rc;
+	for (size_t i = 1; i < cli->n_args && on; i++) {
+		rc = delete_one(cli, kind, namespace, str_of(cli->args[i]), &one);
+		on = goes_on(&last, rc, err, &one);
+	}
+	return last;
 }
 
 /* ---- diff ---- */

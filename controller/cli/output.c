@@ -19,6 +19,26 @@ enum code out_write(struct str bytes, struct err *err)
 	return err_sys(err, errno, "standard output");
 }
 
+/* It may hold what others wrote: nothing that a terminal obeys. */
+static void put_text(const char *text)
+{
+	for (; *text; text++)
+		fputc((unsigned char)*text < ' ' || *text == 127 ? ' ' : *text,
+		      stderr);
+}
+
+void error_print(const char *word, const struct err *err)
+{
+	fprintf(stderr, "conflux: %s", word);
+	put_text(err->text);
+	fputc('\n', stderr);
+	if (!err->hint[0])
+		return;
+	fputs("  hint: ", stderr);
+	put_text(err->hint);
+	fputc('\n', stderr);
+}
+
 bool out_is_value(const struct cli *cli)
 {
 	return cli->output == OUT_JSON || cli->output == OUT_YAML;

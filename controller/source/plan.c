@@ -622,6 +622,7 @@ static struct sha256 key_of(struct plan *p, const struct sha256 *digest)
 static void command_head(struct command *c, const struct plan_config *config,
 			 struct arena *arena, struct str subject)
 {
+	static const struct oid none;
 	char hex[OID_TEXT];
 	struct precondition *pre = command_pre(arena, c);
 
@@ -633,7 +634,8 @@ static void command_head(struct command *c, const struct plan_config *config,
 	c->credential = STR("source");
 	c->origin = config->origin;
 	c->reason = config->message;
-	c->commit = arena_str(arena, str_of(hex));
+	if (!oid_eq(&config->commit, &none))
+		c->commit = arena_str(arena, str_of(hex));
 	rand_bytes(c->trace, sizeof(c->trace));
 }
 

@@ -198,10 +198,24 @@ run apply -f "$WORK/none"
 ends 3
 run get configs
 ends 2
-run delete config c -n acme
-ends 0
+run resolve acme/shop/prod/c.toml -l zone
+ends 2
+has "$ERR" "KEY=VALUE"
+run delete configs none c -n acme
+ends 3
+is "$OUT" "confluxconfig/c deleted" output
 run delete config c -n acme
 ends 3
+run delete environment shop.prod -n acme
+run delete app shop -n acme
+ends 0
+run delete -f "$WORK/m"
+ends 3
+is "$OUT" "tenant/acme deleted" output
+run apply -f "$WORK/m"
+ends 0
+run delete config c -n acme -f "$WORK/m"
+ends 2
 CONFLUX_TOKEN=wrong run status
 ends 5
 CONFLUX_SERVER=http://127.0.0.1:1 run status

@@ -307,6 +307,27 @@ START_TEST(what_a_deleted_source_leaves_is_nobodys)
 }
 END_TEST
 
+static bool has_no_zeros(void *data, const struct audit_row *row, bool right)
+{
+	(void)data;
+	(void)right;
+	ck_assert_msg(!str_starts(row->commit, STR("0000")), "%.*s",
+		      STR_ARG(row->commit));
+	return true;
+}
+
+START_TEST(what_no_commit_did_names_none)
+{
+	config.commit.b[0] = 1;
+	first();
+	delete_source("shop");
+	config.commit.b[0] = 0;
+	leave();
+	txn = live_read(&live);
+	ck_assert_int_eq(view_audit(txn, 0, has_no_zeros, NULL, &err), OK);
+}
+END_TEST
+
 START_TEST(what_was_left_may_be_adopted)
 {
 	first();
@@ -551,6 +572,7 @@ static Suite *suite(void)
 	tcase_add_test(tc, another_manager_stops_it);
 	tcase_add_test(tc, another_source_stops_it_until_it_is_gone);
 	tcase_add_test(tc, what_a_deleted_source_leaves_is_nobodys);
+	tcase_add_test(tc, what_no_commit_did_names_none);
 	tcase_add_test(tc, what_was_left_may_be_adopted);
 	tcase_add_test(tc, what_was_left_and_written_since_may_not);
 	tcase_add_test(tc, a_source_that_prunes_leaves_no_configuration);
