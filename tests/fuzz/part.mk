@@ -7,3 +7,4 @@ needs_wal := base io wire wal
 needs_command := base wire doc schema model kv raftcore state
 needs_message := base node
 needs_rpc := base wire rpc
+needs_ship := base io io/sim wire ship

@@ -1,0 +1,4 @@
+# ship: files of any size from peer to peer, in verified chunks, resumable; no
+# thread, no clock, no transport
+needs := base io wire
+pkgs  :=
