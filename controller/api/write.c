@@ -142,6 +142,17 @@ static enum code code_of(const struct change *ch, const struct request *r)
 	return ch->outcome.code;
 }
 
+/* Of the last operation: what If-Match and resourceVersion know.  The Release
+ * that apply makes behind it has a revision of its own. */
+static uint64_t revision_of(const struct outcome *o)
+{
+	uint64_t rev = 0;
+
+	for (size_t i = 0; i < o->n_results; i++)
+		rev = MAX(rev, o->results[i].rev);
+	return rev ? rev : o->rev;
+}
+
 static void settle(struct change *ch)
 {
 	struct request *r = ch->r;
@@ -155,7 +166,7 @@ static void settle(struct change *ch)
 		r->on_gone = NULL;
 		if (ch->outcome.code == OK) {
 			answer_header_u64(r, "X-Conflux-Revision",
-					  ch->outcome.rev);
+					  revision_of(&ch->outcome));
 			ch->done(ch, r, &ch->outcome);
 		} else {
 			err_set(&err, code_of(ch, r), "%s", ch->outcome.text);

@@ -55,6 +55,27 @@ uint64_t ap_next_rev(struct apply *a)
 	return ++a->head->rev;
 }
 
+uint64_t ap_count(struct apply *a, struct str tenant, enum kind_id kind)
+{
+	AUTO_BUF key = BUF_NONE;
+	struct rd rd;
+
+	key_count(&key, tenant, kind);
+	rd = rd_of(ap_get(a, KV_META, buf_view(&key)));
+	return rd_u64(&rd);
+}
+
+void ap_set_count(struct apply *a, struct str tenant, enum kind_id kind,
+		  uint64_t n)
+{
+	AUTO_BUF key = BUF_NONE;
+	AUTO_BUF val = BUF_NONE;
+
+	key_count(&key, tenant, kind);
+	wr_u64(&val, n);
+	ap_put(a, KV_META, buf_view(&key), buf_view(&val));
+}
+
 /* ---- events ---- */
 
 static void flush_event(struct apply *a, bool end)
@@ -312,8 +333,10 @@ static enum code run_op(struct apply *a, struct outcome *out, struct err *err)
 	if (rc)
 		return rc;
 	note_action(a, &op);
-	if (out->results[at].changed)
+	if (out->results[at].changed) {
 		note_target(a, &op);
+		release_note(a, &op, &out->results[at]);
+	}
 	return OK;
 }
 
@@ -347,6 +370,7 @@ static enum code finish_ops(struct apply *a, struct outcome *out,
 		refuse(out, rc, err);
 		return OK;
 	}
+	release_make(a);
 	flush_event(a, true);
 	out->rev = a->n_targets ? a->head->rev : 0;
 	if (a->n_targets)
@@ -551,6 +575,7 @@ enum code apply_start(struct apply *a, struct str bytes, struct outcome *out,
 	a->n_targets = 0;
 	a->added_version = 0;
 	a->action = NULL;
+	release_start(a);
 	buf_reset(&a->event);
 	buf_reset(&a->targets);
 	rc = start(a, out, err);
@@ -599,5 +624,8 @@ void apply_free(struct apply **ap)
 	buf_fini(&a->event);
 	buf_fini(&a->targets);
 	buf_fini(&a->gathered);
+	buf_fini(&a->release.tenant);
+	buf_fini(&a->release.message);
+	buf_fini(&a->release.configs);
 	free(a);
 }

@@ -20,6 +20,14 @@ enum apply_step {
 	APPLY_OPS,
 };
 
+/* What a command has released so far (release.c). */
+struct release_notes {
+	struct buf tenant, message;      /* of the first operation */
+	struct buf configs;              /* members of a JSON array */
+	size_t n;
+	const char *type;
+};
+
 /* What entries are applied with. */
 struct apply {
 	struct kv_txn *txn;
@@ -46,6 +54,7 @@ struct apply {
 	size_t n_targets;
 	const char *action;              /* of its operations; NULL: none yet */
 	uint32_t added_version;          /* by the last VERSION_ADD */
+	struct release_notes release;
 };
 
 struct apply *apply_new(void);
@@ -73,6 +82,10 @@ bool ap_del(struct apply *a, enum kv_table table, struct str key);
 /* Takes the next revision. */
 uint64_t ap_next_rev(struct apply *a);
 void ap_event(struct apply *a, uint64_t rev, const struct event_row *event);
+/* Objects of a kind in a tenant. */
+uint64_t ap_count(struct apply *a, struct str tenant, enum kind_id kind);
+void ap_set_count(struct apply *a, struct str tenant, enum kind_id kind,
+		  uint64_t n);
 /* Adds one before and after to the digest of the audit record. */
 void ap_diff(struct apply *a, struct str before, struct str after);
 
@@ -89,6 +102,15 @@ bool retain_is_due(struct kv_txn *txn, const struct head *head, uint64_t now_ms)
 /* Keeps at most limits.versions_max of a configuration. */
 void retain_versions(struct apply *a, struct str tenant, struct uuid uid,
 		     const struct live_row *live);
+/* Begins the notes of a command. */
+void release_start(struct apply *a);
+/* 'op' changed something. */
+void release_note(struct apply *a, const struct op *op,
+		  const struct op_result *res);
+/* Makes the Release of the command, where it released something. */
+void release_make(struct apply *a);
+/* With the tenant go its Releases. */
+void release_remove_all(struct apply *a, struct str tenant);
 void blob_ref(struct apply *a, struct str tenant, const struct sha256 *sha,
 	      int delta);
 

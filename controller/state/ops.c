@@ -155,16 +155,9 @@ static struct str put_live(struct apply *a, const struct thing *t,
 
 static void add_count(struct apply *a, const struct op *op, int delta)
 {
-	AUTO_BUF key = BUF_NONE;
-	AUTO_BUF val = BUF_NONE;
-	struct rd rd;
-	uint64_t n;
+	uint64_t n = ap_count(a, op->tenant, op->kind);
 
-	key_count(&key, op->tenant, op->kind);
-	rd = rd_of(ap_get(a, KV_META, buf_view(&key)));
-	n = rd_u64(&rd) + (uint64_t)(int64_t)delta;
-	wr_u64(&val, n);
-	ap_put(a, KV_META, buf_view(&key), buf_view(&val));
+	ap_set_count(a, op->tenant, op->kind, n + (uint64_t)(int64_t)delta);
 }
 
 static bool exists(struct apply *a, struct str tenant, enum kind_id kind,
@@ -399,23 +392,39 @@ static bool any_key_below(struct apply *a, enum kv_table table, struct str from)
 	return found;
 }
 
-/* Nothing is deleted that others still stand on. */
-static enum code check_unused(struct apply *a, const struct op *op,
-			      const struct thing *t, struct err *err)
+/* Anything but the system's Releases, which go with it? */
+static bool tenant_is_used(struct apply *a, struct str tenant)
 {
-	AUTO_BUF key = BUF_NONE;
 	bool used = false;
 
-	buf_str(&key, op->kind == KIND_TENANT ? op->name : op->tenant);
-	buf_c(&key, '\0');
-	if (op->kind == KIND_TENANT) {
-		used = any_key_below(a, KV_OBJECTS, buf_view(&key));
-	} else if (op->kind == KIND_APPLICATION) {
-		buf_str(&key, op->name);
-		buf_c(&key, '\0');
-		used = any_key_below(a, KV_LIVE, buf_view(&key));
+	for (int kind = 1; kind < KIND__END && !used; kind++) {
+		AUTO_BUF key = BUF_NONE;
+
+		key_objects(&key, tenant, (enum kind_id)kind);
+		used = kind != KIND_RELEASE &&
+		       any_key_below(a, KV_OBJECTS, buf_view(&key));
 	}
-	(void)t;
+	return used;
+}
+
+static bool application_is_used(struct apply *a, const struct op *op)
+{
+	AUTO_BUF key = BUF_NONE;
+
+	buf_str(&key, op->tenant);
+	buf_c(&key, '\0');
+	buf_str(&key, op->name);
+	buf_c(&key, '\0');
+	return any_key_below(a, KV_LIVE, buf_view(&key));
+}
+
+/* Nothing is deleted that others still stand on. */
+static enum code check_unused(struct apply *a, const struct op *op,
+			      struct err *err)
+{
+	bool used = (op->kind == KIND_TENANT && tenant_is_used(a, op->name)) ||
+		    (op->kind == KIND_APPLICATION && application_is_used(a, op));
+
 	if (!used)
 		return OK;
 	err_set(err, E_CONFLICT, "%.*s \"%.*s\" is still in use",
@@ -463,9 +472,11 @@ static enum code op_object_delete(struct apply *a, const struct op *op,
 	if (rc == OK)
 		rc = check_owner(a, &t, err);
 	if (rc == OK)
-		rc = check_unused(a, op, &t, err);
+		rc = check_unused(a, op, err);
 	if (rc)
 		return rc;
+	if (op->kind == KIND_TENANT)
+		release_remove_all(a, op->name);
 	*res = (struct op_result){ .rev = ap_next_rev(a), .uid = t.row.uid,
 				   .changed = true };
 	event.before = t.val;

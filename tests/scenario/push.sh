@@ -70,6 +70,12 @@ for i in 1 2 3 4 5; do
 	ask GET "$F/shop/prod/c$i.toml"
 	is "$BODY" "value = 2" body
 done
+ask GET "$KUBE/namespaces/acme/releases"
+is "$(field '.items[-1].spec.count')" 5 "configurations of the release"
+is "$(field '.items[-1].spec.configs[4].version')" 2 "version of the release"
+is "$(field '.items[-1].spec.commit')" "main@sha1:$(git rev-parse HEAD)" commit
+ask DELETE "$KUBE/namespaces/acme/releases/$(field '.items[-1].metadata.name')"
+yes 405
 
 step "nothing changed: nothing happens"
 ask GET "$URL/api/v1/status"

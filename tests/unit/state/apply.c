@@ -40,6 +40,15 @@ static uint32_t live_version(void)
 	return v;
 }
 
+static uint64_t live_rev(void)
+{
+	struct kv_txn *txn = bench_read(&b);
+	uint64_t rev = live_of(txn, NULL).live.rev;
+
+	kv_end(&txn);
+	return rev;
+}
+
 static uint64_t rev_now(void)
 {
 	return state_head(b.state)->rev;
@@ -142,6 +151,119 @@ START_TEST(content_of_a_refused_command_is_not_kept)
 }
 END_TEST
 
+/* ---- Releases ---- */
+
+struct seen {
+	size_t n;
+	struct str first, last, spec;
+};
+
+static bool see_release(void *data, const struct object_view *o)
+{
+	struct seen *seen = data;
+
+	if (seen->n++ == 0)
+		seen->first = arena_str(b.arena, o->name);
+	seen->last = arena_str(b.arena, o->name);
+	seen->spec = arena_str(b.arena, o->row.spec);
+	return true;
+}
+
+static struct seen releases(void)
+{
+	struct kv_txn *txn = bench_read(&b);
+	struct seen seen = { 0 };
+
+	ck_assert_int_eq(view_list(txn, KIND_RELEASE, STR("acme"), STR_NONE,
+				   STR_NONE, see_release, &seen, NULL),
+			 OK);
+	ck_assert_uint_eq(view_count(txn, STR("acme"), KIND_RELEASE), seen.n);
+	kv_end(&txn);
+	return seen;
+}
+
+START_TEST(what_a_command_makes_live_is_one_release)
+{
+	const char *object = bench_shop(&b, "a");
+	struct command *c = bench_command(&b);
+	uint64_t rev;
+	struct seen seen;
+
+	ck_assert_uint_eq(releases().n, 1);
+	put_config(&b, c, "acme", "shop", "prod", "two.toml");
+	bring_content(c, "b");
+	c->commit = STR("main@sha1:1");
+	c->reason = STR("say \"why\"");
+	add_version(&b, c, "acme", object, STR("b"), true);
+	add_version(&b, c, "acme", "shop.prod.two.toml", STR("b"), true);
+	rev = rev_now();
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	/* Behind the operations, with a revision of its own. */
+	ck_assert_uint_eq(b.last.results[2].rev, rev + 3);
+	ck_assert_uint_eq(b.last.rev, rev + 4);
+	seen = releases();
+	ck_assert_uint_eq(seen.n, 2);
+	ck_assert_str_eq(seen.last.p,
+			 arena_printf(b.arena, "r-%012llu",
+				      (unsigned long long)rev + 4).p);
+	ck_assert_str_eq(
+		seen.spec.p,
+		"{\"author\":\"token:root\",\"commit\":\"main@sha1:1\","
+		"\"configs\":[{\"name\":\"shop.prod.db.toml\",\"version\":2},"
+		"{\"name\":\"shop.prod.two.toml\",\"version\":1}],\"count\":2,"
+		"\"reason\":\"say \\\"why\\\"\",\"strategy\":\"immediate\","
+		"\"type\":\"publish\"}");
+	/* A version that is not released, or one that is live already. */
+	c = bench_command(&b);
+	add_version(&b, c, "acme", object, STR("a"), false);
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	ck_assert_int_eq(publish(object, "b"), OK);
+	ck_assert_uint_eq(releases().n, 2);
+}
+END_TEST
+
+START_TEST(the_oldest_releases_go)
+{
+	const char *object = bench_shop(&b, "a");
+	struct command limits = { .type = COMMAND_LIMITS,
+				  .time_ms = b.time_ms,
+				  .limits = { .releases_max = 5 } };
+	struct seen seen;
+
+	for (int i = 0; i < 9; i++)
+		publish(object, i % 2 ? "a" : "b");
+	ck_assert_uint_eq(releases().n, 10);
+	bench_apply(&b, &limits);
+	for (int i = 0; i < 5; i++)
+		publish(object, i % 2 ? "b" : "a");
+	seen = releases();
+	ck_assert_uint_eq(seen.n, 5);
+	publish(object, "b");
+	ck_assert_uint_eq(releases().n, 5);
+	ck_assert(str_cmp(releases().first, seen.first) > 0);
+}
+END_TEST
+
+START_TEST(releases_do_not_hold_a_tenant)
+{
+	const char *object = bench_shop(&b, "a");
+	struct command *c = bench_command(&b);
+	struct op *op = command_op(b.arena, c, OP_OBJECT_DELETE);
+
+	*op = (struct op){ .type = OP_OBJECT_DELETE, .kind = KIND_TENANT,
+			   .name = STR("acme") };
+	ck_assert_int_eq(bench_apply(&b, c)->code, E_CONFLICT);
+	ck_assert_uint_eq(releases().n, 1);
+	c = bench_command(&b);
+	*command_op(b.arena, c, OP_OBJECT_DELETE) = (struct op){
+		.type = OP_OBJECT_DELETE, .kind = KIND_CONFIG,
+		.tenant = STR("acme"), .name = str_of(object) };
+	*command_op(b.arena, c, OP_OBJECT_DELETE) = *op;
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	ck_assert_uint_eq(releases().n, 0);
+}
+END_TEST
+
 START_TEST(a_command_is_all_or_nothing)
 {
 	uint64_t rev, audit;
@@ -222,7 +344,7 @@ END_TEST
 START_TEST(an_expected_revision_that_moved_is_a_conflict)
 {
 	const char *object = bench_shop(&b, "a");
-	uint64_t rev = rev_now();
+	uint64_t rev = live_rev();
 	struct command *c;
 
 	ck_assert_int_eq(publish(object, "b"), OK);
@@ -231,8 +353,9 @@ START_TEST(an_expected_revision_that_moved_is_a_conflict)
 	add_version(&b, c, "acme", object, STR("c"), true)->expect = rev;
 	ck_assert_int_eq(bench_apply(&b, c)->code, E_CONFLICT);
 	ck_assert_uint_eq(live_version(), 2);
+	rev = live_rev();
 	c = bench_command(&b);
-	add_version(&b, c, "acme", object, STR("c"), true)->expect = rev_now();
+	add_version(&b, c, "acme", object, STR("c"), true)->expect = rev;
 	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
 	c = bench_command(&b);
 	put_tenant(&b, c, "acme")->expect = REV_NONE;
@@ -641,6 +764,9 @@ static Suite *suite(void)
 	tcase_add_test(t, large_content_comes_back_whole);
 	tcase_add_test(t, content_may_travel_in_the_command);
 	tcase_add_test(t, content_of_a_refused_command_is_not_kept);
+	tcase_add_test(t, what_a_command_makes_live_is_one_release);
+	tcase_add_test(t, the_oldest_releases_go);
+	tcase_add_test(t, releases_do_not_hold_a_tenant);
 	tcase_add_test(t, a_command_is_all_or_nothing);
 	tcase_add_test(t, revisions_are_one_an_operation_and_the_last_event_ends);
 	tcase_add_test(t, writing_the_same_again_moves_nothing);

@@ -1,0 +1,175 @@
+/*
+ * Release objects: what one command made live together.
+ *
+ * Made by apply as the last change of a command that released something, so
+ * that no entrance can forget it; the oldest go when a tenant has more than
+ * limits.releases_max.  They have no row by uid: nothing asks for one.
+ * Deterministic.
+ */
+#include "state/apply.h"
+
+#include "base/banned.h"
+
+/* Configurations that a Release names; the rest is counted. */
+#define NAMED_MAX 100
+/* Removed by one command: more than come in, so that a lower limit is reached. */
+#define REMOVED_MAX 2
+
+static const char *release_type(const struct op *op)
+{
+	switch (op->type) {
+	case OP_VERSION_ADD:
+		return op->release ? "publish" : NULL;
+	case OP_RULES_SET:
+		return "rules";
+	case OP_ROLLBACK:
+		return "rollback";
+	default:
+		return NULL;
+	}
+}
+
+void release_start(struct apply *a)
+{
+	a->release.n = 0;
+	a->release.type = NULL;
+	buf_reset(&a->release.tenant);
+	buf_reset(&a->release.message);
+	buf_reset(&a->release.configs);
+}
+
+void release_note(struct apply *a, const struct op *op,
+		  const struct op_result *res)
+{
+	struct release_notes *r = &a->release;
+	const char *type = release_type(op);
+
+	if (!type || (r->n && !str_eq(buf_view(&r->tenant), op->tenant)))
+		return;
+	if (r->n == 0) {
+		buf_str(&r->tenant, op->tenant);
+		buf_str(&r->message, op->message);
+		r->type = type;
+	}
+	if (r->n++ >= NAMED_MAX)
+		return;
+	buf_printf(&r->configs, "%s{\"name\":", r->n > 1 ? "," : "");
+	buf_json(&r->configs, op->name);
+	if (res->version)
+		buf_printf(&r->configs, ",\"version\":%u", res->version);
+	buf_c(&r->configs, '}');
+}
+
+static void add_text(struct buf *out, const char *name, struct str text)
+{
+	if (text.n == 0)
+		return;
+	buf_printf(out, "\"%s\":", name);
+	buf_json(out, text);
+	buf_c(out, ',');
+}
+
+/* Canonical: members in the order of their names. */
+static void write_spec(struct buf *out, const struct apply *a)
+{
+	const struct release_notes *r = &a->release;
+
+	buf_c(out, '{');
+	add_text(out, "author", a->cmd->subject.name);
+	add_text(out, "commit", a->cmd->commit);
+	buf_z(out, "\"configs\":[");
+	buf_str(out, buf_view(&r->configs));
+	buf_printf(out, "],\"count\":%zu,", r->n);
+	add_text(out, "reason", a->cmd->reason.n ? a->cmd->reason :
+						   buf_view(&r->message));
+	buf_printf(out, "\"strategy\":\"immediate\",\"type\":\"%s\"}", r->type);
+}
+
+/* As unique as the chain of the audit log, and alike on each node. */
+static struct uuid make_uid(const struct apply *a, uint64_t rev)
+{
+	AUTO_BUF b = BUF_NONE;
+	struct sha256 sha;
+	struct uuid uid;
+
+	wr_raw(&b, a->head->audit_head.b, sizeof(a->head->audit_head.b));
+	wr_u64_be(&b, rev);
+	sha = sha256_of(buf_view(&b));
+	memcpy(uid.b, sha.b, sizeof(uid.b));
+	uid.b[6] = (uid.b[6] & 0x0f) | 0x80;     /* version 8: our own */
+	uid.b[8] = (uid.b[8] & 0x3f) | 0x80;
+	return uid;
+}
+
+static void put_release(struct apply *a, struct str tenant)
+{
+	uint64_t rev = ap_next_rev(a);
+	struct str name = arena_printf(a->arena, "r-%012llu",
+				       (unsigned long long)rev);
+	AUTO_BUF key = BUF_NONE;
+	AUTO_BUF val = BUF_NONE;
+	AUTO_BUF spec = BUF_NONE;
+	struct object_row row = {
+		.uid = make_uid(a, rev), .rev = rev, .generation = 1,
+		.created_ms = a->head->time_ms, .labels = STR("{}"),
+		.meta = STR("{}"), .status = STR("{\"phase\":\"Completed\"}"),
+	};
+	struct event_row event = { .type = EVENT_ADDED, .kind = KIND_RELEASE,
+				   .tenant = tenant, .name = name };
+
+	write_spec(&spec, a);
+	row.spec = buf_view(&spec);
+	key_object(&key, tenant, KIND_RELEASE, name);
+	object_row_encode(&val, &row);
+	event.after = buf_view(&val);
+	ap_put(a, KV_OBJECTS, buf_view(&key), buf_view(&val));
+	ap_diff(a, STR_NONE, event.after);
+	ap_event(a, rev, &event);
+}
+
+/* The oldest of a tenant; false: there is none. */
+static bool remove_oldest(struct apply *a, struct str tenant)
+{
+	AUTO_BUF prefix = BUF_NONE;
+	struct event_row event = { .type = EVENT_DELETED, .kind = KIND_RELEASE,
+				   .tenant = tenant };
+	struct kv_cursor c;
+	struct str key;
+	bool found;
+
+	key_objects(&prefix, tenant, KIND_RELEASE);
+	found = kv_seek(a->txn, KV_OBJECTS, buf_view(&prefix), &c) &&
+		str_starts(c.key, buf_view(&prefix));
+	if (found) {
+		key = arena_str(a->arena, c.key);
+		event.before = arena_str(a->arena, c.val);
+		event.name = str_from(key, prefix.n);
+	}
+	kv_cursor_close(&c);
+	if (!found)
+		return false;
+	ap_del(a, KV_OBJECTS, key);
+	ap_event(a, ap_next_rev(a), &event);
+	return true;
+}
+
+void release_make(struct apply *a)
+{
+	struct str tenant = buf_view(&a->release.tenant);
+	uint64_t n, max = MAX(a->head->limits.releases_max, (uint64_t)1);
+
+	if (a->release.n == 0)
+		return;
+	n = ap_count(a, tenant, KIND_RELEASE) + 1;
+	for (unsigned i = 0; i < REMOVED_MAX && n > max; i++)
+		n -= remove_oldest(a, tenant);
+	put_release(a, tenant);
+	ap_set_count(a, tenant, KIND_RELEASE, n);
+}
+
+void release_remove_all(struct apply *a, struct str tenant)
+{
+	while (remove_oldest(a, tenant))
+		;
+	ap_set_count(a, tenant, KIND_RELEASE, 0);
+}
