@@ -73,7 +73,7 @@ done
 ask GET "$KUBE/namespaces/acme/releases"
 is "$(field '.items[-1].spec.count')" 5 "configurations of the release"
 is "$(field '.items[-1].spec.configs[4].version')" 2 "version of the release"
-is "$(field '.items[-1].spec.commit')" "main@sha1:$(git rev-parse HEAD)" commit
+is "$(field '.items[-1].spec.commit')" "$(git rev-parse HEAD)" commit
 ask DELETE "$KUBE/namespaces/acme/releases/$(field '.items[-1].metadata.name')"
 yes 405
 
