@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <lmdb.h>
 #include <pthread.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -93,15 +94,16 @@ static struct str str_of_val(MDB_val v)
 	return str_n(v.mv_data, v.mv_size);
 }
 
-static enum code open_tables(struct kv *kv, struct err *err)
+static enum code open_tables(struct kv *kv, bool is_copy, struct err *err)
 {
 	MDB_txn *txn;
-	int rc = mdb_txn_begin(kv->env, NULL, 0, &txn);
+	int rc = mdb_txn_begin(kv->env, NULL, is_copy ? MDB_RDONLY : 0, &txn);
 
 	if (rc)
 		return mdb_error(err, rc, "open tables");
 	for (unsigned i = 0; i < KV__TABLES; i++) {
-		rc = mdb_dbi_open(txn, table_names[i], MDB_CREATE, &kv->dbi[i]);
+		rc = mdb_dbi_open(txn, table_names[i], is_copy ? 0 : MDB_CREATE,
+				  &kv->dbi[i]);
 		if (rc) {
 			mdb_txn_abort(txn);
 			mdb_error(err, rc, "open table");
@@ -112,33 +114,69 @@ static enum code open_tables(struct kv *kv, struct err *err)
 	return rc ? mdb_error(err, rc, "open tables") : OK;
 }
 
-enum code kv_open(const char *dir, uint64_t map_bytes, struct kv **out,
-		  struct err *err)
+/* Cut short from outside: reading behind its end would be a signal. */
+static enum code check_length(struct kv *kv, struct err *err)
 {
-	struct kv *kv = NEW(struct kv);
+	struct stat st;
+	int fd;
+
+	if (mdb_env_get_fd(kv->env, &fd) || fstat(fd, &st))
+		return err_sys(err, errno, "its length");
+	if ((uint64_t)st.st_size >= kv_file_bytes(kv))
+		return OK;
+	return err_set(err, E_CORRUPT, "the file ends at byte %lld, its last "
+		       "page at %llu",
+		       (long long)st.st_size,
+		       (unsigned long long)kv_file_bytes(kv));
+}
+
+static enum code open_env(struct kv *kv, const char *path, uint64_t map_bytes,
+			  unsigned flags, struct err *err)
+{
 	int rc = mdb_env_create(&kv->env);
 	enum code code;
 
-	if (rc == 0)
+	if (rc == 0 && map_bytes)
 		rc = mdb_env_set_mapsize(kv->env, map_bytes);
 	if (rc == 0)
 		rc = mdb_env_set_maxdbs(kv->env, KV__TABLES);
 	if (rc == 0)
 		rc = mdb_env_set_maxreaders(kv->env, 1024);
 	if (rc == 0)
-		rc = mdb_env_open(kv->env, dir,
-				  MDB_NOTLS | MDB_NOSYNC | MDB_NORDAHEAD |
-					  MDB_NOMEMINIT,
+		rc = mdb_env_open(kv->env, path, MDB_NOTLS | MDB_NORDAHEAD | flags,
 				  0600);
-	code = rc ? mdb_error(err, rc, "open") : open_tables(kv, err);
-	if (code) {
-		err_wrap(err, "store %s", dir);
-		kv_close(&kv);
-		return code;
-	}
+	if (rc)
+		return mdb_error(err, rc, "open");
+	code = check_length(kv, err);
+	return code ? code : open_tables(kv, flags & MDB_RDONLY, err);
+}
+
+static enum code kv_open_as(const char *path, uint64_t map_bytes,
+			    unsigned flags, struct kv **out, struct err *err)
+{
+	struct kv *kv = NEW(struct kv);
+	enum code rc = open_env(kv, path, map_bytes, flags, err);
+
 	kv->undo = arena_new(UNDO_BLOCK);
+	if (rc) {
+		err_wrap(err, "store %s", path);
+		kv_close(&kv);
+		return rc;
+	}
 	*out = kv;
 	return OK;
+}
+
+enum code kv_open(const char *dir, uint64_t map_bytes, struct kv **out,
+		  struct err *err)
+{
+	return kv_open_as(dir, map_bytes, MDB_NOSYNC | MDB_NOMEMINIT, out, err);
+}
+
+enum code kv_open_copy(const char *path, struct kv **out, struct err *err)
+{
+	return kv_open_as(path, 0, MDB_RDONLY | MDB_NOSUBDIR | MDB_NOLOCK, out,
+			  err);
 }
 
 void kv_close(struct kv **kvp)

@@ -31,6 +31,7 @@ struct state {
 	struct head head;
 	char *dir;
 	char boot_id[64];
+	char made_from[128];             /* name of a checkpoint, or "-" */
 	bool is_marked_dirty;
 	struct apply *apply;
 	/* The batch that is being applied; its transaction is apply->txn. */
@@ -99,7 +100,7 @@ static enum code mark(struct state *s, const char *what, struct err *err)
 		return rc;
 	buf_printf(&path, "%s/store.state", s->dir);
 	buf_printf(&tmp, "%s/store.state.new", s->dir);
-	buf_printf(&text, "%s %s\n", what, s->boot_id);
+	buf_printf(&text, "%s %s %s\n", what, s->boot_id, s->made_from);
 	fd = open(tmp.p, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_sys(err, errno, "open %s", tmp.p);
@@ -112,12 +113,13 @@ static enum code mark(struct state *s, const char *what, struct err *err)
 	return rc ? rc : sync_dir(s->dir, err);
 }
 
-/* May the store file be used as it lies there? */
+/* Reads the mark: may the store file be used as it lies there?  'made_from'
+ * is what it says of itself. */
 static bool is_usable(struct state *s)
 {
 	AUTO_BUF path = BUF_NONE;
-	AUTO_BUF same = BUF_NONE;
-	char text[128];
+	char text[256];
+	struct str left, what, boot;
 	ssize_t n;
 	int fd;
 
@@ -128,10 +130,13 @@ static bool is_usable(struct state *s)
 		close(fd);
 	if (n <= 0)
 		return false;
-	buf_printf(&same, "dirty %s\n", s->boot_id);
-	return str_starts(str_n(text, (size_t)n), STR("clean ")) ||
-	       (s->boot_id[0] &&
-		str_eq(str_n(text, (size_t)n), buf_view(&same)));
+	left = str_trim(str_n(text, (size_t)n));
+	what = str_cut(&left, ' ');
+	boot = str_cut(&left, ' ');
+	str_copy(s->made_from, sizeof(s->made_from), left);
+	return str_eq(what, STR("clean")) ||
+	       (str_eq(what, STR("dirty")) && s->boot_id[0] &&
+		str_eq(boot, str_of(s->boot_id)));
 }
 
 /* ---- opening ---- */
@@ -177,18 +182,18 @@ static enum code copy_file(const char *from, const char *to, struct err *err)
 	return rc;
 }
 
-static enum code read_head(struct state *s, struct err *err)
+static enum code read_head(struct kv *kv, struct head *out, struct err *err)
 {
 	struct kv_txn *txn;
 	struct str val;
-	enum code rc = kv_read(s->kv, &txn, err);
+	enum code rc = kv_read(kv, &txn, err);
 
 	if (rc)
 		return rc;
 	if (!kv_get(txn, KV_META, HEAD_KEY, &val))
-		s->head = (struct head){ .audit_seq = 1, .audit_first = 1,
-					 .limits = limits_default };
-	else if (!head_decode(val, &s->head))
+		*out = (struct head){ .audit_seq = 1, .audit_first = 1,
+				      .limits = limits_default };
+	else if (!head_decode(val, out))
 		rc = err_set(err, E_CORRUPT, "the store's head is malformed");
 	kv_end(&txn);
 	return rc;
@@ -202,10 +207,17 @@ static enum code open_store(struct state *s, struct err *err)
 	buf_printf(&path, "%s/store", s->dir);
 	rc = kv_open(path.p, s->config.map_bytes, &s->kv, err);
 	if (rc == OK)
-		rc = read_head(s, err);
+		rc = read_head(s->kv, &s->head, err);
 	if (rc)
 		kv_close(&s->kv);
 	return rc;
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
 }
 
 static enum code rebuild(struct state *s, const char *checkpoint,
@@ -214,6 +226,8 @@ static enum code rebuild(struct state *s, const char *checkpoint,
 	AUTO_BUF path = BUF_NONE;
 	enum code rc = OK;
 
+	str_copy(s->made_from, sizeof(s->made_from),
+		 checkpoint ? str_of(base_name(checkpoint)) : STR("-"));
 	/* A copy that a crash cut off opens like a store: the mark of the old
 	 * one must not vouch for it. */
 	rc = mark(s, "rebuilding", err);
@@ -226,13 +240,33 @@ static enum code rebuild(struct state *s, const char *checkpoint,
 	return rc ? rc : open_store(s, err);
 }
 
-/* Opens the store as it lies there.  LMDB makes a file that is gone anew, and
- * an empty state under a checkpoint is one that was lost. */
+/* Where a checkpoint's picture stands. */
+static enum code picture_index(const char *checkpoint, uint64_t *out,
+			       struct err *err)
+{
+	struct kv *kv = NULL;
+	struct head head = { 0 };
+	enum code rc = kv_open_copy(checkpoint, &kv, err);
+
+	if (rc == OK)
+		rc = read_head(kv, &head, err);
+	kv_close(&kv);
+	*out = head.index;
+	return rc;
+}
+
+/* Opens the store as it lies there.  LMDB makes a file that is gone anew; so a
+ * state below the checkpoint is one that was lost, or the checkpoint came from
+ * another node. */
 static bool open_as_is(struct state *s, const char *checkpoint)
 {
-	if (!is_usable(s) || open_store(s, NULL))
+	uint64_t least = 0;
+
+	if (!is_usable(s) ||
+	    (checkpoint && picture_index(checkpoint, &least, NULL)) ||
+	    open_store(s, NULL))
 		return false;
-	if (!checkpoint || s->head.index)
+	if (s->head.index >= least)
 		return true;
 	kv_close(&s->kv);
 	return false;

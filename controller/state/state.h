@@ -3,13 +3,15 @@
  * applying log entries.
  *
  *	<dir>/store/data.mdb	the live store: a cache of checkpoint and log
- *	<dir>/store.state	boot id, and `dirty` or `clean`
+ *	<dir>/store.state	`dirty` or `clean`, boot id, and the checkpoint that
+ *				the store was made from (`-`: none)
  *
  * The file is written without syncs.  So store.state says `dirty` from before
  * the first commit until an orderly stop has synced; a store found dirty under
  * another boot id, or damaged, is deleted and made anew from checkpoint and
  * log.  Under the same boot id (the process was killed, the machine was not)
- * the page cache still holds every commit, so it is used as it is.
+ * the page cache still holds every commit, so it is used as it is - unless it
+ * stands below the newest checkpoint, which then came from another node.
  *
  * Threads: the machine's functions run on the core loop.  Views (view.h) run
  * on any thread with read transactions of their own.

@@ -67,23 +67,28 @@ static enum code to_file(void *sink, const void *p, size_t n, struct err *err)
 	return fwrite(p, 1, n, sink) == n ? OK : E_IO;
 }
 
-/* A picture of what 'b' holds, in the bench's folder. */
-static void take_picture(struct buf *path)
+/* A picture of what 'x' holds, in its folder. */
+static void take_picture_of(struct bench *x, struct buf *path)
 {
 	struct rc_frozen *f;
 	struct rc_applied at;
 	struct err err;
 	FILE *file;
 
-	buf_printf(path, "%s/picture.mdb", b.dir);
+	buf_printf(path, "%s/picture.mdb", x->dir);
 	file = fopen(path->p, "w");
 	ck_assert_ptr_nonnull(file);
-	ck_assert_int_eq(b.machine.freeze(b.machine.data, &f, &at, &err), OK);
-	ck_assert_int_eq(b.machine.write(b.machine.data, f, to_file, file, &err),
+	ck_assert_int_eq(x->machine.freeze(x->machine.data, &f, &at, &err), OK);
+	ck_assert_int_eq(x->machine.write(x->machine.data, f, to_file, file, &err),
 			 OK);
-	b.machine.thaw(b.machine.data, f);
+	x->machine.thaw(x->machine.data, f);
 	ck_assert_int_eq(fclose(file), 0);
-	ck_assert_uint_eq(at.index, b.index);
+	ck_assert_uint_eq(at.index, x->index);
+}
+
+static void take_picture(struct buf *path)
+{
+	take_picture_of(&b, path);
 }
 
 START_TEST(a_picture_brings_back_the_state)
@@ -117,6 +122,53 @@ START_TEST(a_store_whose_file_is_gone_comes_from_the_picture)
 	ck_assert_int_eq(unlink(data.p), 0);
 	bench_reopen(&b, "boot-1", false, path.p);
 	ck_assert(sha256_eq(&before, (struct sha256[]){ digest(&b) }));
+}
+END_TEST
+
+/* As when a checkpoint of another node was installed, and the process was killed
+ * before the state was made from it. */
+START_TEST(a_store_below_the_picture_comes_from_it)
+{
+	AUTO_BUF path = BUF_NONE;
+	AUTO_BUF state = BUF_NONE;
+	char text[256] = "";
+	struct bench ahead;
+	struct sha256 want;
+	FILE *file;
+
+	bench_shop(&b, "a");
+	bench_open(&ahead, "boot-1");
+	bench_shop(&ahead, "a");
+	put_blob(&ahead, "acme", STR("more"));
+	want = digest(&ahead);
+	take_picture_of(&ahead, &path);
+	bench_reopen(&b, "boot-1", true, path.p);
+	ck_assert_uint_eq(b.index, ahead.index);
+	ck_assert(sha256_eq(&want, (struct sha256[]){ digest(&b) }));
+	buf_printf(&state, "%s/store.state", b.dir);
+	file = fopen(state.p, "r");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_ptr_nonnull(fgets(text, sizeof(text), file));
+	fclose(file);
+	ck_assert_str_eq(text, "dirty boot-1 picture.mdb\n");
+	/* One that stands above it is left as it is. */
+	put_blob(&b, "acme", STR("and more"));
+	bench_reopen(&b, "boot-1", false, path.p);
+	ck_assert_uint_eq(b.index, ahead.index + 1);
+	bench_close(&ahead);
+}
+END_TEST
+
+START_TEST(a_store_that_was_cut_short_is_made_anew)
+{
+	AUTO_BUF path = BUF_NONE;
+
+	bench_shop(&b, "a");
+	b.machine.close(b.machine.data);
+	buf_printf(&path, "%s/store/data.mdb", b.dir);
+	ck_assert_int_eq(truncate(path.p, 3 * 4096), 0);
+	bench_reopen(&b, "boot-1", false, NULL);
+	ck_assert_uint_eq(b.index, 0);
 }
 END_TEST
 
@@ -389,6 +441,8 @@ static Suite *suite(void)
 	tcase_add_test(t, after_a_power_loss_it_is_made_anew);
 	tcase_add_test(t, a_picture_brings_back_the_state);
 	tcase_add_test(t, a_store_whose_file_is_gone_comes_from_the_picture);
+	tcase_add_test(t, a_store_below_the_picture_comes_from_it);
+	tcase_add_test(t, a_store_that_was_cut_short_is_made_anew);
 	tcase_add_test(t, a_rebuild_that_was_cut_off_is_made_again);
 	tcase_add_test(t, a_damaged_store_is_made_anew);
 	tcase_add_test(t, batch_boundaries_leave_no_trace);
