@@ -21,6 +21,8 @@
 #define PENDING_MAX (256 * 1024)
 #define EVENTS_A_TURN 500
 #define HEARTBEAT_MS 15000
+/* How long a revision that is not here yet is waited for. */
+#define EARLY_MS 2000
 #define KEYS_MAX 1000
 
 struct watch {
@@ -35,6 +37,7 @@ struct watch {
 	uint64_t cursor;                 /* looked at up to here */
 	struct buf last;                 /* of this command, not told yet */
 	bool is_stalled;                 /* waits for the socket to drain */
+	bool is_early;                   /* the cursor is ahead of the state */
 	struct timer heartbeat;
 	struct msg more;
 	bool has_more, is_gone;
@@ -224,6 +227,7 @@ static void end_compacted(struct watch *w, const struct err *err)
 }
 
 static void watch_close(struct watch *w);
+static void watch_begin(struct watch *w);
 
 static void feed(struct watch *w)
 {
@@ -237,8 +241,11 @@ static void feed(struct watch *w)
 	}
 	if (w->is_stalled || w->has_more)
 		return;
-	if (view_use(w->loop->view, 0, &txn, &err) != OK)
+	if (view_use(w->loop->view, w->is_early ? w->cursor : 0, &txn, &err) !=
+	    OK)
 		return;
+	if (w->is_early)
+		watch_begin(w);
 	if (view_events(txn, w->cursor, feed_one, &f, &err)) {
 		end_compacted(w, &err);
 		watch_close(w);
@@ -250,10 +257,32 @@ static void feed(struct watch *w)
 		w->has_more = false;
 }
 
+/* A client that was told of a revision by another node waits for this one to
+ * get there; one that is ahead of the whole cluster has seen another state, and
+ * would miss all that comes until then. */
+static void refuse_early(struct watch *w)
+{
+	struct request *r = w->r;
+	struct err err;
+
+	err_set(&err, E_TIMEOUT, "revision %llu is not here yet (%llu)",
+		(unsigned long long)w->cursor,
+		(unsigned long long)store_rev(w->loop->api->config.store));
+	err_hint(&err, "where the cluster has lost or replaced its state, fetch "
+		 "again and watch from the revision that the fetch answers");
+	r->on_gone = NULL;
+	watch_close(w);
+	api_error(r, &err);
+}
+
 static void on_heartbeat(struct timer *timer)
 {
 	struct watch *w = container_of(timer, struct watch, heartbeat);
 
+	if (w->is_early) {
+		refuse_early(w);
+		return;
+	}
 	answer_chunk(w->r, STR(": alive\n\n"));
 	timer_start(&w->heartbeat, HEARTBEAT_MS);
 }
@@ -327,6 +356,19 @@ static bool is_compacted(struct request *r, uint64_t since)
 	return true;
 }
 
+static void watch_begin(struct watch *w)
+{
+	struct request *r = w->r;
+
+	w->is_early = false;
+	answer_header(r, "Cache-Control", STR("no-store"));
+	answer_header_u64(r, "X-Conflux-Revision", w->cursor);
+	answer_stream(r, 200, "text/event-stream");
+	answer_on_drain(r, on_drained);
+	timer_start(&w->heartbeat, HEARTBEAT_MS);
+	answer_chunk(r, STR(": watching\n\n"));
+}
+
 void get_watch(struct request *r)
 {
 	struct watch *w = NEW(struct watch);
@@ -340,18 +382,14 @@ void get_watch(struct request *r)
 	w->r = r;
 	w->loop = caller_of(r)->at;
 	w->more.run = on_more;
+	w->is_early = true;
 	timer_init(&w->heartbeat, r->loop, on_heartbeat);
 	list_append(&w->loop->watches, &w->at_);
 	state->caller = *caller_of(r);
 	state->watch = w;
 	r->data = &state->caller;
 	r->on_gone = on_gone;
-	answer_header(r, "Cache-Control", STR("no-store"));
-	answer_header_u64(r, "X-Conflux-Revision", w->cursor);
-	answer_stream(r, 200, "text/event-stream");
-	answer_on_drain(r, on_drained);
-	timer_start(&w->heartbeat, HEARTBEAT_MS);
-	answer_chunk(r, STR(": watching\n\n"));
+	timer_start(&w->heartbeat, EARLY_MS);
 	feed(w);
 }
 
@@ -369,6 +407,10 @@ void watch_end_all(struct api_loop *at)
 	struct watch *w;
 
 	list_each(&at->watches, w, at_) {
+		if (w->is_early) {
+			refuse_early(w);
+			continue;
+		}
 		answer_end(w->r);
 		watch_close(w);
 	}

@@ -148,6 +148,21 @@ run watch --prefix acme/ --since 1 --count 1 -o json
 ends 0
 is "$(jq -r .key <<<"$OUT")" acme/shop/prod/c.toml key
 
+step "a watch from a revision to come waits a moment, and says that it is not here"
+NOW=$(conflux status -o json | jq .revision)
+curl -sN --max-time 20 -H "Authorization: Bearer $TOKEN" -o "$WORK/early" \
+	"$URL/api/v1/watch?prefix=acme/&since=$((NOW + 1))" &
+W=$!
+run publish acme/shop/prod/c.toml --version-id 1
+run publish acme/shop/prod/c.toml --version-id 2
+until_ok grep -q "\"revision\":$((NOW + 2))" "$WORK/early"
+hasnt "$(cat "$WORK/early")" "\"revision\":$((NOW + 1))"
+kill "$W"
+wait "$W" || true
+ask GET "$URL/api/v1/watch?prefix=acme/&since=$((NOW + 9))"
+yes 504
+has "$BODY" "is not here yet ($((NOW + 2)))"
+
 step "tokens, audit, status, version"
 run token create ci --read-only
 ends 0
