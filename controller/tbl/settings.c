@@ -42,6 +42,10 @@ static const struct alias {
 	{ "listen", SETTING_server_listen },
 };
 
+/* Flags that set nothing. */
+static const char *const others[] = { "config", "check-config", "help",
+				      "version" };
+
 struct setting_value {
 	const char *text, *origin;
 	uint64_t n;
@@ -183,6 +187,10 @@ static enum code unknown_spelled(struct str name, const char *prefix,
 		spell(s, sizeof(s), rows[i].key, joint, upper);
 		guess_try(&g, s);
 	}
+	for (i = 0; !upper && i < ARRAY_LEN(aliases); i++)
+		guess_try(&g, aliases[i].flag);
+	for (i = 0; !upper && i < ARRAY_LEN(others); i++)
+		guess_try(&g, others[i]);
 	return guess_hint(&g, prefix, err,
 			  err_set(err, code, "%s%.*s is unknown", prefix,
 				  STR_ARG(name)));
@@ -557,12 +565,29 @@ static bool flags_next(struct flags *f)
 	return true;
 }
 
+static bool find_flag(struct str name, enum setting *out)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(aliases); i++)
+		if (str_eq(name, str_of(aliases[i].flag))) {
+			*out = aliases[i].id;
+			return true;
+		}
+	return find_spelled(name, '-', false, out);
+}
+
 static enum code flags_value(struct flags *f, struct err *err)
 {
+	struct str name = str_from(f->name, 2);
+	enum setting id;
+
 	if (!f->value && f->at + 1 < f->argc)
 		f->value = f->argv[++f->at];
 	if (f->value)
 		return OK;
+	if (!str_is(f->name, "--config") && !find_flag(name, &id))
+		return unknown_spelled(name, "--", '-', false, E_USAGE, err);
 	return err_set(err, E_USAGE, "%.*s: a value is missing",
 		       STR_ARG(f->name));
 }
@@ -605,18 +630,6 @@ static enum code scan_flags(struct settings *s, int argc, char *const *argv,
 			s->config = arena_z(s->arena, str_of(f.value));
 	}
 	return OK;
-}
-
-static bool find_flag(struct str name, enum setting *out)
-{
-	size_t i;
-
-	for (i = 0; i < ARRAY_LEN(aliases); i++)
-		if (str_eq(name, str_of(aliases[i].flag))) {
-			*out = aliases[i].id;
-			return true;
-		}
-	return find_spelled(name, '-', false, out);
 }
 
 static enum code load_flag(struct settings *s, const struct flags *f,

@@ -194,6 +194,11 @@ START_TEST(errors_of_flags_are_usage)
 	bad(NULL, FLAGS("--servr-loops", "2"), E_USAGE, "--servr-loops",
 	    "--server-loops?");
 	bad(NULL, FLAGS("--listen"), E_USAGE, "a value is missing", "");
+	bad(NULL, FLAGS("--nonsense"), E_USAGE, "--nonsense is unknown", "");
+	bad(NULL, FLAGS("--data-dri", "x"), E_USAGE, "--data-dri is unknown",
+	    "did you mean --data-dir?");
+	bad(NULL, FLAGS("--check-confg"), E_USAGE, "--check-confg is unknown",
+	    "did you mean --check-config?");
 	bad(NULL, FLAGS("--listen", "a:1", "--server-listen", "b:1"), E_USAGE,
 	    "given twice", "");
 	bad(NULL, FLAGS("file"), E_USAGE, "unexpected argument", "");
