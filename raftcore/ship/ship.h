@@ -37,8 +37,9 @@
  *					afterwards is not to be trusted
  *	chunk or page does not verify	pulled again; the third time in a row the
  *					transfer ends with E_CORRUPT and the place
- *	the file changed at the sender	found before it is sent: E_CORRUPT with
- *					the place, on both sides
+ *	the file changed at the sender	found by the receiver, and by the sender
+ *					when it is asked again: E_CORRUPT with the
+ *					place, on both sides
  *	nothing comes for stall_ms	the sender is told E_TIMEOUT
  *	the peer breaks the rules	an error of ship_receive; close it
  * A sender offers again after E_BUSY, E_FULL, E_TIMEOUT and E_UNAVAILABLE, every

@@ -104,6 +104,44 @@ START_TEST(a_sender_crashes_at_each_step)
 }
 END_TEST
 
+/* The owner was told: from then on the file is there, whatever happens. */
+START_TEST(what_was_received_survives_a_power_loss)
+{
+	lab_init();
+	disk_free(&lab.nodes[1].disk);
+	lab.nodes[1].disk = disk_new((uint64_t)_i);
+	lab.nodes[1].fs.under = disk_fs(lab.nodes[1].disk);
+	lab_make(0, "src/f", BYTES, 7);
+	begin();
+	while (lab.nodes[1].n_received == 0)
+		ck_assert(lab_step());
+	lab_crash(1, true);
+	ck_assert(lab_has(1, "in/f.file", BYTES, 7));
+	lab_fini();
+}
+END_TEST
+
+/* Also what came before the first sync: a process that ends loses nothing. */
+START_TEST(a_restart_goes_on_before_the_first_sync)
+{
+	struct ship_view v;
+
+	fill();
+	lab.nodes[1].config.sync_bytes = 1 << 30;
+	begin();
+	do {
+		ck_assert(lab_step());
+		ship_view(lab.nodes[1].ship, &v);
+	} while (v.bytes_in < 10 * KIB);
+	go_on(1, false);
+	ship_view(lab.nodes[1].ship, &v);
+	ck_assert_uint_ge(v.chunks_checked, 10);
+	ck_assert_uint_le(v.bytes_in, BYTES - 10 * KIB);
+	ck_assert(lab_has(1, "in/f.file", BYTES, 7));
+	lab_fini();
+}
+END_TEST
+
 /* The receiver's power fails again and again, at any step. */
 START_TEST(a_receiver_that_crashes_all_the_time_gets_there)
 {
@@ -164,6 +202,8 @@ static Suite *suite(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, a_receiver_crashes_at_each_step, 0, 2);
 	tcase_add_loop_test(t, a_sender_crashes_at_each_step, 0, 2);
+	tcase_add_loop_test(t, what_was_received_survives_a_power_loss, 1, 20);
+	tcase_add_test(t, a_restart_goes_on_before_the_first_sync);
 	tcase_add_loop_test(t, a_receiver_that_crashes_all_the_time_gets_there, 0,
 			    10);
 	tcase_add_test(t, errors_of_the_disk_end_in_errors);

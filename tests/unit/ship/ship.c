@@ -164,6 +164,31 @@ START_TEST(another_file_of_the_same_name_begins_anew)
 }
 END_TEST
 
+/* The whole file of before must not pass for the one that is coming. */
+START_TEST(a_whole_file_of_another_root_is_never_believed)
+{
+	lab_make(0, "src/f", 30 * KIB, 7);
+	start_two();
+	ck_assert_int_eq(lab_send(0, 1, "f"), OK);
+	lab_run(1000);
+	lab_crash(0, false);
+	lab_make(0, "src/f", 30 * KIB, 8);
+	must(lab.nodes[0].fs.under->ops->remove(lab.nodes[0].fs.under,
+						"src/f.tree", NULL) == OK);
+	lab_start(0);
+	lab_connect(0, 1);
+	ck_assert_int_eq(lab_send(0, 1, "f"), OK);
+	for (int i = 0; i < 20 + 3 * _i; i++)
+		lab_step();
+	lab_crash(1, _i % 2);
+	lab_start(1);
+	lab_connect(0, 1);
+	lab_run(1000);
+	ck_assert_int_eq(lab.nodes[0].sent, OK);
+	ck_assert(lab_has(1, "in/f.file", 30 * KIB, 8));
+}
+END_TEST
+
 START_TEST(the_tree_is_made_once)
 {
 	uint64_t steps;
@@ -266,7 +291,7 @@ START_TEST(a_file_that_changed_at_the_sender_is_refused_with_the_place)
 		ck_assert(lab_step());
 	lab_flip(0, "src/f", at);
 	lab_run(1000);
-	buf_printf(&place, "chunk %d, at byte %d,", _i, _i * 1024);
+	buf_printf(&place, "chunk %d, at byte %d, has changed", _i, _i * 1024);
 	ck_assert_int_eq(lab.nodes[0].sent, E_CORRUPT);
 	ck_assert_ptr_nonnull(strstr(lab.nodes[0].why.text, place.p));
 	ck_assert_int_eq(lab.nodes[1].failed, E_CORRUPT);
@@ -667,6 +692,34 @@ START_TEST(what_was_not_asked_for_breaks_the_rules)
 }
 END_TEST
 
+static bool rename_chunk(unsigned from, unsigned to, struct buf *frame)
+{
+	struct ship_frame f;
+	AUTO_BUF other = BUF_NONE;
+
+	must(ship_frame_decode(buf_view(frame), &f, NULL) == OK);
+	if (f.type != SHIP_F_CHUNK || f.piece.index != 3)
+		return true;
+	f.piece.index = 2;
+	ship_frame_encode(&other, &f);
+	buf_reset(frame);
+	buf_str(frame, buf_view(&other));
+	return true;
+}
+
+START_TEST(a_chunk_that_was_not_asked_for_breaks_the_rules)
+{
+	lab_make(0, "src/f", 10 * KIB, 7);
+	lab.look = rename_chunk;
+	start_two();
+	ck_assert_int_eq(lab_send(0, 1, "f"), OK);
+	lab_run(1000);
+	ck_assert(!lab.nodes[1].is_up[0]);
+	ck_assert_int_eq(lab.nodes[1].why.code, E_INVALID);
+	ck_assert_ptr_nonnull(strstr(lab.nodes[1].why.text, "chunk 2"));
+}
+END_TEST
+
 START_TEST(asking_has_an_end)
 {
 	struct ship_frame f = { .type = SHIP_F_ASK_CHUNK, .number = 1 };
@@ -721,6 +774,8 @@ static Suite *suite(void)
 	tcase_add_test(t, two_senders_of_one_file_are_one_transfer);
 	tcase_add_test(t, another_sender_goes_on_where_one_stopped);
 	tcase_add_loop_test(t, another_file_of_the_same_name_begins_anew, 0, 2);
+	tcase_add_loop_test(t, a_whole_file_of_another_root_is_never_believed, 0,
+			    12);
 	tcase_add_test(t, the_tree_is_made_once);
 	tcase_add_loop_test(t, a_flipped_byte_on_the_way_is_pulled_again, 0, 10);
 	tcase_add_loop_test(t, what_never_verifies_ends_with_its_place, 0, 2);
@@ -743,6 +798,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, a_link_that_ends_all_the_time_gets_there, 0, 23);
 	tcase_add_test(t, sweeping_leaves_what_is_kept);
 	tcase_add_test(t, what_was_not_asked_for_breaks_the_rules);
+	tcase_add_test(t, a_chunk_that_was_not_asked_for_breaks_the_rules);
 	tcase_add_test(t, asking_has_an_end);
 	tcase_add_test(t, who_asks_and_does_not_listen_is_an_error);
 	suite_add_tcase(s, t);
