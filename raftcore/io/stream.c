@@ -13,7 +13,9 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <linux/sockios.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/mem.h"
@@ -258,6 +260,7 @@ static void send_wire(struct stream *s, const struct stream_vec *v, unsigned n)
 
 		for (unsigned i = at; i < at + k; i++)
 			total += v[i].n;
+		s->given += total;
 		if (!busy && total)
 			done = try_write(s, v + at, k);
 		if (done == SIZE_MAX)
@@ -704,4 +707,19 @@ void stream_counts(const struct stream *s, uint64_t *in, uint64_t *out)
 {
 	*in = s->in;
 	*out = s->out;
+}
+
+void stream_progress(const struct stream *s, uint64_t *given, uint64_t *taken)
+{
+	uint64_t left = stream_pending(s) - s->early.n;
+	uv_os_fd_t fd;
+	int unacked = 0;
+
+	if (s->fsm.state < STREAM_CLOSING &&
+	    uv_fileno((const uv_handle_t *)&s->tcp, &fd) == 0 &&
+	    ioctl(fd, SIOCOUTQ, &unacked) == 0)
+		left += (uint64_t)unacked;
+	*given = s->given;
+	/* The end of the stream counts as a byte that is not acknowledged. */
+	*taken = s->given - MIN(left, s->given);
 }

@@ -114,5 +114,9 @@ void stream_close(struct stream *s);
 void stream_abort(struct stream *s);
 /* Bytes read and written (of the wire, with TLS's own) since it opened. */
 void stream_counts(const struct stream *s, uint64_t *in, uint64_t *out);
+/* Bytes for the wire since it opened: '*given' to the stream, and of these
+ * '*taken' by the peer's machine, which has acknowledged them.  That says that
+ * the way there works, and not that anybody reads there. */
+void stream_progress(const struct stream *s, uint64_t *given, uint64_t *taken);
 
 #endif

@@ -60,6 +60,7 @@ struct stream {
 	struct dial *dial;      /* while connecting */
 	struct err *err;        /* why it closes; NULL: OK */
 	uint64_t in, out;
+	uint64_t given;         /* for the wire, sent or waiting */
 };
 
 /* A stream without a socket, in STREAM_CONNECTING; holds its tcp handle. */

@@ -8,3 +8,4 @@ needs_command := base wire doc schema model kv raftcore state
 needs_message := base node
 needs_rpc := base wire rpc
 needs_ship := base io io/sim wire ship
+needs_frame := base io wire net

@@ -655,12 +655,39 @@ static TCase *add_case(Suite *s, const char *name)
 
 #define BOTH(test) tcase_add_loop_test(t, test, 0, 2)
 
+/* What the peer's machine has, whether or not anybody reads it there. */
+START_TEST(progress_is_told)
+{
+	static char block[20 << 20];
+	uint64_t given, taken, before;
+
+	net_pair(_i);
+	stream_progress(net.client.s, &before, &taken);
+	end_send(&net.client, STR("small"));
+	WAIT((stream_progress(net.client.s, &given, &taken), taken == given));
+	ck_assert_uint_ge(given, before + 5);
+	ck_assert(_i || given == 5);
+
+	stream_read_pause(net.server.s);
+	net.server.quiet = true;
+	end_send(&net.client, str_n(block, sizeof(block)));
+	stream_progress(net.client.s, &given, &taken);
+	ck_assert_uint_ge(given, before + 5 + sizeof(block));
+	ck_assert_uint_lt(taken, given);
+	before = taken;
+	stream_read_resume(net.server.s);
+	WAIT((stream_progress(net.client.s, &given, &taken), taken > before));
+	WAIT((stream_progress(net.client.s, &given, &taken), taken == given));
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("io/stream");
 	TCase *t = add_case(s, "bytes");
 
 	BOTH(bytes_both_ways);
+	BOTH(progress_is_told);
 	BOTH(what_is_written_before_open_is_sent_then);
 	BOTH(many_parts_keep_their_order);
 	BOTH(record_sizes_at_the_edge);

@@ -1,0 +1,3 @@
+# world.c: nodes on one loop, raw peers, a proxy that cuts, certificates
+help := world.c
+pkgs := openssl
