@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <lmdb.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,6 +31,8 @@ struct kv {
 	MDB_env *env;
 	MDB_dbi dbi[KV__TABLES];
 	struct arena *undo;              /* of the one write transaction */
+	_Atomic unsigned refs;           /* handles and transactions */
+	uint64_t serial;                 /* of this process, from 1 */
 };
 
 /* What a key was before a change; newest first. */
@@ -154,9 +157,12 @@ static enum code open_env(struct kv *kv, const char *path, uint64_t map_bytes,
 static enum code kv_open_as(const char *path, uint64_t map_bytes,
 			    unsigned flags, struct kv **out, struct err *err)
 {
+	static _Atomic uint64_t serials;
 	struct kv *kv = NEW(struct kv);
 	enum code rc = open_env(kv, path, map_bytes, flags, err);
 
+	atomic_store(&kv->refs, 1);
+	kv->serial = atomic_fetch_add(&serials, 1) + 1;
 	kv->undo = arena_new(UNDO_BLOCK);
 	if (rc) {
 		err_wrap(err, "store %s", path);
@@ -179,17 +185,28 @@ enum code kv_open_copy(const char *path, struct kv **out, struct err *err)
 			  err);
 }
 
-void kv_close(struct kv **kvp)
+static void kv_unref(struct kv *kv)
 {
-	struct kv *kv = *kvp;
-
-	if (!kv)
+	if (atomic_fetch_sub(&kv->refs, 1) > 1)
 		return;
 	if (kv->env)
 		mdb_env_close(kv->env);
 	arena_free(&kv->undo);
 	free(kv);
-	*kvp = NULL;
+}
+
+void kv_close(struct kv **kvp)
+{
+	struct kv *kv = TAKE(*kvp);
+
+	if (kv)
+		kv_unref(kv);
+}
+
+struct kv *kv_ref(struct kv *kv)
+{
+	atomic_fetch_add(&kv->refs, 1);
+	return kv;
 }
 
 enum code kv_sync(struct kv *kv, struct err *err)
@@ -290,9 +307,15 @@ static struct kv_txn *txn_new(struct kv *kv, bool is_write)
 {
 	struct kv_txn *txn = NEW(struct kv_txn);
 
-	txn->kv = kv;
+	txn->kv = kv_ref(kv);
 	txn->is_write = is_write;
 	return txn;
+}
+
+static void txn_free(struct kv_txn *txn)
+{
+	kv_unref(txn->kv);
+	free(txn);
 }
 
 static enum code txn_begin(struct kv *kv, bool is_write, struct kv_txn **out,
@@ -303,7 +326,7 @@ static enum code txn_begin(struct kv *kv, bool is_write, struct kv_txn **out,
 			       &txn->mdb);
 
 	if (rc) {
-		free(txn);
+		txn_free(txn);
 		return mdb_error(err, rc, "begin a transaction");
 	}
 	*out = txn;
@@ -342,7 +365,7 @@ enum code kv_renew(struct kv_txn *txn, struct err *err)
 
 uint64_t kv_snapshot(const struct kv_txn *txn)
 {
-	return mdb_txn_id(txn->mdb);
+	return txn->kv->serial << 44 | mdb_txn_id(txn->mdb);
 }
 
 void kv_end(struct kv_txn **txnp)
@@ -352,7 +375,7 @@ void kv_end(struct kv_txn **txnp)
 	if (!txn)
 		return;
 	mdb_txn_abort(txn->mdb);
-	free(txn);
+	txn_free(txn);
 	*txnp = NULL;
 }
 
@@ -369,7 +392,7 @@ enum code kv_commit(struct kv_txn **txnp, struct err *err)
 		return code;
 	}
 	rc = mdb_txn_commit(txn->mdb);
-	free(txn);
+	txn_free(txn);
 	return rc ? mdb_error(err, rc, "commit") : OK;
 }
 

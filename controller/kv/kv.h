@@ -38,7 +38,11 @@ enum code kv_open(const char *dir, uint64_t map_bytes, struct kv **out,
  * it. */
 enum code kv_open_copy(const char *path, struct kv **out,
 		       struct err *err) MUST_USE;
+/* The environment ends with the last transaction that is still open on it, so
+ * that readers on other threads may let go of it when it suits them. */
 void kv_close(struct kv **kv);
+/* Another handle, to be closed as well. */
+struct kv *kv_ref(struct kv *kv);
 enum code kv_sync(struct kv *kv, struct err *err) MUST_USE;
 /* Bytes of the file in use (pages). */
 uint64_t kv_file_bytes(struct kv *kv);
@@ -55,7 +59,8 @@ enum code kv_read(struct kv *kv, struct kv_txn **out, struct err *err) MUST_USE;
 /* Lets go of the picture; kv_renew takes the newest. */
 void kv_reset(struct kv_txn *txn);
 enum code kv_renew(struct kv_txn *txn, struct err *err) MUST_USE;
-/* Number of the picture that it sees: two that are equal see the same. */
+/* Number of the picture that it sees: two that are equal see the same, also of
+ * two environments of this process. */
 uint64_t kv_snapshot(const struct kv_txn *txn);
 void kv_end(struct kv_txn **txn);              /* read: ends; write: aborts */
 

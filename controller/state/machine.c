@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,9 +29,12 @@ struct pending {
 
 struct state {
 	struct state_config config;
-	struct kv *kv;
+	struct kv *kv;                   /* set under kv_lock */
+	pthread_mutex_t kv_lock;
+	_Atomic uint64_t generation;     /* of kv, from 1 */
 	struct head head;
 	char *dir;
+	char folder[8];                  /* store.0 or store.1 */
 	char boot_id[64];
 	char made_from[128];             /* name of a checkpoint, or "-" */
 	bool is_marked_dirty;
@@ -100,7 +105,8 @@ static enum code mark(struct state *s, const char *what, struct err *err)
 		return rc;
 	buf_printf(&path, "%s/store.state", s->dir);
 	buf_printf(&tmp, "%s/store.state.new", s->dir);
-	buf_printf(&text, "%s %s %s\n", what, s->boot_id, s->made_from);
+	buf_printf(&text, "%s %s %s %s\n", what, s->boot_id, s->folder,
+		   s->made_from);
 	fd = open(tmp.p, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_sys(err, errno, "open %s", tmp.p);
@@ -113,13 +119,13 @@ static enum code mark(struct state *s, const char *what, struct err *err)
 	return rc ? rc : sync_dir(s->dir, err);
 }
 
-/* Reads the mark: may the store file be used as it lies there?  'made_from'
- * is what it says of itself. */
+/* Reads the mark: may the store file be used as it lies there?  'folder' and
+ * 'made_from' are what it says of itself. */
 static bool is_usable(struct state *s)
 {
 	AUTO_BUF path = BUF_NONE;
 	char text[256];
-	struct str left, what, boot;
+	struct str left, what, boot, folder;
 	ssize_t n;
 	int fd;
 
@@ -133,6 +139,10 @@ static bool is_usable(struct state *s)
 	left = str_trim(str_n(text, (size_t)n));
 	what = str_cut(&left, ' ');
 	boot = str_cut(&left, ' ');
+	folder = str_cut(&left, ' ');
+	if (!str_eq(folder, STR("store.0")) && !str_eq(folder, STR("store.1")))
+		return false;
+	str_copy(s->folder, sizeof(s->folder), folder);
 	str_copy(s->made_from, sizeof(s->made_from), left);
 	return str_eq(what, STR("clean")) ||
 	       (str_eq(what, STR("dirty")) && s->boot_id[0] &&
@@ -148,16 +158,22 @@ static enum code make_dir(const char *path, struct err *err)
 	return OK;
 }
 
-static void remove_store(struct state *s)
+static void remove_store(const struct state *s, const char *folder)
 {
-	static const char *const files[] = { "data.mdb", "lock.mdb" };
+	static const char *const files[] = { "/data.mdb", "/lock.mdb", "" };
 
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
 		AUTO_BUF path = BUF_NONE;
 
-		buf_printf(&path, "%s/store/%s", s->dir, files[i]);
-		unlink(path.p);
+		buf_printf(&path, "%s/%s%s", s->dir, folder, files[i]);
+		if (unlink(path.p))
+			rmdir(path.p);
 	}
+}
+
+static const char *other_folder(const char *folder)
+{
+	return strcmp(folder, "store.0") == 0 ? "store.1" : "store.0";
 }
 
 static enum code copy_file(const char *from, const char *to, struct err *err)
@@ -199,17 +215,34 @@ static enum code read_head(struct kv *kv, struct head *out, struct err *err)
 	return rc;
 }
 
+static void set_kv(struct state *s, struct kv *kv)
+{
+	struct kv *old;
+
+	pthread_mutex_lock(&s->kv_lock);
+	old = s->kv;
+	s->kv = kv;
+	if (kv)
+		atomic_fetch_add(&s->generation, 1);
+	pthread_mutex_unlock(&s->kv_lock);
+	kv_close(&old);
+}
+
 static enum code open_store(struct state *s, struct err *err)
 {
 	AUTO_BUF path = BUF_NONE;
+	struct kv *kv;
 	enum code rc;
 
-	buf_printf(&path, "%s/store", s->dir);
-	rc = kv_open(path.p, s->config.map_bytes, &s->kv, err);
-	if (rc == OK)
-		rc = read_head(s->kv, &s->head, err);
+	buf_printf(&path, "%s/%s", s->dir, s->folder);
+	rc = kv_open(path.p, s->config.map_bytes, &kv, err);
 	if (rc)
-		kv_close(&s->kv);
+		return rc;
+	rc = read_head(kv, &s->head, err);
+	if (rc)
+		kv_close(&kv);
+	else
+		set_kv(s, kv);
 	return rc;
 }
 
@@ -220,24 +253,35 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
+/* In the other folder: readers may still hold what was there. */
 static enum code rebuild(struct state *s, const char *checkpoint,
 			 struct err *err)
 {
+	AUTO_BUF dir = BUF_NONE;
 	AUTO_BUF path = BUF_NONE;
+	const char *old = s->folder;
 	enum code rc = OK;
 
+	str_copy(s->folder, sizeof(s->folder), str_of(other_folder(old)));
+	old = other_folder(s->folder);
 	str_copy(s->made_from, sizeof(s->made_from),
 		 checkpoint ? str_of(base_name(checkpoint)) : STR("-"));
-	/* A copy that a crash cut off opens like a store: the mark of the old
-	 * one must not vouch for it. */
+	/* A copy that a crash cut off opens like a store: no mark may vouch for
+	 * it. */
 	rc = mark(s, "rebuilding", err);
 	if (rc)
 		return rc;
-	remove_store(s);
-	buf_printf(&path, "%s/store/data.mdb", s->dir);
-	if (checkpoint)
+	remove_store(s, s->folder);
+	buf_printf(&dir, "%s/%s", s->dir, s->folder);
+	buf_printf(&path, "%s/data.mdb", dir.p);
+	rc = make_dir(dir.p, err);
+	if (rc == OK && checkpoint)
 		rc = copy_file(checkpoint, path.p, err);
-	return rc ? rc : open_store(s, err);
+	if (rc == OK)
+		rc = open_store(s, err);
+	if (rc == OK)
+		remove_store(s, old);
+	return rc;
 }
 
 /* Where a checkpoint's picture stands. */
@@ -268,7 +312,7 @@ static bool open_as_is(struct state *s, const char *checkpoint)
 		return false;
 	if (s->head.index >= least)
 		return true;
-	kv_close(&s->kv);
+	set_kv(s, NULL);
 	return false;
 }
 
@@ -277,18 +321,17 @@ static enum code machine_open(void *data, const char *dir,
 			      struct err *err)
 {
 	struct state *s = data;
-	AUTO_BUF store = BUF_NONE;
+	/* Opened again: a checkpoint came in.  LMDB must not have one file open
+	 * twice, and readers may still have it. */
+	bool is_again = atomic_load(&s->generation) > 0;
 	enum code rc;
 
 	free(s->dir);
 	s->dir = mem_dup(dir, strlen(dir));
-	buf_printf(&store, "%s/store", dir);
 	rc = make_dir(dir, err);
-	if (rc == OK)
-		rc = make_dir(store.p, err);
 	if (rc)
 		return rc;
-	if (!open_as_is(s, checkpoint))
+	if (is_again || !open_as_is(s, checkpoint))
 		rc = rebuild(s, checkpoint, err);
 	if (rc == OK)
 		rc = mark(s, "dirty", err);
@@ -296,6 +339,8 @@ static enum code machine_open(void *data, const char *dir,
 		return rc;
 	s->is_marked_dirty = true;
 	*out = (struct rc_applied){ s->head.index, s->head.term };
+	if (is_again && s->config.on_commit)
+		s->config.on_commit(s->config.data, s->head.rev);
 	return OK;
 }
 
@@ -319,7 +364,7 @@ static void machine_close(void *data)
 	/* Without the sync the mark stays dirty, which costs a rebuild only. */
 	if (kv_sync(s->kv, &err) == OK && s->is_marked_dirty)
 		(void)!mark(s, "clean", &err);
-	kv_close(&s->kv);
+	set_kv(s, NULL);
 }
 
 /* ---- applying ---- */
@@ -521,6 +566,8 @@ struct state *state_new(const struct state_config *config)
 	struct state *s = NEW(struct state);
 
 	s->config = *config;
+	pthread_mutex_init(&s->kv_lock, NULL);
+	str_copy(s->folder, sizeof(s->folder), STR("store.1"));
 	if (config->boot_id)
 		str_copy(s->boot_id, sizeof(s->boot_id), str_of(config->boot_id));
 	else
@@ -540,7 +587,8 @@ void state_free(struct state **sp)
 		return;
 	kv_end(&s->peek);
 	end_batch(s);
-	kv_close(&s->kv);
+	set_kv(s, NULL);
+	pthread_mutex_destroy(&s->kv_lock);
 	apply_free(&s->apply);
 	arena_free(&s->arena);
 	free(s->pending);
@@ -562,7 +610,17 @@ struct rc_machine state_machine(struct state *s)
 
 struct kv *state_kv(struct state *s)
 {
-	return s->kv;
+	struct kv *kv;
+
+	pthread_mutex_lock(&s->kv_lock);
+	kv = s->kv ? kv_ref(s->kv) : NULL;
+	pthread_mutex_unlock(&s->kv_lock);
+	return kv;
+}
+
+uint64_t state_generation(const struct state *s)
+{
+	return atomic_load(&s->generation);
 }
 
 const struct head *state_head(const struct state *s)

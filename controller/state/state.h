@@ -2,9 +2,10 @@
  * The replicated state of Conflux: one LMDB store below <dir>, moved only by
  * applying log entries.
  *
- *	<dir>/store/data.mdb	the live store: a cache of checkpoint and log
- *	<dir>/store.state	`dirty` or `clean`, boot id, and the checkpoint that
- *				the store was made from (`-`: none)
+ *	<dir>/store.<0|1>/	the live store: a cache of checkpoint and log
+ *	<dir>/store.state	`dirty` or `clean`, boot id, which of the two it
+ *				is, and the checkpoint that the store was made
+ *				from (`-`: none)
  *
  * The file is written without syncs.  So store.state says `dirty` from before
  * the first commit until an orderly stop has synced; a store found dirty under
@@ -12,6 +13,11 @@
  * log.  Under the same boot id (the process was killed, the machine was not)
  * the page cache still holds every commit, so it is used as it is - unless it
  * stands below the newest checkpoint, which then came from another node.
+ *
+ * A checkpoint of another node may be installed while this one serves: the
+ * machine is closed and opened again, and the new store is the other of the two
+ * folders.  Readers keep the old one until state_generation tells them to take
+ * the new.
  *
  * Threads: the machine's functions run on the core loop.  Views (view.h) run
  * on any thread with read transactions of their own.
@@ -31,7 +37,8 @@ struct state_config {
 	/* What came of the command of proposal 'id'; after its batch has
 	 * committed, in the order of the log.  Core loop. */
 	void (*on_outcome)(void *data, uint64_t id, const struct outcome *o);
-	/* A batch has committed and 'rev' is visible.  Core loop. */
+	/* A batch has committed, or a checkpoint was installed, and 'rev' is
+	 * visible.  Core loop. */
 	void (*on_commit)(void *data, uint64_t rev);
 	void *data;
 };
@@ -40,8 +47,11 @@ struct state *state_new(const struct state_config *config);
 void state_free(struct state **state);
 /* The vtable for raftcore; 'state' must outlive the node. */
 struct rc_machine state_machine(struct state *state);
-/* NULL before the machine was opened. */
+/* The store as it is now, to be closed by the caller; NULL where the machine is
+ * not open.  Any thread. */
 struct kv *state_kv(struct state *state);
+/* Another number: another store.  Any thread. */
+uint64_t state_generation(const struct state *state);
 /* Where it stands; core loop. */
 const struct head *state_head(const struct state *state);
 /* True where a TICK would do something at 'now_ms'; core loop, cheap. */

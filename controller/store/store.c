@@ -678,24 +678,52 @@ struct loop *store_core_loop(struct store *s)
 struct view {
 	struct store *store;
 	struct kv_txn *txn;
+	uint64_t generation;             /* of the store that it reads */
 	uint64_t rev;                    /* least that the picture has */
 	bool is_idle;
 };
 
+/* A first picture, or one of another store: a checkpoint was installed.  While
+ * that is under way there is none, and the old one stays. */
+static enum code view_open(struct view *v, struct err *err)
+{
+	struct state *state = v->store->state;
+	uint64_t generation = state_generation(state);
+	struct kv *kv;
+	struct kv_txn *txn;
+	enum code rc;
+
+	if (v->txn && v->generation == generation)
+		return OK;
+	kv = state_kv(state);
+	if (!kv && v->txn)
+		return OK;
+	if (!kv)
+		return err_set(err, E_UNAVAILABLE, "the state is not open");
+	rc = kv_read(kv, &txn, err);
+	kv_close(&kv);
+	if (rc)
+		return rc;
+	kv_end(&v->txn);
+	v->txn = txn;
+	v->generation = generation;
+	v->is_idle = true;
+	kv_reset(txn);
+	return OK;
+}
+
 enum code view_new(struct store *s, struct view **out, struct err *err)
 {
 	struct view *v = NEW(struct view);
-	enum code rc = kv_read(state_kv(s->state), &v->txn, err);
+	enum code rc;
 
-	if (rc) {
-		free(v);
-		return rc;
-	}
 	v->store = s;
-	v->is_idle = true;
-	kv_reset(v->txn);
-	*out = v;
-	return OK;
+	rc = view_open(v, err);
+	if (rc)
+		free(v);
+	else
+		*out = v;
+	return rc;
 }
 
 void view_free(struct view **vp)
@@ -718,6 +746,9 @@ enum code view_use(struct view *v, uint64_t min_rev, struct kv_txn **out,
 			(unsigned long long)min_rev, (unsigned long long)now);
 		return E_TIMEOUT;
 	}
+	rc = view_open(v, err);
+	if (rc)
+		return rc;
 	if (v->is_idle || v->rev < now) {
 		rc = kv_renew(v->txn, err);
 		if (rc)

@@ -33,8 +33,8 @@ static uint64_t now = 1700000000000;
 
 static void clean_up(void)
 {
-	static const char *const files[] = { "store/data.mdb", "store/lock.mdb",
-					     "store", "store.state" };
+	static const char *const files[] = {
+		"store.0/data.mdb", "store.0/lock.mdb", "store.0", "store.state" };
 
 	for (int i = 0; i < 2; i++) {
 		state_free(&nodes[i].state);

@@ -45,7 +45,7 @@ is "$(field '.versions[0].version_id')" $((published + 2)) "newest version"
 
 step "only the file of the store is lost, within the same boot"
 stop_daemon KILL
-rm "$DATA/state/store/data.mdb"
+rm "$DATA"/state/store.?/data.mdb
 start_daemon --storage-checkpoint-log 1MiB
 F=$URL/api/v1/fetch/config/acme/shop/prod
 until_ok curl -sf "$URL/readyz"

@@ -120,9 +120,11 @@ void live_source(struct live *l, const char *tenant, const char *name)
 
 struct kv_txn *live_read(struct live *l)
 {
+	struct kv *kv = state_kv(l->state);
 	struct kv_txn *txn = NULL;
 
-	ck_assert_int_eq(kv_read(state_kv(l->state), &txn, NULL), OK);
+	ck_assert_int_eq(kv_read(kv, &txn, NULL), OK);
+	kv_close(&kv);
 	return txn;
 }
 

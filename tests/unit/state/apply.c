@@ -683,6 +683,7 @@ END_TEST
 START_TEST(the_audit_chain_is_whole_and_a_change_is_found)
 {
 	const char *object = bench_shop(&b, "a");
+	struct kv *kv;
 	struct kv_txn *txn;
 	AUTO_BUF key = BUF_NONE;
 	AUTO_BUF val = BUF_NONE;
@@ -699,7 +700,9 @@ START_TEST(the_audit_chain_is_whole_and_a_change_is_found)
 	buf_str(&val, row);
 	kv_end(&txn);
 	val.p[20] ^= 1;
-	ck_assert_int_eq(kv_write(state_kv(b.state), &txn, &err), OK);
+	kv = state_kv(b.state);
+	ck_assert_int_eq(kv_write(kv, &txn, &err), OK);
+	kv_close(&kv);
 	kv_put(txn, KV_AUDIT, buf_view(&key), buf_view(&val));
 	ck_assert_int_eq(kv_commit(&txn, &err), OK);
 	txn = bench_read(&b);

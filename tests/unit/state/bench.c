@@ -74,9 +74,10 @@ static void remove_in(const char *dir, const char *name)
 
 void bench_close(struct bench *b)
 {
-	static const char *const files[] = { "store/data.mdb", "store/lock.mdb",
-					     "store", "store.state",
-					     "picture.mdb" };
+	static const char *const files[] = {
+		"store.0/data.mdb", "store.0/lock.mdb", "store.0",
+		"store.1/data.mdb", "store.1/lock.mdb", "store.1",
+		"store.state", "picture.mdb" };
 
 	b->machine.close(b->machine.data);
 	state_free(&b->state);
@@ -203,8 +204,10 @@ const char *bench_shop(struct bench *b, const char *content)
 
 struct kv_txn *bench_read(struct bench *b)
 {
+	struct kv *kv = state_kv(b->state);
 	struct kv_txn *txn;
 
-	ck_assert_int_eq(kv_read(state_kv(b->state), &txn, NULL), OK);
+	ck_assert_int_eq(kv_read(kv, &txn, NULL), OK);
+	kv_close(&kv);
 	return txn;
 }

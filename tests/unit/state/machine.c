@@ -118,7 +118,7 @@ START_TEST(a_store_whose_file_is_gone_comes_from_the_picture)
 	before = digest(&b);
 	take_picture(&path);
 	b.machine.close(b.machine.data);
-	buf_printf(&data, "%s/store/data.mdb", b.dir);
+	buf_printf(&data, "%s/store.0/data.mdb", b.dir);
 	ck_assert_int_eq(unlink(data.p), 0);
 	bench_reopen(&b, "boot-1", false, path.p);
 	ck_assert(sha256_eq(&before, (struct sha256[]){ digest(&b) }));
@@ -150,11 +150,50 @@ START_TEST(a_store_below_the_picture_comes_from_it)
 	ck_assert_ptr_nonnull(file);
 	ck_assert_ptr_nonnull(fgets(text, sizeof(text), file));
 	fclose(file);
-	ck_assert_str_eq(text, "dirty boot-1 picture.mdb\n");
+	ck_assert_str_eq(text, "dirty boot-1 store.1 picture.mdb\n");
 	/* One that stands above it is left as it is. */
 	put_blob(&b, "acme", STR("and more"));
 	bench_reopen(&b, "boot-1", false, path.p);
 	ck_assert_uint_eq(b.index, ahead.index + 1);
+	bench_close(&ahead);
+}
+END_TEST
+
+/* What readers on other threads do while a checkpoint is installed. */
+START_TEST(readers_keep_the_old_store_until_they_take_the_new)
+{
+	AUTO_BUF path = BUF_NONE;
+	struct bench ahead;
+	struct rc_applied at;
+	struct kv_txn *old, *now;
+	uint64_t generation = state_generation(b.state);
+	uint64_t snapshot, commits;
+	struct err err;
+
+	bench_shop(&b, "a");
+	bench_open(&ahead, "boot-1");
+	bench_shop(&ahead, "a");
+	for (int i = 0; i < 3; i++)
+		put_blob(&ahead, "acme", STR("more"));
+	take_picture_of(&ahead, &path);
+	old = bench_read(&b);
+	snapshot = kv_snapshot(old);
+	b.machine.close(b.machine.data);
+	ck_assert_ptr_null(state_kv(b.state));
+	commits = b.commits;
+	ck_assert_int_eq(b.machine.open(b.machine.data, b.dir, path.p, &at, &err),
+			 OK);
+	ck_assert_uint_eq(at.index, ahead.index);
+	ck_assert_uint_eq(b.commits, commits + 1);
+	ck_assert_uint_gt(state_generation(b.state), generation);
+	ck_assert(kv_get(old, KV_META, STR("state"), NULL));
+	now = bench_read(&b);
+	ck_assert_uint_ne(kv_snapshot(now), snapshot);
+	kv_end(&old);
+	ck_assert(kv_get(now, KV_META, STR("state"), NULL));
+	kv_end(&now);
+	b.index = at.index;
+	put_blob(&b, "acme", STR("and more"));
 	bench_close(&ahead);
 }
 END_TEST
@@ -165,7 +204,7 @@ START_TEST(a_store_that_was_cut_short_is_made_anew)
 
 	bench_shop(&b, "a");
 	b.machine.close(b.machine.data);
-	buf_printf(&path, "%s/store/data.mdb", b.dir);
+	buf_printf(&path, "%s/store.0/data.mdb", b.dir);
 	ck_assert_int_eq(truncate(path.p, 3 * 4096), 0);
 	bench_reopen(&b, "boot-1", false, NULL);
 	ck_assert_uint_eq(b.index, 0);
@@ -184,7 +223,7 @@ START_TEST(a_rebuild_that_was_cut_off_is_made_again)
 
 	bench_shop(&b, "a");
 	b.machine.close(b.machine.data);
-	buf_printf(&data, "%s/store/data.mdb", b.dir);
+	buf_printf(&data, "%s/store.0/data.mdb", b.dir);
 	buf_printf(&state, "%s/store.state", b.dir);
 	file = fopen(data.p, "r+");
 	ck_assert_ptr_nonnull(file);
@@ -211,7 +250,7 @@ START_TEST(a_damaged_store_is_made_anew)
 
 	bench_shop(&b, "a");
 	b.machine.close(b.machine.data);
-	buf_printf(&path, "%s/store/data.mdb", b.dir);
+	buf_printf(&path, "%s/store.0/data.mdb", b.dir);
 	file = fopen(path.p, "r+");
 	ck_assert_ptr_nonnull(file);
 	for (int i = 0; i < 8192; i++)
@@ -442,6 +481,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_picture_brings_back_the_state);
 	tcase_add_test(t, a_store_whose_file_is_gone_comes_from_the_picture);
 	tcase_add_test(t, a_store_below_the_picture_comes_from_it);
+	tcase_add_test(t, readers_keep_the_old_store_until_they_take_the_new);
 	tcase_add_test(t, a_store_that_was_cut_short_is_made_anew);
 	tcase_add_test(t, a_rebuild_that_was_cut_off_is_made_again);
 	tcase_add_test(t, a_damaged_store_is_made_anew);
