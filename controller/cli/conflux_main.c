@@ -61,7 +61,9 @@ static bool helps(struct cli *cli, int argc, char **argv, int *status)
 		*status = helps_with(cli, argv[2]);
 		return true;
 	}
-	if (argc > 2 && is(argv[1], "manual") && is(argv[2], "roff"))
+	if (argc == 2 && is(argv[1], "--version"))
+		buf_z(&out, "conflux " CLI_VERSION "\n");
+	else if (argc > 2 && is(argv[1], "manual") && is(argv[2], "roff"))
 		manual_roff(&out);
 	else if (argc > 2 && is(argv[1], "manual") && is(argv[2], "markdown"))
 		manual_markdown(&out);

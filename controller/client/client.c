@@ -512,10 +512,28 @@ enum code client_verdict(const struct client_answer *a, struct err *err)
 
 /* ---- life ---- */
 
+static bool has_any(struct str s, struct str bytes)
+{
+	for (size_t i = 0; i < bytes.n; i++)
+		if (str_find(s, bytes.p[i]) != SIZE_MAX)
+			return true;
+	return false;
+}
+
+/* It becomes part of a header line (RFC 6750: b64token); it is not told. */
+static enum code check_token(struct str token, struct err *err)
+{
+	for (size_t i = 0; i < token.n; i++)
+		if (token.p[i] <= ' ' || token.p[i] > '~')
+			return err_set(err, E_USAGE, "the token holds a byte that "
+				       "no token has, at %zu", i + 1);
+	return OK;
+}
+
 static enum code parse_server(struct client *c, const char *server,
 			      struct err *err)
 {
-	struct str s = str_of(server);
+	struct str s = str_of(server), rest;
 	bool has_port;
 	size_t bracket;
 
@@ -524,8 +542,13 @@ static enum code parse_server(struct client *c, const char *server,
 		err_set(err, E_USAGE, "server \"%s\" is no URL", server);
 		return err_hint(err, "http://127.0.0.1:8080, say");
 	}
-	s = str_from(s, c->is_tls ? 8 : 7);
-	s = str_cut(&s, '/');
+	rest = str_from(s, c->is_tls ? 8 : 7);
+	s = str_cut(&rest, '/');
+	if (rest.n || has_any(s, STR("@?# \t\r\n"))) {
+		err_set(err, E_USAGE, "server \"%s\" has more than a host and a "
+			"port", server);
+		return err_hint(err, "http://127.0.0.1:8080, say");
+	}
 	bracket = str_rfind(s, ']');
 	has_port = str_find(str_from(s, bracket == SIZE_MAX ? 0 : bracket), ':') !=
 		SIZE_MAX;
@@ -549,6 +572,8 @@ enum code client_new(const struct client_config *config, struct client **out,
 		c->config.silence_ms = SILENCE_MS;
 	if (c->config.attempts == 0)
 		c->config.attempts = ATTEMPTS;
+	if (rc == OK)
+		rc = check_token(config->token, err);
 	if (rc == OK && c->is_tls)
 		rc = tls_client_new(config->ca_file, "http/1.1", &c->tls, err);
 	if (rc) {

@@ -30,7 +30,8 @@ struct client_config {
 	void *data;
 };
 
-/* Connects with the first request.  E_USAGE: 'server' is no URL; E_TLS,
+/* Connects with the first request.  E_USAGE: 'server' is no URL of a host and
+ * port alone, or 'token' holds what a header cannot; E_TLS,
  * E_NOT_FOUND: 'ca_file'. */
 enum code client_new(const struct client_config *config, struct client **out,
 		     struct err *err) MUST_USE;

@@ -155,13 +155,13 @@ curl -sN --max-time 20 -H "Authorization: Bearer $TOKEN" -o "$WORK/early" \
 W=$!
 run publish acme/shop/prod/c.toml --version-id 1
 run publish acme/shop/prod/c.toml --version-id 2
-until_ok grep -q "\"revision\":$((NOW + 2))" "$WORK/early"
-hasnt "$(cat "$WORK/early")" "\"revision\":$((NOW + 1))"
+until_ok grep -q "\"revision\":${OUT##* }," "$WORK/early"
+hasnt "$(cat "$WORK/early")" "\"revision\":$((NOW + 1)),"
 kill "$W"
 wait "$W" || true
-ask GET "$URL/api/v1/watch?prefix=acme/&since=$((NOW + 9))"
+ask GET "$URL/api/v1/watch?prefix=acme/&since=$((NOW + 99))"
 yes 504
-has "$BODY" "is not here yet ($((NOW + 2)))"
+has "$BODY" "revision $((NOW + 99)) is not here yet"
 
 step "tokens, audit, status, version"
 run token create ci --read-only
@@ -186,6 +186,8 @@ run status -o json
 is "$(jq -r .is_ready <<<"$OUT")" true ready
 run status -o name
 is "$OUT" node/1 output
+run --version
+is "$OUT" "conflux $(conflux version -o name)" output
 run status -o wide
 has "$OUT" cluster_id
 run version

@@ -400,7 +400,17 @@ START_TEST(servers_are_urls)
 	ck_assert_int_eq(client_new(&config, &client, &err), E_USAGE);
 	config.server = "http://";
 	ck_assert_int_eq(client_new(&config, &client, &err), E_USAGE);
+	config.server = "http://localhost/path";
+	ck_assert_int_eq(client_new(&config, &client, &err), E_USAGE);
+	config.server = "http://user@localhost";
+	ck_assert_int_eq(client_new(&config, &client, &err), E_USAGE);
 	config.server = "http://[::1]:80/";
+	config.token = STR("abc\r\nX-Other: 1");
+	ck_assert_int_eq(client_new(&config, &client, &err), E_USAGE);
+	ck_assert_ptr_null(strstr(err.text, "abc"));
+	config.token = STR("a b");
+	ck_assert_int_eq(client_new(&config, &client, &err), E_USAGE);
+	config.token = STR("cfx_a-Z_0.~+/=");
 	ck_assert_int_eq(client_new(&config, &client, &err), OK);
 }
 END_TEST
