@@ -107,6 +107,7 @@ static void end_install(struct node_core *c, enum code rc)
 static void forget_log(struct node_core *c)
 {
 	core_forget(c);
+	node_loaded_fini(&c->loaded);
 	c->last = c->durable = c->told = c->incoming.index;
 	core_drop_appends(c);
 }

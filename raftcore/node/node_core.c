@@ -500,14 +500,18 @@ struct wal *node_core_wal(struct node_core *c)
 
 void node_core_view(const struct node_core *c, struct node_core_view *out)
 {
+	uint64_t pending;
+	unsigned voters;
+
 	*out = (struct node_core_view){
 		.cluster = c->identity.cluster, .term = c->term,
 		.leader = c->leader, .commit = c->commit,
-		.applied = c->applied, .durable = c->durable,
+		.applied = c->applied, .durable = c->durable, .last = c->last,
 		.checkpoint_index = c->base.index,
 		.log_since_bytes = c->log_since_bytes,
 		.proposals = c->proposals, .is_leader = c->is_leader,
 		.has_failed = c->has_failed,
-		.is_ready = c->ready_at && c->applied >= c->ready_at,
-		.last = c->last };
+		.is_ready = c->ready_at && c->applied >= c->ready_at };
+	engine_membership(c->engine, &out->membership, &pending, &voters);
+	out->is_changing = pending;
 }

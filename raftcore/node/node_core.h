@@ -257,6 +257,10 @@ struct node_core_view {
 	uint64_t term, leader, commit, applied, durable, last;
 	uint64_t checkpoint_index, log_since_bytes;
 	uint64_t proposals;
+	/* Index of the membership in force, and whether a newer one is in the
+	 * log and not in force yet, as the engine knows it. */
+	uint64_t membership;
+	bool is_changing;
 	bool is_leader, has_failed;
 	/* What was committed when it came up is applied. */
 	bool is_ready;

@@ -7,6 +7,8 @@
  * somebody leads, commands go through, and every member has applied the same.
  *
  * SEEDS=n how many (2,000), SEED=n replays one, VERBOSE=1 tells its story.
+ * Scenes bring about what is rare in histories; SCENE=name with SEED= replays
+ * one.
  *
  * Each planted mistake (a guard of node/guard.h switched off, or the host's:
  * world.h) must be found by some seed within a bounded number of them; each runs
@@ -102,6 +104,7 @@ static void fault(void)
 		break;
 	case 11:
 		disk_set_errors(s->disk, below(2) ? 0 : 30000);
+		disk_set_full(s->disk, below(4) == 0);
 		break;
 	case 12:
 		server_transfer(some_leader(), 1 + below(SERVERS));
@@ -118,6 +121,9 @@ static void run_until(uint64_t until)
 	uint64_t next_client = w.now, next_fault = w.now + below(400 * MS);
 	uint64_t next_change = w.now + below(500 * MS);
 
+	/* Some worlds are rough, in others what happens lasts. */
+	uint64_t pace = below(3) ? 250 * MS : 1000 * MS;
+
 	while (w.now < until && !w.is_broken) {
 		if (w.now >= next_client) {
 			next_client = w.now + 1 * MS + below(25 * MS);
@@ -128,7 +134,7 @@ static void run_until(uint64_t until)
 			server_change(some_leader());
 		}
 		if (w.now >= next_fault) {
-			next_fault = w.now + below(250 * MS);
+			next_fault = w.now + below(pace);
 			fault();
 		}
 		world_step();
@@ -144,11 +150,23 @@ static void calm_down(void)
 
 		disk_crash_at(s->disk, 0);
 		disk_set_errors(s->disk, 0);
-		s->paused_until = 0;
+		disk_set_full(s->disk, false);
+		s->paused_until = s->crash_at = 0;
 		if (!s->core)
 			s->up_at = MIN(s->up_at, w.now + 1 * MS);
 	}
 	tell("the faults stop");
+}
+
+static bool same_peers(const struct server *a, const struct server *b)
+{
+	struct node_peer x[SERVERS], y[SERVERS];
+	size_t n = node_core_peers(a->core, x, SERVERS);
+	bool same = n == node_core_peers(b->core, y, SERVERS);
+
+	for (size_t i = 0; i < n && same; i++)
+		same = x[i].id == y[i].id && x[i].votes == y[i].votes;
+	return same;
 }
 
 /* Whether all that the leader has as members stand where it does. */
@@ -169,8 +187,72 @@ static bool all_agree(const struct server *leader)
 		holds(sha256_eq(&s->toy.digest, &leader->toy.digest),
 		      "servers %llu and %llu stand at %llu with different "
 		      "effects", ULL(s->id), ULL(leader->id), ULL(s->toy.index));
+		node_core_view(s->core, &v);
+		holds(!v.is_changing, "server %llu takes its membership for one "
+		      "that is not committed", ULL(s->id));
+		holds(same_peers(s, leader), "servers %llu and %llu go by "
+		      "different memberships", ULL(s->id), ULL(leader->id));
 	}
 	return true;
+}
+
+/* Whether a majority is left without it, by what any server goes by. */
+static bool can_do_without(const struct server *s)
+{
+	for (unsigned i = 0; i < SERVERS; i++) {
+		struct node_peer peers[SERVERS];
+		unsigned voters = 0, left = 0;
+		size_t n;
+
+		if (!w.servers[i].core)
+			return false;
+		n = node_core_peers(w.servers[i].core, peers, SERVERS);
+		for (size_t k = 0; k < n; k++) {
+			voters += peers[k].votes;
+			left += peers[k].votes && peers[k].id != s->id;
+		}
+		if (n && left <= voters / 2)
+			return false;
+	}
+	return true;
+}
+
+static struct server *wait_for_leader(uint64_t ms, const struct server *not)
+{
+	uint64_t until = w.now + ms * MS;
+
+	while (!w.is_broken && w.now < until) {
+		struct server *s = world_leader();
+
+		if (s && s != not)
+			return s;
+		world_step();
+	}
+	return NULL;
+}
+
+static void pass(uint64_t ms)
+{
+	uint64_t until = w.now + ms * MS;
+
+	while (!w.is_broken && w.now < until)
+		world_step();
+}
+
+/* A majority is enough, whichever. */
+static void do_without_one(void)
+{
+	struct server *s;
+
+	pass(20);
+	s = &w.servers[below(SERVERS)];
+	if (w.is_broken || !can_do_without(s))
+		return;
+	server_crash(s, false, CALM_MS * MS);
+	pass(700);               /* the old leader may still lead */
+	holds(wait_for_leader(CALM_MS / 2, NULL), "nobody leads without server "
+	      "%llu", ULL(s->id));
+	s->up_at = w.now + 1 * MS;
 }
 
 static void end_well(void)
@@ -204,18 +286,11 @@ static void end_well(void)
 
 static struct {
 	unsigned long long histories, failed, ms, acked, refused, uncertain,
-		crashes, messages, checkpoints, installs, changes, transfers, steps;
+		crashes, messages, checkpoints, installs, damaged, changes, transfers, steps;
 } total;
 
-static bool history(uint64_t seed, enum plant plant)
+static void count(void)
 {
-	world_begin(seed, plant, seed % 3 ? 3 : 5);
-	tell("seed %llu, %u founders", ULL(seed), w.n_founders);
-	run_until(w.now + FAULTS_MS * MS);
-	if (!w.is_broken) {
-		calm_down();
-		end_well();
-	}
 	total.histories++;
 	total.failed += w.is_broken;
 	total.ms += w.now / 1000;
@@ -226,11 +301,310 @@ static bool history(uint64_t seed, enum plant plant)
 	total.messages += w.n_messages;
 	total.checkpoints += w.n_checkpoints;
 	total.installs += w.n_installs;
+	total.damaged += w.n_damaged;
 	total.changes += w.n_changes;
 	total.transfers += w.n_transfers;
 	total.steps += w.n_steps;
+}
+
+/* One voter that others join now and then, too. */
+static unsigned founders_of(uint64_t seed)
+{
+	return seed % 8 == 0 ? 1 : seed % 3 == 0 ? 5 : 3;
+}
+
+static bool history(uint64_t seed, enum plant plant)
+{
+	world_begin(seed, plant, founders_of(seed));
+	tell("seed %llu, %u founders", ULL(seed), w.n_founders);
+	run_until(w.now + FAULTS_MS * MS);
+	if (!w.is_broken) {
+		calm_down();
+		if (below(2))
+			do_without_one();
+		if (!w.is_broken)
+			end_well();
+	}
+	count();
 	world_end();
 	return !w.is_broken;
+}
+
+/* A leader that nobody hears is given more than may be open. */
+/* A leader that nobody hears is given more than may be open. */
+static void flood(void)
+{
+	struct server *leader;
+
+	w.inflight = 10000;
+	leader = wait_for_leader(5000, NULL);
+	if (!leader)
+		return;
+	pass(20);
+	cut_off(leader, true, true);
+	for (unsigned i = 0; i < 90 && !w.is_broken; i++)
+		server_propose(leader, 100);
+}
+
+/*
+ * Figure 8 of the Raft paper: two servers have an entry of an old term, another
+ * has one of a later term in its place.  When one of the two leads again and has
+ * brought its entry to a majority, that other may still win and replace it.
+ */
+static void figure_eight(void)
+{
+	struct server *first = wait_for_leader(5000, NULL), *later, *pair;
+	uint64_t until;
+
+	if (!first)
+		return;
+	pass(200);
+	pair = &w.servers[first->id % SERVERS];
+	for (unsigned i = 0; i < SERVERS; i++)
+		if (&w.servers[i] != first && &w.servers[i] != pair)
+			cut_off(&w.servers[i], true, true);
+	server_propose(first, 2);
+	pass(60);
+	heal();
+	cut_off(first, true, true);
+	cut_off(pair, true, true);
+	/* What the others' leader appends reaches nobody. */
+	later = wait_for_leader(3000, first);
+	if (!later || later == pair)
+		return;
+	heal();
+	cut_off(later, true, true);
+	for (unsigned i = 0; i < SERVERS; i++)
+		link_reset(&w.links[later->id - 1][i]);
+	first = wait_for_leader(3000, later);
+	for (until = w.now + 60 * MS; first && w.now < until && !w.is_broken;)
+		world_step();
+	heal();
+	if (first)
+		cut_off(first, true, true);
+	cut_off(pair == first ? &w.servers[(first->id + 3) % SERVERS] : pair,
+		true, true);
+	pass(2000);
+	heal();
+}
+
+static uint64_t term_of(const struct server *s)
+{
+	struct node_core_view v = { 0 };
+
+	if (s->core)
+		node_core_view(s->core, &v);
+	return v.term;
+}
+
+/* Whoever goes for a vote, of those whose logs are short, is not heard. */
+static struct server *raise_terms(const struct server *a, const struct server *b,
+				  uint64_t to)
+{
+	uint64_t until = w.now + 15000 * MS, terms[SERVERS];
+
+	for (unsigned i = 0; i < SERVERS; i++)
+		terms[i] = term_of(&w.servers[i]);
+	while (!w.is_broken && w.now < until) {
+		world_step();
+		for (unsigned i = 0; i < SERVERS; i++) {
+			struct server *s = &w.servers[i];
+
+			if (s == a || s == b || term_of(s) <= terms[i])
+				continue;
+			terms[i] = term_of(s);
+			for (unsigned k = 0; k < SERVERS; k++)
+				link_reset(&w.links[i][k]);
+			if (terms[i] >= to)
+				return s;
+		}
+	}
+	return NULL;
+}
+
+/*
+ * Of five, two have what nobody else has; the terms of others go on without
+ * them.  Then one of the two and two others are left, and only that one can
+ * lead.
+ */
+static void old_term(void)
+{
+	struct server *a = wait_for_leader(5000, NULL), *b, *c;
+
+	if (!a)
+		return;
+	pass(200);
+	b = &w.servers[a->id % SERVERS];
+	for (unsigned i = 0; i < SERVERS; i++)
+		if (&w.servers[i] != a && &w.servers[i] != b)
+			cut_off(&w.servers[i], true, true);
+	server_propose(a, 2);
+	pass(60);
+	server_crash(a, false, 1000 * CALM_MS * MS);
+	heal();
+	cut_off(b, true, true);
+	c = raise_terms(a, b, term_of(b) + 2);
+	if (!c)
+		return;
+	/* Who goes for a vote would tell its term. */
+	for (unsigned i = 0, left = 1; i < SERVERS; i++) {
+		struct server *s = &w.servers[i];
+		bool stays = s == c ||
+			     (s != a && s != b && left++ == 1);
+
+		if (s != b)
+			server_crash(s, false, stays ? 1 * MS :
+				     1000 * CALM_MS * MS);
+	}
+	heal();
+	holds(wait_for_leader(CALM_MS, NULL), "nobody leads of three of five");
+	for (unsigned i = 0; i < SERVERS; i++)
+		w.servers[i].up_at = w.now;
+}
+
+/* A follower whose answers do not arrive cuts its log, its leader does not; then
+ * the leader hears that what it sends does not fit. */
+static void deaf_leader(void)
+{
+	struct server *a = wait_for_leader(5000, NULL), *b, *f;
+
+	if (!a)
+		return;
+	b = &w.servers[a->id % w.n_founders];
+	f = &w.servers[b->id % w.n_founders];
+	b->takes_none = true;
+	pass(200);
+	server_propose(a, 4);
+	pass(200);
+	cut_off(f, false, true);
+	server_transfer(a, b->id);
+	if (wait_for_leader(1000, a) != b)
+		return;
+	for (unsigned i = 0; i < 40; i++) {
+		server_propose(b, 4);
+		pass(30);
+	}
+	heal();
+	for (unsigned i = 0; i < 10; i++) {
+		server_propose(b, 1);
+		pass(50);
+	}
+	b->takes_none = false;
+	if (b->frozen)
+		b->worker_due = w.now;
+}
+
+static const struct scene {
+	const char *name;
+	void (*play)(void);
+	unsigned founders;
+} scenes[] = {
+	{ "old-term", old_term, SERVERS },
+	{ "deaf-leader", deaf_leader, 3 },
+	{ "figure-eight", figure_eight, SERVERS },
+	{ "flood", flood, 3 },
+};
+
+static bool scene(const char *name, uint64_t seed, enum plant plant)
+{
+	const struct scene *s = scenes;
+
+	while (!str_eq(str_of(s->name), str_of(name)))
+		must(++s < scenes + ARRAY_LEN(scenes));
+	world_begin(seed, plant, s->founders);
+	w.is_calm = true;
+	w.scene = s->name;
+	s->play();
+	if (!w.is_broken && s->play != flood)
+		end_well();
+	count();
+	world_end();
+	return !w.is_broken;
+}
+
+/* ---- planted mistakes ---- */
+
+static const struct planted {
+	const char *name, *failpoint;
+	enum plant plant;
+	const char *scene;               /* NULL: histories */
+	unsigned seeds;                  /* at most, until it is found */
+} planted[] = {
+	{ "guard-a", "guard.a=error", 0, "old-term", 100 },
+	{ "guard-b", "guard.b=error", 0, NULL, 400 },
+	{ "guard-c", "guard.c=error", 0, NULL, 400 },
+	{ "guard-d", "guard.d=error", 0, "deaf-leader", 100 },
+	{ "guard-e", "guard.e=error", 0, "flood", 1 },
+	{ "guard-f", "guard.f=error", 0, NULL, 400 },
+	{ "ack-early", NULL, PLANT_ACK_EARLY, NULL, 400 },
+	{ "vote-lost", NULL, PLANT_VOTE_LOST, NULL, 400 },
+	{ "commit-old", NULL, PLANT_COMMIT_OLD, "figure-eight", 1000 },
+	{ "cut-newer", NULL, PLANT_CUT_NEWER, NULL, 400 },
+	{ "cut-early", NULL, PLANT_CUT_EARLY, NULL, 400 },
+	{ "unsynced", NULL, PLANT_UNSYNCED, NULL, 400 },
+	{ "refuse", NULL, PLANT_REFUSE, NULL, 400 },
+};
+
+static void switch_off(const char *failpoint)
+{
+#ifdef CONFLUX_FAILPOINTS
+	struct err err;
+
+	must(!failpoint || failpoint_set(failpoint, &err) == OK);
+#else
+	(void)failpoint;
+#endif
+}
+
+static bool run(const char *name, uint64_t seed, enum plant plant)
+{
+	return name ? scene(name, seed, plant) : history(seed, plant);
+}
+
+/* In a child of its own: the engine may end it. */
+static pid_t plant(const struct planted *p, uint64_t first)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	if (!verbose)
+		quiet = freopen("/dev/null", "w", stderr);
+	switch_off(p->failpoint);
+	for (unsigned i = 0; i < p->seeds; i++)
+		if (!run(p->scene, first + i, p->plant))
+			_exit((int)MIN(i / 4 + 1, 200u));
+	_exit(0);
+}
+
+static void check_planted(const struct planted *p, uint64_t first)
+{
+	pid_t pid = plant(p, first);
+	int status = 0;
+	bool is_found;
+
+	must(pid > 0 && waitpid(pid, &status, 0) == pid);
+	is_found = WIFSIGNALED(status) || WEXITSTATUS(status);
+	if (WIFEXITED(status) && is_found)
+		printf("planted %s: found within %d\n", p->name,
+		       4 * WEXITSTATUS(status));
+	else
+		printf("planted %s: %s\n", p->name, !is_found ? "NOT FOUND" :
+	       WIFSIGNALED(status) ? "found, the process ends" : "found");
+	total.histories++;
+	total.failed += !is_found;
+}
+
+static void all_planted(const char *name, uint64_t seed)
+{
+	for (size_t i = 0; i < ARRAY_LEN(planted); i++) {
+#ifndef CONFLUX_FAILPOINTS
+		if (planted[i].failpoint)
+			continue;
+#endif
+		if (!name || str_eq(str_of(name), str_of(planted[i].name)))
+			check_planted(&planted[i], seed ? seed : 1);
+	}
 }
 
 static uint64_t from_env(const char *name, uint64_t otherwise)
@@ -241,23 +615,34 @@ static uint64_t from_env(const char *name, uint64_t otherwise)
 	return text && str_u64(str_of(text), &n) ? n : otherwise;
 }
 
+static void all(uint64_t seeds)
+{
+	for (uint64_t seed = 1; seed <= seeds; seed++)
+		history(seed, PLANT_NOTHING);
+	for (size_t i = 0; i < ARRAY_LEN(scenes); i++)
+		for (uint64_t seed = 1; seed <= seeds / 50 + 1; seed++)
+			scene(scenes[i].name, seed, PLANT_NOTHING);
+}
+
 int main(void)
 {
+	const char *name = getenv("PLANT");
 	uint64_t only = from_env("SEED", 0);
-	uint64_t seeds = from_env("SEEDS", 2000);
 
 	verbose = from_env("VERBOSE", 0);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	log_setup(LOG_ERROR, LOG_HUMAN);
-	if (only)
-		history(only, PLANT_NOTHING);
+	if (name || !only)
+		all_planted(name, only);
 	else
-		for (uint64_t seed = 1; seed <= seeds; seed++)
-			history(seed, PLANT_NOTHING);
+		run(getenv("SCENE"), only, PLANT_NOTHING);
+	if (!only && !name)
+		all(from_env("SEEDS", 2000));
 	printf("%.1f simulated hours, %llu steps, %llu messages, %llu crashes, "
-	       "%llu checkpoints, %llu installed, %llu changes, %llu transfers\n",
+	       "%llu checkpoints, %llu installed, %llu damaged, %llu changes, %llu transfers\n",
 	       (double)total.ms / 3600000, total.steps, total.messages,
-	       total.crashes, total.checkpoints, total.installs, total.changes, total.transfers);
+	       total.crashes, total.checkpoints, total.installs, total.damaged,
+	       total.changes, total.transfers);
 	printf("%llu acknowledged, %llu refused, %llu uncertain\n", total.acked,
 	       total.refused, total.uncertain);
 	printf("%llu passed, %llu failed\n", total.histories - total.failed,

@@ -296,6 +296,8 @@ static void host_refuse(void *host, struct rc_proposal *p, enum code rc,
 	struct proposal *own = container_of(p, struct proposal, p);
 
 	holds(own->state == OPEN, "a proposal is answered twice");
+	if (w.plant == PLANT_REFUSE && rc == E_UNCERTAIN)
+		rc = E_NOT_LEADER;
 	holds(rc == E_NOT_LEADER || rc == E_BUSY || rc == E_UNCERTAIN ||
 	      rc == E_UNAVAILABLE, "a proposal is refused: %s", text);
 	own->state = rc == E_UNCERTAIN ? UNCERTAIN : REFUSED;
@@ -329,21 +331,40 @@ static void host_fatal(void *host, const struct err *err)
 	s->is_fatal = true;
 }
 
-/* The newest entry that a majority of the founders has, whatever its term. */
-static uint64_t counted(const struct server *s)
+/* The newest entry of an older term that a majority of the founders has. */
+static uint64_t counted(const struct server *s, uint64_t term)
 {
 	uint64_t best = 0;
 
-	for (uint64_t i = s->toy.index + 1; i < INDEX_MAX && s->terms[i]; i++) {
+	for (uint64_t i = s->toy.index + 1;
+	     i < INDEX_MAX && s->terms[i] && s->terms[i] < term; i++) {
 		unsigned have = 0;
 
-		for (unsigned k = 0; k < w.n_founders; k++)
-			have += w.servers[k].terms[i] == s->terms[i];
+		for (unsigned k = 0; k < w.n_founders; k++) {
+			const struct server *o = &w.servers[k];
+			struct node_core_view v = { 0 };
+
+			if (o->core)
+				node_core_view(o->core, &v);
+			have += v.durable >= i && o->terms[i] == s->terms[i];
+		}
 		if (have <= w.n_founders / 2)
 			break;
 		best = i;
 	}
 	return best;
+}
+
+/* Entries of older terms go first, and then by themselves. */
+static void commit_old(const struct server *s, struct engine_message *m)
+{
+	unsigned old = 0;
+
+	while (old < m->append.n && m->append.entries[old].term < m->term)
+		old++;
+	if (old)
+		m->append.n = old;
+	m->append.commit = MAX(m->append.commit, counted(s, m->term));
 }
 
 static void host_send(void *host, uint64_t peer, const struct engine_message *m)
@@ -354,10 +375,14 @@ static void host_send(void *host, uint64_t peer, const struct engine_message *m)
 	struct letter *letter;
 
 	w.n_messages++;
+	/* What was promised must be kept. */
+	if (!w.is_calm && below(m->type == ENGINE_M_VOTE_RESULT &&
+				!m->vote_result.pre ? 4 : 1500) == 0)
+		s->crash_at = w.now + below(3000);
 	if (l->is_cut)
 		return;
 	if (w.plant == PLANT_COMMIT_OLD && m->type == ENGINE_M_APPEND)
-		copy.append.commit = MAX(m->append.commit, counted(s));
+		commit_old(s, &copy);
 	letter = NEW(struct letter);
 	message_encode(&letter->bytes, &copy);
 	l->last_due = MAX(l->last_due, w.now) + 100 +
@@ -405,21 +430,6 @@ void link_reset(struct link *l)
 	l->last_due = 0;
 }
 
-static void swap_two(struct link *l)
-{
-	struct letter *a = l->first, *b = a->next;
-	uint64_t due = a->due;
-
-	if (!b || b->next)
-		return;
-	a->due = b->due;
-	b->due = due;
-	a->next = NULL;
-	b->next = a;
-	l->first = b;
-	l->last = &a->next;
-}
-
 void link_deliver(unsigned from, unsigned to)
 {
 	struct link *l = &w.links[from][to];
@@ -428,8 +438,6 @@ void link_deliver(unsigned from, unsigned to)
 	struct letter *letter;
 	struct err err;
 
-	if (w.plant == PLANT_REORDER && below(3) == 0)
-		swap_two(l);
 	letter = link_take(l);
 	if (s->core && !s->is_fatal) {
 		arena_reset(w.arena);
@@ -522,6 +530,7 @@ static void install_now(struct server *s)
 	tell("server %llu installs %llu: %s", ULL(s->id), ULL(c->index),
 	     rc ? err.text : "ok");
 	memset(s->terms, 0, sizeof(s->terms));
+	s->floor = c->index;
 	checkpoint_path("data/checkpoints", c, ".ckpt", &picture);
 	if (rc == OK)
 		rc = toy_open(s, NULL, picture.p, &at, &err);
@@ -567,7 +576,7 @@ static void freeze(struct server *s)
 	s->writing.conf = BUF_NONE;
 	buf_str(&s->writing.conf, buf_view(&s->freezing->conf));
 	s->freezing = NULL;
-	s->worker_due = w.now + 1000 + below(50000);
+	s->worker_due = w.now + 1000 + below(below(3) ? 50000 : 1500000);
 	node_core_frozen(s->core, ms_of(s), OK);
 }
 
@@ -594,21 +603,39 @@ static enum code write_checkpoint(struct server *s, uint64_t *kept,
 
 	if (rc)
 		return rc;
+	disk_set_lies(s->disk, w.plant == PLANT_UNSYNCED);
 	/* A copy may be taken a little later than it says. */
 	rc = checkpoint_put(writer, below(2) ? &s->frozen->at : &s->toy,
 			    sizeof(s->toy), err);
 	if (rc == OK)
 		rc = checkpoint_end(writer, &s->writing, err);
+	disk_set_lies(s->disk, false);
 	checkpoint_writer_free(&writer);
-	return rc ? rc : checkpoint_prune(disk_fs(s->disk), dir, 2, kept, err);
+	rc = rc ? rc : checkpoint_prune(disk_fs(s->disk), dir, 2, kept, err);
+	if (w.plant == PLANT_CUT_NEWER)
+		*kept = s->writing.index;
+	return rc;
+}
+
+/* The log is cut, and then the checkpoint is written. */
+static void cut_early(struct server *s)
+{
+	struct err err;
+
+	if (s->writing.index > 2 * w.inflight)
+		(void)!wal_cut(node_core_wal(s->core),
+			       s->writing.index - 2 * w.inflight, &err);
 }
 
 void server_worker_step(struct server *s)
 {
 	uint64_t kept = 0;
 	struct err err;
-	enum code rc = write_checkpoint(s, &kept, &err);
+	enum code rc;
 
+	if (w.plant == PLANT_CUT_EARLY)
+		cut_early(s);
+	rc = write_checkpoint(s, &kept, &err);
 	w.n_checkpoints += rc == OK;
 	free(TAKE(s->frozen));
 	checkpoint_fini(&s->writing);

@@ -7,11 +7,12 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
-#include "wire/wire.h"
+#include "wal/vote.h"
 
 #include "base/banned.h"
 
 #define NEVER UINT64_MAX
+#define UNCOMMITTED_MAX 8200     /* 8,192 and what new leaders add */
 
 struct world w;
 bool verbose, quiet;
@@ -38,7 +39,8 @@ bool holds(bool what, const char *fmt, ...)
 	w.is_broken = true;
 	if (quiet)
 		return false;
-	printf("SEED=%llu at %.3f ms: ", ULL(w.seed), (double)w.now / 1000);
+	printf("SEED=%llu%s%s at %.3f ms: ", ULL(w.seed), w.scene ? " SCENE=" :
+	       "", w.scene ? w.scene : "", (double)w.now / 1000);
 	va_start(ap, fmt);
 	vprintf(fmt, ap);
 	va_end(ap);
@@ -66,6 +68,48 @@ static void reset_links(struct server *s)
 	}
 }
 
+/* Who was voted for is not there any more; the term is. */
+static void lose_vote(struct server *s)
+{
+	struct fs *fs = disk_fs(s->disk);
+	struct vote vote;
+	struct err err;
+
+	if (vote_read(fs, "data", &vote, &err) || !vote.generation)
+		return;
+	vote.voted_for = 0;
+	(void)!vote_write(fs, "data", &vote, &err);
+}
+
+void server_damage(struct server *s)
+{
+	struct fs *fs = disk_fs(s->disk);
+	uint64_t newest = 0, before = 0;
+	AUTO_BUF names = BUF_NONE;
+	AUTO_BUF path = BUF_NONE;
+	struct str rest;
+
+	if (s->core || fs->ops->list(fs, "data/checkpoints", &names, NULL))
+		return;
+	for (rest = buf_view(&names); rest.n;) {
+		struct str name = str_cut(&rest, '\0');
+
+		if (!str_ends(name, STR(".meta")))
+			continue;
+		before = newest;
+		holds(str_u64(str_first(name, 20), &newest), "a strange name");
+		buf_reset(&path);
+		buf_printf(&path, "data/checkpoints/%.*s.ckpt",
+			   (int)name.n - 5, name.p);
+	}
+	if (!before || before < s->floor ||
+	    !disk_damage(s->disk, path.p, below(sizeof(struct toy))))
+		return;
+	tell("server %llu: %s is damaged", ULL(s->id), path.p);
+	s->toy_is_lost = true;
+	w.n_damaged++;
+}
+
 void server_crash(struct server *s, bool power, uint64_t back_after_us)
 {
 	if (!s->core)
@@ -81,13 +125,17 @@ void server_crash(struct server *s, bool power, uint64_t back_after_us)
 		disk_power_loss(s->disk);
 	else
 		disk_kill(s->disk);
+	if (w.plant == PLANT_VOTE_LOST)
+		lose_vote(s);
 	s->toy_is_lost |= power || below(5) == 0;
 	s->is_fatal = false;
-	s->paused_until = 0;
+	s->paused_until = s->crash_at = 0;
 	s->up_at = w.now + back_after_us;
 	memset(s->terms, 0, sizeof(s->terms));
 	s->life++;
 	w.n_crashes++;
+	if (!w.is_calm && below(4) == 0)
+		server_damage(s);
 }
 
 static enum code server_open(struct server *s, struct err *err)
@@ -110,7 +158,7 @@ static enum code server_open(struct server *s, struct err *err)
 	config.segment_bytes = 8 * 4096;
 	config.checkpoint_log_bytes = 12000;
 	config.entry_bytes_max = 4096;
-	config.inflight_entries_max = 16;
+	config.inflight_entries_max = w.inflight;
 	config.machine = (struct rc_machine){ .data = s, .open = toy_open,
 					      .bytes = toy_bytes,
 					      .freeze = toy_freeze };
@@ -129,7 +177,7 @@ void server_start(struct server *s)
 
 	if (rc) {
 		tell("server %llu does not open: %s", ULL(s->id), err.text);
-		holds(rc == E_IO, "server %llu: a start is refused: %s",
+		holds(rc == E_IO || rc == E_FULL, "server %llu: a start is refused: %s",
 		      ULL(s->id), err.text);
 		if (disk_is_down(s->disk))
 			disk_power_loss(s->disk);
@@ -192,6 +240,9 @@ static void look_at(struct server *s)
 	holds(v.term >= s->term, "server %llu: term %llu comes after %llu",
 	      ULL(s->id), ULL(v.term), ULL(s->term));
 	s->term = v.term;
+	holds(v.last - MIN(v.commit, v.last) <= UNCOMMITTED_MAX, "server %llu: "
+	      "%llu entries are not committed", ULL(s->id),
+	      ULL(v.last - v.commit));
 }
 
 /* ---- clients ---- */
@@ -278,7 +329,7 @@ void server_transfer(struct server *s, uint64_t to)
 /* ---- time ---- */
 
 enum kind { K_NONE, K_LOG, K_MACHINE, K_WORKER, K_TIMER, K_START, K_LETTER,
-	    K_PARCEL };
+	    K_PARCEL, K_CRASH };
 
 struct due {
 	uint64_t at;
@@ -307,8 +358,10 @@ static void look_for(struct due *best, unsigned i)
 		earliest(best, server_job_due(s), K_LOG, i, 0);
 	if (s->batch || s->freezing)
 		earliest(best, s->machine_due, K_MACHINE, i, 0);
-	if (s->frozen)
+	if (s->frozen && !s->takes_none)
 		earliest(best, s->worker_due, K_WORKER, i, 0);
+	if (s->crash_at)
+		earliest(best, s->crash_at, K_CRASH, i, 0);
 	due = node_core_deadline(s->core);
 	if (due != UINT64_MAX) {
 		int64_t at = (int64_t)due * 1000 - s->clock_us;
@@ -352,6 +405,9 @@ static void do_one(const struct due *d)
 	case K_LETTER:
 		link_deliver(d->from, d->i);
 		break;
+	case K_CRASH:
+		server_crash(s, below(2), 500);
+		break;
 	case K_PARCEL:
 		link_take_in(d->from, d->i);
 		look_at(&w.servers[d->from]);
@@ -387,6 +443,7 @@ void world_begin(uint64_t seed, enum plant plant, unsigned founders)
 	w.seed = seed;
 	w.plant = plant;
 	w.n_founders = founders;
+	w.inflight = INFLIGHT;
 	w.now = 1000000;
 	w.arena = arena_new(0);
 	w.proposals = mem_zero(PROPOSALS_MAX * sizeof(*w.proposals));

@@ -25,16 +25,19 @@
 
 #define SERVERS 5
 #define INDEX_MAX 16384
-#define PROPOSALS_MAX 4096
-#define READS_MAX 1024
+#define PROPOSALS_MAX 12288
+#define INFLIGHT 16              /* entries that may be under way */
 
 /* Deliberate mistakes of the host, to see that they are found. */
 enum plant {
 	PLANT_NOTHING,
 	PLANT_ACK_EARLY,         /* an append is answered before it is written */
-	PLANT_VOTE_LOST,         /* term and vote are not written */
+	PLANT_VOTE_LOST,         /* who was voted for is not written */
 	PLANT_COMMIT_OLD,        /* a leader commits old terms by counting */
-	PLANT_REORDER,           /* a stream does not keep its order */
+	PLANT_CUT_NEWER,         /* the log is cut by the newer checkpoint */
+	PLANT_CUT_EARLY,         /* ... before the checkpoint has its name */
+	PLANT_UNSYNCED,          /* the checkpoint and its name are not synced */
+	PLANT_REFUSE,            /* what may still be applied is refused */
 	PLANT__COUNT
 };
 
@@ -57,9 +60,11 @@ struct server {
 	struct disk *disk;
 	struct node_core *core;          /* NULL: down */
 	struct toy toy;                  /* the machine's live state */
-	bool toy_is_lost, is_fatal, is_member_of_old, joins;
+	bool toy_is_lost, is_fatal, joins;
+	bool takes_none;                 /* its checkpoints never end */
 	unsigned life;
 	uint64_t up_at, paused_until;    /* microseconds, as all times here */
+	uint64_t crash_at;               /* 0: not now */
 	int64_t clock_us;                /* ahead of the world's */
 	uint64_t term;                   /* the highest that was seen */
 	uint64_t terms[INDEX_MAX];       /* of the entries of its log */
@@ -83,6 +88,7 @@ struct server {
 	} parcels[SERVERS];
 	const struct checkpoint *installing;
 	bool is_taking_in;
+	uint64_t floor;                  /* its log begins behind it */
 	uint64_t install_due;
 };
 
@@ -103,6 +109,7 @@ struct link {
 
 struct world {
 	uint64_t seed;
+	const char *scene;               /* NULL: a history */
 	enum plant plant;
 	struct prng prng;
 	uint64_t now;                    /* microseconds */
@@ -116,9 +123,10 @@ struct world {
 	size_t n_proposals;
 	bool is_broken;
 	bool is_calm;                    /* no more faults */
+	unsigned inflight;               /* entries that may be under way */
 	struct arena *arena;
 	unsigned long long n_acked, n_refused, n_uncertain, n_crashes,
-		n_messages, n_checkpoints, n_installs, n_changes, n_transfers, n_steps;
+		n_messages, n_checkpoints, n_installs, n_damaged, n_changes, n_transfers, n_steps;
 };
 
 extern struct world w;
@@ -139,6 +147,9 @@ void world_step(void);
 void server_start(struct server *s);
 /* 'power': what was not durable is lost. */
 void server_crash(struct server *s, bool power, uint64_t back_after_us);
+/* The newest of its checkpoints is not whole any more; only where the one before
+ * is enough. */
+void server_damage(struct server *s);
 bool server_leads(const struct server *s);
 struct server *world_leader(void);       /* of the highest term; NULL: none */
 void server_propose(struct server *s, unsigned n);

@@ -44,7 +44,7 @@ struct disk {
 	size_t n_journal, cap_journal;
 	uint64_t steps, crash_at;
 	unsigned errors;
-	bool is_down;
+	bool is_down, lies, is_full;
 };
 
 static struct disk *disk_of(struct fs *fs)
@@ -178,6 +178,8 @@ static enum code sim_open(struct fs *fs, const char *path, unsigned flags,
 		return err_set(err, E_NOT_FOUND, "%s: no such file", path);
 	if (i == SIZE_MAX) {
 		rc = step(d, path, &torn, err);
+		if (rc == OK && d->is_full)
+			rc = err_set(err, E_FULL, "%s: no room", path);
 		if (rc)
 			return rc;
 		inode = NEW(struct inode);
@@ -250,6 +252,8 @@ static enum code sim_write(struct fs *fs, struct file *file, uint64_t at,
 	must(file->flags & FILE_WRITE);
 	if (torn)
 		tear(d, file, at, p, n);
+	if (rc == OK && d->is_full && at + n > file->inode->live.n)
+		rc = err_set(err, E_FULL, "write: no room");
 	if (rc)
 		return rc;
 	put(&file->inode->live, at, p, n);
@@ -265,7 +269,7 @@ static enum code sim_sync(struct fs *fs, struct file *file, struct err *err)
 	bool torn;
 	enum code rc = step(d, "sync", &torn, err);
 
-	if (rc)
+	if (rc || d->lies)
 		return rc;
 	buf_reset(&inode->durable);
 	buf_str(&inode->durable, buf_view(&inode->live));
@@ -332,7 +336,7 @@ static enum code sim_sync_dir(struct fs *fs, const char *path, struct err *err)
 	bool torn;
 	enum code rc = step(d, path, &torn, err);
 
-	if (rc)
+	if (rc || d->lies)
 		return rc;
 	for (size_t i = 0; i < d->n_journal; i++) {
 		struct change *c = &d->journal[i];
@@ -453,6 +457,28 @@ bool disk_is_down(const struct disk *d)
 void disk_set_errors(struct disk *d, unsigned per_million)
 {
 	d->errors = per_million;
+}
+
+void disk_set_lies(struct disk *d, bool lies)
+{
+	d->lies = lies;
+}
+
+void disk_set_full(struct disk *d, bool is_full)
+{
+	d->is_full = is_full;
+}
+
+bool disk_damage(struct disk *d, const char *path, uint64_t at)
+{
+	size_t i = name_at(&d->live, path);
+	struct inode *inode = i == SIZE_MAX ? NULL : d->live.v[i].inode;
+
+	if (!inode || at >= inode->live.n || at >= inode->durable.n)
+		return false;
+	inode->live.p[at] ^= 0x40;
+	inode->durable.p[at] ^= 0x40;
+	return true;
 }
 
 /* Blocks that differ from what is durable survive or not. */

@@ -33,6 +33,13 @@ bool disk_is_down(const struct disk *disk);
 /* Answers E_IO to so many of a million steps, without effect. */
 void disk_set_errors(struct disk *disk, unsigned per_million);
 
+/* Syncs of files and folders answer OK and do nothing. */
+void disk_set_lies(struct disk *disk, bool lies);
+/* Another byte stands in the file, durably; false: there is none such. */
+bool disk_damage(struct disk *disk, const char *path, uint64_t at);
+/* Steps that make something larger answer E_FULL. */
+void disk_set_full(struct disk *disk, bool is_full);
+
 /* What was not durable is lost, by the rules above; files that were open are
  * gone.  The machine is up again. */
 void disk_power_loss(struct disk *disk);
