@@ -9,3 +9,5 @@ needs_message := base node
 needs_rpc := base wire rpc
 needs_ship := base io io/sim wire ship
 needs_frame := base io wire net
+needs_sse := base client
+needs_schema := base doc schema
