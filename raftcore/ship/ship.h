@@ -96,8 +96,9 @@ struct ship_host {
 	bool (*send)(void *data, uint64_t peer, struct str frame);
 	/* Runs ship_job_run(job) on any thread, then ship_job_done here. */
 	void (*work)(void *data, struct ship_job *job);
-	/* Is this file wanted?  Another code than OK is told to the sender;
-	 * E_EXISTS where it is there already.  NULL: all are. */
+	/* Is this file wanted?  Asked for each offer, also of what is under way.
+	 * Another code than OK is told to the sender; E_EXISTS where it is there
+	 * already.  NULL: all are. */
 	enum code (*wanted)(void *data, uint64_t peer,
 			    const struct ship_offer *offer, struct err *err);
 	/* The file is whole and durable at 'path'.  At least once: again after a
@@ -126,7 +127,8 @@ struct ship_config {
 	unsigned in_max, out_max;        /* transfers; 1 to 16 */
 	uint64_t rate;                   /* bytes a second out; 0: no limit */
 	uint64_t sync_bytes;             /* received between two syncs */
-	uint32_t retry_ms, stall_ms;     /* stall 0: never */
+	uint32_t retry_ms, stall_ms;     /* stall 0: never; else longer than a
+					    chunk takes at any sender's rate */
 };
 
 /* 256 KiB chunks, pages of 1,024 hashes, window 8, 4 transfers each way, files
@@ -169,8 +171,8 @@ struct ship_file {
 	struct str id, meta;
 	const char *path;
 	const char *dir, *tree_path;     /* the tree is kept there, in 'dir', and
-					    used again; to be removed with the
-					    file by its owner */
+					    used again; its owner removes it with
+					    the file, and "<tree_path>.new" */
 };
 
 /*

@@ -315,7 +315,7 @@ void lab_fini(void)
 
 /* ---- what happens ---- */
 
-static bool deliver(unsigned from, unsigned to)
+bool lab_deliver(unsigned from, unsigned to)
 {
 	struct letter *l = list_first(&lab.nodes[from].links[to], struct letter,
 				      link);
@@ -335,21 +335,26 @@ static bool deliver(unsigned from, unsigned to)
 	return true;
 }
 
+bool lab_job(unsigned node)
+{
+	struct lab_node *n = &lab.nodes[node];
+	struct ship_job *job = take_job(n);
+
+	if (!job)
+		return false;
+	ship_job_run(job);
+	ship_job_done(n->ship, lab.now_ms, job);
+	return true;
+}
+
 bool lab_step(void)
 {
 	bool any = false;
 
 	for (unsigned i = 0; i < LAB_NODES; i++) {
-		struct lab_node *n = &lab.nodes[i];
-		struct ship_job *job = take_job(n);
-
-		if (job) {
-			ship_job_run(job);
-			ship_job_done(n->ship, lab.now_ms, job);
-			any = true;
-		}
+		any |= lab_job(i);
 		for (unsigned k = 0; k < LAB_NODES; k++)
-			any |= deliver(i, k);
+			any |= lab_deliver(i, k);
 	}
 	return any;
 }

@@ -56,6 +56,9 @@ void lab_crash(unsigned node, bool power);
 void lab_connect(unsigned a, unsigned b);
 void lab_cut(unsigned a, unsigned b);
 
+/* One job of a node, the frame that comes next on a link; false: there is none. */
+bool lab_job(unsigned node);
+bool lab_deliver(unsigned from, unsigned to);
 /* One thing happens: a frame arrives, a job is run.  False: nothing is there to
  * happen but time. */
 bool lab_step(void);
