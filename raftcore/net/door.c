@@ -161,6 +161,24 @@ static enum refusal_reason check(struct conn *c, const struct hello *hello,
 	return 0;
 }
 
+static void tell(struct peer *peer, enum net_channel channel, bool is_up)
+{
+	struct tcp *tcp = peer->tcp;
+
+	if (tcp->on.on_in)
+		tcp->on.on_in(tcp->on.data, peer->id, channel, is_up);
+}
+
+/* The one before it has ended.  False: the peer has gone with it. */
+static bool replace(struct peer *peer, enum net_channel channel)
+{
+	if (!peer->in[channel].conn)
+		return true;
+	conn_drop(TAKE(peer->in[channel].conn));
+	tell(peer, channel, false);
+	return !peer->is_gone && !peer->tcp->is_stopped;
+}
+
 static void agree(struct conn *c, const struct hello *hello)
 {
 	struct tcp *tcp = c->tcp;
@@ -176,8 +194,10 @@ static void agree(struct conn *c, const struct hello *hello)
 		},
 	};
 
-	if (in->conn)
-		conn_drop(in->conn);
+	if (!replace(peer, hello->channel)) {
+		conn_fail(c, E_CANCELLED, "its node is no peer any more");
+		return;
+	}
 	in->conn = c;
 	in->boot = hello->boot;
 	in->serial = hello->serial;
@@ -191,6 +211,7 @@ static void agree(struct conn *c, const struct hello *hello)
 	conn_say(c, &welcome);
 	door_hold(peer, c->channel, in->is_held);
 	tcp_due(tcp, c->heard_ms + tcp->limits.ping_ms);
+	tell(peer, c->channel, true);
 }
 
 static void greet(struct conn *c, const struct frame *frame)
@@ -304,6 +325,7 @@ static void on_ended(struct conn *c, const struct err *err)
 	/* That it has gone the link to it says as well. */
 	if (err->code == E_INVALID)
 		peer_error(c->peer, c->channel, err);
+	tell(c->peer, c->channel, false);
 }
 
 void door_hold(struct peer *peer, enum net_channel channel, bool on)

@@ -53,6 +53,7 @@ void link_init(struct link *link, struct peer *peer, enum net_channel channel)
 {
 	link->peer = peer;
 	link->channel = channel;
+	link->is_wanted = channel == NET_RAFT;
 	list_init(&link->dirty_at);
 	fsm_init(&link->fsm, "link", states, LINK__STATES, LINK_IDLE);
 }
@@ -451,7 +452,7 @@ uint64_t link_tick(struct link *link, uint64_t now)
 {
 	switch ((enum link_state)link->fsm.state) {
 	case LINK_IDLE:
-		if (!link->queued && link->channel != NET_RAFT)
+		if (!link->queued && !link->is_wanted)
 			return UINT64_MAX;
 		dial(link);
 		return UINT64_MAX;
@@ -467,7 +468,7 @@ uint64_t link_tick(struct link *link, uint64_t now)
 	case LINK_WAITING:
 		if (now < link->due_ms)
 			return link->due_ms;
-		if (link->channel == NET_RAFT)
+		if (link->is_wanted)
 			dial(link);
 		else
 			fsm_move(&link->fsm, LINK_IDLE, "may be dialled again");

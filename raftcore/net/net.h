@@ -9,7 +9,7 @@
  * goes over a connection that it dialled, what it receives comes over one that
  * the peer dialled.  So a large file delays no heartbeat, and an answer needs
  * the other direction.  Links of RAFT are dialled as soon as a peer is set and
- * again whenever they break; the others at the first net_send.
+ * again whenever they break; the others at the first net_send, or as net_want says.
  *
  *	node 1                                             node 2
  *	net_send(2, RAFT) -> link --- connection ---> door -> on_frame(1, RAFT)
@@ -103,6 +103,11 @@ struct net_handlers {
 	 * waited for a connection that failed.  May be NULL. */
 	void (*on_peer)(void *data, uint64_t peer, enum net_channel channel,
 			bool is_up);
+	/* The peer's connection to here: up, before its first frame; down, none
+	 * comes any more.  One that is replaced is down before the new one is
+	 * up.  May be NULL. */
+	void (*on_in)(void *data, uint64_t peer, enum net_channel channel,
+		      bool is_up);
 	/* net_send has answered E_BUSY, and has room again.  May be NULL. */
 	void (*on_room)(void *data, uint64_t peer, enum net_channel channel);
 	void *data;
@@ -145,6 +150,9 @@ struct net_ops {
 	void (*peer_remove)(struct net *net, uint64_t id);
 	enum code (*send)(struct net *net, uint64_t peer,
 			  enum net_channel channel, struct str bytes);
+	void (*want)(struct net *net, uint64_t peer, enum net_channel channel,
+		     bool on);
+	void (*drop)(struct net *net, uint64_t peer, enum net_channel channel);
 	void (*hold)(struct net *net, uint64_t peer, enum net_channel channel,
 		     bool on);
 	enum code (*tls_reload)(struct net *net, struct err *err);
@@ -193,7 +201,7 @@ static inline enum code net_peer_set(struct net *net, uint64_t id,
 	return net->ops->peer_set(net, id, address, err);
 }
 
-/* Closes its connections; on_peer is not called.  Unknown: harmless. */
+/* Closes its connections; on_peer and on_in are not called.  Unknown: harmless. */
 static inline void net_peer_remove(struct net *net, uint64_t id)
 {
 	net->ops->peer_remove(net, id);
@@ -213,6 +221,22 @@ static inline enum code MUST_USE net_send(struct net *net, uint64_t peer,
 					  struct str bytes)
 {
 	return net->ops->send(net, peer, channel, bytes);
+}
+
+/* Has the link dialled as that of RAFT is, without a frame to send; or, with
+ * 'on' false, only for one.  Unknown: harmless. */
+static inline void net_want(struct net *net, uint64_t peer,
+			    enum net_channel channel, bool on)
+{
+	net->ops->want(net, peer, channel, on);
+}
+
+/* Closes both connections of a channel as when they had failed: no frame comes
+ * from here on, on_peer and on_in follow.  Unknown: harmless. */
+static inline void net_drop(struct net *net, uint64_t peer,
+			    enum net_channel channel)
+{
+	net->ops->drop(net, peer, channel);
 }
 
 /*

@@ -88,6 +88,7 @@ struct link {
 	unsigned queued;                /* how many */
 	size_t largest;                 /* content among them */
 	size_t peer_frame_max;          /* what the other side takes */
+	bool is_wanted;                 /* also without a frame */
 	bool was_busy;                  /* somebody waits for on_room */
 	bool lost;                      /* frames, since on_peer last said so */
 
@@ -120,7 +121,7 @@ size_t link_queued(const struct link *link);
 void door_accept(struct listener *l, struct stream *s, void *data);
 uint64_t door_tick(struct conn *c, uint64_t now);
 void door_hold(struct peer *peer, enum net_channel channel, bool on);
-/* Closes what the peer has open to here. */
+/* Closes what the peer has open to here, without a word. */
 void door_close(struct peer *peer);
 
 /* ---- who.c ---- */

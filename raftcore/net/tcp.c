@@ -162,9 +162,11 @@ static enum code peer_set(struct net *net, uint64_t id, struct str address,
 		peer = peer_new(tcp, id);
 	must(str_copy(peer->address, sizeof(peer->address), address));
 	memcpy(peer->host, host, sizeof(peer->host));
-	door_close(peer);
-	for (unsigned i = 1; i < NET__CHANNELS; i++)
+	for (unsigned i = 1; i < NET__CHANNELS; i++) {
 		link_again(&peer->links[i]);
+		if (peer->in[i].conn)
+			stream_abort(peer->in[i].conn->stream);
+	}
 	/* Below the caller no handler runs. */
 	tcp_due(tcp, 0);
 	return OK;
@@ -201,6 +203,32 @@ static enum code send_frame(struct net *net, uint64_t id,
 		return E_UNAVAILABLE;
 	peer = peer_find(tcp, id);
 	return peer ? link_send(&peer->links[channel], bytes) : E_NOT_FOUND;
+}
+
+static void want(struct net *net, uint64_t id, enum net_channel channel, bool on)
+{
+	struct tcp *tcp = tcp_of(net);
+	struct peer *peer = peer_find(tcp, id);
+
+	loop_must_be_here(tcp->loop);
+	must(channel >= 1 && channel < NET__CHANNELS);
+	if (!peer)
+		return;
+	peer->links[channel].is_wanted = on || channel == NET_RAFT;
+	tcp_due(tcp, 0);
+}
+
+static void drop(struct net *net, uint64_t id, enum net_channel channel)
+{
+	struct tcp *tcp = tcp_of(net);
+	struct peer *peer = peer_find(tcp, id);
+
+	loop_must_be_here(tcp->loop);
+	must(channel >= 1 && channel < NET__CHANNELS);
+	if (peer && peer->links[channel].conn)
+		stream_abort(peer->links[channel].conn->stream);
+	if (peer && peer->in[channel].conn)
+		stream_abort(peer->in[channel].conn->stream);
 }
 
 static void hold(struct net *net, uint64_t id, enum net_channel channel, bool on)
@@ -392,6 +420,8 @@ static const struct net_ops tcp_ops = {
 	.peer_set = peer_set,
 	.peer_remove = peer_remove,
 	.send = send_frame,
+	.want = want,
+	.drop = drop,
 	.hold = hold,
 	.tls_reload = tls_reload,
 	.stats = stats,

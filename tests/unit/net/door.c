@@ -270,6 +270,67 @@ START_TEST(an_older_hello_is_refused)
 }
 END_TEST
 
+/* Whoever keeps something for a connection hears of each in turn. */
+START_TEST(connections_are_told_of)
+{
+	struct raw old, new;
+
+	N1->hears_in = true;
+	open_first();
+	raw_enter(&old, 5, 1);
+	send_text(&old, "a");
+	WAIT(N1->frames == 1);
+	raw_enter(&new, 5, 2);
+	send_text(&new, "b");
+	WAIT(N1->frames == 2);
+	ck_assert(got(N1, "in\n2 raft a\nout\nin\n2 raft b\n"));
+	raw_close(&new);
+	WAIT(N1->outs == 2);
+	raw_enter(&new, 5, 3);
+	net_drop(N1->net, 2, NET_RPC);
+	pass_ms(20);
+	ck_assert_uint_eq(N1->outs, 2);
+	/* Dropped: what has come and was not delivered is lost. */
+	send_text(&new, "c");
+	net_drop(N1->net, 2, NET_RAFT);
+	WAIT(N1->outs == 3);
+	ck_assert_uint_eq(N1->frames, 2);
+	raw_wait_closed(&new);
+	raw_close(&new);
+	raw_close(&old);
+	net_drop(N1->net, 7, NET_RAFT);
+}
+END_TEST
+
+static void remove_on_out(struct node *node, uint64_t peer, bool is_up)
+{
+	if (!is_up)
+		net_peer_remove(node->net, peer);
+}
+
+START_TEST(a_peer_removed_when_it_is_replaced)
+{
+	struct control hello = hello_of(5, 2);
+	struct raw old, new;
+	struct net_stats stats;
+
+	N1->hears_in = true;
+	N1->on_in = remove_on_out;
+	open_first();
+	raw_enter(&old, 5, 1);
+	raw_dial(&new, N1);
+	raw_say(&new, &hello);
+	send_text(&new, "nobody's");
+	raw_wait_closed(&new);
+	raw_wait_closed(&old);
+	ck_assert(got(N1, "in\nout\n"));
+	net_stats(N1->net, &stats);
+	ck_assert_uint_eq(stats.strangers, 0);
+	raw_close(&new);
+	raw_close(&old);
+}
+END_TEST
+
 /* Of another channel replaces nothing. */
 START_TEST(channels_do_not_replace_each_other)
 {
@@ -576,6 +637,8 @@ static Suite *suite(void)
 	tcase_add_test(t, a_new_connection_replaces_the_old);
 	tcase_add_test(t, nothing_comes_late);
 	tcase_add_test(t, an_older_hello_is_refused);
+	tcase_add_test(t, connections_are_told_of);
+	tcase_add_test(t, a_peer_removed_when_it_is_replaced);
 	tcase_add_test(t, channels_do_not_replace_each_other);
 	tcase_add_loop_test(t, what_ends_a_connection, 0, 5);
 	tcase_add_loop_test(t, other_protocols_are_turned_away, 0, 3);

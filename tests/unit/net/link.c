@@ -51,6 +51,29 @@ START_TEST(channels_are_apart)
 }
 END_TEST
 
+/* Without a frame, and again when it breaks. */
+START_TEST(a_link_that_is_wanted)
+{
+	node_pair();
+	net_want(N1->net, 2, NET_RPC, true);
+	net_want(N1->net, 3, NET_RPC, true);
+	WAIT(N1->is_up[NET_RPC]);
+	net_drop(N1->net, 2, NET_RPC);
+	WAIT(N1->downs == 1);
+	WAIT(N1->is_up[NET_RPC]);
+	net_want(N1->net, 2, NET_RPC, false);
+	net_want(N1->net, 2, NET_RAFT, false);
+	net_drop(N1->net, 2, NET_RPC);
+	net_drop(N1->net, 2, NET_RAFT);
+	WAIT(N1->downs == 3 && N1->is_up[NET_RAFT]);
+	pass_ms(100);
+	ck_assert_uint_eq(link_of(N1, 2, NET_RPC).attempts, 2);
+	ck_assert(!N1->is_up[NET_RPC]);
+	ck_assert_int_eq(node_send(N1, 2, NET_RPC, "a"), OK);
+	WAIT(N2->frames == 1);
+}
+END_TEST
+
 static uint64_t numbers_next, numbers_seen;
 
 /* Frames of any size, whose content follows from their number. */
@@ -580,6 +603,7 @@ static Suite *suite(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, frames_go_both_ways);
 	tcase_add_test(t, channels_are_apart);
+	tcase_add_test(t, a_link_that_is_wanted);
 	tcase_add_test(t, frames_of_any_size_in_order);
 	tcase_add_test(t, order_across_broken_connections);
 	tcase_add_test(t, a_peer_that_starts_again);

@@ -75,6 +75,18 @@ static void on_peer(void *data, uint64_t peer, enum net_channel channel,
 		node->on_peer(node, peer, is_up);
 }
 
+static void on_in(void *data, uint64_t peer, enum net_channel channel,
+		  bool is_up)
+{
+	struct node *node = data;
+
+	node->ins += is_up;
+	node->outs += !is_up;
+	buf_z(&node->got, is_up ? "in\n" : "out\n");
+	if (node->on_in)
+		node->on_in(node, peer, is_up);
+}
+
 static void on_room(void *data, uint64_t peer, enum net_channel channel)
 {
 	struct node *node = data;
@@ -152,6 +164,7 @@ void node_open(struct node *node)
 	const struct net_handlers handlers = {
 		.on_frame = on_frame,
 		.on_peer = on_peer,
+		.on_in = node->hears_in ? on_in : NULL,
 		.on_room = on_room,
 		.data = node,
 	};

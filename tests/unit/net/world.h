@@ -34,11 +34,14 @@ struct node {
 	char addr[72];
 	unsigned frames, ups, downs, rooms;     /* handlers that ran */
 	bool is_up[NET__CHANNELS];
+	bool hears_in;                  /* "in\n" and "out\n" of on_in in 'got' */
+	unsigned ins, outs;
 	struct buf got;                 /* "2 raft abc\n" for each frame */
 	bool quiet;                     /* does not keep them */
 	void (*on_frame)(struct node *node, uint64_t peer,
 			 enum net_channel channel, struct str bytes);
 	void (*on_peer)(struct node *node, uint64_t peer, bool is_up);
+	void (*on_in)(struct node *node, uint64_t peer, bool is_up);
 	void (*on_room)(struct node *node, uint64_t peer);
 };
 
