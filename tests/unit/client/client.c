@@ -24,7 +24,8 @@
 #define HEARTBEATS "~"
 #define SILENCE_MS 300
 static const char *script[CONNECTIONS_MAX][4];
-static struct buf heard;                 /* all requests */
+static struct buf heard;                 /* all requests, under the lock */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int listener;
 static _Atomic unsigned accepted;
 static bool is_last;                     /* nobody listens after the first */
@@ -52,7 +53,9 @@ static bool read_request(int fd)
 		}
 		ok = head != SIZE_MAX && one.n == head + length;
 	}
+	pthread_mutex_lock(&lock);
 	buf_str(&heard, buf_view(&one));
+	pthread_mutex_unlock(&lock);
 	buf_fini(&one);
 	return ok;
 }
@@ -142,11 +145,21 @@ static enum code ask(enum http_method m, const char *body)
 	return client_ask(client, &q, arena, &answer, &err);
 }
 
+static const char *all_heard(void)
+{
+	const char *out;
+
+	pthread_mutex_lock(&lock);
+	out = arena_z(arena, buf_view(&heard));
+	pthread_mutex_unlock(&lock);
+	return out;
+}
+
 static unsigned count(const char *what)
 {
 	unsigned n = 0;
 
-	for (const char *p = heard.p; p && (p = strstr(p, what)); p++)
+	for (const char *p = all_heard(); p && (p = strstr(p, what)); p++)
 		n++;
 	return n;
 }
@@ -165,10 +178,10 @@ START_TEST(requests_share_a_connection)
 	ck_assert_int_eq(answer.status, 201);
 	ck_assert(str_is(answer.body, "ho"));
 	ck_assert_uint_eq(accepted, 1);
-	ck_assert_ptr_nonnull(strstr(heard.p, "GET /x?y=z HTTP/1.1\r\nHost: 127"));
+	ck_assert_ptr_nonnull(strstr(all_heard(), "GET /x?y=z HTTP/1.1\r\nHost: 127"));
 	ck_assert_uint_eq(count("Authorization: Bearer secret\r\n"), 2);
 	ck_assert_uint_eq(count("Idempotency-Key: "), 1);
-	ck_assert_ptr_nonnull(strstr(heard.p, "Content-Length: 2\r\n\r\n{}"));
+	ck_assert_ptr_nonnull(strstr(all_heard(), "Content-Length: 2\r\n\r\n{}"));
 }
 END_TEST
 
@@ -191,6 +204,7 @@ END_TEST
 START_TEST(a_lost_connection_is_tried_again_with_the_same_key)
 {
 	size_t at, again;
+	struct str all;
 
 	script[0][0] = "";
 	script[1][0] = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
@@ -199,10 +213,10 @@ START_TEST(a_lost_connection_is_tried_again_with_the_same_key)
 	ck_assert_int_eq(ask(HTTP_M_PUT, "x"), OK);
 	ck_assert_int_eq(answer.status, 200);
 	ck_assert_uint_eq(count("PUT /x"), 3);
-	at = str_find_str(buf_view(&heard), STR("Idempotency-Key: "));
-	again = str_find_str(str_from(buf_view(&heard), at + 60),
-			     STR("Idempotency-Key: "));
-	ck_assert_int_eq(memcmp(heard.p + at, heard.p + at + 60 + again, 53), 0);
+	all = str_of(all_heard());
+	at = str_find_str(all, STR("Idempotency-Key: "));
+	again = str_find_str(str_from(all, at + 60), STR("Idempotency-Key: "));
+	ck_assert_int_eq(memcmp(all.p + at, all.p + at + 60 + again, 53), 0);
 }
 END_TEST
 
@@ -322,7 +336,7 @@ START_TEST(events_are_followed)
 	start(1, 20000);
 	ck_assert_int_eq(client_follow(client, &q, 0, event, &seen, &err), OK);
 	ck_assert_str_eq(seen.p, "6 a;");
-	ck_assert_ptr_nonnull(strstr(heard.p, "Last-Event-ID: 5\r\n"));
+	ck_assert_ptr_nonnull(strstr(all_heard(), "Last-Event-ID: 5\r\n"));
 	ck_assert_int_eq(client_follow(client, &q, 0, event, &seen, &err), OK);
 	ck_assert_str_eq(seen.p, "6 a; stop;");
 	ck_assert_int_eq(client_follow(client, &q, 0, event, &seen, &err), E_GONE);
