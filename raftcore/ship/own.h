@@ -38,6 +38,7 @@ struct ship {
 	bool is_stopped;
 	int64_t credit;                  /* thousandths of bytes */
 	uint64_t credit_ms;
+	bool waits_for_rate;
 	struct ship_view seen;
 	struct buf scratch;
 };

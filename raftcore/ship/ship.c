@@ -188,8 +188,10 @@ bool may_retry(enum code rc)
 /* A chunk leaves while there is credit, and may take it below zero. */
 static void rate_refill(struct ship *s)
 {
-	uint64_t ms = MIN(s->now_ms - s->credit_ms, (uint64_t)10000);
 	uint64_t rate = MIN(s->config.rate, (uint64_t)1 << 40);
+	/* Far more than any debt, and no overflow. */
+	uint64_t ms = MIN(s->now_ms - s->credit_ms,
+			  ((uint64_t)1 << 62) / MAX(rate, (uint64_t)1));
 
 	s->credit += (int64_t)(rate * ms);
 	s->credit = MIN(s->credit, (int64_t)(rate * BURST_MS));
@@ -199,7 +201,8 @@ static void rate_refill(struct ship *s)
 bool rate_allows(struct ship *s)
 {
 	rate_refill(s);
-	return s->config.rate == 0 || s->credit > 0;
+	s->waits_for_rate = s->config.rate && s->credit <= 0;
+	return !s->waits_for_rate;
 }
 
 void rate_spend(struct ship *s, size_t bytes)
@@ -210,7 +213,7 @@ void rate_spend(struct ship *s, size_t bytes)
 
 static uint64_t rate_deadline(const struct ship *s)
 {
-	if (s->config.rate == 0 || s->credit > 0)
+	if (!s->waits_for_rate || s->config.rate == 0 || s->credit > 0)
 		return UINT64_MAX;
 	return s->credit_ms + (uint64_t)-s->credit / s->config.rate + 1;
 }
@@ -374,7 +377,7 @@ void ship_timeout(struct ship *s, uint64_t now_ms)
 	for (unsigned i = 0; i < s->config.in_max && !s->is_stopped; i++)
 		if (s->in[i])
 			in_timeout(s->in[i]);
-	/* The rate is looked at even where nothing waits for it. */
+	/* Also where what waited is gone. */
 	rate_refill(s);
 	go_on(s);
 }

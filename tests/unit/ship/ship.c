@@ -490,6 +490,24 @@ START_TEST(the_rate_holds_and_may_change)
 }
 END_TEST
 
+START_TEST(a_rate_of_few_bytes_is_kept_too)
+{
+	uint64_t from;
+
+	lab_make(0, "src/f", 4 * KIB, 7);
+	lab.nodes[0].config.rate = 10;
+	lab.nodes[1].config.stall_ms = 0;
+	start_two();
+	from = lab.now_ms;
+	ck_assert_int_eq(lab_send(0, 1, "f"), OK);
+	lab_run(1000000);
+	ck_assert_int_eq(lab.nodes[0].n_sent, 1);
+	/* The first leaves at once, three wait for what those before owe. */
+	ck_assert_uint_ge(lab.now_ms - from, 3 * 102300);
+	ck_assert_uint_le(lab.now_ms - from, 3 * 102500);
+}
+END_TEST
+
 START_TEST(without_a_limit_no_time_passes)
 {
 	uint64_t from;
@@ -790,6 +808,7 @@ static Suite *suite(void)
 	tcase_add_test(t, memory_does_not_depend_on_the_size);
 	tcase_add_test(t, a_pull_is_a_window_and_no_more);
 	tcase_add_test(t, the_rate_holds_and_may_change);
+	tcase_add_test(t, a_rate_of_few_bytes_is_kept_too);
 	tcase_add_test(t, without_a_limit_no_time_passes);
 	tcase_add_loop_test(t, a_full_disk_pauses_and_goes_on, 0, 10);
 	tcase_add_test(t, a_failed_sync_throws_the_part_away);
