@@ -2,7 +2,7 @@
  * Calls and requests of all peers: see rpc.h.
  *
  * A peer has two tables of slots, one a direction.  The id of a call holds its
- * slot (id = n * calls_max + slot + 1, n counts all calls), so an answer finds
+ * slot (first_id + n * calls_max + slot, n counts all calls), so an answer finds
  * it without a search, and ids only grow.  Frames that 'send' does not take wait
  * in one queue a peer; requests are encoded when they leave, so that the budget
  * they carry is what is left then.
@@ -59,6 +59,7 @@ struct peer {
 	struct list queue;
 	unsigned busy_queued;            /* answers there that have no slot */
 	uint64_t last_in;                /* id of its newest request */
+	uint64_t first_out;              /* least id of this connection */
 	struct out *outs;
 	struct in *ins;
 	struct slots out, in;
@@ -80,14 +81,15 @@ struct rpc {
 void rpc_config_defaults(struct rpc_config *config)
 {
 	*config = (struct rpc_config){ .calls_max = 256, .bytes_max = 16 << 20,
-				       .frame_bytes_max = 1 << 20 };
+				       .frame_bytes_max = 1 << 20,
+				       .first_id = 1 };
 }
 
 struct rpc *rpc_new(const struct rpc_config *config)
 {
 	struct rpc *r = NEW(struct rpc);
 
-	must(config->host.send);
+	must(config->host.send && config->first_id);
 	must(config->calls_max >= 1 && config->calls_max <= 65536);
 	/* The text of an error always fits, and one call alone always may. */
 	must(config->frame_bytes_max >= 1024);
@@ -347,6 +349,12 @@ static void fail_call(struct rpc *r, struct peer *p, struct out *o, enum code rc
 	end_call(r, p, o, rc, STR_NONE, &err);
 }
 
+/* Of the next call, if it has the first slot. */
+static uint64_t next_id(const struct rpc *r)
+{
+	return r->config.first_id + r->calls * r->config.calls_max;
+}
+
 static enum code check_call(const struct rpc *r, const struct rpc_call *call,
 			    struct err *err)
 {
@@ -387,10 +395,11 @@ enum code rpc_call(struct rpc *r, uint64_t now_ms, struct rpc_call *call,
 	slot = slot_take(&p->out, weight);
 	o = &p->outs[slot];
 	*o = (struct out){ .state = OUT_WAITING, .call = call,
-			   .id = r->calls++ * r->config.calls_max + slot + 1,
+			   .id = next_id(r) + slot,
 			   .deadline_ms = r->now_ms + call->timeout_ms,
 			   .weight = weight, .answer_max = call->answer_max,
 			   .method = call->method };
+	r->calls++;
 	call->owner_ = p;
 	call->id_ = o->id;
 	p->seen.called++;
@@ -404,7 +413,8 @@ enum code rpc_call(struct rpc *r, uint64_t now_ms, struct rpc_call *call,
 
 static struct out *out_of(const struct rpc *r, struct peer *p, uint64_t id)
 {
-	struct out *o = &p->outs[(id - 1) % r->config.calls_max];
+	struct out *o = &p->outs[(id - r->config.first_id) %
+				 r->config.calls_max];
 
 	return o->state != OUT_FREE && o->id == id ? o : NULL;
 }
@@ -575,22 +585,17 @@ static enum code take_request(struct rpc *r, struct peer *p,
 	return OK;
 }
 
-static enum code take_cancel(struct rpc *r, struct peer *p, uint64_t id,
-			     struct err *err)
+/* One that is not open was answered meanwhile, or is of an older connection. */
+static void take_cancel(struct rpc *r, struct peer *p, uint64_t id)
 {
-	if (id > p->last_in)
-		return err_set(err, E_INVALID, "node %llu cancels request %llu, "
-			       "which it never made", (unsigned long long)p->id,
-			       (unsigned long long)id);
 	for (unsigned i = 0; i < r->config.calls_max; i++) {
 		struct in *in = &p->ins[i];
 
 		if (in->state != IN_OPEN || in->id != id)
 			continue;
 		drop_request(r, p, in, E_CANCELLED, "cancelled by the caller");
-		return OK;
+		return;
 	}
-	return OK;                       /* it was answered meanwhile */
 }
 
 /* ---- what comes back ---- */
@@ -607,6 +612,8 @@ static enum code take_answer(struct rpc *r, struct peer *p,
 	struct out *o = out_of(r, p, f->id);
 	struct err said;
 
+	if (f->id < p->first_out)
+		return OK;               /* that call ended with its connection */
 	if (!o || o->state == OUT_WAITING)
 		return err_set(err, E_INVALID, "node %llu answers call %llu, "
 			       "which is not open", (unsigned long long)p->id,
@@ -649,9 +656,10 @@ enum code rpc_receive(struct rpc *r, uint64_t now_ms, uint64_t peer,
 		return rc;
 	if (f.type == RPC_F_REQUEST)
 		return take_request(r, p, &f, err);
-	if (f.type == RPC_F_CANCEL)
-		return take_cancel(r, p, f.id, err);
-	return take_answer(r, p, &f, err);
+	if (f.type == RPC_F_ANSWER)
+		return take_answer(r, p, &f, err);
+	take_cancel(r, p, f.id);
+	return OK;
 }
 
 /* ---- connections ---- */
@@ -668,6 +676,7 @@ enum code rpc_peer_up(struct rpc *r, uint64_t id, struct err *err)
 	must(!p->is_up);
 	p->is_up = true;
 	p->last_in = 0;
+	p->first_out = next_id(r);
 	return OK;
 }
 

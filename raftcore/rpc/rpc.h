@@ -11,11 +11,19 @@
  *	rpc_timeout(now)     -->  (when rpc_deadline says so)
  *
  * Rules for a driver: what is given to 'send' arrives at the peer whole, in
- * order and once, or the connection ends (rpc_peer_down) and nothing of it
- * comes later.  Where rpc_receive answers an error, the driver closes the
- * connection and tells rpc_peer_down.  'send' does not call back into rpc; all
- * other callbacks may call anything but rpc_free, rpc_peer_up and
- * rpc_peer_down.  One thread.  Time is in milliseconds of one monotonic clock.
+ * order and at most once; where something is lost, rpc_peer_down is called on
+ * both sides, before a frame that was sent after it arrives.  The two directions
+ * may be connections of their own (raftcore/net).  Then a peer is up from when
+ * one of them is there ('send' answers false until the other is too, and
+ * rpc_writable follows); when one ends, the peer goes down, and is up again at
+ * once where the other lasts.  The sides hear of it one after the other, so
+ * frames of before may still come, also such as had waited to be sent: they mean
+ * nothing, which ids tell.  Where rpc_receive answers an error, the driver closes
+ * both directions and tells rpc_peer_down.
+ *
+ * 'send' does not call back into rpc; all other callbacks may call anything but
+ * rpc_free, rpc_peer_up and rpc_peer_down.  One thread.  Time is in milliseconds
+ * of one monotonic clock.
  *
  * THE OUTCOME OF A CALL is exactly one: rpc_call refuses at once (and 'done'
  * never runs), or 'done' runs once with
@@ -35,8 +43,8 @@
  * soon as the deadline passes or the cancellation comes); so a peer that hangs
  * is busy instead of being fed.  Memory a peer is bounded by the two.
  *
- * FRAMES THAT BREAK THE RULES (malformed, oversized, an id that was used or was
- * never given out) are an error of rpc_receive.
+ * FRAMES THAT BREAK THE RULES (malformed, oversized, a request's id that does not
+ * grow, an answer to a call that is not open) are an error of rpc_receive.
  */
 #ifndef RPC_RPC_H
 #define RPC_RPC_H
@@ -86,9 +94,13 @@ struct rpc_config {
 	unsigned calls_max;              /* a peer and direction; 1 to 65,536 */
 	size_t bytes_max;                /* likewise */
 	size_t frame_bytes_max;
+	uint64_t first_id;               /* random at each start of the process,
+					    from 1 and below 2^62, so that an answer
+					    to one before it finds no call */
 };
 
-/* 256 calls, 16 MiB, frames of 1 MiB; without a host. */
+/* 256 calls, 16 MiB, frames of 1 MiB, ids from 1; without a
+ * host. */
 void rpc_config_defaults(struct rpc_config *config);
 
 /* Copies 'config'. */

@@ -842,16 +842,12 @@ enum code in_receive(struct ship *s, struct peer *p, const struct ship_frame *f,
 
 	if (f->type == SHIP_F_OFFER)
 		return take_offer(s, p, f, err);
-	if (f->number > p->last_offer)
-		return err_set(err, E_INVALID, "node %llu speaks of offer %llu, "
-			       "which it did not make", (unsigned long long)p->id,
-			       (unsigned long long)f->number);
 	for (unsigned i = 0; i < s->config.in_max && !in; i++)
 		if (s->in[i] && s->in[i]->has_sender && s->in[i]->peer == p->id &&
 		    s->in[i]->number == f->number)
 			in = s->in[i];
 	if (!in)
-		return OK;               /* it ended here meanwhile */
+		return OK;               /* it has ended, or is of before */
 	in->last_ms = s->now_ms;
 	if (f->type == SHIP_F_PAGE)
 		return take_page(in, p, f, err);

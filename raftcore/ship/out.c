@@ -512,12 +512,8 @@ enum code out_receive(struct ship *s, struct peer *p, const struct ship_frame *f
 {
 	struct out *o = find_number(s, p->id, f->number);
 
-	if (!o && f->number > s->last_number)
-		return err_set(err, E_INVALID, "node %llu speaks of offer %llu, "
-			       "which was not made", (unsigned long long)p->id,
-			       (unsigned long long)f->number);
 	if (!o)
-		return OK;               /* it ended here meanwhile */
+		return OK;               /* it has ended, or is of before */
 	if (f->type == SHIP_F_REFUSE)
 		take_refusal(o, f);
 	else if (f->type == SHIP_F_DONE)

@@ -28,7 +28,7 @@ void ship_config_defaults(struct ship_config *c)
 		.chunk_bytes_max = SHIP_CHUNK_MAX,
 		.file_bytes_max = 1ull << 40, .window = 8, .in_max = 4,
 		.out_max = 4, .sync_bytes = 32 << 20, .retry_ms = 1000,
-		.stall_ms = 60000,
+		.stall_ms = 60000, .first_number = 1,
 	};
 }
 
@@ -47,8 +47,9 @@ struct ship *ship_new(const struct ship_config *config)
 	must(config->window >= 1 && config->window <= SHIP_WINDOW_MAX);
 	must(config->in_max >= 1 && config->in_max <= TRANSFERS_MAX);
 	must(config->out_max >= 1 && config->out_max <= TRANSFERS_MAX);
-	must(config->retry_ms > 0);
+	must(config->retry_ms > 0 && config->first_number > 0);
 	s->config = *config;
+	s->last_number = config->first_number - 1;
 	s->config.dir = mem_dup(config->dir, strlen(config->dir));
 	return s;
 }

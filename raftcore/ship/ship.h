@@ -48,6 +48,15 @@
  *
  * MEMORY of a transfer: see ship_memory_max; it does not depend on the size.
  *
+ * RULES FOR A DRIVER.  What is given to 'send' arrives at the peer whole, in order
+ * and at most once; where something is lost, ship_peer_down is called on both
+ * sides, before a frame that was sent after it arrives.  The two directions may
+ * be connections of their own (raftcore/net).  Then a peer is up from when one of
+ * them is there ('send' answers false until the other is too, and ship_writable
+ * follows); when one ends, the peer goes down, and is up again at once where the
+ * other lasts.  Frames of before may still come: they mean nothing, which the
+ * numbers of transfers tell.
+ *
  * 'send' and 'work' do not call back into ship; the other callbacks may call
  * anything but ship_free, ship_peer_up and ship_peer_down.  One thread, but for
  * ship_job_run.  Time is in milliseconds of one monotonic clock.
@@ -127,12 +136,15 @@ struct ship_config {
 	unsigned in_max, out_max;        /* transfers; 1 to 16 */
 	uint64_t rate;                   /* bytes a second out; 0: no limit */
 	uint64_t sync_bytes;             /* received between two syncs */
+	uint64_t first_number;           /* of offers: random at each start of the
+					    process, from 1 and below 2^62, so that
+					    what is said of one before it finds none */
 	uint32_t retry_ms, stall_ms;     /* stall 0: never; else longer than a
 					    chunk takes at any sender's rate */
 };
 
 /* 256 KiB chunks, pages of 1,024 hashes, window 8, 4 transfers each way, files
- * to 1 TiB, synced every 32 MiB, retry 1 s, stall 60 s. */
+ * to 1 TiB, synced every 32 MiB, retry 1 s, stall 60 s, numbers from 1. */
 void ship_config_defaults(struct ship_config *config);
 /* Bytes that a ship of this configuration allocates for its transfers, at most;
  * offers and meta (SHIP_META_MAX a transfer) come on top. */

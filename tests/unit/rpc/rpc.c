@@ -532,13 +532,15 @@ START_TEST(ids_that_are_used_or_unknown_break_the_rules)
 	ck_assert_int_eq(send_raw(&f), E_INVALID);
 	f = raw_request(4);
 	ck_assert_int_eq(send_raw(&f), E_INVALID);
-	ck_assert_int_eq(send_raw(&cancel), E_INVALID);
 	ck_assert_int_eq(send_raw(&answer), E_INVALID);
 	answer.id = UINT64_MAX;
 	ck_assert_int_eq(send_raw(&answer), E_INVALID);
-	cancel.id = 3;                   /* left out, but it may have been */
+	/* Of an older connection, perhaps. */
+	ck_assert_int_eq(send_raw(&cancel), OK);
+	cancel.id = 3;
 	ck_assert_int_eq(send_raw(&cancel), OK);
 	ck_assert_uint_eq(nodes[1].n_held, 1);
+	ck_assert_uint_eq(nodes[1].n_gone, 0);
 }
 END_TEST
 
@@ -567,6 +569,38 @@ START_TEST(an_answer_comes_once_and_in_its_size)
 	rpc_peer_down(nodes[1].rpc, 0);
 	ck_assert_int_eq(b.rc, E_UNCERTAIN);
 	ck_assert_int_eq(c.rc, E_UNAVAILABLE);
+}
+END_TEST
+
+/* One direction of a link may last while the other one ends. */
+START_TEST(an_answer_to_a_call_of_before_means_nothing)
+{
+	struct ask a = ask(LATER, "a"), b = ask(LATER, "b");
+	struct rpc_frame f = { .type = RPC_F_ANSWER, .body = { "old", 3 } };
+
+	a.call.peer = b.call.peer = 0;
+	ck_assert_int_eq(rpc_call(nodes[1].rpc, now, &a.call, &err), OK);
+	f.id = a.call.id_;
+	rpc_peer_down(nodes[1].rpc, 0);
+	ck_assert_int_eq(a.rc, E_UNCERTAIN);
+	ck_assert_int_eq(rpc_peer_up(nodes[1].rpc, 0, &err), OK);
+	ck_assert_int_eq(rpc_call(nodes[1].rpc, now, &b.call, &err), OK);
+	ck_assert_int_eq(send_raw(&f), OK);
+	ck_assert_uint_eq(a.ended, 1);
+	ck_assert_uint_eq(b.ended, 0);
+	/* Nor one of a process before this. */
+	rpc_peer_down(nodes[1].rpc, 0);
+	cut();
+	stop();
+	config.first_id = 1ull << 60;
+	start();
+	b.call.peer = 0;
+	ck_assert_int_eq(rpc_call(nodes[1].rpc, now, &b.call, &err), OK);
+	ck_assert_int_eq(send_raw(&f), OK);
+	ck_assert_uint_eq(b.ended, 1);           /* by the cut */
+	f.id = b.call.id_;
+	ck_assert_int_eq(send_raw(&f), OK);
+	ck_assert_str_eq(b.answer, "old");
 }
 END_TEST
 
@@ -749,6 +783,7 @@ static Suite *suite(void)
 	tcase_add_test(t, calls_are_bounded_at_the_callee);
 	tcase_add_test(t, ids_that_are_used_or_unknown_break_the_rules);
 	tcase_add_test(t, an_answer_comes_once_and_in_its_size);
+	tcase_add_test(t, an_answer_to_a_call_of_before_means_nothing);
 	tcase_add_test(t, oversized_and_malformed_frames_are_refused);
 	tcase_add_test(t, an_answer_too_long_becomes_an_error);
 	tcase_add_test(t, a_callback_may_call_and_cancel);
