@@ -257,6 +257,7 @@ void node_core_applied(struct node_core *c, uint64_t now_ms, enum code rc,
 	c->is_applying = false;
 	if (c->has_failed)
 		return;
+	core_reads_applied(c);
 	core_try_install(c, now_ms);
 	core_apply_more(c);
 	core_trim(c);

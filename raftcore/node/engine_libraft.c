@@ -543,6 +543,8 @@ static void into_raft(const struct engine_message *m, struct raft_message *to)
 		to->timeout_now.last_log_index = m->timeout_now.last_index;
 		to->timeout_now.last_log_term = m->timeout_now.last_term;
 		break;
+	default:
+		must(!"a message of the engine");
 	}
 }
 

@@ -59,6 +59,15 @@ void message_encode(struct buf *out, const struct engine_message *m)
 		wr_var(out, m->timeout_now.last_index);
 		wr_var(out, m->timeout_now.last_term);
 		break;
+	case ENGINE_M_READ_ROUND:
+	case ENGINE_M_READ_AGREED:
+	case ENGINE_M_READ_ASK:
+		wr_var(out, m->read.number);
+		break;
+	case ENGINE_M_READ_ANSWER:
+		wr_var(out, m->read.number);
+		wr_var(out, m->read.index);
+		break;
 	}
 }
 
@@ -137,6 +146,15 @@ static void get_body(struct rd *rd, struct arena *arena,
 		m->timeout_now.last_index = rd_var(rd);
 		m->timeout_now.last_term = rd_var(rd);
 		break;
+	case ENGINE_M_READ_ROUND:
+	case ENGINE_M_READ_AGREED:
+	case ENGINE_M_READ_ASK:
+		m->read.number = rd_var(rd);
+		break;
+	case ENGINE_M_READ_ANSWER:
+		m->read.number = rd_var(rd);
+		m->read.index = rd_var(rd);
+		break;
 	}
 }
 
@@ -147,7 +165,7 @@ enum code message_decode(struct arena *arena, struct str in,
 	uint8_t format = rd_u8(&rd), type = rd_u8(&rd);
 
 	if (!rd.bad && (format != MESSAGE_FORMAT || type < ENGINE_M_APPEND ||
-			type > ENGINE_M_TIMEOUT_NOW))
+			type > ENGINE_M_READ_ANSWER))
 		return err_set(err, E_UNSUPPORTED, "a message of format %u and "
 			       "type %u", format, type);
 	*out = (struct engine_message){ .type = (enum engine_message_type)type,

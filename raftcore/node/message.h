@@ -36,6 +36,11 @@ enum engine_message_type {
 	ENGINE_M_VOTE_RESULT = 4,
 	ENGINE_M_INSTALL = 5,
 	ENGINE_M_TIMEOUT_NOW = 6,
+	/* Of linearizable reads; the engine does not see them (reads.c). */
+	ENGINE_M_READ_ROUND = 7,         /* do you follow me still? */
+	ENGINE_M_READ_AGREED = 8,
+	ENGINE_M_READ_ASK = 9,           /* what must be applied to read? */
+	ENGINE_M_READ_ANSWER = 10,
 };
 
 struct engine_message {
@@ -64,6 +69,9 @@ struct engine_message {
 		struct {
 			uint64_t last_index, last_term;
 		} timeout_now;
+		struct {
+			uint64_t number, index;  /* index: of an answer */
+		} read;
 	};
 };
 

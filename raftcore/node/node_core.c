@@ -28,6 +28,7 @@ void core_fail(struct node_core *c, const struct err *err)
 	c->host->fatal(c->host_data, err);
 	core_tell(c, true, "the node failed before the outcome was known");
 	core_lost(c, true);
+	core_end_reads(c);
 }
 
 void core_refuse(struct node_core *c, struct rc_proposal *p, enum code rc,
@@ -49,7 +50,7 @@ static void append_barrier(struct node_core *c, const struct engine_update *u)
 		.index = u->first_index, .term = u->entries_term,
 		.type = ENGINE_BARRIER, .data = str_n(b->bytes, ID_BYTES)
 	};
-	c->ready_at = u->first_index;
+	c->ready_at = c->barrier = u->first_index;
 	core_append(c, b);
 }
 
@@ -133,6 +134,9 @@ static void note_role(struct node_core *c, uint64_t now_ms,
 	bool is_other = u->is_leader != c->is_leader || u->leader != c->leader;
 	bool lost = c->is_leader && !u->is_leader;
 
+	if (is_other || u->term != c->term)
+		core_reads_again(c);
+	c->term = u->term;
 	c->is_leader = u->is_leader;
 	c->leader = u->leader;
 	if (lost) {
@@ -172,7 +176,6 @@ void core_handle(struct node_core *c, uint64_t now_ms,
 		append_barrier(c, u);
 	else if (u->first_index && source)
 		take_entries(c, u, source);
-	c->term = u->term;
 	c->commit = MAX(c->commit, u->commit);
 	note_role(c, now_ms, u);
 	take_messages(c, u);
@@ -184,6 +187,7 @@ void core_handle(struct node_core *c, uint64_t now_ms,
 	}
 	core_tell(c, false, NULL);
 	core_watch_transfer(c, now_ms);
+	core_read_more(c, now_ms);
 	core_pump(c);
 	core_skip(c, now_ms);
 	core_apply_more(c);
@@ -270,6 +274,8 @@ void node_core_timeout(struct node_core *c, uint64_t now_ms)
 	if (c->has_failed)
 		return;
 	core_watch_transfer(c, now_ms);
+	core_reads_due(c, now_ms);
+	core_pump(c);
 	if (c->uncertain_at && now_ms >= c->uncertain_at) {
 		c->uncertain_at = 0;
 		if (!c->is_leader)
@@ -290,7 +296,7 @@ uint64_t node_core_deadline(const struct node_core *c)
 		due = MIN(due, c->uncertain_at);
 	if (c->transfer)
 		due = MIN(due, c->transfer_until);
-	return due;
+	return MIN(due, core_reads_deadline(c));
 }
 
 /* ---- messages ---- */
@@ -310,6 +316,8 @@ void node_core_receive(struct node_core *c, uint64_t now_ms,
 	const struct engine_message whole = *m;
 	bool more = true;
 
+	if (c->has_failed || core_hear_read(c, now_ms, m))
+		return;
 	while (more && !c->has_failed) {
 		struct engine_update u;
 		struct err err;
@@ -491,6 +499,7 @@ void node_core_stop(struct node_core *c)
 	c->has_failed = true;
 	core_tell(c, true, "the node stopped before the outcome was known");
 	core_lost(c, true);
+	core_end_reads(c);
 }
 
 struct wal *node_core_wal(struct node_core *c)

@@ -13,6 +13,7 @@
  *	node_core_timeout     -->   apply(batch)        -->   node_core_applied
  *	node_core_change      -->   checkpoint(c)       -->   node_core_frozen,
  *	node_core_transfer                                    node_core_checkpointed
+ *	node_core_read
  *	                            cut(index)          -->   (nothing)
  *	                            ship(peer, c)       -->   node_core_shipped
  *	node_core_install     -->   install(c, path)    -->   node_core_installed
@@ -27,7 +28,7 @@
  * - One apply or freeze is out at a time, and at most one load and one
  *   checkpoint.
  * - No function of the host calls back into the core before it returns; nor do
- *   the callbacks of changes and transfers.
+ *   the callbacks of changes, transfers and reads.
  * - After each call of the core: node_core_deadline says when to call
  *   node_core_timeout, node_core_view what is to be published.
  * - Time is in milliseconds of one monotonic clock.
@@ -230,6 +231,24 @@ struct node_peer {
 /* Fills up to 'cap'; answers how many there are. */
 size_t node_core_peers(const struct node_core *core, struct node_peer *out,
 		       size_t cap);
+
+/* ---- linearizable reads ---- */
+
+/*
+ * Embed it; valid until 'done' ran, which it does once, within a call of the
+ * core.  OK: 'index' is applied here, and whoever reads the state now sees all
+ * that was acknowledged before node_core_read was called, on whichever node.
+ * E_UNAVAILABLE: no leader confirmed it in four election timeouts.
+ */
+struct node_reader {
+	struct node_reader *next_;
+	uint64_t index_, until_ms_;
+	void (*done)(struct node_reader *reader, enum code rc, uint64_t index,
+		     const struct err *err);
+};
+/* Leader or follower; many share a round. */
+void node_core_read(struct node_core *core, uint64_t now_ms,
+		    struct node_reader *reader);
 
 /* ---- checkpoints from node to node ---- */
 

@@ -401,6 +401,8 @@ enum code node_core_open(const struct node_core_config *config,
 	c->host = config->host;
 	c->host_data = config->host_data;
 	c->unwritten_last = &c->unwritten;
+	/* Answers to an earlier life's asks are not taken for this one's. */
+	c->reads.number = (uint64_t)config->seed << 32;
 	c->dir = mem_dup(c->config.dir, strlen(c->config.dir));
 	c->config.dir = c->dir;
 	c->address = mem_dup(c->config.address, strlen(c->config.address));
@@ -441,6 +443,8 @@ void node_core_free(struct node_core **cp)
 	checkpoint_fini(&c->incoming);
 	free(c->incoming_path);
 	free(c->ships);
+	free(c->reads.agreed);
+	free(c->reads.asks);
 	buf_fini(&c->conf);
 	engine_free(&c->engine);
 	wal_close(&c->wal);

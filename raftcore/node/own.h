@@ -54,6 +54,31 @@ struct mark {
 	uint64_t done_index;             /* the log begins behind it; 0: no */
 };
 
+struct read_list {
+	struct node_reader *first, *last;
+};
+
+struct read_ask {
+	uint64_t peer, number;
+};
+
+/* Linearizable reads (reads.c): a reader is in one of the lists. */
+struct reads {
+	struct read_list fresh;          /* for the next round, or ask */
+	struct read_list in_round;       /* of this leader */
+	struct read_list asked;          /* at the leader */
+	struct read_list confirmed;      /* until their index is applied */
+	uint64_t number;                 /* of the last round or ask; not that
+					    of an earlier life */
+	uint64_t round_index;            /* 0: there is no round */
+	uint64_t due;                    /* then it is sent again */
+	uint64_t until_ms;               /* when to look for late ones; 0: never */
+	uint64_t *agreed;                /* who follows still */
+	size_t n_agreed, cap_agreed;
+	struct read_ask *asks;           /* of peers; the first are in the round */
+	size_t n_asks, cap_asks, n_round_asks;
+};
+
 enum load_for { LOAD_NOTHING, LOAD_APPLY, LOAD_SEND };
 
 struct node_core {
@@ -122,6 +147,9 @@ struct node_core {
 	uint64_t machine_bytes, pending_machine_bytes;
 	uint64_t log_since_bytes, pending_bytes;
 	uint64_t checkpoint_at_bytes;    /* after a failure: not before */
+
+	struct reads reads;
+	uint64_t barrier;                /* the first of this leader's term */
 
 	/* Checkpoints from node to node. */
 	uint64_t *ships;                 /* peers that one is under way to */
@@ -198,6 +226,17 @@ void core_pump(struct node_core *c);
 void core_sent_load(struct node_core *c, enum code rc,
 		    struct node_loaded *loaded, const struct err *err);
 void core_free_boxes(struct node_core *c);
+
+/* reads.c: linearizable reads. */
+void core_read_more(struct node_core *c, uint64_t now_ms);
+void core_reads_again(struct node_core *c);
+void core_reads_applied(struct node_core *c);
+void core_reads_due(struct node_core *c, uint64_t now_ms);
+uint64_t core_reads_deadline(const struct node_core *c);
+/* False: it is none of theirs. */
+bool core_hear_read(struct node_core *c, uint64_t now_ms,
+		    const struct engine_message *m);
+void core_end_reads(struct node_core *c);
 
 /* member.c: membership. */
 void core_changed(struct node_core *c, const struct wal_entry *applied);

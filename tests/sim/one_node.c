@@ -5,8 +5,9 @@
  * what happens next: a write of the log is done, a batch is applied, a
  * checkpoint goes a step on, commands are proposed, time passes.  The disk
  * (io/sim/disk.h) goes down at a chosen step, tears and loses what was not
- * synced; the machine's own state is lost with the power, as its file would be
- * (store.state is dirty under another boot id), and sometimes with the process.
+ * synced, damages a checkpoint where the one before is enough, and writes what it
+ * was not given; the machine's own state is lost with the power, as its file would
+ * be (store.state is dirty under another boot id), and sometimes with the process.
  *
  * What must hold, whatever happens:
  *	- a start after a crash never finds damage;
@@ -26,7 +27,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "io/sim/disk.h"
+#include "damage.h"
 #include "node/node_core.h"
 #include "wire/wire.h"
 
@@ -336,8 +337,10 @@ static enum code write_checkpoint(uint64_t *kept, struct err *err)
 	rc = checkpoint_put(writer, &w.frozen->at, sizeof(w.frozen->at), err);
 	for (uint64_t n = below(8); n > 0 && rc == OK; n--)
 		rc = checkpoint_put(writer, filler, sizeof(filler), err);
+	disk_rot_next(w.disk, below(8) == 0);
 	if (rc == OK)
 		rc = checkpoint_end(writer, &w.freezing, err);
+	disk_rot_next(w.disk, false);
 	checkpoint_writer_free(&writer);
 	if (rc == OK)
 		rc = checkpoint_prune(disk_fs(w.disk), "data/checkpoints", 2,
@@ -491,6 +494,11 @@ static void crash(bool power)
 	else
 		disk_kill(w.disk);
 	w.toy_is_lost |= power || below(5) == 0;
+	if (below(2) && damage_newest(w.disk, "data/checkpoints", 0,
+				      below(sizeof(struct toy)))) {
+		tell("  the newest checkpoint is damaged");
+		w.toy_is_lost = true;
+	}
 }
 
 /* A life of at most 'steps' picks, until the machine goes down. */

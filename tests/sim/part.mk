@@ -2,4 +2,5 @@
 needs_one_node := base io io/sim wire wal raftcore node
 needs_cluster := base io io/sim wire wal raftcore node
 # world.c, server.c: servers, disks and network on simulated time
-help_cluster := world.c server.c
+help_cluster := world.c server.c damage.c
+help_one_node := damage.c

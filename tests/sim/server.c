@@ -367,29 +367,39 @@ static void commit_old(const struct server *s, struct engine_message *m)
 	m->append.commit = MAX(m->append.commit, counted(s, m->term));
 }
 
+static void put_letter(struct link *l, const struct engine_message *m)
+{
+	struct letter *letter = NEW(struct letter);
+
+	message_encode(&letter->bytes, m);
+	l->last_due = MAX(l->last_due, w.now) + 100 +
+		      (below(30) ? below(3000) : below(80000));
+	letter->due = l->last_due;
+	*l->last = letter;
+	l->last = &letter->next;
+}
+
 static void host_send(void *host, uint64_t peer, const struct engine_message *m)
 {
 	struct server *s = host;
 	struct link *l = &w.links[s->id - 1][peer - 1];
 	struct engine_message copy = *m;
-	struct letter *letter;
 
 	w.n_messages++;
 	/* What was promised must be kept. */
 	if (!w.is_calm && below(m->type == ENGINE_M_VOTE_RESULT &&
 				!m->vote_result.pre ? 4 : 1500) == 0)
 		s->crash_at = w.now + below(3000);
+	if (w.plant == PLANT_AGREE && m->type == ENGINE_M_READ_ROUND) {
+		copy.type = ENGINE_M_READ_AGREED;
+		put_letter(&w.links[peer - 1][s->id - 1], &copy);
+		return;
+	}
 	if (l->is_cut)
 		return;
 	if (w.plant == PLANT_COMMIT_OLD && m->type == ENGINE_M_APPEND)
 		commit_old(s, &copy);
-	letter = NEW(struct letter);
-	message_encode(&letter->bytes, &copy);
-	l->last_due = MAX(l->last_due, w.now) + 100 +
-		      (below(30) ? below(3000) : below(80000));
-	letter->due = l->last_due;
-	*l->last = letter;
-	l->last = &letter->next;
+	put_letter(l, &copy);
 }
 
 const struct node_host server_host = {
@@ -607,8 +617,10 @@ static enum code write_checkpoint(struct server *s, uint64_t *kept,
 	/* A copy may be taken a little later than it says. */
 	rc = checkpoint_put(writer, below(2) ? &s->frozen->at : &s->toy,
 			    sizeof(s->toy), err);
+	disk_rot_next(s->disk, !w.is_calm && below(15) == 0);
 	if (rc == OK)
 		rc = checkpoint_end(writer, &s->writing, err);
+	disk_rot_next(s->disk, false);
 	disk_set_lies(s->disk, false);
 	checkpoint_writer_free(&writer);
 	rc = rc ? rc : checkpoint_prune(disk_fs(s->disk), dir, 2, kept, err);

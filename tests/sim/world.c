@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "damage.h"
 #include "wal/vote.h"
 
 #include "base/banned.h"
@@ -83,29 +84,10 @@ static void lose_vote(struct server *s)
 
 void server_damage(struct server *s)
 {
-	struct fs *fs = disk_fs(s->disk);
-	uint64_t newest = 0, before = 0;
-	AUTO_BUF names = BUF_NONE;
-	AUTO_BUF path = BUF_NONE;
-	struct str rest;
-
-	if (s->core || fs->ops->list(fs, "data/checkpoints", &names, NULL))
+	if (s->core || !damage_newest(s->disk, "data/checkpoints", s->floor,
+				      below(sizeof(struct toy))))
 		return;
-	for (rest = buf_view(&names); rest.n;) {
-		struct str name = str_cut(&rest, '\0');
-
-		if (!str_ends(name, STR(".meta")))
-			continue;
-		before = newest;
-		holds(str_u64(str_first(name, 20), &newest), "a strange name");
-		buf_reset(&path);
-		buf_printf(&path, "data/checkpoints/%.*s.ckpt",
-			   (int)name.n - 5, name.p);
-	}
-	if (!before || before < s->floor ||
-	    !disk_damage(s->disk, path.p, below(sizeof(struct toy))))
-		return;
-	tell("server %llu: %s is damaged", ULL(s->id), path.p);
+	tell("server %llu: its newest checkpoint is damaged", ULL(s->id));
 	s->toy_is_lost = true;
 	w.n_damaged++;
 }
@@ -274,6 +256,41 @@ void server_propose(struct server *s, unsigned n)
 	}
 	if (first)
 		node_core_propose(s->core, ms_of(s), first);
+	look_at(s);
+}
+
+static void read_done(struct node_reader *r, enum code rc, uint64_t index,
+		      const struct err *err)
+{
+	struct read *own = container_of(r, struct read, r);
+	uint64_t sees = own->server->toy.index;
+
+	holds(rc == OK || rc == E_UNAVAILABLE, "a read ends with: %s",
+	      rc ? err->text : "");
+	if (rc == OK) {
+		holds(index <= sees, "server %llu: a read is let go at %llu, "
+		      "%llu are applied", ULL(own->server->id), ULL(index),
+		      ULL(sees));
+		holds(sees >= own->must_see, "server %llu: a read sees %llu, but "
+		      "%llu was seen before it began", ULL(own->server->id),
+		      ULL(sees), ULL(own->must_see));
+		w.read_max = MAX(w.read_max, sees);
+		w.n_reads++;
+	}
+	free(own);
+}
+
+void server_read(struct server *s)
+{
+	struct read *own;
+
+	if (!s->core || s->is_fatal)
+		return;
+	own = NEW(struct read);
+	own->server = s;
+	own->must_see = MAX(w.acked_max, w.read_max);
+	own->r.done = read_done;
+	node_core_read(s->core, ms_of(s), &own->r);
 	look_at(s);
 }
 

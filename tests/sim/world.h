@@ -37,6 +37,7 @@ enum plant {
 	PLANT_CUT_NEWER,         /* the log is cut by the newer checkpoint */
 	PLANT_CUT_EARLY,         /* ... before the checkpoint has its name */
 	PLANT_UNSYNCED,          /* the checkpoint and its name are not synced */
+	PLANT_AGREE,             /* peers agree to reads, whomever they follow */
 	PLANT_REFUSE,            /* what may still be applied is refused */
 	PLANT__COUNT
 };
@@ -101,6 +102,12 @@ struct proposal {
 	uint64_t index;                  /* where it was applied; 0: nowhere */
 };
 
+struct read {
+	struct node_reader r;
+	struct server *server;
+	uint64_t must_see;
+};
+
 struct link {
 	struct letter *first, **last;
 	uint64_t last_due;
@@ -117,7 +124,9 @@ struct world {
 	unsigned n_founders;
 	struct link links[SERVERS][SERVERS];     /* from, to */
 	struct { bool is_known; struct sha256 digest; } truth[INDEX_MAX];
-	uint64_t applied_max, acked_max;
+	/* Highest index that was applied anywhere, that somebody was told of,
+	 * that a read saw. */
+	uint64_t applied_max, acked_max, read_max;
 	uint64_t leader_of[INDEX_MAX];   /* term -> id */
 	struct proposal *proposals;
 	size_t n_proposals;
@@ -125,7 +134,7 @@ struct world {
 	bool is_calm;                    /* no more faults */
 	unsigned inflight;               /* entries that may be under way */
 	struct arena *arena;
-	unsigned long long n_acked, n_refused, n_uncertain, n_crashes,
+	unsigned long long n_acked, n_reads, n_refused, n_uncertain, n_crashes,
 		n_messages, n_checkpoints, n_installs, n_damaged, n_changes, n_transfers, n_steps;
 };
 
@@ -153,6 +162,7 @@ void server_damage(struct server *s);
 bool server_leads(const struct server *s);
 struct server *world_leader(void);       /* of the highest term; NULL: none */
 void server_propose(struct server *s, unsigned n);
+void server_read(struct server *s);
 void server_change(struct server *s);
 void server_transfer(struct server *s, uint64_t to);
 

@@ -44,7 +44,7 @@ struct disk {
 	size_t n_journal, cap_journal;
 	uint64_t steps, crash_at;
 	unsigned errors;
-	bool is_down, lies, is_full;
+	bool is_down, lies, is_full, rots;
 };
 
 static struct disk *disk_of(struct fs *fs)
@@ -257,8 +257,11 @@ static enum code sim_write(struct fs *fs, struct file *file, uint64_t at,
 	if (rc)
 		return rc;
 	put(&file->inode->live, at, p, n);
+	if (d->rots && n)
+		file->inode->live.p[at + prng_below(&d->prng, MIN(n, 64u))] ^= 1;
+	d->rots = false;
 	if (file->flags & FILE_DURABLE)
-		put(&file->inode->durable, at, p, n);
+		put(&file->inode->durable, at, file->inode->live.p + at, n);
 	return OK;
 }
 
@@ -462,6 +465,11 @@ void disk_set_errors(struct disk *d, unsigned per_million)
 void disk_set_lies(struct disk *d, bool lies)
 {
 	d->lies = lies;
+}
+
+void disk_rot_next(struct disk *d, bool rots)
+{
+	d->rots = rots;
 }
 
 void disk_set_full(struct disk *d, bool is_full)

@@ -37,6 +37,9 @@ void disk_set_errors(struct disk *disk, unsigned per_million);
 void disk_set_lies(struct disk *disk, bool lies);
 /* Another byte stands in the file, durably; false: there is none such. */
 bool disk_damage(struct disk *disk, const char *path, uint64_t at);
+/* The next write puts another byte than it was given, and says nothing; or not,
+ * after all. */
+void disk_rot_next(struct disk *disk, bool rots);
 /* Steps that make something larger answer E_FULL. */
 void disk_set_full(struct disk *disk, bool is_full);
 

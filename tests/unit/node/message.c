@@ -35,6 +35,10 @@ static const struct engine_message samples[] = {
 	{ .type = ENGINE_M_INSTALL, .term = 4,
 	  .install = { 100, 3, 1, { "conf", 4 } } },
 	{ .type = ENGINE_M_TIMEOUT_NOW, .term = 4, .timeout_now = { 5, 6 } },
+	{ .type = ENGINE_M_READ_ROUND, .term = 4, .read = { 1ull << 40, 0 } },
+	{ .type = ENGINE_M_READ_AGREED, .term = 4, .read = { 7, 0 } },
+	{ .type = ENGINE_M_READ_ASK, .term = 4, .read = { 8, 0 } },
+	{ .type = ENGINE_M_READ_ANSWER, .term = 4, .read = { 8, 99 } },
 };
 
 static struct str encoded(const struct engine_message *m)
@@ -88,7 +92,7 @@ static const struct {
 	enum code code;
 } refused[] = {
 	{ "\2\1\4\0\0\0\0", 7, E_UNSUPPORTED },           /* format */
-	{ "\1\7\4", 3, E_UNSUPPORTED },                   /* type */
+	{ "\1\13\4", 3, E_UNSUPPORTED },                  /* type */
 	{ "\1\0\4", 3, E_UNSUPPORTED },
 	{ "\1\1\0\0\0\0\0", 7, E_INVALID },               /* term 0 */
 	{ "\1\1\4\5\0\0\0", 7, E_INVALID },               /* index without term */
