@@ -18,6 +18,10 @@
 
 #include "base/banned.h"
 
+/* Short answers E_BUSY that may wait, for each call: what a peer had sent before
+ * its connection ended may come on top of what it sends now, several times. */
+#define BUSY_WAITING 8
+
 enum out_state { OUT_FREE, OUT_WAITING, OUT_SENT, OUT_LEFT };
 enum in_state { IN_FREE, IN_OPEN, IN_ANSWERED };
 
@@ -530,7 +534,7 @@ static enum code refuse_busy(struct rpc *r, struct peer *p,
 	struct err busy;
 
 	p->seen.served_busy++;
-	if (p->busy_queued >= r->config.calls_max)
+	if (p->busy_queued >= BUSY_WAITING * r->config.calls_max)
 		return err_set(err, E_BUSY, "node %llu sends requests and takes "
 			       "no answers", (unsigned long long)p->id);
 	err_set(&busy, E_BUSY, "%u requests with %zu bytes are open",

@@ -128,7 +128,9 @@ static void fault(unsigned node)
 		disk_set_errors(n->disk, below(3) ? 0 : 5000);
 		break;
 	case 5:
-		if (n->is_up[other])
+		if (n->is_up[other] && below(3))
+			lab_half_cut(node, other);
+		else if (n->is_up[other])
 			lab_cut(node, other);
 		break;
 	case 6:

@@ -264,6 +264,28 @@ void lab_connect(unsigned a, unsigned b)
 	must(ship_peer_up(lab.nodes[b].ship, lab.now_ms, a, &err) == OK);
 }
 
+static void again(unsigned node, unsigned peer)
+{
+	struct ship *s = lab.nodes[node].ship;
+	struct err err;
+
+	ship_peer_down(s, peer);
+	must(ship_peer_up(s, lab.now_ms, peer, &err) == OK);
+}
+
+void lab_half_cut(unsigned from, unsigned to)
+{
+	struct list *link = &lab.nodes[from].links[to];
+	struct letter *l;
+
+	while ((l = list_first(link, struct letter, link)))
+		drop(l);
+	/* One without bytes is the news. */
+	l = NEW(struct letter);
+	list_append(link, &l->link);
+	again(from, to);
+}
+
 static struct ship_job *take_job(struct lab_node *n)
 {
 	struct ship_job *job = n->jobs;
@@ -324,6 +346,11 @@ bool lab_deliver(unsigned from, unsigned to)
 
 	if (!l)
 		return false;
+	if (l->bytes.n == 0) {
+		drop(l);
+		again(to, from);
+		return true;
+	}
 	if (!lab.look || lab.look(from, to, &l->bytes))
 		rc = ship_receive(lab.nodes[to].ship, lab.now_ms, from,
 				  buf_view(&l->bytes), &err);

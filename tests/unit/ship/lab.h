@@ -55,6 +55,9 @@ void lab_start(unsigned node);
 void lab_crash(unsigned node, bool power);
 void lab_connect(unsigned a, unsigned b);
 void lab_cut(unsigned a, unsigned b);
+/* Only one direction ends, with what was on its way; its sender hears of it at
+ * once, its receiver before the next frame, and it is there again. */
+void lab_half_cut(unsigned from, unsigned to);
 
 /* One job of a node, the frame that comes next on a link; false: there is none. */
 bool lab_job(unsigned node);

@@ -646,6 +646,34 @@ START_TEST(a_link_that_ends_all_the_time_gets_there)
 }
 END_TEST
 
+static uint64_t half_cut_after;
+
+static bool half_cut_now_and_then(unsigned from, unsigned to, struct buf *frame)
+{
+	half_cut_after++;
+	return true;
+}
+
+START_TEST(one_direction_that_ends_all_the_time_gets_there)
+{
+	lab_make(0, "src/f", 100 * KIB, 7);
+	lab.look = half_cut_now_and_then;
+	half_cut_after = (uint64_t)_i;
+	start_two();
+	ck_assert_int_eq(lab_send(0, 1, "f"), OK);
+	while (!lab.nodes[0].n_sent) {
+		ck_assert(lab_step() || lab_wait());
+		if (half_cut_after < 31)
+			continue;
+		half_cut_after = 0;
+		lab_half_cut((unsigned)_i % 2, !(_i % 2));
+	}
+	ck_assert_int_eq(lab.nodes[0].sent, OK);
+	ck_assert(lab_has(1, "in/f.file", 100 * KIB, 7));
+	ck_assert(lab.nodes[0].is_up[1]);        /* nobody broke the rules */
+}
+END_TEST
+
 START_TEST(sweeping_leaves_what_is_kept)
 {
 	struct fs *fs;
@@ -834,6 +862,8 @@ static Suite *suite(void)
 	tcase_add_test(t, a_sender_that_is_silent_is_let_go);
 	tcase_add_loop_test(t, a_cancelled_file_ends_on_both_sides, 0, 3);
 	tcase_add_loop_test(t, a_link_that_ends_all_the_time_gets_there, 0, 23);
+	tcase_add_loop_test(t, one_direction_that_ends_all_the_time_gets_there, 0,
+			    30);
 	tcase_add_test(t, sweeping_leaves_what_is_kept);
 	tcase_add_test(t, what_was_not_asked_for_breaks_the_rules);
 	tcase_add_test(t, a_chunk_that_was_not_asked_for_breaks_the_rules);
