@@ -508,6 +508,27 @@ START_TEST(peers_removed_when_one_is_down)
 }
 END_TEST
 
+/* And from the tick itself. */
+START_TEST(peers_removed_when_one_is_late)
+{
+	char two[72], three[72];
+
+	raw_listen(two);
+	raw_listen(three);
+	N1->config.limits.connect_timeout_ms = 50;
+	N1->on_peer = remove_both;
+	node_open(N1);
+	ck_assert_int_eq(net_peer_set(N1->net, 2, str_of(two), NULL), OK);
+	ck_assert_int_eq(net_peer_set(N1->net, 3, str_of(three), NULL), OK);
+	ck_assert_int_eq(node_send(N1, 2, NET_RAFT, "a"), OK);
+	ck_assert_int_eq(node_send(N1, 3, NET_RAFT, "b"), OK);
+	WAIT(N1->downs == 1);
+	pass_ms(100);
+	ck_assert_uint_eq(N1->downs, 1);
+	ck_assert_int_eq(node_send(N1, 3, NET_RAFT, "c"), E_NOT_FOUND);
+}
+END_TEST
+
 static void fill_again(struct node *node, uint64_t peer)
 {
 	char block[600] = { 0 };
@@ -620,6 +641,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_peer_removed_by_its_frame);
 	tcase_add_test(t, a_net_stopped_by_a_frame);
 	tcase_add_test(t, peers_removed_when_one_is_down);
+	tcase_add_test(t, peers_removed_when_one_is_late);
 	tcase_add_test(t, room_is_told_once_a_turn);
 	tcase_add_test(t, a_peer_that_moves);
 #ifdef CONFLUX_FAILPOINTS
