@@ -148,9 +148,9 @@ static void on_ended(struct conn *c, const struct err *err)
 
 /* ---- to the stream ---- */
 
+/* Leaves it dirty: the end of the turn looks at who waits for room. */
 static void flush(struct link *link)
 {
-	list_remove(&link->dirty_at);
 	if (!is(link, LINK_UP) || link->queue.n == 0)
 		return;
 	stream_write(link->conn->stream,
@@ -171,6 +171,7 @@ static void mark_dirty(struct link *link)
 
 void link_turn(struct link *link)
 {
+	list_remove(&link->dirty_at);
 	flush(link);
 	/* What the socket took whole says nothing when it is through. */
 	if (is(link, LINK_UP) && link_queued(link) == 0)
@@ -358,7 +359,10 @@ static void send_later(struct link *link, struct str bytes)
 static enum code refuse(struct link *link, enum code rc)
 {
 	link->stats.dropped++;
-	link->was_busy |= rc == E_BUSY;
+	if (rc == E_BUSY) {
+		link->was_busy = true;
+		mark_dirty(link);
+	}
 	return rc;
 }
 

@@ -365,6 +365,26 @@ START_TEST(a_frame_beyond_the_queue)
 }
 END_TEST
 
+/* Nor is it forgotten where a frame takes the queue along before the turn ends. */
+START_TEST(room_behind_a_large_frame)
+{
+	static char block[40000];
+
+	N1->config.limits.queue_bytes_max[NET_RAFT] = 60000;
+	node_pair();
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_int_eq(net_send(N1->net, 2, NET_RAFT,
+					  str_n(block, 10000)),
+				 OK);
+	ck_assert_int_eq(net_send(N1->net, 2, NET_RAFT, str_n(block, 40000)),
+			 E_BUSY);
+	ck_assert_int_eq(net_send(N1->net, 2, NET_RAFT, str_n(block, 20000)),
+			 OK);
+	WAIT(N1->rooms == 1);
+	WAIT(N2->frames == 4);
+}
+END_TEST
+
 /* Who waits for room that never comes is told when it is over. */
 START_TEST(room_after_a_broken_connection)
 {
@@ -635,6 +655,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_slow_receiver_is_waited_for);
 	tcase_add_test(t, a_queue_before_the_connection);
 	tcase_add_test(t, a_frame_beyond_the_queue);
+	tcase_add_test(t, room_behind_a_large_frame);
 	tcase_add_test(t, room_after_a_broken_connection);
 	tcase_add_test(t, a_long_queue_is_no_dead_link);
 	tcase_add_test(t, frames_that_the_peer_does_not_take);
