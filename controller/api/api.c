@@ -215,6 +215,16 @@ static bool authorise(struct request *r, struct caller *caller)
 	return false;
 }
 
+/* Who asks for a dry run where there is none must not get a write. */
+static bool knows_dry_run(struct request *r)
+{
+	if (r->method == HTTP_M_GET || api_is_kube(r) ||
+	    !request_query(r, "dryRun"))
+		return true;
+	api_fail(r, E_INVALID, "dryRun is for /apis alone; nothing was done");
+	return false;
+}
+
 static bool before(struct request *r)
 {
 	struct caller *caller = ANEW(r->arena, struct caller);
@@ -222,7 +232,7 @@ static bool before(struct request *r)
 	caller->at = r->server_data;
 	caller->subject.name = STR("anonymous");
 	r->data = caller;
-	return authorise(r, caller);
+	return authorise(r, caller) && knows_dry_run(r);
 }
 
 bool api_may(struct request *r, enum verb verb, enum kind_id kind,
@@ -353,17 +363,21 @@ static const struct body_member *member_of(const struct body_member *members, si
 bool api_body_of(struct request *r, const struct body_member *members, size_t n,
 		 struct value **out)
 {
-	if (!api_body(r, out))
-		return false;
-	for (size_t i = 0; i < (*out)->o.n; i++) {
+	return api_body(r, out) && api_check_members(r, members, n, *out);
+}
+
+bool api_check_members(struct request *r, const struct body_member *members,
+		       size_t n, const struct value *body)
+{
+	for (size_t i = 0; i < body->o.n; i++) {
 		const struct body_member *m = member_of(members, n,
-						   (*out)->o.m[i].key);
+							body->o.m[i].key);
 
 		if (!m) {
-			refuse_member(r, (*out)->o.m[i].key, members, n);
+			refuse_member(r, body->o.m[i].key, members, n);
 			return false;
 		}
-		if ((*out)->o.m[i].value->type != m->type) {
+		if (body->o.m[i].value->type != m->type) {
 			api_fail(r, E_UNPROCESSABLE, "request body: \"%s\" must "
 				 "be of type %s", m->name,
 				 value_type_name(m->type));
@@ -372,7 +386,7 @@ bool api_body_of(struct request *r, const struct body_member *members, size_t n,
 	}
 	for (size_t i = 0; i < n; i++)
 		if (members[i].is_required &&
-		    !value_get(*out, str_of(members[i].name))) {
+		    !value_get(body, str_of(members[i].name))) {
 			api_fail(r, E_UNPROCESSABLE,
 				 "request body: \"%s\" is missing",
 				 members[i].name);

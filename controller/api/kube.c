@@ -4,19 +4,14 @@
  * resourceVersion as the condition of a write).
  */
 #include "api/own.h"
+#include "api/selector.h"
 
 #include "base/clock.h"
-#include "base/hex.h"
 
 #include "base/banned.h"
 
-struct where {
-	const struct kind *kind;
-	struct str tenant, name;
-};
-
-static bool find_where(struct request *r, bool namespaced, enum verb verb,
-		       struct where *out)
+bool kube_find(struct request *r, bool namespaced, enum verb verb,
+	       struct where *out)
 {
 	struct str plural = r->args[namespaced ? 1 : 0];
 
@@ -107,44 +102,7 @@ static void table_row(struct buf *out, struct arena *arena,
 	buf_z(out, "}}");
 }
 
-/* ---- selectors ---- */
-
-/* One term "a=b", "a==b", "a!=b", "a", "!a" of a label selector. */
-static bool label_term(struct str term, const struct value *labels)
-{
-	size_t ne = str_find_str(term, STR("!="));
-	size_t eq = str_find(term, '=');
-	struct str key, want;
-	const struct value *have;
-
-	if (ne != SIZE_MAX) {
-		key = str_trim(str_first(term, ne));
-		want = str_trim(str_from(term, ne + 2));
-		have = value_get(labels, key);
-		return !have || !str_eq(value_text(have), want);
-	}
-	if (eq == SIZE_MAX) {
-		bool absent = str_starts(term, STR("!"));
-
-		have = value_get(labels, str_trim(str_from(term, absent)));
-		return absent ? !have : have != NULL;
-	}
-	key = str_trim(str_first(term, eq));
-	want = str_trim(str_from(term, eq + 1 + str_starts(str_from(term, eq + 1),
-							    STR("="))));
-	have = value_get(labels, key);
-	return have && str_eq(value_text(have), want);
-}
-
-static bool matches_labels(struct str selector, const struct value *object)
-{
-	const struct value *labels = value_at(object, "metadata.labels");
-
-	while (selector.n)
-		if (!label_term(str_trim(str_cut(&selector, ',')), labels))
-			return false;
-	return true;
-}
+/* ---- lists ---- */
 
 static bool field_is_known(const struct kind *kind, struct str path)
 {
@@ -156,51 +114,33 @@ static bool field_is_known(const struct kind *kind, struct str path)
 	return false;
 }
 
-/* "path=v", "path==v", "path!=v"; false: answered. */
-static bool check_fields(struct request *r, const struct kind *kind,
-			 struct str selector)
+/* False: answered. */
+static bool take_selectors(struct request *r, const struct kind *kind,
+			   struct selector *labels, struct selector *fields)
 {
-	while (selector.n) {
-		struct str term = str_cut(&selector, ',');
-		struct str path = str_cut(&term, '=');
+	const struct str *l = request_query(r, "labelSelector");
+	const struct str *f = request_query(r, "fieldSelector");
+	struct err err;
 
-		if (str_ends(path, STR("!")))
-			path.n--;
-		if (field_is_known(kind, path))
+	if (label_selector_parse(l ? *l : STR_NONE, r->arena, labels, &err) ||
+	    field_selector_parse(f ? *f : STR_NONE, r->arena, fields, &err)) {
+		api_error(r, &err);
+		return false;
+	}
+	for (size_t i = 0; i < fields->n; i++) {
+		if (field_is_known(kind, fields->terms[i].key))
 			continue;
 		api_fail(r, E_INVALID, "field label not supported: %.*s",
-			 STR_ARG(path));
+			 STR_ARG(fields->terms[i].key));
 		return false;
 	}
 	return true;
 }
 
-static bool matches_fields(struct str selector, const struct value *object,
-			   struct arena *arena)
-{
-	while (selector.n) {
-		struct str term = str_cut(&selector, ',');
-		struct str path = str_cut(&term, '=');
-		bool negated = str_ends(path, STR("!"));
-		struct str want = str_starts(term, STR("=")) ?
-					  str_from(term, 1) : term;
-		struct str have;
-
-		if (negated)
-			path.n--;
-		have = value_text_at(object, arena_z(arena, path));
-		if (str_eq(have, want) == negated)
-			return false;
-	}
-	return true;
-}
-
-/* ---- lists ---- */
-
 struct listing {
 	struct request *r;
 	struct buf body;
-	struct str label_selector, field_selector;
+	struct selector labels, fields;
 	bool table, has_one;
 	uint64_t now_ms;
 	struct arena *arena;             /* one item */
@@ -210,11 +150,12 @@ static bool list_selects(struct listing *l, struct str json)
 {
 	struct value *object;
 
-	if (l->label_selector.n == 0 && l->field_selector.n == 0)
+	if (l->labels.n == 0 && l->fields.n == 0)
 		return true;
 	return doc_parse_json(json, l->arena, NULL, &object, NULL) == OK &&
-	       matches_labels(l->label_selector, object) &&
-	       matches_fields(l->field_selector, object, l->arena);
+	       label_selector_matches(&l->labels,
+				      value_at(object, "metadata.labels")) &&
+	       field_selector_matches(&l->fields, object, l->arena);
 }
 
 static bool list_one(void *data, const struct object_view *o)
@@ -238,17 +179,14 @@ static bool list_one(void *data, const struct object_view *o)
 
 static void answer_list(struct request *r, const struct where *at)
 {
-	const struct str *labels = request_query(r, "labelSelector");
-	const struct str *fields = request_query(r, "fieldSelector");
 	struct listing l = { .r = r, .table = wants_table(r),
-			     .now_ms = clock_wall_ms(),
-			     .label_selector = labels ? *labels : STR_NONE,
-			     .field_selector = fields ? *fields : STR_NONE };
+			     .now_ms = clock_wall_ms() };
 	struct kv_txn *txn;
 	struct head head;
 	struct err err;
 
-	if (!check_fields(r, at->kind, l.field_selector) || !api_view(r, &txn))
+	if (!take_selectors(r, at->kind, &l.labels, &l.fields) ||
+	    !api_view(r, &txn))
 		return;
 	l.arena = arena_new(0);
 	if (view_head(txn, &head, &err))
@@ -279,7 +217,7 @@ static void do_list(struct request *r, bool namespaced)
 	struct where at;
 	bool yes = false;
 
-	if (!find_where(r, namespaced, VERB_LIST, &at))
+	if (!kube_find(r, namespaced, VERB_LIST, &at))
 		return;
 	if (watch && str_bool(*watch, &yes) && yes) {
 		api_fail(r, E_UNSUPPORTED, "watching objects here is not "
@@ -298,7 +236,7 @@ static void do_get(struct request *r, bool namespaced)
 	struct where at;
 	struct err err;
 
-	if (!find_where(r, namespaced, VERB_GET, &at))
+	if (!kube_find(r, namespaced, VERB_GET, &at))
 		return;
 	if (!wants_table(r)) {
 		answer_object(r, 200, &at);
@@ -322,17 +260,18 @@ static void invalid_body(struct request *r, const struct where *at,
 			 const struct check *check)
 {
 	AUTO_BUF out = BUF_NONE;
-	struct str name = at->name;
+	AUTO_BUF text = BUF_NONE;
 
-	buf_printf(&out,
-		   "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},"
-		   "\"status\":\"Failure\",\"message\":\"%.*s.%s \\\"%.*s\\\" is "
-		   "invalid\",\"reason\":\"Invalid\",\"details\":{\"group\":\"%s\","
-		   "\"kind\":\"%.*s\",\"name\":",
-		   STR_ARG(at->kind->name), API_GROUP,
-		   is_dns_subdomain(name) ? (int)name.n : 0, name.p, API_GROUP,
+	buf_printf(&text, "%.*s.%s \"", STR_ARG(at->kind->name), API_GROUP);
+	buf_str(&text, at->name);
+	buf_z(&text, "\" is invalid");
+	buf_z(&out, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},"
+		    "\"status\":\"Failure\",\"message\":");
+	buf_json(&out, buf_view(&text));
+	buf_printf(&out, ",\"reason\":\"Invalid\",\"details\":{\"group\":\"%s\","
+		   "\"kind\":\"%.*s\",\"name\":", API_GROUP,
 		   STR_ARG(at->kind->name));
-	buf_json(&out, name);
+	buf_json(&out, at->name);
 	buf_z(&out, ",\"causes\":[");
 	for (size_t i = 0; i < check->n_causes; i++) {
 		const struct cause *c = &check->causes[i];
@@ -428,13 +367,6 @@ static bool check_body(struct request *r, struct where *at,
 	return unknown_fields(r, at, &check);
 }
 
-static bool is_dry_run(const struct request *r)
-{
-	const struct str *q = request_query(r, "dryRun");
-
-	return q && str_is(*q, "All");
-}
-
 struct written {
 	struct where at;
 	bool created;
@@ -506,9 +438,12 @@ static void write_object(struct request *r, struct where *at,
 	struct change *ch;
 	struct written *w;
 	struct err err;
+	bool is_dry;
 	enum code rc;
 
-	if (is_dry_run(r)) {
+	if (!kube_dry_run(r, &is_dry))
+		return;
+	if (is_dry) {
 		dry_run(r, at, object, expect, created);
 		return;
 	}
@@ -533,10 +468,12 @@ static void do_post(struct request *r, bool namespaced)
 	struct value *object;
 	struct where at;
 
-	if (!find_where(r, namespaced, VERB_CREATE, &at) ||
+	if (!kube_find(r, namespaced, VERB_CREATE, &at) ||
 	    !api_body(r, &object))
 		return;
 	at.name = STR_NONE;
+	if (!kube_meta_is_text(r, object))
+		return;
 	if (value_text_at(object, "metadata.resourceVersion").n) {
 		api_fail(r, E_INVALID, "resourceVersion should not be set on "
 			 "objects to be created");
@@ -552,7 +489,7 @@ static bool expected(struct request *r, const struct value *object,
 {
 	struct str text = value_text_at(object, "metadata.resourceVersion");
 
-	if (!change_if_match(r, out))
+	if (!kube_meta_is_text(r, object) || !change_if_match(r, out))
 		return false;
 	if (text.n == 0 || str_u64(text, out))
 		return true;
@@ -561,9 +498,8 @@ static bool expected(struct request *r, const struct value *object,
 	return false;
 }
 
-/* What stands there now; false: answered (a PUT makes nothing). */
-static bool current(struct request *r, const struct where *at,
-		    struct object_view *o)
+bool kube_current(struct request *r, const struct where *at,
+		  struct object_view *o)
 {
 	struct kv_txn *txn;
 	struct err err;
@@ -583,13 +519,14 @@ static void do_put(struct request *r, bool namespaced)
 	struct where at;
 	uint64_t expect;
 
-	if (!find_where(r, namespaced, VERB_UPDATE, &at) ||
+	if (!kube_find(r, namespaced, VERB_UPDATE, &at) ||
 	    !api_body(r, &object) || !expected(r, object, &expect) ||
-	    !current(r, &at, &o))
+	    !kube_current(r, &at, &o))
 		return;
 	if (expect == REV_ANY)
 		expect = o.rev;
-	if (check_body(r, &at, object))
+	if (kube_same_uid(r, &at, value_text_at(object, "metadata.uid"), &o) &&
+	    check_body(r, &at, object))
 		write_object(r, &at, object, expect, false);
 }
 
@@ -604,7 +541,7 @@ static void do_patch(struct request *r, bool namespaced)
 	uint64_t expect;
 	struct err err;
 
-	if (!find_where(r, namespaced, VERB_PATCH, &at))
+	if (!kube_find(r, namespaced, VERB_PATCH, &at))
 		return;
 	if (!str_is(r->content_type, "application/merge-patch+json")) {
 		api_fail(r, E_MEDIA_TYPE, "the body of the request was in an "
@@ -613,7 +550,7 @@ static void do_patch(struct request *r, bool namespaced)
 		return;
 	}
 	if (!api_body(r, &patch) || !expected(r, patch, &expect) ||
-	    !current(r, &at, &o))
+	    !kube_current(r, &at, &o))
 		return;
 	view_json(&json, &o);
 	if (doc_parse_json(buf_view(&json), r->arena, NULL, &object, &err)) {
@@ -625,55 +562,9 @@ static void do_patch(struct request *r, bool namespaced)
 	value_remove(value_getz(object, "metadata"), STR("resourceVersion"));
 	if (expect == REV_ANY)
 		expect = o.rev;
-	if (check_body(r, &at, object))
+	if (kube_same_uid(r, &at, value_text_at(object, "metadata.uid"), &o) &&
+	    check_body(r, &at, object))
 		write_object(r, &at, object, expect, false);
-}
-
-/* ---- deletion ---- */
-
-static void deleted(struct change *ch, struct request *r,
-		    const struct outcome *o)
-{
-	const struct written *w = ch->data;
-	AUTO_BUF out = BUF_NONE;
-	char uid[37];
-
-	uuid_text(uid, o->results[0].uid);
-	buf_printf(&out, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},"
-		   "\"status\":\"Success\",\"details\":{\"name\":");
-	buf_json(&out, w->at.name);
-	buf_printf(&out, ",\"group\":\"%s\",\"kind\":\"%.*s\",\"uid\":\"%s\"}}",
-		   API_GROUP, STR_ARG(w->at.kind->plural), uid);
-	answer(r, 200, "application/json", buf_view(&out));
-}
-
-static void do_delete(struct request *r, bool namespaced)
-{
-	struct change *ch;
-	struct written *w;
-	struct where at;
-	struct op *op;
-	uint64_t expect;
-
-	if (!find_where(r, namespaced, VERB_DELETE, &at) ||
-	    !change_if_match(r, &expect))
-		return;
-	if (at.kind->is_system) {
-		api_fail(r, E_METHOD, "%.*s are removed by the system",
-			 STR_ARG(at.kind->plural));
-		return;
-	}
-	ch = change_new(r, deleted);
-	w = ANEW(ch->arena, struct written);
-	w->at = (struct where){ at.kind, arena_str(ch->arena, at.tenant),
-				arena_str(ch->arena, at.name) };
-	ch->data = w;
-	op = command_op(ch->arena, &ch->cmd, OP_OBJECT_DELETE);
-	op->kind = at.kind->id;
-	op->tenant = w->at.tenant;
-	op->name = w->at.name;
-	op->expect = expect;
-	change_submit(ch);
 }
 
 #define BOTH(name, do_)                         \
@@ -690,7 +581,7 @@ BOTH(get, do_get)
 BOTH(post, do_post)
 BOTH(put, do_put)
 BOTH(patch, do_patch)
-BOTH(delete, do_delete)
+BOTH(delete, kube_delete)
 
 void get_kube_list(struct request *r)
 {

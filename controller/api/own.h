@@ -74,6 +74,9 @@ struct body_member {
  * refused by name. */
 bool api_body_of(struct request *r, const struct body_member *members, size_t n,
 		 struct value **out);
+/* The second half of it. */
+bool api_check_members(struct request *r, const struct body_member *members,
+		       size_t n, const struct value *body);
 #define API_BODY_OF(r, members, out) \
 	api_body_of((r), (members), ARRAY_LEN(members), (out))
 
@@ -123,6 +126,28 @@ bool change_if_match(struct request *r, uint64_t *out);
 enum code object_ops(struct change *ch, const struct kind *kind,
 		     struct str tenant, struct str name, struct value *object,
 		     uint64_t expect, struct err *err);
+
+/* ---- Kubernetes (kube.c, kube_delete.c) ---- */
+
+struct where {
+	const struct kind *kind;
+	struct str tenant, name;
+};
+/* What the path names, and may it be; false: answered. */
+bool kube_find(struct request *r, bool namespaced, enum verb verb,
+	       struct where *out);
+/* "dryRun=All"; anything else that it says is refused.  False: answered. */
+bool kube_dry_run(struct request *r, bool *out);
+/* The members of metadata that are texts are texts, and nothing else (null is
+ * none).  False: answered. */
+bool kube_meta_is_text(struct request *r, const struct value *object);
+/* 'uid' (empty: none given) is that of 'o'; false: answered with a conflict. */
+bool kube_same_uid(struct request *r, const struct where *at, struct str uid,
+		   const struct object_view *o);
+/* What stands there now; false: answered. */
+bool kube_current(struct request *r, const struct where *at,
+		  struct object_view *out);
+void kube_delete(struct request *r, bool namespaced);
 
 /* ---- watches (watch.c) ---- */
 void watch_wake(struct api_loop *at, uint64_t rev);

@@ -55,6 +55,79 @@ ask GET "$APPS/dry"
 yes 404
 is "$(field .reason)" NotFound reason
 
+ask DELETE "$APPS/shop?dryRun=All"
+yes 200
+is "$(field .details.uid)" "$(jq -r .metadata.uid <<<"$OBJECT")" uid
+ask DELETE "$APPS/shop" -d '{"kind": "DeleteOptions", "dryRun": ["All"]}'
+yes 200
+ask DELETE "$APPS/none?dryRun=All"
+yes 404
+ask GET "$APPS/shop"
+yes 200
+OBJECT=$BODY RV=$(field .metadata.resourceVersion)
+
+step "a dryRun that is not understood writes nothing"
+for q in dryRun=bad dryRun= 'dryRun=All&dryRun=x'; do
+	ask POST "$APPS?$q" \
+		-d "{$A, \"kind\": \"Application\", \"metadata\": {\"name\": \"dry\"}}"
+	yes 422
+	has "$BODY" 'supported values: \"All\"'
+	ask DELETE "$APPS/shop?$q"
+	yes 422
+	ask PUT "$APPS/shop?$q" -d "$(jq '.metadata.labels.team = "c"' <<<"$OBJECT")"
+	yes 422
+done
+ask DELETE "$APPS/shop" -d '{"dryRun": ["some"]}'
+yes 422
+ask GET "$APPS/dry"
+yes 404
+ask GET "$APPS/shop"
+is "$BODY" "$OBJECT" object
+ask POST "$URL/api/v1/mgt/configs?dryRun=All" -d '{}'
+yes 400
+has "$BODY" "dryRun"
+
+step "a deletion has conditions and options"
+OTHER=00000000-0000-4000-8000-000000000000
+while IFS='|' read -r status words body; do
+	ask DELETE "$APPS/shop" -d "$body"
+	yes "$status"
+	has "$BODY" "$words"
+	is "$(field .kind)" Status kind
+done <<LIST
+409|UID in precondition: $OTHER|{"preconditions": {"uid": "$OTHER"}}
+409|ResourceVersion in precondition: 1,|{"preconditions": {"resourceVersion": "1"}}
+400|preconditions has|{"preconditions": {"resourceVersion": 1}}
+400|preconditions has|{"preconditions": {"uuid": "$OTHER"}}
+422|preconditions|{"preconditions": "x"}
+422|precondition|{"precondition": {"uid": "$OTHER"}}
+422|propagationPolicy: Unsupported value|{"propagationPolicy": "Sideways"}
+400|DeleteOptions|{"kind": "Application"}
+400|body|[]
+LIST
+ask DELETE "$APPS/shop?propagationPolicy=Sideways"
+yes 422
+ask DELETE "$APPS/shop?dryRun=All" -H "If-Match: 1"
+yes 409
+ask GET "$APPS/shop"
+is "$BODY" "$OBJECT" object
+
+step "uid and resourceVersion of a put are conditions, and texts"
+ask PUT "$APPS/shop" -d "$(jq '.metadata.resourceVersion = 5' <<<"$OBJECT")"
+yes 400
+has "$BODY" "metadata.resourceVersion is a number"
+ask PUT "$APPS/shop" -d "$(jq --arg u $OTHER '.metadata.uid = $u' <<<"$OBJECT")"
+yes 409
+is "$(field .reason)" Conflict reason
+ask PATCH "$APPS/shop" -H 'Content-Type: application/merge-patch+json' \
+	-d '{"metadata": {"uid": "'$OTHER'"}}'
+yes 409
+ask PATCH "$APPS/shop" -H 'Content-Type: application/merge-patch+json' \
+	-d '{"metadata": {"resourceVersion": 5}}'
+yes 400
+ask GET "$APPS/shop"
+is "$BODY" "$OBJECT" object
+
 step "what is wrong is named"
 while IFS='|' read -r status words body; do
 	ask POST "$KUBE/namespaces/acme/confluxsources" -d "$body"
@@ -64,6 +137,7 @@ while IFS='|' read -r status words body; do
 done <<LIST
 422|spec.url|{$A, "kind": "ConfluxSource", "metadata": {"name": "s"}, "spec": {}}
 422|spec.interval|{$A, "kind": "ConfluxSource", "metadata": {"name": "s"}, "spec": {"url": "https://x/y", "interval": "1ms"}}
+422|\\"S_\\" is invalid|{$A, "kind": "ConfluxSource", "metadata": {"name": "S_"}, "spec": {"url": "https://x/y"}}
 422|metadata.name|{$A, "kind": "ConfluxSource", "metadata": {"name": "S_"}, "spec": {"url": "https://x/y"}}
 400|kind|{$A, "kind": "Tenant", "metadata": {"name": "s"}}
 400|apiVersion|{"apiVersion": "v1", "kind": "ConfluxSource", "metadata": {"name": "s"}}
@@ -100,8 +174,30 @@ ask GET "$APPS"
 is "$(field '[.items[].metadata.name] | join(" ")')" "a1 a2 a3 shop" names
 [ "$(field .metadata.resourceVersion)" -gt 1 ] || fail "no resourceVersion"
 
+
+step "selectors choose, and what is no selector is refused"
+selects() {
+	ask GET "$APPS" -G --data-urlencode "$1"
+	yes 200
+	is "$(field '[.items[].metadata.name] | join(" ")')" "$2" "$1"
+}
+selects 'labelSelector=zone=n' shop
+selects 'labelSelector=zone in (m, n)' shop
+selects 'labelSelector=zone notin (n),!team' "a1 a2 a3"
+selects 'labelSelector=' "a1 a2 a3 shop"
+selects 'fieldSelector=metadata.name!=shop' "a1 a2 a3"
+for q in 'labelSelector=a=b=c' 'labelSelector=zone in n' 'labelSelector=,' \
+	'labelSelector==x' 'fieldSelector=metadata.name' 'fieldSelector=spec.no=1'; do
+	ask GET "$APPS" -G --data-urlencode "$q"
+	yes 400
+	is "$(field .reason)" BadRequest reason
+done
+
 step "deleted is gone"
-ask DELETE "$APPS/a1"
+ask GET "$APPS/a1"
+ask DELETE "$APPS/a1" -d "$(jq '{kind: "DeleteOptions", apiVersion: "v1",
+	propagationPolicy: "Background", gracePeriodSeconds: null,
+	preconditions: (.metadata | {uid, resourceVersion})}' <<<"$BODY")"
 yes 200
 ask GET "$APPS/a1"
 yes 404
