@@ -1,5 +1,5 @@
 /*
- * The operations of a command: objects, versions, rules, roll-back, tokens.
+ * The operations of a command: objects, versions, rules, roll-back.
  *
  * Each reads the rows it needs, decides, and writes rows and one event.  A
  * refusal leaves writing to be undone by the caller.  Deterministic.
@@ -791,66 +791,6 @@ static enum code op_rollback(struct apply *a, const struct op *op,
 	return OK;
 }
 
-/* ---- tokens ---- */
-
-static struct str token_key(const struct op *op)
-{
-	return str_n(op->sha.b, sizeof(op->sha.b));
-}
-
-static bool token_name_is_taken(struct apply *a, struct str name,
-				struct sha256 *sha)
-{
-	struct kv_cursor c;
-	bool found = false;
-
-	for (bool on = kv_seek(a->txn, KV_TOKENS, STR_NONE, &c); on && !found;
-	     on = kv_next(&c)) {
-		struct token_row row;
-
-		found = token_row_decode(c.val, &row) && str_eq(row.name, name);
-		if (found)
-			memcpy(sha->b, c.key.p, sizeof(sha->b));
-	}
-	kv_cursor_close(&c);
-	return found;
-}
-
-static enum code op_token_put(struct apply *a, const struct op *op,
-			      struct op_result *res, struct err *err)
-{
-	struct token_row row = { op->name, op->role, a->head->time_ms };
-	struct sha256 sha;
-	AUTO_BUF val = BUF_NONE;
-
-	if (op->role != ROLE_ROOT && op->role != ROLE_READ_ONLY)
-		return err_set(err, E_INVALID, "unknown role %d", (int)op->role);
-	if (op->name.n == 0 || op->name.n > 63)
-		return err_set(err, E_INVALID, "a token's name has 1 to 63 bytes");
-	if (token_name_is_taken(a, op->name, &sha))
-		return err_set(err, E_EXISTS, "token \"%.*s\" already exists",
-			       STR_ARG(op->name));
-	token_row_encode(&val, &row);
-	ap_put(a, KV_TOKENS, token_key(op), buf_view(&val));
-	ap_diff(a, STR_NONE, buf_view(&val));
-	*res = (struct op_result){ .changed = true };
-	return OK;
-}
-
-static enum code op_token_delete(struct apply *a, const struct op *op,
-				 struct op_result *res, struct err *err)
-{
-	struct sha256 sha;
-
-	if (!token_name_is_taken(a, op->name, &sha))
-		return err_set(err, E_NOT_FOUND, "token \"%.*s\" not found",
-			       STR_ARG(op->name));
-	ap_diff(a, str_n(sha.b, sizeof(sha.b)), STR_NONE);
-	ap_del(a, KV_TOKENS, str_n(sha.b, sizeof(sha.b)));
-	*res = (struct op_result){ .changed = true };
-	return OK;
-}
-
 /* Nothing but the audit record, and so no revision. */
 static enum code op_denied(struct apply *a, const struct op *op,
 			   struct op_result *res, struct err *err)
@@ -880,9 +820,9 @@ enum code apply_op(struct apply *a, const struct op *op, struct op_result *res,
 	case OP_ROLLBACK:
 		return op_rollback(a, op, res, err);
 	case OP_TOKEN_PUT:
-		return op_token_put(a, op, res, err);
+		return apply_token_put(a, op, res, err);
 	case OP_TOKEN_DELETE:
-		return op_token_delete(a, op, res, err);
+		return apply_token_delete(a, op, res, err);
 	case OP_DENIED:
 		return op_denied(a, op, res, err);
 	}

@@ -177,6 +177,10 @@ CONFLUX_TOKEN='' conflux fetch acme/shop/prod/c.toml --token-file "$WORK/token" 
 	>/dev/null || fail "a token from a file"
 run token delete ci
 ends 0
+run token delete root
+ends 6
+has "$ERR" "is the last root token"
+has "$ERR" "make another first"
 run audit verify
 ends 0
 run audit list --limit 3

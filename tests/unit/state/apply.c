@@ -741,6 +741,48 @@ START_TEST(a_staged_command_takes_effect_with_its_last_part)
 }
 END_TEST
 
+static struct op *token_op(struct command *c, enum op_type type,
+			   const char *name, enum subject_role role)
+{
+	struct op *op = command_op(b.arena, c, type);
+
+	op->name = str_of(name);
+	op->role = role;
+	op->sha = sha256_of(op->name);
+	return op;
+}
+
+static enum code token(enum op_type type, const char *name,
+		       enum subject_role role)
+{
+	struct command *c = bench_command(&b);
+
+	token_op(c, type, name, role);
+	return bench_apply(&b, c)->code;
+}
+
+START_TEST(the_last_root_token_stays)
+{
+	struct command *c;
+
+	ck_assert_int_eq(token(OP_TOKEN_PUT, "root", ROLE_ROOT), OK);
+	ck_assert_int_eq(token(OP_TOKEN_PUT, "eyes", ROLE_READ_ONLY), OK);
+	ck_assert_int_eq(token(OP_TOKEN_DELETE, "root", 0), E_CONFLICT);
+	ck_assert_ptr_nonnull(strstr(b.last.text, "\"root\" is the last root"));
+	ck_assert_ptr_nonnull(strstr(b.last.hint, "make another"));
+	ck_assert_int_eq(token(OP_TOKEN_PUT, "boss", ROLE_ROOT), OK);
+	/* Both at once is the last too. */
+	c = bench_command(&b);
+	token_op(c, OP_TOKEN_DELETE, "root", 0);
+	token_op(c, OP_TOKEN_DELETE, "boss", 0);
+	ck_assert_int_eq(bench_apply(&b, c)->code, E_CONFLICT);
+	ck_assert_int_eq(token(OP_TOKEN_DELETE, "root", 0), OK);
+	ck_assert_int_eq(token(OP_TOKEN_DELETE, "boss", 0), E_CONFLICT);
+	ck_assert_int_eq(token(OP_TOKEN_DELETE, "eyes", 0), OK);
+	ck_assert_int_eq(token(OP_TOKEN_DELETE, "eyes", 0), E_NOT_FOUND);
+}
+END_TEST
+
 START_TEST(garbage_is_refused_and_moves_nothing)
 {
 	struct str junk[] = { STR(""), STR("\1"), STR("\1\1"), STR("\2\1\0"),
@@ -788,6 +830,7 @@ static Suite *suite(void)
 	tcase_add_test(t, events_are_compacted_by_a_logged_command);
 	tcase_add_test(t, the_audit_chain_is_whole_and_a_change_is_found);
 	tcase_add_test(t, a_staged_command_takes_effect_with_its_last_part);
+	tcase_add_test(t, the_last_root_token_stays);
 	tcase_add_test(t, garbage_is_refused_and_moves_nothing);
 	suite_add_tcase(s, t);
 	return s;

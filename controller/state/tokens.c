@@ -1,0 +1,89 @@
+/*
+ * The operations on tokens: rows by the digest of the token, each name once.
+ * The last root token stays, or nobody could write any more.  Deterministic.
+ */
+#include "state/apply.h"
+
+#include "base/banned.h"
+
+static struct str token_key(const struct op *op)
+{
+	return str_n(op->sha.b, sizeof(op->sha.b));
+}
+
+static bool token_name_is_taken(struct apply *a, struct str name,
+				struct sha256 *sha)
+{
+	struct kv_cursor c;
+	bool found = false;
+
+	for (bool on = kv_seek(a->txn, KV_TOKENS, STR_NONE, &c); on && !found;
+	     on = kv_next(&c)) {
+		struct token_row row;
+
+		found = token_row_decode(c.val, &row) && str_eq(row.name, name);
+		if (found)
+			memcpy(sha->b, c.key.p, sizeof(sha->b));
+	}
+	kv_cursor_close(&c);
+	return found;
+}
+
+enum code apply_token_put(struct apply *a, const struct op *op,
+			  struct op_result *res, struct err *err)
+{
+	struct token_row row = { op->name, op->role, a->head->time_ms };
+	struct sha256 sha;
+	AUTO_BUF val = BUF_NONE;
+
+	if (op->role != ROLE_ROOT && op->role != ROLE_READ_ONLY)
+		return err_set(err, E_INVALID, "unknown role %d", (int)op->role);
+	if (op->name.n == 0 || op->name.n > 63)
+		return err_set(err, E_INVALID, "a token's name has 1 to 63 bytes");
+	if (token_name_is_taken(a, op->name, &sha))
+		return err_set(err, E_EXISTS, "token \"%.*s\" already exists",
+			       STR_ARG(op->name));
+	token_row_encode(&val, &row);
+	ap_put(a, KV_TOKENS, token_key(op), buf_view(&val));
+	ap_diff(a, STR_NONE, buf_view(&val));
+	*res = (struct op_result){ .changed = true };
+	return OK;
+}
+
+static bool is_last_root(struct apply *a, const struct sha256 *sha)
+{
+	struct token_row row, own;
+	struct kv_cursor c;
+	struct str val;
+	bool other = false;
+
+	if (!kv_get(a->txn, KV_TOKENS, str_n(sha->b, sizeof(sha->b)), &val) ||
+	    !token_row_decode(val, &own) || own.role != ROLE_ROOT)
+		return false;
+	for (bool on = kv_seek(a->txn, KV_TOKENS, STR_NONE, &c); on && !other;
+	     on = kv_next(&c))
+		other = token_row_decode(c.val, &row) && row.role == ROLE_ROOT &&
+			!str_eq(row.name, own.name);
+	kv_cursor_close(&c);
+	return !other;
+}
+
+enum code apply_token_delete(struct apply *a, const struct op *op,
+			     struct op_result *res, struct err *err)
+{
+	struct sha256 sha;
+
+	if (!token_name_is_taken(a, op->name, &sha))
+		return err_set(err, E_NOT_FOUND, "token \"%.*s\" not found",
+			       STR_ARG(op->name));
+	if (is_last_root(a, &sha)) {
+		err_set(err, E_CONFLICT, "token \"%.*s\" is the last root token",
+			STR_ARG(op->name));
+		return err_hint(err, "make another first, or nobody could write "
+				"any more: conflux token create NAME");
+	}
+	ap_diff(a, str_n(sha.b, sizeof(sha.b)), STR_NONE);
+	ap_del(a, KV_TOKENS, str_n(sha.b, sizeof(sha.b)));
+	*res = (struct op_result){ .changed = true };
+	return OK;
+}
