@@ -1,7 +1,9 @@
 /*
  * What the content of a configuration must be: small enough, readable in its
- * format, and without references ("{{ .Secrets.x }}"), which this version does
- * not resolve.  Every entrance asks this one question.  Pure; any thread.
+ * format, and without references ("{{ .Secrets.x }}", and whatever else stands
+ * in double braces in one line), which this version does not resolve: taken as
+ * they are now, they would mean something else later.  Every entrance asks this
+ * one question.  Pure; any thread.
  */
 #ifndef MODEL_CONTENT_H
 #define MODEL_CONTENT_H

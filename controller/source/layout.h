@@ -42,7 +42,7 @@ bool layout_is_manifest(const struct layout *layout, struct str path);
 
 /* ---- content ---- */
 
-/* Parses 'content' as its format says and refuses references ("{{ .").  '*out'
+/* Parses 'content' as its format says and refuses references ("{{ x }}").  '*out'
  * (may be NULL) is the tree.  E_UNPROCESSABLE: "<path>: line 3, column 7:
  * reason", whatever went wrong. */
 enum code layout_check(struct str path, enum format format, struct str content,

@@ -162,10 +162,16 @@ done <<LIST
 422|/api/v1/mgt/configs/$ID/publish|{"version_id":99}
 422|/api/v1/mgt/configs/$ID/publish|{"version_id":1,"content":"a = 1"}
 422|/api/v1/mgt/configs/$ID/publish|{"content":"a = '{{ .Secrets.x }}'"}
+422|/api/v1/mgt/configs/$ID/publish|{"content":"a = '{{ secret.x }}'"}
+422|/api/v1/mgt/configs/$ID/versions|{"content":"a = '{{ secret.x }}'"}
+422|/api/v1/mgt/configs|{"tenant":"acme","application":"shop","environment":"prod","name":"ref.json","content":"{\"a\":\"{{ secret.x }}\"}"}
 422|/api/v1/mgt/configs/$ID/rollback|{"mode":"nonsense"}
 404|/api/v1/nothing|{}
 405|/api/v1/watch|{}
 LIST
+ask PUT "$URL/api/v1/mgt/configs/$ID" -d '{"content": "a = \"{{ secret.x }}\""}'
+yes 422
+has "$(field .detail)" "line 1: references ({{ ... }}) are not supported yet"
 ask GET "$URL/api/v1/mgt/configs/$ID"
 is "$(field .revision)" "$REV" revision
 

@@ -148,6 +148,13 @@ ask POST "$KUBE/namespaces/acme/confluxconfigs" -d "{$A, \"kind\": \"ConfluxConf
 	\"environment\": \"prod\", \"template\": {\"content\": \"x\"}}}"
 yes 422
 has "$BODY" "references are not supported"
+for spec in '"content": "{{ secret.x }}"' '"content": "x", "secretsRef": {"name": "s"}'; do
+	ask POST "$KUBE/namespaces/acme/confluxconfigs" -d "{$A, \"kind\": \"ConfluxConfig\",
+		\"metadata\": {\"name\": \"c\"}, \"spec\": {\"application\": \"shop\",
+		\"environment\": \"prod\", \"name\": \"c.txt\", $spec}}"
+	yes 422
+	has "$BODY" "not supported"
+done
 ask GET "$KUBE/nothing"
 yes 404
 ask POST "$KUBE/namespaces/none/applications" \
