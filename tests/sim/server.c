@@ -533,10 +533,13 @@ static void install_now(struct server *s)
 	struct rc_applied at = { 0 };
 	AUTO_BUF picture = BUF_NONE;
 	struct err err;
-	enum code rc = node_install(disk_fs(s->disk), "data",
-				    node_core_wal(s->core), c,
-				    "data/checkpoints/shipped", &err);
+	enum code rc;
 
+	/* Its steps are few, and each may be the last. */
+	if (!w.is_calm && below(3) == 0)
+		disk_crash_at(s->disk, disk_steps(s->disk) + 1 + below(20));
+	rc = node_install(disk_fs(s->disk), "data", node_core_wal(s->core), c,
+			  "data/checkpoints/shipped", &err);
 	tell("server %llu installs %llu: %s", ULL(s->id), ULL(c->index),
 	     rc ? err.text : "ok");
 	memset(s->terms, 0, sizeof(s->terms));
