@@ -403,10 +403,15 @@ enum code wal_cut(struct wal *wal, uint64_t index, struct err *err)
 		rc = failpoint_hit(FP_WAL_CUT, err);
 		if (rc == OK)
 			rc = give_up(wal, &wal->segments[0], err);
-		if (rc == OK)
-			rc = fs->ops->sync_dir(fs, wal->dir, err);
 		if (rc)
 			break;
+		rc = fs->ops->sync_dir(fs, wal->dir, err);
+		if (rc) {
+			/* It may come back under its old name, and must not be
+			 * used again before. */
+			wal->is_broken = true;
+			break;
+		}
 		wal_places_drop(wal, wal->segments[0].id);
 		wal->n_segments--;
 		memmove(&wal->segments[0], &wal->segments[1],

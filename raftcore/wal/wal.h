@@ -80,7 +80,8 @@ enum code wal_append(struct wal *wal, const struct wal_entry *entries, size_t n,
  */
 enum code wal_read(struct wal *wal, uint64_t from, uint64_t to,
 		   wal_recovered *each, void *data, struct err *err) MUST_USE;
-/* Gives up segments all of whose entries are at or below 'index'. */
+/* Gives up segments all of whose entries are at or below 'index'.  Where the
+ * folder cannot be synced, nothing is appended any more. */
 enum code wal_cut(struct wal *wal, uint64_t index, struct err *err) MUST_USE;
 /* Gives up all entries, oldest first; what is appended next may have any index.
  * A crash in between leaves the newer ones: it is done again. */

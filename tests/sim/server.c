@@ -544,6 +544,7 @@ static void install_now(struct server *s)
 	     rc ? err.text : "ok");
 	memset(s->terms, 0, sizeof(s->terms));
 	s->floor = c->index;
+	s->n_named = 0;
 	checkpoint_path("data/checkpoints", c, ".ckpt", &picture);
 	if (rc == OK)
 		rc = toy_open(s, NULL, picture.p, &at, &err);
@@ -652,6 +653,7 @@ void server_worker_step(struct server *s)
 		cut_early(s);
 	rc = write_checkpoint(s, &kept, &err);
 	w.n_checkpoints += rc == OK;
+	s->n_named += rc == OK;
 	free(TAKE(s->frozen));
 	checkpoint_fini(&s->writing);
 	node_core_checkpointed(s->core, ms_of(s), rc, kept);

@@ -84,11 +84,13 @@ static void lose_vote(struct server *s)
 
 void server_damage(struct server *s)
 {
-	if (s->core || !damage_newest(s->disk, "data/checkpoints", s->floor,
+	/* What was removed may come back, and does not count. */
+	if (s->core || s->n_named == 0 || !damage_newest(s->disk, "data/checkpoints", s->floor,
 				      below(sizeof(struct toy))))
 		return;
 	tell("server %llu: its newest checkpoint is damaged", ULL(s->id));
 	s->toy_is_lost = true;
+	s->n_named = 0;
 	w.n_damaged++;
 }
 

@@ -90,6 +90,7 @@ struct server {
 	const struct checkpoint *installing;
 	bool is_taking_in;
 	uint64_t floor;                  /* its log begins behind it */
+	unsigned n_named;                /* checkpoints since the last damage */
 	uint64_t install_due;
 };
 
