@@ -174,6 +174,14 @@ static const struct {
 	{ "8", "diff found a difference" },
 };
 
+static const char servers[] =
+	"--server and CONFLUX_SERVER may name several servers of one cluster, such "
+	"as https://a:8080,https://b:8080. The first that answers is asked. Where "
+	"one does not (no connection, a lost one, no answer in time, or one that "
+	"it cannot now), the next is asked the same. That is safe for writes: each "
+	"carries an Idempotency-Key, which stays the same, so it happens once. A "
+	"watch goes on at the next server behind the last change it has shown.";
+
 void manual_markdown(struct buf *out)
 {
 	buf_z(out, "# conflux\n\nPrinted from `controller/cli/commands.tbl`; a "
@@ -185,7 +193,8 @@ void manual_markdown(struct buf *out)
 			   commands[i].name, commands[i].summary);
 	buf_z(out, "\n## Flags of all commands\n\n```\n");
 	put_flags(out, GLOBAL);
-	buf_z(out, "```\n\n## Exit codes\n\n| code | meaning |\n| --- | --- |\n");
+	buf_printf(out, "```\n\n## Several servers\n\n%s\n", servers);
+	buf_z(out, "\n## Exit codes\n\n| code | meaning |\n| --- | --- |\n");
 	for (size_t i = 0; i < ARRAY_LEN(exits); i++)
 		buf_printf(out, "| %s | %s |\n", exits[i].code,
 			   exits[i].meaning);
@@ -254,7 +263,9 @@ void manual_roff(struct buf *out)
 	}
 	buf_z(out, ".SH FLAGS OF ALL COMMANDS\n");
 	roff_flags(out, GLOBAL);
-	buf_z(out, ".SH EXIT STATUS\n");
+	buf_z(out, ".SH SEVERAL SERVERS\n");
+	put_roff(out, servers);
+	buf_z(out, "\n.SH EXIT STATUS\n");
 	for (size_t i = 0; i < ARRAY_LEN(exits); i++)
 		buf_printf(out, ".TP\n.B %s\n%s\n", exits[i].code,
 			   exits[i].meaning);

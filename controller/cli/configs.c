@@ -14,6 +14,7 @@
 
 #define RECONNECT_MS 500u
 #define RECONNECT_MAX_MS 30000u
+#define NEXT_MS 200u             /* to the next of several servers */
 
 /* The four parts, escaped, with what comes before them. */
 static enum code fetch_target(const char *address, struct buf *out,
@@ -217,21 +218,24 @@ static enum code revision_now(struct cli *cli, char out[32], struct err *err)
 	return rc;
 }
 
-/* Doubles up to 30 s; half of it is chance, so that watchers that were lost
- * together do not come back together. */
-static unsigned pause_of(unsigned failures)
+/* At once, as good as, while there is a server that was not asked; then doubled
+ * up to 30 s.  Half of it is chance, so that watchers that were lost together do
+ * not come back together. */
+static unsigned pause_of(unsigned failures, unsigned servers)
 {
-	unsigned ms = RECONNECT_MS << MIN(failures, 6u);
+	unsigned ms = RECONNECT_MS << MIN(failures / servers, 6u);
 
-	ms = MIN(ms, RECONNECT_MAX_MS);
+	ms = (failures + 1) % servers ? NEXT_MS : MIN(ms, RECONNECT_MAX_MS);
 	return ms / 2 + (unsigned)(rand_u64() % (ms / 2));
 }
 
-/* What passes by itself: the server is away, slow or busy. */
-static bool comes_back(enum code rc)
+/* What passes by itself: the server is away, slow or busy.  One whose handshake
+ * fails may be on its way out, and is no reason not to ask the others. */
+static bool comes_back(const struct watching *w, enum code rc)
 {
 	return rc == E_UNAVAILABLE || rc == E_TIMEOUT || rc == E_BUSY ||
-		rc == E_RATE || rc == E_NOT_LEADER;
+		rc == E_RATE || rc == E_NOT_LEADER ||
+		(rc == E_TLS && w->failures + 1 < client_servers(w->cli->client));
 }
 
 /* Until there is enough, 'until' (0: never), or a refusal. */
@@ -256,13 +260,13 @@ static enum code watch_on(struct watching *w, struct str target, uint64_t until)
 			return w->rc;
 		if (until && now >= until)
 			break;
-		if (rc && !comes_back(rc)) {
+		if (rc && !comes_back(w, rc)) {
 			w->cli->was_answered = true;
 			return rc;
 		}
 		if (rc != E_TIMEOUT && now - start >= RECONNECT_MAX_MS)
 			w->failures = 0;
-		pause = pause_of(w->failures++);
+		pause = pause_of(w->failures++, client_servers(client));
 		if (until)
 			pause = (unsigned)MIN(pause, until - now);
 		fprintf(stderr, "conflux watch: the connection was lost (%s); "

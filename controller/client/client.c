@@ -2,7 +2,8 @@
  * The client: see client.h.
  *
  * One request is under way at a time; 'call' is what is known of it.  The loop
- * runs until the call is settled.
+ * runs until the call is settled.  Which of several servers is asked moves on by
+ * one whenever one does not answer, and stays where one does.
  */
 #include "client/client.h"
 
@@ -20,6 +21,8 @@
 #include "base/banned.h"
 
 #define TIMEOUT_MS 30000u
+/* To connect, where there is another server to ask. */
+#define CONNECT_MS 2000u
 #define ATTEMPTS 4u
 /* Three heartbeats of the server. */
 #define SILENCE_MS 45000u
@@ -40,23 +43,29 @@ struct call {
 	void *data;
 	bool has_head, is_settled;
 	bool is_over;                    /* the deadline has passed */
+	bool is_alive;                   /* one of them said that it cannot now */
 	bool is_sent;                    /* this attempt may have arrived */
 	bool was_sent;                   /* one of the attempts before may */
 	enum code rc;
 	struct err *err;
 };
 
+struct server {
+	char authority[300];             /* "host:port" */
+	bool is_tls;
+};
+
 struct client {
 	struct client_config config;
-	char host[300], authority[300];  /* "host:port" */
+	struct server servers[CLIENT_SERVERS_MAX];
+	unsigned n_servers, at;          /* the one that is asked */
 	struct secret token;
 	struct loop *loop;
 	struct tls_client *tls;
-	bool is_tls;
 	struct stream *stream;
 	bool is_fresh;                   /* nothing was asked over it yet */
 	struct buf in;
-	struct timer timer, second, silence;
+	struct timer timer, second, silence, connect;
 	unsigned seconds;
 	struct call *call;
 };
@@ -70,6 +79,7 @@ static void settle(struct client *c, enum code rc)
 	timer_stop(&c->timer);
 	timer_stop(&c->second);
 	timer_stop(&c->silence);
+	timer_stop(&c->connect);
 	loop_stop(c->loop);
 }
 
@@ -170,6 +180,7 @@ static void on_open(struct stream *s)
 {
 	struct client *c = stream_data(s);
 
+	timer_stop(&c->connect);
 	if (c->call)
 		c->call->is_sent = true;
 }
@@ -231,6 +242,18 @@ static void on_silence(struct timer *timer)
 	settle(c, rc);
 }
 
+/* Nothing has left yet. */
+static void on_connect_late(struct timer *timer)
+{
+	struct client *c = container_of(timer, struct client, connect);
+
+	if (c->call)
+		err_set(c->call->err, E_UNAVAILABLE, "no connection within %u "
+			"ms", CONNECT_MS);
+	drop(c);
+	settle(c, E_UNAVAILABLE);
+}
+
 static void on_second(struct timer *timer)
 {
 	struct client *c = container_of(timer, struct client, second);
@@ -256,7 +279,7 @@ static void put_request(struct client *c, const struct client_request *q,
 {
 	buf_printf(out, "%s %.*s HTTP/1.1\r\n", http_method_name(q->method),
 		   STR_ARG(q->target));
-	put_line(out, "Host", str_of(c->authority));
+	put_line(out, "Host", str_of(c->servers[c->at].authority));
 	if (c->token.n) {
 		/* Not put_line: no printf gets to see a secret. */
 		buf_z(out, "Authorization: Bearer ");
@@ -282,15 +305,19 @@ static enum code connect_to(struct client *c, struct err *err)
 	static const struct stream_ops ops = {
 		.on_data = on_data, .on_open = on_open, .on_close = on_close,
 	};
+	enum code rc;
 
 	if (c->stream) {
 		c->is_fresh = false;
 		return OK;
 	}
 	c->is_fresh = true;
-	return stream_connect(c->loop, str_of(c->authority),
-			      c->is_tls ? c->tls : NULL, NULL, &ops, c,
-			      &c->stream, err);
+	rc = stream_connect(c->loop, str_of(c->servers[c->at].authority),
+			    c->servers[c->at].is_tls ? c->tls : NULL, NULL, &ops,
+			    c, &c->stream, err);
+	if (rc == OK && c->n_servers > 1)
+		timer_start(&c->connect, CONNECT_MS);
+	return rc;
 }
 
 /* One attempt; 0 ms: for ever. */
@@ -336,12 +363,32 @@ void client_pause(struct client *c, unsigned ms)
 	c->timer.cb_ = on_timer;
 }
 
-static bool may_try_again(const struct client *c, const struct call *call,
-			  enum code rc)
+/* The next server is asked from now on. */
+static void move_on(struct client *c)
 {
-	if (rc == OK)
-		return call->answer->status == 503;
-	return rc == E_UNAVAILABLE && (call->is_sent || !c->is_fresh);
+	if (c->n_servers == 1)
+		return;
+	drop(c);
+	c->at = (c->at + 1) % c->n_servers;
+}
+
+/* Is the same request sent again, after 'n' attempts?  A write is never done
+ * twice: its key is the same each time. */
+static bool may_try_again(const struct client *c, const struct call *call,
+			  enum code rc, unsigned n)
+{
+	bool is_new = n < c->n_servers;  /* one was not asked yet */
+	int status = rc ? 0 : call->answer->status;
+
+	if (status == 503)
+		return true;
+	if (status)
+		return is_new && (status == 502 || status == 504) &&
+		       !is_write(call->request->method);
+	if (is_new)
+		return rc == E_UNAVAILABLE || rc == E_TIMEOUT || rc == E_TLS;
+	return rc == E_UNAVAILABLE &&
+	       (call->is_sent || !c->is_fresh || call->is_alive);
 }
 
 static enum code uncertain(enum code rc, struct err *err)
@@ -380,9 +427,13 @@ enum code client_ask(struct client *c, const struct client_request *request,
 		rc = attempt(c, &call, key, c->config.timeout_ms);
 		call.was_sent |= call.is_sent &&
 			(rc || client_verdict(out, NULL) == E_UNCERTAIN);
-		if (n == c->config.attempts || !may_try_again(c, &call, rc))
+		call.is_alive |= rc == OK && out->status == 503;
+		if (n == c->config.attempts * c->n_servers ||
+		    !may_try_again(c, &call, rc, n))
 			break;
-		client_pause(c, 50u << n);
+		move_on(c);
+		if (n % c->n_servers == 0)
+			client_pause(c, 50u << (n / c->n_servers));
 	}
 	buf_fini(&call.body);
 	if (rc && is_write(request->method) && call.was_sent)
@@ -414,14 +465,16 @@ enum code client_follow(struct client *c, const struct client_request *request,
 	drop(c);
 	if (rc == E_TIMEOUT && timeout_ms && call.is_over)
 		return OK;
-	if (rc)
-		return rc;
-	rc = client_verdict(&answer, err);
+	if (rc == OK)
+		rc = client_verdict(&answer, err);
 	/* Whoever stands before the server says so while it is away. */
 	if (rc && (answer.status == 502 || answer.status == 504)) {
 		err->code = E_UNAVAILABLE;
 		rc = E_UNAVAILABLE;
 	}
+	/* Nobody refused: whoever follows on asks another. */
+	if (answer.status < 300 || answer.status >= 429)
+		move_on(c);
 	return rc;
 }
 
@@ -530,40 +583,67 @@ static enum code check_token(struct str token, struct err *err)
 	return OK;
 }
 
-static enum code parse_server(struct client *c, const char *server,
+static enum code parse_server(struct server *out, struct str url,
 			      struct err *err)
 {
-	struct str s = str_of(server), rest;
+	struct str s = str_first(url, 400), rest;
 	bool has_port;
 	size_t bracket;
 
-	c->is_tls = str_starts(s, STR("https://"));
-	if (!c->is_tls && !str_starts(s, STR("http://"))) {
-		err_set(err, E_USAGE, "server \"%s\" is no URL", server);
+	out->is_tls = str_starts(s, STR("https://"));
+	if (!out->is_tls && !str_starts(s, STR("http://"))) {
+		err_set(err, E_USAGE, "server \"%.*s\" is no URL", STR_ARG(s));
 		return err_hint(err, "http://127.0.0.1:8080, say");
 	}
-	rest = str_from(s, c->is_tls ? 8 : 7);
+	rest = str_from(s, out->is_tls ? 8 : 7);
 	s = str_cut(&rest, '/');
 	if (rest.n || has_any(s, STR("@?# \t\r\n"))) {
-		err_set(err, E_USAGE, "server \"%s\" has more than a host and a "
-			"port", server);
+		err_set(err, E_USAGE, "server \"%.*s\" has more than a host and "
+			"a port", STR_ARG(str_first(url, 400)));
 		return err_hint(err, "http://127.0.0.1:8080, say");
 	}
 	bracket = str_rfind(s, ']');
 	has_port = str_find(str_from(s, bracket == SIZE_MAX ? 0 : bracket), ':') !=
 		SIZE_MAX;
-	if (s.n == 0 || s.n > sizeof(c->host) - 8)
-		return err_set(err, E_USAGE, "server \"%s\" has no host", server);
-	snprintf(c->authority, sizeof(c->authority), "%.*s%s", STR_ARG(s),
-		 has_port ? "" : c->is_tls ? ":443" : ":80");
+	if (s.n == 0 || s.n > sizeof(out->authority) - 8)
+		return err_set(err, E_USAGE, "server \"%.*s\" has no host",
+			       STR_ARG(str_first(url, 400)));
+	snprintf(out->authority, sizeof(out->authority), "%.*s%s", STR_ARG(s),
+		 has_port ? "" : out->is_tls ? ":443" : ":80");
 	return OK;
+}
+
+/* "http://a:1,http://b:2" */
+static enum code parse_servers(struct client *c, const char *servers,
+			       struct err *err)
+{
+	struct str rest = str_of(servers);
+	enum code rc;
+
+	do {
+		struct str one = str_trim(str_cut(&rest, ','));
+
+		if (c->n_servers == CLIENT_SERVERS_MAX)
+			return err_set(err, E_USAGE, "more than %d servers",
+				       CLIENT_SERVERS_MAX);
+		rc = parse_server(&c->servers[c->n_servers++], one, err);
+	} while (rc == OK && rest.p);
+	return rc;
+}
+
+static bool uses_tls(const struct client *c)
+{
+	for (unsigned i = 0; i < c->n_servers; i++)
+		if (c->servers[i].is_tls)
+			return true;
+	return false;
 }
 
 enum code client_new(const struct client_config *config, struct client **out,
 		     struct err *err)
 {
 	struct client *c = NEW(struct client);
-	enum code rc = parse_server(c, config->server, err);
+	enum code rc = parse_servers(c, config->server, err);
 
 	c->config = *config;
 	if (c->config.timeout_ms == 0)
@@ -574,7 +654,7 @@ enum code client_new(const struct client_config *config, struct client **out,
 		c->config.attempts = ATTEMPTS;
 	if (rc == OK)
 		rc = check_token(config->token, err);
-	if (rc == OK && c->is_tls)
+	if (rc == OK && uses_tls(c))
 		rc = tls_client_new(config->ca_file, "http/1.1", &c->tls, err);
 	if (rc) {
 		free(c);
@@ -585,9 +665,15 @@ enum code client_new(const struct client_config *config, struct client **out,
 	timer_init(&c->timer, c->loop, on_timer);
 	timer_init(&c->second, c->loop, on_second);
 	timer_init(&c->silence, c->loop, on_silence);
+	timer_init(&c->connect, c->loop, on_connect_late);
 	signal(SIGPIPE, SIG_IGN);
 	*out = c;
 	return OK;
+}
+
+unsigned client_servers(const struct client *c)
+{
+	return c->n_servers;
 }
 
 void client_free(struct client **cp)
@@ -601,6 +687,7 @@ void client_free(struct client **cp)
 	timer_close(&c->timer, NULL);
 	timer_close(&c->second, NULL);
 	timer_close(&c->silence, NULL);
+	timer_close(&c->connect, NULL);
 	loop_free(&c->loop);
 	tls_client_free(&c->tls);
 	secret_wipe(&c->token);

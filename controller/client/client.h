@@ -7,9 +7,12 @@
  *
  * A write has three outcomes: an answer of the server (done or refused), or
  * E_UNCERTAIN where the request may have arrived and no answer came, or one
- * that cannot be read.  Reads,
- * and writes that carry an idempotency key, are tried again on a lost
- * connection or a 503; the key stays the same.
+ * that cannot be read.  Reads, and writes, which all carry an idempotency key,
+ * are tried again on a lost connection or a 503; the key stays the same.
+ *
+ * Of several servers of one cluster the next is asked where one does not
+ * answer: no connection (within two seconds), a lost one, no answer in time, a
+ * 503, and for reads also a 502 or 504.
  */
 #ifndef CLIENT_CLIENT_H
 #define CLIENT_CLIENT_H
@@ -18,12 +21,15 @@
 
 struct client;
 
+#define CLIENT_SERVERS_MAX 16
+
 struct client_config {
-	const char *server;              /* "http://127.0.0.1:8080", https:// too */
+	/* "http://127.0.0.1:8080", https:// too; several with commas between */
+	const char *server;
 	struct str token;                /* empty: none */
 	const char *ca_file;             /* NULL: the system's authorities */
-	unsigned timeout_ms;             /* of one request; 0: 30,000 */
-	unsigned attempts;               /* 0: 4 */
+	unsigned timeout_ms;             /* of one attempt; 0: 30,000 */
+	unsigned attempts;               /* at each server; 0: 4 */
 	unsigned silence_ms;             /* of a stream; 0: 45,000 */
 	/* Called once a second while an answer is waited for; may be NULL. */
 	void (*waiting)(void *data, unsigned seconds);
@@ -36,6 +42,7 @@ struct client_config {
 enum code client_new(const struct client_config *config, struct client **out,
 		     struct err *err) MUST_USE;
 void client_free(struct client **client);
+unsigned client_servers(const struct client *client);
 
 struct client_request {
 	enum http_method method;
@@ -80,7 +87,8 @@ typedef bool client_event(void *data, struct str event, struct str id,
  * ends it, or 'timeout_ms' (0: never) have passed: OK.  A refusal is answered
  * as client_verdict would.  E_TIMEOUT: no answer within the client's timeout.
  * E_UNAVAILABLE: the connection was lost, or nothing, no heartbeat either, came
- * for silence_ms; or there is no server behind a proxy.
+ * for silence_ms; or there is no server behind a proxy.  Where it ends in one of
+ * these ways or in a 503, the next call asks the next server.
  */
 enum code client_follow(struct client *client,
 			const struct client_request *request,

@@ -241,6 +241,10 @@ CONFLUX_TOKEN=wrong run status
 ends 5
 CONFLUX_SERVER=http://127.0.0.1:1 run status
 ends 7
+CONFLUX_SERVER=http://127.0.0.1:1,$URL run status -o name
+ends 0
+run apply -f "$WORK/m" --server "http://127.0.0.1:1,$URL"
+ends 0
 stop_daemon
 
 step "over TLS too a watch goes on after the server was killed"

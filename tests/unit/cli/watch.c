@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cli/cli.h"
 
 #include "base/banned.h"
@@ -27,7 +28,7 @@ static size_t n_said;
 static struct buf heard;
 static int listener;
 static pthread_t thread;
-static char url[64];
+static char url[64], both[200];          /* with two that are dead between */
 
 /* What each connection says after its request; a '!' in front keeps it open
  * until the client goes. */
@@ -64,6 +65,8 @@ static void *serve(void *arg)
 	return NULL;
 }
 
+static bool is_two;
+
 static void setup(void)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET,
@@ -78,8 +81,19 @@ static void setup(void)
 	ck_assert_int_eq(listen(listener, 8), 0);
 	getsockname(listener, (struct sockaddr *)&at, &n);
 	snprintf(url, sizeof(url), "http://127.0.0.1:%d", ntohs(at.sin_port));
+	snprintf(both, sizeof(both), "%s,http://127.0.0.1:1,"
+		 "http://127.0.0.1:1,%s", url, url);
+	if (is_two)
+		config.server = both;
 	ck_assert_int_eq(client_new(&config, &cli.client, &err), OK);
 	stdout = open_memstream(&said, &n_said);
+}
+
+static void setup_two(void)
+{
+	is_two = true;
+	setup();
+	is_two = false;
 }
 
 static void teardown(void)
@@ -125,6 +139,20 @@ START_TEST(it_goes_on_whatever_happens_to_the_link)
 	ck_assert_ptr_nonnull(strstr(heard.p, "since=4"));
 	ck_assert_ptr_nonnull(strstr(heard.p, "Last-Event-ID: 5\r\n"));
 	ck_assert_ptr_null(strstr(heard.p, "Last-Event-ID: 6\r\n"));
+}
+END_TEST
+
+START_TEST(it_goes_on_at_the_next_server_within_a_second)
+{
+	static const char *const connections[] = {
+		HEAD EVENT(5, "a/b/c/d"), "!" HEAD EVENT(6, "a/b/c/e"), NULL,
+	};
+	uint64_t start = clock_mono_ms();
+
+	ck_assert_msg(watch(connections, "name", "2") == OK, "%s", err.text);
+	ck_assert_uint_lt(clock_mono_ms() - start, 1000);
+	ck_assert_str_eq(said, "a/b/c/d\na/b/c/e\n");
+	ck_assert_ptr_nonnull(strstr(heard.p, "Last-Event-ID: 5\r\n"));
 }
 END_TEST
 
@@ -181,6 +209,10 @@ static Suite *suite(void)
 	tcase_add_test(t, a_refusal_ends_it);
 	tcase_add_test(t, yaml_is_a_stream_of_documents);
 	tcase_add_loop_test(t, a_line_has_the_digest_in_short_or_whole, 0, 2);
+	suite_add_tcase(s, t);
+	t = tcase_create("two");
+	tcase_add_checked_fixture(t, setup_two, teardown);
+	tcase_add_test(t, it_goes_on_at_the_next_server_within_a_second);
 	suite_add_tcase(s, t);
 	return s;
 }

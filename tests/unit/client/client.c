@@ -31,6 +31,7 @@ static _Atomic unsigned accepted;
 static bool is_last;                     /* nobody listens after the first */
 static pthread_t thread;
 static char url[64];
+static const char *servers;              /* of the client; "%s" is the url */
 static struct client *client;
 static struct arena *arena;
 static struct client_answer answer;
@@ -105,7 +106,23 @@ static void setup(void)
 	memset(script, 0, sizeof(script));
 	accepted = 0;
 	is_last = false;
+	servers = "%s";
 	arena = arena_new(0);
+}
+
+static const char *arena_replace(const char *text, const char *with)
+{
+	AUTO_BUF out = BUF_NONE;
+
+	for (; *text; text++) {
+		if (text[0] == '%' && text[1] == 's') {
+			buf_z(&out, with);
+			text++;
+		} else {
+			buf_c(&out, *text);
+		}
+	}
+	return arena_z(arena, buf_view(&out));
 }
 
 static void start(unsigned attempts, unsigned timeout_ms)
@@ -113,7 +130,7 @@ static void start(unsigned attempts, unsigned timeout_ms)
 	struct sockaddr_in at = { .sin_family = AF_INET,
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t n = sizeof(at);
-	struct client_config config = { .server = url, .token = STR("secret"),
+	struct client_config config = { .token = STR("secret"),
 					.attempts = attempts,
 					.silence_ms = SILENCE_MS,
 					.timeout_ms = timeout_ms };
@@ -123,6 +140,7 @@ static void start(unsigned attempts, unsigned timeout_ms)
 	ck_assert_int_eq(listen(listener, 8), 0);
 	getsockname(listener, (struct sockaddr *)&at, &n);
 	snprintf(url, sizeof(url), "http://127.0.0.1:%d", ntohs(at.sin_port));
+	config.server = arena_replace(servers, url);
 	ck_assert_int_eq(pthread_create(&thread, NULL, serve, NULL), 0);
 	ck_assert_int_eq(client_new(&config, &client, &err), OK);
 }
@@ -418,6 +436,17 @@ START_TEST(servers_are_urls)
 	ck_assert_int_eq(client_new(&config, &client, &err), E_USAGE);
 	config.server = "http://user@localhost";
 	ck_assert_int_eq(client_new(&config, &client, &err), E_USAGE);
+	config.server = "http://a,ftp://b";
+	ck_assert_int_eq(client_new(&config, &client, &err), E_USAGE);
+	ck_assert_ptr_nonnull(strstr(err.text, "\"ftp://b\""));
+	config.server = "http://a,";
+	ck_assert_int_eq(client_new(&config, &client, &err), E_USAGE);
+	config.server = "http://a,,http://b";
+	ck_assert_int_eq(client_new(&config, &client, &err), E_USAGE);
+	config.server = "http://a,http://a,http://a,http://a,http://a,http://a,"
+		"http://a,http://a,http://a,http://a,http://a,http://a,http://a,"
+		"http://a,http://a,http://a,http://a";
+	ck_assert_int_eq(client_new(&config, &client, &err), E_USAGE);
 	config.server = "http://[::1]:80/";
 	config.token = STR("abc\r\nX-Other: 1");
 	ck_assert_int_eq(client_new(&config, &client, &err), E_USAGE);
@@ -426,6 +455,142 @@ START_TEST(servers_are_urls)
 	ck_assert_int_eq(client_new(&config, &client, &err), E_USAGE);
 	config.token = STR("cfx_a-Z_0.~+/=");
 	ck_assert_int_eq(client_new(&config, &client, &err), OK);
+}
+END_TEST
+
+/* ---- several servers; nobody listens on port 1 ---- */
+
+#define GOOD "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+#define BUSY "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
+
+START_TEST(the_next_server_is_asked_where_one_is_not_there)
+{
+	servers = "http://127.0.0.1:1, %s";
+	script[0][0] = script[0][1] = GOOD;
+	start(1, 20000);
+	ck_assert_int_eq(ask(HTTP_M_POST, "x"), OK);
+	ck_assert(str_is(answer.body, "ok"));
+	/* And it stays with it. */
+	ck_assert_int_eq(ask(HTTP_M_GET, ""), OK);
+	ck_assert_uint_eq(accepted, 1);
+}
+END_TEST
+
+struct failure {
+	const char *says;
+	bool for_reads;                  /* only */
+};
+
+START_TEST(the_next_server_is_asked_where_one_does_not_answer)
+{
+	static const struct failure rows[] = {
+		{ "", false },
+		{ BUSY, false },
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhal", false },
+		{ "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", true },
+		{ "HTTP/1.1 504 Slow\r\nContent-Length: 0\r\n\r\n", true },
+	};
+	const struct failure *row = &rows[_i / 2];
+	bool writes = _i % 2;
+	size_t at;
+	struct str all;
+
+	servers = "%s,%s";
+	script[0][0] = row->says;
+	script[0][1] = "never asked for";
+	script[1][0] = GOOD;
+	start(1, 300);
+	ck_assert_int_eq(ask(writes ? HTTP_M_POST : HTTP_M_GET, writes ? "x" : ""),
+			 OK);
+	if (writes && row->for_reads) {
+		ck_assert_int_ge(answer.status, 502);
+		ck_assert_uint_eq(accepted, 1);
+		return;
+	}
+	ck_assert_int_eq(answer.status, 200);
+	ck_assert_uint_eq(accepted, 2);
+	ck_assert_uint_eq(count("/x?y=z"), 2);
+	if (!writes)
+		return;
+	all = str_of(all_heard());
+	at = str_find_str(all, STR("Idempotency-Key: "));
+	ck_assert_uint_eq(count(arena_z(arena, str_n(all.p + at, 53))), 2);
+}
+END_TEST
+
+START_TEST(a_cluster_that_cannot_now_is_asked_again)
+{
+	servers = "http://127.0.0.1:1,%s";
+	script[0][0] = BUSY;
+	script[1][0] = GOOD;
+	start(2, 20000);
+	ck_assert_int_eq(ask(HTTP_M_PUT, "x"), OK);
+	ck_assert_int_eq(answer.status, 200);
+}
+END_TEST
+
+START_TEST(all_servers_are_named_where_none_answers)
+{
+	servers = "http://127.0.0.1:1,http://localhost:1";
+	script[0][0] = NULL;
+	start(4, 20000);
+	ck_assert_int_eq(ask(HTTP_M_POST, "x"), E_UNAVAILABLE);
+	ck_assert_ptr_nonnull(strstr(err.text, "127.0.0.1:1,http://localhost:1"));
+}
+END_TEST
+
+/* A backlog that is full swallows what wants to connect. */
+START_TEST(a_server_that_takes_no_connection_is_passed_over)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof(at);
+	int deaf = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), full[2];
+
+	ck_assert_int_eq(bind(deaf, (struct sockaddr *)&at, sizeof(at)), 0);
+	ck_assert_int_eq(listen(deaf, 0), 0);
+	getsockname(deaf, (struct sockaddr *)&at, &n);
+	for (int i = 0; i < 2; i++) {
+		full[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		(void)!connect(full[i], (struct sockaddr *)&at, sizeof(at));
+	}
+	servers = arena_printf(arena, "http://127.0.0.1:%d,%%s",
+			       ntohs(at.sin_port)).p;
+	script[0][0] = GOOD;
+	start(1, 20000);
+	ck_assert_int_eq(ask(HTTP_M_POST, "x"), OK);
+	ck_assert_int_eq(answer.status, 200);
+	for (int i = 0; i < 2; i++)
+		close(full[i]);
+	close(deaf);
+}
+END_TEST
+
+START_TEST(a_stream_goes_on_at_the_next_server)
+{
+	struct client_request q = { .method = HTTP_M_GET, .target = STR("/w") };
+	AUTO_BUF seen = BUF_NONE;
+
+	servers = "%s,http://127.0.0.1:1";
+	script[0][0] = STREAM;
+	script[1][0] = BUSY;
+	script[2][0] = "HTTP/1.1 410 Gone\r\nContent-Length: 2\r\n\r\n{}";
+	script[2][1] = STREAM "c\r\ndata: stop\n\n\r\n";
+	script[3][0] = script[2][1];
+	start(1, 20000);
+	ck_assert_uint_eq(client_servers(client), 2);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_ne(client_follow(client, &q, 0, event, &seen, &err),
+				 OK);
+		ck_assert_uint_eq(accepted, i + 1);
+		ck_assert_int_eq(client_follow(client, &q, 0, event, &seen, &err),
+				 E_UNAVAILABLE);
+		ck_assert_uint_eq(accepted, i + 1);
+	}
+	/* A refusal is one of all of them. */
+	ck_assert_int_eq(client_follow(client, &q, 0, event, &seen, &err), E_GONE);
+	ck_assert_int_eq(client_follow(client, &q, 0, event, &seen, &err), OK);
+	ck_assert_str_eq(seen.p, " stop;");
 }
 END_TEST
 
@@ -451,6 +616,13 @@ static Suite *suite(void)
 	tcase_add_test(t, a_proxy_without_its_server_is_a_lost_connection);
 	tcase_add_test(t, a_write_whose_answer_is_no_http_is_uncertain);
 	tcase_add_test(t, servers_are_urls);
+	tcase_add_test(t, the_next_server_is_asked_where_one_is_not_there);
+	tcase_add_loop_test(t, the_next_server_is_asked_where_one_does_not_answer,
+			    0, 10);
+	tcase_add_test(t, a_cluster_that_cannot_now_is_asked_again);
+	tcase_add_test(t, all_servers_are_named_where_none_answers);
+	tcase_add_test(t, a_server_that_takes_no_connection_is_passed_over);
+	tcase_add_test(t, a_stream_goes_on_at_the_next_server);
 	suite_add_tcase(s, t);
 	return s;
 }
