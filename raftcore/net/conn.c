@@ -13,7 +13,7 @@
 /* Answers that nobody reads pile up to this. */
 #define SAY_MAX (64u * 1024)
 
-struct conn *conn_new(struct tcp *tcp, const struct conn_use *use)
+struct conn *conn_make(struct tcp *tcp, const struct conn_use *use)
 {
 	struct conn *c = NEW(struct conn);
 

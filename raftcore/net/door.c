@@ -301,7 +301,7 @@ void door_accept(struct listener *l, struct stream *s, void *data)
 	}
 	if (tcp->strangers >= tcp->limits.strangers_max)
 		make_room(tcp);
-	c = conn_new(tcp, &door_use);
+	c = conn_make(tcp, &door_use);
 	c->stream = s;
 	c->due_ms = c->heard_ms + tcp->limits.connect_timeout_ms;
 	tcp->strangers++;

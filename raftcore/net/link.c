@@ -183,7 +183,7 @@ void link_turn(struct link *link)
 static void dial(struct link *link)
 {
 	struct tcp *tcp = tcp_of(link);
-	struct conn *c = conn_new(tcp, &link_use);
+	struct conn *c = conn_make(tcp, &link_use);
 	struct err err = { 0 };
 	enum code rc;
 

@@ -54,7 +54,7 @@ struct conn {
 };
 
 extern const struct stream_ops conn_ops;
-struct conn *conn_new(struct tcp *tcp, const struct conn_use *use);
+struct conn *conn_make(struct tcp *tcp, const struct conn_use *use);
 /* No callback comes any more. */
 void conn_drop(struct conn *c);
 /* Drops it and tells its user ('ended'), now. */

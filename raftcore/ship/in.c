@@ -252,7 +252,7 @@ static void open_run(struct ship_job *job)
 
 	in->rc = check_empty(in, &in->err);
 	if (in->rc == OK)
-		in->rc = store_open(&in->store, &in->offer, &in->err);
+		in->rc = store_open_part(&in->store, &in->offer, &in->err);
 }
 
 /* The page goes to its place where it is what the page above says. */

@@ -126,7 +126,7 @@ static bool has_whole(struct store *st, const struct ship_offer *offer)
 	return rc == OK && size == offer->shape.size;
 }
 
-enum code store_open(struct store *st, const struct ship_offer *offer,
+enum code store_open_part(struct store *st, const struct ship_offer *offer,
 		     struct err *err)
 {
 	bool goes_on;

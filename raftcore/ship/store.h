@@ -20,7 +20,7 @@ struct store {
 void store_init(struct store *st, struct fs *fs, const char *dir, struct str id);
 void store_fini(struct store *st);
 /* Takes up what there is of 'offer'; what is there of another one goes. */
-enum code store_open(struct store *st, const struct ship_offer *offer,
+enum code store_open_part(struct store *st, const struct ship_offer *offer,
 		     struct err *err) MUST_USE;
 /* Makes what is written durable, and then that chunks up to 'durable' are there.
  * After another code than OK the part is gone. */
