@@ -1,4 +1,4 @@
 # rpc: request and response between nodes, with deadlines and bounds; no thread,
 # no clock, no transport
-needs := base wire
+needs := base wire raftcore
 pkgs  :=

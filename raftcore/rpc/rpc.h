@@ -50,19 +50,13 @@
 #define RPC_RPC_H
 
 #include "base/str.h"
+#include "raftcore/token.h"
 
 struct rpc;
 struct rpc_call;
 
 #define RPC_METHODS_MAX 256              /* methods are 1 to 255 */
 #define RPC_PEERS_MAX 64
-
-/* Names one request at its callee.  One that was answered, or that needs no
- * answer any more, names nothing; its parts are nobody's business. */
-struct rpc_token {
-	uint64_t peer, serial;
-	unsigned slot;
-};
 
 struct rpc_request {
 	struct rpc_token token;
