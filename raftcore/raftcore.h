@@ -10,9 +10,10 @@
  *	checkpoints/         <index>-<term>.ckpt, verified before the log is cut
  *	state/               the machine's own (a cache of checkpoint and log)
  *
- * Threads: the raft loop (engine steps and timers, never waits), the WAL
- * thread (one record a write), the apply loop (given by the caller), a
- * worker for checkpoints.  A cluster of one runs exactly what three run.
+ * Threads: the raft loop (engine steps, timers and the connections to other
+ * nodes; never waits), the WAL thread (one record a write), the apply loop (given
+ * by the caller), workers for checkpoints.  A cluster of one runs exactly what
+ * three run.
  *
  * A proposal has three outcomes: done (applied; the machine says what came of
  * it), refused before it was appended (E_NOT_LEADER, E_BUSY, E_FULL,
@@ -22,16 +23,24 @@
 #define RAFTCORE_RAFTCORE_H
 
 #include "raftcore/machine.h"
+#include "raftcore/token.h"
 #include "base/rand.h"
 
 struct rc_node;
 struct loop;
 struct pool;
+struct net_tls;
+
+/* A member of the first membership. */
+struct rc_member {
+	uint64_t id;                    /* 1.. */
+	const char *address;            /* host:port that others reach it at */
+};
 
 struct rc_config {
 	const char *dir;
 	uint64_t node_id;               /* 1.. */
-	const char *address;            /* of the raft listener; "" for one */
+	const char *address;            /* that others reach it at; "" for one */
 	unsigned election_timeout_ms;   /* 300 */
 	unsigned heartbeat_ms;          /* 50 */
 	uint64_t segment_bytes;         /* 64 MiB */
@@ -41,8 +50,25 @@ struct rc_config {
 	unsigned inflight_entries_max;  /* 8,192 */
 	unsigned checkpoints_kept;      /* 2 */
 	struct loop *apply_loop;        /* where the machine is called */
-	struct pool *pool;              /* checkpoints; NULL: none are taken */
+	/* Checkpoints: taken, sent, received.  NULL: none are. */
+	struct pool *pool;
 	struct rc_machine machine;
+	/*
+	 * The cluster that a new directory becomes part of: none, a cluster of
+	 * one; members, the same list on each of them, in any order, this node
+	 * among them; or 'joins', a later member that waits until a leader adds
+	 * it.  Who joins names in 'members' the nodes that it lets in until then:
+	 * the cluster's, or at least the one that leads.
+	 */
+	const struct rc_member *members;         /* copied */
+	size_t n_members;
+	bool joins;
+	const struct uuid *cluster_id;  /* of 'joins'; NULL else; copied */
+	const char *listen;             /* host:port; NULL: alone; copied */
+	const struct net_tls *tls;      /* net/net.h; NULL: clear text; copied */
+	bool allow_clear_text;          /* also beyond loopback */
+	uint64_t ship_rate;             /* bytes a second of checkpoints sent to
+					   others; 0: no limit */
 	/* Role or leader changed; apply loop.  May be NULL. */
 	void (*on_role)(void *data, bool is_leader, uint64_t leader, uint64_t term);
 	/* The machine or the log failed for good: not ready; apply loop. */
@@ -55,16 +81,17 @@ void rc_config_defaults(struct rc_config *config);
 /*
  * Opens or creates the data directory: locks it, checks identity, recovers
  * the log (damage is refused with the place, a torn tail is cut), opens the
- * machine.  A new directory becomes a cluster of one ('bootstrap').  Blocking;
- * before the loops run.
+ * machine.  What a new directory becomes part of is said in rc_config.
+ * Blocking; before the loops run.
  */
 enum code rc_node_open(const struct rc_config *config, struct rc_node **out,
 		       struct err *err) MUST_USE;
-/* Starts the raft loop and the WAL thread; the apply loop must be running or
- * start soon. */
+/* Listens, and starts the raft loop and the WAL thread; the apply loop must be
+ * running or start soon.  E_BUSY, E_DENIED and others of net_open_tcp; then
+ * rc_node_stop and rc_node_free. */
 enum code rc_node_start(struct rc_node *node, struct err *err) MUST_USE;
-/* Refuses new proposals, waits for what is in flight, syncs and closes the
- * machine.  Called from the apply loop's thread after loop_join, or before
+/* Refuses new proposals, ends all calls, waits for what is in flight, syncs and
+ * closes the machine.  Called from the apply loop's thread after loop_join, or before
  * the loops started. */
 void rc_node_stop(struct rc_node *node);
 /* After the apply loop was freed: messages of the node may wait there. */
@@ -88,15 +115,117 @@ struct rc_proposal {
  * where the node has stopped ('done' will not run). */
 bool rc_propose(struct rc_node *node, struct rc_proposal *p) MUST_USE;
 
+/*
+ * Any thread may call each of the following, unless it says otherwise.  Every
+ * 'done' and every 'handle' runs on the apply loop; 'done' exactly once, at the
+ * latest in rc_node_stop.  Where a call answers false the node has stopped, and
+ * 'done' will not run.
+ */
+
+/* ---- calls between nodes ---- */
+
+#define RC_LEADER 0
+#define RC_METHODS_MAX 200
+
+/*
+ * A call of a method that the peer has given to rc_handle.  'rc' of done:
+ *
+ *	OK and the answer, or what the peer refused it with
+ *	E_TIMEOUT	the deadline passed; if it was sent, it may have happened
+ *	E_UNCERTAIN	the connection ended after it was sent
+ *	E_UNAVAILABLE	it was not sent: there was no leader in time, or no
+ *			connection within a second, or the node stops
+ *	E_NOT_FOUND	no such member
+ *	E_BUSY		too many calls are open
+ *	E_TOO_LARGE	'body' or 'answer_max' is more than a frame holds (1 MiB)
+ *
+ * Who leads is asked when it can be sent; where that is this node itself, its
+ * own handler takes it.
+ */
+struct rc_call {
+	uint64_t peer;                  /* a member; RC_LEADER: whoever leads */
+	unsigned method;                /* 1 to RC_METHODS_MAX */
+	struct str body;                /* valid until done */
+	uint32_t timeout_ms, answer_max;
+	/* 'answer' is valid until it returns; 'err' is always there. */
+	void (*done)(struct rc_call *call, enum code rc, struct str answer,
+		     const struct err *err);
+};
+bool rc_call(struct rc_node *node, struct rc_call *call) MUST_USE;
+
+struct rc_request {
+	struct rpc_token token;
+	uint64_t peer;                  /* who calls */
+	struct str body;                /* valid until the handler returns */
+};
+/* Before rc_node_start; a method once. */
+void rc_handle(struct rc_node *node, unsigned method,
+	       void (*handle)(void *data, const struct rc_request *request),
+	       void *data);
+/* Once for each request, in the handler or later; 'err' (which may be NULL) goes
+ * with an 'rc' that is not OK.  What is passed is copied. */
+void rc_answer(struct rc_node *node, struct rpc_token token, enum code rc,
+	       struct str body, const struct err *err);
+
+/* ---- membership ---- */
+
+enum rc_change_type { RC_ADD, RC_PROMOTE, RC_DEMOTE, RC_REMOVE };
+
+/* Leader only.  OK: in force.  E_NOT_LEADER, E_NOT_FOUND, E_EXISTS, E_CONFLICT
+ * (not now, and why): nothing was done.  E_UNCERTAIN: it may still come into
+ * force. */
+struct rc_change {
+	enum rc_change_type type;       /* RC_ADD: it replicates, without a vote */
+	uint64_t id;
+	const char *address;            /* of RC_ADD; valid until done */
+	bool force;                     /* below three voters */
+	void (*done)(struct rc_change *change, enum code rc,
+		     const struct err *err);
+};
+bool rc_change(struct rc_node *node, struct rc_change *change) MUST_USE;
+
+/* Leader only.  OK: 'id' leads.  E_NOT_LEADER, E_CONFLICT: nothing was done.
+ * E_UNAVAILABLE: it did not take over. */
+struct rc_transfer {
+	uint64_t id;
+	void (*done)(struct rc_transfer *transfer, enum code rc,
+		     const struct err *err);
+};
+bool rc_transfer(struct rc_node *node, struct rc_transfer *transfer) MUST_USE;
+
+struct rc_peer {
+	uint64_t id;
+	char address[272];
+	bool votes, is_up;              /* up: messages go to it */
+	uint64_t match;                 /* entries the leader knows it has, on the
+					   leader; 0 elsewhere */
+	uint64_t bytes_in, bytes_out, rtt_us;
+	char error[200];                /* of the connection; "": none */
+};
+/* The members, this node among them (it is up); a copy that is renewed each
+ * second and when a member or a connection comes or goes.  Answers how many
+ * there are; fills up to 'cap'. */
+size_t rc_peers(struct rc_node *node, struct rc_peer *out, size_t cap);
+
+/* Reads the certificates again; connections that are open keep theirs.  Blocks.
+ * On error the old ones stay. */
+enum code rc_tls_reload(struct rc_node *node, struct err *err) MUST_USE;
+
+/* ---- state ---- */
+
 struct rc_status {
 	uint64_t node_id, leader_id, term, commit, applied, last;
 	uint64_t checkpoint_index, log_bytes, log_first;
 	struct uuid cluster_id;
-	bool is_leader, is_ready;       /* leader known and applied caught up at start */
+	/* Ready: a leader is known, and what was committed when this node came
+	 * up is applied. */
+	bool is_leader, is_ready;
 	uint64_t wal_writes, wal_entries, wal_bytes, wal_sync_us_p99;
 	uint64_t proposals, refused, uncertain;
 	uint64_t turn_max_us;
 	uint64_t checkpoints, checkpoints_failed;      /* of this run */
+	uint64_t shipped, installed;    /* checkpoints, of this run */
+	uint64_t malformed, lost;       /* messages of the engine */
 	bool direct_io;
 };
 /* Any thread. */

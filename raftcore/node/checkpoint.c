@@ -28,7 +28,7 @@ void checkpoint_path(const char *dir, const struct checkpoint *c,
 
 /* ---- meta ---- */
 
-static void meta_encode(struct buf *out, const struct checkpoint *c)
+void checkpoint_encode(struct buf *out, const struct checkpoint *c)
 {
 	wr_u64(out, META_MAGIC);
 	wr_raw(out, c->cluster.b, sizeof(c->cluster.b));
@@ -41,7 +41,7 @@ static void meta_encode(struct buf *out, const struct checkpoint *c)
 	wr_u32(out, crc32c(0, out->p, out->n));
 }
 
-static bool meta_decode(struct str bytes, struct checkpoint *c)
+bool checkpoint_decode(struct str bytes, struct checkpoint *c)
 {
 	struct rd rd = rd_of(bytes);
 	uint64_t magic = rd_u64(&rd);
@@ -148,10 +148,9 @@ enum code checkpoint_put(void *writer, const void *p, size_t n, struct err *err)
 	return rc;
 }
 
-/* Reads the picture; E_CORRUPT where it is another. */
-static enum code verify(struct fs *fs, const char *path,
-			const struct checkpoint *c, checkpoint_pace *pace,
-			void *data, struct err *err)
+enum code checkpoint_verify(struct fs *fs, const char *path,
+			    const struct checkpoint *c, checkpoint_pace *pace,
+			    void *data, struct err *err)
 {
 	struct sha256_ctx *ctx = sha256_new();
 	char *piece = file_alloc(PIECE_BYTES);
@@ -192,7 +191,7 @@ enum code checkpoint_adopt(struct fs *fs, const char *dir,
 
 	checkpoint_path(dir, c, ".ckpt", &picture);
 	checkpoint_path(dir, c, ".meta", &meta);
-	meta_encode(&bytes, c);
+	checkpoint_encode(&bytes, c);
 	if (rc == OK)
 		rc = fs->ops->rename(fs, path, picture.p, err);
 	/* Syncs the folder too, with both names. */
@@ -215,7 +214,8 @@ enum code checkpoint_end(struct checkpoint_writer *w, struct checkpoint *c,
 	w->fs->ops->close(w->fs, w->file);
 	w->file = NULL;
 	if (rc == OK)
-		rc = verify(w->fs, w->path, c, w->pace, w->pace_data, err);
+		rc = checkpoint_verify(w->fs, w->path, c, w->pace,
+				       w->pace_data, err);
 	if (rc == OK)
 		rc = checkpoint_adopt(w->fs, w->dir, c, w->path, err);
 	w->is_named = rc == OK;
@@ -268,13 +268,13 @@ static enum code try_one(struct fs *fs, const char *dir, struct str name,
 	rc = fs_get(fs, meta.p, &bytes, err);
 	if (rc)
 		return rc;
-	if (!meta_decode(buf_view(&bytes), c))
+	if (!checkpoint_decode(buf_view(&bytes), c))
 		return err_set(err, E_CORRUPT, "%s is damaged", meta.p);
 	if (memcmp(c->cluster.b, cluster.b, sizeof(cluster.b)) != 0)
 		return err_set(err, E_DENIED, "%s belongs to another cluster",
 			       meta.p);
 	checkpoint_path(dir, c, ".ckpt", &picture);
-	return verify(fs, picture.p, c, NULL, NULL, err);
+	return checkpoint_verify(fs, picture.p, c, NULL, NULL, err);
 }
 
 enum code checkpoint_load(struct fs *fs, const char *dir, uint64_t index,
@@ -290,7 +290,7 @@ enum code checkpoint_load(struct fs *fs, const char *dir, uint64_t index,
 	rc = fs_get(fs, path.p, &bytes, err);
 	if (rc)
 		return rc;
-	if (!meta_decode(buf_view(&bytes), &c)) {
+	if (!checkpoint_decode(buf_view(&bytes), &c)) {
 		checkpoint_fini(&c);
 		return err_set(err, E_CORRUPT, "%s is damaged", path.p);
 	}

@@ -33,6 +33,10 @@ void checkpoint_fini(struct checkpoint *c);
 void checkpoint_path(const char *dir, const struct checkpoint *c,
 		     const char *suffix, struct buf *out);
 
+/* The bytes of a meta file.  False: they are none. */
+void checkpoint_encode(struct buf *out, const struct checkpoint *c);
+bool checkpoint_decode(struct str bytes, struct checkpoint *c);
+
 /* ---- writing ---- */
 
 struct checkpoint_writer;
@@ -51,6 +55,11 @@ enum code checkpoint_put(void *writer, const void *p, size_t n,
  * index, term and membership; length and digest are filled in. */
 enum code checkpoint_end(struct checkpoint_writer *w, struct checkpoint *c,
 			 struct err *err) MUST_USE;
+/* Reads the picture at 'path'; E_CORRUPT where it is not that of 'c'.  'pace'
+ * may be NULL. */
+enum code checkpoint_verify(struct fs *fs, const char *path,
+			    const struct checkpoint *c, checkpoint_pace *pace,
+			    void *data, struct err *err) MUST_USE;
 /* Names a picture that came from elsewhere and lies at 'path' in 'dir', synced
  * and verified: after OK it counts. */
 enum code checkpoint_adopt(struct fs *fs, const char *dir,

@@ -1,4 +1,6 @@
 # trio.c: engines that exchange messages in memory
 # lab.c: the core of a node on one thread
-needs := io io/sim wal raftcore
-help := trio.c lab.c
+# ring.c: nodes with threads that are connected over loopback
+needs := io io/sim wal rpc ship net raftcore
+help := trio.c lab.c ring.c
+pkgs := openssl

@@ -1,0 +1,198 @@
+/*
+ * The machine, on the apply loop: batches, and the state of a checkpoint that
+ * came from another node; what the owner is told there.
+ */
+#include "base/mem.h"
+#include "node/driver.h"
+
+#include "base/banned.h"
+
+/* ---- failure and roles ---- */
+
+static void tell_fatal(struct msg *msg)
+{
+	struct rc_node *n = container_of(msg, struct rc_node, machine.fatal);
+
+	if (n->config.on_fatal)
+		n->config.on_fatal(n->config.data, &n->machine.fatal_err);
+}
+
+void host_fatal(void *host, const struct err *err)
+{
+	struct rc_node *n = host;
+
+	err_copy(&n->machine.fatal_err, err);
+	atomic_store(&n->shown.failed, true);
+	atomic_store(&n->shown.ready, false);
+	n->machine.fatal.run = tell_fatal;
+	loop_post_sure(n->config.apply_loop, &n->machine.fatal);
+}
+
+struct role {
+	struct errand errand;
+	bool is_leader;
+	uint64_t leader, term;
+};
+
+static void tell_role(struct rc_node *n, struct errand *errand)
+{
+	struct role *r = container_of(errand, struct role, errand);
+
+	if (n->config.on_role && !node_has_ended(n))
+		n->config.on_role(n->config.data, r->is_leader, r->leader,
+				  r->term);
+	free(r);
+}
+
+void host_role(void *host, bool is_leader, uint64_t leader, uint64_t term)
+{
+	struct rc_node *n = host;
+	struct role *r = NEW(struct role);
+
+	*r = (struct role){ { .run = tell_role }, is_leader, leader, term };
+	errands_put_sure(&n->to_apply, &r->errand);
+}
+
+/* ---- batches ---- */
+
+static void applied_here(struct msg *msg)
+{
+	struct rc_node *n = container_of(msg, struct rc_node, machine.applied);
+
+	if (node_has_ended(n))
+		return;
+	node_core_applied(n->core, node_now(n), n->machine.rc, &n->machine.err,
+			  n->machine.bytes);
+	node_touch(n);
+}
+
+/* On the apply loop. */
+static void applied_batch(struct rc_node *n)
+{
+	const struct rc_machine *m = &n->config.machine;
+	struct machine_work *w = &n->machine;
+
+	if (w->rc) {
+		err_wrap(&w->err, "apply");
+	} else {
+		atomic_store(&n->shown.applied, w->batch[w->n_batch - 1].index);
+		if (w->makes_ready)
+			atomic_store(&n->shown.ready, true);
+		/* Asking costs a system call. */
+		if (atomic_load(&n->is_taking) || w->n_batches++ % 64 == 0)
+			w->bytes = m->bytes(m->data);
+	}
+	w->applied.run = applied_here;
+	loop_post_sure(n->loop, &w->applied);
+}
+
+static bool may_not_apply(const struct rc_node *n)
+{
+	return atomic_load(&n->shown.failed) || node_has_ended(n);
+}
+
+static void apply_more_here(struct msg *msg)
+{
+	struct rc_node *n = container_of(msg, struct rc_node, machine.apply);
+	const struct rc_machine *m = &n->config.machine;
+	bool more = false;
+
+	if (may_not_apply(n))
+		return;
+	loop_note(n->config.apply_loop, "apply");
+	if (m->apply_more)
+		n->machine.rc = m->apply_more(m->data, &more, &n->machine.err);
+	if (more)
+		loop_post_sure(n->config.apply_loop, msg);
+	else
+		applied_batch(n);
+}
+
+static void apply_here(struct msg *msg)
+{
+	struct rc_node *n = container_of(msg, struct rc_node, machine.apply);
+	const struct rc_machine *m = &n->config.machine;
+	struct machine_work *w = &n->machine;
+
+	if (may_not_apply(n))
+		return;
+	w->rc = m->apply(m->data, w->batch, w->n_batch, &w->err);
+	if (w->rc) {
+		applied_batch(n);
+		return;
+	}
+	msg->run = apply_more_here;
+	apply_more_here(msg);
+}
+
+void host_apply(void *host, const struct rc_entry *entries, size_t count,
+		bool makes_ready)
+{
+	struct rc_node *n = host;
+
+	n->machine.batch = entries;
+	n->machine.n_batch = count;
+	n->machine.makes_ready = makes_ready;
+	n->machine.apply.run = apply_here;
+	loop_post_sure(n->config.apply_loop, &n->machine.apply);
+}
+
+/* ---- the state of a checkpoint ---- */
+
+static void reopened_here(struct msg *msg)
+{
+	struct rc_node *n = container_of(msg, struct rc_node, machine.reopened);
+	struct incoming *in = &n->incoming;
+
+	if (node_has_ended(n))
+		return;
+	if (in->rc == OK)
+		atomic_store(&n->shown.applied, in->at.index);
+	node_core_installed(n->core, node_now(n), in->rc, &in->at,
+			    n->machine.bytes, &in->err);
+	node_touch(n);
+}
+
+static void reopen(struct rc_node *n)
+{
+	const struct rc_machine *m = &n->config.machine;
+	struct incoming *in = &n->incoming;
+	AUTO_BUF state = BUF_NONE;
+	AUTO_BUF picture = BUF_NONE;
+
+	buf_printf(&state, "%s/state", n->dir);
+	checkpoint_path(n->checkpoint_dir, in->of, ".ckpt", &picture);
+	loop_note(n->config.apply_loop, "install");
+	machine_close(n);
+	in->rc = m->open(m->data, state.p, picture.p, &in->at, &in->err);
+	if (in->rc)
+		return;
+	n->machine.is_open = true;
+	n->machine.bytes = m->bytes(m->data);
+}
+
+static void reopen_here(struct msg *msg)
+{
+	struct rc_node *n = container_of(msg, struct rc_node, machine.reopen);
+
+	if (may_not_apply(n))
+		return;
+	if (n->incoming.rc == OK)
+		reopen(n);
+	n->machine.reopened.run = reopened_here;
+	loop_post_sure(n->loop, &n->machine.reopened);
+}
+
+void machine_reopen(struct rc_node *n, enum code rc)
+{
+	n->incoming.rc = rc;
+	n->machine.reopen.run = reopen_here;
+	loop_post_sure(n->config.apply_loop, &n->machine.reopen);
+}
+
+void machine_close(struct rc_node *n)
+{
+	if (n->machine.is_open)
+		n->config.machine.close(n->config.machine.data);
+	n->machine.is_open = false;
+}

@@ -1,0 +1,78 @@
+/* Checkpoints that this node takes. */
+#include "base/log.h"
+#include "base/mem.h"
+#include "node/driver.h"
+
+#include "base/banned.h"
+
+static void log_of(void *data, uint64_t *p99_us, uint64_t *writes)
+{
+	struct rc_node *n = data;
+	struct wal_stats st;
+
+	writer_stats(n->log.writer, &st);
+	*p99_us = writer_p99_us(n->log.writer);
+	*writes = st.records;
+}
+
+static void say_failed(struct rc_node *n, const struct err *err)
+{
+	atomic_fetch_add(&n->shown.checkpoints_failed, 1);
+	log_error(PART, LOG_KV(log_z("error", err->text)),
+		  "no checkpoint; the log is kept, and it is tried again");
+}
+
+static void on_frozen(void *data, enum code rc, const struct err *err)
+{
+	struct rc_node *n = data;
+
+	if (rc) {
+		atomic_store(&n->is_taking, false);
+		say_failed(n, err);
+	}
+	if (node_has_ended(n))
+		return;
+	node_core_frozen(n->core, node_now(n), rc);
+	node_touch(n);
+}
+
+static void on_checkpoint(void *data, enum code rc, uint64_t kept_index,
+			  const struct err *err)
+{
+	struct rc_node *n = data;
+	bool was_waiting = n->is_waiting;
+
+	atomic_store(&n->is_taking, false);
+	n->is_waiting = false;
+	if (rc == OK)
+		atomic_fetch_add(&n->shown.checkpoints, 1);
+	else if (!was_waiting)
+		say_failed(n, err);
+	if (node_has_ended(n)) {
+		node_may_end(n);
+		return;
+	}
+	node_core_checkpointed(n->core, node_now(n), rc, kept_index);
+	if (rc == OK)
+		shipper_pruned(n, kept_index);
+	node_touch(n);
+}
+
+void host_checkpoint(void *host, const struct checkpoint *c)
+{
+	struct rc_node *n = host;
+
+	atomic_store(&n->is_taking, true);
+	checkpointer_start(n->checkpointer, c);
+}
+
+struct checkpointer *picture_new(struct rc_node *n)
+{
+	return checkpointer_new(&(struct checkpointer_config){
+		.fs = fs_real(), .dir = n->checkpoint_dir,
+		.keep = MAX(n->config.checkpoints_kept, 1u),
+		.machine = &n->config.machine, .pool = n->config.pool,
+		.raft_loop = n->loop, .apply_loop = n->config.apply_loop,
+		.log = log_of, .on_frozen = on_frozen,
+		.on_done = on_checkpoint, .data = n });
+}

@@ -1,0 +1,146 @@
+/* Whether two nodes agree on a connection: see session.h. */
+#include "base/log.h"
+#include "node/driver.h"
+#include "wire/wire.h"
+
+#include "base/banned.h"
+
+/* A hello is this byte and two numbers; frames of RPC and SHIP begin with their
+ * version, which it never is. */
+#define HELLO 0xff
+
+void session_init(struct session *s, struct rc_node *n, uint64_t peer,
+		  enum net_channel channel)
+{
+	*s = (struct session){ .node = n, .peer = peer, .channel = channel };
+}
+
+static void say_hello(struct session *s)
+{
+	AUTO_BUF frame = BUF_NONE;
+
+	wr_u8(&frame, HELLO);
+	wr_u64(&frame, s->own);
+	wr_u64(&frame, s->other);
+	s->owes_hello = net_send(s->node->net, s->peer, s->channel,
+				 buf_view(&frame)) != OK;
+}
+
+static void begin(struct session *s)
+{
+	struct rc_node *n = s->node;
+	struct err err = { 0 };
+	enum code rc;
+
+	if (s->channel == NET_RPC)
+		rc = rpc_peer_up(n->rpc, s->peer, &err);
+	else
+		rc = ship_peer_up(n->ship, node_now(n), s->peer, &err);
+	s->is_up = rc == OK;
+	if (rc)
+		log_error(PART, LOG_KV(log_u("peer", s->peer)), "%s", err.text);
+}
+
+void session_end(struct session *s)
+{
+	if (!s->is_up)
+		return;
+	s->is_up = false;
+	if (s->channel == NET_RPC)
+		rpc_peer_down(s->node->rpc, s->peer);
+	else
+		ship_peer_down(s->node->ship, s->peer);
+}
+
+static void begin_anew(struct session *s)
+{
+	session_end(s);
+	s->own = rand_u64() | 1;
+	say_hello(s);
+}
+
+void session_link(struct session *s, bool is_up)
+{
+	if (is_up) {
+		begin_anew(s);
+		return;
+	}
+	session_end(s);
+	s->own = 0;
+	s->owes_hello = false;
+}
+
+void session_lost(struct session *s)
+{
+	s->other = 0;
+	if (s->own)
+		begin_anew(s);
+}
+
+static void take_hello(struct session *s, uint64_t other, uint64_t own)
+{
+	bool is_new = other != s->other;
+
+	if (is_new)
+		session_end(s);
+	s->other = other;
+	if (!s->own)                     /* it is said when the link is up */
+		return;
+	if (own != s->own) {
+		session_end(s);
+		say_hello(s);
+		return;
+	}
+	/* What is said before goes before all of the session. */
+	if (is_new)
+		say_hello(s);
+	if (!s->is_up)
+		begin(s);
+}
+
+static enum code take(struct session *s, struct str frame, struct err *err)
+{
+	struct rc_node *n = s->node;
+	struct rd rd = rd_of(frame);
+	uint64_t other, own;
+
+	if (rd_u8(&rd) == HELLO) {
+		other = rd_u64(&rd);
+		own = rd_u64(&rd);
+		if (!rd_done(&rd) || !other)
+			return err_set(err, E_INVALID, "a hello is malformed");
+		take_hello(s, other, own);
+		return OK;
+	}
+	if (!s->is_up)                   /* of a session that is over */
+		return OK;
+	if (s->channel == NET_RPC)
+		return rpc_receive(n->rpc, node_now(n), s->peer, frame, err);
+	return ship_receive(n->ship, node_now(n), s->peer, frame, err);
+}
+
+void session_receive(struct session *s, struct str frame)
+{
+	struct err err = { 0 };
+
+	if (take(s, frame, &err) == OK)
+		return;
+	atomic_fetch_add(&s->node->shown.malformed, 1);
+	log_warn(PART, LOG_KV(log_u("peer", s->peer),
+			      log_z("channel", net_channel_name(s->channel)),
+			      log_z("error", err.text)),
+		 "a node breaks the rules; the connection begins anew");
+	session_lost(s);
+}
+
+void session_room(struct session *s)
+{
+	if (s->owes_hello)
+		say_hello(s);
+	if (!s->is_up)
+		return;
+	if (s->channel == NET_RPC)
+		rpc_writable(s->node->rpc, node_now(s->node), s->peer);
+	else
+		ship_writable(s->node->ship, node_now(s->node), s->peer);
+}

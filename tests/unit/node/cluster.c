@@ -1,0 +1,622 @@
+/* Clusters of nodes with threads, over loopback: elections, replication, what
+ * goes and comes back, calls, checkpoints, membership, certificates. */
+#include <stdio.h>
+
+#include "ring.h"
+
+#include "base/mem.h"
+
+#include "base/banned.h"
+
+static struct err err;
+
+/* Another than the leader. */
+static unsigned a_follower(void)
+{
+	return ring_elected() % ring_founders + 1;
+}
+
+/* ---- elections and replication ---- */
+
+START_TEST(three_elect_and_replicate)
+{
+	unsigned leader;
+	struct rc_status a, b;
+
+	ring_found(3);
+	leader = ring_elected();
+	ring_fill(leader, 0, 2000, 100);
+	RING_WAIT(ring_equal(2000));
+	a = ring_status(1);
+	b = ring_status(2);
+	ck_assert_mem_eq(&a.cluster_id, &b.cluster_id, sizeof(a.cluster_id));
+	ck_assert_uint_eq(a.malformed + b.malformed, 0);
+}
+END_TEST
+
+START_TEST(a_follower_refuses_and_names_the_leader)
+{
+	char name[40];
+	unsigned follower;
+
+	ring_found(3);
+	follower = a_follower();
+	snprintf(name, sizeof(name), "node %u is", ring_elected());
+	ck_assert_int_eq(ring_put(follower, 1, &err), E_NOT_LEADER);
+	ck_assert_msg(strstr(err.text, name) != NULL, "%s", err.text);
+	ck_assert(!ring_status(follower).is_leader);
+	ck_assert_uint_eq(ring_status(follower).leader_id, ring_elected());
+}
+END_TEST
+
+START_TEST(a_follower_comes_back_and_catches_up)
+{
+	unsigned leader, follower;
+
+	ring_found(3);
+	leader = ring_elected();
+	follower = a_follower();
+	ring_fill(leader, 0, 100, 50);
+	ring_stop(follower);
+	ring_fill(leader, 100, 3000, 500);
+	ring_start(follower);
+	RING_WAIT(ring_equal(3100));
+	RING_WAIT(ring_status(follower).is_ready);
+}
+END_TEST
+
+START_TEST(what_was_acknowledged_outlives_its_leader)
+{
+	unsigned leader, next;
+
+	ring_found(3);
+	leader = ring_elected();
+	ring_fill(leader, 0, 500, 50);
+	ring_stop(leader);
+	next = ring_elected();
+	ck_assert_uint_ne(next, leader);
+	RING_WAIT(ring_count(next) >= 500);
+	for (uint64_t v = 0; v < 500; v++)
+		ck_assert(ring_has(next, v));
+	ring_fill(next, 500, 500, 50);
+	ring_start(leader);
+	RING_WAIT(ring_equal(1000));
+}
+END_TEST
+
+START_TEST(all_end_and_come_back)
+{
+	ring_found(3);
+	ring_fill(ring_elected(), 0, 300, 50);
+	for (unsigned round = 1; round <= 3; round++) {
+		for (unsigned id = 1; id <= 3; id++)
+			ring_stop(id);
+		for (unsigned id = 1; id <= 3; id++)
+			ring_start(id);
+		ring_fill(ring_elected(), 300 * round, 300, 50);
+		RING_WAIT(ring_equal(300 * (round + 1)));
+	}
+}
+END_TEST
+
+/* Without a majority nobody is ready, and what is proposed is not acknowledged. */
+START_TEST(one_of_three_is_not_ready)
+{
+	unsigned leader;
+
+	ring_found(3);
+	leader = ring_elected();
+	ring_fill(leader, 0, 10, 50);
+	for (unsigned id = 1; id <= 3; id++)
+		if (id != leader)
+			ring_stop(id);
+	RING_WAIT(!ring_status(leader).is_ready);
+	ck_assert_int_eq(ring_put(leader, 10, &err), E_NOT_LEADER);
+	ck_assert_uint_eq(ring_status(leader).leader_id, 0);
+}
+END_TEST
+
+static bool is_peer_up(unsigned at, unsigned id)
+{
+	struct rc_peer peers[RING_MAX];
+	size_t n = rc_peers(ring[at - 1].node, peers, RING_MAX);
+
+	for (size_t i = 0; i < n; i++)
+		if (peers[i].id == id)
+			return peers[i].is_up;
+	return false;
+}
+
+static bool has_match(unsigned at, unsigned id)
+{
+	struct rc_peer peers[RING_MAX];
+	size_t n = rc_peers(ring[at - 1].node, peers, RING_MAX);
+
+	for (size_t i = 0; i < n; i++)
+		if (peers[i].id == id)
+			return peers[i].votes && peers[i].bytes_out > 0 &&
+			       peers[i].match == ring_status(at).commit;
+	return false;
+}
+
+START_TEST(peers_are_told)
+{
+	struct rc_peer peers[RING_MAX];
+	unsigned leader, follower;
+
+	ring_found(3);
+	leader = ring_elected();
+	follower = a_follower();
+	ck_assert_uint_eq(rc_peers(ring[0].node, peers, 1), 3);
+	ck_assert_str_eq(peers[0].address, ring[0].address);
+	ring_fill(leader, 0, 50, 50);
+	RING_WAIT(has_match(leader, follower));
+	ring_stop(follower);
+	RING_WAIT(!is_peer_up(leader, follower));
+	ring_start(follower);
+	RING_WAIT(is_peer_up(leader, follower));
+}
+END_TEST
+
+START_TEST(a_port_that_is_taken_is_an_error)
+{
+	ring_found(1);
+	snprintf(ring[1].address, sizeof(ring[1].address), "%s",
+		 ring[0].address);
+	ring_founders = 1;
+	ck_assert_int_eq(ring_try_start(2, &err), E_BUSY);
+	ck_assert_int_eq(ring_put(1, 1, &err), OK);
+}
+END_TEST
+
+/* ---- calls ---- */
+
+#define SAYS 1
+#define REFUSES 2
+#define HANGS 3
+#define ABSENT 4
+
+static unsigned hanging;
+static struct rpc_token hung;
+
+static void echo(void *data, const struct rc_request *q)
+{
+	struct ring_node *r = data;
+	AUTO_BUF b = BUF_NONE;
+
+	ck_assert(loop_is_here(r->apply));
+	buf_printf(&b, "%llu to %llu: %.*s", (unsigned long long)q->peer,
+		   (unsigned long long)r->id, STR_ARG(q->body));
+	rc_answer(r->node, q->token, OK, buf_view(&b), NULL);
+}
+
+static void refuse(void *data, const struct rc_request *q)
+{
+	struct ring_node *r = data;
+	struct err no;
+
+	err_set(&no, E_PRECONDITION, "not like that");
+	rc_answer(r->node, q->token, E_PRECONDITION, STR_NONE, &no);
+}
+
+static void hang(void *data, const struct rc_request *q)
+{
+	pthread_mutex_lock(&ring_lock);
+	hanging++;
+	hung = q->token;
+	pthread_mutex_unlock(&ring_lock);
+	ring_changed();
+}
+
+static bool is_hanging(unsigned n)
+{
+	unsigned now;
+
+	pthread_mutex_lock(&ring_lock);
+	now = hanging;
+	pthread_mutex_unlock(&ring_lock);
+	return now >= n;
+}
+
+static void with_methods(struct ring_node *r)
+{
+	rc_handle(r->node, SAYS, echo, r);
+	rc_handle(r->node, REFUSES, refuse, r);
+	rc_handle(r->node, HANGS, hang, r);
+}
+
+START_TEST(calls_reach_the_leader_from_each)
+{
+	ring_prepare = with_methods;
+	ring_found(3);
+	for (unsigned id = 1; id <= 3; id++) {
+		struct ring_call c;
+		char want[40];
+
+		snprintf(want, sizeof(want), "%u to %u: hello", id,
+			 ring_elected());
+		ring_call(&c, id, RC_LEADER, SAYS, "hello", 20000);
+		ck_assert_msg(ring_answered(&c) == OK, "%s", c.err.text);
+		ck_assert_str_eq(c.answer, want);
+		ring_call(&c, id, RC_LEADER, REFUSES, "", 20000);
+		ck_assert_int_eq(ring_answered(&c), E_PRECONDITION);
+		ck_assert_str_eq(c.err.text, "not like that");
+		ring_call(&c, id, RC_LEADER, ABSENT, "", 20000);
+		ck_assert_int_eq(ring_answered(&c), E_METHOD);
+	}
+}
+END_TEST
+
+START_TEST(calls_go_to_whom_they_are_for)
+{
+	struct ring_call c[9];
+	char want[40];
+
+	ring_prepare = with_methods;
+	ring_found(3);
+	for (unsigned i = 0; i < 9; i++)
+		ring_call(&c[i], i / 3 + 1, i % 3 + 1, SAYS, "x", 20000);
+	for (unsigned i = 0; i < 9; i++) {
+		ck_assert_msg(ring_answered(&c[i]) == OK, "%s", c[i].err.text);
+		snprintf(want, sizeof(want), "%u to %u: x", i / 3 + 1,
+			 i % 3 + 1);
+		ck_assert_str_eq(c[i].answer, want);
+	}
+	ring_call(&c[0], 1, 7, SAYS, "x", 20000);
+	ck_assert_int_eq(ring_answered(&c[0]), E_NOT_FOUND);
+}
+END_TEST
+
+START_TEST(a_call_that_is_not_answered_ends)
+{
+	struct ring_call c[3];
+
+	ring_prepare = with_methods;
+	ring_found(3);
+	for (unsigned id = 1; id <= 3; id++)
+		ring_call(&c[id - 1], id, RC_LEADER, HANGS, "", 150);
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_int_eq(ring_answered(&c[i]), E_TIMEOUT);
+	/* An answer that comes too late is nobody's. */
+	rc_answer(ring[ring_elected() - 1].node, hung, OK, STR("late"), NULL);
+	ring_call(&c[0], 1, RC_LEADER, SAYS, "y", 20000);
+	ck_assert_int_eq(ring_answered(&c[0]), OK);
+}
+END_TEST
+
+START_TEST(a_peer_that_ends_leaves_a_call_uncertain)
+{
+	struct ring_call c, own;
+	unsigned leader, follower;
+
+	ring_prepare = with_methods;
+	ring_found(3);
+	leader = ring_elected();
+	follower = a_follower();
+	ring_call(&c, leader, follower, HANGS, "", 30000);
+	RING_WAIT(is_hanging(1));
+	ring_stop(follower);
+	ck_assert_int_eq(ring_answered(&c), E_UNCERTAIN);
+	/* And what could not be sent has not happened. */
+	ring_call(&c, leader, follower, SAYS, "", 30000);
+	ck_assert_int_eq(ring_answered(&c), E_UNAVAILABLE);
+	/* It comes back, and is called again. */
+	ring_start(follower);
+	RING_WAIT(is_peer_up(leader, follower));
+	do {
+		ring_call(&c, leader, follower, SAYS, "", 30000);
+	} while (ring_answered(&c) == E_UNAVAILABLE);
+	ck_assert_msg(c.rc == OK, "%s", c.err.text);
+	/* The end of the caller ends his calls. */
+	ring_call(&c, leader, follower, HANGS, "", 30000);
+	ring_call(&own, leader, leader, HANGS, "", 30000);
+	RING_WAIT(is_hanging(3));
+	ring_stop(leader);
+	ck_assert(c.is_done && c.rc == E_UNCERTAIN);
+	ck_assert(own.is_done && own.rc == E_UNCERTAIN);
+}
+END_TEST
+
+START_TEST(without_a_leader_a_call_is_not_sent)
+{
+	struct ring_call c, other;
+	unsigned leader;
+
+	ring_prepare = with_methods;
+	ring_found(3);
+	leader = ring_elected();
+	for (unsigned id = 1; id <= 3; id++)
+		if (id != leader)
+			ring_stop(id);
+	RING_WAIT(ring_status(leader).leader_id == 0);
+	ring_call(&c, leader, RC_LEADER, SAYS, "", 200);
+	ck_assert_int_eq(ring_answered(&c), E_UNAVAILABLE);
+	/* One that waits long enough finds the next. */
+	ring_call(&c, leader, RC_LEADER, SAYS, "", 30000);
+	ring_call(&other, leader, RC_LEADER, HANGS, "", 30000);
+	ring_start(leader % 3 + 1);
+	ck_assert_int_eq(ring_answered(&c), OK);
+	ring_stop(leader);
+	ck_assert(other.is_done && other.rc != OK);
+}
+END_TEST
+
+/* ---- checkpoints and membership ---- */
+
+/* Logs that are soon too long. */
+static void with_checkpoints(void)
+{
+	ring_config.checkpoint_log_bytes = 300 * 1024;
+	ring_config.segment_bytes = 64 * 4096;
+	ring_config.checkpoints_kept = 1;
+}
+
+static bool is_cut(unsigned id)
+{
+	return ring_status(id).log_first > 1;
+}
+
+START_TEST(who_comes_late_is_given_a_checkpoint)
+{
+	unsigned leader, next = 0;
+
+	with_checkpoints();
+	ring_found(3);
+	leader = ring_elected();
+	while (!is_cut(leader)) {
+		ring_fill(leader, next, 200, 1000);
+		next += 200;
+	}
+	ring_start(4);
+	ck_assert_int_eq(ring_change(leader, RC_ADD, 4, &err), OK);
+	RING_WAIT(ring_count(4) == next);
+	ck_assert_uint_ge(ring_status(4).installed, 1);
+	ck_assert_uint_ge(ring_status(leader).shipped, 1);
+	ck_assert_uint_ge(ring[3].opened_from_picture, 1);
+	ring_fill(leader, next, 200, 1000);
+	RING_WAIT(ring_equal(next + 200));
+	ck_assert_msg(ring_change(leader, RC_PROMOTE, 4, &err) == OK, "%s",
+		      err.text);
+	/* Two of four who vote are no majority; with the new one three are. */
+	ring_stop(leader % 3 + 1);
+	ring_fill(leader, next + 200, 100, 100);
+	RING_WAIT(ring_equal(next + 300));
+	/* Its state and log hold over a restart. */
+	ring_stop(4);
+	ring_start(4);
+	RING_WAIT(ring_equal(next + 300));
+	RING_WAIT(ring_status(4).is_ready);
+}
+END_TEST
+
+START_TEST(who_was_away_too_long_is_given_a_checkpoint)
+{
+	unsigned leader, follower, next = 400;
+
+	with_checkpoints();
+	ring_found(3);
+	leader = ring_elected();
+	follower = a_follower();
+	ring_fill(leader, 0, 400, 1000);
+	ring_stop(follower);
+	while (ring_status(leader).log_first <= 500) {
+		ring_fill(leader, next, 200, 1000);
+		next += 200;
+	}
+	ring_start(follower);
+	RING_WAIT(ring_equal(next));
+	ck_assert_uint_ge(ring_status(follower).installed, 1);
+}
+END_TEST
+
+/* The picture goes while it is sent, at a pace that takes for ever. */
+START_TEST(a_checkpoint_that_goes_is_not_sent_any_more)
+{
+	unsigned leader, follower, next = 0;
+
+	with_checkpoints();
+	ring_config.ship_rate = 20000;
+	ring_found(3);
+	leader = ring_elected();
+	follower = a_follower();
+	ring_stop(follower);
+	while (!is_cut(leader)) {
+		ring_fill(leader, next, 200, 1000);
+		next += 200;
+	}
+	ring_start(follower);
+	RING_WAIT(is_peer_up(leader, follower));
+	for (uint64_t old = ring_status(leader).checkpoint_index;
+	     ring_status(leader).checkpoint_index == old;) {
+		ring_fill(leader, next, 100, 1000);
+		next += 100;
+	}
+	ck_assert_uint_eq(ring_status(leader).shipped, 0);
+	ck_assert_uint_eq(ring_status(follower).installed, 0);
+	ring_stop(leader);
+}
+END_TEST
+
+START_TEST(changes_are_the_leaders)
+{
+	unsigned leader, follower;
+
+	ring_found(3);
+	leader = ring_elected();
+	follower = a_follower();
+	ck_assert_int_eq(ring_change(follower, RC_REMOVE, leader, &err),
+			 E_NOT_LEADER);
+	ck_assert_int_eq(ring_change(leader, RC_REMOVE, 4, &err),
+			 E_NOT_FOUND);
+	ck_assert_int_eq(ring_change(leader, RC_ADD, follower, &err), E_EXISTS);
+}
+END_TEST
+
+START_TEST(leadership_is_handed_over)
+{
+	unsigned leader, next;
+
+	ring_found(3);
+	leader = ring_elected();
+	next = leader % 3 + 1;
+	ck_assert_int_eq(ring_transfer(next, leader, &err), E_NOT_LEADER);
+	ring_fill(leader, 0, 100, 50);
+	ck_assert_msg(ring_transfer(leader, next, &err) == OK, "%s", err.text);
+	RING_WAIT(ring_leader() == next);
+	ring_fill(next, 100, 100, 50);
+	RING_WAIT(ring_equal(200));
+}
+END_TEST
+
+/* ---- who is let in ---- */
+
+START_TEST(nodes_with_certificates)
+{
+	for (unsigned i = 0; i < 3; i++)
+		ring_tls[i] = ring_cert(1, i + 1);
+	ring_prepare = with_methods;
+	ring_found(3);
+	ring_fill(ring_elected(), 0, 500, 1000);
+	RING_WAIT(ring_equal(500));
+	ck_assert_int_eq(rc_tls_reload(ring[0].node, &err), OK);
+}
+END_TEST
+
+static bool was_refused(unsigned at, unsigned id)
+{
+	struct rc_peer peers[RING_MAX];
+	size_t n = rc_peers(ring[at - 1].node, peers, RING_MAX);
+
+	for (size_t i = 0; i < n; i++)
+		if (peers[i].id == id)
+			return !peers[i].is_up && peers[i].error[0];
+	return false;
+}
+
+static void check_not_let_in(const struct net_tls *wrong)
+{
+	ring_tls[0] = ring_cert(1, 1);
+	ring_tls[1] = ring_cert(1, 2);
+	ring_tls[2] = wrong;
+	ring_founders = 3;
+	ring_start(1);
+	ring_start(2);
+	ring_elected();
+	ring_start(3);
+	RING_WAIT(was_refused(3, 1) && was_refused(3, 2));
+	RING_WAIT(was_refused(1, 3) && was_refused(2, 3));
+	ring_fill(ring_status(1).leader_id == 1 ? 1 : 2, 0, 200, 100);
+	ck_assert_uint_eq(ring_count(3), 0);
+	ck_assert_uint_eq(ring_status(3).leader_id, 0);
+	ck_assert(!ring_status(3).is_ready);
+	/* With the right one it is. */
+	ring_stop(3);
+	ring_tls[2] = ring_cert(1, 3);
+	ring_start(3);
+	RING_WAIT(ring_equal(200));
+}
+
+START_TEST(a_certificate_of_another_authority)
+{
+	check_not_let_in(ring_cert(2, 3));
+}
+END_TEST
+
+START_TEST(a_certificate_of_another_node)
+{
+	check_not_let_in(ring_cert(1, 4));
+}
+END_TEST
+
+START_TEST(beyond_loopback_clear_text_is_refused)
+{
+	snprintf(ring[0].address, sizeof(ring[0].address), "0.0.0.0:0");
+	ring_founders = 1;
+	ck_assert_int_eq(ring_try_start(1, &err), E_DENIED);
+	ck_assert_msg(err.hint[0], "no hint");
+}
+END_TEST
+
+/* ---- a peer that breaks the rules ---- */
+
+static void no_frame(void *data, uint64_t peer, enum net_channel channel,
+		     struct str bytes)
+{
+}
+
+START_TEST(malformed_frames_are_counted)
+{
+	struct net_handlers handlers = { .on_frame = no_frame };
+	struct net_config c;
+	struct net *net;
+	struct loop *loop = loop_new("liar", 0);
+	uint64_t until = uv_hrtime() + 20000000000u;
+
+	ring_founders = 2;
+	ring_start(1);
+	net_config_defaults(&c);
+	c.loop = loop;
+	c.node_id = 2;
+	c.listen = ring[1].address;
+	c.cluster_id = ring_status(1).cluster_id;
+	ck_assert_int_eq(net_open_tcp(&c, &handlers, &net, &err), OK);
+	ck_assert_int_eq(net_peer_set(net, 1, str_of(ring[0].address), &err),
+			 OK);
+	/* Junk of each channel; a hello that is cut short. */
+	ck_assert_int_eq(net_send(net, 1, NET_RAFT, STR("\1\7junk")), OK);
+	ck_assert_int_eq(net_send(net, 1, NET_RPC, STR("\377hello")), OK);
+	ck_assert_int_eq(net_send(net, 1, NET_SHIP, STR("\377hello")), OK);
+	while (ring_status(1).malformed < 3) {
+		loop_run_once(loop);
+		ck_assert(uv_hrtime() < until);
+	}
+	net_stop(net);
+	loop_free(&loop);
+	net_free(&net);
+	/* It has not taken harm. */
+	ring_start(2);
+	ring_fill(ring_elected(), 0, 10, 50);
+	RING_WAIT(ring_equal(10));
+}
+END_TEST
+
+static void add_all(TCase *t)
+{
+	tcase_add_test(t, three_elect_and_replicate);
+	tcase_add_test(t, a_follower_refuses_and_names_the_leader);
+	tcase_add_test(t, a_follower_comes_back_and_catches_up);
+	tcase_add_test(t, what_was_acknowledged_outlives_its_leader);
+	tcase_add_test(t, all_end_and_come_back);
+	tcase_add_test(t, one_of_three_is_not_ready);
+	tcase_add_test(t, peers_are_told);
+	tcase_add_test(t, a_port_that_is_taken_is_an_error);
+	tcase_add_test(t, calls_reach_the_leader_from_each);
+	tcase_add_test(t, calls_go_to_whom_they_are_for);
+	tcase_add_test(t, a_call_that_is_not_answered_ends);
+	tcase_add_test(t, a_peer_that_ends_leaves_a_call_uncertain);
+	tcase_add_test(t, without_a_leader_a_call_is_not_sent);
+	tcase_add_test(t, who_comes_late_is_given_a_checkpoint);
+	tcase_add_test(t, who_was_away_too_long_is_given_a_checkpoint);
+	tcase_add_test(t, a_checkpoint_that_goes_is_not_sent_any_more);
+	tcase_add_test(t, changes_are_the_leaders);
+	tcase_add_test(t, leadership_is_handed_over);
+	tcase_add_test(t, nodes_with_certificates);
+	tcase_add_test(t, a_certificate_of_another_authority);
+	tcase_add_test(t, a_certificate_of_another_node);
+	tcase_add_test(t, beyond_loopback_clear_text_is_refused);
+	tcase_add_test(t, malformed_frames_are_counted);
+}
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("node/cluster");
+	TCase *t = tcase_create("cluster");
+
+	tcase_set_timeout(t, 120);
+	tcase_add_checked_fixture(t, ring_setup, ring_teardown);
+	add_all(t);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+UNIT_MAIN(suite)
