@@ -594,6 +594,7 @@ enum code engine_receive(struct engine *e, uint64_t now_ms,
 	struct raft_message message;
 	struct raft_event event;
 	uint64_t commit = raft_commit_index(&e->raft);
+	bool was_installing = e->raft.snapshot.installing;
 	unsigned n;
 	enum code rc;
 
@@ -615,9 +616,12 @@ enum code engine_receive(struct engine *e, uint64_t now_ms,
 	if (m->type != ENGINE_M_APPEND) {
 		into_raft(m, &message);
 		rc = step(e, &event, "receive", out, err);
-		/* What is to be installed has been copied into the update;
-		 * engine_installed brings a membership of its own. */
-		if (m->type == ENGINE_M_INSTALL)
+		/* What is to be installed has been copied into the update, and
+		 * engine_installed brings a membership of its own.  What is
+		 * refused, or not needed, the core has freed; what comes while
+		 * another is being installed it leaves. */
+		if (rc == OK && m->type == ENGINE_M_INSTALL &&
+		    (out->installs || (was_installing && m->term >= out->term)))
 			raft_configuration_close(&message.install_snapshot.conf);
 		return rc;
 	}

@@ -578,7 +578,7 @@ static const struct planted {
 	{ "guard-e", "guard.e=error", 0, "flood", 1 },
 	{ "guard-f", "guard.f=error", 0, NULL, 400 },
 	{ "ack-early", NULL, PLANT_ACK_EARLY, NULL, 400 },
-	{ "vote-lost", NULL, PLANT_VOTE_LOST, NULL, 400 },
+	{ "vote-lost", NULL, PLANT_VOTE_LOST, NULL, 1500 },
 	{ "commit-old", NULL, PLANT_COMMIT_OLD, "figure-eight", 1000 },
 	{ "cut-newer", NULL, PLANT_CUT_NEWER, NULL, 400 },
 	{ "cut-early", NULL, PLANT_CUT_EARLY, NULL, 400 },

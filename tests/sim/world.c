@@ -475,6 +475,7 @@ void world_begin(uint64_t seed, enum plant plant, unsigned founders)
 		s->disk = disk_new(seed * SERVERS + i);
 		s->jobs_last = &s->jobs;
 		s->joins = i >= founders;
+		s->is_slow = below(6) == 0;
 		s->up_at = w.now + below(1000);
 		s->clock_us = (int64_t)below(1000000000);
 		for (unsigned k = 0; k < SERVERS; k++)

@@ -63,6 +63,7 @@ struct server {
 	struct toy toy;                  /* the machine's live state */
 	bool toy_is_lost, is_fatal, joins;
 	bool takes_none;                 /* its checkpoints never end */
+	bool is_slow;                    /* its disk and its machine */
 	unsigned life;
 	uint64_t up_at, paused_until;    /* microseconds, as all times here */
 	uint64_t crash_at;               /* 0: not now */
