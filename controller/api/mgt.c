@@ -208,6 +208,22 @@ static bool content_is_good(struct request *r, const struct object_view *o,
 	return false;
 }
 
+#define MESSAGE_MAX 4096
+
+/* What was said of a write is its reason in the audit log; a header that says
+ * more does not count then.  False: answered. */
+static bool take_reason(struct request *r, struct change *ch, struct str text)
+{
+	if (text.n)
+		ch->cmd.reason = arena_str(ch->arena, text);
+	if (text.n <= MESSAGE_MAX)
+		return true;
+	change_cancel(ch);
+	api_fail(r, E_UNPROCESSABLE, "a message or comment has at most %d bytes",
+		 MESSAGE_MAX);
+	return false;
+}
+
 static void add_content(struct change *ch, const struct object_view *o,
 			struct str content, struct str message, bool release,
 			uint64_t expect)
@@ -245,6 +261,8 @@ static void take_content(struct request *r, enum verb verb, bool release,
 	if (!content_is_good(r, &o, content))
 		return;
 	ch = start(r, status);
+	if (!take_reason(r, ch, value_text_at(body, "message")))
+		return;
 	add_content(ch, &o, content, value_text_at(body, "message"), release,
 		    expect);
 	change_submit(ch);
@@ -530,6 +548,8 @@ void post_publish(struct request *r)
 	    !change_if_match(r, &expect))
 		return;
 	ch = start(r, 200);
+	if (!take_reason(r, ch, value_text_at(body, "message")))
+		return;
 	if (publish_ops(r, ch, &o, body, expect))
 		change_submit(ch);
 	else
@@ -567,8 +587,8 @@ void post_rollback(struct request *r)
 		return;
 	}
 	ch = start(r, 200);
-	if (comment.n)
-		ch->cmd.reason = arena_str(ch->arena, comment);
+	if (!take_reason(r, ch, comment))
+		return;
 	op = config_op(ch, OP_ROLLBACK, &o, expect);
 	op->mode = str_is(mode, "emergency") ? ROLLBACK_EMERGENCY :
 					       ROLLBACK_STABLE_ONLY;

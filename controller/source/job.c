@@ -126,6 +126,7 @@ static enum code load(struct pass *p, uint64_t min_rev, struct err *err)
 		.uid = p->object.row.uid, .rev = p->object.row.rev,
 		.commit = p->fetched.commit,
 		.message = str_of(p->commit.summary),
+		.author = str_of(p->commit.author),
 		.prune = value_to_bool(value_getz(p->spec, "prune"), false),
 		.limits = &p->doc,
 		.origin = arena_printf(p->arena, "git %.*s",

@@ -327,6 +327,7 @@ static enum code add_version(struct plan *p, const struct wanted *w,
 	op->release = op->lift_hold = true;
 	op->formatting_only = f->has_default && !same && is_formatting(p, w, f);
 	op->message = p->config->message;
+	op->author = p->config->author;
 	op->path = arena_str(p->arena, w->path);
 	note(p, op, f->has_default ? &f->rule.sha : NULL, &sha);
 	p->counts.formatting += op->formatting_only;

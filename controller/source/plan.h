@@ -23,6 +23,7 @@ struct plan_config {
 	struct str origin;               /* "git <url>" */
 	struct oid commit;
 	struct str message;              /* of the commit, one line */
+	struct str author;               /* of the commit; may be empty */
 	bool prune;
 	bool full;                       /* what is not told is gone */
 	const struct doc_limits *limits; /* NULL: the default */

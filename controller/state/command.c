@@ -78,7 +78,7 @@ enum verb op_verb(const struct op *op)
 /* ---- one operation ---- */
 
 enum { PUT_ONLY_CREATE = 1 };
-enum { ADD_FORMATTING = 1, ADD_RELEASE = 2, ADD_LIFT_HOLD = 4 };
+enum { ADD_FORMATTING = 1, ADD_RELEASE = 2, ADD_LIFT_HOLD = 4, ADD_AUTHOR = 8 };
 
 static void encode_target(struct buf *out, const struct op *op)
 {
@@ -147,11 +147,14 @@ static void encode_add(struct buf *out, const struct op *op)
 {
 	wr_u8(out, (uint8_t)((op->formatting_only ? ADD_FORMATTING : 0) |
 			     (op->release ? ADD_RELEASE : 0) |
-			     (op->lift_hold ? ADD_LIFT_HOLD : 0)));
+			     (op->lift_hold ? ADD_LIFT_HOLD : 0) |
+			     (op->author.n ? ADD_AUTHOR : 0)));
 	wr_raw(out, op->sha.b, sizeof(op->sha.b));
 	wr_var(out, op->size);
 	wr_str(out, op->message);
 	wr_str(out, op->path);
+	if (op->author.n)
+		wr_str(out, op->author);
 }
 
 static void decode_add(struct rd *rd, struct op *op)
@@ -165,6 +168,11 @@ static void decode_add(struct rd *rd, struct op *op)
 	op->size = rd_var(rd);
 	op->message = rd_str(rd);
 	op->path = rd_str(rd);
+	if (!(flags & ADD_AUTHOR))
+		return;
+	op->author = rd_str(rd);
+	if (op->author.n == 0)
+		rd->bad = true;
 }
 
 static void encode_rules(struct buf *out, const struct rules *rules)

@@ -38,6 +38,7 @@
  * command together in at most BLOB_PART_MAX. */
 #define CONTENT_INLINE_MAX (64 * 1024)
 #define COMMAND_CONTENTS_MAX 256
+#define AUTHOR_MAX 253
 
 enum command_type {
 	COMMAND_OPS = 1,
@@ -109,6 +110,9 @@ struct op {
 	uint64_t size;
 	bool formatting_only, release, lift_hold;
 	struct str message, path;
+	/* "Ann <ann@example.org>", UTF-8, at most AUTHOR_MAX bytes; empty: the
+	 * subject of the command. */
+	struct str author;
 
 	/* RULES_SET: version 0 is the one added before in this command. */
 	struct rules rules;

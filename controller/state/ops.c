@@ -528,7 +528,18 @@ static enum code get_version(struct apply *a, const struct thing *t,
 	return OK;
 }
 
-/* Writes rules and what else changed of a live row, with its event. */
+/* Is it told to, and is it another's? */
+static bool takes_over(const struct apply *a, const struct thing *t)
+{
+	struct str ref;
+	enum manager who = writer_of(a->cmd, &ref);
+
+	return (a->cmd->flags & COMMAND_TAKE_OVER) &&
+	       (t->row.manager != who || !str_eq(t->row.manager_ref, ref));
+}
+
+/* Writes rules and what else changed of a live row, with its event; and the
+ * object, where its manager changes with that. */
 static void change_live(struct apply *a, struct thing *t, const struct op *op,
 			struct op_result *res)
 {
@@ -540,6 +551,13 @@ static void change_live(struct apply *a, struct thing *t, const struct op *op,
 	res->changed = true;
 	event.live = put_live(a, t, &t->live);
 	ap_diff(a, t->live_val, event.live);
+	if (takes_over(a, t)) {
+		t->row.manager = writer_of(a->cmd, &t->row.manager_ref);
+		t->row.rev = res->rev;
+		put_row(a, t, &t->row, &event.after);
+		ap_diff(a, t->val, event.after);
+		t->val = event.after;
+	}
 	ap_event(a, res->rev, &event);
 	t->live_val = event.live;
 }
@@ -632,7 +650,8 @@ static enum code add_version(struct apply *a, struct thing *t,
 		.size = op->size, .created_ms = a->head->time_ms,
 		.rev = a->head->rev + 1,
 		.formatting_only = op->formatting_only,
-		.format = t->row.format, .author = a->cmd->subject.name,
+		.format = t->row.format,
+		.author = op->author.n ? op->author : a->cmd->subject.name,
 		.message = op->message, .commit = a->cmd->commit,
 		.path = op->path,
 	};
@@ -643,6 +662,14 @@ static enum code add_version(struct apply *a, struct thing *t,
 	return OK;
 }
 
+static enum code check_author(const struct op *op, struct err *err)
+{
+	if (op->author.n <= AUTHOR_MAX && str_is_utf8(op->author))
+		return OK;
+	return err_set(err, E_INVALID, "the author of a version is UTF-8, at most "
+		       "%d bytes", AUTHOR_MAX);
+}
+
 static enum code op_version_add(struct apply *a, const struct op *op,
 				struct op_result *res, struct err *err)
 {
@@ -650,8 +677,10 @@ static enum code op_version_add(struct apply *a, const struct op *op,
 	struct version_row row = { 0 };
 	struct sha256 live_sha = { 0 };
 	uint32_t live, newest;
-	enum code rc = load_config(a, &t, op, err);
+	enum code rc = check_author(op, err);
 
+	if (rc == OK)
+		rc = load_config(a, &t, op, err);
 	if (rc == OK)
 		rc = check_owner(a, &t, err);
 	if (rc)
@@ -666,7 +695,7 @@ static enum code op_version_add(struct apply *a, const struct op *op,
 	    sha256_eq(&t.live.hold, &op->sha))
 		return OK;
 	if (live && op->release && sha256_eq(&live_sha, &op->sha)) {
-		if (!t.live.has_hold || !op->lift_hold)
+		if ((!t.live.has_hold || !op->lift_hold) && !takes_over(a, &t))
 			return OK;
 		/* The commit went back to what is live: nothing to hold off. */
 		t.live.has_hold = false;
@@ -680,6 +709,8 @@ static enum code op_version_add(struct apply *a, const struct op *op,
 		rc = add_version(a, &t, op, &row, err);
 	else if (rc == OK && !op->release) {
 		res->version = a->added_version = row.version;
+		if (takes_over(a, &t))
+			change_live(a, &t, op, res);
 		return OK;
 	}
 	if (rc == OK && op->release)
@@ -720,7 +751,7 @@ static enum code op_rules_set(struct apply *a, const struct op *op,
 		return rc;
 	*res = (struct op_result){ .rev = thing_rev(&t), .uid = t.row.uid };
 	live = default_version(a, &t, &sha);
-	if (str_eq(encode_rules(a, &rules), t.live.rules))
+	if (str_eq(encode_rules(a, &rules), t.live.rules) && !takes_over(a, &t))
 		return OK;
 	t.live.rules = encode_rules(a, &rules);
 	if (live && default_version(a, &t, &sha) != live)

@@ -178,6 +178,7 @@ static void pick_op(struct choices *c, struct command *cmd)
 	op->lift_hold = pick(c, 2);
 	op->formatting_only = pick(c, 2);
 	op->message = op->path = pick_word(c);
+	op->author = pick(c, 4) ? STR_NONE : pick_word(c);
 	pick_rules(c, op);
 	op->mode = 1 + pick(c, 2);
 	op->version = pick(c, 4);

@@ -78,6 +78,18 @@ ask GET "$F/app.toml"
 is "$BODY" "a = 2" body
 is "$(header x-conflux-version)" 2 version
 
+REV=$(header x-conflux-revision)
+ask GET "$URL/api/v1/mgt/configs/$ID"
+is "$(field .revision)" "$REV" revision
+ask PUT "$URL/api/v1/mgt/configs/$ID" -d '{"content": "a = 2\n"}'
+yes 200
+is "$(header x-conflux-revision)" "$REV" "revision of what did not change"
+ask GET "$URL/api/v1/audit?limit=1000"
+is "$(field '.records | map(select(.action == "publish")) | last.reason')" two reason
+ask POST "$URL/api/v1/mgt/configs/$ID/publish" \
+	-d "$(jq -n '{version_id: 1, message: ("x" * 5000)}')"
+yes 422
+
 step "a version alone changes nothing that is live"
 ask POST "$URL/api/v1/mgt/configs/$ID/versions" -d '{"content": "a = 3\n"}'
 yes 201

@@ -77,6 +77,13 @@ is "$(field '.items[-1].spec.commit')" "$(git rev-parse HEAD)" commit
 ask DELETE "$KUBE/namespaces/acme/releases/$(field '.items[-1].metadata.name')"
 yes 405
 
+step "who wrote the commit is the author, who applied it the audit's subject"
+ask GET "$URL/api/v1/mgt/configs?address=acme/shop/prod/c1.toml"
+ask GET "$URL/api/v1/mgt/configs/$(field .id)/versions"
+is "$(field '.versions[0].author')" "T <t@example.invalid>" author
+ask GET "$URL/api/v1/audit?limit=1000"
+is "$(field '.records[-1].subject')" source:acme/shop subject
+
 step "nothing changed: nothing happens"
 ask GET "$URL/api/v1/status"
 REV=$(field .revision)
@@ -196,6 +203,26 @@ reconcile
 yes 200
 ask GET "$F/shop/prod/c5.toml"
 yes 404
+
+step "who takes a configuration over owns it; the source does not fight, and says so"
+ask GET "$KUBE/namespaces/acme/confluxconfigs/shop.prod.c2.toml"
+ID=$(field .metadata.uid)
+ask POST "$URL/api/v1/mgt/configs/$ID/publish?take_over=true" -d '{"content": "value = 7\n"}'
+yes 200
+ask POST "$URL/api/v1/mgt/configs/$ID/publish" -d '{"content": "value = 8\n"}'
+yes 200
+echo "value = 6" >shop/prod/c3.toml
+push other
+reconcile
+yes 200
+echo "value = 9" >shop/prod/c2.toml
+push mine
+reconcile
+yes 409
+has "$BODY" "acme/shop/prod/c2.toml"
+is "$(condition Stalled reason)" AddressOwned reason
+ask GET "$F/shop/prod/c2.toml"
+is "$BODY" "value = 8" body
 
 step "a source outside the allowed folders is refused"
 ask POST "$KUBE/namespaces/acme/confluxsources" -d '{

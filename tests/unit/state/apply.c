@@ -522,28 +522,6 @@ START_TEST(a_revert_in_git_lifts_the_hold)
 }
 END_TEST
 
-START_TEST(another_manager_must_take_over)
-{
-	struct command *c = bench_command(&b);
-	const char *object = "shop.prod.db.toml";
-
-	put_tenant(&b, c, "acme");
-	bench_apply(&b, c);
-	c = as_source("source:acme/shop");
-	put_config(&b, c, "acme", "shop", "prod", "db.toml");
-	bench_apply(&b, c);
-	ck_assert_int_eq(publish(object, "by hand"), E_MANAGED);
-	c = as_source("source:acme/other");
-	put_blob(&b, "acme", STR("z"));
-	add_version(&b, c, "acme", object, STR("z"), true);
-	ck_assert_int_eq(bench_apply(&b, c)->code, E_MANAGED);
-	c = bench_command(&b);
-	c->flags = COMMAND_TAKE_OVER;
-	add_version(&b, c, "acme", object, STR("z"), true);
-	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
-}
-END_TEST
-
 START_TEST(an_emergency_rollback_clears_labelled_rules)
 {
 	const char *object = bench_shop(&b, "a");
@@ -741,48 +719,6 @@ START_TEST(a_staged_command_takes_effect_with_its_last_part)
 }
 END_TEST
 
-static struct op *token_op(struct command *c, enum op_type type,
-			   const char *name, enum subject_role role)
-{
-	struct op *op = command_op(b.arena, c, type);
-
-	op->name = str_of(name);
-	op->role = role;
-	op->sha = sha256_of(op->name);
-	return op;
-}
-
-static enum code token(enum op_type type, const char *name,
-		       enum subject_role role)
-{
-	struct command *c = bench_command(&b);
-
-	token_op(c, type, name, role);
-	return bench_apply(&b, c)->code;
-}
-
-START_TEST(the_last_root_token_stays)
-{
-	struct command *c;
-
-	ck_assert_int_eq(token(OP_TOKEN_PUT, "root", ROLE_ROOT), OK);
-	ck_assert_int_eq(token(OP_TOKEN_PUT, "eyes", ROLE_READ_ONLY), OK);
-	ck_assert_int_eq(token(OP_TOKEN_DELETE, "root", 0), E_CONFLICT);
-	ck_assert_ptr_nonnull(strstr(b.last.text, "\"root\" is the last root"));
-	ck_assert_ptr_nonnull(strstr(b.last.hint, "make another"));
-	ck_assert_int_eq(token(OP_TOKEN_PUT, "boss", ROLE_ROOT), OK);
-	/* Both at once is the last too. */
-	c = bench_command(&b);
-	token_op(c, OP_TOKEN_DELETE, "root", 0);
-	token_op(c, OP_TOKEN_DELETE, "boss", 0);
-	ck_assert_int_eq(bench_apply(&b, c)->code, E_CONFLICT);
-	ck_assert_int_eq(token(OP_TOKEN_DELETE, "root", 0), OK);
-	ck_assert_int_eq(token(OP_TOKEN_DELETE, "boss", 0), E_CONFLICT);
-	ck_assert_int_eq(token(OP_TOKEN_DELETE, "eyes", 0), OK);
-	ck_assert_int_eq(token(OP_TOKEN_DELETE, "eyes", 0), E_NOT_FOUND);
-}
-END_TEST
-
 START_TEST(garbage_is_refused_and_moves_nothing)
 {
 	struct str junk[] = { STR(""), STR("\1"), STR("\1\1"), STR("\2\1\0"),
@@ -822,7 +758,6 @@ static Suite *suite(void)
 	tcase_add_test(t, rules_choose_by_labels_and_priority);
 	tcase_add_test(t, a_rollback_of_what_git_owns_holds);
 	tcase_add_test(t, a_revert_in_git_lifts_the_hold);
-	tcase_add_test(t, another_manager_must_take_over);
 	tcase_add_test(t, an_emergency_rollback_clears_labelled_rules);
 	tcase_add_test(t, apply_asks_for_permission_again);
 	tcase_add_test(t, nothing_is_deleted_under_what_stands_on_it);
@@ -830,7 +765,6 @@ static Suite *suite(void)
 	tcase_add_test(t, events_are_compacted_by_a_logged_command);
 	tcase_add_test(t, the_audit_chain_is_whole_and_a_change_is_found);
 	tcase_add_test(t, a_staged_command_takes_effect_with_its_last_part);
-	tcase_add_test(t, the_last_root_token_stays);
 	tcase_add_test(t, garbage_is_refused_and_moves_nothing);
 	suite_add_tcase(s, t);
 	return s;
