@@ -18,7 +18,7 @@
 
 const struct route api_routes[] = {
 #define ROUTE(method, path, handler, verb, kind)               \
-	{ HTTP_M_##method, path, handler,                      \
+	{ HTTP_M_##method, path, api_dispatch,                 \
 	  PERMISSION(VERB_##verb, KIND_##kind), #handler },
 #define ROUTE_OPEN(method, path, handler) \
 	{ HTTP_M_##method, path, handler, PERMISSION_NONE, #handler },
@@ -27,6 +27,20 @@ const struct route api_routes[] = {
 #undef ROUTE_OPEN
 };
 const size_t api_n_routes = ARRAY_LEN(api_routes);
+
+/* In the order of the routes. */
+static route_handler *const handlers[] = {
+#define ROUTE(method, path, handler, verb, kind) handler,
+#define ROUTE_OPEN(method, path, handler) handler,
+#include "api/routes.tbl"
+#undef ROUTE
+#undef ROUTE_OPEN
+};
+
+void api_run(struct request *r)
+{
+	handlers[r->route - api_routes](r);
+}
 
 /* ---- errors ---- */
 
@@ -262,16 +276,10 @@ static void no_route(struct request *r, const struct err *err)
 
 bool api_view(struct request *r, struct kv_txn **out)
 {
-	const struct str *q = request_query(r, "min_revision");
-	uint64_t min = 0;
+	const struct caller *caller = caller_of(r);
 	struct err err;
 
-	if (q && !str_u64(*q, &min)) {
-		api_fail(r, E_INVALID, "min_revision=%.*s is no number",
-			 STR_ARG(*q));
-		return false;
-	}
-	if (view_use(caller_of(r)->at->view, min, out, &err) == OK)
+	if (view_use(caller->at->view, caller->min_rev, out, &err) == OK)
 		return true;
 	api_error(r, &err);
 	return false;
@@ -406,7 +414,10 @@ static void on_turn(struct turn *turn)
 
 static void on_wake(struct follower *f, uint64_t rev)
 {
-	watch_wake(container_of(f, struct api_loop, follower), rev);
+	struct api_loop *at = container_of(f, struct api_loop, follower);
+
+	watch_wake(at, rev);
+	wait_wake(at);
 }
 
 static enum code loop_open(struct api *api, struct api_loop *at, unsigned i,
@@ -424,6 +435,7 @@ static enum code loop_open(struct api *api, struct api_loop *at, unsigned i,
 	at->api = api;
 	at->loop = loop_new(name, 0);
 	list_init(&at->watches);
+	list_init(&at->waits);
 	rc = view_new(api->config.store, &at->view, err);
 	if (rc == OK)
 		rc = http_server_new(at->loop, &config, &at->server, err);
@@ -538,6 +550,7 @@ static void drain_here(struct msg *msg)
 
 	http_server_drain(at->server, d->grace_ms, drained, at);
 	watch_end_all(at);
+	wait_end_all(at);
 	free(d);
 }
 

@@ -20,7 +20,7 @@ struct api_loop {
 	struct token_cache token;        /* of the last request */
 	struct turn turn;                /* lets the view go */
 	struct follower follower;
-	struct list watches;
+	struct list watches, waits;
 	_Atomic bool is_drained, is_stopped;
 };
 
@@ -36,6 +36,7 @@ struct caller {
 	struct api_loop *at;
 	struct subject subject;
 	struct str credential;
+	uint64_t min_rev;                /* of the picture that it reads */
 };
 
 /* Which permission a route asks for: verb and kind in one number. */
@@ -47,8 +48,13 @@ static inline struct caller *caller_of(const struct request *r)
 	return r->data;
 }
 
-/* A picture for this request (consistency and min_revision are looked at);
- * false: answered with an error. */
+/* The handler of each route but the open ones: runs the route's own, at once or
+ * when what the request wants to see is here (wait.c). */
+void api_dispatch(struct request *r);
+/* Runs the route's own handler. */
+void api_run(struct request *r);
+
+/* A picture for this request; false: answered with an error. */
 bool api_view(struct request *r, struct kv_txn **out);
 /* Answers in the form of the route: Status under /apis, else problem+json. */
 void api_error(struct request *r, const struct err *err);
@@ -148,6 +154,10 @@ bool kube_same_uid(struct request *r, const struct where *at, struct str uid,
 bool kube_current(struct request *r, const struct where *at,
 		  struct object_view *out);
 void kube_delete(struct request *r, bool namespaced);
+
+/* ---- requests that wait (wait.c) ---- */
+void wait_wake(struct api_loop *at);
+void wait_end_all(struct api_loop *at);
 
 /* ---- watches (watch.c) ---- */
 void watch_wake(struct api_loop *at, uint64_t rev);

@@ -187,6 +187,60 @@ has "$(field .detail)" "line 1: references ({{ ... }}) are not supported yet"
 ask GET "$URL/api/v1/mgt/configs/$ID"
 is "$(field .revision)" "$REV" revision
 
+step "a read waits for the revision that it wants to see"
+make_config wait.txt one
+RID=$(field .id)
+NOW=$(header x-conflux-revision)
+for q in min_revision=0 "min_revision=$NOW" consistency=local \
+	consistency=linearizable "consistency=linearizable&min_revision=$NOW"; do
+	ask GET "$F/wait.txt?$q"
+	yes 200
+	is "$BODY" one body
+done
+# The Release behind the publish has a revision too.
+ask GET "$URL/api/v1/status"
+NOW=$(field .revision)
+for n in 1 2 3; do
+	case $n in
+	1) at=$F/wait.txt ;;
+	2) at=$URL/api/v1/mgt/configs/$RID ;;
+	3) at=$KUBE/namespaces/acme/confluxconfigs ;;
+	esac
+	curl -s --max-time 20 -H "Authorization: Bearer $TOKEN" -w '%{http_code}' \
+		-o "$WORK/waited$n" "$at?min_revision=$((NOW + 1))" >"$WORK/code$n" &
+	WAITS[n]=$!
+done
+# One that goes away before it is answered.
+curl -s --max-time 0.1 -H "Authorization: Bearer $TOKEN" -o /dev/null \
+	"$F/wait.txt?min_revision=$((NOW + 1))" || is $? 28 "curl ended"
+for n in 1 2 3; do [ ! -s "$WORK/code$n" ] || fail "answered too early"; done
+ask POST "$URL/api/v1/mgt/configs/$RID/publish" -d '{"content": "two"}'
+yes 200
+for n in 1 2 3; do
+	wait "${WAITS[n]}" || fail "no answer"
+	is "$(cat "$WORK/code$n")" 200 status
+done
+is "$(cat "$WORK/waited1")" two body
+is "$(jq .object.status.version "$WORK/waited2")" 2 version
+is "$(jq '.items[-1].status.version' "$WORK/waited3")" 2 version
+
+step "and says that it is not here after two seconds"
+ask GET "$F/wait.txt?min_revision=$((NOW + 99))"
+yes 504
+has "$BODY" "revision $((NOW + 99)) is not here yet"
+ask GET "$KUBE/tenants?min_revision=$((NOW + 99))"
+yes 504
+is "$(field .reason)" Timeout reason
+for q in min_revision=x min_revision=-1 consistency=x; do
+	ask GET "$F/wait.txt?$q"
+	yes 400
+done
+ask POST "$URL/api/v1/mgt/configs/$RID/publish?min_revision=$((NOW + 99))" \
+	-d '{"content": "three"}'
+yes 400
+ask GET "$F/wait.txt"
+is "$BODY" two body
+
 step "large content is stored in pieces and comes back whole; too large is refused"
 head -c 3000000 /dev/urandom | base64 -w 0 >"$WORK/big"
 jq -n --rawfile c "$WORK/big" '{tenant: "acme", application: "shop",

@@ -1,0 +1,172 @@
+/*
+ * Reads that want to see at least so much: `min_revision=N` waits until this node
+ * has it, `consistency=linearizable` until it has all that was acknowledged
+ * before the request came.
+ *
+ * Every request to a route with a permission passes api_dispatch.  Where what it
+ * wants is here its handler runs at once; else the request is held by a struct
+ * api_wait on its loop, looked at with each wake-up of the store, and answered
+ * 504 after two seconds.  A connection that ends meanwhile takes its wait along.
+ */
+#include "api/own.h"
+
+#include "base/mem.h"
+#include "io/timer.h"
+
+#include "base/banned.h"
+
+#define WAIT_MS 2000
+
+struct api_wait {
+	struct list at_;                 /* of the loop, or of what is ready */
+	struct caller caller;            /* request.data meanwhile */
+	struct request *r;
+	struct timer timer;
+};
+
+static struct store *store_of(const struct api_wait *w)
+{
+	return w->caller.at->api->config.store;
+}
+
+static bool is_here(const struct api_wait *w)
+{
+	return w->caller.min_rev <= store_rev(store_of(w));
+}
+
+/* ---- life ---- */
+
+static void timer_closed(struct timer *timer)
+{
+	free(container_of(timer, struct api_wait, timer));
+}
+
+/* Gives the request back, with a caller of its own. */
+static struct request *wait_close(struct api_wait *w)
+{
+	struct request *r = w->r;
+	struct caller *caller = ANEW(r->arena, struct caller);
+
+	*caller = w->caller;
+	r->data = caller;
+	r->on_gone = NULL;
+	list_remove(&w->at_);
+	timer_close(&w->timer, timer_closed);
+	return r;
+}
+
+static void on_gone(struct request *r)
+{
+	wait_close(container_of(caller_of(r), struct api_wait, caller));
+}
+
+static void refuse(struct api_wait *w, enum code code, const char *why)
+{
+	uint64_t want = w->caller.min_rev, have = store_rev(store_of(w));
+	struct request *r = wait_close(w);
+	struct err err;
+
+	err_set(&err, code, "revision %llu is not here yet (%llu)%s",
+		(unsigned long long)want, (unsigned long long)have, why);
+	err_hint(&err, "ask again, or another node");
+	api_error(r, &err);
+}
+
+static void on_late(struct timer *timer)
+{
+	refuse(container_of(timer, struct api_wait, timer), E_TIMEOUT, "");
+}
+
+static void wait_start(struct request *r)
+{
+	struct api_wait *w = NEW(struct api_wait);
+
+	w->caller = *caller_of(r);
+	w->r = r;
+	r->data = &w->caller;
+	r->on_gone = on_gone;
+	list_append(&w->caller.at->waits, &w->at_);
+	timer_init(&w->timer, r->loop, on_late);
+	timer_start(&w->timer, WAIT_MS);
+}
+
+/* ---- what is wanted ---- */
+
+/*
+ * The revision from which on a picture has all that was acknowledged before now.
+ * A cluster of one: what is visible here, because a write is acknowledged when
+ * it is.  (With more nodes the read barrier with the leader goes before this: a
+ * request that waits for it is held by a struct api_wait as well.)
+ */
+static uint64_t acknowledged(const struct caller *caller)
+{
+	return store_rev(caller->at->api->config.store);
+}
+
+/* False: answered. */
+static bool take_conditions(struct request *r, uint64_t *min)
+{
+	const struct str *rev = request_query(r, "min_revision");
+	const struct str *mode = request_query(r, "consistency");
+
+	*min = 0;
+	if (!rev && !mode)
+		return true;
+	if (r->route->method != HTTP_M_GET) {
+		api_fail(r, E_INVALID, "min_revision and consistency are for "
+			 "reads; nothing was done");
+		return false;
+	}
+	if (rev && !str_u64(*rev, min)) {
+		api_fail(r, E_INVALID, "min_revision=%.*s is no number",
+			 STR_ARG(str_first(*rev, 40)));
+		return false;
+	}
+	if (mode && !str_is(*mode, "linearizable") && !str_is(*mode, "local")) {
+		api_fail(r, E_INVALID, "consistency=%.*s is neither local nor "
+			 "linearizable", STR_ARG(str_first(*mode, 40)));
+		return false;
+	}
+	if (mode && str_is(*mode, "linearizable"))
+		*min = MAX(*min, acknowledged(caller_of(r)));
+	return true;
+}
+
+void api_dispatch(struct request *r)
+{
+	struct caller *caller = caller_of(r);
+
+	if (!take_conditions(r, &caller->min_rev))
+		return;
+	if (caller->min_rev <= store_rev(caller->at->api->config.store))
+		api_run(r);
+	else
+		wait_start(r);
+}
+
+/* ---- the loop ---- */
+
+void wait_wake(struct api_loop *at)
+{
+	struct list ready;
+	struct api_wait *w;
+
+	/* An answer may end other requests of its connection, and begin some. */
+	list_init(&ready);
+	list_each(&at->waits, w, at_) {
+		if (!is_here(w))
+			continue;
+		list_remove(&w->at_);
+		list_append(&ready, &w->at_);
+	}
+	while (!list_empty(&ready))
+		api_run(wait_close(container_of(ready.next, struct api_wait,
+						at_)));
+}
+
+void wait_end_all(struct api_loop *at)
+{
+	while (!list_empty(&at->waits))
+		refuse(container_of(at->waits.next, struct api_wait, at_),
+		       E_UNAVAILABLE, ", and the node is stopping");
+}
