@@ -179,7 +179,8 @@ static const char servers[] =
 	"as https://a:8080,https://b:8080. The first that answers is asked. Where "
 	"one does not (no connection, a lost one, no answer in time, or one that "
 	"it cannot now), the next is asked the same. That is safe for writes: each "
-	"carries an Idempotency-Key, which stays the same, so it happens once. A "
+	"carries an Idempotency-Key, which stays the same, so it happens once; token "
+	"create is not sent again where it may have arrived. A "
 	"watch goes on at the next server behind the last change it has shown.";
 
 void manual_markdown(struct buf *out)

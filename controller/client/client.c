@@ -380,6 +380,8 @@ static bool may_try_again(const struct client *c, const struct call *call,
 	bool is_new = n < c->n_servers;  /* one was not asked yet */
 	int status = rc ? 0 : call->answer->status;
 
+	if (call->request->is_once && call->was_sent)
+		return false;
 	if (status == 503)
 		return true;
 	if (status)
@@ -391,7 +393,7 @@ static bool may_try_again(const struct client *c, const struct call *call,
 	       (call->is_sent || !c->is_fresh || call->is_alive);
 }
 
-static enum code uncertain(enum code rc, struct err *err)
+static enum code uncertain(enum code rc, bool is_once, struct err *err)
 {
 	struct err why;
 
@@ -402,8 +404,9 @@ static enum code uncertain(enum code rc, struct err *err)
 	else
 		err_set(err, E_UNCERTAIN, "the answer cannot be read (%s): the "
 			"write may or may not have happened", why.text);
-	err_hint(err, "look at the object, or write again: the same content "
-		 "twice does no harm");
+	err_hint(err, is_once ? "look whether it is there before asking again" :
+		 "look at the object, or write again: the same content twice "
+		 "does no harm");
 	return E_UNCERTAIN;
 }
 
@@ -437,7 +440,7 @@ enum code client_ask(struct client *c, const struct client_request *request,
 	}
 	buf_fini(&call.body);
 	if (rc && is_write(request->method) && call.was_sent)
-		return uncertain(rc, err);
+		return uncertain(rc, request->is_once, err);
 	if (rc) {
 		err_wrap(err, "%s", c->config.server);
 		err_hint(err, "is confluxd running there? --server or "

@@ -8,7 +8,8 @@
  * A write has three outcomes: an answer of the server (done or refused), or
  * E_UNCERTAIN where the request may have arrived and no answer came, or one
  * that cannot be read.  Reads, and writes, which all carry an idempotency key,
- * are tried again on a lost connection or a 503; the key stays the same.
+ * are tried again on a lost connection or a 503; the key stays the same (but see
+ * is_once).
  *
  * Of several servers of one cluster the next is asked where one does not
  * answer: no connection (within two seconds), a lost one, no answer in time, a
@@ -52,6 +53,9 @@ struct client_request {
 	const char *if_match;            /* NULL: none */
 	/* Of a write; the client makes one where it is NULL. */
 	const char *idempotency_key;
+	/* A write that the key does not make safe: it is not sent again where it
+	 * may have arrived. */
+	bool is_once;
 	const char *last_event_id;       /* of client_follow; NULL: none */
 };
 

@@ -10,4 +10,5 @@ needs_rpc := base wire rpc
 needs_ship := base io io/sim wire ship
 needs_frame := base io wire net
 needs_sse := base client
+needs_selector := base doc api
 needs_schema := base doc schema

@@ -518,6 +518,22 @@ START_TEST(the_next_server_is_asked_where_one_does_not_answer)
 }
 END_TEST
 
+/* 0: it may have arrived; 1: it was refused, so it may be sent again. */
+START_TEST(what_happens_once_is_not_sent_again_where_it_may_have_arrived)
+{
+	struct client_request q = { .method = HTTP_M_POST, .target = STR("/t"),
+				    .is_once = true };
+
+	servers = "http://127.0.0.1:1,%s,%s";
+	script[0][0] = _i ? BUSY : "";
+	script[1][0] = GOOD;
+	start(2, 20000);
+	ck_assert_int_eq(client_ask(client, &q, arena, &answer, &err),
+			 _i ? OK : E_UNCERTAIN);
+	ck_assert_uint_eq(count("POST /t"), 1 + _i);
+}
+END_TEST
+
 START_TEST(a_cluster_that_cannot_now_is_asked_again)
 {
 	servers = "http://127.0.0.1:1,%s";
@@ -619,6 +635,8 @@ static Suite *suite(void)
 	tcase_add_test(t, the_next_server_is_asked_where_one_is_not_there);
 	tcase_add_loop_test(t, the_next_server_is_asked_where_one_does_not_answer,
 			    0, 10);
+	tcase_add_loop_test(t,
+		what_happens_once_is_not_sent_again_where_it_may_have_arrived, 0, 2);
 	tcase_add_test(t, a_cluster_that_cannot_now_is_asked_again);
 	tcase_add_test(t, all_servers_are_named_where_none_answers);
 	tcase_add_test(t, a_server_that_takes_no_connection_is_passed_over);
