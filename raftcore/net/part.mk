@@ -1,3 +1,4 @@
 # net: the transport between nodes: streams per peer and channel, frames
 needs := base io wire
 pkgs  := libuv
+installs := net.h

@@ -2,3 +2,4 @@
 # no clock, no transport
 needs := base wire raftcore
 pkgs  :=
+installs := rpc.h

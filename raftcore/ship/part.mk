@@ -2,3 +2,4 @@
 # thread, no clock, no transport
 needs := base io wire
 pkgs  :=
+installs := ship.h

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Asserts the hardening of an ELF program, on the file itself.
+"""Asserts the hardening of an ELF program or shared library, on the file itself.
 
-    elf.py build/release/bin/confluxd
+    elf.py build/release/bin/confluxd build/release/lib/libraftcore.so.0
 
 check(path) yields (what, verdict, note); verdict None means that the machine
 has no such thing.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -22,10 +23,16 @@ def check(path):
     dynamic = readelf("-d", path)
     symbols = readelf("--dyn-syms", path)
     machine = re.search(r"Machine:\s+(.*)", headers).group(1)
+    soname = re.search(r"\(SONAME\).*\[(.*)\]", dynamic)
+    is_dyn = bool(re.search(r"Type:\s+DYN", headers))
 
-    yield ("position independent",
-           bool(re.search(r"Type:\s+DYN", headers)) and "PIE" in dynamic,
-           "ELF type DYN and flag PIE")
+    if soname:
+        yield ("position independent", is_dyn and "(TEXTREL)" not in dynamic,
+               "ELF type DYN and no TEXTREL")
+        yield from interface(path, soname.group(1), symbols)
+    else:
+        yield ("position independent", is_dyn and "PIE" in dynamic,
+               "ELF type DYN and flag PIE")
     yield ("relocations read-only", "GNU_RELRO" in headers, "segment GNU_RELRO")
     yield ("bound at start",
            bool(re.search(r"\(FLAGS\).*BIND_NOW|\(FLAGS_1\).*\bNOW\b", dynamic)),
@@ -45,7 +52,35 @@ def check(path):
     yield ("no search path", "(RPATH)" not in dynamic
            and "(RUNPATH)" not in dynamic, "neither RPATH nor RUNPATH")
     if "X86-64" in machine:
-        yield cet(path)
+        yield cet_all(path, symbols) if soname else cet(path)
+
+
+def exported(symbols):
+    """(type, name@@version) of what a library gives to others."""
+    return re.findall(r"^\s*\d+:\s+\w+\s+\d+\s+(\w+)\s+(?:GLOBAL|WEAK)\s+"
+                      r"DEFAULT\s+(?!UND)\w+\s+(\S+)", symbols, re.M)
+
+
+def interface(path, soname, symbols):
+    yield ("named by its interface", soname == os.path.basename(path)
+           and bool(re.search(r"\.so\.\d+$", soname)), "soname " + soname)
+    bare = [n for kind, n in exported(symbols)
+            if kind != "OBJECT" and "@@" not in n]
+    good = bool(exported(symbols)) and not bare
+    yield ("symbols have a version", good, " ".join(bare[:8]) or
+           f"{len(exported(symbols))} of them")
+
+
+def cet_all(path, symbols):
+    """As cet, for what a library exports."""
+    what = "indirect branch tracking"
+    code = subprocess.run(["objdump", "-d", "--no-show-raw-insn", path],
+                          check=True, capture_output=True, text=True).stdout
+    first = dict(re.findall(r"^\w+ <(\S+)>:\n\s*\w+:\s+(\S+)", code, re.M))
+    names = [n.split("@")[0] for kind, n in exported(symbols) if kind == "FUNC"]
+    bare = [n for n in names if first.get(n) != "endbr64"]
+    return (what, bool(names) and not bare, "not at the start of " +
+            " ".join(bare[:8]) if bare else "functions begin with endbr64")
 
 
 def cet(path):

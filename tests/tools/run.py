@@ -7,17 +7,19 @@ What an id means, how it runs, and how much it counts:
 
     layers           `make layers`                                     1
     tools/NAME       bash tests/tools/NAME_test.sh                     1
-    elf/PROGRAM      hardening of RELEASE/bin/PROGRAM (see elf.py)     1 a property
+    elf/FILE         hardening of a program in RELEASE/bin or a
+                     library in RELEASE/lib (see elf.py)               1 a property
     sim/NAME         OUT/tests/sim/NAME                                "N passed, M failed"
     fuzz/NAME        OUT/tests/fuzz/NAME on tests/fuzz/corpus/NAME     1
     scenario/NAME    bash tests/scenario/NAME.sh WORK                  1
+    examples/NAME    OUT/tests/examples/NAME WORK                      1
     PART/NOUN        OUT/tests/PART/NOUN, a unit test with Check       its test cases
 
 Every program runs from the top of the tree in a session of its own, which is
 killed when the program ends or its time is over (seconds below, times
 TIMEOUT_FACTOR).  TMPDIR is an empty folder of its own; it is kept when the test
 fails.  A scenario gets that folder as $1 and $WORK too, and the release
-programs' folder as $CONFLUX_BIN.  Exit code 77 means skipped.  Output goes to
+programs' folder as $CONFLUX_BIN and the build's as $CONFLUX_BUILD.  Exit code 77 means skipped.  Output goes to
 OUT/logs/ID.log and is shown when the test fails.
 
 A unit test or simulation that ends with a failure, or without its count, counts
@@ -42,7 +44,7 @@ import time
 import elf
 
 SECONDS = {"unit": 180, "sim": 600, "fuzz": 300, "scenario": 300, "tools": 120,
-           "layers": 30}
+           "layers": 30, "examples": 60}
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1"
                     ":check_initialization_order=1",
@@ -66,7 +68,7 @@ class Result:
 def kind_of(name):
     first = name.split("/")[0]
     return first if first in ("layers", "tools", "elf", "sim", "fuzz",
-                              "scenario") else "unit"
+                              "scenario", "examples") else "unit"
 
 
 class Runner:
@@ -91,7 +93,7 @@ class Runner:
         return found
 
     def program(self, name, kind):
-        if kind in ("unit", "sim", "fuzz"):
+        if kind in ("unit", "sim", "fuzz", "examples"):
             return os.path.join(self.out, "tests", name)
         return None
 
@@ -106,6 +108,8 @@ class Runner:
         cmd = [self.program(name, kind)]
         if kind == "fuzz":
             cmd += [f"tests/fuzz/corpus/{base}"]
+        if kind == "examples":
+            cmd += [work]
         if os.path.basename(self.out) == "tsan" and shutil.which("setarch"):
             # The thread sanitizer of gcc 12 wants its fixed addresses free.
             cmd = ["setarch", os.uname().machine, "-R"] + cmd
@@ -121,6 +125,7 @@ class Runner:
         for key, value in SANITIZERS.items():
             env.setdefault(key, value)
         env.update(TMPDIR=work, WORK=work, LC_ALL="C.UTF-8",
+                   CONFLUX_BUILD=os.path.dirname(self.release),
                    CONFLUX_BIN=os.path.abspath(
                        os.path.join(self.release, "bin")))
         if kind == "fuzz":
@@ -158,7 +163,9 @@ class Runner:
             os.unlink(result.log)
 
     def check_elf(self, name, result):
-        path = os.path.join(self.release, "bin", name.partition("/")[2])
+        file = name.partition("/")[2]
+        path = os.path.join(self.release, "lib" if ".so" in file else "bin",
+                            file)
         if "all" in self.unbuilt and not os.path.exists(path):
             self.fail_unbuilt(result)
             return
