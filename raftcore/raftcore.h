@@ -122,6 +122,18 @@ bool rc_propose(struct rc_node *node, struct rc_proposal *p) MUST_USE;
  * 'done' will not run.
  */
 
+/* ---- reads ---- */
+
+/* A linearizable read, at any node.  OK: this node's machine has applied all
+ * that was acknowledged, on whichever node, before rc_read was called.
+ * E_UNAVAILABLE: no leader confirmed it within 'timeout_ms'.  Many share a round
+ * of messages. */
+struct rc_read {
+	uint32_t timeout_ms;            /* 1.. */
+	void (*done)(struct rc_read *read, enum code rc, const struct err *err);
+};
+bool rc_read(struct rc_node *node, struct rc_read *read) MUST_USE;
+
 /* ---- calls between nodes ---- */
 
 #define RC_LEADER 0

@@ -11,6 +11,7 @@
  *	session.c   whether two nodes agree on a connection
  *	courier.c   calls between nodes
  *	shipper.c   checkpoints to other nodes and from them
+ *	readers.c   linearizable reads
  *	members.c   changes of membership, peers for others to see
  *
  * Where nothing else is said, functions and fields are the raft loop's.
@@ -197,6 +198,11 @@ struct rc_node {
 	unsigned n_held, n_local;
 	uint64_t serial;
 
+	/* readers.c */
+	struct list reads;
+	bool reads_again;                /* one is to be asked again */
+	uint64_t reads_due_ms;
+
 	/* shipper.c */
 	struct ship *ship;               /* NULL: alone, or no workers */
 	struct list outgoing;
@@ -289,6 +295,12 @@ void shipper_free(struct rc_node *n);
 void host_ship(void *host, uint64_t peer, const struct checkpoint *c);
 void host_install(void *host, const struct checkpoint *c, const char *path);
 void host_install_done(void *host, enum code rc);
+
+/* ---- readers.c ---- */
+
+void readers_turn(struct rc_node *n);
+void readers_timeout(struct rc_node *n);
+void readers_stop(struct rc_node *n);
 
 /* ---- members.c ---- */
 

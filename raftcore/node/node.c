@@ -75,6 +75,7 @@ static void set_timer(struct rc_node *n)
 	due = MIN(due, links_deadline(n));
 	due = MIN(due, courier_deadline(n));
 	due = MIN(due, shipper_deadline(n));
+	due = MIN(due, n->reads_due_ms);
 	if (due == n->armed_ms)
 		return;
 	n->armed_ms = due == UINT64_MAX ? 0 : due;
@@ -92,6 +93,7 @@ static void on_timer(struct timer *timer)
 	node_core_timeout(n->core, node_now(n));
 	courier_timeout(n);
 	shipper_timeout(n);
+	readers_timeout(n);
 	node_touch(n);
 }
 
@@ -103,6 +105,7 @@ static void on_turn(struct turn *turn)
 	if (!n->has_started)
 		return;
 	inbox_take(n);
+	readers_turn(n);
 	is_touched = n->is_touched;
 	n->is_touched = false;
 	if (is_touched)
@@ -171,6 +174,8 @@ static struct rc_node *node_new(const struct rc_config *config)
 	list_init(&n->held);
 	list_init(&n->local);
 	list_init(&n->outgoing);
+	list_init(&n->reads);
+	n->reads_due_ms = UINT64_MAX;
 	/* Ids of other runs of this node differ in the time of their start. */
 	atomic_store(&n->next_id, (clock_wall_ms() & 0xffffffff) << 16);
 	return n;
@@ -344,6 +349,7 @@ void rc_node_stop(struct rc_node *n)
 	atomic_store(&n->ended, true);
 	node_core_stop(n->core);
 	inbox_refuse(n);
+	readers_stop(n);
 	errands_run(&n->to_raft);
 	errands_run(&n->to_apply);
 	machine_close(n);

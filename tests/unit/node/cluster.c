@@ -341,6 +341,45 @@ START_TEST(without_a_leader_a_call_is_not_sent)
 }
 END_TEST
 
+/* ---- reads ---- */
+
+START_TEST(reads_see_what_was_acknowledged)
+{
+	uint64_t count;
+	unsigned leader;
+
+	ring_found(3);
+	leader = ring_elected();
+	for (unsigned i = 1; i <= 30; i++) {
+		ck_assert_int_eq(ring_put(leader, i, &err), OK);
+		ck_assert_int_eq(ring_read(i % 3 + 1, 30000, &count), OK);
+		ck_assert_uint_eq(count, i);
+	}
+}
+END_TEST
+
+START_TEST(reads_wait_for_a_leader_as_long_as_they_may)
+{
+	uint64_t count;
+	unsigned leader;
+
+	ring_found(3);
+	leader = ring_elected();
+	ring_fill(leader, 0, 10, 50);
+	for (unsigned id = 1; id <= 3; id++)
+		if (id != leader)
+			ring_stop(id);
+	ck_assert_int_eq(ring_read(leader, 100, &count), E_UNAVAILABLE);
+	RING_WAIT(ring_status(leader).leader_id == 0);
+	/* Longer than the core waits by itself. */
+	ck_assert_int_eq(ring_read(leader, 5 * ring_config.election_timeout_ms,
+				   &count), E_UNAVAILABLE);
+	ring_start(leader % 3 + 1);
+	ck_assert_int_eq(ring_read(leader, 30000, &count), OK);
+	ck_assert_uint_eq(count, 10);
+}
+END_TEST
+
 /* ---- checkpoints and membership ---- */
 
 /* Logs that are soon too long. */
@@ -595,6 +634,8 @@ static void add_all(TCase *t)
 	tcase_add_test(t, a_call_that_is_not_answered_ends);
 	tcase_add_test(t, a_peer_that_ends_leaves_a_call_uncertain);
 	tcase_add_test(t, without_a_leader_a_call_is_not_sent);
+	tcase_add_test(t, reads_see_what_was_acknowledged);
+	tcase_add_test(t, reads_wait_for_a_leader_as_long_as_they_may);
 	tcase_add_test(t, who_comes_late_is_given_a_checkpoint);
 	tcase_add_test(t, who_was_away_too_long_is_given_a_checkpoint);
 	tcase_add_test(t, a_checkpoint_that_goes_is_not_sent_any_more);

@@ -18,6 +18,19 @@
 
 #include "base/banned.h"
 
+#ifdef __SANITIZE_THREAD__
+#define ELECTION_MS 2000
+/* The library formats what it might trace into a buffer that all of a process
+ * share, and nobody reads. */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+	return "race:libraft.so\n";
+}
+#else
+#define ELECTION_MS 500
+#endif
+
 struct ring_node ring[RING_MAX];
 struct pool *ring_pool;
 const struct net_tls *ring_tls[RING_MAX];
@@ -191,6 +204,7 @@ void ring_setup(void)
 	ring_pool = pool_new("work", 2, 64);
 	rc_config_defaults(&ring_config);
 	ring_config.segment_bytes = 1 << 20;
+	ring_config.election_timeout_ms = ELECTION_MS;
 	for (unsigned i = 0; i < RING_MAX; i++) {
 		ring[i] = (struct ring_node){ .id = i + 1 };
 		snprintf(ring[i].dir, sizeof(ring[i].dir), "%s/%u", folder,
@@ -554,6 +568,39 @@ enum code ring_transfer(unsigned at, unsigned id, struct err *err)
 
 	ck_assert(rc_transfer(ring[at - 1].node, &o.transfer));
 	return outcome_of(&o, err);
+}
+
+/* ---- reads ---- */
+
+struct reading {
+	struct rc_read read;
+	unsigned at;
+	bool is_done;
+	enum code rc;
+	uint64_t count;
+};
+
+static void read_done(struct rc_read *read, enum code rc, const struct err *err)
+{
+	struct reading *r = container_of(read, struct reading, read);
+
+	pthread_mutex_lock(&ring_lock);
+	ck_assert(!r->is_done);
+	r->is_done = true;
+	r->rc = rc;
+	r->count = ring[r->at - 1].state.count;
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&ring_lock);
+}
+
+enum code ring_read(unsigned at, uint32_t timeout_ms, uint64_t *count)
+{
+	struct reading r = { .read = { timeout_ms, read_done }, .at = at };
+
+	ck_assert(rc_read(ring[at - 1].node, &r.read));
+	RING_WAIT(is_set(&r.is_done));
+	*count = r.count;
+	return r.rc;
 }
 
 /* ---- certificates ---- */

@@ -103,6 +103,10 @@ enum code ring_change(unsigned at, enum rc_change_type type, unsigned id,
 		      struct err *err);
 enum code ring_transfer(unsigned at, unsigned id, struct err *err);
 
+/* A linearizable read; '*count' is what the machine had applied when it was
+ * done. */
+enum code ring_read(unsigned at, uint32_t timeout_ms, uint64_t *count);
+
 /* ---- certificates ---- */
 
 /* A certificate and its key for node 'id' by CA 'ca' (1 or 2), made here. */

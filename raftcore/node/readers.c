@@ -1,0 +1,175 @@
+/*
+ * Linearizable reads: the core's, with a deadline of the caller's own.
+ *
+ * The core gives one up after some election timeouts.  One that has more time is
+ * asked again; one that has less is told so, and stays until the core has let go
+ * of it.
+ */
+#include "base/mem.h"
+#include "node/driver.h"
+
+#include "base/banned.h"
+
+struct reading {
+	struct errand errand;
+	struct rc_node *node;
+	struct list at;                  /* n->reads; by itself: nowhere */
+	struct rc_read *read;            /* NULL: it was told */
+	struct node_reader core;
+	bool is_out;                     /* with the core */
+	uint64_t deadline_ms;
+	enum code rc;
+	struct err err;
+};
+
+/* ---- the end of one ---- */
+
+static void tell_done(struct rc_node *n, struct errand *errand)
+{
+	struct reading *r = container_of(errand, struct reading, errand);
+
+	r->read->done(r->read, r->rc, &r->err);
+	free(r);
+}
+
+static void tell(struct reading *r, enum code rc, const struct err *err)
+{
+	list_remove(&r->at);
+	r->rc = rc;
+	if (rc)
+		err_copy(&r->err, err);
+	r->errand.run = tell_done;
+	errands_put_sure(&r->node->to_apply, &r->errand);
+}
+
+/* The core still has 'r'; another tells in its place. */
+static void tell_apart(struct reading *r, const struct err *err)
+{
+	struct reading *other = NEW(struct reading);
+
+	other->node = r->node;
+	other->read = TAKE(r->read);
+	list_init(&other->at);
+	tell(other, err->code, err);
+}
+
+static void confirmed(struct node_reader *core, enum code rc, uint64_t index,
+		      const struct err *err)
+{
+	struct reading *r = container_of(core, struct reading, core);
+
+	r->is_out = false;
+	if (!r->read) {
+		list_remove(&r->at);
+		free(r);
+	} else if (rc != E_UNAVAILABLE || node_has_ended(r->node)) {
+		tell(r, rc, err);
+	} else {
+		r->node->reads_again = true;
+	}
+}
+
+/* ---- asking ---- */
+
+static void start_read(struct rc_node *n, struct errand *errand)
+{
+	struct reading *r = container_of(errand, struct reading, errand);
+	struct err err;
+
+	if (node_has_ended(n)) {
+		err_set(&err, E_UNAVAILABLE, "the node is stopping");
+		tell(r, err.code, &err);
+		return;
+	}
+	r->deadline_ms = node_now(n) + r->read->timeout_ms;
+	n->reads_due_ms = MIN(n->reads_due_ms, r->deadline_ms);
+	list_append(&n->reads, &r->at);
+	r->is_out = true;
+	node_core_read(n->core, node_now(n), &r->core);
+	node_touch(n);
+}
+
+bool rc_read(struct rc_node *n, struct rc_read *read)
+{
+	struct reading *r = NEW(struct reading);
+
+	must(read->done && read->timeout_ms > 0);
+	r->errand.run = start_read;
+	r->node = n;
+	r->read = read;
+	r->core.done = confirmed;
+	list_init(&r->at);
+	if (errands_put(&n->to_raft, &r->errand))
+		return true;
+	free(r);
+	return false;
+}
+
+/* ---- time ---- */
+
+static void end_late(struct reading *r)
+{
+	struct err err;
+
+	err_set(&err, E_UNAVAILABLE, "no leader confirmed this read within %u ms",
+		r->read->timeout_ms);
+	if (r->is_out)
+		tell_apart(r, &err);
+	else
+		tell(r, err.code, &err);
+}
+
+/* 'due' is a lower bound: what ends early leaves it. */
+void readers_timeout(struct rc_node *n)
+{
+	uint64_t now = node_now(n), due = UINT64_MAX;
+	struct reading *r;
+
+	if (now < n->reads_due_ms)
+		return;
+	list_each(&n->reads, r, at) {
+		if (!r->read)
+			continue;
+		if (now >= r->deadline_ms)
+			end_late(r);
+		else
+			due = MIN(due, r->deadline_ms);
+	}
+	n->reads_due_ms = due;
+}
+
+/* Behind all that the core was called for: its callbacks do not call it. */
+void readers_turn(struct rc_node *n)
+{
+	struct list todo;
+	struct reading *r;
+
+	if (!n->reads_again)
+		return;
+	n->reads_again = false;
+	list_init(&todo);
+	list_each(&n->reads, r, at) {
+		if (r->is_out)
+			continue;
+		list_remove(&r->at);
+		list_append(&todo, &r->at);
+	}
+	while ((r = list_first(&todo, struct reading, at))) {
+		list_remove(&r->at);
+		list_append(&n->reads, &r->at);
+		r->is_out = true;
+		node_core_read(n->core, node_now(n), &r->core);
+	}
+	node_touch(n);
+}
+
+/* The core has let go of all (node_core_stop). */
+void readers_stop(struct rc_node *n)
+{
+	struct reading *r;
+	struct err err;
+
+	err_set(&err, E_UNAVAILABLE, "the node is stopping");
+	list_each(&n->reads, r, at)
+		tell(r, err.code, &err);
+}
