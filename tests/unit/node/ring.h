@@ -74,6 +74,8 @@ unsigned ring_leader(void);
 /* Waits for it. */
 unsigned ring_elected(void);
 struct rc_status ring_status(unsigned id);
+/* Node 'at' says that messages go to 'id'. */
+bool ring_is_up(unsigned at, unsigned id);
 uint64_t ring_count(unsigned id);
 bool ring_has(unsigned id, uint64_t value);
 /* All who run have applied the same, and 'count' values at least. */

@@ -1,0 +1,283 @@
+/* Clusters of nodes with threads, over loopback: checkpoints from node to node,
+ * changes of membership, who is let in. */
+#include <stdio.h>
+
+#include "ring.h"
+
+#include "base/mem.h"
+
+#include "base/banned.h"
+
+static struct err err;
+
+static unsigned a_follower(void)
+{
+	return ring_elected() % ring_founders + 1;
+}
+
+/* ---- checkpoints and membership ---- */
+
+/* Logs that are soon too long. */
+static void with_checkpoints(void)
+{
+	ring_config.checkpoint_log_bytes = 300 * 1024;
+	ring_config.segment_bytes = 64 * 4096;
+	ring_config.checkpoints_kept = 1;
+	ring_config.inflight_entries_max = 128;
+}
+
+static bool is_cut(unsigned id)
+{
+	return ring_status(id).log_first > 1;
+}
+
+START_TEST(who_comes_late_is_given_a_checkpoint)
+{
+	unsigned leader, next = 0;
+
+	with_checkpoints();
+	ring_found(3);
+	leader = ring_elected();
+	while (!is_cut(leader)) {
+		ring_fill(leader, next, 200, 1000);
+		next += 200;
+	}
+	ring_start(4);
+	ck_assert_int_eq(ring_change(leader, RC_ADD, 4, &err), OK);
+	RING_WAIT(ring_count(4) == next);
+	ck_assert_uint_ge(ring_status(4).installed, 1);
+	ck_assert_uint_ge(ring_status(leader).shipped, 1);
+	ck_assert_uint_ge(ring[3].opened_from_picture, 1);
+	ring_fill(leader, next, 200, 1000);
+	RING_WAIT(ring_equal(next + 200));
+	ck_assert_msg(ring_change(leader, RC_PROMOTE, 4, &err) == OK, "%s",
+		      err.text);
+	/* Two of four who vote are no majority; with the new one three are. */
+	ring_stop(leader % 3 + 1);
+	ring_fill(leader, next + 200, 100, 100);
+	RING_WAIT(ring_equal(next + 300));
+	/* Its state and log hold over a restart. */
+	ring_stop(4);
+	ring_start(4);
+	RING_WAIT(ring_equal(next + 300));
+	RING_WAIT(ring_status(4).is_ready);
+}
+END_TEST
+
+START_TEST(who_was_away_too_long_is_given_a_checkpoint)
+{
+	unsigned leader, follower, next = 400;
+
+	with_checkpoints();
+	ring_found(3);
+	leader = ring_elected();
+	follower = a_follower();
+	ring_fill(leader, 0, 400, 1000);
+	ring_stop(follower);
+	while (ring_status(leader).log_first <= 500) {
+		ring_fill(leader, next, 200, 1000);
+		next += 200;
+	}
+	ring_start(follower);
+	RING_WAIT(ring_equal(next));
+	ck_assert_uint_ge(ring_status(follower).installed, 1);
+}
+END_TEST
+
+/* The picture goes while it is sent, at a pace that takes for ever. */
+START_TEST(a_checkpoint_that_goes_is_not_sent_any_more)
+{
+	unsigned leader, follower, next = 0;
+
+	with_checkpoints();
+	ring_config.ship_rate = 20000;
+	ring_found(3);
+	leader = ring_elected();
+	follower = a_follower();
+	ring_stop(follower);
+	while (!is_cut(leader)) {
+		ring_fill(leader, next, 200, 1000);
+		next += 200;
+	}
+	ring_start(follower);
+	RING_WAIT(ring_is_up(leader, follower));
+	for (uint64_t old = ring_status(leader).checkpoint_index;
+	     ring_status(leader).checkpoint_index == old;) {
+		ring_fill(leader, next, 100, 1000);
+		next += 100;
+	}
+	ck_assert_uint_eq(ring_status(leader).shipped, 0);
+	ck_assert_uint_eq(ring_status(follower).installed, 0);
+	ring_stop(leader);
+}
+END_TEST
+
+START_TEST(changes_are_the_leaders)
+{
+	unsigned leader, follower;
+
+	ring_found(3);
+	leader = ring_elected();
+	follower = a_follower();
+	ck_assert_int_eq(ring_change(follower, RC_REMOVE, leader, &err),
+			 E_NOT_LEADER);
+	ck_assert_int_eq(ring_change(leader, RC_REMOVE, 4, &err),
+			 E_NOT_FOUND);
+	ck_assert_int_eq(ring_change(leader, RC_ADD, follower, &err), E_EXISTS);
+}
+END_TEST
+
+START_TEST(leadership_is_handed_over)
+{
+	unsigned leader, next;
+
+	ring_found(3);
+	leader = ring_elected();
+	next = leader % 3 + 1;
+	ck_assert_int_eq(ring_transfer(next, leader, &err), E_NOT_LEADER);
+	ring_fill(leader, 0, 100, 50);
+	ck_assert_msg(ring_transfer(leader, next, &err) == OK, "%s", err.text);
+	RING_WAIT(ring_leader() == next);
+	ring_fill(next, 100, 100, 50);
+	RING_WAIT(ring_equal(200));
+}
+END_TEST
+
+/* ---- who is let in ---- */
+
+START_TEST(nodes_with_certificates)
+{
+	for (unsigned i = 0; i < 3; i++)
+		ring_tls[i] = ring_cert(1, i + 1);
+	ring_found(3);
+	ring_fill(ring_elected(), 0, 500, 1000);
+	RING_WAIT(ring_equal(500));
+	ck_assert_int_eq(rc_tls_reload(ring[0].node, &err), OK);
+}
+END_TEST
+
+static bool was_refused(unsigned at, unsigned id)
+{
+	struct rc_peer peers[RING_MAX];
+	size_t n = rc_peers(ring[at - 1].node, peers, RING_MAX);
+
+	for (size_t i = 0; i < n; i++)
+		if (peers[i].id == id)
+			return !peers[i].is_up && peers[i].error[0];
+	return false;
+}
+
+static void check_not_let_in(const struct net_tls *wrong)
+{
+	ring_tls[0] = ring_cert(1, 1);
+	ring_tls[1] = ring_cert(1, 2);
+	ring_tls[2] = wrong;
+	ring_founders = 3;
+	ring_start(1);
+	ring_start(2);
+	ring_elected();
+	ring_start(3);
+	RING_WAIT(was_refused(3, 1) && was_refused(3, 2));
+	RING_WAIT(was_refused(1, 3) && was_refused(2, 3));
+	ring_fill(ring_status(1).leader_id == 1 ? 1 : 2, 0, 200, 100);
+	ck_assert_uint_eq(ring_count(3), 0);
+	ck_assert_uint_eq(ring_status(3).leader_id, 0);
+	ck_assert(!ring_status(3).is_ready);
+	/* With the right one it is. */
+	ring_stop(3);
+	ring_tls[2] = ring_cert(1, 3);
+	ring_start(3);
+	RING_WAIT(ring_equal(200));
+}
+
+START_TEST(a_certificate_of_another_authority)
+{
+	check_not_let_in(ring_cert(2, 3));
+}
+END_TEST
+
+START_TEST(a_certificate_of_another_node)
+{
+	check_not_let_in(ring_cert(1, 4));
+}
+END_TEST
+
+START_TEST(beyond_loopback_clear_text_is_refused)
+{
+	snprintf(ring[0].address, sizeof(ring[0].address), "0.0.0.0:0");
+	ring_founders = 1;
+	ck_assert_int_eq(ring_try_start(1, &err), E_DENIED);
+	ck_assert_msg(err.hint[0], "no hint");
+}
+END_TEST
+
+/* ---- a peer that breaks the rules ---- */
+
+static void no_frame(void *data, uint64_t peer, enum net_channel channel,
+		     struct str bytes)
+{
+}
+
+START_TEST(malformed_frames_are_counted)
+{
+	struct net_handlers handlers = { .on_frame = no_frame };
+	struct net_config c;
+	struct net *net;
+	struct loop *loop = loop_new("liar", 0);
+	uint64_t until = uv_hrtime() + 20000000000u;
+
+	ring_founders = 2;
+	ring_start(1);
+	net_config_defaults(&c);
+	c.loop = loop;
+	c.node_id = 2;
+	c.listen = ring[1].address;
+	c.cluster_id = ring_status(1).cluster_id;
+	ck_assert_int_eq(net_open_tcp(&c, &handlers, &net, &err), OK);
+	ck_assert_int_eq(net_peer_set(net, 1, str_of(ring[0].address), &err),
+			 OK);
+	/* Junk of each channel; a hello that is cut short. */
+	ck_assert_int_eq(net_send(net, 1, NET_RAFT, STR("\1\7junk")), OK);
+	ck_assert_int_eq(net_send(net, 1, NET_RPC, STR("\377hello")), OK);
+	ck_assert_int_eq(net_send(net, 1, NET_SHIP, STR("\377hello")), OK);
+	while (ring_status(1).malformed < 3) {
+		loop_run_once(loop);
+		ck_assert(uv_hrtime() < until);
+	}
+	net_stop(net);
+	loop_free(&loop);
+	net_free(&net);
+	/* It has not taken harm. */
+	ring_start(2);
+	ring_fill(ring_elected(), 0, 10, 50);
+	RING_WAIT(ring_equal(10));
+}
+END_TEST
+
+static void add_all(TCase *t)
+{
+	tcase_add_test(t, who_comes_late_is_given_a_checkpoint);
+	tcase_add_test(t, who_was_away_too_long_is_given_a_checkpoint);
+	tcase_add_test(t, a_checkpoint_that_goes_is_not_sent_any_more);
+	tcase_add_test(t, changes_are_the_leaders);
+	tcase_add_test(t, leadership_is_handed_over);
+	tcase_add_test(t, nodes_with_certificates);
+	tcase_add_test(t, a_certificate_of_another_authority);
+	tcase_add_test(t, a_certificate_of_another_node);
+	tcase_add_test(t, beyond_loopback_clear_text_is_refused);
+	tcase_add_test(t, malformed_frames_are_counted);
+}
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("node/cluster_member");
+	TCase *t = tcase_create("cluster");
+
+	tcase_set_timeout(t, 120);
+	tcase_add_checked_fixture(t, ring_setup, ring_teardown);
+	add_all(t);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+UNIT_MAIN(suite)
