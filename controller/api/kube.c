@@ -380,9 +380,10 @@ static void written_done(struct change *ch, struct request *r,
 	answer_object(r, w->created ? 201 : 200, &w->at);
 }
 
-/* What apply would say of existence and version, at the door. */
-static enum code would_apply(struct kv_txn *txn, const struct where *at,
-			     uint64_t expect, bool created, struct err *err)
+/* What apply would say of existence, version and owner, at the door. */
+static enum code would_apply(const struct request *r, struct kv_txn *txn,
+			     const struct where *at, uint64_t expect,
+			     bool created, struct err *err)
 {
 	struct object_view o;
 	enum code rc = OK;
@@ -403,7 +404,7 @@ static enum code would_apply(struct kv_txn *txn, const struct where *at,
 			       "been modified; please apply your changes to the "
 			       "latest version and try again",
 			       STR_ARG(at->kind->plural), STR_ARG(at->name));
-	return rc;
+	return rc ? rc : kube_owner(r, &o, err);
 }
 
 /* All but the write: the object comes back as it would be stored. */
@@ -423,7 +424,7 @@ static void dry_run(struct request *r, struct where *at, struct value *object,
 	if (rc == OK) {
 		if (!api_view(r, &txn))
 			return;
-		rc = would_apply(txn, at, expect, created, &err);
+		rc = would_apply(r, txn, at, expect, created, &err);
 	}
 	if (rc)
 		api_error(r, &err);

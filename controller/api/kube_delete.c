@@ -103,6 +103,17 @@ static bool same_version(struct request *r, const struct where *at,
 	return answer_conflict(r, at, "ResourceVersion", version, str_of(have));
 }
 
+enum code kube_owner(const struct request *r, const struct object_view *o,
+		     struct err *err)
+{
+	if (o->row.manager == MANAGER_API || change_takes_over(r))
+		return OK;
+	err_set(err, E_MANAGED, "it is managed by %s%s%.*s",
+		manager_name(o->row.manager), o->row.manager_ref.n ? " " : "",
+		STR_ARG(o->row.manager_ref));
+	return err_hint(err, "change it there, or take it over explicitly");
+}
+
 /* ---- DeleteOptions ---- */
 
 struct options {
@@ -254,6 +265,7 @@ static bool check_delete(struct request *r, const struct where *at,
 {
 	struct object_view o;
 	char rev[24];
+	struct err err;
 
 	if (!kube_current(r, at, &o) ||
 	    !kube_same_uid(r, at, options->uid, &o) ||
@@ -265,7 +277,10 @@ static bool check_delete(struct request *r, const struct where *at,
 	if (options->uid.n || options->version.n)
 		*expect = o.rev;
 	*uid = o.row.uid;
-	return true;
+	if (!options->is_dry || kube_owner(r, &o, &err) == OK)
+		return true;
+	api_error(r, &err);
+	return false;
 }
 
 void kube_delete(struct request *r, bool namespaced)

@@ -122,6 +122,8 @@ void change_blob(struct change *ch, struct str tenant, struct str content);
 void change_submit(struct change *ch);
 /* Gives it up unsent: the request is to be answered by the caller. */
 void change_cancel(struct change *ch);
+/* Is the request told to write what another manager owns? */
+bool change_takes_over(const struct request *r);
 /* The revision that If-Match demands, or REV_ANY; false: answered. */
 bool change_if_match(struct request *r, uint64_t *out);
 
@@ -153,6 +155,9 @@ bool kube_same_uid(struct request *r, const struct where *at, struct str uid,
 /* What stands there now; false: answered. */
 bool kube_current(struct request *r, const struct where *at,
 		  struct object_view *out);
+/* What apply would say of who owns it. */
+enum code kube_owner(const struct request *r, const struct object_view *o,
+		     struct err *err) MUST_USE;
 void kube_delete(struct request *r, bool namespaced);
 
 /* ---- requests that wait (wait.c) ---- */

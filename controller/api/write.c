@@ -71,7 +71,7 @@ static void set_idempotency(struct change *ch, const struct request *r)
 	ch->cmd.body = digest_of(r);
 }
 
-static bool takes_over(const struct request *r)
+bool change_takes_over(const struct request *r)
 {
 	const struct str *q = request_query(r, "take_over");
 	const struct str *h = request_header(r, "x-conflux-take-over");
@@ -102,7 +102,7 @@ struct change *change_new(struct request *r, change_done *done)
 	ch->cmd.origin = arena_str(arena, str_of(r->peer->text));
 	ch->cmd.reason = reason ? arena_str(arena, *reason) : STR_NONE;
 	memcpy(ch->cmd.trace, r->trace, sizeof(ch->cmd.trace));
-	if (takes_over(r))
+	if (change_takes_over(r))
 		ch->cmd.flags |= COMMAND_TAKE_OVER;
 	set_idempotency(ch, r);
 	u->caller = *caller;

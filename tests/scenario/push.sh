@@ -143,10 +143,20 @@ refuse reference "shop/prod/ref.toml: line 1: references"
 
 step "Git owns it: a write by hand is refused, a rollback is not, and it holds"
 ask GET "$KUBE/namespaces/acme/confluxconfigs/shop.prod.c1.toml"
-ID=$(field .metadata.uid)
+ID=$(field .metadata.uid) OBJECT=$BODY
 ask POST "$URL/api/v1/mgt/configs/$ID/publish" -d '{"content": "value = 7\n"}'
 yes 409
 has "$BODY" "managed-by-other"
+for m in DELETE PUT; do
+	ask $m "$KUBE/namespaces/acme/confluxconfigs/shop.prod.c1.toml?dryRun=All" \
+		-d "$([ $m = DELETE ] || jq '.metadata.labels.a = "b"' <<<"$OBJECT")"
+	yes 409
+	has "$BODY" "managed by git source:acme/shop"
+	is "$(header X-Conflux-Code)" managed-by-other code
+	ask $m "$KUBE/namespaces/acme/confluxconfigs/shop.prod.c1.toml?dryRun=All&take_over=true" \
+		-d "$([ $m = DELETE ] || jq '.metadata.labels.a = "b"' <<<"$OBJECT")"
+	yes 200
+done
 ask POST "$URL/api/v1/mgt/configs/$ID/rollback" \
 	-d '{"mode": "emergency", "version_id": 2, "comment": "three is bad"}'
 yes 200
