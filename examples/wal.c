@@ -12,24 +12,15 @@
  *
  * A real owner of a log also keeps term and vote: wal/vote.h.
  */
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/wait.h>
-#include <unistd.h>
+
+#include "common.h"
 
 #include <wal/wal.h>
 
 #define ENTRIES 500
 
 static const char *folder;
-
-static void check(enum code rc, const struct err *err, const char *what)
-{
-	if (rc == OK)
-		return;
-	fprintf(stderr, "wal: %s: %s\n", what, err->text);
-	exit(1);
-}
 
 /* What is expected of entry 'index' as it was written first, or again. */
 static struct str text_of(char buf[64], uint64_t index, uint64_t term)

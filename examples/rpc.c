@@ -1,0 +1,195 @@
+/*
+ * Calls between nodes: an answer, a refusal, a deadline, a call of whoever leads.
+ *
+ *	cc rpc.c $(pkg-config --cflags --libs raftcore) -o rpc
+ *	mkdir /tmp/rpc && ./rpc /tmp/rpc
+ *
+ * Two nodes in one program, over loopback.  They are a cluster as any other, with
+ * a machine that remembers nothing; what is proposed and what is called go over
+ * connections of their own.  In a program of yours each node is a process.
+ *
+ * All calls and handlers run on the apply loop of their node.  Here main waits
+ * for them, so what they tell is behind a lock.
+ */
+#include <pthread.h>
+
+#include "common.h"
+
+#include <io/loop.h>
+#include <raftcore/raftcore.h>
+
+enum { UPPER = 1, REFUSE, NEVER };       /* methods */
+
+static struct node {
+	char dir[4000], address[32];
+	struct loop *loop;
+	struct rc_node *node;
+	uint64_t applied;                /* the machine */
+} nodes[2];
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+
+/* ---- a machine without a state ---- */
+
+static enum code open_(void *data, const char *dir, const char *checkpoint,
+		       struct rc_applied *out, struct err *err)
+{
+	*out = (struct rc_applied){ 0 };
+	return OK;
+}
+
+static enum code apply(void *data, const struct rc_entry *e, size_t n,
+		       struct err *err)
+{
+	return OK;
+}
+
+static void digest(void *data, uint8_t out[32])
+{
+	memset(out, 0, 32);
+}
+
+static uint64_t bytes(void *data)
+{
+	return 0;
+}
+
+static void close_(void *data)
+{
+}
+
+/* ---- the side that is called ---- */
+
+static void upper(void *data, const struct rc_request *r)
+{
+	struct node *n = data;
+	struct buf answer = BUF_NONE;
+
+	for (size_t i = 0; i < r->body.n; i++)
+		buf_c(&answer, r->body.p[i] & ~0x20);
+	rc_answer(n->node, r->token, OK, buf_view(&answer), NULL);
+	buf_fini(&answer);
+}
+
+static void refuse(void *data, const struct rc_request *r)
+{
+	struct node *n = data;
+	struct err err = { 0 };
+
+	err_set(&err, E_DENIED, "node %llu may not do that",
+		(unsigned long long)r->peer);
+	rc_answer(n->node, r->token, err.code, STR_NONE, &err);
+}
+
+/* A request may be answered later, from any thread; this one keeps the caller
+ * waiting until its deadline. */
+static void never(void *data, const struct rc_request *r)
+{
+}
+
+/* ---- the side that calls ---- */
+
+struct waiting {
+	struct rc_call call;
+	bool is_done;
+	enum code rc;
+	char text[400];
+};
+
+static void done(struct rc_call *call, enum code rc, struct str answer,
+		 const struct err *err)
+{
+	struct waiting *w = container_of(call, struct waiting, call);
+
+	pthread_mutex_lock(&lock);
+	w->rc = rc;
+	(void)str_copy(w->text, sizeof(w->text),
+		       rc ? str_of(err->text) : answer);
+	w->is_done = true;
+	pthread_cond_signal(&changed);
+	pthread_mutex_unlock(&lock);
+}
+
+static enum code call(struct node *from, uint64_t peer, unsigned method,
+		      uint32_t timeout_ms)
+{
+	static const char *names[] = { "", "upper", "refuse", "never" };
+	struct waiting w = { .call = {
+		.peer = peer, .method = method, .body = STR("words"),
+		.timeout_ms = timeout_ms, .answer_max = 4096, .done = done,
+	} };
+
+	if (!rc_call(from->node, &w.call))
+		return E_UNAVAILABLE;
+	pthread_mutex_lock(&lock);
+	while (!w.is_done)
+		pthread_cond_wait(&changed, &lock);
+	pthread_mutex_unlock(&lock);
+	printf("%-6s of node %llu: %s, \"%s\"\n", names[method],
+	       (unsigned long long)peer, code_name(w.rc), w.text);
+	return w.rc;
+}
+
+/* ---- two nodes ---- */
+
+static void start(unsigned id)
+{
+	struct rc_member members[] = { { 1, nodes[0].address },
+				       { 2, nodes[1].address } };
+	struct node *n = &nodes[id - 1];
+	struct rc_config config;
+	struct err err = { 0 };
+
+	n->loop = loop_new("apply", 0);
+	rc_config_defaults(&config);
+	config.dir = n->dir;
+	config.node_id = id;
+	config.address = config.listen = n->address;
+	config.apply_loop = n->loop;
+	config.members = members;
+	config.n_members = 2;
+	config.machine = (struct rc_machine){ .data = n, .open = open_,
+		.apply = apply, .digest = digest, .bytes = bytes,
+		.close = close_ };
+	check(rc_node_open(&config, &n->node, &err), &err, "open");
+	rc_handle(n->node, UPPER, upper, n);
+	rc_handle(n->node, REFUSE, refuse, n);
+	rc_handle(n->node, NEVER, never, n);
+	check(rc_node_start(n->node, &err), &err, "start");
+	check(loop_start(n->loop, &err), &err, "start");
+}
+
+static void stop(struct node *n)
+{
+	loop_stop(n->loop);
+	loop_join(n->loop);
+	rc_node_stop(n->node);           /* between these two, see raftcore.h */
+	loop_free(&n->loop);
+	rc_node_free(&n->node);
+}
+
+int main(int argc, char **argv)
+{
+	bool good;
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: rpc FOLDER\n");
+		return 2;
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		snprintf(nodes[i].dir, sizeof(nodes[i].dir), "%s/%u", argv[1], i + 1);
+		pick_address(nodes[i].address);
+	}
+	start(1);
+	start(2);
+	/* Node 0 is whoever leads; the call waits for the election. */
+	good = call(&nodes[0], RC_LEADER, UPPER, 20000) == OK &&
+	       call(&nodes[0], 2, UPPER, 20000) == OK &&
+	       call(&nodes[0], 2, REFUSE, 20000) == E_DENIED &&
+	       call(&nodes[0], 2, NEVER, 200) == E_TIMEOUT &&
+	       call(&nodes[0], 7, UPPER, 200) == E_NOT_FOUND;
+	stop(&nodes[0]);
+	stop(&nodes[1]);
+	return good ? 0 : 1;
+}
