@@ -1,13 +1,16 @@
 /*
- * What the examples share: a free port on loopback, the end on an error.
+ * What the examples share: a free port on loopback, the end on an error, a child.
  */
 #ifndef EXAMPLES_COMMON_H
 #define EXAMPLES_COMMON_H
 
 #include <arpa/inet.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <base/mem.h>
@@ -36,6 +39,23 @@ static inline void check(enum code rc, const struct err *err, const char *what)
 	fprintf(stderr, "%s: %s%s%s\n", what, err->text,
 		err->hint[0] ? "; " : "", err->hint);
 	exit(1);
+}
+
+/* As fork: a child that does not outlive this process. */
+static inline pid_t fork_child(void)
+{
+	pid_t pid = fork();
+
+	must(pid >= 0);
+	if (pid == 0)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return pid;
+}
+
+static inline void kill_child(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
 }
 
 #endif

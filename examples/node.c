@@ -13,9 +13,6 @@
  * where it was proposed; refused, as it is everywhere but at the leader; uncertain,
  * when leadership went away before anyone knew.
  */
-#include <signal.h>
-#include <sys/wait.h>
-
 #include "common.h"
 
 #include <io/loop.h>
@@ -149,7 +146,7 @@ static void start(unsigned i, const char *folder)
 	int ends[2];
 
 	must(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
-	processes[i] = (struct process){ fork(), ends[0] };
+	processes[i] = (struct process){ fork_child(), ends[0] };
 	if (processes[i].pid == 0) {
 		for (unsigned k = 0; k < NODES; k++)
 			close(processes[k].line);
@@ -161,8 +158,7 @@ static void start(unsigned i, const char *folder)
 
 static void kill_node(unsigned i)
 {
-	kill(processes[i].pid, SIGKILL);
-	waitpid(processes[i].pid, NULL, 0);
+	kill_child(processes[i].pid);
 	close(processes[i].line);
 	processes[i].pid = 0;
 }

@@ -4,9 +4,9 @@
  *	cc rpc.c $(pkg-config --cflags --libs raftcore) -o rpc
  *	mkdir /tmp/rpc && ./rpc /tmp/rpc
  *
- * Two nodes in one program, over loopback.  They are a cluster as any other, with
+ * Two nodes, each a process, over loopback.  They are a cluster as any other, with
  * a machine that remembers nothing; what is proposed and what is called go over
- * connections of their own.  In a program of yours each node is a process.
+ * connections of their own.
  *
  * All calls and handlers run on the apply loop of their node.  Here main waits
  * for them, so what they tell is behind a lock.
@@ -20,12 +20,9 @@
 
 enum { UPPER = 1, REFUSE, NEVER };       /* methods */
 
-static struct node {
-	char dir[4000], address[32];
-	struct loop *loop;
-	struct rc_node *node;
-	uint64_t applied;                /* the machine */
-} nodes[2];
+static char addresses[2][32];
+static struct loop *loop;
+static struct rc_node *node;             /* of this process */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -63,23 +60,21 @@ static void close_(void *data)
 
 static void upper(void *data, const struct rc_request *r)
 {
-	struct node *n = data;
 	struct buf answer = BUF_NONE;
 
 	for (size_t i = 0; i < r->body.n; i++)
 		buf_c(&answer, r->body.p[i] & ~0x20);
-	rc_answer(n->node, r->token, OK, buf_view(&answer), NULL);
+	rc_answer(node, r->token, OK, buf_view(&answer), NULL);
 	buf_fini(&answer);
 }
 
 static void refuse(void *data, const struct rc_request *r)
 {
-	struct node *n = data;
 	struct err err = { 0 };
 
 	err_set(&err, E_DENIED, "node %llu may not do that",
 		(unsigned long long)r->peer);
-	rc_answer(n->node, r->token, err.code, STR_NONE, &err);
+	rc_answer(node, r->token, err.code, STR_NONE, &err);
 }
 
 /* A request may be answered later, from any thread; this one keeps the caller
@@ -111,8 +106,7 @@ static void done(struct rc_call *call, enum code rc, struct str answer,
 	pthread_mutex_unlock(&lock);
 }
 
-static enum code call(struct node *from, uint64_t peer, unsigned method,
-		      uint32_t timeout_ms)
+static enum code call(uint64_t peer, unsigned method, uint32_t timeout_ms)
 {
 	static const char *names[] = { "", "upper", "refuse", "never" };
 	struct waiting w = { .call = {
@@ -120,7 +114,7 @@ static enum code call(struct node *from, uint64_t peer, unsigned method,
 		.timeout_ms = timeout_ms, .answer_max = 4096, .done = done,
 	} };
 
-	if (!rc_call(from->node, &w.call))
+	if (!rc_call(node, &w.call))
 		return E_UNAVAILABLE;
 	pthread_mutex_lock(&lock);
 	while (!w.is_done)
@@ -131,65 +125,65 @@ static enum code call(struct node *from, uint64_t peer, unsigned method,
 	return w.rc;
 }
 
-/* ---- two nodes ---- */
+/* ---- a node ---- */
 
-static void start(unsigned id)
+static void start(unsigned id, const char *folder)
 {
-	struct rc_member members[] = { { 1, nodes[0].address },
-				       { 2, nodes[1].address } };
-	struct node *n = &nodes[id - 1];
+	struct rc_member members[] = { { 1, addresses[0] }, { 2, addresses[1] } };
 	struct rc_config config;
 	struct err err = { 0 };
+	char dir[4000];
 
-	n->loop = loop_new("apply", 0);
+	snprintf(dir, sizeof(dir), "%s/%u", folder, id);
+	loop = loop_new("apply", 0);
 	rc_config_defaults(&config);
-	config.dir = n->dir;
+	config.dir = dir;
 	config.node_id = id;
-	config.address = config.listen = n->address;
-	config.apply_loop = n->loop;
+	config.address = config.listen = addresses[id - 1];
+	config.apply_loop = loop;
 	config.members = members;
 	config.n_members = 2;
-	config.machine = (struct rc_machine){ .data = n, .open = open_,
-		.apply = apply, .digest = digest, .bytes = bytes,
-		.close = close_ };
-	check(rc_node_open(&config, &n->node, &err), &err, "open");
-	rc_handle(n->node, UPPER, upper, n);
-	rc_handle(n->node, REFUSE, refuse, n);
-	rc_handle(n->node, NEVER, never, n);
-	check(rc_node_start(n->node, &err), &err, "start");
-	check(loop_start(n->loop, &err), &err, "start");
+	config.machine = (struct rc_machine){ .open = open_, .apply = apply,
+		.digest = digest, .bytes = bytes, .close = close_ };
+	check(rc_node_open(&config, &node, &err), &err, "open");
+	rc_handle(node, UPPER, upper, NULL);
+	rc_handle(node, REFUSE, refuse, NULL);
+	rc_handle(node, NEVER, never, NULL);
+	check(rc_node_start(node, &err), &err, "start");
+	check(loop_start(loop, &err), &err, "start");
 }
 
-static void stop(struct node *n)
+static void stop(void)
 {
-	loop_stop(n->loop);
-	loop_join(n->loop);
-	rc_node_stop(n->node);           /* between these two, see raftcore.h */
-	loop_free(&n->loop);
-	rc_node_free(&n->node);
+	loop_stop(loop);
+	loop_join(loop);
+	rc_node_stop(node);
+	loop_free(&loop);
+	rc_node_free(&node);
 }
 
 int main(int argc, char **argv)
 {
 	bool good;
+	pid_t other;
 
 	if (argc != 2) {
 		fprintf(stderr, "usage: rpc FOLDER\n");
 		return 2;
 	}
-	for (unsigned i = 0; i < 2; i++) {
-		snprintf(nodes[i].dir, sizeof(nodes[i].dir), "%s/%u", argv[1], i + 1);
-		pick_address(nodes[i].address);
-	}
-	start(1);
-	start(2);
+	pick_address(addresses[0]);
+	pick_address(addresses[1]);
+	other = fork_child();            /* before there are threads */
+	start(other ? 1 : 2, argv[1]);
+	while (!other)
+		pause();
 	/* Node 0 is whoever leads; the call waits for the election. */
-	good = call(&nodes[0], RC_LEADER, UPPER, 20000) == OK &&
-	       call(&nodes[0], 2, UPPER, 20000) == OK &&
-	       call(&nodes[0], 2, REFUSE, 20000) == E_DENIED &&
-	       call(&nodes[0], 2, NEVER, 200) == E_TIMEOUT &&
-	       call(&nodes[0], 7, UPPER, 200) == E_NOT_FOUND;
-	stop(&nodes[0]);
-	stop(&nodes[1]);
+	good = call(RC_LEADER, UPPER, 20000) == OK &&
+	       call(2, UPPER, 20000) == OK &&
+	       call(2, REFUSE, 20000) == E_DENIED &&
+	       call(2, NEVER, 200) == E_TIMEOUT &&
+	       call(7, UPPER, 200) == E_NOT_FOUND;
+	stop();
+	kill_child(other);
 	return good ? 0 : 1;
 }

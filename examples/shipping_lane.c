@@ -11,9 +11,6 @@
  * simple: a peer is up as long as it is there.  Nodes of a cluster ship their
  * checkpoints this way by themselves.
  */
-#include <signal.h>
-#include <sys/wait.h>
-
 #include "common.h"
 
 #include <io/stream.h>
@@ -221,7 +218,7 @@ static int run(bool sends)
 
 static pid_t begin(bool sends)
 {
-	pid_t pid = fork();
+	pid_t pid = fork_child();
 
 	if (pid == 0)
 		exit(run(sends));

@@ -12,8 +12,6 @@
  *
  * A real owner of a log also keeps term and vote: wal/vote.h.
  */
-#include <sys/wait.h>
-
 #include "common.h"
 
 #include <wal/wal.h>
@@ -105,7 +103,7 @@ static uint64_t run_child(void)
 	int ends[2], status;
 	pid_t pid;
 
-	if (pipe(ends) < 0 || (pid = fork()) < 0) {
+	if (pipe(ends) < 0 || (pid = fork_child()) < 0) {
 		perror("wal");
 		exit(1);
 	}
