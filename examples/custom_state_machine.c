@@ -14,8 +14,9 @@
  *
  * A request reaches any node.  A write becomes a command that is sent to whoever
  * leads (rc_call), proposed there, and answered with what the machine made of it;
- * ids are given by the machine, so that all nodes give the same.  A read is of
- * the node that is asked, and may be a moment behind.
+ * ids are given by the machine, so that all nodes give the same.  A read is
+ * answered by the node that is asked, which first makes sure that it has applied
+ * what was acknowledged anywhere (rc_read).
  */
 #include <sys/stat.h>
 
@@ -275,10 +276,12 @@ static void on_write(void *data, const struct rc_request *request)
 
 struct conn {
 	struct rc_call call;
+	struct rc_read read;
 	struct server *server;
 	struct stream *stream;           /* NULL: it is gone */
 	struct buf in, command;
-	bool is_asked;
+	uint64_t id;                     /* that is read; 0: all */
+	bool is_asked;                   /* call or read is out */
 };
 
 static void respond(struct conn *c, unsigned status, struct str body)
@@ -329,16 +332,34 @@ static void ask_leader(struct conn *c, unsigned op, uint64_t id, struct str name
 		respond(c, 503, STR("the node is stopping\n"));
 }
 
-static void get(struct conn *c, uint64_t id)
+static void on_current(struct rc_read *read, enum code rc, const struct err *err)
 {
+	struct conn *c = container_of(read, struct conn, read);
 	struct server *s = c->server;
 	struct buf out = BUF_NONE;
 
+	c->is_asked = false;
+	if (!c->stream) {
+		conn_free(c);
+		return;
+	}
 	for (uint64_t i = 0; i < s->n; i++)
-		if (id == 0 || s->students[i].id == id)
+		if (c->id == 0 || s->students[i].id == c->id)
 			show(&out, &s->students[i]);
-	respond(c, id && !out.n ? 404 : 200, buf_view(&out));
+	if (rc)
+		respond(c, 503, str_of(err->text));
+	else
+		respond(c, c->id && !out.n ? 404 : 200, buf_view(&out));
 	buf_fini(&out);
+}
+
+static void get(struct conn *c, uint64_t id)
+{
+	c->id = id;
+	c->read = (struct rc_read){ .timeout_ms = 5000, .done = on_current };
+	c->is_asked = rc_read(c->server->node, &c->read);
+	if (!c->is_asked)
+		respond(c, 503, STR("the node is stopping\n"));
 }
 
 static void get_status(struct conn *c)
@@ -513,11 +534,9 @@ static unsigned ask(unsigned i, const char *method, const char *path,
 
 static char answer[65536];
 
-/* Until the node says so: what was written through another comes a moment later. */
-static void wait_for(unsigned i, const char *path, const char *what)
+static bool has(unsigned i, const char *path, const char *what)
 {
-	while (ask(i, "GET", path, "", answer) != 200 || !strstr(answer, what))
-		usleep(20000);
+	return ask(i, "GET", path, "", answer) == 200 && strstr(answer, what);
 }
 
 static void demonstrate(unsigned n, const char *folder)
@@ -534,7 +553,7 @@ static void demonstrate(unsigned n, const char *folder)
 	must(ask(0, "PUT", "/students/7777", "Nobody", answer) == 404);
 	must(ask(0, "PATCH", ada, "", answer) == 405);
 	for (unsigned i = 0; i < n; i++)
-		wait_for(i, ada, "\"Ada Lovelace\"");
+		must(has(i, ada, "\"Ada Lovelace\""));
 	for (unsigned i = 0; i < 100; i++) {
 		snprintf(name, sizeof(name), "student %u", i);
 		must(ask(i % n, "POST", "/students", name, answer) == 201);
@@ -543,16 +562,16 @@ static void demonstrate(unsigned n, const char *folder)
 	snprintf(path, sizeof(path), "/students/%s", name);
 	must(ask(last, "DELETE", path, "", answer) == 200);
 	for (unsigned i = 0; i < n; i++)
-		wait_for(i, "/", "\"has_checkpoint\":true");
+		while (!has(i, "/", "\"has_checkpoint\":true"))
+			usleep(20000);
 
 	for (unsigned i = 0; i < n; i++)
 		kill_child(children[i]);
 	start(n, folder);
 	for (unsigned i = 0; i < n; i++) {
-		wait_for(i, "/", "\"is_from_checkpoint\":true");
-		wait_for(i, "/students", "\"student 98\"");
-		while (ask(i, "GET", path, "", answer) != 404)
-			usleep(20000);
+		must(has(i, "/", "\"is_from_checkpoint\":true"));
+		must(has(i, "/students", "\"student 98\""));
+		must(ask(i, "GET", path, "", answer) == 404);
 		must(ask(i, "GET", ada, "", answer) == 200);
 	}
 	printf("killed and started again from checkpoint and log: %s", answer);
