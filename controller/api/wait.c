@@ -3,10 +3,12 @@
  * has it, `consistency=linearizable` until it has all that was acknowledged
  * before the request came.
  *
- * Every request to a route with a permission passes api_dispatch.  Where what it
- * wants is here its handler runs at once; else the request is held by a struct
- * api_wait on its loop, looked at with each wake-up of the store, and answered
- * 504 after two seconds.  A connection that ends meanwhile takes its wait along.
+ * Every request to a route with a permission passes api_dispatch.  A linearizable
+ * one first waits for the read barrier with the leader (struct api_barrier).  Where
+ * what it wants is here its handler runs at once; else the request is held by a
+ * struct api_wait on its loop, looked at with each wake-up of the store, and
+ * answered 504 after two seconds.  A connection that ends meanwhile takes its wait
+ * along; a barrier outlives it until it has passed.
  */
 #include "api/own.h"
 
@@ -92,24 +94,15 @@ static void wait_start(struct request *r)
 
 /* ---- what is wanted ---- */
 
-/*
- * The revision from which on a picture has all that was acknowledged before now.
- * A cluster of one: what is visible here, because a write is acknowledged when
- * it is.  (With more nodes the read barrier with the leader goes before this: a
- * request that waits for it is held by a struct api_wait as well.)
- */
-static uint64_t acknowledged(const struct caller *caller)
-{
-	return store_rev(caller->at->api->config.store);
-}
-
 /* False: answered. */
-static bool take_conditions(struct request *r, uint64_t *min)
+static bool take_conditions(struct request *r, uint64_t *min,
+			    bool *is_linearizable)
 {
 	const struct str *rev = request_query(r, "min_revision");
 	const struct str *mode = request_query(r, "consistency");
 
 	*min = 0;
+	*is_linearizable = false;
 	if (!rev && !mode)
 		return true;
 	if (r->route->method != HTTP_M_GET) {
@@ -127,21 +120,82 @@ static bool take_conditions(struct request *r, uint64_t *min)
 			 "linearizable", STR_ARG(str_first(*mode, 40)));
 		return false;
 	}
-	if (mode && str_is(*mode, "linearizable"))
-		*min = MAX(*min, acknowledged(caller_of(r)));
+	*is_linearizable = mode && str_is(*mode, "linearizable");
 	return true;
 }
 
-void api_dispatch(struct request *r)
+static void run_when_here(struct request *r)
 {
 	struct caller *caller = caller_of(r);
 
-	if (!take_conditions(r, &caller->min_rev))
-		return;
 	if (caller->min_rev <= store_rev(caller->at->api->config.store))
 		api_run(r);
 	else
 		wait_start(r);
+}
+
+/* ---- the read barrier ---- */
+
+struct api_barrier {
+	struct store_barrier barrier;
+	struct caller caller;            /* request.data meanwhile */
+	struct request *r;               /* NULL: the connection ended */
+};
+
+static void barrier_gone(struct request *r)
+{
+	container_of(caller_of(r), struct api_barrier, caller)->r = NULL;
+}
+
+static void barrier_passed(struct store_barrier *barrier, enum code rc,
+			   const struct err *err)
+{
+	struct api_barrier *b = container_of(barrier, struct api_barrier, barrier);
+	struct request *r = b->r;
+	struct caller *caller;
+
+	if (r) {
+		caller = ANEW(r->arena, struct caller);
+		*caller = b->caller;
+		r->data = caller;
+		r->on_gone = NULL;
+		if (rc)
+			api_error(r, err);
+		else
+			run_when_here(r);
+	}
+	free(b);
+}
+
+static void barrier_start(struct request *r)
+{
+	struct api_barrier *b = NEW(struct api_barrier);
+
+	b->caller = *caller_of(r);
+	b->r = r;
+	b->barrier = (struct store_barrier){ .home = r->loop,
+					     .done = barrier_passed };
+	r->data = &b->caller;
+	r->on_gone = barrier_gone;
+	if (store_barrier(b->caller.at->api->config.store, &b->barrier))
+		return;
+	r->data = ANEW(r->arena, struct caller);
+	*caller_of(r) = b->caller;
+	r->on_gone = NULL;
+	free(b);
+	api_fail(r, E_UNAVAILABLE, "the node is stopping");
+}
+
+void api_dispatch(struct request *r)
+{
+	bool is_linearizable;
+
+	if (!take_conditions(r, &caller_of(r)->min_rev, &is_linearizable))
+		return;
+	if (is_linearizable)
+		barrier_start(r);
+	else
+		run_when_here(r);
 }
 
 /* ---- the loop ---- */

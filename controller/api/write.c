@@ -223,11 +223,24 @@ void change_blob(struct change *ch, struct str tenant, struct str content)
 			    add_blob, ch);
 }
 
+/* What has to travel to the leader can get lost on its way, and is sent again
+ * only under an id. */
+static void make_id(struct change *ch)
+{
+	static const struct sha256 none;
+
+	if (store_leads(ch->store) || !sha256_eq(&ch->cmd.id, &none))
+		return;
+	rand_bytes(ch->cmd.id.b, sizeof(ch->cmd.id.b));
+	ch->cmd.body = ch->cmd.id;
+}
+
 void change_submit(struct change *ch)
 {
 	struct blob_write *b = ch->blobs;
 
 	ch->cmd.time_ms = clock_wall_ms();
+	make_id(ch);
 	buf_reset(&ch->bytes);
 	command_encode(&ch->bytes, &ch->cmd);
 	ch->blobs = NULL;

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/hex.h"
+#include "base/log.h"
 #include "base/secret.h"
 
 #include "base/banned.h"
@@ -133,18 +134,26 @@ static enum code token_file_write(const char *dir, const char *path,
 	return rc ? rc : failpoint_hit(FP_TOKEN_WRITTEN, err);
 }
 
-static bool token_file_read(const char *path, struct sha256 *sha)
+/* '*text' has the token, to be wiped; false: there is none. */
+static bool token_file_read(const char *path, char text[TOKEN_TEXT_MAX + 2],
+			    struct str *token)
 {
-	char text[TOKEN_TEXT_MAX + 2];
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text));
-	struct str token = str_trim(str_n(text, n > 0 ? (size_t)n : 0));
+	ssize_t n = fd < 0 ? -1 : read(fd, text, TOKEN_TEXT_MAX + 2);
 
 	if (fd >= 0)
 		close(fd);
-	*sha = sha256_of(token);
-	wipe(text, sizeof(text));
-	return token.n > 10;
+	*token = str_trim(str_n(text, n > 0 ? (size_t)n : 0));
+	return token->n > 10;
+}
+
+static void token_file_remove(const char *dir, const char *path)
+{
+	struct err err;
+
+	if (unlink(path) == 0 && sync_dir(dir, &err))
+		log_warn("auth", LOG_KV(log_z("error", err.text)),
+			 "a root token that does not count was not removed");
 }
 
 static bool any_token(void *data, const struct token_row *row)
@@ -153,18 +162,26 @@ static bool any_token(void *data, const struct token_row *row)
 	return true;
 }
 
-static enum code has_root(struct store *store, bool *out, struct err *err)
+/* Is there a root token, and is 'token' one that counts? */
+static enum code look_up(struct store *store, struct str token, bool *has,
+			 bool *counts, struct err *err)
 {
+	AUTO_ARENA arena = arena_new(0);
+	struct subject subject;
+	struct str credential;
 	struct view *view;
 	struct kv_txn *txn;
 	enum code rc = view_new(store, &view, err);
 
-	*out = false;
+	*has = *counts = false;
 	if (rc)
 		return rc;
 	rc = view_use(view, 0, &txn, err);
-	if (rc == OK)
-		view_tokens(txn, any_token, out);
+	if (rc == OK) {
+		view_tokens(txn, any_token, has);
+		token_subject(txn, token, arena, &subject, &credential);
+		*counts = subject.role == ROLE_ROOT;
+	}
 	view_free(&view);
 	return rc;
 }
@@ -193,26 +210,47 @@ static enum code propose_root(struct store *store, const struct sha256 *sha,
 	return rc;
 }
 
+/* Writes a token where there is none, and has it count. */
+static enum code make_root(struct store *store, const char *dir,
+			   const char *path, struct str token, bool *made,
+			   struct err *err)
+{
+	char text[TOKEN_TEXT_MAX];
+	struct sha256 sha = sha256_of(token);
+	enum code rc = OK;
+
+	if (!token.n) {
+		token_new(text, &sha);
+		rc = token_file_write(dir, path, text, err);
+		wipe(text, sizeof(text));
+	}
+	if (rc == OK)
+		rc = propose_root(store, &sha, err);
+	*made = rc == OK;
+	/* Another node was first, or this node's state lags behind the log:
+	 * which of the two is seen when it does not any more. */
+	return rc == E_EXISTS ? err_set(err, E_BUSY, "this node's state is not "
+					"up to date yet") : rc;
+}
+
 enum code root_token_ensure(struct store *store, const char *dir, bool *made,
 			    struct err *err)
 {
 	AUTO_BUF path = BUF_NONE;
-	char token[TOKEN_TEXT_MAX];
-	struct sha256 sha;
-	bool has;
-	enum code rc = has_root(store, &has, err);
+	char text[TOKEN_TEXT_MAX + 2];
+	struct str token;
+	bool has, counts;
+	enum code rc;
 
 	*made = false;
-	if (rc || has)
-		return rc;
 	buf_printf(&path, "%s/root.token", dir);
-	if (!token_file_read(path.p, &sha)) {
-		token_new(token, &sha);
-		rc = token_file_write(dir, path.p, token, err);
-		wipe(token, sizeof(token));
-		*made = true;
-	}
-	if (rc == OK)
-		rc = propose_root(store, &sha, err);
+	if (!token_file_read(path.p, text, &token))
+		token = STR_NONE;
+	rc = look_up(store, token, &has, &counts, err);
+	if (rc == OK && !has)
+		rc = make_root(store, dir, path.p, token, made, err);
+	else if (rc == OK && token.n && !counts)
+		token_file_remove(dir, path.p);
+	wipe(text, sizeof(text));
 	return rc ? err_wrap(err, "root token") : OK;
 }

@@ -37,8 +37,10 @@ void token_subject_cached(struct token_cache *cache, struct kv_txn *txn,
 /*
  * Makes sure that the cluster has a root token.  On the first start writes
  * one to <dir>/root.token (0600, synced), then proposes its hash; after a
- * crash between the two the file's token is proposed.  Blocking; not on a
- * loop.  '*made' says that it was made now.
+ * crash between the two the file's token is proposed.  Of several nodes that
+ * start together the first one's counts, and the others remove theirs.
+ * Blocking; not on a loop.  '*made' says that it was made now, and counts.
+ * E_UNAVAILABLE: no leader yet; E_BUSY: this node lags; both: ask again.
  */
 enum code root_token_ensure(struct store *store, const char *dir, bool *made,
 			    struct err *err) MUST_USE;

@@ -1,35 +1,20 @@
 /* The daemon: see daemon.h. */
 #include "daemon/daemon.h"
 
-#include "api/api.h"
 #include "auth/auth.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/secret.h"
+#include "daemon/own.h"
 #include "io/file.h"
 #include "io/tls.h"
 #include "schema/kind.h"
-#include "source/source.h"
-#include "store/store.h"
 #include "tbl/settings.h"
 
 #include "base/banned.h"
 
 #define PART "daemon"
-
-struct daemon {
-	const struct settings *settings;
-	const char *dir;
-	char *clones;
-	struct pool *git;
-	struct store *store;
-	struct secret token;
-	struct source_settings sources;
-	struct reconciler *reconciler;
-	struct tls_server *tls;
-	struct api *api;
-	bool is_listening;
-};
+#define TOKEN_RETRY_MS 50
 
 static uint64_t number(const struct daemon *d, enum setting id)
 {
@@ -75,22 +60,73 @@ static enum code start_store(struct daemon *d, struct err *err)
 		.map_bytes = number(d, SETTING_storage_map_size),
 		.checkpoint_log_bytes = number(d, SETTING_storage_checkpoint_log),
 		.limits = limits_of(d),
+		.hold_ms = (unsigned)number(d, SETTING_cluster_hold),
 		.on_fatal = on_fatal,
+		.asked = daemon_asked,
 		.data = d,
 	};
+	const struct cluster *c = &d->cluster;
 
+	config.cluster.node_id = number(d, SETTING_cluster_node_id);
+	config.cluster.members = c->members;
+	config.cluster.n_members = c->n_members;
+	config.cluster.joins = c->joins;
+	config.cluster.cluster_id = c->joins ? &c->id : NULL;
+	config.cluster.listen =
+		text_or_null(d->settings, SETTING_cluster_raft_listen);
+	config.cluster.tls = c->has_tls ? &c->tls : NULL;
+	config.cluster.allow_clear_text =
+		settings_bool(d->settings, SETTING_cluster_allow_clear_text);
+	config.cluster.ship_rate = number(d, SETTING_cluster_ship_rate);
+	config.cluster.election_ms =
+		(unsigned)number(d, SETTING_cluster_election_timeout);
 	return store_open(&config, &d->store, err);
 }
 
+/* Without a leader a write waits by itself; a node that lags is asked again. */
 static enum code ensure_token(struct daemon *d, struct err *err)
 {
+	const struct timespec pause = { .tv_nsec = TOKEN_RETRY_MS * 1000000 };
 	bool made = false;
-	enum code rc = root_token_ensure(d->store, d->dir, &made, err);
+	enum code rc;
 
+	for (;;) {
+		rc = root_token_ensure(d->store, d->dir, &made, err);
+		if ((rc != E_BUSY && rc != E_UNAVAILABLE && rc != E_UNCERTAIN) ||
+		    atomic_load(&d->is_stopping))
+			break;
+		nanosleep(&pause, NULL);
+	}
 	if (rc == OK && made)
 		log_info(PART, LOG_NO_KV, "the root token is in %s/root.token",
 			 d->dir);
 	return rc;
+}
+
+static void token_run(struct work *work)
+{
+	struct daemon *d = container_of(work, struct daemon, token_work);
+	struct err err;
+
+	if (ensure_token(d, &err) && !atomic_load(&d->is_stopping))
+		log_error(PART, LOG_KV(log_z("hint", err.hint)), "%s", err.text);
+}
+
+static void token_done(struct work *work)
+{
+}
+
+/* A cluster has no leader before a majority is there, and this node may be the
+ * first; so the token is made beside, and the node serves what it can. */
+static enum code start_token(struct daemon *d, struct err *err)
+{
+	if (d->cluster.is_alone)
+		return ensure_token(d, err);
+	d->token_pool = pool_new("token", 1, 1);
+	d->token_work = (struct work){ .home = store_core_loop(d->store),
+				       .run = token_run, .done = token_done };
+	return pool_submit(d->token_pool, &d->token_work) ?
+		       OK : err_set(err, E_BUSY, "root token: no worker");
 }
 
 /* ---- sources ---- */
@@ -148,52 +184,6 @@ static enum code start_sources(struct daemon *d, struct err *err)
 	d->reconciler = source_reconciler_new(d->store, d->git, &d->sources);
 	source_reconciler_start(d->reconciler);
 	return OK;
-}
-
-/* From the api to the reconciler and back. */
-struct asking {
-	struct source_wait wait;
-	struct api_reconcile *rec;
-};
-
-static void reconciled(struct source_wait *wait, const struct source_result *res)
-{
-	struct asking *a = container_of(wait, struct asking, wait);
-	struct api_reconcile *rec = a->rec;
-	struct err err = { 0 };
-
-	if (res->code) {
-		err_set(&err, res->code, "%s", res->text);
-		err_hint(&err, "%s", res->hint);
-	}
-	str_copy(rec->revision, sizeof(rec->revision), str_of(res->revision));
-	rec->rev = res->rev;
-	rec->operations = res->operations;
-	free(a);
-	rec->done(rec, err.code, &err);
-}
-
-static bool ask_reconcile(void *data, struct api_reconcile *rec)
-{
-	struct daemon *d = data;
-	struct asking *a;
-
-	if (!rec->wait) {
-		struct err none = { 0 };
-
-		if (!source_trigger(d->reconciler, rec->tenant, rec->name, NULL))
-			return false;
-		rec->done(rec, OK, &none);
-		return true;
-	}
-	a = NEW(struct asking);
-	a->rec = rec;
-	a->wait.home = store_core_loop(d->store);
-	a->wait.done = reconciled;
-	if (source_trigger(d->reconciler, rec->tenant, rec->name, &a->wait))
-		return true;
-	free(a);
-	return false;
 }
 
 static void put_metrics(void *data, struct buf *out)
@@ -273,7 +263,7 @@ static enum code start_api(struct daemon *d, struct err *err)
 		.loops = (unsigned)number(d, SETTING_server_loops),
 		.limits = http_limits_of(d),
 		.version = DAEMON_VERSION,
-		.reconcile = ask_reconcile,
+		.reconcile = daemon_reconcile,
 		.metrics = put_metrics,
 		.data = d,
 	};
@@ -301,13 +291,17 @@ enum code daemon_check(const struct settings *settings, struct err *err)
 	const char *token = text_or_null(settings, SETTING_sources_token_file);
 	struct tls_server *tls = NULL;
 	struct secret secret = { 0 };
+	struct cluster cluster;
 	enum code rc;
 
 	if (!text_or_null(settings, SETTING_storage_data_dir)) {
 		err_set(err, E_USAGE, "storage.data_dir is not set");
 		return err_hint(err, "confluxd --data-dir DIR");
 	}
-	rc = load_tls(settings, &tls, err);
+	rc = cluster_of_settings(settings, &cluster, err);
+	cluster_fini(&cluster);
+	if (rc == OK)
+		rc = load_tls(settings, &tls, err);
 	tls_server_free(&tls);
 	if (rc == OK && token)
 		rc = read_token(token, &secret, err);
@@ -326,9 +320,11 @@ enum code daemon_start(const struct settings *settings, struct daemon **out,
 	if (rc == OK)
 		rc = kinds_load(err);
 	if (rc == OK)
+		rc = cluster_of_settings(settings, &d->cluster, err);
+	if (rc == OK)
 		rc = start_store(d, err);
 	if (rc == OK)
-		rc = ensure_token(d, err);
+		rc = start_token(d, err);
 	if (rc == OK)
 		rc = start_sources(d, err);
 	if (rc == OK)
@@ -348,12 +344,15 @@ void daemon_stop(struct daemon **dp)
 	if (!d)
 		return;
 	*dp = NULL;
+	atomic_store(&d->is_stopping, true);
 	if (d->is_listening)
 		api_drain(d->api,
 			  (unsigned)number(d, SETTING_server_drain_timeout));
 	if (d->reconciler)
 		source_reconciler_stop(d->reconciler);
 	api_free(&d->api);
+	if (d->token_pool)
+		pool_free(&d->token_pool);
 	if (d->git)
 		pool_free(&d->git);
 	if (d->reconciler)
@@ -361,6 +360,7 @@ void daemon_stop(struct daemon **dp)
 	if (d->store)
 		store_close(&d->store);
 	tls_server_free(&d->tls);
+	cluster_fini(&d->cluster);
 	secret_wipe(&d->token);
 	free(d->clones);
 	free(d);
@@ -369,6 +369,10 @@ void daemon_stop(struct daemon **dp)
 enum code daemon_reload(struct daemon *d, const struct settings *fresh,
 			struct err *err)
 {
+	enum code rc = OK;
+
 	log_set_level((enum log_level)settings_word(fresh, SETTING_log_level));
-	return d->tls ? tls_server_reload(d->tls, err) : OK;
+	if (d->cluster.has_tls)
+		rc = store_tls_reload(d->store, err);
+	return rc == OK && d->tls ? tls_server_reload(d->tls, err) : rc;
 }

@@ -30,7 +30,7 @@ enum code daemon_start(const struct settings *settings, struct daemon **out,
  * server.drain_timeout, then stops the parts.  Also for half-made ones. */
 void daemon_stop(struct daemon **daemon);
 
-/* SIGHUP: certificates and log level.  The old ones stay on error. */
+/* SIGHUP: certificates (also those for other nodes) and log level.  The old ones stay on error. */
 enum code daemon_reload(struct daemon *daemon, const struct settings *fresh,
 			struct err *err) MUST_USE;
 

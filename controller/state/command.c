@@ -509,6 +509,48 @@ bool command_has_content(struct str encoded)
 	       (type == COMMAND_OPS && rd_var(&rd) > 0);
 }
 
+static bool skip_contents(struct rd *rd)
+{
+	for (uint64_t n = rd_var(rd); n > 0 && !rd->bad; n--) {
+		rd_str(rd);
+		rd_raw(rd, sizeof(struct sha256));
+		rd_str(rd);
+	}
+	return !rd->bad;
+}
+
+bool command_is_repeatable(struct str encoded)
+{
+	static const struct sha256 none;
+	struct rd rd = rd_of(encoded);
+	struct sha256 id = { 0 };
+	uint8_t type;
+
+	rd_u8(&rd);
+	type = rd_u8(&rd);
+	rd_var(&rd);
+	if (type != COMMAND_OPS)
+		return type == COMMAND_BLOB || type == COMMAND_STAGE ||
+		       type == COMMAND_TICK || type == COMMAND_LIMITS;
+	if (!skip_contents(&rd))
+		return false;
+	rd_bytes(&rd, id.b, sizeof(id.b));
+	return !rd.bad && !sha256_eq(&id, &none);
+}
+
+void command_stamp(struct buf *out, struct str encoded, uint64_t time_ms)
+{
+	struct rd rd = rd_of(encoded);
+	struct str head = rd_raw(&rd, 2);
+
+	rd_var(&rd);
+	if (rd.bad)
+		return;
+	buf_str(out, head);
+	wr_var(out, time_ms);
+	buf_str(out, str_from(encoded, encoded.n - rd_left(&rd)));
+}
+
 /* ---- outcomes ---- */
 
 void outcome_encode(struct buf *out, const struct outcome *o)

@@ -195,6 +195,11 @@ struct precondition *command_pre(struct arena *arena, struct command *c);
 struct content_part *command_content(struct arena *arena, struct command *c);
 /* Does it bring content, which needs room?  Looks at the first bytes only. */
 bool command_has_content(struct str encoded);
+/* May it be sent again when nobody knows whether it happened?  Content and parts
+ * may, and operations that have an id. */
+bool command_is_repeatable(struct str encoded);
+/* The same command at another time; nothing where it is malformed. */
+void command_stamp(struct buf *out, struct str encoded, uint64_t time_ms);
 void command_encode(struct buf *out, const struct command *c);
 /* The operations of a command that are still to be decoded. */
 struct op_reader {

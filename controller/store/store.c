@@ -9,54 +9,17 @@
  * Large commands are staged: parts go through the log first, a few in flight,
  * and the command that names them makes them effective at once.
  */
-#include "store/store.h"
-
-#include <pthread.h>
-#include <stdatomic.h>
-
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/map.h"
 #include "base/mem.h"
-#include "io/timer.h"
-#include "state/state.h"
-
-#include "store/denials.h"
+#include "store/own.h"
 
 #include "base/banned.h"
 
 #define STAGE_PART (768 * 1024)
 #define STAGE_WINDOW 4
 #define TICK_MS 1000
-#define PART "store"
-
-struct store {
-	struct store_config config;
-	struct loop *core;
-	struct state *state;
-	struct rc_node *node;
-	struct pool *pool;               /* checkpoints */
-	struct map *pending;             /* proposal id -> struct ticket */
-	struct list followers;           /* core loop */
-	struct timer tick;
-	bool has_tick, tick_in_flight, limits_sent;
-	struct store_write tick_write;
-	struct buf tick_bytes;
-	struct denials *denials;
-	_Atomic uint64_t rev, compacted, bytes, audit_seq, time_ms;
-	_Atomic uint64_t done, refused, uncertain;
-	_Atomic bool is_leader, has_failed, is_stopping;
-	pthread_mutex_t failure_lock;
-	char failure[200];
-};
-
-/* What waits for an outcome: a write, or one part of a staged one. */
-struct ticket {
-	struct rc_proposal proposal;
-	struct store *store;
-	struct store_write *write;
-	struct buf own;                  /* bytes of a part */
-};
+#define HOLD_MS_DEFAULT 2000
 
 struct stage {
 	struct uuid transaction;
@@ -66,7 +29,7 @@ struct stage {
 
 /* ---- outcomes ---- */
 
-static void outcome_copy(struct outcome *to, const struct outcome *from)
+void outcome_copy(struct outcome *to, const struct outcome *from)
 {
 	*to = *from;
 	to->results = NULL;
@@ -119,31 +82,18 @@ static void fail(struct store *s, struct store_write *w, enum code rc,
 	finish(s, w, &o);
 }
 
-/* ---- proposals ---- */
-
 static void stage_more(struct store *s, struct store_write *w);
 
-static void ticket_free(struct ticket **tp)
-{
-	buf_fini(&(*tp)->own);
-	free(*tp);
-	*tp = NULL;
-}
-
-static struct str id_key(const uint64_t *id)
-{
-	return str_n(id, sizeof(*id));
-}
-
 /* A part or the whole has its outcome. */
-static void settle(struct ticket *t, const struct outcome *o)
+void ticket_settle(struct ticket *t, const struct outcome *o)
 {
 	struct store *s = t->store;
 	struct store_write *w = t->write;
 	struct stage *stage = w->stage_;
 	bool is_part = t->own.n > 0 && stage && stage->done < stage->parts;
 
-	ticket_free(&t);
+	buf_fini(&t->own);
+	free(t);
 	if (!is_part) {
 		finish(s, w, o);
 		return;
@@ -162,47 +112,9 @@ static void settle(struct ticket *t, const struct outcome *o)
 	stage_more(s, w);
 }
 
-static void not_applied(struct rc_proposal *p, enum code rc,
-			const struct err *err)
-{
-	struct ticket *t = container_of(p, struct ticket, proposal);
-	struct outcome o = { .code = rc };
-
-	map_del(t->store->pending, id_key(&p->id));
-	str_copy(o.text, sizeof(o.text),
-		 str_of(err && err->text[0] ? err->text : code_text(rc)));
-	str_copy(o.hint, sizeof(o.hint), str_of(err ? err->hint : ""));
-	settle(t, &o);
-}
-
-static void propose(struct store *s, struct store_write *w, struct str bytes,
-		    struct buf *own)
-{
-	struct ticket *t = NEW(struct ticket);
-	struct outcome stopped = { .code = E_UNAVAILABLE };
-
-	t->store = s;
-	t->write = w;
-	if (own)
-		t->own = *own;           /* the memory moves */
-	t->proposal.data = own ? buf_view(&t->own) : bytes;
-	t->proposal.done = not_applied;
-	if (!rc_propose(s->node, &t->proposal)) {
-		str_copy(stopped.text, sizeof(stopped.text),
-			 STR("the node is stopping"));
-		settle(t, &stopped);
-		return;
-	}
-	map_put(s->pending, id_key(&t->proposal.id), t);
-}
-
 static void on_outcome(void *data, uint64_t id, const struct outcome *o)
 {
-	struct store *s = data;
-	struct ticket *t = map_del(s->pending, id_key(&id));
-
-	if (t)
-		settle(t, o);
+	tickets_on_outcome(data, id, o);
 }
 
 /* ---- staging ---- */
@@ -217,7 +129,7 @@ static void stage_part(struct store *s, struct store_write *w, uint32_t part)
 	c.bytes = str_first(str_from(w->bytes, (size_t)part * STAGE_PART),
 			    STAGE_PART);
 	command_encode(&bytes, &c);
-	propose(s, w, STR_NONE, &bytes);
+	ticket_start(s, w, STR_NONE, &bytes);
 }
 
 static void stage_last(struct store *s, struct store_write *w)
@@ -230,7 +142,7 @@ static void stage_last(struct store *s, struct store_write *w)
 	struct buf bytes = BUF_NONE;
 
 	command_encode(&bytes, &c);
-	propose(s, w, STR_NONE, &bytes);
+	ticket_start(s, w, STR_NONE, &bytes);
 }
 
 static void stage_more(struct store *s, struct store_write *w)
@@ -283,7 +195,7 @@ static void submit_here(struct msg *msg)
 	} else if (w->bytes.n > COMMAND_BYTES_MAX) {
 		stage_start(s, w);
 	} else {
-		propose(s, w, w->bytes, NULL);
+		ticket_start(s, w, w->bytes, NULL);
 	}
 }
 
@@ -295,6 +207,13 @@ bool store_submit(struct store *s, struct store_write *w)
 	w->stage_ = NULL;
 	w->msg_.run = submit_here;
 	return loop_post(s->core, &w->msg_);
+}
+
+void submit_on_core(struct store *s, struct store_write *w)
+{
+	w->store_ = s;
+	w->stage_ = NULL;
+	submit_here(&w->msg_);
 }
 
 struct waiting {
@@ -439,10 +358,11 @@ static void on_tick(struct timer *timer)
 	struct store *s = container_of(timer, struct store, tick);
 
 	timer_start(&s->tick, TICK_MS);
-	if (s->tick_in_flight || !atomic_load(&s->is_leader) ||
-	    atomic_load(&s->has_failed))
+	if (s->tick_in_flight || atomic_load(&s->has_failed))
 		return;
-	if (limits_differ(&s->config.limits, &state_head(s->state)->limits))
+	if (!atomic_load(&s->is_leader))
+		send_denials(s);
+	else if (limits_differ(&s->config.limits, &state_head(s->state)->limits))
 		send_tick(s, COMMAND_LIMITS);
 	else if (state_tick_is_due(s->state, clock_wall_ms()))
 		send_tick(s, COMMAND_TICK);
@@ -481,6 +401,7 @@ static void on_commit(void *data, uint64_t rev)
 		return;
 	}
 	publish_head(s);
+	tickets_on_commit(s, rev);
 	list_each(&s->followers, f, at_) {
 		atomic_store(&f->rev_, rev);
 		if (!atomic_exchange(&f->posted_, true))
@@ -535,6 +456,79 @@ uint64_t store_rev(struct store *s)
 	return atomic_load(&s->rev);
 }
 
+/* ---- asking the leader ---- */
+
+static void ask_answered(struct rc_call *call, enum code rc, struct str answer,
+			 const struct err *err)
+{
+	struct store_ask *a = container_of(call, struct store_ask, call_);
+
+	a->done(a, rc, answer, err);
+}
+
+bool store_ask(struct store *s, struct store_ask *a)
+{
+	a->call_ = (struct rc_call){ .peer = RC_LEADER,
+				     .method = STORE_METHOD_ASK,
+				     .body = a->body,
+				     .timeout_ms = a->timeout_ms,
+				     .answer_max = STORE_ANSWER_MAX,
+				     .done = ask_answered };
+	return !atomic_load(&s->is_stopping) && rc_call(s->node, &a->call_);
+}
+
+static void serve_ask(void *data, const struct rc_request *request)
+{
+	struct store *s = data;
+	struct err err;
+
+	if (s->config.asked) {
+		s->config.asked(s->config.data, request->token, request->body);
+		return;
+	}
+	err_set(&err, E_UNSUPPORTED, "this node answers no such question");
+	rc_answer(s->node, request->token, E_UNSUPPORTED, STR_NONE, &err);
+}
+
+void store_answer(struct store *s, struct rpc_token token, enum code rc,
+		  struct str body, const struct err *err)
+{
+	rc_answer(s->node, token, rc, body, err);
+}
+
+bool store_leads(struct store *s)
+{
+	return atomic_load(&s->is_leader);
+}
+
+/* ---- linearizable reads ---- */
+
+static void barrier_home(struct msg *msg)
+{
+	struct store_barrier *b = container_of(msg, struct store_barrier, msg_);
+
+	b->done(b, b->rc_, &b->err_);
+}
+
+static void barrier_passed(struct rc_read *r, enum code rc,
+			   const struct err *err)
+{
+	struct store_barrier *b = container_of(r, struct store_barrier, read_);
+
+	b->rc_ = rc;
+	if (rc)
+		err_copy(&b->err_, err);
+	b->msg_.run = barrier_home;
+	loop_post_sure(b->home, &b->msg_);
+}
+
+bool store_barrier(struct store *s, struct store_barrier *b)
+{
+	b->read_ = (struct rc_read){ .timeout_ms = (uint32_t)s->config.hold_ms,
+				     .done = barrier_passed };
+	return !atomic_load(&s->is_stopping) && rc_read(s->node, &b->read_);
+}
+
 /* ---- opening and closing ---- */
 
 static void on_role(void *data, bool is_leader, uint64_t leader, uint64_t term)
@@ -542,6 +536,8 @@ static void on_role(void *data, bool is_leader, uint64_t leader, uint64_t term)
 	struct store *s = data;
 
 	atomic_store(&s->is_leader, is_leader);
+	s->leader = leader;
+	tickets_on_role(s);
 	log_info(PART, LOG_KV(log_u("leader", leader), log_u("term", term)),
 		 is_leader ? "this node leads" : "this node follows");
 }
@@ -564,8 +560,17 @@ static struct rc_config node_config(struct store *s)
 
 	rc_config_defaults(&c);
 	c.dir = s->config.dir;
-	c.node_id = 1;
-	c.address = "";
+	c.node_id = MAX(s->config.cluster.node_id, (uint64_t)1);
+	c.members = s->config.cluster.members;
+	c.n_members = s->config.cluster.n_members;
+	c.joins = s->config.cluster.joins;
+	c.cluster_id = s->config.cluster.cluster_id;
+	c.listen = s->config.cluster.listen;
+	c.tls = s->config.cluster.tls;
+	c.allow_clear_text = s->config.cluster.allow_clear_text;
+	c.ship_rate = s->config.cluster.ship_rate;
+	if (s->config.cluster.election_ms)
+		c.election_timeout_ms = s->config.cluster.election_ms;
 	if (s->config.checkpoint_log_bytes)
 		c.checkpoint_log_bytes = s->config.checkpoint_log_bytes;
 	c.apply_loop = s->core;
@@ -579,10 +584,10 @@ static struct rc_config node_config(struct store *s)
 
 static void start_tick(struct msg *msg)
 {
-	struct store_write *w = container_of(msg, struct store_write, msg_);
-	struct store *s = container_of(w, struct store, tick_write);
+	struct store *s = container_of(msg, struct store, start_msg);
 
 	timer_init(&s->tick, s->core, on_tick);
+	tickets_init(s);
 	s->has_tick = true;
 	timer_start(&s->tick, TICK_MS);
 }
@@ -593,8 +598,8 @@ static enum code start(struct store *s, struct err *err)
 
 	if (rc)
 		return rc;
-	s->tick_write.msg_.run = start_tick;
-	loop_post_sure(s->core, &s->tick_write.msg_);
+	s->start_msg.run = start_tick;
+	loop_post_sure(s->core, &s->start_msg);
 	return rc_node_start(s->node, err);
 }
 
@@ -609,7 +614,11 @@ enum code store_open(const struct store_config *config, struct store **out,
 	if (!s->config.map_bytes)
 		s->config.map_bytes = 64ull << 30;
 	pthread_mutex_init(&s->failure_lock, NULL);
+	if (!s->config.hold_ms)
+		s->config.hold_ms = HOLD_MS_DEFAULT;
 	list_init(&s->followers);
+	list_init(&s->waiting);
+	list_init(&s->awaiting);
 	s->pending = map_new();
 	s->denials = denials_new();
 	s->core = loop_new("core", 0);
@@ -620,6 +629,9 @@ enum code store_open(const struct store_config *config, struct store **out,
 	node = node_config(s);
 	rc = rc_node_open(&node, &s->node, err);
 	if (rc == OK) {
+		rc_handle(s->node, STORE_METHOD_SUBMIT, ticket_serve, s);
+		rc_handle(s->node, STORE_METHOD_ASK, serve_ask, s);
+		rc_handle(s->node, STORE_METHOD_MEMBERS, members_serve, s);
 		publish_head(s);
 		rc = start(s, err);
 	}
@@ -634,11 +646,13 @@ enum code store_open(const struct store_config *config, struct store **out,
 
 static void stop_core(struct msg *msg)
 {
-	struct store_write *w = container_of(msg, struct store_write, msg_);
-	struct store *s = container_of(w, struct store, tick_write);
+	struct store *s = container_of(msg, struct store, stop_msg);
 
-	if (s->has_tick)
+	if (s->has_tick) {
+		tickets_end(s);
 		timer_close(&s->tick, NULL);
+		timer_close(&s->retry, NULL);
+	}
 	loop_stop(s->core);
 }
 
@@ -650,8 +664,8 @@ void store_close(struct store **sp)
 		return;
 	atomic_store(&s->is_stopping, true);
 	if (s->node) {
-		s->tick_write.msg_.run = stop_core;
-		loop_post_sure(s->core, &s->tick_write.msg_);
+		s->stop_msg.run = stop_core;
+		loop_post_sure(s->core, &s->stop_msg);
 		loop_join(s->core);
 		rc_node_stop(s->node);
 	}
@@ -780,6 +794,7 @@ void store_status(struct store *s, struct store_status *out)
 		.writes_done = atomic_load(&s->done),
 		.writes_refused = atomic_load(&s->refused),
 		.writes_uncertain = atomic_load(&s->uncertain),
+		.writes_forwarded = atomic_load(&s->forwarded),
 		.has_failed = atomic_load(&s->has_failed),
 	};
 	rc_node_status(s->node, &out->node);

@@ -3,7 +3,8 @@
  *
  * The store owns the core loop, the node of raftcore and the state.  Others
  * submit commands and read through views; who leads and what is retried is
- * hidden here.
+ * hidden here: a write goes to the leader, waits a bounded time where there is
+ * none, and is told when it can be read at this node.
  *
  * A write has three outcomes: done (outcome.code OK), refused (any other
  * code), uncertain (E_UNCERTAIN: it may still happen; ask again with the same
@@ -23,9 +24,28 @@ struct store_config {
 	const char *dir;                 /* the data directory */
 	uint64_t map_bytes;              /* storage.map_size; 0: 64 GiB */
 	uint64_t checkpoint_log_bytes;   /* 0: raftcore's default */
+	struct {
+		/* As of rc_config; without 'listen' this node is alone. */
+		uint64_t node_id;        /* 0: 1 */
+		const struct rc_member *members;
+		size_t n_members;
+		bool joins;
+		const struct uuid *cluster_id;
+		const char *listen;
+		const struct net_tls *tls;
+		bool allow_clear_text;
+		uint64_t ship_rate;
+		unsigned election_ms;    /* 0: raftcore's default */
+	} cluster;
+	/* A write without a leader, and a linearizable read, is held this long;
+	 * 0: 2,000. */
+	unsigned hold_ms;
 	struct limits limits;            /* retention; zeros leave what is in force */
 	/* The node can no longer apply or write its log; core loop. */
 	void (*on_fatal)(void *data, const struct err *err);
+	/* Another node asks this one as the leader (store_ask): to be answered
+	 * by store_answer, now or later.  Core loop; may be NULL. */
+	void (*asked)(void *data, struct rpc_token token, struct str body);
 	void *data;
 };
 
@@ -87,7 +107,91 @@ void store_blob_commands(struct arena *arena, struct str tenant,
  * and written to the audit log once a minute, bounded.  Any thread. */
 void store_denied(struct store *store, struct str who, struct str why);
 
+/* ---- questions to the leader ---- */
+
+#define STORE_METHOD_SUBMIT 1            /* of raftcore's calls */
+#define STORE_METHOD_ASK 2
+#define STORE_METHOD_MEMBERS 3
+#define STORE_ANSWER_MAX 8192
+
+/* Embed it; 'body' stays valid until 'done' ran, on the core loop.  'answer' is
+ * valid during the call.  E_UNAVAILABLE: there is no leader. */
+struct store_ask {
+	struct str body;
+	uint32_t timeout_ms;
+	void (*done)(struct store_ask *ask, enum code rc, struct str answer,
+		     const struct err *err);
+	struct rc_call call_;
+};
+/* Any thread.  False: the store is stopping. */
+bool store_ask(struct store *store, struct store_ask *ask) MUST_USE;
+void store_answer(struct store *store, struct rpc_token token, enum code rc,
+		  struct str body, const struct err *err);
+/*
+ * 'done' runs when this node shows revision 'rev', or two seconds later all the
+ * same; maybe before store_await returns.  Embed it; core loop.
+ */
+struct store_await {
+	uint64_t rev;
+	void (*done)(struct store_await *await);
+	struct list at_;
+	uint64_t deadline_ms_;
+};
+void store_await(struct store *store, struct store_await *await);
+/* Any thread; a moment later it may be otherwise. */
+bool store_leads(struct store *store);
+
+/* ---- who is in the cluster ---- */
+
+/* Numbers are on the wire. */
+enum store_member_what {
+	STORE_MEMBER_ADD,                /* it replicates, without a vote */
+	STORE_MEMBER_PROMOTE,
+	STORE_MEMBER_DEMOTE,
+	STORE_MEMBER_REMOVE,
+	STORE_MEMBER_LEAD,               /* it is to lead */
+};
+
+/* Embed it.  Made at the leader, wherever it is asked for; codes as of rc_change
+ * and rc_transfer, and E_UNAVAILABLE: there is no leader. */
+struct store_members {
+	struct loop *home;               /* where 'done' runs */
+	enum store_member_what what;
+	uint64_t id;
+	const char *address;             /* of ADD; else "" */
+	bool force;                      /* below three voters */
+	void (*done)(struct store_members *m, enum code rc,
+		     const struct err *err);
+	struct rc_call call_;
+	struct msg msg_;
+	struct buf body_;
+	enum code rc_;
+	struct err err_;
+};
+/* Any thread.  False: the store is stopping. */
+bool store_members_change(struct store *store,
+			  struct store_members *m) MUST_USE;
+/* As rc_tls_reload; blocks. */
+enum code store_tls_reload(struct store *store, struct err *err) MUST_USE;
+/* As rc_peers. */
+size_t store_members_get(struct store *store, struct rc_peer *out, size_t cap);
+
 /* ---- reading ---- */
+
+/* Linearizable reads: 'done' runs on 'home' when this node has applied all that
+ * was committed anywhere when it was asked for; then views are to be taken.
+ * E_UNAVAILABLE: no leader in time.  Embed it. */
+struct store_barrier {
+	struct loop *home;
+	void (*done)(struct store_barrier *b, enum code rc,
+		     const struct err *err);
+	struct rc_read read_;
+	struct msg msg_;
+	enum code rc_;
+	struct err err_;
+};
+/* Any thread.  False: the store is stopping. */
+bool store_barrier(struct store *store, struct store_barrier *b) MUST_USE;
 
 /*
  * A view per loop or thread: one read transaction that is kept and renewed.
@@ -131,6 +235,7 @@ struct store_status {
 	struct rc_status node;
 	uint64_t rev, compacted_rev, bytes, audit_seq, time_ms;
 	uint64_t writes_done, writes_refused, writes_uncertain;
+	uint64_t writes_forwarded;
 	bool is_ready, has_failed;
 	char failure[200];
 };

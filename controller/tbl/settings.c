@@ -40,6 +40,9 @@ static const struct alias {
 } aliases[] = {
 	{ "data-dir", SETTING_storage_data_dir },
 	{ "listen", SETTING_server_listen },
+	{ "node-id", SETTING_cluster_node_id },
+	{ "raft-listen", SETTING_cluster_raft_listen },
+	{ "peers", SETTING_cluster_peers },
 };
 
 /* Flags that set nothing. */
@@ -757,6 +760,9 @@ void settings_help(struct buf *out)
 		   "  --check-config                 check and print all settings\n"
 		   "  --data-dir DIR                 storage.data_dir\n"
 		   "  --listen ADDRESS:PORT          server.listen\n"
+		   "  --node-id N                    cluster.node_id\n"
+		   "  --raft-listen ADDRESS:PORT     cluster.raft_listen\n"
+		   "  --peers 1=HOST:PORT,2=...      cluster.peers\n"
 		   "  --version\n  --help\n");
 	for (i = 0; i < SETTING__COUNT; i++) {
 		spell(flag, sizeof(flag), rows[i].key, '-', false);
@@ -799,8 +805,10 @@ void settings_reference(struct buf *out)
 		   "Later places win: the default, the file (`--config FILE` or\n"
 		   "`CONFLUX_CONFIG`), the environment, flags. `sources.file_roots` is\n"
 		   "`file_roots:` below `sources:` in the file, `CONFLUX_SOURCES_FILE_ROOTS`\n"
-		   "and `--sources-file-roots`. `--data-dir` and `--listen` are short for\n"
-		   "`storage.data_dir` and `server.listen`. Sizes are written `64KiB`,\n"
+		   "and `--sources-file-roots`. `--data-dir`, `--listen`, `--node-id`,\n"
+		   "`--raft-listen` and `--peers` are short for `storage.data_dir`,\n"
+		   "`server.listen`, `cluster.node_id`, `cluster.raft_listen` and\n"
+		   "`cluster.peers`. Sizes are written `64KiB`,\n"
 		   "`8MiB`, `1GiB`; times `100ms`, `5s`, `1m30s`, `7d`; lists `a:b`, or as a\n"
 		   "list in YAML.\n\n"
 		   "| setting | type | default | allowed | meaning |\n"

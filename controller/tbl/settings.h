@@ -4,8 +4,9 @@
  * Later places win: the default, the file, the environment, flags.  A setting
  * sources.file_roots is `file_roots:` below `sources:` in the file,
  * CONFLUX_SOURCES_FILE_ROOTS and --sources-file-roots VALUE (or =VALUE; a flag
- * that stands twice is refused).  --data-dir and --listen are short for
- * storage.data_dir and server.listen.  The file is --config FILE, else
+ * that stands twice is refused).  --data-dir, --listen, --node-id, --raft-listen
+ * and --peers are short for storage.data_dir, server.listen, cluster.node_id,
+ * cluster.raft_listen and cluster.peers.  The file is --config FILE, else
  * CONFLUX_CONFIG, else there is none.
  *
  *	struct settings *s = settings_new();

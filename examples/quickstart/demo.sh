@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The main job of Conflux in a minute: a push to a Git repository becomes live
-# configuration.  `make demo` runs it with the programs just built.
+# configuration, in a cluster of three nodes that loses its leader on the way.
+# `make demo` runs it with the programs just built.
 #
 # Everything lies in a folder of its own that goes with the demo; nothing is
 # left running.  Each line of the summary was checked; the exit status says
@@ -10,7 +11,8 @@ set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 bin=${CONFLUX_BIN:?the folder of confluxd and conflux}
 work=$(mktemp -d "${TMPDIR:-/tmp}/conflux-demo.XXXXXX")
-daemon= watcher=
+declare -A pid server               # of each node that runs
+watcher= peers= via= leader=
 summary=() failed=0
 
 bold= dim= plain=
@@ -18,9 +20,8 @@ bold= dim= plain=
 
 cleanup() {
 	[ -z "$watcher" ] || kill "$watcher" 2>/dev/null
-	[ -z "$daemon" ] || kill "$daemon" 2>/dev/null
+	stop_all
 	wait 2>/dev/null
-	[ -z "$daemon" ] || soon gone "$daemon"
 	rm -rf "$work"
 }
 trap cleanup EXIT
@@ -64,16 +65,41 @@ soon() {
 gone() { ! kill -0 "$1" 2>/dev/null; }
 
 conflux() { "$bin/conflux" "$@"; }
+# A port that nobody listens on.
+free_port() {
+	local port
+	while :; do
+		port=$((20000 + RANDOM % 12000))
+		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+	done
+	echo "$port"
+}
 start() {
-	rm -f "$work/data/confluxd.listen"
-	"$bin/confluxd" --data-dir "$work/data" --listen 127.0.0.1:0 \
-		--sources-file-roots "$work" 2>>"$work/daemon.log" &
-	daemon=$!
-	disown "$daemon"
-	soon test -s "$work/data/confluxd.listen" || die "confluxd did not start"
-	CONFLUX_SERVER=http://$(cat "$work/data/confluxd.listen")
-	CONFLUX_TOKEN=$(cat "$work/data/root.token")
-	export CONFLUX_SERVER CONFLUX_TOKEN
+	local n=$1
+	rm -f "$work/n$n/confluxd.listen"
+	"$bin/confluxd" --data-dir "$work/n$n" --listen 127.0.0.1:0 --node-id "$n" \
+		--raft-listen "$(sed "s/.*\b$n=\([^,]*\).*/\1/" <<<"$peers")" \
+		--peers "$peers" --sources-file-roots "$work" \
+		2>>"$work/daemon.log" &
+	pid[$n]=$!
+	disown "${pid[$n]}"
+	soon test -s "$work/n$n/confluxd.listen" || die "node $n did not start"
+	server[$n]=http://$(cat "$work/n$n/confluxd.listen")
+}
+stop_all() {
+	local n
+	for n in "${!pid[@]}"; do kill "${pid[$n]}" 2>/dev/null; done
+	for n in "${!pid[@]}"; do soon gone "${pid[$n]}"; done
+	pid=()
+}
+ready() { curl -sf "${server[$1]}/readyz"; }
+status_of() { CONFLUX_SERVER=${server[$1]} conflux status | sed -n "s/^$2  *//p"; }
+token_file() { ls "$work"/n*/root.token; }
+one_token() { [ "$(token_file | wc -l)" = 1 ]; }
+# The leader as node $1 knows it; fails where there is none.
+find_leader() {
+	leader=$(status_of "$1" leader_id)
+	[ "${leader:-0}" != 0 ] && [ "$leader" != "${2:-}" ]
 }
 watch_from() {
 	# The program itself and no subshell, which would leave it behind.
@@ -82,6 +108,12 @@ watch_from() {
 	watcher=$!
 	soon grep -q "watching after" "$work/watch.log" || die "no watch"
 }
+# Events behind revision $1.
+events_after() {
+	awk -v at="$1" '{ for (i = 1; i < NF; i++)
+		if ($i == "revision" && $(i + 1) + 0 > at) print }' "$work/events"
+}
+newer() { [ "$(events_after "$at" | wc -l)" -ge "$1" ]; }
 events() { [ "$(wc -l <"$work/events")" -ge "$1" ]; }
 fetch() { conflux fetch "acme/$1"; }
 # "version" of the document that conflux get prints, and the like.
@@ -94,9 +126,20 @@ records() { conflux audit verify | sed -n 's/ records.*//p'; }
 export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=Ada GIT_COMMITTER_NAME=Ada \
 	GIT_AUTHOR_EMAIL=ada@shop.example GIT_COMMITTER_EMAIL=ada@shop.example
 
-title "1. A daemon, a Git repository, and a source that follows it"
-start
-printf '  confluxd listens on %s\n' "${CONFLUX_SERVER#http://}"
+title "1. Three nodes, a Git repository, and a source that follows it"
+for n in 1 2 3; do peers=$peers,$n=127.0.0.1:$(free_port); done
+peers=${peers#,}
+for n in 1 2 3; do start $n; done
+for n in 1 2 3; do soon ready $n || die "node $n is not ready"; done
+soon one_token || die "there is no root token, or more than one"
+CONFLUX_TOKEN=$(cat "$(token_file)")
+export CONFLUX_TOKEN
+soon find_leader 1 || die "nobody leads"
+# Everything is asked for at a node that does not lead: it passes on what only
+# the leader can do.
+via=$((leader % 3 + 1))
+export CONFLUX_SERVER=${server[$via]}
+printf '  node %s leads; the demo talks to node %s\n' "$leader" "$via"
 git init -q --bare -b main "$work/shop.git" &&
 	git init -q -b main "$work/repo" && cd "$work/repo" &&
 	git remote add origin "$work/shop.git" &&
@@ -173,37 +216,63 @@ conflux reconcile acme/shop >/dev/null
 check "a new commit of that file goes out" \
 	holds "$(fetch shop/production/database.toml)" "pool_size = 45"
 
-title "6. kill -9"
+title "6. kill -9 of the leader"
 at=$(revision)
 audited=$(records)
-kill "$watcher" 2>/dev/null
-wait "$watcher" 2>/dev/null
-watcher=
 sed -i 's/pool_size = .*/pool_size = 46/' shop/production/database.toml
 commit "46 connections"
 conflux reconcile acme/shop >/dev/null
-kill -KILL "$daemon"
-soon gone "$daemon" || die "confluxd outlived SIGKILL"
-printf '  confluxd is killed right after a change; it starts again\n'
-start
+old=$leader
+kill -KILL "${pid[$old]}"
+killed=$(date +%s%N)
+soon gone "${pid[$old]}" || die "node $old outlived SIGKILL"
+unset "pid[$old]"
+check "reads go on while nobody leads" \
+	holds "$(fetch shop/production/database.toml)" "pool_size = 46"
+soon find_leader "$via" "$old" || die "no new leader"
+printf '  node %s is killed right after a change; node %s leads %d ms later\n' \
+	"$old" "$leader" $((($(date +%s%N) - killed) / 1000000))
+check "another node leads" test "$leader" != "$old"
+sed -i 's/pool_size = .*/pool_size = 47/' shop/production/database.toml
+commit "47 connections"
+show conflux reconcile acme/shop
+check "the next push goes on" \
+	holds "$(fetch shop/production/database.toml)" "pool_size = 47"
+soon newer 2
+events_after "$at" | sed 's/^/    /'
+check "the watch went on: the change before the kill, and the one after it" \
+	is "$(events_after "$at" |
+		grep -c "acme/shop/production/database.toml")" 2
+kill "$watcher" 2>/dev/null
+wait "$watcher" 2>/dev/null
+watcher=
+
+title "7. The killed node comes back"
+start "$old"
+caught_up() { [ "$(status_of "$old" revision)" = "$(revision)" ]; }
+soon caught_up
+export CONFLUX_SERVER=${server[$old]}
 show conflux status
-check "state goes on" holds "$(fetch shop/production/database.toml)" "pool_size = 46"
+check "it has what it missed" \
+	holds "$(fetch shop/production/database.toml)" "pool_size = 47"
 watch_from --since "$at"
-soon events 1
+soon events 2
 sed 's/^/    /' "$work/events"
-check "a watch goes on where it was before the kill" \
-	holds "$(cat "$work/events")" "shop/production/database.toml"
+check "a watch goes on at it, from where it was before the kill" \
+	is "$(grep -c "acme/shop/production/database.toml" "$work/events")" 2
 show conflux audit verify
 check "the audit chain holds, with all records from before" \
 	test "$(records)" -gt "$audited"
+heads=$(for n in 1 2 3; do
+	CONFLUX_SERVER=${server[$n]} conflux audit verify | sed 's/.*head //'
+done | sort -u | wc -l)
+check "the three nodes have the same audit chain" is "$heads" 1
 
 kill "$watcher" && wait "$watcher" 2>/dev/null
 watcher=
-kill -TERM "$daemon"
-soon gone "$daemon"
+stop_all
 check "nothing is left running" \
 	is "$(pgrep -f "^$bin/conflux.*($work|watch --prefix acme/)" | wc -l)" 0
-daemon=
 
 title "Summary"
 printf '%s\n' "${summary[@]}"

@@ -132,6 +132,39 @@ START_TEST(content_may_travel_in_the_command)
 }
 END_TEST
 
+START_TEST(what_may_be_sent_again_is_known_from_its_bytes)
+{
+	struct command *c = bench_command(&b);
+	struct command blob = { .type = COMMAND_BLOB, .tenant = STR("acme") };
+	struct command staged = { .type = COMMAND_STAGED };
+	struct command back;
+	AUTO_BUF later = BUF_NONE;
+	struct str bytes;
+
+	bring_content(c, "b");
+	put_tenant(&b, c, "acme");
+	bytes = bench_encode(&b, c);
+	ck_assert(!command_is_repeatable(bytes));
+	c->id.b[31] = 1;
+	bytes = bench_encode(&b, c);
+	ck_assert(command_is_repeatable(bytes));
+	ck_assert(!command_is_repeatable(str_first(bytes, 20)));
+	ck_assert(!command_is_repeatable(STR("")));
+	ck_assert(command_is_repeatable(bench_encode(&b, &blob)));
+	ck_assert(!command_is_repeatable(bench_encode(&b, &staged)));
+	/* Stamped with another time it is the same otherwise. */
+	command_stamp(&later, bytes, 1);
+	ck_assert_int_eq(command_decode(b.arena, buf_view(&later), &back, NULL),
+			 OK);
+	ck_assert_uint_eq(back.time_ms, 1);
+	back.time_ms = c->time_ms;
+	ck_assert(str_eq(bench_encode(&b, &back), bytes));
+	buf_reset(&later);
+	command_stamp(&later, STR("\1"), 1);
+	ck_assert_uint_eq(later.n, 0);
+}
+END_TEST
+
 START_TEST(content_of_a_refused_command_is_not_kept)
 {
 	struct command *c;
@@ -745,6 +778,7 @@ static Suite *suite(void)
 	tcase_add_test(t, large_content_comes_back_whole);
 	tcase_add_test(t, content_may_travel_in_the_command);
 	tcase_add_test(t, content_of_a_refused_command_is_not_kept);
+	tcase_add_test(t, what_may_be_sent_again_is_known_from_its_bytes);
 	tcase_add_test(t, what_a_command_makes_live_is_one_release);
 	tcase_add_test(t, the_oldest_releases_go);
 	tcase_add_test(t, releases_do_not_hold_a_tenant);

@@ -1,0 +1,244 @@
+/*
+ * /_cluster: who is in the cluster, who leads, and changing both.  Asked for at
+ * any node; the leader does it.
+ */
+#include "api/own.h"
+
+#include "base/mem.h"
+
+#include "base/banned.h"
+
+#define MEMBERS_MAX 64
+
+static struct store *store_of(const struct request *r)
+{
+	return caller_of(r)->at->api->config.store;
+}
+
+static const char *role_of(const struct rc_peer *p, uint64_t leader)
+{
+	if (p->id == leader)
+		return "leader";
+	return p->votes ? "voter" : "learner";
+}
+
+static void add_member(struct buf *out, const struct rc_peer *p,
+		       uint64_t leader)
+{
+	buf_printf(out, "{\"id\":%llu,\"address\":", (unsigned long long)p->id);
+	buf_json(out, str_of(p->address));
+	buf_printf(out, ",\"role\":\"%s\",\"is_up\":%s,\"match_index\":%llu,"
+		   "\"bytes_in\":%llu,\"bytes_out\":%llu,\"rtt_us\":%llu,"
+		   "\"error\":",
+		   role_of(p, leader), p->is_up ? "true" : "false",
+		   (unsigned long long)p->match,
+		   (unsigned long long)p->bytes_in,
+		   (unsigned long long)p->bytes_out,
+		   (unsigned long long)p->rtt_us);
+	buf_json(out, str_of(p->error));
+	buf_c(out, '}');
+}
+
+static void add_members(struct buf *out, struct store *store, uint64_t leader)
+{
+	struct rc_peer *peers = mem_zero(MEMBERS_MAX * sizeof(*peers));
+	size_t n = store_members_get(store, peers, MEMBERS_MAX);
+
+	buf_z(out, "\"nodes\":[");
+	for (size_t i = 0; i < MIN(n, (size_t)MEMBERS_MAX); i++) {
+		if (i)
+			buf_c(out, ',');
+		add_member(out, &peers[i], leader);
+	}
+	buf_c(out, ']');
+	free(peers);
+}
+
+void get_cluster_nodes(struct request *r)
+{
+	AUTO_BUF out = BUF_NONE;
+	struct store_status s;
+
+	store_status(store_of(r), &s);
+	buf_c(&out, '{');
+	add_members(&out, store_of(r), s.node.leader_id);
+	buf_c(&out, '}');
+	answer(r, 200, "application/json", buf_view(&out));
+}
+
+void get_cluster_status(struct request *r)
+{
+	AUTO_BUF out = BUF_NONE;
+	struct store_status s;
+	char id[37];
+
+	store_status(store_of(r), &s);
+	uuid_text(id, s.node.cluster_id);
+	buf_printf(&out,
+		   "{\"cluster_id\":\"%s\",\"node_id\":%llu,\"leader_id\":%llu,"
+		   "\"term\":%llu,\"commit_index\":%llu,\"applied_index\":%llu,"
+		   "\"checkpoint_index\":%llu,\"is_ready\":%s,",
+		   id, (unsigned long long)s.node.node_id,
+		   (unsigned long long)s.node.leader_id,
+		   (unsigned long long)s.node.term,
+		   (unsigned long long)s.node.commit,
+		   (unsigned long long)s.node.applied,
+		   (unsigned long long)s.node.checkpoint_index,
+		   s.is_ready ? "true" : "false");
+	add_members(&out, store_of(r), s.node.leader_id);
+	buf_c(&out, '}');
+	answer(r, 200, "application/json", buf_view(&out));
+}
+
+void get_cluster_leader(struct request *r)
+{
+	AUTO_BUF out = BUF_NONE;
+	struct store_status s;
+
+	store_status(store_of(r), &s);
+	if (!s.node.leader_id) {
+		api_fail(r, E_UNAVAILABLE, "no leader is known to node %llu",
+			 (unsigned long long)s.node.node_id);
+		return;
+	}
+	buf_printf(&out, "{\"leader_id\":%llu,\"term\":%llu}",
+		   (unsigned long long)s.node.leader_id,
+		   (unsigned long long)s.node.term);
+	answer(r, 200, "application/json", buf_view(&out));
+}
+
+/* ---- changes ---- */
+
+/* Outlives a connection that ends before it is done. */
+struct member_change {
+	struct store_members members;
+	struct request *r;               /* NULL: the connection ended */
+	char address[272];
+};
+
+/* request.data while it is under way: leads to it, for on_gone. */
+struct under_way {
+	struct caller caller;
+	struct member_change *change;
+};
+
+static void change_gone(struct request *r)
+{
+	struct under_way *u = (struct under_way *)caller_of(r);
+
+	u->change->r = NULL;
+}
+
+static void change_done_here(struct store_members *m, enum code rc,
+			     const struct err *err)
+{
+	struct member_change *c = container_of(m, struct member_change, members);
+	struct request *r = c->r;
+
+	if (r) {
+		r->on_gone = NULL;
+		if (rc)
+			api_error(r, err);
+		else
+			get_cluster_status(r);
+	}
+	free(c);
+}
+
+static void change(struct request *r, enum store_member_what what, uint64_t id,
+		   struct str address, bool force)
+{
+	struct member_change *c = NEW(struct member_change);
+	struct under_way *u = ANEW(r->arena, struct under_way);
+	struct store *store = store_of(r);
+
+	c->r = r;
+	if (!str_copy(c->address, sizeof(c->address), address)) {
+		free(c);
+		api_fail(r, E_INVALID, "the address is too long");
+		return;
+	}
+	c->members = (struct store_members){ .home = r->loop, .what = what,
+					     .id = id, .address = c->address,
+					     .force = force,
+					     .done = change_done_here };
+	u->caller = *caller_of(r);
+	u->change = c;
+	r->data = &u->caller;
+	r->on_gone = change_gone;
+	if (store_members_change(store, &c->members))
+		return;
+	r->on_gone = NULL;
+	free(c);
+	api_fail(r, E_UNAVAILABLE, "the node is stopping");
+}
+
+static bool node_id(struct request *r, struct str text, uint64_t *id)
+{
+	if (str_u64(text, id) && *id > 0 && *id <= 65535)
+		return true;
+	api_fail(r, E_INVALID, "\"%.*s\" is no node id (1 to 65535)",
+		 STR_ARG(text));
+	return false;
+}
+
+static bool id_of_body(struct request *r, const struct value *body, uint64_t *id)
+{
+	if (value_to_u64(value_getz(body, "id"), id) && *id > 0 && *id <= 65535)
+		return true;
+	api_fail(r, E_INVALID, "id is a number of 1 to 65535");
+	return false;
+}
+
+void post_cluster_node(struct request *r)
+{
+	static const struct body_member members[] = {
+		{ "id", VALUE_NUMBER, true },
+		{ "address", VALUE_STRING, true },
+	};
+	struct value *body;
+	uint64_t id;
+
+	if (API_BODY_OF(r, members, &body) && id_of_body(r, body, &id))
+		change(r, STORE_MEMBER_ADD, id, value_text_at(body, "address"),
+		       false);
+}
+
+static void change_named(struct request *r, enum store_member_what what)
+{
+	const struct str *q = request_query(r, "force");
+	bool force = false;
+	uint64_t id;
+
+	if (q && !str_bool(*q, &force))
+		api_fail(r, E_INVALID, "force= is true or false");
+	else if (node_id(r, r->args[0], &id))
+		change(r, what, id, STR_NONE, force);
+}
+
+void post_cluster_promote(struct request *r)
+{
+	change_named(r, STORE_MEMBER_PROMOTE);
+}
+
+void post_cluster_demote(struct request *r)
+{
+	change_named(r, STORE_MEMBER_DEMOTE);
+}
+
+void delete_cluster_node(struct request *r)
+{
+	change_named(r, STORE_MEMBER_REMOVE);
+}
+
+void post_cluster_transfer(struct request *r)
+{
+	static const struct body_member members[] = {
+		{ "id", VALUE_NUMBER, true },
+	};
+	struct value *body;
+	uint64_t id;
+
+	if (API_BODY_OF(r, members, &body) && id_of_body(r, body, &id))
+		change(r, STORE_MEMBER_LEAD, id, STR_NONE, false);
+}

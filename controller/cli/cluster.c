@@ -1,0 +1,112 @@
+/* conflux cluster: who is in it, who leads, and changing both. */
+#include "cli/cli.h"
+
+#include "base/banned.h"
+
+static enum code print_nodes(struct cli *cli, const struct value *v,
+			     struct err *err)
+{
+	static const char *const header[] = { "NODE", "ROLE", "UP", "MATCH",
+					      "RTT-US", "ADDRESS", "ERROR" };
+	static const char *const members[] = { "id", "role", "is_up",
+					       "match_index", "rtt_us",
+					       "address", "error" };
+	const struct value *list;
+	struct table t;
+	enum code rc = cli_list(v, "nodes", &list, err);
+
+	if (rc || out_is_value(cli))
+		return rc ? rc : out_value(cli, v, err);
+	if (cli->output == OUT_NAME)
+		return out_names(cli, list, "id", err);
+	table_init(&t, cli->arena, ARRAY_LEN(header));
+	for (size_t i = 0; i < ARRAY_LEN(header); i++)
+		table_addz(&t, header[i]);
+	for (size_t i = 0; i < value_count(list); i++)
+		for (size_t k = 0; k < ARRAY_LEN(members); k++)
+			table_add(&t, text_of(cli->arena, value_get(
+					list->a.items[i], str_of(members[k]))));
+	return table_print(&t, err);
+}
+
+static enum code node_target(const char *id, const char *what, struct buf *out,
+			     struct err *err)
+{
+	uint64_t n;
+
+	if (!str_u64(str_of(id), &n) || n == 0 || n > 65535) {
+		err_set(err, E_USAGE, "cluster: \"%s\" is no node id", id);
+		return err_hint(err, "a number of 1 to 65535; conflux cluster "
+				     "status shows them");
+	}
+	buf_printf(out, "/_cluster/nodes/%llu%s", (unsigned long long)n, what);
+	return OK;
+}
+
+static struct value *body_of(struct cli *cli, const char *id,
+			     const char *address)
+{
+	struct value *body = value_object(cli->arena);
+	uint64_t n = 0;
+
+	(void)!str_u64(str_of(id), &n);
+	value_setz(cli->arena, body, "id", value_u64(cli->arena, n));
+	if (address)
+		value_setz(cli->arena, body, "address",
+			   value_str(cli->arena, str_of(address)));
+	return body;
+}
+
+/* Sends it, and prints who is in the cluster then. */
+static enum code change(struct cli *cli, enum http_method method,
+			struct buf *target, const struct value *body,
+			struct err *err)
+{
+	struct value *v;
+	enum code rc;
+
+	if (cli_has(cli, FLAG_FORCE))
+		put_query(target, "force", STR("true"));
+	rc = cli_send(cli, method, buf_view(target), body, &v, err);
+	return rc ? rc : print_nodes(cli, v, err);
+}
+
+enum code cmd_cluster(struct cli *cli, struct err *err)
+{
+	struct str what = str_of(cli->args[0]);
+	const char *id = cli->n_args > 1 ? cli->args[1] : "";
+	AUTO_BUF target = BUF_NONE;
+	AUTO_BUF unused = BUF_NONE;
+	struct value *v;
+	enum code rc;
+
+	if (cli->n_args == 1 && str_is(what, "status")) {
+		rc = cli_get(cli, STR("/_cluster/status"), &v, err);
+		return rc ? rc : print_nodes(cli, v, err);
+	}
+	if (cli->n_args == 3 && str_is(what, "add")) {
+		buf_z(&target, "/_cluster/nodes");
+		rc = node_target(id, "", &unused, err);
+		return rc ? rc : change(cli, HTTP_M_POST, &target,
+					body_of(cli, id, cli->args[2]), err);
+	}
+	if (cli->n_args == 2 && str_is(what, "transfer")) {
+		buf_z(&target, "/_cluster/leader/transfer");
+		rc = node_target(id, "", &unused, err);
+		return rc ? rc : change(cli, HTTP_M_POST, &target,
+					body_of(cli, id, NULL), err);
+	}
+	if (cli->n_args == 2 &&
+	    (str_is(what, "promote") || str_is(what, "demote"))) {
+		rc = node_target(id, str_is(what, "promote") ? "/promote" :
+							       "/demote",
+				 &target, err);
+		return rc ? rc : change(cli, HTTP_M_POST, &target, NULL, err);
+	}
+	if (cli->n_args == 2 && str_is(what, "remove")) {
+		rc = node_target(id, "", &target, err);
+		return rc ? rc : change(cli, HTTP_M_DELETE, &target, NULL, err);
+	}
+	err_set(err, E_USAGE, "cluster: that is not understood");
+	return err_hint(err, "conflux cluster %s", cli->command->arguments);
+}

@@ -1,0 +1,36 @@
+/* What the files of the daemon share. */
+#ifndef DAEMON_OWN_H
+#define DAEMON_OWN_H
+
+#include <stdatomic.h>
+
+#include "api/api.h"
+#include "daemon/cluster.h"
+#include "daemon/daemon.h"
+#include "source/source.h"
+
+struct daemon {
+	const struct settings *settings;
+	const char *dir;
+	char *clones;
+	struct pool *git;
+	struct cluster cluster;
+	struct store *store;
+	/* Makes the root token of a cluster that is still to be formed. */
+	struct work token_work;
+	struct pool *token_pool;
+	_Atomic bool is_stopping;
+	struct secret token;
+	struct source_settings sources;
+	struct reconciler *reconciler;
+	struct tls_server *tls;
+	struct api *api;
+	bool is_listening;
+};
+
+/* reconcile.c: the api's way to the reconciler, which runs at the leader. */
+bool daemon_reconcile(void *data, struct api_reconcile *rec);
+/* What other nodes ask this one as the leader. */
+void daemon_asked(void *data, struct rpc_token token, struct str body);
+
+#endif

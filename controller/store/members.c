@@ -1,0 +1,137 @@
+/*
+ * Changes of who is in the cluster, asked for at any node and made at the one
+ * that leads.
+ */
+#include "base/mem.h"
+#include "store/own.h"
+#include "wire/wire.h"
+
+#include "base/banned.h"
+
+/* A member that is promoted has to be caught up, and one that takes over has to
+ * win a vote. */
+#define MEMBERS_MS 30000
+
+/* ---- asking ---- */
+
+static void told_home(struct msg *msg)
+{
+	struct store_members *m = container_of(msg, struct store_members, msg_);
+
+	buf_fini(&m->body_);
+	m->done(m, m->rc_, &m->err_);
+}
+
+static void answered(struct rc_call *call, enum code rc, struct str answer,
+		     const struct err *err)
+{
+	struct store_members *m = container_of(call, struct store_members, call_);
+
+	m->rc_ = rc;
+	if (rc)
+		err_copy(&m->err_, err);
+	m->msg_.run = told_home;
+	loop_post_sure(m->home, &m->msg_);
+}
+
+bool store_members_change(struct store *s, struct store_members *m)
+{
+	if (atomic_load(&s->is_stopping))
+		return false;
+	m->body_ = BUF_NONE;
+	wr_u8(&m->body_, (uint8_t)m->what);
+	wr_var(&m->body_, m->id);
+	wr_str(&m->body_, str_of(m->address));
+	wr_u8(&m->body_, m->force);
+	m->call_ = (struct rc_call){ .peer = RC_LEADER,
+				     .method = STORE_METHOD_MEMBERS,
+				     .body = buf_view(&m->body_),
+				     .timeout_ms = MEMBERS_MS, .answer_max = 16,
+				     .done = answered };
+	if (rc_call(s->node, &m->call_))
+		return true;
+	buf_fini(&m->body_);
+	return false;
+}
+
+enum code store_tls_reload(struct store *s, struct err *err)
+{
+	return rc_tls_reload(s->node, err);
+}
+
+size_t store_members_get(struct store *s, struct rc_peer *out, size_t cap)
+{
+	return rc_peers(s->node, out, cap);
+}
+
+/* ---- as the leader ---- */
+
+struct making {
+	struct rc_change change;
+	struct rc_transfer transfer;
+	struct store *store;
+	struct rpc_token token;
+	char address[272];
+};
+
+static void finish(struct making *v, enum code rc, const struct err *err)
+{
+	rc_answer(v->store->node, v->token, rc, STR_NONE, err);
+	free(v);
+}
+
+static void changed(struct rc_change *change, enum code rc,
+		    const struct err *err)
+{
+	finish(container_of(change, struct making, change), rc, err);
+}
+
+static void transferred(struct rc_transfer *transfer, enum code rc,
+			const struct err *err)
+{
+	finish(container_of(transfer, struct making, transfer), rc, err);
+}
+
+static bool begin(struct store *s, struct making *v, enum store_member_what what,
+		  uint64_t id, bool force)
+{
+	static const enum rc_change_type types[] = {
+		[STORE_MEMBER_ADD] = RC_ADD,
+		[STORE_MEMBER_PROMOTE] = RC_PROMOTE,
+		[STORE_MEMBER_DEMOTE] = RC_DEMOTE,
+		[STORE_MEMBER_REMOVE] = RC_REMOVE,
+	};
+
+	if (what == STORE_MEMBER_LEAD) {
+		v->transfer = (struct rc_transfer){ .id = id,
+						    .done = transferred };
+		return rc_transfer(s->node, &v->transfer);
+	}
+	v->change = (struct rc_change){ .type = types[what], .id = id,
+					.address = v->address, .force = force,
+					.done = changed };
+	return rc_change(s->node, &v->change);
+}
+
+void members_serve(void *data, const struct rc_request *request)
+{
+	struct store *s = data;
+	struct rd rd = rd_of(request->body);
+	uint8_t what = rd_u8(&rd);
+	uint64_t id = rd_var(&rd);
+	struct str address = rd_str(&rd);
+	bool force = rd_u8(&rd);
+	struct making *v = NEW(struct making);
+	struct err err;
+
+	v->store = s;
+	v->token = request->token;
+	if (!rd_done(&rd) || what > STORE_MEMBER_LEAD ||
+	    !str_copy(v->address, sizeof(v->address), address)) {
+		err_set(&err, E_INVALID, "a malformed question about members");
+		finish(v, E_INVALID, &err);
+	} else if (!begin(s, v, (enum store_member_what)what, id, force)) {
+		err_set(&err, E_UNAVAILABLE, "the node is stopping");
+		finish(v, E_UNAVAILABLE, &err);
+	}
+}
