@@ -587,6 +587,45 @@ static void advance(struct engine_message *m, unsigned n)
 	m->append.n -= n;
 }
 
+static struct raft_server *own_server(struct engine *e)
+{
+	struct raft_configuration *c = &e->raft.configuration;
+
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->servers[i].id == e->raft.id)
+			return &c->servers[i];
+	return NULL;
+}
+
+/* A learner has no election timer of its own, so its leader would stand in the
+ * way of all others for ever. */
+static bool leader_is_gone(const struct engine *e, uint64_t now_ms,
+			   uint64_t candidate)
+{
+	return e->raft.state == RAFT_FOLLOWER &&
+	       (e->raft.follower_state.current_leader.id == candidate ||
+		now_ms - e->raft.election_timer_start >=
+			e->raft.election_timeout);
+}
+
+/* Guard G: for this step a learner is a voter. */
+static enum code receive_vote(struct engine *e, struct raft_event *event,
+			      struct engine_update *out, struct err *err)
+{
+	struct raft_server *own = own_server(e);
+	int role = own ? own->role : RAFT_VOTER;
+	enum code rc;
+
+	if (role == RAFT_VOTER || !guard_learner_votes())
+		return step(e, event, "receive", out, err);
+	if (leader_is_gone(e, event->time, event->receive.message->server_id))
+		event->receive.message->request_vote.disrupt_leader = true;
+	own->role = RAFT_VOTER;
+	rc = step(e, event, "receive", out, err);
+	own->role = role;
+	return rc;
+}
+
 enum code engine_receive(struct engine *e, uint64_t now_ms,
 			 struct engine_message *m, bool *more,
 			 struct engine_update *out, struct err *err)
@@ -612,6 +651,10 @@ enum code engine_receive(struct engine *e, uint64_t now_ms,
 				 &message.install_snapshot.conf, err);
 		if (rc)
 			return rc;
+	}
+	if (m->type == ENGINE_M_VOTE) {
+		into_raft(m, &message);
+		return receive_vote(e, &event, out, err);
 	}
 	if (m->type != ENGINE_M_APPEND) {
 		into_raft(m, &message);

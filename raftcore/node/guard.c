@@ -55,6 +55,11 @@ bool guard_new_term(void)
 	return !is_off(FP_GUARD_F);
 }
 
+bool guard_learner_votes(void)
+{
+	return !is_off(FP_GUARD_G);
+}
+
 enum code guard_change(const struct guard_change *c, struct err *err)
 {
 	if (is_off(FP_GUARD_C))

@@ -16,6 +16,11 @@
  * F	An only voter leads at once in the term that it started with, so after a
  *	crash it may give an index of that term to another entry, while a standby
  *	has the first: node_core.c starts it in a new term.
+ * G	The other half of C, which no procedure covers: a promotion is in the log
+ *	of the leader alone, who loses its place, and now needs the vote of the
+ *	server that has not heard of it: no leader, for ever.  A server that is
+ *	asked votes whatever its own membership says, as Raft has it (Ongaro's
+ *	thesis, 4.1); who asks counts the votes of its voters only.
  *
  * Pure; any thread.
  */
@@ -53,5 +58,7 @@ struct guard_change {
 enum code guard_change(const struct guard_change *c, struct err *err) MUST_USE;
 /* F: whether an only voter starts in a new term. */
 bool guard_new_term(void);
+/* G: whether a learner votes when it is asked. */
+bool guard_learner_votes(void);
 
 #endif

@@ -110,7 +110,7 @@ static void fault(void)
 		server_transfer(some_leader(), 1 + below(SERVERS));
 		break;
 	default:
-		server_change(some_leader());
+		server_change_any(some_leader());
 	}
 }
 
@@ -134,7 +134,7 @@ static void run_until(uint64_t until)
 		}
 		if (w.now >= next_change) {
 			next_change = w.now + below(400 * MS);
-			server_change(some_leader());
+			server_change_any(some_leader());
 		}
 		if (w.now >= next_fault) {
 			next_fault = w.now + below(pace);
@@ -534,6 +534,25 @@ static void stale_leader(void)
 	heal();
 }
 
+/* The only voter gives another a vote, and is cut off before that one hears of
+ * it: now it needs a vote of who is a learner by its own membership. */
+static void growth(void)
+{
+	struct server *a = wait_for_leader(5000, NULL), *b;
+
+	if (!a)
+		return;
+	b = &w.servers[a->id % SERVERS];
+	server_change(a, ENGINE_ADD, b, false);
+	pass(1000);
+	cut_off(a, true, true);
+	server_change(a, ENGINE_PROMOTE, b, false);
+	pass(3000);
+	heal();
+	holds(wait_for_leader(CALM_MS, NULL), "nobody leads of one that grew to "
+	      "two");
+}
+
 static const struct scene {
 	const char *name;
 	void (*play)(void);
@@ -544,6 +563,7 @@ static const struct scene {
 	{ "figure-eight", figure_eight, SERVERS },
 	{ "stale-leader", stale_leader, 3 },
 	{ "flood", flood, 3 },
+	{ "growth", growth, 1 },
 };
 
 static bool scene(const char *name, uint64_t seed, enum plant plant)
@@ -577,6 +597,7 @@ static const struct planted {
 	{ "guard-d", "guard.d=error", 0, "deaf-leader", 100 },
 	{ "guard-e", "guard.e=error", 0, "flood", 1 },
 	{ "guard-f", "guard.f=error", 0, NULL, 400 },
+	{ "guard-g", "guard.g=error", 0, "growth", 100 },
 	{ "ack-early", NULL, PLANT_ACK_EARLY, NULL, 400 },
 	{ "vote-lost", NULL, PLANT_VOTE_LOST, NULL, 1500 },
 	{ "commit-old", NULL, PLANT_COMMIT_OLD, "figure-eight", 1000 },

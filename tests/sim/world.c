@@ -308,21 +308,31 @@ static void change_done(struct node_change *change, enum code rc,
 	free(change);
 }
 
-void server_change(struct server *s)
+void server_change(struct server *s, enum engine_change what,
+		   const struct server *other, bool force)
 {
 	struct node_change *change;
-	struct server *other = &w.servers[below(SERVERS)];
 
 	if (!s->core || s->is_fatal)
 		return;
 	change = NEW(struct node_change);
 	*change = (struct node_change){
-		.change = (enum engine_change)below(4), .id = other->id,
-		.address = other->address, .force = below(8) == 0,
-		.done = change_done,
+		.change = what, .id = other->id, .address = other->address,
+		.force = force, .done = change_done,
 	};
 	node_core_change(s->core, ms_of(s), change);
 	look_at(s);
+}
+
+void server_change_any(struct server *s)
+{
+	const struct server *other = &w.servers[below(SERVERS)];
+	enum engine_change what;
+
+	if (!s->core || s->is_fatal)
+		return;
+	what = (enum engine_change)below(4);
+	server_change(s, what, other, below(8) == 0);
 }
 
 static void transfer_done(struct node_transfer *t, enum code rc,

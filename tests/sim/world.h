@@ -165,7 +165,9 @@ bool server_leads(const struct server *s);
 struct server *world_leader(void);       /* of the highest term; NULL: none */
 void server_propose(struct server *s, unsigned n);
 void server_read(struct server *s);
-void server_change(struct server *s);
+void server_change(struct server *s, enum engine_change what,
+		   const struct server *other, bool force);
+void server_change_any(struct server *s);
 void server_transfer(struct server *s, uint64_t to);
 
 /* ---- network ---- */
