@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# Three nodes that talk over mutual TLS; a fourth joins, catches up, votes and
+# leaves; leadership is handed over; a stranger's certificate is not let in.
+. "$(dirname "$0")/lib.bash"
+
+declare -A PID HTTP RAFT
+
+free_port() {
+	local port
+	while :; do
+		port=$((20000 + RANDOM % 12000))
+		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+	done
+	echo "$port"
+}
+for n in 1 2 3 4; do RAFT[$n]=127.0.0.1:$(free_port); done
+PEERS="1=${RAFT[1]},2=${RAFT[2]},3=${RAFT[3]}"
+
+# An authority, and a certificate of it for a node.
+authority() {
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+		-days 2 -subj "/CN=$1" -keyout "$WORK/$1.key" -out "$WORK/$1.pem" 2>/dev/null
+}
+certificate() {
+	local ca=$1 n=$2 name=$3
+	openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=node $n" \
+		-keyout "$WORK/$name.key" -out "$WORK/$name.csr" 2>/dev/null
+	printf 'subjectAltName=URI:conflux://node/%s,IP:127.0.0.1\n' "$n" >"$WORK/$name.ext"
+	openssl x509 -req -in "$WORK/$name.csr" -CA "$WORK/$ca.pem" -CAkey "$WORK/$ca.key" \
+		-CAcreateserial -days 2 -extfile "$WORK/$name.ext" \
+		-out "$WORK/$name.pem" 2>/dev/null
+}
+authority ca
+authority stranger
+for n in 1 2 3 4; do certificate ca "$n" "n$n"; done
+certificate stranger 4 bad
+
+# start_node ID CERTIFICATE [flags]
+start_node() {
+	local n=$1 cert=$2
+	shift 2
+	rm -f "$WORK/n$n/confluxd.listen"
+	"$CONFLUX_BIN/confluxd" --data-dir "$WORK/n$n" --listen 127.0.0.1:0 \
+		--node-id "$n" --raft-listen "${RAFT[$n]}" --peers "$PEERS" \
+		--cluster-cert-file "$WORK/$cert.pem" --cluster-key-file "$WORK/$cert.key" \
+		--cluster-ca-file "$WORK/ca.pem" "$@" 2>>"$WORK/daemon.log" &
+	PID[$n]=$!
+	until_ok test -s "$WORK/n$n/confluxd.listen"
+	HTTP[$n]=http://$(cat "$WORK/n$n/confluxd.listen")
+}
+end_node() {
+	kill -TERM "${PID[$1]}"
+	wait "${PID[$1]}" 2>/dev/null || true
+	unset "PID[$1]"
+}
+at() { export CONFLUX_SERVER=${HTTP[$1]} URL=${HTTP[$1]} KUBE=${HTTP[$1]}/apis/gitops.conflux.io/v1alpha1; }
+ready() { curl -sf "${HTTP[$1]}/readyz"; }
+one_token() { [ "$(ls "$WORK"/n*/root.token | wc -l)" = 1 ]; }
+conflux() { "$CONFLUX_BIN/conflux" "$@"; }
+role_of() { conflux cluster status -o json | jq -r ".nodes[] | select(.id == $1) | .role"; }
+
+step "three nodes with certificates form a cluster"
+for n in 1 2 3; do start_node "$n" "n$n"; done
+for n in 1 2 3; do until_ok ready "$n"; done
+until_ok one_token
+TOKEN=$(cat "$WORK"/n*/root.token)
+export CONFLUX_TOKEN=$TOKEN
+at 1
+make_tenant acme
+for i in $(seq 1 20); do
+	make_config "c$i.txt" "$i"
+	yes 201
+done
+is "$(conflux cluster status -o name | wc -l)" 3 members
+
+step "a fourth is not let in before it is added, nor by a stranger's certificate"
+ask GET "$URL/_cluster/status"
+CLUSTER=$(field .cluster_id)
+start_node 4 bad --cluster-join "$CLUSTER"
+conflux cluster add 4 "${RAFT[4]}" >"$WORK/out" || fail "add: $(cat "$WORK/out")"
+until_ok eval '[ "$(role_of 4)" = learner ]'
+refused() { conflux cluster status -o json | jq -e '.nodes[] | select(.id == 4) | .error != ""'; }
+L=$(conflux status -o json | jq .leader_id)
+at "$L"
+until_ok refused
+is "$(curl -s -o "$WORK/body" -w '%{http_code}' "${HTTP[4]}/readyz")" 503 "ready with a bad certificate"
+end_node 4
+
+step "with its own certificate it catches up, and is promoted"
+start_node 4 n4 --cluster-join "$CLUSTER"
+until_ok ready 4
+at 4
+has_all() { [ "$(conflux get configs -n acme -o name | wc -l)" = 20 ]; }
+until_ok has_all
+at 1
+until_ok conflux cluster promote 4
+has_role() { [ "$(role_of 4)" = "$1" ]; }
+until_ok has_role voter
+
+step "leadership is handed over to it, and taken from it"
+conflux cluster transfer 4 >"$WORK/out" || fail "transfer: $(cat "$WORK/out")"
+leads() { [ "$(conflux status -o json | jq .leader_id)" = "$1" ]; }
+until_ok leads 4
+at 4
+make_config by-four.txt 4
+yes 201
+if conflux cluster remove 4 2>"$WORK/out"; then fail "a leader removed itself"; fi
+has "$(cat "$WORK/out")" "leader"
+at 1
+conflux cluster transfer 2 >/dev/null
+until_ok leads 2
+
+step "it leaves, and the others go on"
+until_ok conflux cluster remove 4
+until_ok eval '[ "$(conflux cluster status -o name | wc -l)" = 3 ]'
+end_node 4
+make_config after.txt 5
+yes 201
+ask GET "$URL/api/v1/audit/verify"
+is "$(field .valid)" true valid
+
+step "certificates are read again without a restart"
+for n in 1 2 3; do certificate ca "$n" "n$n"; kill -HUP "${PID[$n]}"; done
+reloaded() { [ "$(grep -c "are read again" "$WORK/daemon.log")" -ge 3 ]; }
+until_ok reloaded
+make_config reloaded.txt 6
+yes 201
+for n in 1 2 3; do end_node "$n"; done
