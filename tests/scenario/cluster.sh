@@ -124,9 +124,14 @@ fi
 has "$(cat "$WORK/taken.log")" "$(raft_address 1)"
 
 step "a push is reconciled by the leader, asked for at a follower"
+# A machine where nobody has told git who he is.
+export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null \
+	GIT_AUTHOR_NAME=Ada GIT_COMMITTER_NAME=Ada \
+	GIT_AUTHOR_EMAIL=ada@shop.example GIT_COMMITTER_EMAIL=ada@shop.example
 git init -q --bare -b main "$WORK/repo.git"
 git clone -q "$WORK/repo.git" "$WORK/repo" 2>/dev/null
 cd "$WORK/repo"
+git checkout -q -B main
 mkdir -p web/prod && echo one >web/prod/a.txt
 git add . && git commit -qm one && git push -q origin HEAD:main
 ask POST "$KUBE/namespaces/acme/confluxsources" -d '{"kind": "ConfluxSource",
