@@ -7,14 +7,6 @@ NODES="1 2 3"
 declare -A PID HTTP
 TLS=()
 
-free_port() {
-	local port
-	while :; do
-		port=$((20000 + RANDOM % 12000))
-		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-	done
-	echo "$port"
-}
 PEERS=
 for n in $NODES; do PEERS=$PEERS,$n=127.0.0.1:$(free_port); done
 PEERS=${PEERS#,}

@@ -45,6 +45,16 @@ start_daemon() {
 	KUBE=$URL/apis/gitops.conflux.io/v1alpha1
 }
 
+# A port that nobody listens on, below those that the kernel gives out.
+free_port() {
+	local port
+	while :; do
+		port=$((20000 + RANDOM % 12000))
+		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+	done
+	echo "$port"
+}
+
 stop_daemon() {
 	[ -n "$DAEMON" ] || return 0
 	kill -"${1:-TERM}" "$DAEMON" 2>/dev/null || true

@@ -5,14 +5,6 @@
 
 declare -A PID HTTP RAFT
 
-free_port() {
-	local port
-	while :; do
-		port=$((20000 + RANDOM % 12000))
-		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-	done
-	echo "$port"
-}
 for n in 1 2 3 4; do RAFT[$n]=127.0.0.1:$(free_port); done
 PEERS="1=${RAFT[1]},2=${RAFT[2]},3=${RAFT[3]}"
 
