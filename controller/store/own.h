@@ -31,6 +31,7 @@ struct store {
 	/* Tickets that wait for a leader, and whoever waits for a revision (struct
 	 * store_await); core loop. */
 	struct list waiting, awaiting;
+	size_t n_waiting;                /* for a leader, at most WAITING_MAX */
 	struct timer retry;
 	uint64_t leader;                 /* 0: none is known */
 	_Atomic uint64_t rev, compacted, bytes, audit_seq, time_ms;

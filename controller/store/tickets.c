@@ -17,6 +17,8 @@
 #include "base/banned.h"
 
 #define RETRY_MS 20
+/* Writes that may be held for a leader: what comes then is refused at once. */
+#define WAITING_MAX 8192
 /* The leader's apply may have a first import before it. */
 #define CALL_MS 120000
 #define ANSWER_MAX 4096
@@ -54,8 +56,12 @@ static void give_up(struct ticket *t)
 			"the write");
 		err_hint(&err, "send it again with the same Idempotency-Key");
 	} else {
-		err_set(&err, E_UNAVAILABLE, "no leader for %llu ms",
-			(unsigned long long)t->store->config.hold_ms);
+		if (t->store->n_waiting >= WAITING_MAX)
+			err_set(&err, E_UNAVAILABLE, "no leader, and too many "
+				"writes wait for one");
+		else
+			err_set(&err, E_UNAVAILABLE, "no leader for %u ms",
+				t->store->config.hold_ms);
 		err_hint(&err, "nothing happened; try again, and look at "
 			 "/readyz?verbose");
 	}
@@ -75,10 +81,12 @@ static void wait_for_leader(struct ticket *t)
 
 	if (!t->deadline_ms)
 		t->deadline_ms = now + s->config.hold_ms;
-	if (now >= t->deadline_ms || atomic_load(&s->is_stopping)) {
+	if (now >= t->deadline_ms || s->n_waiting >= WAITING_MAX ||
+	    atomic_load(&s->is_stopping)) {
 		give_up(t);
 		return;
 	}
+	s->n_waiting++;
 	list_append(&s->waiting, &t->at_);
 	arm(s);
 }
@@ -126,6 +134,7 @@ static void try_all(struct store *s)
 		list_remove(&t->at_);
 		list_append(&all, &t->at_);
 	}
+	s->n_waiting = 0;
 	while ((t = list_first(&all, struct ticket, at_))) {
 		list_remove(&t->at_);
 		try_ticket(t);
