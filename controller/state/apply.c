@@ -518,6 +518,31 @@ static void apply_limits(struct apply *a)
 	memcpy(&a->head->limits, now, sizeof(now));
 }
 
+/* See command.h. */
+static enum code apply_restored(struct apply *a, struct err *err)
+{
+	struct head *h = a->head;
+	bool is_backup = a->own.from == RESTORED_BACKUP;
+
+	if (!is_backup && a->own.from != RESTORED_SURVIVOR)
+		return err_set(err, E_INVALID, "restored from %u: that is unknown",
+			       (unsigned)a->own.from);
+	if (h->rev > UINT64_MAX - 2 * RESTORED_STEP)
+		return err_set(err, E_FULL, "revision %llu has no room for the "
+			       "step of a restore", (unsigned long long)h->rev);
+	h->rev += RESTORED_STEP;
+	h->compacted_rev = h->rev;
+	a->own.subject = (struct subject){ STR("system"), ROLE_SYSTEM, STR_NONE };
+	a->own.credential = STR("data directory");
+	a->action = is_backup ? "restore" : "recover";
+	a->n_targets = 1;
+	buf_z(&a->targets, is_backup ? "the state of a backup" :
+				       "the state of a survivor");
+	sha256_start(a->diff);
+	write_audit(a);
+	return OK;
+}
+
 static enum code start(struct apply *a, struct outcome *out, struct err *err)
 {
 	enum code rc;
@@ -542,6 +567,13 @@ static enum code start(struct apply *a, struct outcome *out, struct err *err)
 		break;
 	case COMMAND_LIMITS:
 		apply_limits(a);
+		break;
+	case COMMAND_RESTORED:
+		rc = apply_restored(a, err);
+		if (rc)
+			refuse(out, rc, err);
+		else
+			out->rev = a->head->rev;
 		break;
 	}
 	return OK;

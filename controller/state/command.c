@@ -399,6 +399,11 @@ void command_encode(struct buf *out, const struct command *c)
 	case COMMAND_LIMITS:
 		limits_encode(out, &c->limits);
 		break;
+	case COMMAND_RESTORED:
+		wr_u8(out, (uint8_t)c->from);
+		wr_str(out, c->origin);
+		wr_str(out, c->reason);
+		break;
 	case COMMAND_TICK:
 		break;
 	}
@@ -429,6 +434,11 @@ static void decode_body(struct arena *arena, struct rd *rd, struct command *c)
 		break;
 	case COMMAND_LIMITS:
 		limits_decode(rd, &c->limits);
+		break;
+	case COMMAND_RESTORED:
+		c->from = rd_u8(rd);
+		c->origin = rd_str(rd);
+		c->reason = rd_str(rd);
 		break;
 	case COMMAND_TICK:
 		break;

@@ -14,6 +14,7 @@
  *	STAGED: time_ms, transaction (16 bytes), parts, sha256 (32 bytes)
  *	TICK:   time_ms
  *	LIMITS: time_ms, retention settings
+ *	RESTORED: time_ms, from what (u8), origin, reason
  *
  * Everything that is decided by a clock, a random number or a library is
  * decided by the proposer and carried here: ids, times, canonical objects.
@@ -47,6 +48,22 @@ enum command_type {
 	COMMAND_STAGED = 4,
 	COMMAND_TICK = 5,
 	COMMAND_LIMITS = 6,
+	COMMAND_RESTORED = 7,
+};
+
+/*
+ * RESTORED: the state is not what its cluster last showed: it came out of a
+ * backup, or from a survivor of a cluster that lost its majority.  The revision
+ * moves on by RESTORED_STEP, further than any that was given out and is not here
+ * could be, and all before it are compacted.  So who goes on from a revision of
+ * before (a watch, an informer) is told 410 and reads anew, and none is given
+ * twice.  An audit record says who did it and why ('origin', 'reason').  It is
+ * applied before anything of the new life is; nothing else is changed.
+ */
+#define RESTORED_STEP (1ull << 32)
+enum restored_from {
+	RESTORED_BACKUP = 1,
+	RESTORED_SURVIVOR = 2,
 };
 
 enum manager {
@@ -188,6 +205,9 @@ struct command {
 
 	/* LIMITS */
 	struct limits limits;
+
+	/* RESTORED; also 'origin' (where, by whom) and 'reason' (of what) */
+	enum restored_from from;
 };
 
 struct op *command_op(struct arena *arena, struct command *c, enum op_type type);

@@ -190,7 +190,8 @@ void retain_idem(struct apply *a, unsigned most)
  * watcher resumes in the middle of one. */
 static bool event_is_old(const struct head *h, uint64_t rev, uint64_t time_ms)
 {
-	return time_ms + h->limits.events_ms < h->time_ms ||
+	return rev <= h->compacted_rev ||
+	       time_ms + h->limits.events_ms < h->time_ms ||
 	       rev + h->limits.events_max <= h->rev;
 }
 
@@ -215,7 +216,7 @@ static void tick_events(struct apply *a)
 		key = arena_str(a->arena, c.key);
 		kv_cursor_close(&c);
 		ap_del(a, KV_EVENTS, key);
-		h->compacted_rev = rev;
+		h->compacted_rev = MAX(h->compacted_rev, rev);
 		n++;
 		on = kv_seek(a->txn, KV_EVENTS, STR_NONE, &c);
 	}
@@ -329,6 +330,18 @@ void apply_tick(struct apply *a)
 
 /* ---- is a tick worth its entry? ---- */
 
+/* Behind a restore: rows that are compacted already. */
+static bool has_compacted(struct kv_txn *txn, const struct head *h)
+{
+	struct kv_cursor c;
+	bool found = kv_seek(txn, KV_EVENTS, STR_NONE, &c);
+	struct rd rd = rd_of(found ? c.key : STR_NONE);
+
+	found = found && rd_u64_be(&rd) <= h->compacted_rev;
+	kv_cursor_close(&c);
+	return found;
+}
+
 static bool first_time(struct kv_txn *txn, enum kv_table table, bool in_key,
 		       uint64_t *ms)
 {
@@ -354,7 +367,8 @@ bool retain_is_due(struct kv_txn *txn, const struct head *h, uint64_t now_ms)
 	uint64_t ms;
 
 	if (h->rev - h->compacted_rev > h->limits.events_max ||
-	    h->audit_seq - h->audit_first > h->limits.audit_max)
+	    h->audit_seq - h->audit_first > h->limits.audit_max ||
+	    has_compacted(txn, h))
 		return true;
 	if (first_time(txn, KV_IDEM_DUE, true, &ms) && ms <= now_ms)
 		return true;

@@ -691,6 +691,90 @@ START_TEST(events_are_compacted_by_a_logged_command)
 }
 END_TEST
 
+static bool find_restore(void *data, const struct audit_row *row, bool is_right)
+{
+	struct audit_row *out = data;
+
+	if (!str_eq(row->action, STR("restore")))
+		return true;
+	*out = *row;
+	out->action = arena_str(b.arena, row->action);
+	out->origin = arena_str(b.arena, row->origin);
+	out->reason = arena_str(b.arena, row->reason);
+	return true;
+}
+
+static void restore(enum restored_from from)
+{
+	struct command c = { .type = COMMAND_RESTORED, .time_ms = b.time_ms,
+			     .from = from, .origin = STR("backup.file"),
+			     .reason = STR("of yesterday") };
+
+	bench_apply(&b, &c);
+}
+
+START_TEST(a_restored_state_gives_no_revision_twice)
+{
+	const char *object = bench_shop(&b, "a");
+	uint64_t before = rev_now(), n_audit;
+	struct audit_row row = { 0 };
+	struct kv_txn *txn;
+	unsigned n = 0;
+	struct err err;
+
+	restore(RESTORED_BACKUP);
+	ck_assert_int_eq(b.last.code, OK);
+	ck_assert_uint_eq(b.last.rev, before + (1ull << 32));
+	ck_assert_uint_eq(rev_now(), before + (1ull << 32));
+	ck_assert_int_eq(publish(object, "b"), OK);
+	txn = bench_read(&b);
+	/* Whoever saw the old life, or what was lost of it, reads anew. */
+	ck_assert_int_eq(view_events(txn, before, never, &n, &err), E_GONE);
+	ck_assert_int_eq(view_events(txn, before + 1000, never, &n, &err), E_GONE);
+	ck_assert_int_eq(view_events(txn, b.last.rev - 1, never, &n, &err), OK);
+	ck_assert_uint_gt(n, 0);
+	ck_assert_int_eq(view_audit_verify(txn, &n_audit, &err), OK);
+	ck_assert_int_eq(view_audit(txn, 1, find_restore, &row, &err), OK);
+	ck_assert(str_eq(row.action, STR("restore")));
+	ck_assert(str_eq(row.origin, STR("backup.file")));
+	ck_assert(str_eq(row.reason, STR("of yesterday")));
+	kv_end(&txn);
+}
+END_TEST
+
+START_TEST(rows_before_a_restore_go_by_ticks_and_the_mark_stays)
+{
+	struct kv_txn *txn;
+	uint64_t mark;
+
+	bench_shop(&b, "a");
+	ck_assert(!state_tick_is_due(b.state, b.time_ms));
+	restore(RESTORED_SURVIVOR);
+	mark = state_head(b.state)->compacted_rev;
+	ck_assert_uint_eq(mark, rev_now());
+	ck_assert(state_tick_is_due(b.state, b.time_ms));
+	bench_apply(&b, &(struct command){ .type = COMMAND_TICK,
+					   .time_ms = b.time_ms });
+	ck_assert(!state_tick_is_due(b.state, b.time_ms));
+	ck_assert_uint_eq(state_head(b.state)->compacted_rev, mark);
+	txn = bench_read(&b);
+	ck_assert_uint_eq(kv_count(txn, KV_EVENTS), 0);
+	kv_end(&txn);
+}
+END_TEST
+
+START_TEST(what_it_was_restored_from_is_known)
+{
+	uint64_t before;
+
+	bench_shop(&b, "a");
+	before = rev_now();
+	restore((enum restored_from)3);
+	ck_assert_int_eq(b.last.code, E_INVALID);
+	ck_assert_uint_eq(rev_now(), before);
+}
+END_TEST
+
 START_TEST(the_audit_chain_is_whole_and_a_change_is_found)
 {
 	const char *object = bench_shop(&b, "a");
@@ -797,6 +881,9 @@ static Suite *suite(void)
 	tcase_add_test(t, nothing_is_deleted_under_what_stands_on_it);
 	tcase_add_test(t, versions_are_bounded_and_live_ones_kept);
 	tcase_add_test(t, events_are_compacted_by_a_logged_command);
+	tcase_add_test(t, a_restored_state_gives_no_revision_twice);
+	tcase_add_test(t, rows_before_a_restore_go_by_ticks_and_the_mark_stays);
+	tcase_add_test(t, what_it_was_restored_from_is_known);
 	tcase_add_test(t, the_audit_chain_is_whole_and_a_change_is_found);
 	tcase_add_test(t, a_staged_command_takes_effect_with_its_last_part);
 	tcase_add_test(t, garbage_is_refused_and_moves_nothing);
