@@ -166,11 +166,34 @@ static bool send_first(struct node_core *c, struct box *b)
 {
 	const struct engine_message *m = &b->messages[0];
 
+	if (m->type == ENGINE_M_APPEND)
+		b->told_commit = MAX(b->told_commit, m->append.commit);
 	if (m->type == ENGINE_M_APPEND && m->append.n)
 		return send_append(c, b);
 	c->host->send(c->host_data, b->peer, m);
 	drop(b, 1);
 	return true;
+}
+
+/*
+ * The engine tells what is committed with the next append or heartbeat.  Where
+ * nothing more is to come a peer that has it all is told at once, by an append
+ * without entries behind its last, so that readers there need not wait for a
+ * heartbeat.
+ */
+static void tell_commit(struct node_core *c, struct box *b)
+{
+	struct slot *last = core_slot(c, c->last);
+	struct engine_message m = { .type = ENGINE_M_APPEND, .peer = b->peer,
+				    .term = c->term };
+
+	if (!last || b->n || b->told_commit >= c->commit ||
+	    engine_match_index(c->engine, b->peer) != c->last)
+		return;
+	m.append.prev_index = c->last;
+	m.append.prev_term = last->entry.term;
+	m.append.commit = b->told_commit = c->commit;
+	c->host->send(c->host_data, b->peer, &m);
 }
 
 void core_pump(struct node_core *c)
@@ -180,6 +203,9 @@ void core_pump(struct node_core *c)
 	for (size_t i = 0; i < c->n_boxes; i++)
 		while (c->boxes[i].n && send_first(c, &c->boxes[i]))
 			;
+	for (size_t i = 0; i < c->n_boxes; i++)
+		if (c->is_leader && c->commit == c->last)
+			tell_commit(c, &c->boxes[i]);
 	if (c->loading != LOAD_SEND && c->to_send.n) {
 		bool is_wanted = false;
 

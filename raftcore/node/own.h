@@ -46,6 +46,7 @@ struct box {
 	uint64_t peer;
 	struct engine_message *messages;
 	size_t n, cap;
+	uint64_t told_commit;            /* highest that was sent to it */
 };
 
 /* How far the installing of a checkpoint is (install.c). */
