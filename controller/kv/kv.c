@@ -45,6 +45,10 @@ struct change {
 struct kv_txn {
 	struct kv *kv;
 	MDB_txn *mdb;
+	/* Of a write: one a table, opened when it is first wanted, freed by LMDB
+	 * with the transaction.  What a batch touches lies close together, and a
+	 * cursor that stands near needs no way from the root. */
+	MDB_cursor *cursors[KV__TABLES];
 	struct change *changes;    /* since the mark */
 	bool is_write, is_reset, is_marked;
 	enum code rc;
@@ -417,6 +421,21 @@ void kv_keep(struct kv_txn *txn)
 	arena_reset(txn->kv->undo);
 }
 
+static MDB_cursor *cursor_of(struct kv_txn *txn, enum kv_table table)
+{
+	MDB_cursor **c = &txn->cursors[table];
+	int rc;
+
+	if (*c)
+		return *c;
+	rc = mdb_cursor_open(txn->mdb, txn->kv->dbi[table], c);
+	if (rc) {
+		txn_failed(txn, rc, "open a cursor", table);
+		*c = NULL;
+	}
+	return *c;
+}
+
 static void change_back(struct kv_txn *txn, const struct change *c)
 {
 	MDB_val k = val_of(c->key), v = val_of(c->old);
@@ -436,27 +455,29 @@ void kv_undo(struct kv_txn *txn)
 	kv_keep(txn);
 }
 
-/* What is at a key that is about to change, kept where there is a mark.  False:
- * the transaction has failed. */
-static bool before_change(struct kv_txn *txn, enum kv_table table,
-			  struct str key, struct str *old)
+/* Moves the table's cursor to a key that is about to change; what is there is
+ * kept where there is a mark.  NULL: the transaction has failed. */
+static MDB_cursor *before_change(struct kv_txn *txn, enum kv_table table,
+				 struct str key, struct str *old)
 {
 	struct arena *undo = txn->kv->undo;
+	MDB_cursor *cursor;
 	struct change *c;
 
 	must(txn->is_write);
 	must(key.n > 0 && key.n <= KV_KEY_MAX);
 	if (!kv_get(txn, table, key, old))
 		*old = STR_NONE;
-	if (txn->rc || !txn->is_marked)
-		return txn->rc == OK;
+	cursor = txn->rc ? NULL : cursor_of(txn, table);
+	if (!cursor || !txn->is_marked)
+		return cursor;
 	c = arena_alloc(undo, sizeof(*c));
 	*c = (struct change){ txn->changes, table, arena_str(undo, key),
 			      STR_NONE };
 	if (old->p)
 		c->old = arena_str(undo, *old);
 	txn->changes = c;
-	return true;
+	return cursor;
 }
 
 void kv_on_effect(struct kv_txn *txn, kv_effect *cb, void *data)
@@ -467,6 +488,16 @@ void kv_on_effect(struct kv_txn *txn, kv_effect *cb, void *data)
 
 /* ---- rows ---- */
 
+static int get(struct kv_txn *txn, enum kv_table table, MDB_val *k, MDB_val *v)
+{
+	MDB_cursor *c;
+
+	if (!txn->is_write)
+		return mdb_get(txn->mdb, txn->kv->dbi[table], k, v);
+	c = cursor_of(txn, table);
+	return c ? mdb_cursor_get(c, k, v, MDB_SET) : MDB_NOTFOUND;
+}
+
 bool kv_get(struct kv_txn *txn, enum kv_table table, struct str key,
 	    struct str *val)
 {
@@ -476,7 +507,7 @@ bool kv_get(struct kv_txn *txn, enum kv_table table, struct str key,
 	must(!txn->is_reset);
 	if (key.n == 0 || key.n > KV_KEY_MAX || txn->rc)
 		return false;
-	rc = mdb_get(txn->mdb, txn->kv->dbi[table], &k, &v);
+	rc = get(txn, table, &k, &v);
 	if (rc == 0 && val)
 		*val = str_of_val(v);
 	else if (rc && rc != MDB_NOTFOUND)
@@ -488,14 +519,16 @@ size_t kv_put(struct kv_txn *txn, enum kv_table table, struct str key,
 	      struct str val)
 {
 	MDB_val k = val_of(key), v = val_of(val);
+	MDB_cursor *cursor;
 	struct str old;
 	size_t freed;
 	int rc;
 
-	if (!before_change(txn, table, key, &old))
+	cursor = before_change(txn, table, key, &old);
+	if (!cursor)
 		return 0;
 	freed = old.p ? key.n + old.n : 0;
-	rc = mdb_put(txn->mdb, txn->kv->dbi[table], &k, &v, 0);
+	rc = mdb_cursor_put(cursor, &k, &v, old.p ? MDB_CURRENT : 0);
 	if (rc)
 		txn_failed(txn, rc, "put", table);
 	else if (txn->effect)
@@ -505,15 +538,16 @@ size_t kv_put(struct kv_txn *txn, enum kv_table table, struct str key,
 
 size_t kv_del(struct kv_txn *txn, enum kv_table table, struct str key)
 {
-	MDB_val k = val_of(key);
+	MDB_cursor *cursor;
 	struct str old;
 	size_t freed;
 	int rc;
 
-	if (!before_change(txn, table, key, &old) || !old.p)
+	cursor = before_change(txn, table, key, &old);
+	if (!cursor || !old.p)
 		return 0;
 	freed = key.n + old.n;
-	rc = mdb_del(txn->mdb, txn->kv->dbi[table], &k, NULL);
+	rc = mdb_cursor_del(cursor, 0);
 	if (rc)
 		txn_failed(txn, rc, "delete", table);
 	else if (txn->effect)

@@ -155,9 +155,9 @@ static void note_target(struct apply *a, const struct op *op)
 			   STR_ARG(op->message));
 		return;
 	}
-	buf_printf(&a->targets, "%s %.*s", op_action(op),
-		   kind ? (int)kind->singular.n : 5,
-		   kind ? kind->singular.p : "token");
+	buf_z(&a->targets, op_action(op));
+	buf_c(&a->targets, ' ');
+	buf_str(&a->targets, kind ? kind->singular : STR("token"));
 	buf_c(&a->targets, ' ');
 	if (op->tenant.n) {
 		buf_str(&a->targets, op->tenant);
@@ -271,13 +271,13 @@ static void remember(struct apply *a, const struct outcome *out)
 static void ap_mark(struct apply *a)
 {
 	kv_mark(a->txn);
-	sha256_copy(a->chain_mark, a->chain);
+	chain_copy(a->chain_mark, a->chain);
 }
 
 static void ap_undo(struct apply *a)
 {
 	kv_undo(a->txn);
-	sha256_copy(a->chain, a->chain_mark);
+	chain_copy(a->chain, a->chain_mark);
 }
 
 static enum code check_pre(struct apply *a, struct err *err)
@@ -636,8 +636,8 @@ struct apply *apply_new(void)
 
 	a->arena = arena_new(16 * 1024);
 	a->diff = sha256_new();
-	a->chain = sha256_new();
-	a->chain_mark = sha256_new();
+	a->chain = chain_new();
+	a->chain_mark = chain_new();
 	a->gather_sha = sha256_new();
 	return a;
 }
@@ -650,8 +650,8 @@ void apply_free(struct apply **ap)
 		return;
 	arena_free(&a->arena);
 	sha256_ctx_free(&a->diff);
-	sha256_ctx_free(&a->chain);
-	sha256_ctx_free(&a->chain_mark);
+	chain_free(&a->chain);
+	chain_free(&a->chain_mark);
 	sha256_ctx_free(&a->gather_sha);
 	buf_fini(&a->event);
 	buf_fini(&a->targets);

@@ -11,7 +11,7 @@
 #ifndef STATE_APPLY_H
 #define STATE_APPLY_H
 
-#include "kv/kv.h"
+#include "state/chain.h"
 #include "state/rows.h"
 
 enum apply_step {
@@ -49,7 +49,7 @@ struct apply {
 					    known to be the last */
 	uint64_t event_rev;
 	struct sha256_ctx *diff;         /* before and after, for the audit */
-	struct sha256_ctx *chain, *chain_mark;   /* effects of the entry */
+	struct chain *chain, *chain_mark;    /* effects of the entry */
 	struct buf targets;              /* for the audit record */
 	size_t n_targets;
 	const char *action;              /* of its operations; NULL: none yet */
@@ -98,8 +98,12 @@ enum code apply_token_delete(struct apply *a, const struct op *op,
 			     struct op_result *res, struct err *err);
 enum code apply_blob(struct apply *a, const struct command *cmd,
 		     struct err *err);
-/* What a command of operations brings with it. */
+/* Stores the contents that a command without operations brings; those of one
+ * with operations are stored by blob_take. */
 enum code apply_contents(struct apply *a, struct err *err);
+/* A reference to the content that 'op' names, which is stored, or comes with the
+ * command and is stored by this.  E_BLOB_MISSING. */
+enum code blob_take(struct apply *a, const struct op *op, struct err *err);
 /* Removes what is due, at most a slice; see retain.c. */
 void apply_tick(struct apply *a);
 void retain_idem(struct apply *a, unsigned most);

@@ -369,32 +369,10 @@ static void machine_close(void *data)
 
 /* ---- applying ---- */
 
-static void chain_effect(void *data, enum kv_table table, struct str key,
-			 struct str val)
+static void on_effect(void *data, enum kv_table table, struct str key,
+		      struct str val)
 {
-	struct sha256_ctx *chain = data;
-	uint8_t head[1 + 8 + 8];
-
-	head[0] = (uint8_t)table;
-	for (unsigned i = 0; i < 8; i++) {
-		head[1 + i] = (uint8_t)((uint64_t)key.n >> (8 * i));
-		/* Deleted is told apart from empty. */
-		head[9 + i] = (uint8_t)((val.p ? val.n : UINT64_MAX) >> (8 * i));
-	}
-	sha256_add(chain, head, sizeof(head));
-	sha256_add(chain, key.p, key.n);
-	sha256_add(chain, val.p, val.n);
-}
-
-static void chain_start(struct state *s, uint64_t index)
-{
-	uint8_t be[8];
-
-	for (unsigned i = 0; i < 8; i++)
-		be[i] = (uint8_t)(index >> (56 - 8 * i));
-	sha256_start(s->apply->chain);
-	sha256_add(s->apply->chain, s->work.chain.b, sizeof(s->work.chain.b));
-	sha256_add(s->apply->chain, be, sizeof(be));
+	chain_effect(data, table, key, val);
 }
 
 static struct outcome *add_pending(struct state *s, uint64_t id)
@@ -413,13 +391,14 @@ static enum code apply_command(struct state *s, const struct rc_entry *entry,
 	enum code rc;
 
 	if (a->step == APPLY_IDLE) {
-		chain_start(s, entry->index);
+		chain_start(a->chain);
 		rc = apply_start(a, entry->data, add_pending(s, entry->id), err);
 	} else {
 		rc = apply_go_on(a, &s->pending[s->n_pending - 1].outcome, err);
 	}
 	if (rc == OK && a->step == APPLY_IDLE)
-		s->work.chain = sha256_end(a->chain);
+		s->work.chain = chain_end(a->chain, &s->work.chain,
+					  entry->index);
 	return rc;
 }
 
@@ -478,7 +457,7 @@ static enum code machine_apply(void *data, const struct rc_entry *entries,
 	s->entries = entries;
 	s->n_entries = n;
 	s->at = s->n_pending = 0;
-	kv_on_effect(s->apply->txn, chain_effect, s->apply->chain);
+	kv_on_effect(s->apply->txn, on_effect, s->apply->chain);
 	return OK;
 }
 
@@ -642,33 +621,32 @@ bool state_tick_is_due(struct state *s, uint64_t now_ms)
 }
 
 static void scan_table(struct kv_txn *txn, enum kv_table table,
-		       struct sha256_ctx *ctx)
+		       struct chain *chain)
 {
 	struct kv_cursor c;
 
 	for (bool on = kv_seek(txn, table, STR_NONE, &c); on; on = kv_next(&c))
 		if (table != KV_META || !str_eq(c.key, HEAD_KEY))
-			chain_effect(ctx, table, c.key, c.val);
+			chain_effect(chain, table, c.key, c.val);
 	kv_cursor_close(&c);
 }
 
 enum code state_scan_digest(struct state *s, struct sha256 *out,
 			    struct err *err)
 {
-	struct sha256_ctx *ctx = sha256_new();
-	struct head head = s->head;
+	struct chain *chain = chain_new();
 	struct kv_txn *txn;
 	AUTO_BUF text = BUF_NONE;
 	enum code rc = kv_read(s->kv, &txn, err);
 
 	if (rc == OK) {
 		for (unsigned i = 0; i < KV__TABLES; i++)
-			scan_table(txn, (enum kv_table)i, ctx);
-		head_encode(&text, &head);
-		sha256_add(ctx, text.p, text.n);
-		*out = sha256_end(ctx);
+			scan_table(txn, (enum kv_table)i, chain);
+		head_encode(&text, &s->head);
+		chain_effect(chain, KV_META, HEAD_KEY, buf_view(&text));
+		*out = chain_end(chain, &s->head.chain, s->head.index);
 		kv_end(&txn);
 	}
-	sha256_ctx_free(&ctx);
+	chain_free(&chain);
 	return rc;
 }

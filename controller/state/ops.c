@@ -622,18 +622,6 @@ static uint32_t default_version(struct apply *a, const struct thing *t,
 	return rules.r[at].version;
 }
 
-static bool blob_is_whole(struct apply *a, const struct op *op)
-{
-	AUTO_BUF key = BUF_NONE;
-	struct blob_head head;
-	struct str val;
-
-	key_blob(&key, op->tenant, &op->sha, 0);
-	return kv_get(a->txn, KV_BLOBS, buf_view(&key), &val) &&
-	       blob_head_decode(val, &head, NULL) && head.size == op->size &&
-	       head.stored == head.size;
-}
-
 static enum code add_version(struct apply *a, struct thing *t,
 			     const struct op *op, struct version_row *row,
 			     struct err *err)
@@ -641,10 +629,10 @@ static enum code add_version(struct apply *a, struct thing *t,
 	AUTO_BUF key = BUF_NONE;
 	AUTO_BUF val = BUF_NONE;
 
-	if (!blob_is_whole(a, op))
-		return err_set(err, E_BLOB_MISSING,
-			       "the content of %.*s is not stored",
-			       STR_ARG(op->name));
+	enum code rc = blob_take(a, op, err);
+
+	if (rc)
+		return rc;
 	*row = (struct version_row){
 		.version = ++t->live.last_version, .sha = op->sha,
 		.size = op->size, .created_ms = a->head->time_ms,
@@ -658,7 +646,6 @@ static enum code add_version(struct apply *a, struct thing *t,
 	key_version(&key, op->tenant, t->row.uid, row->version);
 	version_row_encode(&val, row);
 	ap_put(a, KV_VERSIONS, buf_view(&key), buf_view(&val));
-	blob_ref(a, op->tenant, &op->sha, 1);
 	return OK;
 }
 

@@ -53,10 +53,12 @@ void release_note(struct apply *a, const struct op *op,
 	}
 	if (r->n++ >= NAMED_MAX)
 		return;
-	buf_printf(&r->configs, "%s{\"name\":", r->n > 1 ? "," : "");
+	buf_z(&r->configs, r->n > 1 ? ",{\"name\":" : "{\"name\":");
 	buf_json(&r->configs, op->name);
-	if (res->version)
-		buf_printf(&r->configs, ",\"version\":%u", res->version);
+	if (res->version) {
+		buf_z(&r->configs, ",\"version\":");
+		buf_u64(&r->configs, res->version);
+	}
 	buf_c(&r->configs, '}');
 }
 
@@ -64,7 +66,9 @@ static void add_text(struct buf *out, const char *name, struct str text)
 {
 	if (text.n == 0)
 		return;
-	buf_printf(out, "\"%s\":", name);
+	buf_c(out, '"');
+	buf_z(out, name);
+	buf_z(out, "\":");
 	buf_json(out, text);
 	buf_c(out, ',');
 }
@@ -79,23 +83,23 @@ static void write_spec(struct buf *out, const struct apply *a)
 	add_text(out, "commit", a->cmd->commit);
 	buf_z(out, "\"configs\":[");
 	buf_str(out, buf_view(&r->configs));
-	buf_printf(out, "],\"count\":%zu,", r->n);
+	buf_z(out, "],\"count\":");
+	buf_u64(out, r->n);
+	buf_c(out, ',');
 	add_text(out, "reason", a->cmd->reason.n ? a->cmd->reason :
 						   buf_view(&r->message));
-	buf_printf(out, "\"strategy\":\"immediate\",\"type\":\"%s\"}", r->type);
+	buf_z(out, "\"strategy\":\"immediate\",\"type\":\"");
+	buf_z(out, r->type);
+	buf_z(out, "\"}");
 }
 
-/* As unique as the chain of the audit log, and alike on each node. */
-static struct uuid make_uid(const struct apply *a, uint64_t rev)
+/* As unique as the chain of the audit log, which grows with each command that
+ * makes a Release, and alike on each node. */
+static struct uuid make_uid(const struct apply *a)
 {
-	AUTO_BUF b = BUF_NONE;
-	struct sha256 sha;
 	struct uuid uid;
 
-	wr_raw(&b, a->head->audit_head.b, sizeof(a->head->audit_head.b));
-	wr_u64_be(&b, rev);
-	sha = sha256_of(buf_view(&b));
-	memcpy(uid.b, sha.b, sizeof(uid.b));
+	memcpy(uid.b, a->head->audit_head.b, sizeof(uid.b));
 	uid.b[6] = (uid.b[6] & 0x0f) | 0x80;     /* version 8: our own */
 	uid.b[8] = (uid.b[8] & 0x3f) | 0x80;
 	return uid;
@@ -110,7 +114,7 @@ static void put_release(struct apply *a, struct str tenant)
 	AUTO_BUF val = BUF_NONE;
 	AUTO_BUF spec = BUF_NONE;
 	struct object_row row = {
-		.uid = make_uid(a, rev), .rev = rev, .generation = 1,
+		.uid = make_uid(a), .rev = rev, .generation = 1,
 		.created_ms = a->head->time_ms, .labels = STR("{}"),
 		.meta = STR("{}"), .status = STR("{\"phase\":\"Completed\"}"),
 	};
@@ -123,7 +127,7 @@ static void put_release(struct apply *a, struct str tenant)
 	object_row_encode(&val, &row);
 	event.after = buf_view(&val);
 	ap_put(a, KV_OBJECTS, buf_view(&key), buf_view(&val));
-	ap_diff(a, STR_NONE, event.after);
+	/* No diff of it in the audit: it only repeats what the command did. */
 	ap_event(a, rev, &event);
 }
 

@@ -58,7 +58,9 @@ static enum code check_blob(const struct command *c, struct err *err)
 	return OK;
 }
 
-enum code apply_blob(struct apply *a, const struct command *c, struct err *err)
+/* Adds 'refs' references to it as well. */
+static enum code store_blob(struct apply *a, const struct command *c,
+			    uint32_t refs, struct err *err)
 {
 	AUTO_BUF key = BUF_NONE;
 	struct blob_head head = { .size = c->total };
@@ -72,6 +74,7 @@ enum code apply_blob(struct apply *a, const struct command *c, struct err *err)
 	if (val.p && !blob_head_decode(val, &head, &first))
 		return err_set(err, E_CORRUPT, "a blob row is malformed");
 	head.touched_ms = a->head->time_ms;
+	head.refs += refs;
 	if (val.p && (head.stored == head.size || head.stored != c->offset)) {
 		put_blob_chunk0(a, buf_view(&key), &head, first);
 		return OK;
@@ -94,21 +97,70 @@ enum code apply_blob(struct apply *a, const struct command *c, struct err *err)
 	return OK;
 }
 
+enum code apply_blob(struct apply *a, const struct command *c, struct err *err)
+{
+	return store_blob(a, c, 0, err);
+}
+
+static enum code store_part(struct apply *a, const struct content_part *part,
+			    uint32_t refs, struct err *err)
+{
+	struct command blob = { .type = COMMAND_BLOB, .tenant = part->tenant,
+				.sha = part->sha, .bytes = part->bytes,
+				.total = part->bytes.n };
+
+	return store_blob(a, &blob, refs, err);
+}
+
 enum code apply_contents(struct apply *a, struct err *err)
 {
 	const struct command *c = a->cmd;
 	enum code rc = OK;
 
-	for (size_t i = 0; i < c->n_contents && rc == OK; i++) {
-		const struct content_part *part = &c->contents[i];
-		struct command blob = { .type = COMMAND_BLOB,
-					.tenant = part->tenant,
-					.sha = part->sha, .bytes = part->bytes,
-					.total = part->bytes.n };
-
-		rc = apply_blob(a, &blob, err);
-	}
+	if (a->ops.n)
+		return OK;
+	for (size_t i = 0; i < c->n_contents && rc == OK; i++)
+		rc = store_part(a, &c->contents[i], 0, err);
 	return rc;
+}
+
+static const struct content_part *part_of(const struct command *c,
+					  struct str tenant,
+					  const struct sha256 *sha)
+{
+	for (size_t i = 0; i < c->n_contents; i++)
+		if (sha256_eq(&c->contents[i].sha, sha) &&
+		    str_eq(c->contents[i].tenant, tenant))
+			return &c->contents[i];
+	return NULL;
+}
+
+static bool blob_is_whole(struct apply *a, struct str tenant,
+			  const struct sha256 *sha, uint64_t size)
+{
+	AUTO_BUF key = BUF_NONE;
+	struct blob_head head;
+	struct str val;
+
+	key_blob(&key, tenant, sha, 0);
+	return kv_get(a->txn, KV_BLOBS, buf_view(&key), &val) &&
+	       blob_head_decode(val, &head, NULL) && head.size == size &&
+	       head.stored == head.size;
+}
+
+enum code blob_take(struct apply *a, const struct op *op, struct err *err)
+{
+	const struct content_part *part = part_of(a->cmd, op->tenant, &op->sha);
+
+	if (part && part->bytes.n == op->size &&
+	    part->bytes.n <= CONTENT_INLINE_MAX)
+		return store_part(a, part, 1, err);
+	if (!blob_is_whole(a, op->tenant, &op->sha, op->size))
+		return err_set(err, E_BLOB_MISSING,
+			       "the content of %.*s is not stored",
+			       STR_ARG(op->name));
+	blob_ref(a, op->tenant, &op->sha, 1);
+	return OK;
 }
 
 /* ---- versions ---- */

@@ -11,6 +11,9 @@
 
 #include "base/banned.h"
 
+/* Enough for most keys and rows: growing costs more than what is left over. */
+#define FIRST 128
+
 void buf_fini(struct buf *b)
 {
 	free(b->p);
@@ -30,49 +33,15 @@ void buf_reserve(struct buf *b, size_t more)
 	must(!__builtin_add_overflow(b->n, more, &want) && want < SIZE_MAX);
 	if (want < b->cap)
 		return;
-	/* The first piece is often the only one; small ones grow in steps. */
-	if (b->cap == 0)
-		b->cap = 32;
-	if (!p)
+	/* The first piece is often the only one. */
+	if (!p) {
+		b->cap = MAX(want + 1, (size_t)FIRST);
 		p = mem_alloc(b->cap);
-	mem_grow(&p, &b->cap, want + 1, 1);
+	} else {
+		mem_grow(&p, &b->cap, want + 1, 1);
+	}
 	b->p = p;
 	b->p[b->n] = '\0';
-}
-
-char *buf_extend(struct buf *b, size_t more)
-{
-	char *at;
-
-	buf_reserve(b, more);
-	at = b->p + b->n;
-	b->n += more;
-	b->p[b->n] = '\0';
-	return at;
-}
-
-void buf_add(struct buf *b, const void *p, size_t n)
-{
-	char *at = buf_extend(b, n);
-
-	must(p || n == 0);
-	if (n)
-		memcpy(at, p, n);
-}
-
-void buf_str(struct buf *b, struct str s)
-{
-	buf_add(b, s.p, s.n);
-}
-
-void buf_z(struct buf *b, const char *z)
-{
-	buf_add(b, z, strlen(z));
-}
-
-void buf_c(struct buf *b, char c)
-{
-	*buf_extend(b, 1) = c;
 }
 
 void buf_printf(struct buf *b, const char *fmt, ...)

@@ -21,11 +21,38 @@ struct buf {
 void buf_fini(struct buf *b);
 void buf_reset(struct buf *b);                 /* keeps the memory */
 void buf_reserve(struct buf *b, size_t more);
-char *buf_extend(struct buf *b, size_t more);  /* returns the new bytes, unset */
-void buf_add(struct buf *b, const void *p, size_t n);
-void buf_str(struct buf *b, struct str s);
-void buf_z(struct buf *b, const char *z);
-void buf_c(struct buf *b, char c);
+/* Returns the new bytes, unset. */
+static inline char *buf_extend(struct buf *b, size_t more)
+{
+	char *at;
+
+	if (more >= b->cap - b->n)
+		buf_reserve(b, more);
+	at = b->p + b->n;
+	b->n += more;
+	b->p[b->n] = '\0';
+	return at;
+}
+static inline void buf_add(struct buf *b, const void *p, size_t n)
+{
+	char *at = buf_extend(b, n);
+
+	if (n)
+		memcpy(at, p, n);
+}
+static inline void buf_str(struct buf *b, struct str s)
+{
+	buf_add(b, s.p, s.n);
+}
+static inline void buf_c(struct buf *b, char c)
+{
+	*buf_extend(b, 1) = c;
+}
+/* Inline, so that the length of a literal is known. */
+static inline void buf_z(struct buf *b, const char *z)
+{
+	buf_add(b, z, strlen(z));
+}
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap) PRINTF(2, 0);
 void buf_u64(struct buf *b, uint64_t v);       /* decimal */

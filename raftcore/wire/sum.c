@@ -23,17 +23,49 @@ struct sha256_ctx {
 
 static EVP_MD *md;
 static pthread_once_t md_once = PTHREAD_ONCE_INIT;
+/* A context a thread for sha256_of: making one costs more than a short sum. */
+static pthread_key_t own_key;
+static _Thread_local EVP_MD_CTX *own;
+
+static void own_free(void *ctx)
+{
+	EVP_MD_CTX_free(ctx);
+}
 
 static void md_fetch(void)
 {
 	md = EVP_MD_fetch(NULL, "SHA256", NULL);
 	must(md);
+	must(pthread_key_create(&own_key, own_free) == 0);
 }
 
 static const EVP_MD *md_get(void)
 {
 	must(pthread_once(&md_once, md_fetch) == 0);
 	return md;
+}
+
+static EVP_MD_CTX *ctx_new(void)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+	must(ctx && EVP_DigestInit_ex(ctx, md_get(), NULL) == 1);
+	return ctx;
+}
+
+static EVP_MD_CTX *own_get(void)
+{
+	if (!own) {
+		own = ctx_new();
+		must(pthread_setspecific(own_key, own) == 0);
+	}
+	return own;
+}
+
+/* With the digest that it has: naming it again makes all anew inside. */
+static void again(EVP_MD_CTX *ctx)
+{
+	must(EVP_DigestInit_ex(ctx, NULL, NULL) == 1);
 }
 
 uint32_t crc32c(uint32_t start, const void *p, size_t n)
@@ -57,9 +89,7 @@ struct sha256_ctx *sha256_new(void)
 {
 	struct sha256_ctx *ctx = NEW(struct sha256_ctx);
 
-	ctx->evp = EVP_MD_CTX_new();
-	must(ctx->evp);
-	sha256_start(ctx);
+	ctx->evp = ctx_new();
 	return ctx;
 }
 
@@ -74,7 +104,7 @@ void sha256_ctx_free(struct sha256_ctx **ctx)
 
 void sha256_start(struct sha256_ctx *ctx)
 {
-	must(EVP_DigestInit_ex(ctx->evp, md_get(), NULL) == 1);
+	again(ctx->evp);
 }
 
 void sha256_add(struct sha256_ctx *ctx, const void *p, size_t n)
@@ -91,18 +121,16 @@ struct sha256 sha256_end(struct sha256_ctx *ctx)
 	return d;
 }
 
-void sha256_copy(struct sha256_ctx *to, const struct sha256_ctx *from)
-{
-	must(EVP_MD_CTX_copy_ex(to->evp, from->evp) == 1);
-}
-
 struct sha256 sha256_of(struct str s)
 {
 	struct sha256 d;
 	unsigned n = 0;
 
-	must(EVP_Digest(s.n ? s.p : "", s.n, d.b, &n, md_get(), NULL) == 1);
-	must(n == sizeof(d.b));
+	EVP_MD_CTX *ctx = own_get();
+
+	again(ctx);
+	must(EVP_DigestUpdate(ctx, s.p, s.n) == 1);
+	must(EVP_DigestFinal_ex(ctx, d.b, &n) == 1 && n == sizeof(d.b));
 	return d;
 }
 

@@ -20,8 +20,6 @@ void sha256_ctx_free(struct sha256_ctx **ctx);
 void sha256_start(struct sha256_ctx *ctx);      /* (re)starts */
 void sha256_add(struct sha256_ctx *ctx, const void *p, size_t n);
 struct sha256 sha256_end(struct sha256_ctx *ctx);
-/* 'to' goes on from where 'from' stands now. */
-void sha256_copy(struct sha256_ctx *to, const struct sha256_ctx *from);
 
 struct sha256 sha256_of(struct str s);
 void sha256_hex(char out[65], const struct sha256 *d);

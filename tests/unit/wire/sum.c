@@ -85,20 +85,6 @@ START_TEST(sha256_in_pieces)
 }
 END_TEST
 
-START_TEST(sha256_goes_on_from_a_copy)
-{
-	struct sha256_ctx *a = sha256_new(), *b = sha256_new();
-
-	sha256_add(a, "ab", 2);
-	sha256_copy(b, a);
-	sha256_add(a, "x", 1);
-	sha256_add(b, "c", 1);
-	hex_is(sha256_end(b), ABC);
-	sha256_ctx_free(&a);
-	sha256_ctx_free(&b);
-}
-END_TEST
-
 START_TEST(equality)
 {
 	struct sha256 a = sha256_of(STR("a")), b = a;
@@ -136,7 +122,6 @@ static Suite *suite(void)
 	tcase_add_test(t, crc32c_in_pieces);
 	tcase_add_test(t, sha256_vectors);
 	tcase_add_test(t, sha256_in_pieces);
-	tcase_add_test(t, sha256_goes_on_from_a_copy);
 	tcase_add_test(t, equality);
 	tcase_add_test(t, threads);
 	suite_add_tcase(s, t);
