@@ -34,7 +34,6 @@ static void answer_config(struct request *r, int status, struct uuid uid,
 			  uint32_t version)
 {
 	AUTO_BUF body = BUF_NONE;
-	AUTO_BUF json = BUF_NONE;
 	struct object_view o;
 	struct kv_txn *txn;
 	struct err err;
@@ -46,14 +45,18 @@ static void answer_config(struct request *r, int status, struct uuid uid,
 		api_error(r, &err);
 		return;
 	}
-	view_json(&json, &o);
 	uuid_text(text, uid);
-	buf_printf(&body, "{\"id\":\"%s\",\"revision\":%llu,", text,
-		   (unsigned long long)o.rev);
-	if (version)
-		buf_printf(&body, "\"version_id\":%u,", version);
-	buf_z(&body, "\"object\":");
-	buf_str(&body, buf_view(&json));
+	buf_reserve(&body, 2000);
+	buf_z(&body, "{\"id\":\"");
+	buf_z(&body, text);
+	buf_z(&body, "\",\"revision\":");
+	buf_u64(&body, o.rev);
+	if (version) {
+		buf_z(&body, ",\"version_id\":");
+		buf_u64(&body, version);
+	}
+	buf_z(&body, ",\"object\":");
+	view_json(&body, &o);
 	buf_c(&body, '}');
 	answer(r, status, "application/json", buf_view(&body));
 }

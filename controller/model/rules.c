@@ -166,10 +166,13 @@ void rules_json(struct buf *out, const struct rules *rules)
 	for (size_t i = 0; i < rules->n; i++) {
 		const struct rule *r = &rules->r[i];
 
-		buf_printf(out, "%s{\"labels\":", i ? "," : "");
+		buf_z(out, i ? ",{\"labels\":" : "{\"labels\":");
 		labels_json(out, &r->labels);
-		buf_printf(out, ",\"priority\":%lld,\"version_id\":%u}",
-			   (long long)r->priority, r->version);
+		buf_z(out, ",\"priority\":");
+		buf_i64(out, r->priority);
+		buf_z(out, ",\"version_id\":");
+		buf_u64(out, r->version);
+		buf_c(out, '}');
 	}
 	buf_c(out, ']');
 }

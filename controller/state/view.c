@@ -190,11 +190,15 @@ static void add_metadata(struct buf *out, const struct object_view *o)
 		buf_z(out, ",\"namespace\":");
 		buf_json(out, o->tenant);
 	}
-	buf_printf(out,
-		   ",\"uid\":\"%s\",\"resourceVersion\":\"%llu\","
-		   "\"generation\":%llu,\"creationTimestamp\":\"%s\"",
-		   uid, (unsigned long long)o->rev,
-		   (unsigned long long)o->row.generation, time);
+	buf_z(out, ",\"uid\":\"");
+	buf_z(out, uid);
+	buf_z(out, "\",\"resourceVersion\":\"");
+	buf_u64(out, o->rev);
+	buf_z(out, "\",\"generation\":");
+	buf_u64(out, o->row.generation);
+	buf_z(out, ",\"creationTimestamp\":\"");
+	buf_z(out, time);
+	buf_c(out, '"');
 	if (o->row.labels.n > 2) {
 		buf_z(out, ",\"labels\":");
 		buf_str(out, o->row.labels);
@@ -210,8 +214,10 @@ static void add_live(struct buf *out, const struct object_view *o)
 	struct rules rules;
 	int at;
 
-	buf_printf(out, "\"managedBy\":\"%s\",\"latestVersion\":%u",
-		   manager_name(o->row.manager), o->live.last_version);
+	buf_z(out, "\"managedBy\":\"");
+	buf_z(out, manager_name(o->row.manager));
+	buf_z(out, "\",\"latestVersion\":");
+	buf_u64(out, o->live.last_version);
 	if (o->row.manager_ref.n) {
 		buf_z(out, ",\"managerRef\":");
 		buf_json(out, o->row.manager_ref);
@@ -221,11 +227,12 @@ static void add_live(struct buf *out, const struct object_view *o)
 		if (at >= 0) {
 			const struct rule *r = &rules.r[at];
 
-			buf_printf(out, ",\"version\":%u,\"sha256\":\"",
-				   r->version);
+			buf_z(out, ",\"version\":");
+			buf_u64(out, r->version);
+			buf_z(out, ",\"sha256\":\"");
 			buf_hex(out, r->sha.b, sizeof(r->sha.b));
-			buf_printf(out, "\",\"size\":%llu",
-				   (unsigned long long)r->size);
+			buf_z(out, "\",\"size\":");
+			buf_u64(out, r->size);
 		}
 		buf_z(out, ",\"releases\":");
 		rules_json(out, &rules);
@@ -242,8 +249,9 @@ void view_json(struct buf *out, const struct object_view *o)
 {
 	const struct kind *kind = kind_by_id(o->kind);
 
-	buf_printf(out, "{\"apiVersion\":\"%s\",\"kind\":\"%.*s\",",
-		   API_GROUP_VERSION, STR_ARG(kind->name));
+	buf_z(out, "{\"apiVersion\":\"" API_GROUP_VERSION "\",\"kind\":\"");
+	buf_str(out, kind->name);
+	buf_z(out, "\",");
 	add_metadata(out, o);
 	buf_z(out, ",\"spec\":");
 	buf_str(out, o->row.spec.n ? o->row.spec : STR("{}"));

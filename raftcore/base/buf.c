@@ -59,7 +59,9 @@ void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 	int n;
 
 	va_copy(again, ap);
-	n = vsnprintf(b->p ? b->p + b->n : NULL, b->cap - b->n, fmt, ap);
+	/* Mostly enough, so that it is formatted once. */
+	buf_reserve(b, 64);
+	n = vsnprintf(b->p + b->n, b->cap - b->n, fmt, ap);
 	must(n >= 0);
 	if ((size_t)n >= b->cap - b->n) {
 		buf_reserve(b, (size_t)n);

@@ -70,17 +70,33 @@ static uint64_t days_of_date(struct date d)
 	return y / 400 * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
 }
 
+static void digits(char *out, unsigned n, unsigned v)
+{
+	while (n--) {
+		out[n] = (char)('0' + v % 10);
+		v /= 10;
+	}
+}
+
 void clock_rfc3339(char out[RFC3339_MAX], uint64_t unix_ms, bool with_ms)
 {
 	uint64_t ms = MIN(unix_ms, (uint64_t)RFC3339_LAST_MS);
 	struct date d = date_of_days(ms / DAY_MS);
 	unsigned in_day = (unsigned)(ms % DAY_MS), s = in_day / 1000;
-	int n = snprintf(out, RFC3339_MAX, "%04u-%02u-%02uT%02u:%02u:%02u",
-			 d.year, d.month, d.day, s / 3600, s / 60 % 60, s % 60);
 
-	must(n == 19);
-	snprintf(out + n, RFC3339_MAX - (size_t)n, with_ms ? ".%03uZ" : "Z",
-		 in_day % 1000);
+	digits(out, 4, d.year);
+	digits(out + 5, 2, d.month);
+	digits(out + 8, 2, d.day);
+	digits(out + 11, 2, s / 3600);
+	digits(out + 14, 2, s / 60 % 60);
+	digits(out + 17, 2, s % 60);
+	digits(out + 20, 3, in_day % 1000);
+	out[4] = out[7] = '-';
+	out[10] = 'T';
+	out[13] = out[16] = ':';
+	out[19] = with_ms ? '.' : 'Z';
+	out[23] = 'Z';
+	out[with_ms ? 24 : 20] = '\0';
 }
 
 /* Cuts exactly 'n' digits off the front. */
