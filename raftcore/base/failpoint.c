@@ -29,12 +29,14 @@ const char *failpoint_name(enum failpoint fp)
 
 #include "base/str.h"
 
-enum action { ACT_NONE, ACT_ERROR, ACT_CRASH, ACT_STOP };
+enum action { ACT_NONE, ACT_ERROR, ACT_FULL, ACT_CRASH, ACT_STOP };
 
-/* action in the top 2 bits, then the first and the last pass it is for. */
-#define PASS_MAX 0x7fffffffu
-#define PLAN(action, first, last) \
-	((uint64_t)(action) << 62 | (uint64_t)(first) << 31 | (uint64_t)(last))
+/* action in the top 4 bits, then the first and the last pass it is for. */
+#define PASS_BITS 30
+#define PASS_MAX ((1u << PASS_BITS) - 1)
+#define PLAN(action, first, last)                                              \
+	((uint64_t)(action) << 2 * PASS_BITS | (uint64_t)(first) << PASS_BITS | \
+	 (uint64_t)(last))
 
 static _Atomic uint64_t passes[FP__COUNT];
 static _Atomic uint64_t plans[FP__COUNT];
@@ -58,6 +60,8 @@ static bool action_of(struct str s, enum action *out)
 {
 	if (str_is(s, "error"))
 		*out = ACT_ERROR;
+	else if (str_is(s, "full"))
+		*out = ACT_FULL;
 	else if (str_is(s, "crash"))
 		*out = ACT_CRASH;
 	else if (str_is(s, "stop"))
@@ -152,6 +156,17 @@ void failpoint_set_hook(failpoint_hook *run, void *data)
 	hook_data = data;
 }
 
+void failpoint_nth(enum failpoint fp, uint64_t n, enum code code)
+{
+	uint64_t at = atomic_load(&passes[fp]) + n;
+
+	must(code == E_IO || code == E_FULL);
+	pthread_once(&env_once, read_env);
+	must(at <= PASS_MAX);
+	atomic_store(&plans[fp],
+		     n ? PLAN(code == E_IO ? ACT_ERROR : ACT_FULL, at, at) : 0);
+}
+
 uint64_t failpoint_passes(enum failpoint fp)
 {
 	must(fp < FP__COUNT);
@@ -176,11 +191,13 @@ enum code failpoint_hit(enum failpoint fp, struct err *err)
 		return rc ? fail(fp, rc, err) : OK;
 	}
 	plan = atomic_load(&plans[fp]);
-	if (pass < (plan >> 31 & PASS_MAX) || pass > (plan & PASS_MAX))
+	if (pass < (plan >> PASS_BITS & PASS_MAX) || pass > (plan & PASS_MAX))
 		return OK;
-	switch ((enum action)(plan >> 62)) {
+	switch ((enum action)(plan >> 2 * PASS_BITS)) {
 	case ACT_ERROR:
 		return fail(fp, E_IO, err);
+	case ACT_FULL:
+		return fail(fp, E_FULL, err);
 	case ACT_CRASH:
 		kill(getpid(), SIGKILL);
 		return OK;

@@ -9,9 +9,15 @@
  *	crash	SIGKILL to the process
  *	stop	SIGSTOP to the process; it goes on with SIGCONT
  *	error	the step answers E_IO
+ *	full	the step answers E_FULL
  *	off	nothing again
  *	@N	only from the Nth pass from now on (default 1)
  *	*N	only for N passes (default: all from there on); behind @N
+ *
+ * Two kinds of rows: steps (`wal.write`: what a part is about to do), and calls of
+ * the machine (`file.sync`, `memory.alloc`: whoever makes them).  With `error@N*1`
+ * on a call, for N = 1, 2, 3 ... until a run makes fewer than N passes, each
+ * one of them fails once (failpoint_nth).
  *
  * A specification that is wrong ends the process: a test that misspells its
  * failpoint must not pass.  Every name is a row of failpoints.tbl:
@@ -37,6 +43,9 @@ typedef enum code failpoint_hook(void *data, enum failpoint fp);
 void failpoint_set_hook(failpoint_hook *hook, void *data);
 enum code failpoint_set(const char *spec, struct err *err);
 uint64_t failpoint_passes(enum failpoint fp);
+/* From now on the n-th pass alone answers 'code', E_IO or E_FULL; n = 0: none.
+ * It was reached if failpoint_passes has grown by n since. */
+void failpoint_nth(enum failpoint fp, uint64_t n, enum code code);
 #else
 static inline enum code failpoint_hit(enum failpoint fp, struct err *err)
 {

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/failpoint.h"
+
 #include "base/banned.h"
 
 static NORETURN void out_of_memory(size_t n)
@@ -17,7 +19,7 @@ static NORETURN void out_of_memory(size_t n)
 
 static void *checked(void *p, size_t n)
 {
-	if (!p)
+	if (!p || failpoint_hit(FP_MEMORY, NULL))
 		out_of_memory(n);
 	return p;
 }

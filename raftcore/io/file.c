@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/failpoint.h"
 #include "base/mem.h"
 
 #include "base/banned.h"
@@ -36,9 +37,12 @@ static enum code real_open(struct fs *fs, const char *path, unsigned flags,
 			   struct file **out, struct err *err)
 {
 	bool direct = flags & FILE_DIRECT;
-	int fd = open(path, open_flags(flags) | (direct ? O_DIRECT : 0), 0600);
 	struct file *file;
+	int fd;
 
+	if (failpoint_hit(FP_FILE_OPEN, err))
+		return err_wrap(err, "open %s", path);
+	fd = open(path, open_flags(flags) | (direct ? O_DIRECT : 0), 0600);
 	if (fd < 0 && direct && errno == EINVAL) {
 		direct = false;
 		fd = open(path, open_flags(flags & ~(unsigned)FILE_EXCLUSIVE), 0600);
@@ -63,6 +67,9 @@ static enum code real_read(struct fs *fs, struct file *file, uint64_t at,
 			   void *p, size_t n, size_t *got, struct err *err)
 {
 	*got = 0;
+	if (failpoint_hit(FP_FILE_READ, err))
+		return err_wrap(err, "read %s at %llu", file->path,
+				(unsigned long long)at);
 	while (*got < n) {
 		ssize_t r = pread(file->fd, (char *)p + *got, n - *got,
 				  (off_t)(at + *got));
@@ -79,11 +86,22 @@ static enum code real_read(struct fs *fs, struct file *file, uint64_t at,
 	return OK;
 }
 
+/* What a disk that fails leaves: the blocks up to some place. */
+static enum code fail_write(struct file *file, uint64_t at, const void *p,
+			    size_t n, struct err *err)
+{
+	(void)!pwrite(file->fd, p, n / 2 / FILE_BLOCK * FILE_BLOCK, (off_t)at);
+	return err_wrap(err, "write %s at %llu", file->path,
+			(unsigned long long)at);
+}
+
 static enum code real_write(struct fs *fs, struct file *file, uint64_t at,
 			    const void *p, size_t n, struct err *err)
 {
 	size_t done = 0;
 
+	if (failpoint_hit(FP_FILE_WRITE, err))
+		return fail_write(file, at, p, n, err);
 	while (done < n) {
 		ssize_t r = pwrite(file->fd, (const char *)p + done, n - done,
 				   (off_t)(at + done));
@@ -100,6 +118,8 @@ static enum code real_write(struct fs *fs, struct file *file, uint64_t at,
 
 static enum code real_sync(struct fs *fs, struct file *file, struct err *err)
 {
+	if (failpoint_hit(FP_FILE_SYNC, err))
+		return err_wrap(err, "sync %s", file->path);
 	if (fdatasync(file->fd))
 		return err_sys(err, errno, "sync %s", file->path);
 	return OK;
@@ -110,6 +130,8 @@ static enum code real_size(struct fs *fs, struct file *file, uint64_t *out,
 {
 	struct stat st;
 
+	if (failpoint_hit(FP_FILE_SIZE, err))
+		return err_wrap(err, "stat %s", file->path);
 	if (fstat(file->fd, &st))
 		return err_sys(err, errno, "stat %s", file->path);
 	*out = (uint64_t)st.st_size;
@@ -124,6 +146,8 @@ static bool real_is_direct(struct fs *fs, struct file *file)
 static enum code real_rename(struct fs *fs, const char *from, const char *to,
 			     struct err *err)
 {
+	if (failpoint_hit(FP_FILE_RENAME, err))
+		return err_wrap(err, "rename %s", from);
 	if (rename(from, to))
 		return err_sys(err, errno, "rename %s", from);
 	return OK;
@@ -131,6 +155,8 @@ static enum code real_rename(struct fs *fs, const char *from, const char *to,
 
 static enum code real_remove(struct fs *fs, const char *path, struct err *err)
 {
+	if (failpoint_hit(FP_FILE_REMOVE, err))
+		return err_wrap(err, "remove %s", path);
 	if (unlink(path))
 		return err_sys(err, errno, "remove %s", path);
 	return OK;
@@ -139,6 +165,8 @@ static enum code real_remove(struct fs *fs, const char *path, struct err *err)
 static enum code real_make_dir(struct fs *fs, const char *path,
 			       struct err *err)
 {
+	if (failpoint_hit(FP_FILE_MAKE_DIR, err))
+		return err_wrap(err, "make folder %s", path);
 	if (mkdir(path, 0700) && errno != EEXIST)
 		return err_sys(err, errno, "make folder %s", path);
 	return OK;
@@ -147,9 +175,12 @@ static enum code real_make_dir(struct fs *fs, const char *path,
 static enum code real_sync_dir(struct fs *fs, const char *path,
 			       struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	enum code rc = OK;
+	int fd;
 
+	if (failpoint_hit(FP_FILE_SYNC_DIR, err))
+		return err_wrap(err, "sync folder %s", path);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(err, errno, "open folder %s", path);
 	if (fsync(fd))
@@ -173,8 +204,11 @@ static enum code real_list(struct fs *fs, const char *path, struct buf *names,
 			   struct err *err)
 {
 	struct dirent **entries;
-	int n = scandir(path, &entries, not_dots, by_bytes);
+	int n;
 
+	if (failpoint_hit(FP_FILE_LIST, err))
+		return err_wrap(err, "list %s", path);
+	n = scandir(path, &entries, not_dots, by_bytes);
 	if (n < 0)
 		return err_sys(err, errno, "list %s", path);
 	for (int i = 0; i < n; i++) {

@@ -386,7 +386,8 @@ enum code checkpoint_find(struct fs *fs, const char *dir, struct uuid cluster,
 		if (rc == OK)
 			break;
 		checkpoint_fini(&c);
-		if (rc == E_IO || rc == E_DENIED)
+		/* What cannot be read now may be whole all the same. */
+		if (rc != E_CORRUPT && rc != E_NOT_FOUND)
 			return rc;
 		++*damaged;
 	}

@@ -150,17 +150,20 @@ static enum code end_install(struct node_core *c, struct err *err)
 	return rc ? rc : mark_write(c->fs, c->dir, &c->mark, err);
 }
 
-static bool has_segments(struct fs *fs, const char *dir)
+/* A folder that cannot be listed is not taken for an empty one. */
+static enum code has_segments(struct fs *fs, const char *dir, bool *out,
+			      struct err *err)
 {
 	AUTO_BUF names = BUF_NONE;
 	struct str rest;
+	enum code rc = fs->ops->list(fs, dir, &names, err);
 
-	if (fs->ops->list(fs, dir, &names, NULL))
-		return false;
+	*out = false;
+	if (rc)
+		return rc == E_NOT_FOUND ? OK : rc;
 	for (rest = buf_view(&names); rest.n;)
-		if (str_ends(str_cut(&rest, '\0'), STR(".seg")))
-			return true;
-	return false;
+		*out |= str_ends(str_cut(&rest, '\0'), STR(".seg"));
+	return OK;
 }
 
 static enum code open_log(struct node_core *c, struct err *err)
@@ -170,17 +173,17 @@ static enum code open_log(struct node_core *c, struct err *err)
 				     .cluster = c->identity.cluster,
 				     .segment_bytes = c->config.segment_bytes,
 				     .spares_max = 2 };
-	bool had_segments;
+	bool had_segments = false;
 	/* A vote whose name was not synced before the process ended must not be
 	 * lost once it was acted upon. */
 	enum code rc = c->fs->ops->sync_dir(c->fs, c->dir, err);
 
-	if (rc == OK)
-		rc = vote_read(c->fs, c->dir, &c->vote, err);
-
 	buf_printf(&dir, "%s/wal", c->dir);
 	config.dir = dir.p;
-	had_segments = has_segments(c->fs, dir.p);
+	if (rc == OK)
+		rc = vote_read(c->fs, c->dir, &c->vote, err);
+	if (rc == OK)
+		rc = has_segments(c->fs, dir.p, &had_segments, err);
 	if (rc == OK)
 		rc = mark_read(c->fs, c->dir, &c->mark, err);
 	if (rc == OK)

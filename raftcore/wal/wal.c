@@ -36,6 +36,12 @@ size_t wal_record_max(const struct wal *wal)
 	return (wal->config.segment_bytes / WAL_BLOCK - 1) * WAL_PAYLOAD / 2;
 }
 
+/* E_FULL would say that it may be tried again. */
+static enum code broken(enum code rc, struct err *err)
+{
+	return rc == E_FULL ? (err->code = E_IO) : rc;
+}
+
 /* ---- segments ---- */
 
 static struct segment *segment_add(struct wal *wal, uint64_t id)
@@ -110,37 +116,54 @@ static enum code write_header(struct wal *wal, struct file *file,
 	return rc ? rc : fs->ops->sync(fs, file, err);
 }
 
+/* A spare gets the header of 'next', then its name. */
+static enum code name_segment(struct wal *wal, const struct segment *next,
+			      struct file **out, struct err *err)
+{
+	struct fs *fs = wal->config.fs;
+	const char *spare = wal->spares[wal->n_spares - 1];
+	struct file *file;
+	enum code rc = fs->ops->open(fs, spare, FILE_WRITE | FILE_DURABLE |
+				     FILE_DIRECT, &file, err);
+
+	if (rc)
+		return rc;
+	rc = write_header(wal, file, next, err);
+	if (rc == OK)
+		rc = fs->ops->rename(fs, spare, next->path, err);
+	if (rc == OK) {
+		*out = file;
+		return OK;
+	}
+	fs->ops->close(fs, file);
+	return rc;
+}
+
 /*
- * Goes on in a new segment: a spare gets its header, then its name.  Until it
- * has its name nothing has changed, so a full disk can be tried again.
+ * Goes on in a new segment.  Until it has its name nothing has changed, so a full
+ * disk can be tried again; after any other error only recovery can tell.
  */
 static enum code next_segment(struct wal *wal, struct err *err)
 {
 	struct fs *fs = wal->config.fs;
 	struct segment next = { .id = wal->next_id,
 				.first_sequence = wal->next_sequence };
-	struct file *file;
-	const char *spare;
+	struct file *file = NULL;
 	enum code rc = OK;
 
+	wal_segment_path(wal, next.id, next.path);
 	if (wal->n_spares == 0)
 		rc = make_spare(wal, err);
+	if (rc == OK)
+		rc = name_segment(wal, &next, &file, err);
+	wal->is_broken |= rc != OK && rc != E_FULL;
 	if (rc)
 		return err_wrap(err, "a new segment of the log");
-	spare = wal->spares[wal->n_spares - 1];
-	wal_segment_path(wal, next.id, next.path);
-	rc = fs->ops->open(fs, spare, FILE_WRITE | FILE_DURABLE | FILE_DIRECT,
-			   &file, err);
-	if (rc)
-		return rc;
-	rc = write_header(wal, file, &next, err);
-	if (rc == OK)
-		rc = fs->ops->rename(fs, spare, next.path, err);
-	if (rc == OK)
-		rc = fs->ops->sync_dir(fs, wal->dir, err);
+	rc = fs->ops->sync_dir(fs, wal->dir, err);
 	if (rc) {
 		fs->ops->close(fs, file);
-		return rc;
+		wal->is_broken = true;
+		return broken(rc, err);
 	}
 	if (wal->file)
 		fs->ops->close(fs, wal->file);
@@ -365,7 +388,7 @@ enum code wal_append(struct wal *wal, const struct wal_entry *entries, size_t n,
 	if (rc) {
 		/* The block may or may not be there: only recovery can tell. */
 		wal->is_broken = true;
-		return rc == E_FULL ? (err->code = E_IO) : rc;
+		return broken(rc, err);
 	}
 	count(wal, entries, n, bytes);
 	return OK;
@@ -422,8 +445,11 @@ enum code wal_cut(struct wal *wal, uint64_t index, struct err *err)
 
 enum code wal_restart(struct wal *wal, struct err *err)
 {
-	enum code rc = next_segment(wal, err);
+	enum code rc;
 
+	if (wal->is_broken)
+		return err_set(err, E_IO, "the log failed before");
+	rc = next_segment(wal, err);
 	return rc ? rc : wal_cut(wal, UINT64_MAX, err);
 }
 

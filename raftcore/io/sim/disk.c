@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "base/mem.h"
 
 #include "base/banned.h"
@@ -129,10 +130,10 @@ static void change(struct disk *d, const char *del, const char *set,
 
 /* ---- steps ---- */
 
-/* Counts a step; E_IO: it does not happen.  '*torn': the machine goes down in
- * the middle of it. */
-static enum code step(struct disk *d, const char *path, bool *torn,
-		      struct err *err)
+/* Counts a step; E_IO, E_FULL: it fails.  '*torn': the machine goes down in the
+ * middle of it. */
+static enum code step(struct disk *d, enum failpoint fp, const char *path,
+		      bool *torn, struct err *err)
 {
 	*torn = false;
 	if (d->is_down)
@@ -144,6 +145,8 @@ static enum code step(struct disk *d, const char *path, bool *torn,
 	}
 	if (d->errors && prng_chance(&d->prng, d->errors))
 		return err_set(err, E_IO, "%s: input/output error", path);
+	if (failpoint_hit(fp, err))
+		return err_wrap(err, "%s", path);
 	return OK;
 }
 
@@ -156,6 +159,23 @@ static void put(struct buf *b, uint64_t at, const char *p, size_t n)
 		memset(b->p + old, 0, at + n - old);
 	}
 	memcpy(b->p + at, p, n);
+}
+
+/* Blocks that differ from what is durable survive or not: of a power loss, and of
+ * a sync that failed, after which a system calls them clean all the same. */
+static void lose_blocks(struct disk *d, struct inode *inode)
+{
+	for (size_t at = 0; at < inode->live.n; at += FILE_BLOCK) {
+		size_t n = MIN(inode->live.n - at, (size_t)FILE_BLOCK);
+		struct str old = str_first(str_from(buf_view(&inode->durable),
+						    at), n);
+
+		if (!str_eq(old, str_n(inode->live.p + at, n)) &&
+		    prng_chance(&d->prng, 500000))
+			put(&inode->durable, at, inode->live.p + at, n);
+	}
+	buf_reset(&inode->live);
+	buf_str(&inode->live, buf_view(&inode->durable));
 }
 
 /* ---- the operations ---- */
@@ -172,12 +192,14 @@ static enum code sim_open(struct fs *fs, const char *path, unsigned flags,
 
 	if (d->is_down)
 		return err_set(err, E_IO, "%s: the machine is down", path);
+	if (i != SIZE_MAX && failpoint_hit(FP_FILE_OPEN, err))
+		return err_wrap(err, "open %s", path);
 	if (i != SIZE_MAX && flags & FILE_CREATE && flags & FILE_EXCLUSIVE)
 		return err_set(err, E_EXISTS, "%s: there is one", path);
 	if (i == SIZE_MAX && !(flags & FILE_CREATE))
 		return err_set(err, E_NOT_FOUND, "%s: no such file", path);
 	if (i == SIZE_MAX) {
-		rc = step(d, path, &torn, err);
+		rc = step(d, FP_FILE_OPEN, path, &torn, err);
 		if (rc == OK && d->is_full)
 			rc = err_set(err, E_FULL, "%s: no room", path);
 		if (rc)
@@ -218,13 +240,16 @@ static enum code sim_read(struct fs *fs, struct file *file, uint64_t at, void *p
 
 	if (disk_of(fs)->is_down)
 		return err_set(err, E_IO, "read: the machine is down");
+	if (failpoint_hit(FP_FILE_READ, err))
+		return err_wrap(err, "read");
 	*got = MIN(n, rest.n);
 	if (*got)
 		memcpy(p, rest.p, *got);
 	return OK;
 }
 
-/* Each block of a write that the power failed under is there or not. */
+/* Each block of a write that failed, or that the power failed under, is there or
+ * not. */
 static void tear(struct disk *d, struct file *file, uint64_t at, const char *p,
 		 size_t n)
 {
@@ -246,11 +271,12 @@ static enum code sim_write(struct fs *fs, struct file *file, uint64_t at,
 			   const void *p, size_t n, struct err *err)
 {
 	struct disk *d = disk_of(fs);
-	bool torn;
-	enum code rc = step(d, "write", &torn, err);
+	bool torn, was_down = d->is_down;
+	enum code rc = step(d, FP_FILE_WRITE, "write", &torn, err);
 
 	must(file->flags & FILE_WRITE);
-	if (torn)
+	/* A write that fails may have been done in part. */
+	if (rc && !was_down)
 		tear(d, file, at, p, n);
 	if (rc == OK && d->is_full && at + n > file->inode->live.n)
 		rc = err_set(err, E_FULL, "write: no room");
@@ -270,8 +296,10 @@ static enum code sim_sync(struct fs *fs, struct file *file, struct err *err)
 	struct disk *d = disk_of(fs);
 	struct inode *inode = file->inode;
 	bool torn;
-	enum code rc = step(d, "sync", &torn, err);
+	enum code rc = step(d, FP_FILE_SYNC, "sync", &torn, err);
 
+	if (rc && !torn && !d->is_down)
+		lose_blocks(d, inode);
 	if (rc || d->lies)
 		return rc;
 	buf_reset(&inode->durable);
@@ -282,6 +310,8 @@ static enum code sim_sync(struct fs *fs, struct file *file, struct err *err)
 static enum code sim_size(struct fs *fs, struct file *file, uint64_t *out,
 			  struct err *err)
 {
+	if (failpoint_hit(FP_FILE_SIZE, err))
+		return err_wrap(err, "stat");
 	*out = file->inode->live.n;
 	return OK;
 }
@@ -301,7 +331,7 @@ static enum code sim_rename(struct fs *fs, const char *from, const char *to,
 
 	if (i == SIZE_MAX)
 		return err_set(err, E_NOT_FOUND, "%s: no such file", from);
-	rc = step(d, from, &torn, err);
+	rc = step(d, FP_FILE_RENAME, from, &torn, err);
 	if (rc == OK)
 		change(d, from, to, d->live.v[i].inode);
 	return rc;
@@ -315,7 +345,7 @@ static enum code sim_remove(struct fs *fs, const char *path, struct err *err)
 
 	if (name_at(&d->live, path) == SIZE_MAX)
 		return err_set(err, E_NOT_FOUND, "%s: no such file", path);
-	rc = step(d, path, &torn, err);
+	rc = step(d, FP_FILE_REMOVE, path, &torn, err);
 	if (rc == OK)
 		change(d, path, NULL, NULL);
 	return rc;
@@ -327,6 +357,8 @@ static enum code sim_make_dir(struct fs *fs, const char *path, struct err *err)
 
 	if (d->is_down)
 		return err_set(err, E_IO, "%s: the machine is down", path);
+	if (failpoint_hit(FP_FILE_MAKE_DIR, err))
+		return err_wrap(err, "make folder %s", path);
 	if (name_at(&d->folders, path) == SIZE_MAX)
 		name_set(&d->folders, path, NULL);
 	return OK;
@@ -337,7 +369,7 @@ static enum code sim_sync_dir(struct fs *fs, const char *path, struct err *err)
 	struct disk *d = disk_of(fs);
 	size_t kept = 0;
 	bool torn;
-	enum code rc = step(d, path, &torn, err);
+	enum code rc = step(d, FP_FILE_SYNC_DIR, path, &torn, err);
 
 	if (rc || d->lies)
 		return rc;
@@ -366,9 +398,12 @@ static enum code sim_list(struct fs *fs, const char *path, struct buf *names,
 			  struct err *err)
 {
 	struct disk *d = disk_of(fs);
-	const char **found = mem_alloc((d->live.n + 1) * sizeof(*found));
 	size_t n = 0, skip = strlen(path) + 1;
+	const char **found;
 
+	if (failpoint_hit(FP_FILE_LIST, err))
+		return err_wrap(err, "list %s", path);
+	found = mem_alloc((d->live.n + 1) * sizeof(*found));
 	for (size_t i = 0; i < d->live.n; i++)
 		if (is_in(d->live.v[i].path, path))
 			found[n++] = d->live.v[i].path;
@@ -487,22 +522,6 @@ bool disk_damage(struct disk *d, const char *path, uint64_t at)
 	inode->live.p[at] ^= 0x40;
 	inode->durable.p[at] ^= 0x40;
 	return true;
-}
-
-/* Blocks that differ from what is durable survive or not. */
-static void lose_blocks(struct disk *d, struct inode *inode)
-{
-	for (size_t at = 0; at < inode->live.n; at += FILE_BLOCK) {
-		size_t n = MIN(inode->live.n - at, (size_t)FILE_BLOCK);
-		struct str old = str_first(str_from(buf_view(&inode->durable),
-						    at), n);
-
-		if (!str_eq(old, str_n(inode->live.p + at, n)) &&
-		    prng_chance(&d->prng, 500000))
-			put(&inode->durable, at, inode->live.p + at, n);
-	}
-	buf_reset(&inode->live);
-	buf_str(&inode->live, buf_view(&inode->durable));
 }
 
 void disk_power_loss(struct disk *d)

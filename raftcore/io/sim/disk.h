@@ -30,7 +30,10 @@ struct fs *disk_fs(struct disk *disk);
 uint64_t disk_steps(const struct disk *disk);
 void disk_crash_at(struct disk *disk, uint64_t step);
 bool disk_is_down(const struct disk *disk);
-/* Answers E_IO to so many of a million steps, without effect. */
+/* Answers E_IO to so many of a million steps.  As with those that a failpoint
+ * fails (`file.write`), a write may be there in part; of what a sync should have
+ * covered blocks are lost, and the next sync finds nothing to do; changes of names
+ * have not happened. */
 void disk_set_errors(struct disk *disk, unsigned per_million);
 
 /* Syncs of files and folders answer OK and do nothing. */

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/failpoint.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "unit.h"
 
@@ -92,6 +93,42 @@ START_TEST(wrong_specifications)
 }
 END_TEST
 
+START_TEST(full_is_e_full)
+{
+	ck_assert_int_eq(failpoint_set("wal.write=full@2*1", NULL), OK);
+	ck_assert_int_eq(failpoint_hit(FP_WAL_WRITE, NULL), OK);
+	ck_assert_int_eq(failpoint_hit(FP_WAL_WRITE, NULL), E_FULL);
+	ck_assert_int_eq(failpoint_hit(FP_WAL_WRITE, NULL), OK);
+}
+END_TEST
+
+START_TEST(the_nth_pass_alone)
+{
+	uint64_t from;
+
+	failures(FP_WAL_WRITE, 7);
+	from = failpoint_passes(FP_WAL_WRITE);
+	failpoint_nth(FP_WAL_WRITE, 3, E_FULL);
+	ck_assert_int_eq(failpoint_hit(FP_WAL_WRITE, NULL), OK);
+	ck_assert_int_eq(failpoint_hit(FP_WAL_WRITE, NULL), OK);
+	ck_assert_int_eq(failpoint_hit(FP_WAL_WRITE, NULL), E_FULL);
+	ck_assert_uint_eq(failpoint_passes(FP_WAL_WRITE), from + 3);
+	ck_assert_uint_eq(failures(FP_WAL_WRITE, 10), 0);
+	failpoint_nth(FP_WAL_WRITE, 1, E_IO);
+	failpoint_nth(FP_WAL_WRITE, 0, E_IO);
+	ck_assert_uint_eq(failures(FP_WAL_WRITE, 10), 0);
+}
+END_TEST
+
+/* The process says how much was asked for, and ends. */
+START_TEST(no_memory_ends_the_process)
+{
+	failpoint_nth(FP_MEMORY, 2, E_IO);
+	free(mem_alloc(1));
+	free(mem_alloc(1));
+}
+END_TEST
+
 START_TEST(crash_is_sigkill)
 {
 	failpoint_set("apply.before_commit=crash@3", NULL);
@@ -167,6 +204,9 @@ static void add_active(TCase *t)
 	tcase_add_test(t, errors_some_times);
 	tcase_add_test(t, errors_from_a_pass_on);
 	tcase_add_test(t, wrong_specifications);
+	tcase_add_test(t, full_is_e_full);
+	tcase_add_test(t, the_nth_pass_alone);
+	tcase_add_test_raise_signal(t, no_memory_ends_the_process, SIGABRT);
 	tcase_add_test_raise_signal(t, crash_is_sigkill, SIGKILL);
 	tcase_add_test(t, no_crash_before_its_pass);
 	tcase_add_test(t, stop_goes_on_with_sigcont);

@@ -53,6 +53,7 @@ struct lab {
 
 	bool is_leader, is_ready, fails_next_write, fails_next_checkpoint;
 	bool fails_next_apply;
+	bool may_not_cut;                /* the disk may refuse */
 	unsigned fatals, checkpoints, cuts, loads;
 	uint64_t refused, next_value;
 	struct err fatal;

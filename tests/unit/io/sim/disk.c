@@ -1,6 +1,7 @@
 /* The simulated disk keeps what it promises, and no more. */
 #include "unit.h"
 
+#include "base/failpoint.h"
 #include "io/sim/disk.h"
 
 #include "base/banned.h"
@@ -73,6 +74,54 @@ START_TEST(a_durable_file_survives_without_sync)
 	ck_assert_int_eq(blocks("d/f", 'a'), 4);
 }
 END_TEST
+
+#ifdef CONFLUX_FAILPOINTS
+/* What a sync that failed should have covered is lost in part, at once, and the
+ * next one that succeeds brings nothing back. */
+START_TEST(a_sync_that_fails_loses)
+{
+	bool lost = false;
+
+	for (unsigned i = 0; i < 20; i++) {
+		struct file *f = open_file("d/f", 0);
+
+		ck_assert_int_eq(write_all(f, 'a'), OK);
+		failpoint_nth(FP_FILE_SYNC, 1, E_IO);
+		ck_assert_int_eq(fs->ops->sync(fs, f, &err), E_IO);
+		ck_assert_int_eq(fs->ops->sync(fs, f, &err), OK);
+		ck_assert_int_eq(fs->ops->sync_dir(fs, "d", &err), OK);
+		lost |= blocks("d/f", 'a') < 4;
+		disk_power_loss(disk);
+		lost |= blocks("d/f", 'a') < 4;
+		teardown();
+		disk = disk_new(i + 2);
+		fs = disk_fs(disk);
+		ck_assert_int_eq(fs->ops->make_dir(fs, "d", &err), OK);
+	}
+	ck_assert(lost);
+}
+END_TEST
+
+/* It is there in part, and what was durable under it is torn too. */
+START_TEST(a_write_that_fails_is_torn)
+{
+	unsigned seen = 0;
+
+	for (unsigned i = 0; i < 20; i++) {
+		struct file *f = open_file("d/f", FILE_DURABLE);
+
+		ck_assert_int_eq(fs->ops->sync_dir(fs, "d", &err), OK);
+		ck_assert_int_eq(write_all(f, 'a'), OK);
+		failpoint_nth(FP_FILE_WRITE, 1, E_IO);
+		ck_assert_int_eq(write_all(f, 'b'), E_IO);
+		disk_power_loss(disk);
+		ck_assert_int_eq(blocks("d/f", 'a') + blocks("d/f", 'b'), 4);
+		seen |= 1u << blocks("d/f", 'b');
+	}
+	ck_assert_uint_gt(seen, 7);
+}
+END_TEST
+#endif
 
 /* Over many seeds everything between nothing and all is seen. */
 START_TEST(what_is_not_synced_may_be_lost_or_torn)
@@ -156,6 +205,10 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, what_is_synced_survives);
 	tcase_add_test(t, a_durable_file_survives_without_sync);
+#ifdef CONFLUX_FAILPOINTS
+	tcase_add_test(t, a_sync_that_fails_loses);
+	tcase_add_test(t, a_write_that_fails_is_torn);
+#endif
 	tcase_add_test(t, what_is_not_synced_may_be_lost_or_torn);
 	tcase_add_test(t, a_kill_loses_nothing);
 	tcase_add_test(t, names_go_in_order);

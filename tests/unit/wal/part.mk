@@ -1,0 +1,2 @@
+# faults.c: over the simulated disk
+needs := io io/sim
