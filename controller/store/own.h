@@ -33,9 +33,16 @@ struct store {
 	struct list waiting, awaiting;
 	size_t n_waiting;                /* for a leader, at most WAITING_MAX */
 	struct timer retry;
+	/* Tickets on their way to the leader (forward.c); core loop. */
+	struct list outgoing;
+	size_t n_outgoing;
+	unsigned calls_open;
+	struct msg send_msg;
+	bool send_is_posted;
+	uint64_t sends_singly;           /* a leader that knows no batches */
 	uint64_t leader;                 /* 0: none is known */
 	_Atomic uint64_t rev, compacted, bytes, audit_seq, time_ms;
-	_Atomic uint64_t done, refused, uncertain, forwarded;
+	_Atomic uint64_t done, refused, uncertain, forwarded, forward_calls;
 	_Atomic bool is_leader, has_failed, is_stopping;
 	pthread_mutex_t failure_lock;
 	char failure[200];
@@ -45,18 +52,18 @@ struct store {
  * What waits for an outcome: a write, or one part of a staged one.  Core loop.
  *
  *	here (this node leads)  -> raftcore -> apply -> ticket_settle
- *	there (another leads)   -> call     -> its apply, and visible here
+ *	there (another leads)   -> a batch  -> its apply, and visible here
  *	waiting (nobody leads)  -> one of the two, or E_UNAVAILABLE
  */
 struct ticket {
 	struct list at_;
 	struct rc_proposal proposal;
-	struct rc_call call;
 	struct store *store;
 	struct store_write *write;
 	struct str bytes;
 	struct buf own;                  /* bytes of a part */
 	uint64_t deadline_ms;            /* 0: it never waited */
+	uint64_t send_by_ms;             /* outgoing: to the leader until then */
 	bool may_have_happened;
 	struct store_await await;        /* until it is visible here */
 	struct outcome outcome;          /* meanwhile; own results */
@@ -72,8 +79,29 @@ void tickets_on_commit(struct store *s, uint64_t rev);
 void tickets_on_outcome(struct store *s, uint64_t id, const struct outcome *o);
 /* Whatever still waits is told that the node stops. */
 void tickets_end(struct store *s);
-/* As a call from another node. */
-void ticket_serve(void *data, const struct rc_request *request);
+/* Looks soon at what waits: each has its time. */
+void tickets_arm(struct store *s);
+/* Proposes it, sends it to the leader, or holds it. */
+void ticket_try(struct ticket *t);
+void ticket_end(struct ticket *t, enum code rc, const struct err *err);
+/* It did not get through, or nobody knows: held, or told so. */
+void ticket_lost(struct ticket *t, enum code rc, const struct err *err);
+void ticket_give_up(struct ticket *t);
+/* The leader's outcome, told when this node shows revision 'rev' and the
+ * outcome's own. */
+void ticket_catch_up(struct ticket *t, const struct outcome *o, uint64_t rev);
+
+/* forward.c */
+void forward_init(struct store *s);
+/* Sends it to the leader, with others. */
+void forward(struct ticket *t);
+void forward_on_role(struct store *s);
+/* Those that could not be sent in time are told so. */
+void forward_expire(struct store *s, uint64_t now_ms);
+void forward_end(struct store *s);
+/* As calls from another node: one write, or a batch. */
+void forward_serve_one(void *data, const struct rc_request *request);
+void forward_serve_batch(void *data, const struct rc_request *request);
 
 /* members.c */
 void members_serve(void *data, const struct rc_request *request);

@@ -619,6 +619,7 @@ enum code store_open(const struct store_config *config, struct store **out,
 	list_init(&s->followers);
 	list_init(&s->waiting);
 	list_init(&s->awaiting);
+	forward_init(s);
 	s->pending = map_new();
 	s->denials = denials_new();
 	s->core = loop_new("core", 0);
@@ -629,7 +630,8 @@ enum code store_open(const struct store_config *config, struct store **out,
 	node = node_config(s);
 	rc = rc_node_open(&node, &s->node, err);
 	if (rc == OK) {
-		rc_handle(s->node, STORE_METHOD_SUBMIT, ticket_serve, s);
+		rc_handle(s->node, STORE_METHOD_SUBMIT, forward_serve_one, s);
+		rc_handle(s->node, STORE_METHOD_BATCH, forward_serve_batch, s);
 		rc_handle(s->node, STORE_METHOD_ASK, serve_ask, s);
 		rc_handle(s->node, STORE_METHOD_MEMBERS, members_serve, s);
 		publish_head(s);
@@ -795,6 +797,7 @@ void store_status(struct store *s, struct store_status *out)
 		.writes_refused = atomic_load(&s->refused),
 		.writes_uncertain = atomic_load(&s->uncertain),
 		.writes_forwarded = atomic_load(&s->forwarded),
+		.forward_calls = atomic_load(&s->forward_calls),
 		.has_failed = atomic_load(&s->has_failed),
 	};
 	rc_node_status(s->node, &out->node);

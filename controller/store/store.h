@@ -112,6 +112,7 @@ void store_denied(struct store *store, struct str who, struct str why);
 #define STORE_METHOD_SUBMIT 1            /* of raftcore's calls */
 #define STORE_METHOD_ASK 2
 #define STORE_METHOD_MEMBERS 3
+#define STORE_METHOD_BATCH 4             /* SUBMITs together: batch.h */
 #define STORE_ANSWER_MAX 8192
 
 /* Embed it; 'body' stays valid until 'done' ran, on the core loop.  'answer' is
@@ -235,7 +236,7 @@ struct store_status {
 	struct rc_status node;
 	uint64_t rev, compacted_rev, bytes, audit_seq, time_ms;
 	uint64_t writes_done, writes_refused, writes_uncertain;
-	uint64_t writes_forwarded;
+	uint64_t writes_forwarded, forward_calls;   /* in how many calls */
 	bool is_ready, has_failed;
 	char failure[200];
 };

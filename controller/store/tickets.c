@@ -9,33 +9,23 @@
  * A write that another node led through is told only when it is visible here,
  * so that whoever wrote reads what was written, at the same node.
  */
-#include "base/clock.h"
 #include "base/mem.h"
 #include "store/own.h"
-#include "wire/wire.h"
 
 #include "base/banned.h"
 
 #define RETRY_MS 20
 /* Writes that may be held for a leader: what comes then is refused at once. */
 #define WAITING_MAX 8192
-/* The leader's apply may have a first import before it. */
-#define CALL_MS 120000
-#define ANSWER_MAX 4096
-/* Results of one operation each that an answer carries; more belong to a
- * source, which does not look at them. */
-#define ANSWER_RESULTS 64
 /* A node that lags longer than this tells the outcome all the same. */
 #define CATCH_UP_MS 2000
-
-static void try_ticket(struct ticket *t);
 
 static struct str id_key(const uint64_t *id)
 {
 	return str_n(id, sizeof(*id));
 }
 
-static void settle_with(struct ticket *t, enum code rc, const struct err *err)
+void ticket_end(struct ticket *t, enum code rc, const struct err *err)
 {
 	struct outcome o = { .code = rc };
 
@@ -47,7 +37,7 @@ static void settle_with(struct ticket *t, enum code rc, const struct err *err)
 
 /* ---- waiting for a leader ---- */
 
-static void give_up(struct ticket *t)
+void ticket_give_up(struct ticket *t)
 {
 	struct err err;
 
@@ -65,10 +55,10 @@ static void give_up(struct ticket *t)
 		err_hint(&err, "nothing happened; try again, and look at "
 			 "/readyz?verbose");
 	}
-	settle_with(t, err.code, &err);
+	ticket_end(t, err.code, &err);
 }
 
-static void arm(struct store *s)
+void tickets_arm(struct store *s)
 {
 	if (!timer_is_armed(&s->retry))
 		timer_start(&s->retry, RETRY_MS);
@@ -83,12 +73,12 @@ static void wait_for_leader(struct ticket *t)
 		t->deadline_ms = now + s->config.hold_ms;
 	if (now >= t->deadline_ms || s->n_waiting >= WAITING_MAX ||
 	    atomic_load(&s->is_stopping)) {
-		give_up(t);
+		ticket_give_up(t);
 		return;
 	}
 	s->n_waiting++;
 	list_append(&s->waiting, &t->at_);
-	arm(s);
+	tickets_arm(s);
 }
 
 /* What would be done twice by being sent twice must not be. */
@@ -98,7 +88,7 @@ static bool may_repeat(const struct ticket *t)
 }
 
 /* It did not get through, or nobody knows. */
-static void lost(struct ticket *t, enum code rc, const struct err *err)
+void ticket_lost(struct ticket *t, enum code rc, const struct err *err)
 {
 	switch (rc) {
 	case E_UNCERTAIN:
@@ -106,7 +96,7 @@ static void lost(struct ticket *t, enum code rc, const struct err *err)
 	case E_CANCELLED:
 		t->may_have_happened = true;
 		if (!may_repeat(t)) {
-			settle_with(t, E_UNCERTAIN, err);
+			ticket_end(t, E_UNCERTAIN, err);
 			return;
 		}
 		break;
@@ -118,7 +108,7 @@ static void lost(struct ticket *t, enum code rc, const struct err *err)
 			break;
 		/* fall through */
 	default:
-		settle_with(t, rc, err);
+		ticket_end(t, rc, err);
 		return;
 	}
 	wait_for_leader(t);
@@ -137,12 +127,13 @@ static void try_all(struct store *s)
 	s->n_waiting = 0;
 	while ((t = list_first(&all, struct ticket, at_))) {
 		list_remove(&t->at_);
-		try_ticket(t);
+		ticket_try(t);
 	}
 }
 
 void tickets_on_role(struct store *s)
 {
+	forward_on_role(s);
 	try_all(s);
 }
 
@@ -154,7 +145,7 @@ static void not_applied(struct rc_proposal *p, enum code rc,
 	struct ticket *t = container_of(p, struct ticket, proposal);
 
 	map_del(t->store->pending, id_key(&p->id));
-	lost(t, rc, err);
+	ticket_lost(t, rc, err);
 }
 
 static void propose(struct ticket *t)
@@ -169,7 +160,7 @@ static void propose(struct ticket *t)
 		return;
 	}
 	err_set(&err, E_UNAVAILABLE, "the node is stopping");
-	settle_with(t, E_UNAVAILABLE, &err);
+	ticket_end(t, E_UNAVAILABLE, &err);
 }
 
 void tickets_on_outcome(struct store *s, uint64_t id, const struct outcome *o)
@@ -190,7 +181,7 @@ void store_await(struct store *s, struct store_await *a)
 	}
 	a->deadline_ms_ = loop_now_ms(s->core) + CATCH_UP_MS;
 	list_append(&s->awaiting, &a->at_);
-	arm(s);
+	tickets_arm(s);
 }
 
 /* Up to revision 'rev', or whose time has come. */
@@ -229,7 +220,7 @@ static void visible(struct store_await *await)
 }
 
 /* 'rev' is how far the leader was: also who was refused shall see why. */
-static void catch_up(struct ticket *t, const struct outcome *o, uint64_t rev)
+void ticket_catch_up(struct ticket *t, const struct outcome *o, uint64_t rev)
 {
 	outcome_copy(&t->outcome, o);
 	t->await.rev = MAX(o->rev, rev);
@@ -237,54 +228,16 @@ static void catch_up(struct ticket *t, const struct outcome *o, uint64_t rev)
 	store_await(t->store, &t->await);
 }
 
-static void answered(struct rc_call *call, enum code rc, struct str answer,
-		     const struct err *err)
-{
-	struct ticket *t = container_of(call, struct ticket, call);
-	AUTO_ARENA arena = arena_new(4096);
-	struct rd rd = rd_of(answer);
-	uint64_t rev = rd_u64(&rd);
-	struct outcome o;
-	struct err bad;
-
-	if (rc) {
-		lost(t, rc, err);
-	} else if (!outcome_decode(arena, rd_raw(&rd, rd_left(&rd)), &o)) {
-		err_set(&bad, E_UNCERTAIN, "the leader's answer is malformed");
-		settle_with(t, E_UNCERTAIN, &bad);
-	} else {
-		catch_up(t, &o, rev);
-	}
-}
-
-static void send_to_leader(struct ticket *t)
-{
-	struct store *s = t->store;
-	struct err err;
-
-	t->call = (struct rc_call){ .peer = RC_LEADER,
-				    .method = STORE_METHOD_SUBMIT,
-				    .body = t->bytes, .timeout_ms = CALL_MS,
-				    .answer_max = ANSWER_MAX,
-				    .done = answered };
-	if (rc_call(s->node, &t->call)) {
-		atomic_fetch_add(&s->forwarded, 1);
-		return;
-	}
-	err_set(&err, E_UNAVAILABLE, "the node is stopping");
-	settle_with(t, E_UNAVAILABLE, &err);
-}
-
 /* ---- the door ---- */
 
-static void try_ticket(struct ticket *t)
+void ticket_try(struct ticket *t)
 {
 	struct store *s = t->store;
 
 	if (atomic_load(&s->is_leader) || !s->config.cluster.listen)
 		propose(t);
 	else if (s->leader)
-		send_to_leader(t);
+		forward(t);
 	else
 		wait_for_leader(t);
 }
@@ -302,7 +255,7 @@ void ticket_start(struct store *s, struct store_write *w, struct str bytes,
 		t->own = *own;           /* the memory moves */
 		t->bytes = buf_view(&t->own);
 	}
-	try_ticket(t);
+	ticket_try(t);
 }
 
 static void on_retry(struct timer *timer)
@@ -310,9 +263,11 @@ static void on_retry(struct timer *timer)
 	struct store *s = container_of(timer, struct store, retry);
 
 	try_all(s);
+	forward_expire(s, loop_now_ms(s->core));
 	end_awaits(s, 0, loop_now_ms(s->core));
-	if (!list_empty(&s->waiting) || !list_empty(&s->awaiting))
-		arm(s);
+	if (!list_empty(&s->waiting) || !list_empty(&s->awaiting) ||
+	    !list_empty(&s->outgoing))
+		tickets_arm(s);
 }
 
 void tickets_init(struct store *s)
@@ -326,62 +281,8 @@ void tickets_end(struct store *s)
 
 	while ((t = list_first(&s->waiting, struct ticket, at_))) {
 		list_remove(&t->at_);
-		give_up(t);
+		ticket_give_up(t);
 	}
+	forward_end(s);
 	end_awaits(s, UINT64_MAX, 0);
-}
-
-/* ---- as the leader ---- */
-
-/* A write of another node. */
-struct served {
-	struct store_write write;
-	struct store *store;
-	struct rpc_token token;
-	struct buf bytes;
-};
-
-static void served_done(struct store_write *w, const struct outcome *outcome)
-{
-	struct served *v = container_of(w, struct served, write);
-	struct outcome o = *outcome;
-	AUTO_BUF answer = BUF_NONE;
-	struct err err;
-
-	/* Whoever asked waits for a leader, or asks again. */
-	if (o.code == E_UNCERTAIN || o.code == E_UNAVAILABLE) {
-		err_set(&err, o.code, "%s", o.text);
-		rc_answer(v->store->node, v->token, o.code, STR_NONE, &err);
-	} else {
-		if (o.n_results > ANSWER_RESULTS)
-			o.n_results = 0;
-		wr_u64(&answer, store_rev(v->store));
-		outcome_encode(&answer, &o);
-		rc_answer(v->store->node, v->token, OK, buf_view(&answer), NULL);
-	}
-	buf_fini(&v->bytes);
-	free(v);
-}
-
-void ticket_serve(void *data, const struct rc_request *request)
-{
-	struct store *s = data;
-	struct served *v;
-	struct err err;
-
-	/* Not held here as well: whoever asked holds it. */
-	if (!atomic_load(&s->is_leader)) {
-		err_set(&err, E_NOT_LEADER, "this node does not lead");
-		rc_answer(s->node, request->token, E_NOT_LEADER, STR_NONE, &err);
-		return;
-	}
-	v = NEW(struct served);
-	v->store = s;
-	v->token = request->token;
-	/* The leader's clock counts. */
-	command_stamp(&v->bytes, request->body, clock_wall_ms());
-	v->write = (struct store_write){ .home = s->core,
-					 .bytes = buf_view(&v->bytes),
-					 .done = served_done };
-	submit_on_core(s, &v->write);
 }

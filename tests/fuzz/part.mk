@@ -12,3 +12,4 @@ needs_frame := base io wire net
 needs_sse := base client
 needs_selector := base doc api
 needs_schema := base doc schema
+needs_batch := base wire store
