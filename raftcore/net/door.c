@@ -63,6 +63,7 @@ static void refuse(struct conn *c, const struct hello *hello,
 	struct err err = { 0 };
 
 	c->tcp->refused++;
+	c->tcp->refused_cluster += reason == REFUSAL_CLUSTER;
 	c->tcp->strangers--;
 	err_set(&err, E_DENIED, "its connection was refused: %s", text);
 	if (peer && reason != REFUSAL_STALE)
@@ -158,6 +159,8 @@ static enum refusal_reason check(struct conn *c, const struct hello *hello,
 		err_set(err, E_CONFLICT, "a newer connection was made");
 		return REFUSAL_STALE;
 	}
+	if (tcp_may_come(tcp, hello->from, &hello->incarnation, err))
+		return REFUSAL_INCARNATION;
 	return 0;
 }
 
@@ -191,6 +194,7 @@ static void agree(struct conn *c, const struct hello *hello)
 			.cluster = tcp->cluster,
 			.from = tcp->id,
 			.frame_bytes_max = (uint32_t)tcp->limits.frame_bytes_max,
+			.incarnation = tcp->incarnation,
 		},
 	};
 

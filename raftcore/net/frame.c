@@ -183,6 +183,13 @@ static void rd_uuid(struct rd *r, struct uuid *id)
 		memcpy(id->b, s.p, sizeof(id->b));
 }
 
+/* A field that came later: nodes of before do not say it. */
+static void rd_more_uuid(struct rd *r, struct uuid *id)
+{
+	if (rd_left(r))
+		rd_uuid(r, id);
+}
+
 static void encode_hello(struct buf *b, const struct hello *h)
 {
 	wr_u16(b, h->least);
@@ -194,6 +201,7 @@ static void encode_hello(struct buf *b, const struct hello *h)
 	wr_u64(b, h->boot);
 	wr_u64(b, h->serial);
 	wr_u32(b, h->ping_ms);
+	wr_uuid(b, &h->incarnation);
 }
 
 static void decode_hello(struct rd *r, struct hello *h)
@@ -207,6 +215,7 @@ static void decode_hello(struct rd *r, struct hello *h)
 	h->boot = rd_u64(r);
 	h->serial = rd_u64(r);
 	h->ping_ms = rd_u32(r);
+	rd_more_uuid(r, &h->incarnation);
 }
 
 static void encode(struct buf *b, const struct control *c)
@@ -221,6 +230,7 @@ static void encode(struct buf *b, const struct control *c)
 		wr_uuid(b, &c->welcome.cluster);
 		wr_u64(b, c->welcome.from);
 		wr_u32(b, c->welcome.frame_bytes_max);
+		wr_uuid(b, &c->welcome.incarnation);
 		break;
 	case CONTROL_REFUSAL:
 		wr_u8(b, c->refusal.reason);
@@ -257,6 +267,7 @@ enum code control_decode(struct str content, struct control *out,
 		rd_uuid(&r, &out->welcome.cluster);
 		out->welcome.from = rd_u64(&r);
 		out->welcome.frame_bytes_max = rd_u32(&r);
+		rd_more_uuid(&r, &out->welcome.incarnation);
 		break;
 	case CONTROL_REFUSAL:
 		out->refusal.reason = rd_u8(&r);

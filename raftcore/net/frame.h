@@ -72,6 +72,7 @@ enum refusal_reason {
 	REFUSAL_IDENTITY = 6,           /* its certificate is another's */
 	REFUSAL_CHANNEL = 7,            /* no such channel */
 	REFUSAL_STALE = 8,              /* a newer connection was made */
+	REFUSAL_INCARNATION = 9,        /* another data directory under its id */
 	REFUSAL__MAX
 };
 
@@ -86,12 +87,14 @@ struct control {
 			uint64_t boot;          /* the same while it runs */
 			uint64_t serial;        /* grows with each connection */
 			uint32_t ping_ms;
+			struct uuid incarnation;        /* zeros: not said */
 		} hello;
 		struct {
 			uint16_t version;
 			struct uuid cluster;
 			uint64_t from;
 			uint32_t frame_bytes_max;
+			struct uuid incarnation;        /* zeros: not said */
 		} welcome;
 		struct {
 			uint8_t reason;

@@ -237,6 +237,7 @@ static void on_opened(struct conn *c)
 			.boot = tcp->boot,
 			.serial = ++tcp->serial,
 			.ping_ms = tcp->limits.ping_ms,
+			.incarnation = tcp->incarnation,
 		},
 	};
 
@@ -274,6 +275,7 @@ static void went_up(struct link *link, size_t frame_max)
 static void on_welcome(struct conn *c, const struct control *m)
 {
 	struct link *link = c->link;
+	struct err err = { 0 };
 
 	if (!is(link, LINK_GREETING))
 		conn_fail(c, E_INVALID, "a second welcome");
@@ -286,6 +288,9 @@ static void on_welcome(struct conn *c, const struct control *m)
 		conn_fail(c, E_UNSUPPORTED,
 			  "the peer chose version %u, which was not offered",
 			  m->welcome.version);
+	else if (tcp_may_come(c->tcp, link->peer->id, &m->welcome.incarnation,
+			      &err))
+		conn_fail(c, err.code, "%s", err.text);
 	else
 		went_up(link, m->welcome.frame_bytes_max);
 }

@@ -85,6 +85,7 @@ struct net_config {
 	struct loop *loop;
 	uint64_t node_id;               /* 1.. */
 	struct uuid cluster_id;
+	struct uuid incarnation;        /* told to the others; zeros: none */
 	const char *listen;             /* "host:port"; port 0 picks one */
 	const struct net_tls *tls;      /* NULL: clear text */
 	bool allow_clear_text;          /* also beyond loopback */
@@ -108,6 +109,11 @@ struct net_handlers {
 	 * up.  May be NULL. */
 	void (*on_in)(void *data, uint64_t peer, enum net_channel channel,
 		      bool is_up);
+	/* The peer's incarnation (zeros: it says none), when who it is is known,
+	 * before a connection of either direction is agreed to.  Not OK: it is
+	 * refused, and both sides have the text.  May be NULL. */
+	enum code (*may_come)(void *data, uint64_t peer,
+			      const struct uuid *incarnation, struct err *err);
 	/* net_send has answered E_BUSY, and has room again.  May be NULL. */
 	void (*on_room)(void *data, uint64_t peer, enum net_channel channel);
 	void *data;
@@ -138,6 +144,8 @@ struct net_stats {
 	struct stream_addr listen;
 	uint64_t accepted;              /* connections, agreed to or not */
 	uint64_t refused;               /* of these, turned away */
+	uint64_t refused_cluster;       /* of another cluster */
+	uint64_t refused_incarnation;   /* by may_come, both directions */
 	unsigned strangers;             /* not yet agreed to */
 	int64_t cert_expiry;            /* own; 0: clear text */
 };

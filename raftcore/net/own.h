@@ -165,7 +165,7 @@ struct tcp {
 	struct net_limits limits;
 	struct net_handlers on;
 	uint64_t id;
-	struct uuid cluster;
+	struct uuid cluster, incarnation;
 	bool allow_clear_text, is_stopped;
 	struct tls_server *tls_server;  /* both NULL: clear text */
 	struct tls_client *tls_client;
@@ -178,7 +178,7 @@ struct tcp {
 	unsigned changes;               /* of 'peers' */
 	struct list conns, dirty;
 	unsigned strangers;
-	uint64_t accepted, refused;
+	uint64_t accepted, refused, refused_cluster, refused_incarnation;
 	struct stranger log[16];
 
 	struct timer timer;
@@ -188,6 +188,9 @@ struct tcp {
 };
 
 struct peer *peer_find(const struct tcp *tcp, uint64_t id);
+/* Asks whether the peer may come with this incarnation; E_DENIED and others. */
+enum code tcp_may_come(struct tcp *tcp, uint64_t peer,
+		       const struct uuid *incarnation, struct err *err) MUST_USE;
 /* Asks for a tick at 'at_ms' of the loop's clock, or before. */
 void tcp_due(struct tcp *tcp, uint64_t at_ms);
 /* True where the silence since 'heard_ms' is longer than 'patience_ms', and is

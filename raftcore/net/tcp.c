@@ -97,6 +97,19 @@ void peer_is_well(struct peer *peer, enum net_channel channel)
 		 "connected");
 }
 
+enum code tcp_may_come(struct tcp *tcp, uint64_t peer,
+		       const struct uuid *incarnation, struct err *err)
+{
+	enum code rc;
+
+	if (!tcp->on.may_come)
+		return OK;
+	rc = tcp->on.may_come(tcp->on.data, peer, incarnation, err);
+	if (rc)
+		tcp->refused_incarnation++;
+	return rc;
+}
+
 static void peer_free(struct peer *peer)
 {
 	for (unsigned i = 1; i < NET__CHANNELS; i++)
@@ -339,6 +352,8 @@ static void stats(struct net *net, struct net_stats *out)
 		.listen = tcp->addr,
 		.accepted = tcp->accepted,
 		.refused = tcp->refused,
+		.refused_cluster = tcp->refused_cluster,
+		.refused_incarnation = tcp->refused_incarnation,
 		.strangers = tcp->strangers,
 	};
 	if (tcp->tls_server)
@@ -482,6 +497,7 @@ static struct tcp *tcp_new(const struct net_config *config,
 	tcp->on = *handlers;
 	tcp->id = config->node_id;
 	tcp->cluster = config->cluster_id;
+	tcp->incarnation = config->incarnation;
 	tcp->allow_clear_text = config->allow_clear_text;
 	tcp->boot = rand_u64();
 	tcp->due_ms = UINT64_MAX;

@@ -27,6 +27,13 @@ void core_configure(struct node_core *c, uint64_t index, struct str conf)
 	buf_str(&c->conf, conf);
 }
 
+void core_tell_members(struct node_core *c)
+{
+	if (c->host->members)
+		c->host->members(c->host_data, c->conf_index,
+				 buf_view(&c->conf));
+}
+
 static void take_effect(struct node_core *c, uint64_t now_ms,
 			const struct wal_entry *e)
 {
@@ -37,6 +44,7 @@ static void take_effect(struct node_core *c, uint64_t now_ms,
 	if (e->type != ENGINE_CHANGE || e->index <= c->conf_index)
 		return;
 	core_configure(c, e->index, e->data);
+	core_tell_members(c);
 	if (engine_configuration(c->engine, now_ms, e->index, e->data, &u,
 				 &err))
 		core_fail(c, &err);

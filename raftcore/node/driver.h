@@ -29,6 +29,7 @@
 #include "io/timer.h"
 #include "net/net.h"
 #include "node/checkpointer.h"
+#include "node/known.h"
 #include "node/node_core.h"
 #include "node/session.h"
 #include "rpc/rpc.h"
@@ -185,6 +186,7 @@ struct rc_node {
 
 	/* links.c */
 	struct net *net;                 /* NULL: alone */
+	struct known known;
 	struct link *links[PEERS_MAX];
 	size_t n_links;
 	struct buf out;                  /* a message being encoded */
@@ -270,6 +272,7 @@ void links_stop(struct rc_node *n);
 void links_free(struct rc_node *n);
 void host_send(void *host, uint64_t peer, const struct engine_message *m);
 size_t host_room(void *host, uint64_t peer);
+void host_members(void *host, uint64_t index, struct str conf);
 
 /* ---- courier.c ---- */
 

@@ -50,6 +50,15 @@ void engine_free(struct engine **engine);
  * (guard.h, F).
  */
 bool engine_votes_alone(struct str conf, uint64_t id);
+/* A membership as it is in the log. */
+struct engine_member {
+	uint64_t id;
+	char address[272];
+	bool votes;
+};
+/* Those of the bytes of a membership entry; fills up to 'cap', answers how many there
+ * are.  0: they cannot be read. */
+size_t engine_members(struct str conf, struct engine_member *out, size_t cap);
 /* The first step: what was found on disk.  'snapshot' NULL: there is none.
  * Entries from 'first_index' on, which is 1, or right behind the snapshot; with
  * neither it waits until a leader makes it a member.

@@ -311,6 +311,24 @@ bool engine_votes_alone(struct str conf, uint64_t id)
 	return votes && voters == 1;
 }
 
+size_t engine_members(struct str conf, struct engine_member *out, size_t cap)
+{
+	struct raft_configuration c;
+	size_t n;
+
+	if (conf_decode(conf, &c, NULL))
+		return 0;
+	n = c.n;
+	for (size_t i = 0; i < MIN(n, cap); i++) {
+		out[i].id = c.servers[i].id;
+		out[i].votes = c.servers[i].role == RAFT_VOTER;
+		(void)str_copy(out[i].address, sizeof(out[i].address),
+			       str_of(c.servers[i].address));
+	}
+	raft_configuration_close(&c);
+	return n;
+}
+
 static enum code metadata_of(const struct engine_snapshot *from,
 			     struct raft_snapshot_metadata *to, struct err *err)
 {
@@ -733,12 +751,15 @@ size_t engine_peers(const struct engine *e, struct engine_peer *out, size_t cap)
 	return c->n;
 }
 
-static bool all_have(const struct engine *e, uint64_t index)
+/* 'leaving' loses its vote: what it lacks holds nobody up, and one that is lost
+ * for good has to be removed. */
+static bool all_have(const struct engine *e, uint64_t index, uint64_t leaving)
 {
 	const struct raft_configuration *c = &e->raft.configuration;
 
 	for (unsigned i = 0; i < c->n; i++)
 		if (c->servers[i].role == RAFT_VOTER &&
+		    c->servers[i].id != leaving &&
 		    engine_match_index(e, c->servers[i].id) < index)
 			return false;
 	return true;
@@ -786,8 +807,6 @@ static enum code may_change(const struct engine *e,
 	struct guard_change c = {
 		.is_self = id == e->raft.id,
 		.is_pending = e->raft.configuration_uncommitted_index != 0,
-		.all_have_last = all_have(e,
-				e->raft.configuration_committed_index),
 		.is_caught_up = engine_match_index(e, id) ==
 			engine_last_index(e),
 		.voters_before = count_voters(&e->raft.configuration),
@@ -800,6 +819,8 @@ static enum code may_change(const struct engine *e,
 			is = to->servers[i].role;
 	c.takes_vote = was == RAFT_VOTER && is != RAFT_VOTER;
 	c.gives_vote = was != RAFT_VOTER && is == RAFT_VOTER;
+	c.all_have_last = all_have(e, e->raft.configuration_committed_index,
+				   c.takes_vote ? id : 0);
 	return guard_change(&c, err);
 }
 

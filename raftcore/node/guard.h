@@ -50,7 +50,8 @@ struct guard_change {
 	bool gives_vote;
 	bool is_caught_up;               /* its log, where it gets a vote */
 	bool is_pending;                 /* another change is not committed */
-	bool all_have_last;              /* every voter has the last change */
+	bool all_have_last;              /* every voter that keeps its vote has
+					    the last change */
 	unsigned voters_before, voters_after;
 	bool force;
 };

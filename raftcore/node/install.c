@@ -195,6 +195,7 @@ static void stand_at(struct node_core *c, const struct rc_applied *at)
 	c->conf_index = c->base.conf_index;
 	buf_reset(&c->conf);
 	buf_str(&c->conf, buf_view(&c->base.conf));
+	core_tell_members(c);
 	c->applied = at->index;
 	c->applied_term = at->term;
 	c->commit = MAX(c->commit, at->index);

@@ -96,6 +96,21 @@ static size_t wanted_peers(const struct rc_node *n, struct node_peer *out)
 	return count;
 }
 
+/* Who is no member any more may come back with another data directory. */
+void host_members(void *host, uint64_t index, struct str conf)
+{
+	struct rc_node *n = host;
+	struct engine_member *members = mem_zero(PEERS_MAX * sizeof(*members));
+	uint64_t ids[PEERS_MAX];
+	size_t count = engine_members(conf, members, PEERS_MAX);
+
+	for (size_t i = 0; i < MIN(count, (size_t)PEERS_MAX); i++)
+		ids[i] = members[i].id;
+	if (count && count <= PEERS_MAX)
+		known_keep(&n->known, index, ids, count);
+	free(members);
+}
+
 static bool set_peers(struct rc_node *n)
 {
 	struct node_peer peers[PEERS_MAX];
@@ -238,6 +253,14 @@ static void on_room(void *data, uint64_t peer, enum net_channel channel)
 		session_room(&l->ship);
 }
 
+static enum code may_come(void *data, uint64_t peer,
+			  const struct uuid *incarnation, struct err *err)
+{
+	struct rc_node *n = data;
+
+	return known_check(&n->known, peer, incarnation, err);
+}
+
 /* ---- turns ---- */
 
 static void write_waiting(struct rc_node *n)
@@ -286,7 +309,7 @@ enum code links_open(struct rc_node *n, struct err *err)
 {
 	static const struct net_handlers handlers = {
 		.on_frame = on_frame, .on_peer = on_peer, .on_in = on_in,
-		.on_room = on_room
+		.on_room = on_room, .may_come = may_come
 	};
 	struct net_handlers mine = handlers;
 	struct net_config c;
@@ -298,6 +321,7 @@ enum code links_open(struct rc_node *n, struct err *err)
 	c.loop = n->loop;
 	c.node_id = n->config.node_id;
 	c.cluster_id = n->view.cluster;
+	c.incarnation = node_core_identity(n->core)->incarnation;
 	c.listen = n->config.listen;
 	c.tls = n->config.tls;
 	c.allow_clear_text = n->config.allow_clear_text;

@@ -122,7 +122,7 @@ static const struct node_host node_host = {
 	.checkpoint = host_checkpoint, .cut = host_cut, .refuse = host_refuse,
 	.role = host_role, .fatal = host_fatal, .send = host_send,
 	.room = host_room, .ship = host_ship, .install = host_install,
-	.install_done = host_install_done,
+	.install_done = host_install_done, .members = host_members,
 };
 
 static char *copy(const char *z)
@@ -221,7 +221,10 @@ static enum code open_all(struct rc_node *n, struct err *err)
 	atomic_store(&n->shown.applied, n->view.applied);
 	atomic_store(&n->shown.durable, n->view.durable);
 	atomic_store(&n->shown.checkpoint_index, n->view.checkpoint_index);
-	rc = shipper_open(n, err);
+	rc = known_open(&n->known, fs_real(), n->dir,
+			node_core_identity(n->core), err);
+	if (rc == OK)
+		rc = shipper_open(n, err);
 	if (rc)
 		machine_close(n);
 	return rc;

@@ -507,6 +507,11 @@ struct wal *node_core_wal(struct node_core *c)
 	return c->wal;
 }
 
+const struct identity *node_core_identity(const struct node_core *c)
+{
+	return &c->identity;
+}
+
 void node_core_view(const struct node_core *c, struct node_core_view *out)
 {
 	uint64_t pending;

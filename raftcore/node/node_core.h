@@ -60,6 +60,7 @@
 #include "raftcore/raftcore.h"
 
 struct node_core;
+struct identity;
 
 struct node_host {
 	/* For the log.  'append' with its entries stays valid until it was
@@ -105,6 +106,9 @@ struct node_host {
 	void (*refuse)(void *host, struct rc_proposal *p, enum code rc,
 		       const char *text);
 	void (*role)(void *host, bool is_leader, uint64_t leader, uint64_t term);
+	/* The membership of entry 'index' (engine_members) is in force here: it was
+	 * applied, or came with a checkpoint.  NULL: nobody wants to know. */
+	void (*members)(void *host, uint64_t index, struct str conf);
 	void (*fatal)(void *host, const struct err *err);
 };
 
@@ -269,6 +273,8 @@ void node_core_installed(struct node_core *core, uint64_t now_ms, enum code rc,
 			 const struct err *err);
 
 struct wal *node_core_wal(struct node_core *core);
+/* Of its data directory; valid as long as the core. */
+const struct identity *node_core_identity(const struct node_core *core);
 
 /* What others may know of it. */
 struct node_core_view {

@@ -290,8 +290,7 @@ static enum code open_all(struct node_core *c, unsigned seed,
 
 	if (rc == OK)
 		rc = identity_open(c->fs, c->dir, c->config.node_id,
-				   cluster, &c->identity,
-				   err);
+				   cluster, false, &c->identity, err);
 	if (rc == OK)
 		rc = find_base(c, err);
 	if (rc == OK)

@@ -176,6 +176,8 @@ void core_refuse(struct node_core *c, struct rc_proposal *p, enum code rc,
 		 const char *text);
 /* The membership entry 'index' is applied. */
 void core_configure(struct node_core *c, uint64_t index, struct str conf);
+/* Tells the host what is in force now. */
+void core_tell_members(struct node_core *c);
 struct engine_snapshot core_snapshot_of(const struct checkpoint *checkpoint);
 /* True while a picture is copied and the state grows under it. */
 bool core_is_crowded(const struct node_core *c);

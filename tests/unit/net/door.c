@@ -134,6 +134,30 @@ START_TEST(another_cluster)
 }
 END_TEST
 
+/* Refused where it calls, and where it is called. */
+START_TEST(another_incarnation)
+{
+	struct net_stats stats;
+
+	N2->config.incarnation.b[0] = 5;
+	N1->turns_away = 5;
+	node_open(N1);
+	node_open(N2);
+	node_knows(N1, N2);
+	node_knows(N2, N1);
+	WAIT(link_of(N1, 2, NET_RAFT).attempts >= 3 &&
+	     link_of(N2, 1, NET_RAFT).attempts >= 3);
+	ck_assert_uint_eq(N1->ups + N2->ups, 0);
+	ck_assert(has_error(N2, 1, "refused: node 2 is not what it was"));
+	ck_assert(has_error(N1, 2, "node 2 is not what it was"));
+	net_stats(N1->net, &stats);
+	ck_assert_uint_ge(stats.refused_incarnation, 4);
+	ck_assert_uint_ge(stats.refused, 2);
+	N1->turns_away = 0;
+	WAIT(N1->is_up[NET_RAFT] && N2->is_up[NET_RAFT]);
+}
+END_TEST
+
 START_TEST(an_address_of_another_node)
 {
 	node_open(N1);
@@ -632,6 +656,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, refused_with_a_reason, 0, ARRAY_LEN(refusals));
 	tcase_add_test(t, versions_that_are_shared);
 	tcase_add_test(t, another_cluster);
+	tcase_add_test(t, another_incarnation);
 	tcase_add_test(t, an_address_of_another_node);
 	tcase_add_loop_test(t, a_false_welcome, 0, 5);
 	tcase_add_test(t, a_new_connection_replaces_the_old);

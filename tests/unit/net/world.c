@@ -96,6 +96,17 @@ static void on_room(void *data, uint64_t peer, enum net_channel channel)
 		node->on_room(node, peer);
 }
 
+static enum code may_come(void *data, uint64_t peer,
+			  const struct uuid *incarnation, struct err *err)
+{
+	const struct node *node = data;
+
+	if (!node->turns_away || incarnation->b[0] != node->turns_away)
+		return OK;
+	return err_set(err, E_DENIED, "node %llu is not what it was",
+		       (unsigned long long)peer);
+}
+
 static void log_line(void *data, enum log_level level, struct str line)
 {
 	buf_str(&log_lines, line);
@@ -166,6 +177,7 @@ void node_open(struct node *node)
 		.on_peer = on_peer,
 		.on_in = node->hears_in ? on_in : NULL,
 		.on_room = on_room,
+		.may_come = may_come,
 		.data = node,
 	};
 	struct net_stats stats;

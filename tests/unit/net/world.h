@@ -43,6 +43,7 @@ struct node {
 	void (*on_peer)(struct node *node, uint64_t peer, bool is_up);
 	void (*on_in)(struct node *node, uint64_t peer, bool is_up);
 	void (*on_room)(struct node *node, uint64_t peer);
+	uint8_t turns_away;             /* incarnations that begin so; 0: none */
 };
 
 /* Fixtures: an empty loop; nodes 1 to 3 with settings for tests (short times),

@@ -1,6 +1,8 @@
 /* Clusters of nodes with threads, over loopback: checkpoints from node to node,
  * changes of membership, who is let in. */
 #include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "ring.h"
 
@@ -213,6 +215,71 @@ END_TEST
 
 /* ---- a peer that breaks the rules ---- */
 
+static void wipe_folder(unsigned id)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		execlp("rm", "rm", "-rf", ring[id - 1].dir, (char *)NULL);
+		_exit(1);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+
+static bool has_error(unsigned at, uint64_t id, const char *what)
+{
+	struct rc_peer peers[RING_MAX];
+	size_t n = rc_peers(ring[at - 1].node, peers, RING_MAX);
+
+	for (size_t i = 0; i < MIN(n, (size_t)RING_MAX); i++)
+		if (peers[i].id == id)
+			return strstr(peers[i].error, what) != NULL;
+	return false;
+}
+
+/* It has forgotten its vote and what it acknowledged. */
+START_TEST(a_wiped_node_is_refused_until_it_was_removed)
+{
+	uint64_t count;
+	unsigned lead;
+
+	ring_found(3);
+	lead = ring_elected();
+	ring_fill(lead, 0, 10, 50);
+	RING_WAIT(ring_equal(10));
+	ring_stop(3);
+	wipe_folder(3);
+	/* Who remembers has been away meanwhile. */
+	ring_stop(1);
+	ring_stop(2);
+	ring_start(2);
+	ring_start(3);
+	RING_WAIT(has_error(2, 3, "another data directory"));
+	RING_WAIT(has_error(3, 2, "another data directory"));
+	/* Two of three are no majority, where one of them has forgotten. */
+	ck_assert_int_eq(ring_read(2, 3000, &count), E_UNAVAILABLE);
+	ck_assert_int_ne(ring_put(2, 100, &err), OK);
+	ck_assert_uint_eq(ring_status(3).last, 1);
+	ring_stop(3);
+
+	ring_start(1);
+	lead = ring_elected();
+	ring_fill(lead, 10, 10, 50);
+	ck_assert_int_eq(ring_change(lead, RC_REMOVE, 3, &err), E_CONFLICT);
+	ring_founders = 2;
+	ck_assert_int_eq(ring_force_remove(lead, 3, &err), OK);
+	wipe_folder(3);
+	ring_start(3);                   /* it joins now */
+	ck_assert_int_eq(ring_change(lead, RC_ADD, 3, &err), OK);
+	RING_WAIT(ring_count(3) >= 20);
+	RING_WAIT(ring_change(lead, RC_PROMOTE, 3, &err) == OK);
+	ring_fill(lead, 20, 10, 50);
+	RING_WAIT(ring_equal(30));
+}
+END_TEST
+
 static void no_frame(void *data, uint64_t peer, enum net_channel channel,
 		     struct str bytes)
 {
@@ -265,6 +332,7 @@ static void add_all(TCase *t)
 	tcase_add_test(t, a_certificate_of_another_authority);
 	tcase_add_test(t, a_certificate_of_another_node);
 	tcase_add_test(t, beyond_loopback_clear_text_is_refused);
+	tcase_add_test(t, a_wiped_node_is_refused_until_it_was_removed);
 	tcase_add_test(t, malformed_frames_are_counted);
 }
 

@@ -586,6 +586,15 @@ enum code ring_change(unsigned at, enum rc_change_type type, unsigned id,
 	return outcome_of(&o, err);
 }
 
+enum code ring_force_remove(unsigned at, unsigned id, struct err *err)
+{
+	struct outcome o = { .change = { RC_REMOVE, id, "", true,
+					 change_done } };
+
+	ck_assert(rc_change(ring[at - 1].node, &o.change));
+	return outcome_of(&o, err);
+}
+
 enum code ring_transfer(unsigned at, unsigned id, struct err *err)
 {
 	struct outcome o = { .transfer = { id, transfer_done } };

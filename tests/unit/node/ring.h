@@ -103,6 +103,8 @@ enum code ring_answered(struct ring_call *c);
 
 enum code ring_change(unsigned at, enum rc_change_type type, unsigned id,
 		      struct err *err);
+/* Also where fewer than three vote then. */
+enum code ring_force_remove(unsigned at, unsigned id, struct err *err);
 enum code ring_transfer(unsigned at, unsigned id, struct err *err);
 
 /* A linearizable read; '*count' is what the machine had applied when it was
