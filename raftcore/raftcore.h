@@ -134,6 +134,42 @@ struct rc_read {
 };
 bool rc_read(struct rc_node *node, struct rc_read *read) MUST_USE;
 
+/* ---- backups ---- */
+
+/*
+ * A backup, at any node: a stream (backup/backup.h) that holds all that was
+ * acknowledged, at whichever node, before rc_backup was called.  A linearizable
+ * read comes first, then a checkpoint of this node, paced as all of them are,
+ * unless there is one that is new enough.
+ *
+ * 'done': OK, and the picture is the caller's.  E_UNAVAILABLE: no leader in
+ * time, or the node stops; E_UNSUPPORTED: it takes no checkpoints; or why there
+ * is none.
+ */
+struct rc_picture;
+struct backup_head;             /* backup/backup.h */
+struct rc_backup {
+	uint32_t timeout_ms;            /* of the read; 1.. */
+	/* What the application says of it in the head, at most
+	 * BACKUP_ABOUT_MAX bytes: called once the read is confirmed, before the
+	 * picture is taken, so that what is visible then is in it.  Apply loop;
+	 * may be NULL. */
+	void (*about)(struct rc_backup *backup, struct buf *out);
+	void (*done)(struct rc_backup *backup, enum code rc,
+		     struct rc_picture *picture, const struct err *err);
+};
+bool rc_backup(struct rc_node *node, struct rc_backup *backup) MUST_USE;
+/*
+ * The following of a picture: one thread at a time, which may block; also after
+ * the node has stopped.  It holds the room of a checkpoint on disk.
+ */
+const struct backup_head *rc_picture_head(const struct rc_picture *picture);
+/* Appends the next bytes, about a MiB; '*more' is false with the last.  After an
+ * error there is no end, and so nobody takes it for whole. */
+enum code rc_picture_read(struct rc_picture *picture, struct buf *out,
+			  bool *more, struct err *err) MUST_USE;
+void rc_picture_free(struct rc_picture **picture);
+
 /* ---- calls between nodes ---- */
 
 #define RC_LEADER 0

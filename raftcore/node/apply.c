@@ -303,8 +303,10 @@ bool core_checkpoint(struct node_core *c)
 
 	if (c->is_checkpointing || c->incoming.index ||
 	    !c->config.machine.freeze ||
-	    c->applied <= c->base.index ||
-	    c->log_since_bytes < MAX(limit, c->checkpoint_at_bytes))
+	    c->applied <= c->base.index)
+		return false;
+	if (c->log_since_bytes < MAX(limit, c->checkpoint_at_bytes) &&
+	    !core_backup_waits(c))
 		return false;
 	pend(c);
 	c->is_checkpointing = true;
@@ -331,8 +333,10 @@ static void put_off(struct node_core *c)
 void node_core_frozen(struct node_core *c, uint64_t now_ms, enum code rc)
 {
 	c->is_applying = false;
-	if (rc)
+	if (rc) {
 		put_off(c);
+		core_backups_failed(c, rc);
+	}
 	core_apply_more(c);
 }
 
@@ -365,7 +369,9 @@ void node_core_checkpointed(struct node_core *c, uint64_t now_ms, enum code rc,
 {
 	if (rc || c->has_failed) {
 		put_off(c);
+		core_backups_failed(c, rc ? rc : E_UNAVAILABLE);
 		core_try_install(c, now_ms);
+		core_apply_more(c);
 		return;
 	}
 	c->is_checkpointing = false;
@@ -375,6 +381,7 @@ void node_core_checkpointed(struct node_core *c, uint64_t now_ms, enum code rc,
 	c->base = c->pending;
 	c->pending = (struct checkpoint){ 0 };
 	cut(c, now_ms, kept_index);
+	core_backups_ready(c);
 	core_try_install(c, now_ms);
 	core_apply_more(c);
 }

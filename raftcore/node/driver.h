@@ -7,6 +7,7 @@
  *	machine.c   the machine on the apply loop: batches, a checkpoint's state
  *	log.c       the log on its thread
  *	picture.c   checkpoints of this node
+ *	backups.c   their pictures as streams
  *	links.c     peers, messages of the engine
  *	session.c   whether two nodes agree on a connection
  *	courier.c   calls between nodes
@@ -22,6 +23,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "backup/backup.h"
 #include "base/arena.h"
 #include "base/list.h"
 #include "io/loop.h"
@@ -183,6 +185,7 @@ struct rc_node {
 	/* picture.c */
 	struct checkpointer *checkpointer;
 	_Atomic bool is_taking;
+	struct err picture_err;          /* of the last one that failed */
 
 	/* links.c */
 	struct net *net;                 /* NULL: alone */

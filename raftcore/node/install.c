@@ -227,6 +227,7 @@ void node_core_installed(struct node_core *c, uint64_t now_ms, enum code rc,
 	c->machine_bytes = machine_bytes;
 	end_install(c, OK);
 	core_reads_applied(c);
+	core_backups_ready(c);
 	snapshot = core_snapshot_of(&c->base);
 	if (engine_installed(c->engine, now_ms, &snapshot, &u, &own))
 		core_fail(c, &own);

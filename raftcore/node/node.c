@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "node/driver.h"
 #include "node/identity.h"
+#include "node/restore.h"
 
 #include "base/banned.h"
 
@@ -211,6 +212,8 @@ static enum code open_all(struct rc_node *n, struct err *err)
 			       NODE_ID_MAX);
 	if (rc == OK)
 		rc = dir_lock(n->dir, &n->lock_fd, err);
+	if (rc == OK)
+		rc = restore_adopt(n->dir, err);
 	if (rc == OK)
 		rc = open_core(n, err);
 	if (rc)

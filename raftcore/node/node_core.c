@@ -29,6 +29,7 @@ void core_fail(struct node_core *c, const struct err *err)
 	core_tell(c, true, "the node failed before the outcome was known");
 	core_lost(c, true);
 	core_end_reads(c);
+	core_end_backups(c);
 }
 
 void core_refuse(struct node_core *c, struct rc_proposal *p, enum code rc,
@@ -500,6 +501,7 @@ void node_core_stop(struct node_core *c)
 	core_tell(c, true, "the node stopped before the outcome was known");
 	core_lost(c, true);
 	core_end_reads(c);
+	core_end_backups(c);
 }
 
 struct wal *node_core_wal(struct node_core *c)

@@ -13,7 +13,7 @@
  *	node_core_timeout     -->   apply(batch)        -->   node_core_applied
  *	node_core_change      -->   checkpoint(c)       -->   node_core_frozen,
  *	node_core_transfer                                    node_core_checkpointed
- *	node_core_read
+ *	node_core_read, node_core_backup
  *	                            cut(index)          -->   (nothing)
  *	                            ship(peer, c)       -->   node_core_shipped
  *	node_core_install     -->   install(c, path)    -->   node_core_installed
@@ -253,6 +253,22 @@ struct node_reader {
 /* Leader or follower; many share a round. */
 void node_core_read(struct node_core *core, uint64_t now_ms,
 		    struct node_reader *reader);
+
+/* ---- checkpoints on demand ---- */
+
+/*
+ * Embed it; valid until 'done' ran, which it does once, within a call of the
+ * core.  OK: checkpoint 'c', valid during the call, counts and has all that was
+ * applied here at the call of node_core_backup; it may have been there before.
+ * Else none could be taken; E_UNSUPPORTED: none ever is.
+ */
+struct node_backup {
+	struct node_backup *next_;
+	uint64_t index_;
+	void (*done)(struct node_backup *backup, enum code rc,
+		     const struct checkpoint *c, const struct err *err);
+};
+void node_core_backup(struct node_core *core, struct node_backup *backup);
 
 /* ---- checkpoints from node to node ---- */
 

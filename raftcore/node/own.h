@@ -148,6 +148,7 @@ struct node_core {
 	uint64_t machine_bytes, pending_machine_bytes;
 	uint64_t log_since_bytes, pending_bytes;
 	uint64_t checkpoint_at_bytes;    /* after a failure: not before */
+	struct node_backup *backups;     /* that wait for one */
 
 	struct reads reads;
 	uint64_t barrier;                /* the first of this leader's term */
@@ -191,6 +192,15 @@ void core_apply_more(struct node_core *c);
 /* Starts one if it is time; true where it did. */
 bool core_checkpoint(struct node_core *c);
 void core_free_recovered(struct node_core *c);
+
+/* backup.c: checkpoints that are asked for. */
+/* One is to be taken, however little the log has grown. */
+bool core_backup_waits(const struct node_core *c);
+/* There is a newer checkpoint. */
+void core_backups_ready(struct node_core *c);
+/* The pending one has failed. */
+void core_backups_failed(struct node_core *c, enum code rc);
+void core_end_backups(struct node_core *c);
 
 /* install.c: checkpoints from node to node. */
 enum code mark_read(struct fs *fs, const char *dir, struct mark *out,

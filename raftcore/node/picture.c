@@ -18,6 +18,7 @@ static void log_of(void *data, uint64_t *p99_us, uint64_t *writes)
 static void say_failed(struct rc_node *n, const struct err *err)
 {
 	atomic_fetch_add(&n->shown.checkpoints_failed, 1);
+	err_copy(&n->picture_err, err);
 	log_error(PART, LOG_KV(log_z("error", err->text)),
 		  "no checkpoint; the log is kept, and it is tried again");
 }

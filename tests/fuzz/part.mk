@@ -8,6 +8,7 @@ needs_command := base wire doc schema model kv raftcore state
 needs_message := base node
 needs_rpc := base wire raftcore rpc
 needs_ship := base io io/sim wire ship
+needs_backup := base wire backup
 needs_frame := base io wire net
 needs_sse := base client
 needs_selector := base doc api

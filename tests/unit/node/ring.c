@@ -36,6 +36,7 @@ struct pool *ring_pool;
 const struct net_tls *ring_tls[RING_MAX];
 unsigned ring_founders;
 struct rc_config ring_config;
+struct uuid ring_cluster;
 void (*ring_prepare)(struct ring_node *r);
 pthread_mutex_t ring_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -256,8 +257,6 @@ static void configure(struct ring_node *r, struct rc_member *members)
 	};
 }
 
-static struct uuid cluster_id;
-
 enum code ring_try_start(unsigned id, struct err *err)
 {
 	struct ring_node *r = &ring[id - 1];
@@ -268,14 +267,14 @@ enum code ring_try_start(unsigned id, struct err *err)
 	r->apply = loop_new("apply", 0);
 	configure(r, members);
 	if (r->config.joins)
-		r->config.cluster_id = &cluster_id;
+		r->config.cluster_id = &ring_cluster;
 	rc = rc_node_open(&r->config, &r->node, err);
 	memset(members, 0, sizeof(members));
 	if (rc == OK && ring_prepare)
 		ring_prepare(r);
 	if (rc == OK) {
 		rc_node_status(r->node, &st);
-		cluster_id = st.cluster_id;
+		ring_cluster = st.cluster_id;
 		rc = rc_node_start(r->node, err);
 		if (rc)
 			rc_node_stop(r->node);

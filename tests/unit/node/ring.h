@@ -40,6 +40,8 @@ extern const struct net_tls *ring_tls[RING_MAX];
 /* What each node is told when it starts: the members are 1 to ring_founders. */
 extern unsigned ring_founders;
 extern struct rc_config ring_config;     /* sizes and times of all */
+/* The cluster that later members join: that of the node that was started last. */
+extern struct uuid ring_cluster;
 /* Called before a node starts. */
 extern void (*ring_prepare)(struct ring_node *r);
 
