@@ -270,7 +270,9 @@ struct rc_status {
 	bool is_leader, is_ready;
 	uint64_t wal_writes, wal_entries, wal_bytes, wal_sync_us_p99;
 	uint64_t proposals, refused, uncertain;
-	uint64_t turn_max_us;
+	/* The longest turn of the raft loop in the last 10 s, and the most that
+	 * one computed; what is between them it waited for a processor. */
+	uint64_t turn_max_us, turn_max_cpu_us;
 	uint64_t checkpoints, checkpoints_failed;      /* of this run */
 	uint64_t shipped, installed;    /* checkpoints, of this run */
 	uint64_t malformed, lost;       /* messages of the engine */

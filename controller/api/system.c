@@ -139,6 +139,23 @@ static void store_metrics(struct buf *out, const struct store_status *s)
 	       s->node.wal_bytes);
 	metric(out, "conflux_wal_write_microseconds_p99", "gauge",
 	       "99th percentile of a durable write", s->node.wal_sync_us_p99);
+	metric(out, "conflux_raft_turn_microseconds_max", "gauge",
+	       "Longest turn of the raft loop in the last 10 seconds",
+	       s->node.turn_max_us);
+	metric(out, "conflux_raft_turn_computed_microseconds_max", "gauge",
+	       "Most that one of these turns computed, without waiting for a "
+	       "processor", s->node.turn_max_cpu_us);
+	metric(out, "conflux_checkpoints_taken_total", "counter",
+	       "Checkpoints written since the start", s->node.checkpoints);
+	metric(out, "conflux_checkpoints_failed_total", "counter",
+	       "Checkpoints that failed since the start",
+	       s->node.checkpoints_failed);
+	metric(out, "conflux_checkpoints_shipped_total", "counter",
+	       "Checkpoints sent to other nodes since the start",
+	       s->node.shipped);
+	metric(out, "conflux_checkpoints_installed_total", "counter",
+	       "Checkpoints of other nodes installed since the start",
+	       s->node.installed);
 }
 
 static void http_metrics(struct buf *out, struct api *api)

@@ -2,14 +2,21 @@
  * One thread, one libuv loop, one mailbox.
  *
  * The mailbox is a list under a mutex; the first message of a batch wakes the
- * loop by an async handle, which takes the whole list at once.  Prepare and
- * check handles mark the turns.
+ * loop by an eventfd of its own, and the whole list is taken at once.  Prepare
+ * and check handles mark the turns.  (libuv's async handle is not used: a loop
+ * that wakes before uv_async_send has returned spins until it does, which with
+ * as many threads as processors is most wakes and tens of microseconds each.)
  */
 #include "io/loop.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -21,6 +28,8 @@
 #define MAILBOX_MAX_DEFAULT 65536u
 #define SLOW_MS_DEFAULT 50u
 #define NAME_MAX_BYTES 15u
+#define NS_PER_S UINT64_C(1000000000)
+#define RECENT_SLOTS 16u                 /* more than LOOP_RECENT_S */
 
 struct mailbox {
 	pthread_mutex_t lock;
@@ -28,11 +37,18 @@ struct mailbox {
 	size_t count, max;
 	bool stopping;          /* a stop is asked for and not yet obeyed */
 	bool refusing;          /* since a stop, until the next run */
+	_Atomic unsigned posting;       /* threads that have yet to wake it */
+};
+
+/* The most of each second: its number in the upper half, microseconds below. */
+struct recent {
+	_Atomic uint64_t slots[RECENT_SLOTS];
 };
 
 struct loop {
 	uv_loop_t uv;
-	uv_async_t wake;
+	uv_poll_t wake;
+	int wake_fd;
 	uv_prepare_t prepare;
 	uv_check_t check;
 	char name[NAME_MAX_BYTES + 1];
@@ -49,12 +65,14 @@ struct loop {
 
 	/* The turn that runs: when waiting for it began and ended. */
 	uint64_t wait_began_ns, wait_ended_ns;
+	uint64_t cpu_ns;                /* of the thread, before the turn */
 	const char *note;
 
 	_Atomic unsigned slow_ms;
 	struct {
 		_Atomic uint64_t turns, messages, refused, max_us, slow;
 	} stats;
+	struct recent recent, recent_cpu;
 };
 
 /* The loop that runs on this thread. */
@@ -67,7 +85,41 @@ static void count(_Atomic uint64_t *counter, uint64_t n)
 	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }
 
-static void judge_turn(struct loop *loop, uint64_t us)
+/* Own thread only. */
+static void recent_note(struct recent *r, uint64_t second, uint64_t us)
+{
+	_Atomic uint64_t *slot = &r->slots[second % RECENT_SLOTS];
+	uint64_t fresh = second << 32 | MIN(us, (uint64_t)UINT32_MAX);
+
+	/* One of an earlier second is less, whatever its length. */
+	if (fresh > atomic_load_explicit(slot, memory_order_relaxed))
+		atomic_store_explicit(slot, fresh, memory_order_relaxed);
+}
+
+/* Any thread. */
+static uint64_t recent_most(struct recent *r, uint64_t second)
+{
+	uint64_t most = 0;
+
+	for (unsigned i = 0; i < RECENT_SLOTS; i++) {
+		uint64_t v = atomic_load_explicit(&r->slots[i],
+						  memory_order_relaxed);
+
+		if ((v >> 32) + LOOP_RECENT_S >= second)
+			most = MAX(most, v & UINT32_MAX);
+	}
+	return most;
+}
+
+static uint64_t thread_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+static void judge_turn(struct loop *loop, uint64_t us, uint64_t cpu_us)
 {
 	uint64_t max = atomic_load(&loop->stats.max_us);
 	unsigned slow_ms =
@@ -81,16 +133,24 @@ static void judge_turn(struct loop *loop, uint64_t us)
 	count(&loop->stats.slow, 1);
 	log_warn("loop",
 		 LOG_KV(log_z("loop", loop->name), log_u("ms", us / 1000),
+			log_u("computed_ms", cpu_us / 1000),
 			log_z("at", loop->note ? loop->note : "unknown")),
 		 "slow turn");
 }
 
 static void end_turn(struct loop *loop)
 {
-	uint64_t now = clock_mono_ns();
+	uint64_t now = clock_mono_ns(), cpu = thread_cpu_ns();
 
-	if (loop->wait_ended_ns && now > loop->wait_ended_ns)
-		judge_turn(loop, (now - loop->wait_ended_ns) / 1000);
+	if (loop->wait_ended_ns && now > loop->wait_ended_ns) {
+		uint64_t us = (now - loop->wait_ended_ns) / 1000;
+		uint64_t cpu_us = (cpu - loop->cpu_ns) / 1000;
+
+		recent_note(&loop->recent, now / NS_PER_S, us);
+		recent_note(&loop->recent_cpu, now / NS_PER_S, cpu_us);
+		judge_turn(loop, us, cpu_us);
+	}
+	loop->cpu_ns = cpu;
 	loop->wait_began_ns = now;
 	loop->wait_ended_ns = 0;
 	loop->note = NULL;
@@ -196,39 +256,70 @@ static void run_messages(struct loop *loop, struct msg *msg)
 	count(&loop->stats.messages, n);
 }
 
-static void on_wake(uv_async_t *wake)
+/* Anything but success leaves the counter as it is, and it is not 0 then. */
+static void wake_up(struct loop *loop)
+{
+	const uint64_t one = 1;
+
+	while (write(loop->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+static void on_wake(uv_poll_t *wake, int status, int events)
 {
 	struct loop *loop = loop_of_uv(wake->loop);
+	uint64_t count;
 	bool stopping;
 
+	/* Before the messages are taken: one that comes behind wakes again. */
+	while (read(loop->wake_fd, &count, sizeof(count)) < 0 && errno == EINTR)
+		;
 	run_messages(loop, mailbox_take(&loop->mailbox, &stopping));
 	if (stopping)
 		uv_stop(&loop->uv);
 }
 
-/* The wake is sent under the lock: once it is released, a message that has run
- * may be the one after which the loop is freed. */
+/* Whoever frees the loop waits for this: once the lock is released, a message
+ * that has run may be the one after which the loop is freed.  Under the lock
+ * the loop would wake only to wait for it. */
+static void wake_begin(struct mailbox *box)
+{
+	atomic_fetch_add(&box->posting, 1);
+}
+
+static void wake_end(struct mailbox *box)
+{
+	atomic_fetch_sub(&box->posting, 1);
+}
+
+static void wait_for_wakers(struct mailbox *box)
+{
+	while (atomic_load(&box->posting))
+		sched_yield();
+}
+
 static bool post(struct loop *loop, struct msg *msg, bool sure)
 {
 	struct mailbox *box = &loop->mailbox;
-	bool accepted;
+	bool accepted, was_empty = false;
 
 	must(msg->run);
+	wake_begin(box);
 	pthread_mutex_lock(&box->lock);
 	accepted = sure || (!box->refusing && box->count < box->max);
 	if (accepted) {
-		bool was_empty = !box->first;
-
+		was_empty = !box->first;
 		msg->next_ = NULL;
 		*box->last = msg;
 		box->last = &msg->next_;
 		box->count++;
-		if (was_empty)
-			must(uv_async_send(&loop->wake) == 0);
 	}
 	pthread_mutex_unlock(&box->lock);
+	if (was_empty)
+		wake_up(loop);
 	if (!accepted)
 		count(&loop->stats.refused, 1);
+	wake_end(box);
 	return accepted;
 }
 
@@ -256,7 +347,10 @@ struct loop *loop_new(const char *name, size_t mailbox_max)
 
 	must(uv_loop_init(&loop->uv) == 0);
 	loop->uv.data = loop;
-	must(uv_async_init(&loop->uv, &loop->wake, on_wake) == 0);
+	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	must(loop->wake_fd >= 0);
+	must(uv_poll_init(&loop->uv, &loop->wake, loop->wake_fd) == 0);
+	must(uv_poll_start(&loop->wake, UV_READABLE, on_wake) == 0);
 	must(uv_prepare_init(&loop->uv, &loop->prepare) == 0);
 	must(uv_check_init(&loop->uv, &loop->check) == 0);
 	must(uv_prepare_start(&loop->prepare, on_prepare) == 0);
@@ -313,6 +407,8 @@ void loop_free(struct loop **at)
 	close_all(loop);
 	here = outer;
 	must(uv_loop_close(&loop->uv) == 0);
+	wait_for_wakers(&loop->mailbox);
+	close(loop->wake_fd);
 	pthread_mutex_destroy(&loop->mailbox.lock);
 	if (loop->scratch)
 		buf_fini(&loop->scratch->wire);
@@ -335,6 +431,7 @@ static void run(struct loop *loop)
 	struct loop *outer = here;
 
 	here = loop;
+	loop->cpu_ns = thread_cpu_ns();
 	uv_run(&loop->uv, UV_RUN_DEFAULT);
 	/* What came last has its turn too. */
 	run_turns(loop);
@@ -407,6 +504,7 @@ bool loop_run_once(struct loop *loop)
 
 	must(!loop->has_thread && !atomic_load(&loop->running));
 	here = loop;
+	loop->cpu_ns = thread_cpu_ns();
 	uv_run(&loop->uv, UV_RUN_NOWAIT);
 	/* Input comes last in such a run, and wants its turn. */
 	run_turns(loop);
@@ -416,11 +514,15 @@ bool loop_run_once(struct loop *loop)
 
 void loop_stop(struct loop *loop)
 {
-	pthread_mutex_lock(&loop->mailbox.lock);
-	loop->mailbox.stopping = true;
-	loop->mailbox.refusing = true;
-	must(uv_async_send(&loop->wake) == 0);
-	pthread_mutex_unlock(&loop->mailbox.lock);
+	struct mailbox *box = &loop->mailbox;
+
+	wake_begin(box);
+	pthread_mutex_lock(&box->lock);
+	box->stopping = true;
+	box->refusing = true;
+	pthread_mutex_unlock(&box->lock);
+	wake_up(loop);
+	wake_end(box);
 }
 
 void loop_join(struct loop *loop)
@@ -455,12 +557,16 @@ uv_loop_t *loop_uv(struct loop *loop)
 
 void loop_stats_take(struct loop *loop, struct loop_stats *out)
 {
+	uint64_t second = clock_mono_ns() / NS_PER_S;
+
 	*out = (struct loop_stats){
 		.turns = atomic_load(&loop->stats.turns),
 		.messages = atomic_load(&loop->stats.messages),
 		.refused = atomic_load(&loop->stats.refused),
 		.turn_max_us = atomic_exchange(&loop->stats.max_us, 0),
 		.turns_slow = atomic_load(&loop->stats.slow),
+		.turn_recent_us = recent_most(&loop->recent, second),
+		.turn_recent_cpu_us = recent_most(&loop->recent_cpu, second),
 	};
 }
 

@@ -81,7 +81,12 @@ struct loop_stats {
 	uint64_t turns, messages, refused;
 	uint64_t turn_max_us;         /* since the last loop_stats_take */
 	uint64_t turns_slow;          /* longer than the slow limit (50 ms) */
+	/* The longest of the last LOOP_RECENT_S seconds, and the most that one
+	 * computed: one that is long and computed little waited for a processor,
+	 * or for memory. */
+	uint64_t turn_recent_us, turn_recent_cpu_us;
 };
+#define LOOP_RECENT_S 10u
 /* Any thread.  A turn is measured from the end of waiting to the end of its
  * turn callbacks; at most a millisecond too long. */
 void loop_stats_take(struct loop *loop, struct loop_stats *out);

@@ -415,6 +415,15 @@ static void fill_from_log(const struct rc_node *n, struct rc_status *out)
 	out->wal_sync_us_p99 = writer_p99_us(n->log.writer);
 }
 
+static void fill_from_loop(const struct rc_node *n, struct rc_status *out)
+{
+	struct loop_stats loop;
+
+	loop_stats_take(n->loop, &loop);
+	out->turn_max_us = loop.turn_recent_us;
+	out->turn_max_cpu_us = loop.turn_recent_cpu_us;
+}
+
 void rc_node_status(struct rc_node *n, struct rc_status *out)
 {
 	const struct shown *s = &n->shown;
@@ -442,4 +451,6 @@ void rc_node_status(struct rc_node *n, struct rc_status *out)
 	out->is_ready = out->leader_id && atomic_load(&s->ready);
 	if (n->log.writer)
 		fill_from_log(n, out);
+	if (n->loop)
+		fill_from_loop(n, out);
 }

@@ -177,8 +177,9 @@ void writer_run(struct writer *w, struct writer_task *t)
 	pthread_mutex_lock(&w->lock);
 	*w->last = t;
 	w->last = &t->next_;
-	pthread_cond_signal(&w->cond);
 	pthread_mutex_unlock(&w->lock);
+	/* Not under the lock, for which it would wait at once. */
+	pthread_cond_signal(&w->cond);
 }
 
 void writer_append(struct writer *w, struct append *a)

@@ -1,6 +1,7 @@
 /* Loops: mailbox, turns, ending. */
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -453,6 +454,57 @@ START_TEST(slow_turns_are_counted_and_named)
 }
 END_TEST
 
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	ck_assert_int_eq(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t), 0);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static void compute(struct msg *msg)
+{
+	uint64_t until = cpu_ns() + 10000000;
+
+	while (cpu_ns() < until)
+		;
+	loop_stop(loop);
+}
+
+static void idle(struct msg *msg)
+{
+	usleep(20000);
+	loop_stop(loop);
+}
+
+static struct loop_stats after(void (*run)(struct msg *msg))
+{
+	struct msg msg = { .run = run };
+	struct loop_stats stats;
+
+	loop_post_sure(loop, &msg);
+	loop_run_here(loop);
+	loop_stats_take(loop, &stats);
+	return stats;
+}
+
+/* Who asks does not take it from the next who asks; idling is no computing. */
+START_TEST(the_longest_turn_of_late_is_known)
+{
+	struct loop_stats stats = after(idle);
+
+	ck_assert_uint_ge(stats.turn_recent_us, 20000);
+	ck_assert_uint_lt(stats.turn_recent_cpu_us, 10000);
+	stats = after(compute);
+	ck_assert_uint_ge(stats.turn_recent_us, 20000);
+	ck_assert_uint_ge(stats.turn_recent_cpu_us, 10000);
+	loop_stats_take(loop, &stats);
+	ck_assert_uint_eq(stats.turn_max_us, 0);
+	ck_assert_uint_ge(stats.turn_recent_us, 20000);
+	ck_assert_uint_ge(stats.turn_recent_cpu_us, 10000);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("io/loop");
@@ -475,6 +527,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_turn_sees_timers);
 	tcase_add_test(t, turns_may_come_and_go_inside);
 	tcase_add_test(t, slow_turns_are_counted_and_named);
+	tcase_add_test(t, the_longest_turn_of_late_is_known);
 	suite_add_tcase(s, t);
 	return s;
 }

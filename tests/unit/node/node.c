@@ -177,7 +177,7 @@ static void propose(struct item *item, uint64_t v)
 static void run_until(uint64_t n)
 {
 	tape.want = n;
-	if (tape.count < n)
+	while (tape.count < n)
 		loop_run_here(tape.loop);
 	ck_assert_uint_ge(tape.count, n);
 }
