@@ -1,0 +1,84 @@
+"""Publishes and reads, on one node and on three, beside etcd."""
+import time
+
+from .base import alternate, report
+from .clients import wrk
+from .conflux import Cluster, Conflux
+from .etcd import Etcd
+
+LUA = """local n = 0
+local pad = string.rep("0", 240)
+local headers = {{ ["Authorization"] = "Bearer {token}",
+	["Content-Type"] = "application/json" }}
+request = function()
+	n = n + 1
+	return wrk.format("POST", "/api/v1/mgt/configs/{id}/publish", headers,
+		'{{"content":"' .. pad .. string.format("%016d", n) .. '"}}')
+end
+"""
+
+
+def script_of(node):
+    """For wrk: publishes of 256 bytes, each of a new content."""
+    script = node.dir + "/publish.lua"
+    with open(script, "w") as f:
+        f.write(LUA.format(token=node.token, id=node.config("c.txt", "0")))
+    return script
+
+
+def publishes(node, connections, script, notes):
+    """(publishes a second, p99); to notes goes what they cost this node."""
+    def counts():
+        return [node.metric("conflux_wal_" + what)
+                for what in ("entries_total", "bytes_total", "writes_total")]
+    threads, before, began = node.threads(), counts(), time.monotonic()
+    answer = wrk(node.url, connections, script=script)
+    took = time.monotonic() - began
+    entries, wal_bytes, writes = (b - a for a, b in zip(before, counts()))
+    busy = {name: (used - threads.get(name, 0)) / took
+            for name, used in node.threads().items()}
+    most = max(busy, key=busy.get)
+    notes[connections] = (
+        f"{wal_bytes / entries:.0f} bytes of log a command, "
+        f"{entries / writes:.1f} commands a write of the log; busiest thread: "
+        f"{most}, {100 * busy[most]:.0f} % of a processor")
+    return answer
+
+
+def put_rows(name, node, etcd, in_flights, goal=None, p99_goals=()):
+    script, notes = script_of(node), {}
+    for n in in_flights:
+        a, b = alternate(lambda: publishes(node, n, script, notes),
+                         lambda: etcd.puts(n))
+        report(f"{name}_w{n}", a[0], "publishes/s", "etcd put", b[0],
+               goal and f"ratio >= {goal}", goal and a[0] >= goal * b[0],
+               note=notes[n])
+        p99 = n in p99_goals
+        report(f"{name}_w{n}_p99", a[1], "us", "etcd", b[1],
+               "ratio <= 1/3" if p99 else None,
+               3 * a[1] <= b[1] if p99 else None)
+
+
+def write(work):
+    c, etcd = Conflux(work), Etcd(work)
+    put_rows("write1", c, etcd, (1, 64))
+    etcd.close()
+    c.close()
+
+
+def write3(work):
+    """Three nodes of each; both are asked at their leaders."""
+    c, etcd = Cluster(work), Etcd(work, 3)
+    leader = c.leader()
+    put_rows("write3", leader, etcd, (1, 64, 256, 1024), 1.5, (64, 256, 1024))
+    path = leader.url + "/api/v1/fetch/config/acme/shop/prod/c.txt"
+    for name, query, kind, goal in (
+            ("read_lin_w64", "?consistency=linearizable", "linearizable", 5),
+            ("read_local_w64", "", "serializable", None)):
+        a, b = alternate(lambda: wrk(path + query, 64, leader.token),
+                         lambda: etcd.reads(64, kind))
+        report(name, a[0], "requests/s", f"etcd {kind}", b[0],
+               goal and f"ratio >= {goal}", goal and a[0] >= goal * b[0])
+        report(name + "_p99", a[1], "us", "etcd", b[1])
+    etcd.close()
+    c.close()

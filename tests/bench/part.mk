@@ -1,0 +1,4 @@
+# Programs of the benchmarks: a program each, see GNUmakefile
+needs_raft_node := base io wire net raftcore node
+needs_raft_load := base
+needs_disk := base
