@@ -9,6 +9,7 @@
 #define WAL_BLOCK FILE_BLOCK
 #define WAL_MAGIC 0x314c415758464343ull      /* "CCFXWAL1" */
 #define WAL_FORMAT 1
+#define WAL_FORMAT_SEALED 2              /* an envelope follows in the header */
 #define WAL_HEADER_BYTES 64
 #define WAL_STAMP_BYTES 28       /* segment, sequence, position, crc */
 #define WAL_PAYLOAD (WAL_BLOCK - WAL_STAMP_BYTES)
@@ -22,6 +23,8 @@ struct wal_stamp {
 struct segment {
 	uint64_t id, first_sequence;
 	uint64_t max_index;              /* of its entries; 0: none */
+	struct aead *aead;               /* of its records; NULL: plain */
+	char key_name[SEAL_NAME_MAX + 1];
 	char path[512];
 };
 
@@ -45,6 +48,7 @@ struct wal {
 	struct file *file;               /* of the last segment */
 	uint64_t offset;                 /* where the next record goes */
 	uint64_t next_id, next_sequence;
+	const char *key_name;            /* of new segments; NULL: plain */
 	char *block;                     /* aligned, grows */
 	size_t block_cap;
 	struct wal_stats stats;
@@ -56,10 +60,18 @@ void wal_stamp_write(char *block, const struct wal_stamp *stamp);
 /* What stands at the start of a block: nothing (zeros), a stamp, or garbage. */
 enum wal_found { WAL_FOUND_NOTHING, WAL_FOUND_STAMP, WAL_FOUND_GARBAGE };
 enum wal_found wal_stamp_read(const char *block, struct wal_stamp *out);
-void wal_header_write(const struct wal *wal, const struct segment *s,
-		      char block[WAL_BLOCK]);
+/* The header of a new segment, whose key it makes. */
+enum code wal_header_write(const struct wal *wal, struct segment *s,
+			   char block[WAL_BLOCK], struct err *err);
+/* Fills 's', which has id and path.  E_CORRUPT, E_UNSUPPORTED, E_DENIED. */
 enum code wal_header_read(const struct wal *wal, const char block[WAL_BLOCK],
 			  struct segment *s, struct err *err);
+/* Encrypts the entries behind a record's header in place, with room for a tag
+ * behind them; 'n' is the record's length with it. */
+void wal_record_seal(const struct segment *s, char *record, size_t n);
+/* The other way; false: it was not sealed as this record of this segment. */
+bool wal_record_open(const struct segment *s, char *record, size_t n);
+struct segment *wal_segment_find(struct wal *wal, uint64_t id);
 /* Room for 'n' bytes of blocks in wal->block. */
 void wal_block_reserve(struct wal *wal, size_t n);
 /* Damage of a segment: E_CORRUPT with file, place and hint. */
@@ -71,8 +83,8 @@ struct wal_record {
 	uint64_t sequence, first_index, count;
 };
 /* Checks the record in the stamped blocks at 'blocks', which came from 'at' of
- * 'path', and tells its entries ('each' may be NULL). */
-enum code wal_record_read(const char *path, uint64_t at, const char *blocks,
+ * 's', and tells its entries ('each' may be NULL). */
+enum code wal_record_read(const struct segment *s, uint64_t at, const char *blocks,
 			  size_t n_blocks, uint64_t sequence,
 			  wal_recovered *each, void *data,
 			  struct wal_record *out, struct err *err);

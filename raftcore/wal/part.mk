@@ -1,4 +1,4 @@
 # wal: the durable log: segments, recovery, torn writes
-needs := base io wire
+needs := base io wire seal
 pkgs  :=
 installs := wal.h vote.h

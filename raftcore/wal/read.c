@@ -120,7 +120,7 @@ static enum code read_blocks(struct wal *wal, const char *path, uint64_t at,
 }
 
 static enum code read_place(struct reading *r, const struct wal_place *p,
-			    const char *path, const char *blocks,
+			    const struct segment *s, const char *blocks,
 			    struct err *err)
 {
 	struct wal_stamp stamp;
@@ -128,10 +128,10 @@ static enum code read_place(struct reading *r, const struct wal_place *p,
 
 	if (wal_stamp_read(blocks, &stamp) != WAL_FOUND_STAMP ||
 	    stamp.segment != p->segment)
-		return wal_damage(path, p->offset, "a record is not there",
+		return wal_damage(s->path, p->offset, "a record is not there",
 				  err);
 	r->end = p->first + p->n;
-	return wal_record_read(path, p->offset, blocks, p->blocks,
+	return wal_record_read(s, p->offset, blocks, p->blocks,
 			       stamp.sequence, pass_on, r, &record, err);
 }
 
@@ -139,16 +139,15 @@ static enum code read_run(struct reading *r, size_t i, size_t n, size_t blocks,
 			  struct err *err)
 {
 	const struct wal_place *p = &r->wal->places[i];
+	const struct segment *s = wal_segment_find(r->wal, p->segment);
 	char *bytes = file_alloc(blocks * WAL_BLOCK);
-	char path[512];
 	size_t at = 0;
 	enum code rc;
 
-	wal_segment_path(r->wal, p->segment, path);
-	rc = read_blocks(r->wal, path, p->offset, bytes, blocks * WAL_BLOCK,
+	rc = read_blocks(r->wal, s->path, p->offset, bytes, blocks * WAL_BLOCK,
 			 err);
 	for (size_t k = 0; k < n && rc == OK; k++) {
-		rc = read_place(r, &p[k], path, bytes + at, err);
+		rc = read_place(r, &p[k], s, bytes + at, err);
 		at += (size_t)p[k].blocks * WAL_BLOCK;
 	}
 	free(bytes);

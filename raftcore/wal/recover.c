@@ -135,7 +135,7 @@ static enum code tell(const struct place *p, const struct wal_record *r,
 	return OK;
 }
 
-enum code wal_record_read(const char *path, uint64_t at, const char *blocks,
+enum code wal_record_read(const struct segment *s, uint64_t at, const char *blocks,
 			  size_t n_blocks, uint64_t sequence,
 			  wal_recovered *each, void *data,
 			  struct wal_record *out, struct err *err)
@@ -143,19 +143,24 @@ enum code wal_record_read(const char *path, uint64_t at, const char *blocks,
 	AUTO_BUF payload = BUF_NONE;
 	struct str all = payload_of(blocks, n_blocks, &payload);
 	struct wal_record r = record_head(all);
+	size_t tag = s->aead ? SEAL_TAG_BYTES : 0;
+	const char *path = s->path;
 	struct place place = { path, at, err };
 
 	if (crc32c(0, all.p + 4, all.n - 4) != r.crc)
 		return wal_damage(path, at, "the checksum of a record is wrong",
 				  err);
-	if (r.length < WAL_RECORD_BYTES || r.length > all.n || r.count == 0 ||
-	    r.sequence != sequence)
+	if (r.length < WAL_RECORD_BYTES + tag || r.length > all.n ||
+	    r.count == 0 || r.sequence != sequence)
 		return wal_damage(path, at, "a record with an impossible header",
 				  err);
+	if (tag && !wal_record_open(s, payload.p, r.length))
+		return wal_damage(path, at, "a record does not open with the "
+				  "segment's key: it was altered", err);
 	*out = r;
 	return tell(&place, &r,
 		    str_first(str_from(all, WAL_RECORD_BYTES),
-			      r.length - WAL_RECORD_BYTES), each, data);
+			      r.length - tag - WAL_RECORD_BYTES), each, data);
 }
 
 static void note(struct scan *s, uint64_t at, size_t blocks,
@@ -208,7 +213,7 @@ static enum code read_record(struct scan *s, uint64_t at, size_t *blocks)
 	*blocks = whole_record(s, at);
 	if (*blocks == 0)
 		return OK;
-	rc = wal_record_read(s->segment->path, at, s->bytes + at, *blocks,
+	rc = wal_record_read(s->segment, at, s->bytes + at, *blocks,
 			     s->wal->next_sequence, s->each, s->data, &r,
 			     s->err);
 	if (rc == OK)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/secret.h"
 #include "wal/own.h"
 
 #include "base/banned.h"
@@ -57,32 +58,107 @@ enum wal_found wal_stamp_read(const char *block, struct wal_stamp *out)
 	return WAL_FOUND_GARBAGE;
 }
 
-void wal_header_write(const struct wal *wal, const struct segment *s,
-		      char block[WAL_BLOCK])
+/* ---- headers ---- */
+
+/* What a segment's key is for, and nothing else. */
+static void context_of(const struct wal *wal, const struct segment *s,
+		       struct buf *out)
+{
+	wr_raw(out, "conflux log segment", 19);
+	wr_raw(out, wal->config.cluster.b, sizeof(wal->config.cluster.b));
+	wr_u64(out, wal->config.node);
+	wr_u64(out, s->id);
+}
+
+static void take_key(struct segment *s, struct seal_key *key, struct str name)
+{
+	s->aead = aead_new(key);
+	wipe(key, sizeof(*key));
+	str_copy(s->key_name, sizeof(s->key_name), name);
+}
+
+/* Behind the header that all segments have: length, envelope, checksum of all
+ * before. */
+static enum code write_envelope(const struct wal *wal, struct segment *s,
+				char block[WAL_BLOCK], struct err *err)
+{
+	AUTO_BUF context = BUF_NONE;
+	AUTO_BUF envelope = BUF_NONE;
+	char *at = block + WAL_HEADER_BYTES;
+	struct seal_key key;
+	enum code rc;
+
+	context_of(wal, s, &context);
+	rc = seal_envelope_new(wal->config.seal, buf_view(&context), &key,
+			       &envelope, err);
+	if (rc)
+		return rc;
+	put_le(at, envelope.n, 4);
+	memcpy(at + 4, envelope.p, envelope.n);
+	at += 4 + envelope.n;
+	put_le(at, crc32c(0, block, (size_t)(at - block)), 4);
+	take_key(s, &key, seal_envelope_name(buf_view(&envelope)));
+	return OK;
+}
+
+enum code wal_header_write(const struct wal *wal, struct segment *s,
+			   char block[WAL_BLOCK], struct err *err)
 {
 	memset(block, 0, WAL_BLOCK);
 	put_le(block, WAL_MAGIC, 8);
-	put_le(block + 8, WAL_FORMAT, 4);
+	put_le(block + 8, wal->key_name ? WAL_FORMAT_SEALED : WAL_FORMAT, 4);
 	put_le(block + 12, wal->config.segment_bytes, 8);
 	put_le(block + 20, s->id, 8);
 	memcpy(block + 28, wal->config.cluster.b, 16);
 	put_le(block + 44, wal->config.node, 8);
 	put_le(block + 52, s->first_sequence, 8);
 	put_le(block + 60, crc32c(0, block, 60), 4);
+	return wal->key_name ? write_envelope(wal, s, block, err) : OK;
+}
+
+static enum code bad_header(const struct segment *s, struct err *err)
+{
+	return err_set(err, E_CORRUPT, "%s: damaged at 0 (the header)", s->path);
+}
+
+static enum code read_envelope(const struct wal *wal,
+			       const char block[WAL_BLOCK], struct segment *s,
+			       struct err *err)
+{
+	size_t n = (size_t)get_le(block + WAL_HEADER_BYTES, 4);
+	const char *at = block + WAL_HEADER_BYTES + 4, *crc = at + n;
+	AUTO_BUF context = BUF_NONE;
+	struct seal_key key;
+	enum code rc;
+
+	if (n > SEAL_ENVELOPE_MAX ||
+	    get_le(crc, 4) != crc32c(0, block, (size_t)(crc - block)) ||
+	    !is_zero(crc + 4, (size_t)(block + WAL_BLOCK - crc - 4)))
+		return bad_header(s, err);
+	context_of(wal, s, &context);
+	rc = seal_envelope_open(wal->config.seal, NULL, buf_view(&context),
+				str_n(at, n), &key, err);
+	if (rc)
+		return err_wrap(err, "%s", s->path);
+	take_key(s, &key, seal_envelope_name(str_n(at, n)));
+	return OK;
 }
 
 enum code wal_header_read(const struct wal *wal, const char block[WAL_BLOCK],
 			  struct segment *s, struct err *err)
 {
+	uint32_t format = (uint32_t)get_le(block + 8, 4);
+
 	if (get_le(block, 8) != WAL_MAGIC ||
-	    get_le(block + 60, 4) != crc32c(0, block, 60) ||
-	    !is_zero(block + WAL_HEADER_BYTES, WAL_BLOCK - WAL_HEADER_BYTES))
-		return err_set(err, E_CORRUPT, "%s: damaged at 0 (the header)",
-			       s->path);
-	if (get_le(block + 8, 4) != WAL_FORMAT)
+	    get_le(block + 60, 4) != crc32c(0, block, 60))
+		return bad_header(s, err);
+	if (format != WAL_FORMAT && format != WAL_FORMAT_SEALED)
 		return err_set(err, E_UNSUPPORTED, "%s: log format %u, this "
-			       "version reads %d", s->path,
-			       (unsigned)get_le(block + 8, 4), WAL_FORMAT);
+			       "version reads %d and %d", s->path, format,
+			       WAL_FORMAT, WAL_FORMAT_SEALED);
+	if (format == WAL_FORMAT &&
+	    !is_zero(block + WAL_HEADER_BYTES, WAL_BLOCK - WAL_HEADER_BYTES))
+		return bad_header(s, err);
 	if (get_le(block + 20, 8) != s->id)
 		return err_set(err, E_CORRUPT, "%s: the header names another "
 			       "segment", s->path);
@@ -93,5 +169,44 @@ enum code wal_header_read(const struct wal *wal, const char block[WAL_BLOCK],
 		return err_hint(err, "give each node a data directory of its own");
 	}
 	s->first_sequence = get_le(block + 52, 8);
-	return OK;
+	return format == WAL_FORMAT ? OK : read_envelope(wal, block, s, err);
+}
+
+/* ---- sealed records ---- */
+
+/*
+ * The nonce: no two records of a segment have one sequence.  The next run begins
+ * with a segment, and a key, of its own; so does a segment that was begun and did
+ * not get its name; and after a write that failed nothing is appended.
+ */
+static void nonce_of(const char *record, uint8_t out[SEAL_NONCE_BYTES])
+{
+	memset(out, 0, SEAL_NONCE_BYTES);
+	memcpy(out, record + 8, 8);
+}
+
+/* The record's header but for the checksum, which covers what is encrypted. */
+static struct str ad_of(const char *record)
+{
+	return str_n(record + 4, WAL_RECORD_BYTES - 4);
+}
+
+void wal_record_seal(const struct segment *s, char *record, size_t n)
+{
+	uint8_t nonce[SEAL_NONCE_BYTES];
+	size_t body = n - WAL_RECORD_BYTES - SEAL_TAG_BYTES;
+
+	nonce_of(record, nonce);
+	aead_seal(s->aead, nonce, ad_of(record), record + WAL_RECORD_BYTES, body,
+		  (uint8_t *)record + n - SEAL_TAG_BYTES);
+}
+
+bool wal_record_open(const struct segment *s, char *record, size_t n)
+{
+	uint8_t nonce[SEAL_NONCE_BYTES];
+	size_t body = n - WAL_RECORD_BYTES - SEAL_TAG_BYTES;
+
+	nonce_of(record, nonce);
+	return aead_open(s->aead, nonce, ad_of(record), record + WAL_RECORD_BYTES,
+			 body, (const uint8_t *)record + n - SEAL_TAG_BYTES);
 }

@@ -56,6 +56,32 @@ static struct segment *segment_add(struct wal *wal, uint64_t id)
 	return s;
 }
 
+struct segment *wal_segment_find(struct wal *wal, uint64_t id)
+{
+	size_t low = 0, high = wal->n_segments;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (wal->segments[mid].id < id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	must(low < wal->n_segments && wal->segments[low].id == id);
+	return &wal->segments[low];
+}
+
+static void count_others(struct wal *wal)
+{
+	const char *now = wal->key_name ? wal->key_name : "";
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < wal->n_segments; i++)
+		n += strcmp(wal->segments[i].key_name, now) != 0;
+	wal->stats.other_segments = n;
+}
+
 static void spare_add(struct wal *wal, const char *path)
 {
 	mem_grow((void **)&wal->spares, &wal->cap_spares, wal->n_spares + 1,
@@ -104,20 +130,21 @@ static enum code make_spare(struct wal *wal, struct err *err)
 }
 
 static enum code write_header(struct wal *wal, struct file *file,
-			      const struct segment *s, struct err *err)
+			      struct segment *s, struct err *err)
 {
 	struct fs *fs = wal->config.fs;
 	enum code rc = failpoint_hit(FP_WAL_SEGMENT, err);
 
 	wal_block_reserve(wal, WAL_BLOCK);
-	wal_header_write(wal, s, wal->block);
+	if (rc == OK)
+		rc = wal_header_write(wal, s, wal->block, err);
 	if (rc == OK)
 		rc = fs->ops->write(fs, file, 0, wal->block, WAL_BLOCK, err);
 	return rc ? rc : fs->ops->sync(fs, file, err);
 }
 
 /* A spare gets the header of 'next', then its name. */
-static enum code name_segment(struct wal *wal, const struct segment *next,
+static enum code name_segment(struct wal *wal, struct segment *next,
 			      struct file **out, struct err *err)
 {
 	struct fs *fs = wal->config.fs;
@@ -157,10 +184,13 @@ static enum code next_segment(struct wal *wal, struct err *err)
 	if (rc == OK)
 		rc = name_segment(wal, &next, &file, err);
 	wal->is_broken |= rc != OK && rc != E_FULL;
-	if (rc)
+	if (rc) {
+		aead_free(&next.aead);
 		return err_wrap(err, "a new segment of the log");
+	}
 	rc = fs->ops->sync_dir(fs, wal->dir, err);
 	if (rc) {
+		aead_free(&next.aead);
 		fs->ops->close(fs, file);
 		wal->is_broken = true;
 		return broken(rc, err);
@@ -171,7 +201,7 @@ static enum code next_segment(struct wal *wal, struct err *err)
 	wal->n_spares--;
 	wal->next_id++;
 	wal->offset = WAL_BLOCK;
-	segment_add(wal, next.id)->first_sequence = next.first_sequence;
+	*segment_add(wal, next.id) = next;
 	return OK;
 }
 
@@ -235,6 +265,8 @@ enum code wal_open(const struct wal_config *config, wal_recovered *each,
 	snprintf(wal->dir, sizeof(wal->dir), "%s", config->dir);
 	wal->config.dir = wal->dir;
 	wal->next_id = wal->next_sequence = 1;
+	if (seal_is_on(config->seal))
+		wal->key_name = config->seal->current(config->seal->data);
 	rc = fs->ops->make_dir(fs, wal->dir, err);
 	if (rc == OK)
 		rc = find_files(wal, err);
@@ -242,6 +274,7 @@ enum code wal_open(const struct wal_config *config, wal_recovered *each,
 		rc = wal_recover(wal, each, data, err);
 	if (rc == OK)
 		rc = next_segment(wal, err);
+	count_others(wal);
 	if (rc) {
 		wal_close(&wal);
 		return rc;
@@ -259,6 +292,8 @@ void wal_close(struct wal **wp)
 		return;
 	if (wal->file)
 		wal->config.fs->ops->close(wal->config.fs, wal->file);
+	for (size_t i = 0; i < wal->n_segments; i++)
+		aead_free(&wal->segments[i].aead);
 	free(wal->segments);
 	free(wal->places);
 	free(wal->spares);
@@ -271,7 +306,7 @@ void wal_close(struct wal **wp)
 
 static size_t entries_bytes(const struct wal_entry *e, size_t n)
 {
-	size_t bytes = WAL_RECORD_BYTES;
+	size_t bytes = WAL_RECORD_BYTES + SEAL_TAG_BYTES;
 
 	for (size_t i = 0; i < n; i++)
 		bytes += 10 + 1 + 10 + e[i].data.n;   /* the most it takes */
@@ -288,10 +323,10 @@ static void encode_body(struct buf *out, const struct wal_entry *e, size_t n)
 	}
 }
 
-static void encode_record(struct wal *wal, struct buf *out,
-			  const struct wal_entry *e, size_t n)
+/* Answers its length; what is behind is padding. */
+static size_t encode_record(struct wal *wal, struct buf *out,
+			    const struct wal_entry *e, size_t n)
 {
-	uint32_t crc;
 	size_t length, whole;
 
 	buf_reserve(out, entries_bytes(e, n) + WAL_PAYLOAD);
@@ -301,15 +336,29 @@ static void encode_record(struct wal *wal, struct buf *out,
 	wr_u64(out, e[0].index);
 	wr_u64(out, n);
 	encode_body(out, e, n);
+	if (wal->key_name)
+		(void)buf_extend(out, SEAL_TAG_BYTES);
 	length = out->n;
 	for (unsigned i = 0; i < 4; i++)
 		out->p[4 + i] = (char)(length >> (8 * i));
 	/* Padded to whole payloads: the checksum covers what is read back. */
 	whole = (length + WAL_PAYLOAD - 1) / WAL_PAYLOAD * WAL_PAYLOAD;
 	memset(buf_extend(out, whole - length), 0, whole - length);
-	crc = crc32c(0, out->p + 4, whole - 4);
+	return length;
+}
+
+/* Of the segment that it goes to; then it is as it will stand there. */
+static void finish_record(struct wal *wal, struct buf *record, size_t length)
+{
+	const struct segment *s = &wal->segments[wal->n_segments - 1];
+	uint32_t crc;
+
+	must(!s->aead == !wal->key_name);
+	if (s->aead)
+		wal_record_seal(s, record->p, length);
+	crc = crc32c(0, record->p + 4, record->n - 4);
 	for (unsigned i = 0; i < 4; i++)
-		out->p[i] = (char)(crc >> (8 * i));
+		record->p[i] = (char)(crc >> (8 * i));
 }
 
 /* The record as stamped blocks in wal->block; answers their size. */
@@ -366,13 +415,13 @@ enum code wal_append(struct wal *wal, const struct wal_entry *entries, size_t n,
 		     struct err *err)
 {
 	AUTO_BUF record = BUF_NONE;
-	size_t bytes;
+	size_t bytes, length;
 	enum code rc;
 
 	must(n > 0);
 	if (wal->is_broken)
 		return err_set(err, E_IO, "the log failed before");
-	encode_record(wal, &record, entries, n);
+	length = encode_record(wal, &record, entries, n);
 	bytes = record.n / WAL_PAYLOAD * WAL_BLOCK;
 	if (bytes > wal->config.segment_bytes - WAL_BLOCK)
 		return err_set(err, E_TOO_LARGE,
@@ -383,6 +432,7 @@ enum code wal_append(struct wal *wal, const struct wal_entry *entries, size_t n,
 		if (rc)
 			return rc;
 	}
+	finish_record(wal, &record, length);
 	lay_out(wal, buf_view(&record));
 	rc = write_record(wal, bytes, err);
 	if (rc) {
@@ -403,7 +453,9 @@ static enum code give_up(struct wal *wal, const struct segment *s,
 	char path[512];
 	enum code rc;
 
-	if (wal->n_spares >= wal->config.spares_max)
+	/* What was plain must not lie behind what is sealed. */
+	if (wal->n_spares >= wal->config.spares_max ||
+	    (wal->key_name && !s->aead))
 		return fs->ops->remove(fs, s->path, err);
 	snprintf(path, sizeof(path), "%s/%016llx.spare", wal->dir,
 		 (unsigned long long)s->id);
@@ -436,10 +488,12 @@ enum code wal_cut(struct wal *wal, uint64_t index, struct err *err)
 			break;
 		}
 		wal_places_drop(wal, wal->segments[0].id);
+		aead_free(&wal->segments[0].aead);
 		wal->n_segments--;
 		memmove(&wal->segments[0], &wal->segments[1],
 			wal->n_segments * sizeof(*wal->segments));
 	}
+	count_others(wal);
 	return rc;
 }
 
@@ -457,6 +511,7 @@ void wal_stats_get(const struct wal *wal, struct wal_stats *out)
 {
 	*out = wal->stats;
 	out->segments = wal->n_segments;
+	out->is_sealed = wal->key_name;
 	if (wal->n_places) {
 		const struct wal_place *last = &wal->places[wal->n_places - 1];
 

@@ -19,6 +19,13 @@
  * A record whose first index is at or below the last one replaces the log from
  * there on.
  *
+ * Where a provider of keys says so, segments that begin from now on are sealed:
+ * the entries of each record are encrypted (AES-256-GCM) with a key of the
+ * segment, which lies wrapped in its header; stamps, headers and checksums are
+ * not, so torn and damaged are told as without.  The nonce is the record's
+ * sequence: a segment's key is never used by another run, and in one run no
+ * sequence is encrypted twice.  A file with plain records is not recycled then.
+ *
  * This is the synchronous core: one thread at a time.  writer.h puts it on a
  * thread of its own.
  */
@@ -27,6 +34,7 @@
 
 #include "base/rand.h"
 #include "io/file.h"
+#include "seal/seal.h"
 
 struct wal;
 
@@ -43,6 +51,9 @@ struct wal_config {
 	uint64_t node;
 	uint64_t segment_bytes;          /* 64 MiB; a multiple of 4 KiB */
 	unsigned spares_max;             /* recycled segments kept, 2 */
+	/* Keys of sealed segments; NULL: none are opened, none are made.  Asked on
+	 * the log's thread; an error of its wrap is one of the disk. */
+	const struct seal_provider *seal;
 };
 
 /* Called for each entry in the order of the records; an entry at an index
@@ -55,13 +66,15 @@ struct wal_stats {
 	uint64_t records, entries, bytes, segments;
 	uint64_t first_index, last_index;      /* 0: empty */
 	uint64_t torn;                          /* records cut at the start */
-	bool is_direct;
+	uint64_t other_segments;                /* not sealed as new ones are: plain,
+						   or by another key */
+	bool is_direct, is_sealed;
 };
 
 /*
  * Opens or creates the log in 'dir' and recovers it.  Never appends to an old
  * segment.  E_CORRUPT: damage, with file and offset; E_DENIED: the log of
- * another cluster or node.
+ * another cluster or node, or sealed with a key that is not here.
  */
 enum code wal_open(const struct wal_config *config, wal_recovered *each,
 		   void *data, struct wal **out, struct err *err) MUST_USE;

@@ -4,9 +4,9 @@
  * but never holds an entry that was not written; all else is refused as damage
  * with its place.
  *
- * Input: 'r' and the bytes of a whole segment; or changes of four bytes each:
- * position (24 bits, of the log) and what is XORed there; the last byte of all,
- * where it is odd, cuts the file at the last position.
+ * Input: 'r' and the bytes of a whole segment; or changes of four bytes each,
+ * behind an 's' of a sealed log: position (24 bits, of the log) and what is XORed
+ * there; the last byte of all, where it is odd, cuts the file at the last position.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "seal/keyring.h"
 #include "wal/wal.h"
 
 #include "base/banned.h"
@@ -24,15 +25,18 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static char dir[64];
-static struct buf good, path;
+static struct buf goods[2], path;        /* plain, sealed */
+static struct keyring *keys;
 
-static struct wal_config config(void)
+static struct wal_config config(bool is_sealed)
 {
 	struct wal_config c = { .fs = fs_real(), .dir = dir, .node = 1,
 				.segment_bytes = BLOCKS * FILE_BLOCK,
 				.spares_max = 0 };
 
 	memset(c.cluster.b, 7, sizeof(c.cluster.b));
+	keyring_set_on(keys, is_sealed);
+	c.seal = keyring_provider(keys);
 	return c;
 }
 
@@ -84,13 +88,12 @@ static void remove_file(const char *file)
 	unlink(file);
 }
 
-static void keep_first(const char *file)
+static void keep(const char *file)
 {
-	struct err err;
+	struct buf *good = &goods[goods[0].n > 0];
 
-	if (good.n)
-		return;
-	must(fs_get(fs_real(), file, &good, &err) == OK);
+	must(!good->n && fs_get(fs_real(), file, good, NULL) == OK);
+	buf_reset(&path);
 	buf_z(&path, file);
 }
 
@@ -101,17 +104,13 @@ static void clean_up(void)
 }
 
 /* The log that is damaged afterwards: a few records, small and large. */
-static void make_good(void)
+static void make_good(bool is_sealed)
 {
-	const char *tmp = getenv("TMPDIR");
-	struct wal_config c;
+	struct wal_config c = config(is_sealed);
 	struct wal *wal;
 	struct err err;
 
-	snprintf(dir, sizeof(dir), "%.40s/conflux-fuzz-XXXXXX", tmp ? tmp : "/tmp");
-	must(mkdtemp(dir));
-	atexit(clean_up);
-	c = config();
+	each_file(remove_file);
 	must(wal_open(&c, take_any, NULL, &wal, &err) == OK);
 	for (uint64_t i = 1; i <= ENTRIES; i += 2) {
 		char text[2][6000];
@@ -123,8 +122,21 @@ static void make_good(void)
 		must(wal_append(wal, e, 2, &err) == OK);
 	}
 	wal_close(&wal);
-	each_file(keep_first);
-	must(good.n == BLOCKS * FILE_BLOCK);
+	each_file(keep);
+	must(goods[is_sealed].n == BLOCKS * FILE_BLOCK);
+}
+
+static void begin(void)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	snprintf(dir, sizeof(dir), "%.40s/conflux-fuzz-XXXXXX", tmp ? tmp : "/tmp");
+	must(mkdtemp(dir));
+	atexit(clean_up);
+	must(keyring_parse(STR("one 000102030405060708090a0b0c0d0e0f101112131415161718"
+			       "191a1b1c1d1e1f"), "keys", &keys, NULL) == OK);
+	make_good(false);
+	make_good(true);
 }
 
 static void put_segment(const struct buf *bytes)
@@ -158,25 +170,27 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct err err = { 0 };
 	uint64_t last = 0;
 	bool is_raw = size > 0 && data[0] == 'r';
+	bool is_sealed = size > 0 && data[0] == 's';
 	enum code rc;
 
-	if (!good.n)
-		make_good();
+	if (!keys)
+		begin();
 	if (is_raw) {
 		buf_add(&bytes, data + 1, size - 1);
 	} else {
-		buf_str(&bytes, buf_view(&good));
-		change(&bytes, data, size);
+		buf_str(&bytes, buf_view(&goods[is_sealed]));
+		change(&bytes, data + is_sealed, size - is_sealed);
 	}
 	put_segment(&bytes);
-	c = config();
+	c = config(false);
 	rc = wal_open(&c, is_raw ? take_any : check_entry, &last, &wal, &err);
 	if (rc == OK)
 		wal_close(&wal);
 	else
-		must((rc == E_CORRUPT || rc == E_DENIED) && err.text[0]);
+		must((rc == E_CORRUPT || rc == E_DENIED ||
+		      rc == E_UNSUPPORTED) && err.text[0]);
 	/* Untouched, all of it is there. */
-	must(size || (rc == OK && last == ENTRIES));
+	must(size > is_sealed || (rc == OK && last == ENTRIES));
 	buf_fini(&bytes);
 	return 0;
 }

@@ -1,6 +1,6 @@
 # trio.c: engines that exchange messages in memory
 # lab.c: the core of a node on one thread
 # ring.c: nodes with threads that are connected over loopback
-needs := io io/sim wal rpc ship net backup raftcore
+needs := io io/sim seal wal rpc ship net backup raftcore
 help := trio.c lab.c ring.c
 pkgs := openssl

@@ -1,11 +1,12 @@
 /*
  * The log and the vote with each call of the machine failing once, and after it a
  * power loss or the end of the process: what was answered OK is there, an error
- * names its place, and a log that failed stays failed.
+ * names its place, and a log that failed stays failed.  Plain and sealed.
  */
 #include "unit.h"
 
 #include "io/sim/disk.h"
+#include "seal/keyring.h"
 #include "wal/vote.h"
 #include "wal/wal.h"
 
@@ -22,6 +23,7 @@ static struct disk *disk;
 static struct fs *fs;
 static struct err err;
 static bool power;                       /* lost at the end, or only a kill */
+static struct keyring *keys;             /* NULL: plain */
 
 static void setup(void)
 {
@@ -82,6 +84,8 @@ static enum code open_log(struct model *m, struct wal **wal)
 				     .segment_bytes = 16 * 4096,
 				     .spares_max = 1 };
 
+	if (keys)
+		config.seal = keyring_provider(keys);
 	m->seen = 0;
 	memset(config.cluster.b, 7, sizeof(config.cluster.b));
 	return wal_open(&config, note, m, wal, &err);
@@ -193,20 +197,33 @@ static void run_log(const struct nth *nth, void *data)
 	disk_free(&disk);
 }
 
+/* Which of the four: power or kill, plain or sealed. */
+static void choose(int which)
+{
+	power = which & 1;
+	if (which & 2)
+		ck_assert_int_eq(keyring_parse(
+			STR("one 000102030405060708090a0b0c0d0e0f"
+			    "101112131415161718191a1b1c1d1e1f"), "keys", &keys,
+			NULL), OK);
+}
+
 START_TEST(a_log_loses_nothing)
 {
-	power = _i;
+	choose(_i);
 	ck_assert_uint_gt(nth_sweep(nth_files, ARRAY_LEN(nth_files), E_IO,
 				    run_log, NULL), 100);
+	keyring_free(&keys);
 }
 END_TEST
 
 /* append_up_to shows that a log that was full goes on. */
 START_TEST(a_full_disk_is_no_end)
 {
-	power = _i;
+	choose(_i);
 	ck_assert_uint_gt(nth_sweep(nth_growing, ARRAY_LEN(nth_growing), E_FULL,
 				    run_log, NULL), 60);
+	keyring_free(&keys);
 }
 END_TEST
 
@@ -270,8 +287,8 @@ END_TEST
 
 static void add(TCase *t)
 {
-	tcase_add_loop_test(t, a_log_loses_nothing, 0, 2);
-	tcase_add_loop_test(t, a_full_disk_is_no_end, 0, 2);
+	tcase_add_loop_test(t, a_log_loses_nothing, 0, 4);
+	tcase_add_loop_test(t, a_full_disk_is_no_end, 0, 4);
 	tcase_add_loop_test(t, a_vote_is_not_forgotten, 0, 2);
 	tcase_add_loop_test_raise_signal(t, no_memory_ends_the_process, SIGABRT,
 					 0, 4);

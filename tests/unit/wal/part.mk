@@ -1,2 +1,2 @@
 # faults.c: over the simulated disk
-needs := io io/sim
+needs := io io/sim seal

@@ -1,4 +1,4 @@
-/* The log over restarts, torn writes, damage and cutting. */
+/* The log over restarts, torn writes, damage and cutting; plain and sealed. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,6 +9,7 @@
 #include "unit.h"
 
 #include "base/mem.h"
+#include "seal/keyring.h"
 #include "wal/vote.h"
 #include "wal/wal.h"
 
@@ -16,6 +17,7 @@
 
 static char dir[64];
 static struct wal_config config;
+static struct keyring *keys;             /* NULL: plain */
 
 struct model {
 	char *data[4096];
@@ -30,6 +32,15 @@ static void setup(void)
 				      .segment_bytes = 32 * 4096,
 				      .spares_max = 1 };
 	memset(config.cluster.b, 7, 16);
+}
+
+static void setup_sealed(void)
+{
+	setup();
+	ck_assert_int_eq(keyring_parse(STR("one 000102030405060708090a0b0c0d0e0f"
+					   "101112131415161718191a1b1c1d1e1f"),
+				       "keys", &keys, NULL), OK);
+	config.seal = keyring_provider(keys);
 }
 
 static void teardown(void)
@@ -47,6 +58,7 @@ static void teardown(void)
 		unlink(path.p);
 	}
 	rmdir(dir);
+	keyring_free(&keys);
 }
 
 static enum code note(void *data, const struct wal_entry *e, struct err *err)
@@ -366,7 +378,7 @@ START_TEST(every_flipped_byte_is_found)
 	ck_assert_int_eq(append(wal, 5, 1, 10, &err), OK);
 	last_segment(path);
 	wal_close(&wal);
-	for (off_t at = 0; at < 5 * 4096; at += at < 128 ? 1 : step) {
+	for (off_t at = 0; at < 5 * 4096; at += at < 256 ? 1 : step) {
 		struct model again = { 0 };
 		char byte, flipped;
 		int fd = open(path, O_RDWR);
@@ -487,13 +499,12 @@ START_TEST(term_and_vote_survive_a_torn_write)
 }
 END_TEST
 
-static Suite *suite(void)
+static void add(Suite *s, const char *name, void (*before)(void))
 {
-	Suite *s = suite_create("wal/wal");
-	TCase *t = tcase_create("log");
+	TCase *t = tcase_create(name);
 
 	tcase_set_timeout(t, 120);
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, before, teardown);
 	tcase_add_test(t, what_was_written_comes_back);
 	tcase_add_test(t, each_start_writes_a_segment_of_its_own);
 	tcase_add_test(t, a_record_replaces_the_log_from_its_first_index);
@@ -507,6 +518,14 @@ static Suite *suite(void)
 	tcase_add_test(t, kill_9_loses_nothing_acknowledged);
 	tcase_add_test(t, term_and_vote_survive_a_torn_write);
 	suite_add_tcase(s, t);
+}
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("wal/wal");
+
+	add(s, "plain", setup);
+	add(s, "sealed", setup_sealed);
 	return s;
 }
 
