@@ -185,22 +185,20 @@ static struct str bearer(const struct request *r)
 	return str_trim(str_from(*h, 7));
 }
 
-/* Counted for the audit: who is unknown is named by address. */
+/* Counted for the audit: who is unknown is named by network. */
 static void note_denied(struct request *r, const struct subject *subject,
 			enum verb verb, const struct err *err)
 {
-	AUTO_BUF who = BUF_NONE;
+	struct store *store = caller_of(r)->at->api->config.store;
 	AUTO_BUF why = BUF_NONE;
 
 	if (err->code != E_DENIED && err->code != E_UNAUTHORIZED)
 		return;
-	if (err->code == E_UNAUTHORIZED)
-		buf_printf(&who, "address %s", r->peer->host);
-	else
-		buf_str(&who, subject->name);
 	buf_printf(&why, "%s, %s", verb_name(verb), code_slug(err->code));
-	store_denied(caller_of(r)->at->api->config.store, buf_view(&who),
-		     buf_view(&why));
+	if (err->code == E_UNAUTHORIZED)
+		store_denied_from(store, r->peer->host, buf_view(&why));
+	else
+		store_denied(store, subject->name, buf_view(&why));
 }
 
 static bool authorise(struct request *r, struct caller *caller)

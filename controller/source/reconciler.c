@@ -17,7 +17,6 @@
 #define EVENTS_A_TURN 2000
 #define BACKOFF_MAX_MS 300000
 #define SOON_MS 200
-#define FOLLOW_LEADER_MS 1000
 
 enum strand_state {
 	STRAND_WAITING,
@@ -54,6 +53,7 @@ struct strand {
 	uint64_t generation;             /* newest that was seen */
 	unsigned failures;
 	bool again;                      /* due while a job runs */
+	bool is_held;                    /* due, and another node leads */
 	bool is_deleted;                 /* the object is no more */
 	bool prunes;                     /* its configurations go with it */
 	bool is_listed;                  /* mark of a scan */
@@ -68,6 +68,9 @@ struct reconciler {
 	struct view *view;
 	struct map *strands;             /* "ns/name" -> strand */
 	struct follower follower;
+	struct store_role role;
+	struct store_barrier caught_up;
+	bool catching_up;
 	struct msg start_msg, stop_msg, more_msg;
 	bool more_posted, started, stopping, unfollowing;
 	bool sweeping, wants_sweep;
@@ -211,14 +214,6 @@ static void strand_end(struct strand *s, enum code rc, const char *why)
 	strand_key(&key, str_of(s->job.tenant), str_of(s->job.name));
 	map_del(s->r->strands, buf_view(&key));
 	timer_close(&s->timer, strand_closed);
-}
-
-static bool is_leader(struct reconciler *r)
-{
-	struct store_status status;
-
-	store_status(r->store, &status);
-	return status.node.is_leader;
 }
 
 static unsigned growth_of(unsigned failures)
@@ -371,9 +366,9 @@ static void strand_start(struct strand *s)
 		return;
 	}
 	timer_stop(&s->timer);
-	if (!is_leader(r)) {
+	s->is_held = !store_leads(r->store);
+	if (s->is_held) {
 		refuse_waiting(s, E_NOT_LEADER, "this node does not lead");
-		timer_start(&s->timer, FOLLOW_LEADER_MS);
 		return;
 	}
 	job_reset(s);
@@ -389,6 +384,48 @@ static void strand_start(struct strand *s)
 	s->again = false;
 	move_all(&s->waiting, &s->asked);
 	fsm_move(&s->fsm, STRAND_RUNNING, "due");
+}
+
+/* ---- who leads ---- */
+
+static void start_held(struct reconciler *r)
+{
+	void *value;
+
+	for (size_t at = 0; map_next(r->strands, &at, NULL, &value);) {
+		struct strand *s = value;
+
+		if (s->is_held)
+			strand_start(s);
+	}
+}
+
+/* Or in vain: then a plan that was made too early is refused, and made again. */
+static void on_caught_up(struct store_barrier *b, enum code rc,
+			 const struct err *err)
+{
+	struct reconciler *r = container_of(b, struct reconciler, caught_up);
+
+	(void)rc;
+	(void)err;
+	r->catching_up = false;
+	if (r->stopping)
+		check_stopped(r);
+	else
+		start_held(r);
+}
+
+/* A new leader goes on where the old one stopped: with what that one wrote
+ * last. */
+static void on_role(struct store_role *role, bool leads)
+{
+	struct reconciler *r = container_of(role, struct reconciler, role);
+
+	if (!leads || r->catching_up || r->stopping)
+		return;
+	r->caught_up = (struct store_barrier){ .home = r->loop,
+					       .done = on_caught_up };
+	r->catching_up = store_barrier(r->store, &r->caught_up);
 }
 
 /* ---- what the store says ---- */
@@ -645,6 +682,7 @@ struct reconciler *source_reconciler_new(struct store *store, struct pool *pool,
 	r->settings = settings;
 	r->loop = store_core_loop(store);
 	r->strands = map_new();
+	list_init(&r->role.at_);
 	must(uv_sem_init(&r->stopped, 0) == 0);
 	return r;
 }
@@ -662,6 +700,8 @@ static void on_start(struct msg *msg)
 	r->follower.home = r->loop;
 	r->follower.wake = on_wake;
 	store_follow(r->store, &r->follower);
+	r->role.changed = on_role;
+	store_on_role(r->store, &r->role);
 	read_events(r);
 }
 
@@ -685,9 +725,10 @@ static void on_unfollowed(struct follower *f)
 static void check_stopped(struct reconciler *r)
 {
 	if (!r->stopping || r->unfollowing || r->n_sources || r->more_posted ||
-	    r->sweeping)
+	    r->sweeping || r->catching_up)
 		return;
 	r->unfollowing = true;
+	store_off_role(&r->role);
 	if (r->view)
 		store_unfollow(r->store, &r->follower, on_unfollowed);
 	else

@@ -5,8 +5,9 @@
  * One strand a source, on the core loop of the store: it is due by its
  * interval or because somebody asked, at most one job of it runs (a worker of
  * the pool), and work that was overtaken is dropped.  Only the leader
- * reconciles.  Sources that are made, changed, suspended or deleted are
- * learned from the events of the store.
+ * reconciles; what becomes due elsewhere is held until that node leads.  Sources
+ * that are made, changed, suspended or deleted are learned from the events of the
+ * store.
  *
  * What goes wrong with a source is told in its status (conditions Ready,
  * Reconciling, Stalled) and by the result of a trigger; nothing here ends the

@@ -40,6 +40,8 @@
 #define CONTENT_INLINE_MAX (64 * 1024)
 #define COMMAND_CONTENTS_MAX 256
 #define AUTHOR_MAX 253
+/* Operations OP_DENIED of one command; more are refused. */
+#define DENIED_OPS_MAX 65
 
 enum command_type {
 	COMMAND_OPS = 1,

@@ -813,6 +813,9 @@ static enum code op_rollback(struct apply *a, const struct op *op,
 static enum code op_denied(struct apply *a, const struct op *op,
 			   struct op_result *res, struct err *err)
 {
+	if (a->ops.n > DENIED_OPS_MAX)
+		return err_set(err, E_INVALID, "a command holds at most %d denials",
+			       DENIED_OPS_MAX);
 	if (op->name.n == 0 || op->name.n > 253 || op->message.n > 253)
 		return err_set(err, E_INVALID, "a denial names who and why in at "
 			       "most 253 bytes each");

@@ -1,6 +1,7 @@
 /* Denied requests: see denials.h. */
 #include "store/denials.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 
 #include "base/mem.h"
@@ -67,6 +68,46 @@ void denials_add(struct denials *d, struct str who, struct str why)
 	pthread_mutex_unlock(&d->lock);
 }
 
+static void put_v4(struct buf *out, const unsigned char *b)
+{
+	if (b[0] == 127)
+		buf_printf(out, "%u.%u.%u.%u", b[0], b[1], b[2], b[3]);
+	else
+		buf_printf(out, "%u.%u.%u.0/24", b[0], b[1], b[2]);
+}
+
+static void put_v6(struct buf *out, const char *host, struct in6_addr *a)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	if (IN6_IS_ADDR_V4MAPPED(a)) {
+		put_v4(out, a->s6_addr + 12);
+	} else if (IN6_IS_ADDR_LOOPBACK(a)) {
+		buf_z(out, host);
+	} else {
+		memset(a->s6_addr + 6, 0, 10);
+		buf_printf(out, "%s/48", inet_ntop(AF_INET6, a, text,
+						   sizeof(text)));
+	}
+}
+
+void denials_network(struct buf *out, const char *host)
+{
+	struct in_addr v4;
+	struct in6_addr v6;
+	char text[64];
+
+	/* Without the interface of a link-local one. */
+	str_copy(text, sizeof(text), str_first(str_of(host),
+					       strcspn(host, "%")));
+	if (inet_pton(AF_INET, text, &v4) == 1)
+		put_v4(out, (const unsigned char *)&v4.s_addr);
+	else if (inet_pton(AF_INET6, text, &v6) == 1)
+		put_v6(out, text, &v6);
+	else
+		buf_z(out, host);
+}
+
 static void add_op(struct arena *arena, struct command *cmd, struct str who,
 		   struct str why, uint64_t count)
 {
@@ -77,13 +118,14 @@ static void add_op(struct arena *arena, struct command *cmd, struct str who,
 	op->size = count;
 }
 
-bool denials_take(struct denials *d, uint64_t now_ms, struct arena *arena,
-		  struct command *cmd)
+bool denials_take(struct denials *d, uint64_t now_ms, bool last,
+		  struct arena *arena, struct command *cmd)
 {
 	bool any;
 
 	pthread_mutex_lock(&d->lock);
-	any = d->n > 0 && (!d->was_taken || now_ms - d->taken_ms >= DENIALS_MS);
+	any = d->n > 0 && (last || !d->was_taken ||
+			   now_ms - d->taken_ms >= DENIALS_MS);
 	for (size_t i = 0; i < d->n && any; i++)
 		add_op(arena, cmd, str_of(d->lines[i].who),
 		       str_of(d->lines[i].why), d->lines[i].count);

@@ -7,9 +7,11 @@
 #define STORE_DENIALS_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "state/command.h"
 
-#define DENIALS_MAX 64                   /* lines a minute; the rest is one */
+/* Lines a minute; the rest is one.  As many as an audit record names. */
+#define DENIALS_MAX 19
 #define DENIALS_MS 60000
 
 struct denials;
@@ -19,9 +21,14 @@ void denials_free(struct denials **denials);
 /* 'who' is a subject, or where an unknown one comes from; 'why' what it wanted.
  * Both are cut after 200 bytes. */
 void denials_add(struct denials *denials, struct str who, struct str why);
+/* The network that 'host', a numeric address, counts with: its /24 (IPv4) or /48
+ * (IPv6), so that who has many addresses has one line.  Loopback addresses, and
+ * what is no address, stand for themselves. */
+void denials_network(struct buf *out, const char *host);
 /* Takes what was counted as operations OP_DENIED of 'cmd', strings in 'arena'.
- * False: nothing to write, or the last time is not a minute ago. */
-bool denials_take(struct denials *denials, uint64_t now_ms, struct arena *arena,
-		  struct command *cmd);
+ * False: nothing to write, or the last time is not a minute ago and this is not
+ * the 'last' time. */
+bool denials_take(struct denials *denials, uint64_t now_ms, bool last,
+		  struct arena *arena, struct command *cmd);
 
 #endif

@@ -21,9 +21,9 @@ struct store {
 	struct rc_node *node;
 	struct pool *pool;               /* checkpoints */
 	struct map *pending;             /* proposal id -> struct ticket */
-	struct list followers;           /* core loop */
+	struct list followers, roles;    /* core loop */
 	struct timer tick;
-	bool has_tick, tick_in_flight;
+	bool is_open, has_tick, tick_in_flight;
 	struct store_write tick_write;
 	struct msg start_msg, stop_msg;
 	struct buf tick_bytes;
@@ -102,6 +102,11 @@ void forward_end(struct store *s);
 /* As calls from another node: one write, or a batch. */
 void forward_serve_one(void *data, const struct rc_request *request);
 void forward_serve_batch(void *data, const struct rc_request *request);
+
+/* upkeep.c */
+void upkeep_start(struct store *s);
+/* Writes what was denied last; blocks, for two seconds at most. */
+void upkeep_farewell(struct store *s);
 
 /* members.c */
 void members_serve(void *data, const struct rc_request *request);

@@ -18,7 +18,6 @@
 
 #define STAGE_PART (768 * 1024)
 #define STAGE_WINDOW 4
-#define TICK_MS 1000
 #define HOLD_MS_DEFAULT 2000
 
 struct stage {
@@ -296,80 +295,6 @@ void store_blob_commands(struct arena *arena, struct str tenant,
 	} while (c.offset < content.n);
 }
 
-/* ---- ticks and limits ---- */
-
-static void tick_done(struct store_write *w, const struct outcome *o)
-{
-	struct store *s = container_of(w, struct store, tick_write);
-
-	s->tick_in_flight = false;
-}
-
-static void send_own(struct store *s, const struct command *c)
-{
-	buf_reset(&s->tick_bytes);
-	command_encode(&s->tick_bytes, c);
-	s->tick_write = (struct store_write){ .home = s->core,
-					      .bytes = buf_view(&s->tick_bytes),
-					      .done = tick_done };
-	s->tick_in_flight = store_submit(s, &s->tick_write);
-}
-
-static void send_tick(struct store *s, enum command_type type)
-{
-	struct command c = { .type = type, .time_ms = clock_wall_ms(),
-			     .limits = s->config.limits };
-
-	send_own(s, &c);
-}
-
-static void send_denials(struct store *s)
-{
-	AUTO_ARENA arena = arena_new(0);
-	struct command c = {
-		.type = COMMAND_OPS, .time_ms = clock_wall_ms(),
-		.subject = { STR("system"), ROLE_SYSTEM, STR_NONE },
-		.credential = STR("none"), .origin = STR("local"),
-	};
-
-	if (denials_take(s->denials, clock_mono_ms(), arena, &c))
-		send_own(s, &c);
-}
-
-void store_denied(struct store *s, struct str who, struct str why)
-{
-	denials_add(s->denials, who, why);
-}
-
-static bool limits_differ(const struct limits *want, const struct limits *have)
-{
-	uint64_t w[sizeof(*want) / sizeof(uint64_t)], h[ARRAY_LEN(w)];
-
-	memcpy(w, want, sizeof(w));
-	memcpy(h, have, sizeof(h));
-	for (size_t i = 0; i < ARRAY_LEN(w); i++)
-		if (w[i] && w[i] != h[i])
-			return true;
-	return false;
-}
-
-static void on_tick(struct timer *timer)
-{
-	struct store *s = container_of(timer, struct store, tick);
-
-	timer_start(&s->tick, TICK_MS);
-	if (s->tick_in_flight || atomic_load(&s->has_failed))
-		return;
-	if (!atomic_load(&s->is_leader))
-		send_denials(s);
-	else if (limits_differ(&s->config.limits, &state_head(s->state)->limits))
-		send_tick(s, COMMAND_LIMITS);
-	else if (state_tick_is_due(s->state, clock_wall_ms()))
-		send_tick(s, COMMAND_TICK);
-	else
-		send_denials(s);
-}
-
 /* ---- following ---- */
 
 static void wake_home(struct msg *msg)
@@ -501,6 +426,16 @@ bool store_leads(struct store *s)
 	return atomic_load(&s->is_leader);
 }
 
+void store_on_role(struct store *s, struct store_role *role)
+{
+	list_append(&s->roles, &role->at_);
+}
+
+void store_off_role(struct store_role *role)
+{
+	list_remove(&role->at_);
+}
+
 /* ---- linearizable reads ---- */
 
 static void barrier_home(struct msg *msg)
@@ -534,10 +469,14 @@ bool store_barrier(struct store *s, struct store_barrier *b)
 static void on_role(void *data, bool is_leader, uint64_t leader, uint64_t term)
 {
 	struct store *s = data;
+	bool led = atomic_exchange(&s->is_leader, is_leader);
+	struct store_role *role;
 
-	atomic_store(&s->is_leader, is_leader);
 	s->leader = leader;
 	tickets_on_role(s);
+	if (led != is_leader)
+		list_each(&s->roles, role, at_)
+			role->changed(role, is_leader);
 	log_info(PART, LOG_KV(log_u("leader", leader), log_u("term", term)),
 		 is_leader ? "this node leads" : "this node follows");
 }
@@ -586,10 +525,8 @@ static void start_tick(struct msg *msg)
 {
 	struct store *s = container_of(msg, struct store, start_msg);
 
-	timer_init(&s->tick, s->core, on_tick);
 	tickets_init(s);
-	s->has_tick = true;
-	timer_start(&s->tick, TICK_MS);
+	upkeep_start(s);
 }
 
 static enum code start(struct store *s, struct err *err)
@@ -617,6 +554,7 @@ enum code store_open(const struct store_config *config, struct store **out,
 	if (!s->config.hold_ms)
 		s->config.hold_ms = HOLD_MS_DEFAULT;
 	list_init(&s->followers);
+	list_init(&s->roles);
 	list_init(&s->waiting);
 	list_init(&s->awaiting);
 	forward_init(s);
@@ -642,6 +580,7 @@ enum code store_open(const struct store_config *config, struct store **out,
 		store_close(&s);
 		return rc;
 	}
+	s->is_open = true;
 	*out = s;
 	return OK;
 }
@@ -664,6 +603,8 @@ void store_close(struct store **sp)
 
 	if (!s)
 		return;
+	if (s->is_open)
+		upkeep_farewell(s);
 	atomic_store(&s->is_stopping, true);
 	if (s->node) {
 		s->stop_msg.run = stop_core;

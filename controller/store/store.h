@@ -53,7 +53,8 @@ struct store_config {
  * and the WAL thread.  E_BUSY: another process holds the directory. */
 enum code store_open(const struct store_config *config, struct store **out,
 		     struct err *err) MUST_USE;
-/* Refuses new writes, waits for those in flight, syncs.  Not from a loop. */
+/* Writes what was denied (for two seconds at most), refuses new writes, waits for
+ * those in flight, syncs.  Not from a loop. */
 void store_close(struct store **store);
 struct loop *store_core_loop(struct store *store);
 
@@ -103,9 +104,11 @@ void store_blob_commands(struct arena *arena, struct str tenant,
 			 struct str content, uint64_t now_ms,
 			 void (*each)(void *data, struct str bytes), void *data);
 
-/* A request was denied: 'who' (a subject, or an address) wanted 'why'.  Counted,
- * and written to the audit log once a minute, bounded.  Any thread. */
+/* A request was denied: 'who' wanted 'why'.  Counted, and written to the audit log
+ * once a minute and when the store closes, bounded.  Any thread. */
 void store_denied(struct store *store, struct str who, struct str why);
+/* As that, of somebody unknown: whose network counts. */
+void store_denied_from(struct store *store, const char *host, struct str why);
 
 /* ---- questions to the leader ---- */
 
@@ -141,6 +144,14 @@ struct store_await {
 void store_await(struct store *store, struct store_await *await);
 /* Any thread; a moment later it may be otherwise. */
 bool store_leads(struct store *store);
+/* Told on the core loop when this node begins to lead, or ends to.  Embed it;
+ * what it is now store_leads says.  Both: core loop; off also within 'changed'. */
+struct store_role {
+	void (*changed)(struct store_role *role, bool leads);
+	struct list at_;
+};
+void store_on_role(struct store *store, struct store_role *role);
+void store_off_role(struct store_role *role);
 
 /* ---- who is in the cluster ---- */
 
