@@ -15,6 +15,7 @@ enum code cmd_reconcile(struct cli *cli, struct err *err)
 	AUTO_BUF target = BUF_NONE;
 	struct str live, n;
 	struct value *v;
+	const char *what;
 	enum code rc;
 
 	if (name.n == 0 || tenant.n == 0) {
@@ -35,14 +36,19 @@ enum code cmd_reconcile(struct cli *cli, struct err *err)
 		return out_write(STR("asked for\n"), err);
 	live = text_short(cli->arena, value_text_at(v, "lastAppliedRevision"));
 	n = text_of(cli->arena, value_getz(v, "operations"));
-	if (str_is(n, "0"))
-		return out_write(arena_printf(cli->arena, "%s: %.*s is live, "
-					      "nothing had to change\n",
-					      cli->args[0], STR_ARG(live)), err);
-	return out_write(arena_printf(cli->arena, "%s: %.*s is live, %.*s "
-				      "%s\n", cli->args[0], STR_ARG(live),
-				      STR_ARG(n), str_is(n, "1") ? "operation" :
-				      "operations"), err);
+	if (!str_is(n, "0"))
+		return out_write(arena_printf(cli->arena, "%s: %.*s is live, %.*s "
+					      "%s\n", cli->args[0],
+					      STR_ARG(live), STR_ARG(n),
+					      str_is(n, "1") ? "operation" :
+							       "operations"),
+				 err);
+	/* Right after `apply` the source itself was quicker. */
+	what = str_is(text_of(cli->arena, value_getz(v, "revision")), "0") ?
+	       "was live already: the repository has nothing newer" :
+	       "is live, and changes no configuration";
+	return out_write(arena_printf(cli->arena, "%s: %.*s %s\n", cli->args[0],
+				      STR_ARG(live), what), err);
 }
 
 /* ---- audit ---- */
