@@ -12,6 +12,7 @@
  */
 #include "api/own.h"
 
+#include "base/failpoint.h"
 #include "base/mem.h"
 #include "io/timer.h"
 
@@ -192,7 +193,7 @@ void api_dispatch(struct request *r)
 
 	if (!take_conditions(r, &caller_of(r)->min_rev, &is_linearizable))
 		return;
-	if (is_linearizable)
+	if (is_linearizable && failpoint_hit(FP_READ_BARRIER, NULL) == OK)
 		barrier_start(r);
 	else
 		run_when_here(r);

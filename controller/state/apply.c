@@ -227,7 +227,7 @@ static bool replayed(struct apply *a, struct outcome *out)
 	struct rd rd = rd_of(row);
 	struct str body = rd_raw(&rd, sizeof(a->cmd->body.b));
 
-	if (!row.p)
+	if (!row.p || failpoint_hit(FP_APPLY_ONCE, NULL))
 		return false;
 	rd_u64(&rd);
 	if (!str_eq(body, str_n(a->cmd->body.b, sizeof(a->cmd->body.b)))) {

@@ -5,6 +5,7 @@
 #	deps.sh		build and test
 #	deps.sh bench	also the peers of the benchmarks
 #	deps.sh lint	also formatter, analyser and fuzzer
+#	deps.sh chaos	also what `make chaos` needs: links, packet filter, Go
 #
 # As root, or through sudo.  libraft is taken from the backports suite of the
 # mirror that the machine already uses, in exactly one version: the guards in
@@ -20,7 +21,10 @@ case "${1:-}" in
 "") want=$base ;;
 bench) want="nginx-light etcd-server wrk nghttp2-client" ;;
 lint) want="clang clang-format clang-tidy libclang-rt-14-dev" ;;
-*) echo "usage: deps.sh [bench|lint]" >&2; exit 2 ;;
+chaos) want="iproute2 nftables util-linux gcc libc6-dev ca-certificates"
+	# Any Go from 1.19 on will do.
+	go version 2>/dev/null | grep -Eq 'go1\.(19|[2-9][0-9])' || want="$want golang-go" ;;
+*) echo "usage: deps.sh [bench|lint|chaos]" >&2; exit 2 ;;
 esac
 
 # Words of $want that dpkg does not have installed.
