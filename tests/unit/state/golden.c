@@ -1,0 +1,350 @@
+/*
+ * Commands in the log and rows of the store: what was written once is read ever
+ * after, and today's forms are not changed by accident (tests/tools/golden.h).
+ */
+#include "unit.h"
+
+#include "base/arena.h"
+#include "state/command.h"
+#include "state/rows.h"
+
+#include "golden.h"
+
+#include "base/banned.h"
+
+static struct arena *arena;
+static struct err err;
+
+static void setup(void)
+{
+	arena = arena_new(64 * 1024);
+}
+
+static void teardown(void)
+{
+	arena_free(&arena);
+}
+
+static struct uuid uuid(uint8_t c)
+{
+	struct uuid u;
+
+	memset(u.b, c, sizeof(u.b));
+	return u;
+}
+
+static struct sha256 sha(uint8_t c)
+{
+	struct sha256 s;
+
+	memset(s.b, c, sizeof(s.b));
+	return s;
+}
+
+/* ---- commands ---- */
+
+static struct op *op_of(struct command *c, enum op_type type)
+{
+	struct op *op = command_op(arena, c, type);
+
+	op->kind = KIND_CONFIG;
+	op->tenant = STR("acme");
+	op->name = STR("shop.prod.db.yaml");
+	op->expect = 300;
+	return op;
+}
+
+static void add_ops(struct command *c)
+{
+	struct op *op = op_of(c, OP_OBJECT_PUT);
+	struct rule *rule;
+
+	op->expect = REV_NONE;
+	op->uid = uuid(1);
+	op->manager = MANAGER_GIT;
+	op->manager_ref = STR("acme/shop");
+	op->labels = STR("{\"a\":\"b\"}");
+	op->meta = STR("{}");
+	op->spec = STR("{\"format\":\"yaml\"}");
+	op->only_create = true;
+	op->application = STR("shop");
+	op->environment = STR("prod");
+	op->config_name = STR("db.yaml");
+	op->format = STR("yaml");
+	op_of(c, OP_OBJECT_STATUS)->status = STR("{\"phase\":\"Ready\"}");
+	op_of(c, OP_OBJECT_DELETE);
+	op = op_of(c, OP_VERSION_ADD);
+	op->sha = sha(2);
+	op->size = 4711;
+	op->release = op->lift_hold = true;
+	op->message = STR("more");
+	op->path = STR("shop/prod/db.yaml");
+	op->author = STR("Ann <ann@example.org>");
+	op = op_of(c, OP_RULES_SET);
+	rule = rules_add(arena, &op->rules);
+	rule->priority = -3;
+	rule->version = 2;
+	rule->sha = sha(3);
+	rule->size = 12;
+	op = op_of(c, OP_ROLLBACK);
+	op->mode = ROLLBACK_EMERGENCY;
+	op->version = 1;
+	op->hold = true;
+	op = command_op(arena, c, OP_TOKEN_PUT);
+	op->name = STR("ann");
+	op->sha = sha(4);
+	op->role = ROLE_READ_ONLY;
+	command_op(arena, c, OP_TOKEN_DELETE)->name = STR("bob");
+	op = command_op(arena, c, OP_DENIED);
+	op->name = STR("token:x");
+	op->message = STR("no such token");
+	op->size = 9;
+}
+
+static void make_ops(struct command *c)
+{
+	struct precondition *pre = command_pre(arena, c);
+	struct content_part *part = command_content(arena, c);
+
+	pre->kind = KIND_CONFIG;
+	pre->tenant = STR("acme");
+	pre->name = STR("x");
+	pre->rev = 5;
+	part->tenant = STR("acme");
+	part->sha = sha(2);
+	part->bytes = STR("content");
+	c->id = sha(5);
+	c->body = sha(6);
+	c->subject = (struct subject){ STR("source:acme/shop"), ROLE_SOURCE,
+				       STR("acme") };
+	c->credential = STR("token root");
+	c->origin = STR("127.0.0.1:5112");
+	memset(c->trace, 7, sizeof(c->trace));
+	c->reason = STR("why");
+	c->commit = STR("0123456789");
+	c->flags = COMMAND_TAKE_OVER;
+	add_ops(c);
+}
+
+static const struct {
+	const char *name;
+	enum command_type type;
+} commands[] = {
+	{ "command-ops-1", COMMAND_OPS },
+	{ "command-blob-1", COMMAND_BLOB },
+	{ "command-stage-1", COMMAND_STAGE },
+	{ "command-staged-1", COMMAND_STAGED },
+	{ "command-tick-1", COMMAND_TICK },
+	{ "command-limits-1", COMMAND_LIMITS },
+	{ "command-restored-1", COMMAND_RESTORED },
+};
+
+static void make_command(struct command *c, enum command_type type)
+{
+	*c = (struct command){ .type = type, .time_ms = 1700000000000 };
+	if (type == COMMAND_OPS)
+		make_ops(c);
+	if (type == COMMAND_LIMITS)
+		c->limits = limits_default;
+	c->tenant = STR("acme");
+	c->sha = sha(8);
+	c->total = 300;
+	c->offset = 100;
+	c->bytes = STR("a part");
+	c->transaction = uuid(9);
+	c->part = 3;
+	if (type == COMMAND_RESTORED) {
+		c->from = RESTORED_BACKUP;
+		c->origin = STR("cli");
+		c->reason = STR("a disk");
+	}
+}
+
+START_TEST(commands_of_the_log)
+{
+	AUTO_BUF now = BUF_NONE;
+	AUTO_BUF was = BUF_NONE;
+	AUTO_BUF again = BUF_NONE;
+	struct command c, got;
+
+	make_command(&c, commands[_i].type);
+	command_encode(&now, &c);
+	golden_same(commands[_i].name, buf_view(&now));
+	golden_read(commands[_i].name, &was);
+	ck_assert_msg(command_decode(arena, buf_view(&was), &got, &err) == OK,
+		      "%s", err.text);
+	ck_assert_int_eq(got.type, c.type);
+	ck_assert_uint_eq(got.n_ops, c.n_ops);
+	command_encode(&again, &got);
+	ck_assert(str_eq(buf_view(&again), buf_view(&was)));
+}
+END_TEST
+
+/* ---- rows ---- */
+
+static void object_row(struct buf *now, struct str was, struct buf *again)
+{
+	struct object_row got, row = {
+		.uid = uuid(1), .rev = 300, .generation = 2,
+		.created_ms = 1700000000000, .manager = MANAGER_TERRAFORM,
+		.manager_ref = STR("ref"), .labels = STR("{\"a\":\"b\"}"),
+		.meta = STR("{}"), .spec = STR("{\"x\":1}"),
+		.status = STR("{\"y\":2}"), .application = STR("shop"),
+		.environment = STR("prod"), .config_name = STR("db.yaml"),
+		.format = STR("yaml") };
+
+	if (now)
+		object_row_encode(now, &row);
+	else if (object_row_decode(was, &got))
+		object_row_encode(again, &got);
+}
+
+static void live_row(struct buf *now, struct str was, struct buf *again)
+{
+	struct live_row got, row = {
+		.uid = uuid(1), .name = STR("shop.prod.db"), .rev = 300,
+		.format = STR("yaml"), .last_version = 4, .stable_version = 3,
+		.has_hold = true, .hold = sha(2), .rules = STR("rules") };
+
+	if (now)
+		live_row_encode(now, &row);
+	else if (live_row_decode(was, &got))
+		live_row_encode(again, &got);
+}
+
+static void version_row(struct buf *now, struct str was, struct buf *again)
+{
+	AUTO_BUF key = BUF_NONE;
+	struct version_row got, row = {
+		.version = 4, .sha = sha(2), .size = 4711,
+		.created_ms = 1700000000000, .rev = 300,
+		.formatting_only = true, .format = STR("yaml"),
+		.author = STR("Ann"), .message = STR("more"),
+		.commit = STR("0123"), .path = STR("a/b") };
+
+	key_version(&key, STR("acme"), uuid(1), 4);
+	if (now)
+		version_row_encode(now, &row);
+	else if (version_row_decode(buf_view(&key), was, &got))
+		version_row_encode(again, &got);
+}
+
+static void event_row(struct buf *now, struct str was, struct buf *again)
+{
+	struct event_row got, row = {
+		.type = EVENT_MODIFIED, .end = true, .kind = KIND_CONFIG,
+		.tenant = STR("acme"), .name = STR("shop.prod.db"),
+		.time_ms = 1700000000000, .after = STR("after"),
+		.before = STR("before"), .live = STR("live") };
+
+	if (now)
+		event_row_encode(now, &row);
+	else if (event_row_decode(was, &got))
+		event_row_encode(again, &got);
+}
+
+static void audit_row(struct buf *now, struct str was, struct buf *again)
+{
+	struct audit_row got, row = {
+		.seq = 77, .time_ms = 1700000000000, .rev = 300,
+		.subject = STR("token:root"), .credential = STR("c"),
+		.origin = STR("o"), .action = STR("update"),
+		.target = STR("t"), .reason = STR("r"), .commit = STR("0123"),
+		.role = ROLE_ROOT, .n_ops = 2, .diff = sha(3),
+		.previous = sha(4) };
+	bool right = false;
+
+	if (now)
+		audit_row_encode(now, &row);
+	else if (audit_row_decode(was, &got, &right) && right)
+		audit_row_encode(again, &got);
+}
+
+static void token_row(struct buf *now, struct str was, struct buf *again)
+{
+	struct token_row got, row = { STR("ann"), ROLE_READ_ONLY,
+				      1700000000000 };
+
+	if (now)
+		token_row_encode(now, &row);
+	else if (token_row_decode(was, &got))
+		token_row_encode(again, &got);
+}
+
+static void head_row(struct buf *now, struct str was, struct buf *again)
+{
+	struct head got, row = {
+		.index = 5000, .term = 3, .rev = 4900, .compacted_rev = 100,
+		.time_ms = 1700000000000, .audit_seq = 90, .audit_first = 2,
+		.audit_head = sha(1), .audit_seal = sha(2), .chain = sha(3),
+		.bytes = 123456, .n_idem = 12, .limits = limits_default };
+
+	if (now)
+		head_encode(now, &row);
+	else if (head_decode(was, &got))
+		head_encode(again, &got);
+}
+
+static void blob_row(struct buf *now, struct str was, struct buf *again)
+{
+	struct blob_head got, row = { 300, 1700000000000, 200, 3 };
+	struct str bytes;
+
+	if (now)
+		blob_head_encode(now, &row);
+	else if (blob_head_decode(was, &got, &bytes))
+		blob_head_encode(again, &got);
+}
+
+static void outcome_row(struct buf *now, struct str was, struct buf *again)
+{
+	struct op_result results[] = { { 299, uuid(1), 0, true },
+				       { 300, uuid(1), 4, true } };
+	struct outcome got, row = { .rev = 300, .results = results,
+				    .n_results = ARRAY_LEN(results) };
+
+	if (now)
+		outcome_encode(now, &row);
+	else if (outcome_decode(arena, was, &got))
+		outcome_encode(again, &got);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(struct buf *now, struct str was, struct buf *again);
+} rows[] = {
+	{ "row-object-1", object_row },	  { "row-live-1", live_row },
+	{ "row-version-1", version_row }, { "row-event-1", event_row },
+	{ "row-audit-1", audit_row },	  { "row-token-1", token_row },
+	{ "row-head-1", head_row },	  { "row-blob-1", blob_row },
+	{ "row-outcome-1", outcome_row },
+};
+
+START_TEST(rows_of_the_store)
+{
+	AUTO_BUF now = BUF_NONE;
+	AUTO_BUF was = BUF_NONE;
+	AUTO_BUF again = BUF_NONE;
+
+	rows[_i].run(&now, STR(""), NULL);
+	golden_same(rows[_i].name, buf_view(&now));
+	golden_read(rows[_i].name, &was);
+	rows[_i].run(NULL, buf_view(&was), &again);
+	ck_assert_msg(str_eq(buf_view(&again), buf_view(&was)),
+		      "%s cannot be read any more", rows[_i].name);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("state/golden");
+	TCase *t = tcase_create("golden");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_loop_test(t, commands_of_the_log, 0, (int)ARRAY_LEN(commands));
+	tcase_add_loop_test(t, rows_of_the_store, 0, (int)ARRAY_LEN(rows));
+	suite_add_tcase(s, t);
+	return s;
+}
+
+UNIT_MAIN(suite)
