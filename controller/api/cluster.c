@@ -77,13 +77,16 @@ void get_cluster_status(struct request *r)
 	buf_printf(&out,
 		   "{\"cluster_id\":\"%s\",\"node_id\":%llu,\"leader_id\":%llu,"
 		   "\"term\":%llu,\"commit_index\":%llu,\"applied_index\":%llu,"
-		   "\"checkpoint_index\":%llu,\"is_ready\":%s,",
+		   "\"checkpoint_index\":%llu,\"cluster_version\":%llu,"
+		   "\"supported_version\":%llu,\"is_ready\":%s,",
 		   id, (unsigned long long)s.node.node_id,
 		   (unsigned long long)s.node.leader_id,
 		   (unsigned long long)s.node.term,
 		   (unsigned long long)s.node.commit,
 		   (unsigned long long)s.node.applied,
 		   (unsigned long long)s.node.checkpoint_index,
+		   (unsigned long long)s.version,
+		   (unsigned long long)s.knows,
 		   s.is_ready ? "true" : "false");
 	add_members(&out, store_of(r), s.node.leader_id);
 	buf_c(&out, '}');

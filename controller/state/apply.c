@@ -349,10 +349,12 @@ static void refuse(struct outcome *out, enum code rc, const struct err *err)
 	str_copy(out->hint, sizeof(out->hint), str_of(err->hint));
 }
 
-/* The store failed, or holds what cannot be: no refusal, an end. */
+/* The store failed, or holds what cannot be, or a newer program wrote it: no
+ * refusal, an end. */
 static bool is_fatal(struct apply *a, enum code rc, struct err *err)
 {
-	return kv_status(a->txn, err) != OK || rc == E_CORRUPT;
+	return kv_status(a->txn, err) != OK || rc == E_CORRUPT ||
+	       rc == E_UNSUPPORTED;
 }
 
 static enum code finish_ops(struct apply *a, struct outcome *out,
@@ -543,6 +545,39 @@ static enum code apply_restored(struct apply *a, struct err *err)
 	return OK;
 }
 
+/* See command.h.  A program that is too old stops here, and not at the first thing
+ * that it does not know. */
+static enum code apply_version(struct apply *a, struct err *err)
+{
+	struct head *h = a->head;
+	uint64_t version = a->own.version;
+	AUTO_BUF row = BUF_NONE;
+
+	if (version > a->knows) {
+		err_set(err, E_UNSUPPORTED, "the cluster's version is %llu from "
+			"here on, this program knows %llu",
+			(unsigned long long)version,
+			(unsigned long long)a->knows);
+		return err_hint(err, "start the program that the other nodes run");
+	}
+	if (version <= h->version)
+		return err_set(err, E_CONFLICT, "the cluster's version is %llu "
+			       "already", (unsigned long long)h->version);
+	h->version = version;
+	cluster_version_encode(&row, version);
+	ap_put(a, KV_META, VERSION_KEY, buf_view(&row));
+	a->own.subject = (struct subject){ STR("system"), ROLE_SYSTEM, STR_NONE };
+	a->own.credential = STR("none");
+	a->own.origin = STR("local");
+	a->action = "upgrade";
+	a->n_targets = 1;
+	buf_printf(&a->targets, "cluster version %llu",
+		   (unsigned long long)version);
+	sha256_start(a->diff);
+	write_audit(a);
+	return OK;
+}
+
 static enum code start(struct apply *a, struct outcome *out, struct err *err)
 {
 	enum code rc;
@@ -567,6 +602,13 @@ static enum code start(struct apply *a, struct outcome *out, struct err *err)
 		break;
 	case COMMAND_LIMITS:
 		apply_limits(a);
+		break;
+	case COMMAND_VERSION:
+		rc = apply_version(a, err);
+		if (rc && is_fatal(a, rc, err))
+			return rc;
+		if (rc)
+			refuse(out, rc, err);
 		break;
 	case COMMAND_RESTORED:
 		rc = apply_restored(a, err);
@@ -598,6 +640,8 @@ enum code apply_start(struct apply *a, struct str bytes, struct outcome *out,
 	must(a->step == APPLY_IDLE);
 	*out = (struct outcome){ 0 };
 	a->units -= 1 + (int)(bytes.n / UNIT_BYTES) + (int)a->own.n_contents;
+	if (rc == E_UNSUPPORTED)
+		return rc;
 	if (rc) {
 		refuse(out, rc, err);
 		return OK;

@@ -35,6 +35,7 @@ struct apply {
 	struct arena *arena;             /* of one operation */
 	struct arena *keep;              /* of the batch: outcomes */
 	int units;                       /* left in this slice */
+	uint64_t knows;                  /* cluster version of this program */
 
 	/* The command that is being applied. */
 	enum apply_step step;

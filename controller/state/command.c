@@ -399,6 +399,9 @@ void command_encode(struct buf *out, const struct command *c)
 	case COMMAND_LIMITS:
 		limits_encode(out, &c->limits);
 		break;
+	case COMMAND_VERSION:
+		wr_var(out, c->version);
+		break;
 	case COMMAND_RESTORED:
 		wr_u8(out, (uint8_t)c->from);
 		wr_str(out, c->origin);
@@ -435,6 +438,9 @@ static void decode_body(struct arena *arena, struct rd *rd, struct command *c)
 	case COMMAND_LIMITS:
 		limits_decode(rd, &c->limits);
 		break;
+	case COMMAND_VERSION:
+		c->version = rd_var(rd);
+		break;
 	case COMMAND_RESTORED:
 		c->from = rd_u8(rd);
 		c->origin = rd_str(rd);
@@ -447,10 +453,26 @@ static void decode_body(struct arena *arena, struct rd *rd, struct command *c)
 	}
 }
 
+/* Only a newer program writes such a thing: who refused it would stand elsewhere
+ * than those that know it. */
+static enum code too_new(const char *what, unsigned type, struct err *err)
+{
+	err_set(err, E_UNSUPPORTED, "%s %u is of a newer version", what, type);
+	return err_hint(err, "start the program that the other nodes run; this "
+			     "one is too old for this cluster");
+}
+
 static enum code malformed(const struct rd *rd, struct err *err)
 {
 	return err_set(err, E_INVALID, "malformed command, %zu bytes before its "
 		       "end", rd_left(rd));
+}
+
+bool command_is_known(struct str encoded)
+{
+	struct rd rd = rd_of(encoded);
+
+	return rd_u8(&rd) <= COMMAND_FORMAT && rd_u8(&rd) <= COMMAND_VERSION;
 }
 
 enum code command_open(struct arena *arena, struct str in, struct command *out,
@@ -461,11 +483,13 @@ enum code command_open(struct arena *arena, struct str in, struct command *out,
 
 	*out = (struct command){ 0 };
 	*ops = (struct op_reader){ 0 };
-	if (format != COMMAND_FORMAT && !rd.bad)
-		return err_set(err, E_UNSUPPORTED,
-			       "command format %u, this version knows %d",
-			       format, COMMAND_FORMAT);
+	if (format > COMMAND_FORMAT)
+		return too_new("a command of format", format, err);
+	if (format == 0)
+		return malformed(&rd, err);
 	out->type = rd_u8(&rd);
+	if (out->type > COMMAND_VERSION)
+		return too_new("a command of type", out->type, err);
 	out->time_ms = rd_var(&rd);
 	decode_body(arena, &rd, out);
 	if (out->type != COMMAND_OPS)
@@ -486,6 +510,8 @@ enum code command_next(struct arena *arena, struct op_reader *ops,
 		return E_NOT_FOUND;
 	*out = (struct op){ 0 };
 	decode_op(arena, &ops->rd, out);
+	if (out->type > OP_DENIED)
+		return too_new("an operation of type", out->type, err);
 	ops->next++;
 	if (ops->rd.bad || (ops->next == ops->n && rd_left(&ops->rd)))
 		return malformed(&ops->rd, err);
@@ -554,7 +580,7 @@ void command_stamp(struct buf *out, struct str encoded, uint64_t time_ms)
 	struct str head = rd_raw(&rd, 2);
 
 	rd_var(&rd);
-	if (rd.bad)
+	if (rd.bad || !command_is_known(encoded))
 		return;
 	buf_str(out, head);
 	wr_var(out, time_ms);

@@ -15,6 +15,7 @@
  *	TICK:   time_ms
  *	LIMITS: time_ms, retention settings
  *	RESTORED: time_ms, from what (u8), origin, reason
+ *	VERSION: time_ms, version
  *
  * Everything that is decided by a clock, a random number or a library is
  * decided by the proposer and carried here: ids, times, canonical objects.
@@ -32,6 +33,13 @@
 #include "wire/wire.h"
 
 #define COMMAND_FORMAT 1
+/*
+ * The newest cluster version that this program knows.  The cluster's version is in
+ * the state (1 where nothing is); it grows by a logged command, once every member
+ * runs a program that knows the new one, and never back.  What apply does, and which
+ * forms are written to the log, goes by it (docs/formats/compatibility.md).
+ */
+#define CLUSTER_VERSION 1
 #define COMMAND_BYTES_MAX (1024 * 1024 - 64)   /* of one log entry */
 #define COMMAND_OPS_MAX 1000000
 #define BLOB_PART_MAX (256 * 1024)
@@ -51,6 +59,7 @@ enum command_type {
 	COMMAND_TICK = 5,
 	COMMAND_LIMITS = 6,
 	COMMAND_RESTORED = 7,
+	COMMAND_VERSION = 8,
 };
 
 /*
@@ -208,6 +217,9 @@ struct command {
 	/* LIMITS */
 	struct limits limits;
 
+	/* VERSION: of the cluster, from now on */
+	uint64_t version;
+
 	/* RESTORED; also 'origin' (where, by whom) and 'reason' (of what) */
 	enum restored_from from;
 };
@@ -220,7 +232,10 @@ bool command_has_content(struct str encoded);
 /* May it be sent again when nobody knows whether it happened?  Content and parts
  * may, and operations that have an id. */
 bool command_is_repeatable(struct str encoded);
-/* The same command at another time; nothing where it is malformed. */
+/* False: only a newer program knows it.  Looks at the first bytes only. */
+bool command_is_known(struct str encoded);
+/* The same command at another time; nothing where it is malformed, or of a newer
+ * program: what no member may have to apply must not get into the log. */
 void command_stamp(struct buf *out, struct str encoded, uint64_t time_ms);
 void command_encode(struct buf *out, const struct command *c);
 /* The operations of a command that are still to be decoded. */
@@ -230,10 +245,11 @@ struct op_reader {
 };
 /* All but the operations, which command_next tells one after another: a command
  * may hold a million.  Borrows strings from 'in'.  E_INVALID with the place
- * where it breaks; E_UNSUPPORTED. */
+ * where it breaks; E_UNSUPPORTED: a newer program wrote it. */
 enum code command_open(struct arena *arena, struct str in, struct command *out,
 		       struct op_reader *ops, struct err *err) MUST_USE;
-/* E_NOT_FOUND behind the last, which err is not set for; E_INVALID. */
+/* E_NOT_FOUND behind the last, which err is not set for; E_INVALID;
+ * E_UNSUPPORTED. */
 enum code command_next(struct arena *arena, struct op_reader *ops,
 		       struct op *out, struct err *err) MUST_USE;
 /* The whole of it. */

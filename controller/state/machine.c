@@ -198,6 +198,18 @@ static enum code copy_file(const char *from, const char *to, struct err *err)
 	return rc;
 }
 
+/* A state of a newer version is not touched. */
+static enum code read_version(struct kv_txn *txn, uint64_t *out, struct err *err)
+{
+	struct str val;
+
+	*out = 1;
+	if (kv_get(txn, KV_META, VERSION_KEY, &val) &&
+	    !cluster_version_decode(val, out))
+		return err_set(err, E_CORRUPT, "the cluster's version is malformed");
+	return OK;
+}
+
 static enum code read_head(struct kv *kv, struct head *out, struct err *err)
 {
 	struct kv_txn *txn;
@@ -206,11 +218,14 @@ static enum code read_head(struct kv *kv, struct head *out, struct err *err)
 
 	if (rc)
 		return rc;
+	*out = (struct head){ 0 };
 	if (!kv_get(txn, KV_META, HEAD_KEY, &val))
 		*out = (struct head){ .audit_seq = 1, .audit_first = 1,
 				      .limits = limits_default };
 	else if (!head_decode(val, out))
 		rc = err_set(err, E_CORRUPT, "the store's head is malformed");
+	if (rc == OK)
+		rc = read_version(txn, &out->version, err);
 	kv_end(&txn);
 	return rc;
 }
@@ -228,6 +243,16 @@ static void set_kv(struct state *s, struct kv *kv)
 	kv_close(&old);
 }
 
+static enum code check_version(const struct state *s, struct err *err)
+{
+	if (s->head.version <= s->apply->knows)
+		return OK;
+	err_set(err, E_UNSUPPORTED, "the state is of cluster version %llu, this "
+		"program knows %llu", (unsigned long long)s->head.version,
+		(unsigned long long)s->apply->knows);
+	return err_hint(err, "start the program that the other nodes run");
+}
+
 static enum code open_store(struct state *s, struct err *err)
 {
 	AUTO_BUF path = BUF_NONE;
@@ -239,6 +264,8 @@ static enum code open_store(struct state *s, struct err *err)
 	if (rc)
 		return rc;
 	rc = read_head(kv, &s->head, err);
+	if (rc == OK)
+		rc = check_version(s, err);
 	if (rc)
 		kv_close(&kv);
 	else
@@ -302,18 +329,24 @@ static enum code picture_index(const char *checkpoint, uint64_t *out,
 /* Opens the store as it lies there.  LMDB makes a file that is gone anew; so a
  * state below the checkpoint is one that was lost, or the checkpoint came from
  * another node. */
-static bool open_as_is(struct state *s, const char *checkpoint)
+static enum code open_as_is(struct state *s, const char *checkpoint,
+			    bool *is_open, struct err *err)
 {
 	uint64_t least = 0;
+	enum code rc;
 
+	*is_open = false;
 	if (!is_usable(s) ||
-	    (checkpoint && picture_index(checkpoint, &least, NULL)) ||
-	    open_store(s, NULL))
-		return false;
-	if (s->head.index >= least)
-		return true;
-	set_kv(s, NULL);
-	return false;
+	    (checkpoint && picture_index(checkpoint, &least, NULL)))
+		return OK;
+	rc = open_store(s, err);
+	/* Too new for this program, and whole. */
+	if (rc == E_UNSUPPORTED)
+		return rc;
+	*is_open = rc == OK && s->head.index >= least;
+	if (rc == OK && !*is_open)
+		set_kv(s, NULL);
+	return OK;
 }
 
 static enum code machine_open(void *data, const char *dir,
@@ -323,7 +356,7 @@ static enum code machine_open(void *data, const char *dir,
 	struct state *s = data;
 	/* Opened again: a checkpoint came in.  LMDB must not have one file open
 	 * twice, and readers may still have it. */
-	bool is_again = atomic_load(&s->generation) > 0;
+	bool is_again = atomic_load(&s->generation) > 0, is_open = false;
 	enum code rc;
 
 	free(s->dir);
@@ -331,7 +364,9 @@ static enum code machine_open(void *data, const char *dir,
 	rc = make_dir(dir, err);
 	if (rc)
 		return rc;
-	if (is_again || !open_as_is(s, checkpoint))
+	if (!is_again)
+		rc = open_as_is(s, checkpoint, &is_open, err);
+	if (rc == OK && !is_open)
 		rc = rebuild(s, checkpoint, err);
 	if (rc == OK)
 		rc = mark(s, "dirty", err);
@@ -554,6 +589,7 @@ struct state *state_new(const struct state_config *config)
 	s->arena = arena_new(64 * 1024);
 	s->apply = apply_new();
 	s->apply->head = &s->work;
+	s->apply->knows = config->knows ? config->knows : CLUSTER_VERSION;
 	s->apply->keep = s->arena;
 	return s;
 }

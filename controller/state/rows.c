@@ -373,3 +373,17 @@ bool head_decode(struct str in, struct head *out)
 	limits_decode(&rd, &out->limits);
 	return rd_done(&rd);
 }
+
+void cluster_version_encode(struct buf *out, uint64_t version)
+{
+	wr_u8(out, ROW_FORMAT);
+	wr_var(out, version);
+}
+
+bool cluster_version_decode(struct str in, uint64_t *out)
+{
+	struct rd rd = rd_row(in);
+
+	*out = rd_var(&rd);
+	return rd_done(&rd);
+}

@@ -122,8 +122,13 @@ struct head {
 	uint64_t bytes;                  /* logical, keys and values */
 	uint64_t n_idem;
 	struct limits limits;
+	/* Of the cluster (command.h); a row of its own, META "version". */
+	uint64_t version;
 };
 void head_encode(struct buf *out, const struct head *head);
 bool head_decode(struct str in, struct head *out);
+#define VERSION_KEY STR("version")
+void cluster_version_encode(struct buf *out, uint64_t version);
+bool cluster_version_decode(struct str in, uint64_t *out);
 
 #endif

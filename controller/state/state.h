@@ -34,6 +34,8 @@ struct state;
 struct state_config {
 	uint64_t map_bytes;              /* 64 GiB by default */
 	const char *boot_id;             /* NULL: the kernel's */
+	uint64_t knows;                  /* cluster versions up to this one; 0:
+					    CLUSTER_VERSION */
 	/* What came of the command of proposal 'id'; after its batch has
 	 * committed, in the order of the log.  Core loop. */
 	void (*on_outcome)(void *data, uint64_t id, const struct outcome *o);

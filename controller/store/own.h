@@ -28,6 +28,10 @@ struct store {
 	struct msg start_msg, stop_msg;
 	struct buf tick_bytes;
 	struct denials *denials;
+	struct versions_round *versions; /* that is under way; core loop */
+	uint64_t versions_at_ms;         /* the next one, not before */
+	uint64_t knows;
+	_Atomic uint64_t version_rounds;
 	/* Tickets that wait for a leader, and whoever waits for a revision (struct
 	 * store_await); core loop. */
 	struct list waiting, awaiting;
@@ -41,7 +45,7 @@ struct store {
 	bool send_is_posted;
 	uint64_t sends_singly;           /* a leader that knows no batches */
 	uint64_t leader;                 /* 0: none is known */
-	_Atomic uint64_t rev, compacted, bytes, audit_seq, time_ms;
+	_Atomic uint64_t rev, compacted, bytes, audit_seq, time_ms, version;
 	_Atomic uint64_t done, refused, uncertain, forwarded, forward_calls;
 	_Atomic bool is_leader, has_failed, is_stopping;
 	pthread_mutex_t failure_lock;
@@ -105,11 +109,18 @@ void forward_serve_batch(void *data, const struct rc_request *request);
 
 /* upkeep.c */
 void upkeep_start(struct store *s);
+/* A command of the system; one at a time (tick_in_flight). */
+void send_own(struct store *s, const struct command *c);
 /* Writes what was denied last; blocks, for two seconds at most. */
 void upkeep_farewell(struct store *s);
 
 /* members.c */
 void members_serve(void *data, const struct rc_request *request);
+
+/* versions.c */
+/* Each second where this node leads. */
+void versions_tick(struct store *s);
+void versions_serve(void *data, const struct rc_request *request);
 
 /* store.c */
 void outcome_copy(struct outcome *to, const struct outcome *from);

@@ -10,6 +10,7 @@
  * and the command that names them makes them effective at once.
  */
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "store/own.h"
@@ -314,6 +315,7 @@ static void publish_head(struct store *s)
 	atomic_store(&s->bytes, h->bytes);
 	atomic_store(&s->audit_seq, h->audit_seq);
 	atomic_store(&s->time_ms, h->time_ms);
+	atomic_store(&s->version, h->version);
 }
 
 static void on_commit(void *data, uint64_t rev)
@@ -558,13 +560,17 @@ enum code store_open(const struct store_config *config, struct store **out,
 	list_init(&s->waiting);
 	list_init(&s->awaiting);
 	forward_init(s);
+	s->knows = MAX(s->config.knows, (uint64_t)CLUSTER_VERSION);
+	/* A test has a newer program than there is. */
+	if (failpoint_hit(FP_VERSION_NEXT, NULL))
+		s->knows++;
 	s->pending = map_new();
 	s->denials = denials_new();
 	s->core = loop_new("core", 0);
 	s->pool = pool_new("checkpoint", 1, 4);
 	s->state = state_new(&(struct state_config){
 		.map_bytes = s->config.map_bytes, .on_outcome = on_outcome,
-		.on_commit = on_commit, .data = s });
+		.on_commit = on_commit, .knows = s->knows, .data = s });
 	node = node_config(s);
 	rc = rc_node_open(&node, &s->node, err);
 	if (rc == OK) {
@@ -572,6 +578,7 @@ enum code store_open(const struct store_config *config, struct store **out,
 		rc_handle(s->node, STORE_METHOD_BATCH, forward_serve_batch, s);
 		rc_handle(s->node, STORE_METHOD_ASK, serve_ask, s);
 		rc_handle(s->node, STORE_METHOD_MEMBERS, members_serve, s);
+		rc_handle(s->node, STORE_METHOD_VERSION, versions_serve, s);
 		publish_head(s);
 		rc = start(s, err);
 	}
@@ -739,6 +746,8 @@ void store_status(struct store *s, struct store_status *out)
 		.writes_uncertain = atomic_load(&s->uncertain),
 		.writes_forwarded = atomic_load(&s->forwarded),
 		.forward_calls = atomic_load(&s->forward_calls),
+		.version = atomic_load(&s->version), .knows = s->knows,
+		.version_rounds = atomic_load(&s->version_rounds),
 		.has_failed = atomic_load(&s->has_failed),
 	};
 	rc_node_status(s->node, &out->node);

@@ -40,6 +40,7 @@ struct store_config {
 	/* A write without a leader, and a linearizable read, is held this long;
 	 * 0: 2,000. */
 	unsigned hold_ms;
+	uint64_t knows;                  /* see struct state_config */
 	struct limits limits;            /* retention; zeros leave what is in force */
 	/* The node can no longer apply or write its log; core loop. */
 	void (*on_fatal)(void *data, const struct err *err);
@@ -116,6 +117,7 @@ void store_denied_from(struct store *store, const char *host, struct str why);
 #define STORE_METHOD_ASK 2
 #define STORE_METHOD_MEMBERS 3
 #define STORE_METHOD_BATCH 4             /* SUBMITs together: batch.h */
+#define STORE_METHOD_VERSION 5           /* the cluster version it knows */
 #define STORE_ANSWER_MAX 8192
 
 /* Embed it; 'body' stays valid until 'done' ran, on the core loop.  'answer' is
@@ -248,6 +250,8 @@ struct store_status {
 	uint64_t rev, compacted_rev, bytes, audit_seq, time_ms;
 	uint64_t writes_done, writes_refused, writes_uncertain;
 	uint64_t writes_forwarded, forward_calls;   /* in how many calls */
+	uint64_t version, knows;         /* of the cluster; of this program */
+	uint64_t version_rounds;         /* in which the members were asked */
 	bool is_ready, has_failed;
 	char failure[200];
 };

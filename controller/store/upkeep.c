@@ -21,7 +21,7 @@ static void tick_done(struct store_write *w, const struct outcome *o)
 	s->tick_in_flight = false;
 }
 
-static void send_own(struct store *s, const struct command *c)
+void send_own(struct store *s, const struct command *c)
 {
 	buf_reset(&s->tick_bytes);
 	command_encode(&s->tick_bytes, c);
@@ -98,6 +98,8 @@ static void on_tick(struct timer *timer)
 		send_tick(s, COMMAND_TICK);
 	else
 		send_denials(s);
+	if (atomic_load(&s->is_leader))
+		versions_tick(s);
 }
 
 void upkeep_start(struct store *s)

@@ -838,8 +838,8 @@ END_TEST
 
 START_TEST(garbage_is_refused_and_moves_nothing)
 {
-	struct str junk[] = { STR(""), STR("\1"), STR("\1\1"), STR("\2\1\0"),
-			      STR("\1\1\0garbage"), STR("\1\x09\0") };
+	struct str junk[] = { STR(""), STR("\1"), STR("\1\1"), STR("\0\1\0"),
+			      STR("\1\1\0garbage"), STR("\1\0\0") };
 	uint64_t rev;
 
 	bench_shop(&b, "a");

@@ -26,20 +26,28 @@ static void on_commit(void *data, uint64_t rev)
 	b->commits++;
 }
 
+static enum code try_open(struct bench *b, const char *boot_id,
+			  const char *checkpoint, struct err *err)
+{
+	struct rc_applied at = { 0 };
+	enum code rc;
+
+	b->state = state_new(&(struct state_config){
+		.map_bytes = 1ull << 30, .boot_id = boot_id, .knows = b->knows,
+		.on_outcome = on_outcome, .on_commit = on_commit, .data = b });
+	b->machine = state_machine(b->state);
+	rc = b->machine.open(b->machine.data, b->dir, checkpoint, &at, err);
+	b->index = at.index;
+	return rc;
+}
+
 static void open_machine(struct bench *b, const char *boot_id,
 			 const char *checkpoint)
 {
-	struct rc_applied at;
 	struct err err = { 0 };
 
-	b->state = state_new(&(struct state_config){
-		.map_bytes = 1ull << 30, .boot_id = boot_id,
-		.on_outcome = on_outcome, .on_commit = on_commit, .data = b });
-	b->machine = state_machine(b->state);
-	ck_assert_msg(b->machine.open(b->machine.data, b->dir, checkpoint, &at,
-				      &err) == OK,
-		      "%s", err.text);
-	b->index = at.index;
+	ck_assert_msg(try_open(b, boot_id, checkpoint, &err) == OK, "%s",
+		      err.text);
 }
 
 void bench_open(struct bench *b, const char *boot_id)
@@ -61,6 +69,14 @@ void bench_reopen(struct bench *b, const char *boot_id, bool orderly,
 		b->machine.close(b->machine.data);
 	state_free(&b->state);
 	open_machine(b, boot_id, checkpoint);
+}
+
+enum code bench_try_reopen(struct bench *b, const char *boot_id,
+			   struct err *err)
+{
+	b->machine.close(b->machine.data);
+	state_free(&b->state);
+	return try_open(b, boot_id, NULL, err);
 }
 
 static void remove_in(const char *dir, const char *name)
@@ -107,17 +123,23 @@ struct str bench_encode(struct bench *b, const struct command *c)
 	return arena_str(b->arena, buf_view(&bytes));
 }
 
-void bench_batch(struct bench *b, const struct str *entries, size_t n)
+enum code bench_try(struct bench *b, const struct str *entries, size_t n,
+		    struct err *err)
 {
 	struct rc_entry *e = arena_zero(b->arena, n * sizeof(*e));
-	struct err err = { 0 };
 
 	for (size_t i = 0; i < n; i++)
 		e[i] = (struct rc_entry){ .index = ++b->index, .term = 1,
 					  .id = b->index, .is_command = true,
 					  .data = entries[i] };
-	ck_assert_msg(rc_machine_apply(&b->machine, e, n, &err) == OK, "%s",
-		      err.text);
+	return rc_machine_apply(&b->machine, e, n, err);
+}
+
+void bench_batch(struct bench *b, const struct str *entries, size_t n)
+{
+	struct err err = { 0 };
+
+	ck_assert_msg(bench_try(b, entries, n, &err) == OK, "%s", err.text);
 }
 
 const struct outcome *bench_apply(struct bench *b, const struct command *c)

@@ -15,6 +15,7 @@ struct bench {
 	struct state *state;
 	struct rc_machine machine;
 	uint64_t index, time_ms;
+	uint64_t knows;                  /* see struct state_config */
 	struct arena *arena;
 	struct outcome last;             /* of the last command */
 	uint64_t commits;
@@ -23,13 +24,18 @@ struct bench {
 void bench_open(struct bench *b, const char *boot_id);
 void bench_reopen(struct bench *b, const char *boot_id, bool orderly,
 		  const char *checkpoint);
+enum code bench_try_reopen(struct bench *b, const char *boot_id,
+			   struct err *err);
 void bench_close(struct bench *b);
 
 /* A command of root at the bench's time. */
 struct command *bench_command(struct bench *b);
 /* Applies it as one entry and keeps its outcome in b->last. */
 const struct outcome *bench_apply(struct bench *b, const struct command *c);
-/* Applies encoded entries as one batch. */
+/* Applies encoded entries as one batch; the other one answers what the machine
+ * does, which then is to be opened again unless that is OK. */
+enum code bench_try(struct bench *b, const struct str *entries, size_t n,
+		    struct err *err);
 void bench_batch(struct bench *b, const struct str *entries, size_t n);
 struct str bench_encode(struct bench *b, const struct command *c);
 

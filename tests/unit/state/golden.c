@@ -137,6 +137,7 @@ static const struct {
 	{ "command-tick-1", COMMAND_TICK },
 	{ "command-limits-1", COMMAND_LIMITS },
 	{ "command-restored-1", COMMAND_RESTORED },
+	{ "command-version-1", COMMAND_VERSION },
 };
 
 static void make_command(struct command *c, enum command_type type)
@@ -153,6 +154,7 @@ static void make_command(struct command *c, enum command_type type)
 	c->bytes = STR("a part");
 	c->transaction = uuid(9);
 	c->part = 3;
+	c->version = 300;
 	if (type == COMMAND_RESTORED) {
 		c->from = RESTORED_BACKUP;
 		c->origin = STR("cli");

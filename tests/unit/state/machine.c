@@ -290,7 +290,7 @@ START_TEST(batch_boundaries_leave_no_trace)
 			    blob.bytes, i % 3 > 0);
 		log[n++] = bench_encode(&b, c);
 		if (i % 5 == 0)
-			log[n++] = STR("junk");
+			log[n++] = STR("\1\1junk");
 	}
 	bench_open(&other, "boot-1");
 	bench_batch(&b, log, n);

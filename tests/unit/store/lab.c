@@ -20,6 +20,7 @@ struct arena *lab_arena;
 struct rc_node *lab_straw_node;
 
 unsigned lab_hold_ms;
+uint64_t lab_knows;
 
 static char folder[64];
 
@@ -175,6 +176,7 @@ void lab_setup(void)
 	ck_assert_int_eq(kinds_load(&err), OK);
 	lab_arena = arena_new(0);
 	lab_hold_ms = 1500;
+	lab_knows = 0;
 	snprintf(folder, sizeof(folder), "/tmp/conflux-store-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 	for (unsigned i = 0; i < LAB_MAX; i++) {
@@ -216,6 +218,7 @@ static void open_store(unsigned id, struct store_config *c)
 	c->dir = n->dir;
 	c->map_bytes = MAP_BYTES;
 	c->hold_ms = lab_hold_ms;
+	c->knows = lab_knows;
 	c->cluster.node_id = id;
 	c->cluster.listen = n->address;
 	c->cluster.election_ms = ELECTION_MS;
