@@ -205,17 +205,17 @@ static void run_identity(const struct nth *nth, void *data)
 
 	ck_assert_int_eq(fs->ops->make_dir(fs, "d", &err), OK);
 	if (data)
-		ck_assert_int_eq(identity_open(fs, "d", 1, NULL, &first, &err),
+		ck_assert_int_eq(identity_open(fs, "d", 1, NULL, false, &first, &err),
 				 OK);
 	again = first;
 	nth_begin(nth);
-	done = identity_open(fs, "d", 1, NULL, data ? &again : &first, &err) ==
+	done = identity_open(fs, "d", 1, NULL, false, data ? &again : &first, &err) ==
 	       OK;
 	nth_end(nth);
 	if (!done)
 		check_said(nth, &err);
 	disk_power_loss(disk);
-	ck_assert_msg(identity_open(fs, "d", 1, NULL, &again, &err) == OK, "%s",
+	ck_assert_msg(identity_open(fs, "d", 1, NULL, false, &again, &err) == OK, "%s",
 		      err.text);
 	if (done || data) {
 		ck_assert(!again.is_new);

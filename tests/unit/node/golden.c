@@ -138,15 +138,25 @@ END_TEST
 
 START_TEST(identities)
 {
-	struct identity id;
+	struct identity id = { .cluster = cluster, .incarnation = cluster,
+			       .node = 7, .n_founders = 2 };
 
-	OKAY(identity_open(fs, "d", 7, &cluster, &id, &err));
-	same_file("identity-1", "d/identity");
+	id.founders[0] = (struct founder){ 7, cluster, "seven:9001" };
+	id.founders[1] = (struct founder){ 8, cluster, "eight:9001" };
+	OKAY(identity_write(fs, "d", &id, &err));
+	same_file("identity-2", "d/identity");
+	put_file("identity-2", "d/identity");
+	OKAY(identity_read(fs, "d", &id, &err));
+	ck_assert(!id.is_new && uuid_eq(&id.incarnation, &cluster));
+	ck_assert_uint_eq(id.n_founders, 2);
+	ck_assert_str_eq(id.founders[1].address, "eight:9001");
+	/* Of before incarnations. */
 	put_file("identity-1", "d/identity");
-	OKAY(identity_open(fs, "d", 7, NULL, &id, &err));
+	OKAY(identity_open(fs, "d", 7, NULL, false, &id, &err));
 	ck_assert(!id.is_new);
 	ck_assert_mem_eq(id.cluster.b, cluster.b, sizeof(cluster.b));
 	ck_assert_uint_eq(id.node, 7);
+	ck_assert(!uuid_is_none(&id.incarnation));
 }
 END_TEST
 
@@ -257,6 +267,8 @@ static void controls(struct control out[5])
 					      500 } };
 	out[1] = (struct control){ .type = CONTROL_WELCOME,
 				   .welcome = { 1, cluster, 8, 1 << 20 } };
+	out[0].hello.incarnation = cluster;
+	out[1].welcome.incarnation = cluster;
 	out[2] = (struct control){ .type = CONTROL_REFUSAL,
 				   .refusal = { REFUSAL_CLUSTER,
 						STR("another cluster") } };
@@ -264,7 +276,7 @@ static void controls(struct control out[5])
 	out[4] = (struct control){ .type = CONTROL_PONG, .stamp = 77 };
 }
 
-static const char *const control_names[] = { "net-hello-1", "net-welcome-1",
+static const char *const control_names[] = { "net-hello-2", "net-welcome-2",
 					     "net-refusal-1", "net-ping-1",
 					     "net-pong-1" };
 
@@ -293,26 +305,44 @@ static void check_control(const struct control *got, const struct control *want)
 	}
 }
 
+static void read_control(const char *name, const struct control *want)
+{
+	AUTO_BUF was = BUF_NONE;
+	struct frames frames = { 0 };
+	struct control got;
+	struct frame frame;
+	struct str in;
+
+	golden_read(name, &was);
+	in = buf_view(&was);
+	ck_assert_int_eq(frames_next(&frames, 1024, &in, &frame, &err), FRAME_ONE);
+	ck_assert_uint_eq(frame.channel, FRAME_CONTROL);
+	OKAY(control_decode(frame.content, &got, &err));
+	check_control(&got, want);
+	frames_fini(&frames);
+}
+
 START_TEST(what_nodes_say)
 {
 	AUTO_BUF now = BUF_NONE;
-	AUTO_BUF was = BUF_NONE;
-	struct control all[5], got;
-	struct frames frames = { 0 };
-	struct frame frame;
-	struct str in;
+	struct control all[5];
 
 	controls(all);
 	buf_str(&now, FRAME_MAGIC);
 	control_add(&now, &all[_i]);
 	golden_same(control_names[_i], buf_view(&now));
-	golden_read(control_names[_i], &was);
-	in = buf_view(&was);
-	ck_assert_int_eq(frames_next(&frames, 1024, &in, &frame, &err), FRAME_ONE);
-	ck_assert_uint_eq(frame.channel, FRAME_CONTROL);
-	OKAY(control_decode(frame.content, &got, &err));
-	check_control(&got, &all[_i]);
-	frames_fini(&frames);
+	read_control(control_names[_i], &all[_i]);
+}
+END_TEST
+
+/* Of before incarnations, which are added at the end. */
+START_TEST(what_nodes_said)
+{
+	struct control all[5];
+
+	controls(all);
+	read_control("net-hello-1", &all[0]);
+	read_control("net-welcome-1", &all[1]);
 }
 END_TEST
 
@@ -466,6 +496,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, messages_between_engines, 0,
 			    (int)ARRAY_LEN(messages));
 	tcase_add_loop_test(t, what_nodes_say, 0, (int)ARRAY_LEN(control_names));
+	tcase_add_test(t, what_nodes_said);
 	tcase_add_loop_test(t, calls_between_nodes, 0, (int)ARRAY_LEN(calls));
 	tcase_add_loop_test(t, files_between_nodes, 0, (int)ARRAY_LEN(ship_names));
 	tcase_add_test(t, journals_of_files);
