@@ -207,6 +207,28 @@ is "$BODY" two "at the node that was killed"
 chain() { curl -sf -H "Authorization: Bearer $TOKEN" "${HTTP[$1]}/api/v1/audit/verify" | jq -r .head; }
 for n in $NODES; do until_ok eval "[ \"\$(chain $n)\" = \"\$(chain $F)\" ]"; done
 
+step "a write without a key is sent again when the leader dies under it, and done once"
+leads() { LEADER=$(leader_seen_by "$F") && [ "$LEADER" != 0 ] && [ -n "${PID[$LEADER]:-}" ]; }
+until_ok leads
+F=$(other "$LEADER")
+OLD=$LEADER
+at "$F"
+ask GET "$URL/api/v1/mgt/configs/$ID/versions?limit=1"
+LAST=$(field '.versions[0].version_id')
+kill -STOP "${PID[$OLD]}"
+curl -s -o "$WORK/keyless" -w '%{http_code}' -X POST -d '{"content": "no key"}' \
+	-H "Authorization: Bearer $TOKEN" \
+	"$URL/api/v1/mgt/configs/$ID/publish" >"$WORK/keyless.code" &
+WRITE=$!
+until_ok new_leader
+kill_node "$OLD"
+wait "$WRITE"
+is "$(cat "$WORK/keyless.code")" 200 "status; $(cat "$WORK/keyless")"
+ask GET "$URL/api/v1/mgt/configs/$ID/versions?limit=1"
+is "$(field '.versions[0].version_id')" $((LAST + 1)) "versions"
+start_node "$OLD"
+until_ok ready "$OLD"
+
 step "without a majority nothing is written, and reads go on"
 for n in $NODES; do [ "$n" = "$F" ] || kill_node "$n"; done
 at "$F"
