@@ -12,7 +12,7 @@
 
 #define TICK_MS 1000u
 /* Entries wait while so much is on its way to a peer. */
-#define QUEUE_BYTES (8u << 20)
+#define QUEUE_BYTES (2u << 20)
 #define WARN_EACH_MS 60000u
 
 struct link *link_of(const struct rc_node *n, uint64_t id)
