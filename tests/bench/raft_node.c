@@ -50,7 +50,7 @@
 #include "base/banned.h"
 
 #define SLOT_BYTES 256u
-#define PIECE_BYTES (64u * 1024)
+#define PIECE_BYTES 4096u
 #define COMMAND_MAX (64u * 1024)
 #define REQUESTS 16384u                  /* more than the node admits */
 #define HEAD 12u
@@ -107,10 +107,9 @@ static void put_slot(struct str command)
 	size_t at = rd_u64(&rd) % table.n_slots * SLOT_BYTES;
 	size_t n = MIN(command.n, table.bytes - at);
 
-	if (table.frozen) {
-		keep(table.frozen, at / PIECE_BYTES);
-		keep(table.frozen, (at + n - 1) / PIECE_BYTES);
-	}
+	for (size_t i = at / PIECE_BYTES;
+	     table.frozen && i <= (at + n - 1) / PIECE_BYTES; i++)
+		keep(table.frozen, i);
 	memcpy(table.slots + at, command.p, n);
 }
 
