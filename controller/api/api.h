@@ -11,6 +11,8 @@
 #include "http/server/server.h"
 #include "store/store.h"
 
+struct backups;
+
 struct api;
 
 /* What POST .../reconcile asks for; filled in by the daemon, so that the api
@@ -35,6 +37,7 @@ struct api_config {
 	bool (*reconcile)(void *data, struct api_reconcile *rec);
 	/* Appends more metrics in Prometheus text form; may be NULL. */
 	void (*metrics)(void *data, struct buf *out);
+	struct backups *backups;         /* backups/backups.h; NULL: none are given */
 	void *data;
 };
 

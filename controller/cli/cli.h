@@ -8,6 +8,7 @@
  *	manifest.c	-f: files, folders, standard input
  *	objects.c	get, apply, delete, diff
  *	configs.c	fetch, watch, publish, rollback, resolve, history
+ *	backup.c	cluster backup, cluster restore
  *	system.c	reconcile, audit, token, status, version
  *
  * Data goes to standard output, everything else to standard error.  Exit codes
@@ -159,6 +160,10 @@ enum code manifests_read(struct cli *cli, struct manifest **out, size_t *n,
 /* "-" is standard input. */
 enum code file_read(struct cli *cli, const char *path, struct str *out,
 		    struct err *err) MUST_USE;
+
+/* ---- backup.c ---- */
+enum code cli_cluster_backup(struct cli *cli, struct err *err) MUST_USE;
+enum code cli_cluster_restore(struct cli *cli, struct err *err) MUST_USE;
 
 /* ---- objects.c ---- */
 /* "/apis/gitops.conflux.io/v1alpha1/namespaces/acme/confluxsources/shop";

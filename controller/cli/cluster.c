@@ -80,6 +80,10 @@ enum code cmd_cluster(struct cli *cli, struct err *err)
 	struct value *v;
 	enum code rc;
 
+	if (str_is(what, "backup"))
+		return cli_cluster_backup(cli, err);
+	if (str_is(what, "restore"))
+		return cli_cluster_restore(cli, err);
 	if (cli->n_args == 1 && str_is(what, "status")) {
 		rc = cli_get(cli, STR("/_cluster/status"), &v, err);
 		return rc ? rc : print_nodes(cli, v, err);

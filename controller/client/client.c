@@ -40,6 +40,8 @@ struct call {
 	size_t scanned;
 	struct sse sse;
 	client_event *each;              /* NULL: a whole answer */
+	client_take *take;               /* a body as it comes */
+	unsigned head_ms;                /* of take */
 	void *data;
 	bool has_head, is_settled;
 	bool is_over;                    /* the deadline has passed */
@@ -115,7 +117,7 @@ static enum code take_head(struct client *c, struct call *call, struct str *in)
 	call->answer->n_headers = call->head.n_headers;
 	http1_body_init(&call->decoder, &call->head);
 	/* A stream has no end to wait for. */
-	if (call->each && call->head.status < 300)
+	if ((call->each || call->take) && call->head.status < 300)
 		timer_stop(&c->second);
 	return OK;
 }
@@ -123,8 +125,13 @@ static enum code take_head(struct client *c, struct call *call, struct str *in)
 static enum code take_body(struct call *call, struct str *in, bool *enough)
 {
 	struct str piece;
-	enum code rc = http1_body_next(&call->decoder, in, ANSWER_MAX, &piece,
-				       call->err);
+	bool is_taken = call->take && call->head.status < 300;
+	enum code rc = http1_body_next(&call->decoder, in,
+				       is_taken ? UINT64_MAX : ANSWER_MAX,
+				       &piece, call->err);
+
+	if (rc == OK && is_taken)
+		return piece.n ? call->take(call->data, piece, call->err) : OK;
 
 	if (rc == OK && call->each && call->head.status < 300)
 		return sse_feed(&call->sse, piece, call->each, call->data,
@@ -172,7 +179,8 @@ static void on_data(struct stream *s, struct str bytes)
 	if (!c->call || c->call->is_settled)
 		return;
 	take(c, c->call);
-	if (c->call->each && c->call->has_head && !c->call->is_settled)
+	if ((c->call->each || c->call->take) && c->call->has_head &&
+	    !c->call->is_settled)
 		timer_start(&c->silence, c->config.silence_ms);
 }
 
@@ -339,8 +347,9 @@ static enum code attempt(struct client *c, struct call *call, const char *key,
 	v = (struct stream_vec){ out.p, out.n };
 	if (timeout_ms)
 		timer_start(&c->timer, timeout_ms);
-	if (call->each)
-		timer_start(&c->silence, c->config.timeout_ms);
+	if (call->each || call->take)
+		timer_start(&c->silence, call->take ? call->head_ms :
+						      c->config.timeout_ms);
 	if (c->config.waiting)
 		timer_start(&c->second, 1000);
 	stream_write(c->stream, &v, 1);
@@ -479,6 +488,34 @@ enum code client_follow(struct client *c, const struct client_request *request,
 	if (answer.status < 300 || answer.status >= 429)
 		move_on(c);
 	return rc;
+}
+
+enum code client_download(struct client *c, const struct client_request *request,
+			  unsigned head_ms, client_take *take, void *data,
+			  struct err *err)
+{
+	AUTO_ARENA arena = arena_new(0);
+	struct client_answer answer = { 0 };
+	struct call call = { .request = request, .arena = arena,
+			     .answer = &answer, .err = err, .take = take,
+			     .data = data, .head_ms = head_ms };
+	char key[37];
+	enum code rc;
+
+	uuid_text(key, uuid_new());
+	c->seconds = 0;
+	for (unsigned n = 1;; n++) {
+		drop(c);
+		rc = attempt(c, &call, key, 0);
+		if (rc == OK || call.is_sent || n == c->n_servers)
+			break;
+		move_on(c);
+	}
+	buf_fini(&call.body);
+	drop(c);
+	if (rc)
+		return err_wrap(err, "%s", c->servers[c->at].authority);
+	return client_verdict(&answer, err);
 }
 
 /* ---- what answers say ---- */

@@ -99,4 +99,18 @@ enum code client_follow(struct client *client,
 			unsigned timeout_ms, client_event *each, void *data,
 			struct err *err) MUST_USE;
 
+/* The next bytes of a body; an error ends it, and is answered. */
+typedef enum code client_take(void *data, struct str bytes, struct err *err);
+/*
+ * Asks, and hands the body on as it comes, of whatever length, in constant
+ * memory: OK when it has ended.  Sent once: nothing is tried again, and other
+ * servers are asked only where there is no connection.  The answer may take
+ * 'head_ms' to begin (it is made first); then silence_ms is as long as nothing
+ * may come.  A refusal is answered as client_verdict would.
+ */
+enum code client_download(struct client *client,
+			  const struct client_request *request, unsigned head_ms,
+			  client_take *take, void *data, struct err *err)
+	MUST_USE;
+
 #endif

@@ -186,6 +186,29 @@ static enum code start_sources(struct daemon *d, struct err *err)
 	return OK;
 }
 
+/* ---- backups ---- */
+
+static struct backups_config backups_of(const struct settings *s)
+{
+	return (struct backups_config){
+		.version = DAEMON_VERSION,
+		.node_id = settings_u64(s, SETTING_cluster_node_id),
+		.dir = settings_text(s, SETTING_backup_dir),
+		.interval_ms = settings_u64(s, SETTING_backup_interval),
+		.keep = (unsigned)settings_u64(s, SETTING_backup_keep),
+		.recipient = settings_text(s, SETTING_backup_recipient),
+		.on_each = settings_word(s, SETTING_backup_on) == 1,
+	};
+}
+
+static enum code start_backups(struct daemon *d, struct err *err)
+{
+	struct backups_config config = backups_of(d->settings);
+
+	config.store = d->store;
+	return backups_new(&config, &d->backups, err);
+}
+
 static void put_metrics(void *data, struct buf *out)
 {
 	struct daemon *d = data;
@@ -215,6 +238,7 @@ static void put_metrics(void *data, struct buf *out)
 	PUT("last_submit_microseconds", "gauge", "The last submit took.",
 	    m.submit_us_last);
 #undef PUT
+	backups_metrics(d->backups, out);
 }
 
 /* ---- HTTP ---- */
@@ -265,6 +289,7 @@ static enum code start_api(struct daemon *d, struct err *err)
 		.version = DAEMON_VERSION,
 		.reconcile = daemon_reconcile,
 		.metrics = put_metrics,
+		.backups = d->backups,
 		.data = d,
 	};
 	const char *listen = settings_text(d->settings, SETTING_server_listen);
@@ -306,6 +331,11 @@ enum code daemon_check(const struct settings *settings, struct err *err)
 	if (rc == OK && token)
 		rc = read_token(token, &secret, err);
 	secret_wipe(&secret);
+	if (rc == OK) {
+		struct backups_config backups = backups_of(settings);
+
+		rc = backups_check(&backups, err);
+	}
 	return rc;
 }
 
@@ -327,6 +357,8 @@ enum code daemon_start(const struct settings *settings, struct daemon **out,
 		rc = start_token(d, err);
 	if (rc == OK)
 		rc = start_sources(d, err);
+	if (rc == OK)
+		rc = start_backups(d, err);
 	if (rc == OK)
 		rc = start_api(d, err);
 	if (rc) {
@@ -350,6 +382,9 @@ void daemon_stop(struct daemon **dp)
 			  (unsigned)number(d, SETTING_server_drain_timeout));
 	if (d->reconciler)
 		source_reconciler_stop(d->reconciler);
+	/* Streams have ended with their connections; the loops are still there. */
+	if (d->backups)
+		backups_stop(d->backups);
 	api_free(&d->api);
 	if (d->token_pool)
 		pool_free(&d->token_pool);
@@ -359,6 +394,7 @@ void daemon_stop(struct daemon **dp)
 		source_reconciler_free(&d->reconciler);
 	if (d->store)
 		store_close(&d->store);
+	backups_free(&d->backups);
 	tls_server_free(&d->tls);
 	cluster_fini(&d->cluster);
 	secret_wipe(&d->token);

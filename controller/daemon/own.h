@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "api/api.h"
+#include "backups/backups.h"
 #include "daemon/cluster.h"
 #include "daemon/daemon.h"
 #include "source/source.h"
@@ -23,6 +24,7 @@ struct daemon {
 	struct secret token;
 	struct source_settings sources;
 	struct reconciler *reconciler;
+	struct backups *backups;
 	struct tls_server *tls;
 	struct api *api;
 	bool is_listening;

@@ -222,6 +222,9 @@ enum code view_use(struct view *view, uint64_t min_rev, struct kv_txn **out,
 /* Lets the picture go; call at the end of each loop turn. */
 void view_idle(struct view *view);
 
+/* As rc_backup; 'done' and 'about' run on the core loop.  Any thread. */
+bool store_backup(struct store *store, struct rc_backup *backup) MUST_USE;
+
 /* ---- following ---- */
 
 /* Wake-ups on 'home' when new revisions are visible, coalesced: 'rev' is the
