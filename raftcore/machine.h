@@ -69,7 +69,14 @@ struct rc_machine {
 			   void *sink, struct err *err);
 	/* Lets go of a picture; apply loop. */
 	void (*thaw)(void *data, struct rc_frozen *frozen);
-	/* Effect chain at the applied index. */
+	/*
+	 * A digest of the effects of all that was applied, or of the state,
+	 * where it stands: nodes at one index must have the same, however they
+	 * came there, also from a checkpoint.  It is asked for every 1,024
+	 * entries and when nothing is applied, and compared between nodes; one
+	 * whose digest is not the majority's is fenced.  NULL: states are not
+	 * compared.
+	 */
 	void (*digest)(void *data, uint8_t out[32]);
 	/* Bytes of live state, for the checkpoint rule. */
 	uint64_t (*bytes)(void *data);

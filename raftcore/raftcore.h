@@ -37,6 +37,19 @@ struct rc_member {
 	const char *address;            /* host:port that others reach it at */
 };
 
+/*
+ * What came of comparing this node's state with the others' (machine.h, digest).
+ * A node whose state is not that of the majority is fenced, for good: it still
+ * stores, sends and votes, and does nothing else.  Wipe it and let it join under
+ * a new id.
+ */
+enum rc_divergence {
+	RC_ALIKE,                       /* nobody's differs, as far as is known */
+	RC_DIFFERS,                     /* somebody's does; no majority is
+					   against this node */
+	RC_FENCED,                      /* a majority is */
+};
+
 struct rc_config {
 	const char *dir;
 	uint64_t node_id;               /* 1.. */
@@ -49,6 +62,9 @@ struct rc_config {
 	uint64_t inflight_bytes_max;    /* 64 MiB */
 	unsigned inflight_entries_max;  /* 8,192 */
 	unsigned checkpoints_kept;      /* 2 */
+	/* States are compared where the index is a multiple of it, 1,024, and
+	 * when nothing is applied; the same on all nodes.  0: they are not. */
+	unsigned compare_entries;
 	struct loop *apply_loop;        /* where the machine is called */
 	/* Checkpoints: taken, sent, received.  NULL: none are. */
 	struct pool *pool;
@@ -73,6 +89,10 @@ struct rc_config {
 	void (*on_role)(void *data, bool is_leader, uint64_t leader, uint64_t term);
 	/* The machine or the log failed for good: not ready; apply loop. */
 	void (*on_fatal)(void *data, const struct err *err);
+	/* The outcome of the comparison is another one now; 'err' says what is
+	 * known and what to do (RC_ALIKE: NULL); apply loop.  May be NULL. */
+	void (*on_divergence)(void *data, enum rc_divergence what,
+			      const struct err *err);
 	void *data;
 };
 
@@ -264,8 +284,8 @@ struct rc_status {
 	uint64_t node_id, leader_id, term, commit, applied, last;
 	uint64_t checkpoint_index, log_bytes, log_first;
 	struct uuid cluster_id;
-	/* Ready: a leader is known, and what was committed when this node came
-	 * up is applied. */
+	/* Ready: a leader is known, what was committed when this node came up is
+	 * applied, and it is not fenced. */
 	bool is_leader, is_ready;
 	uint64_t wal_writes, wal_entries, wal_bytes, wal_sync_us_p99;
 	uint64_t proposals, refused, uncertain;
@@ -276,6 +296,10 @@ struct rc_status {
 	uint64_t shipped, installed;    /* checkpoints, of this run */
 	uint64_t malformed, lost;       /* messages of the engine */
 	bool direct_io;
+	/* Where states differ, and whose (RC_DIFFERS); the newest index at which
+	 * this node's was that of another. */
+	enum rc_divergence divergence;
+	uint64_t divergence_index, divergence_peer, compared;
 };
 /* Any thread. */
 void rc_node_status(struct rc_node *node, struct rc_status *out);

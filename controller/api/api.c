@@ -237,6 +237,32 @@ static bool knows_dry_run(struct request *r)
 	return false;
 }
 
+/* What is asked of the node itself, or passed on to the leader. */
+static bool needs_no_state(const struct request *r)
+{
+	unsigned permission = r->route->permission;
+
+	return permission == PERMISSION_NONE ||
+	       permission >> 8 == VERB_STATUS ||
+	       permission >> 8 == VERB_METRICS ||
+	       permission >> 8 == VERB_MAINTAIN;
+}
+
+/* A state that is known to be wrong is shown to nobody. */
+static bool may_be_shown(struct request *r)
+{
+	struct err err;
+
+	if (!store_is_fenced(caller_of(r)->at->api->config.store) ||
+	    needs_no_state(r))
+		return true;
+	err_set(&err, E_UNAVAILABLE, "this node is fenced: its state is not that "
+		"of the majority");
+	err_hint(&err, "ask another node; /readyz?verbose says more");
+	api_error(r, &err);
+	return false;
+}
+
 static bool before(struct request *r)
 {
 	struct caller *caller = ANEW(r->arena, struct caller);
@@ -244,7 +270,7 @@ static bool before(struct request *r)
 	caller->at = r->server_data;
 	caller->subject.name = STR("anonymous");
 	r->data = caller;
-	return authorise(r, caller) && knows_dry_run(r);
+	return authorise(r, caller) && may_be_shown(r) && knows_dry_run(r);
 }
 
 bool api_may(struct request *r, enum verb verb, enum kind_id kind,

@@ -68,6 +68,10 @@ void get_cluster_nodes(struct request *r)
 
 void get_cluster_status(struct request *r)
 {
+	static const char *const verdicts[] = {
+		[RC_ALIKE] = "alike", [RC_DIFFERS] = "differs",
+		[RC_FENCED] = "fenced"
+	};
 	AUTO_BUF out = BUF_NONE;
 	struct store_status s;
 	char id[37];
@@ -78,7 +82,9 @@ void get_cluster_status(struct request *r)
 		   "{\"cluster_id\":\"%s\",\"node_id\":%llu,\"leader_id\":%llu,"
 		   "\"term\":%llu,\"commit_index\":%llu,\"applied_index\":%llu,"
 		   "\"checkpoint_index\":%llu,\"cluster_version\":%llu,"
-		   "\"supported_version\":%llu,\"is_ready\":%s,",
+		   "\"supported_version\":%llu,\"is_ready\":%s,"
+		   "\"state\":\"%s\",\"compared_index\":%llu,"
+		   "\"divergence_index\":%llu,\"divergence_node\":%llu,",
 		   id, (unsigned long long)s.node.node_id,
 		   (unsigned long long)s.node.leader_id,
 		   (unsigned long long)s.node.term,
@@ -87,7 +93,11 @@ void get_cluster_status(struct request *r)
 		   (unsigned long long)s.node.checkpoint_index,
 		   (unsigned long long)s.version,
 		   (unsigned long long)s.knows,
-		   s.is_ready ? "true" : "false");
+		   s.is_ready ? "true" : "false",
+		   verdicts[s.node.divergence],
+		   (unsigned long long)s.node.compared,
+		   (unsigned long long)s.node.divergence_index,
+		   (unsigned long long)s.node.divergence_peer);
 	add_members(&out, store_of(r), s.node.leader_id);
 	buf_c(&out, '}');
 	answer(r, 200, "application/json", buf_view(&out));

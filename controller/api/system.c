@@ -37,6 +37,8 @@ void get_readyz(struct request *r)
 			   s.node.leader_id ? "known" : "unknown");
 		buf_printf(&out, "[%c]log %s\n", s.has_failed ? '-' : '+',
 			   s.has_failed ? s.failure : "ok");
+		buf_printf(&out, "[%c]state %s\n", s.is_fenced ? '-' : '+',
+			   s.is_fenced ? s.failure : "ok");
 		buf_printf(&out, "[%c]apply index %llu of %llu\n",
 			   s.node.is_ready ? '+' : '-',
 			   (unsigned long long)s.node.applied,
@@ -92,7 +94,7 @@ void get_status(struct request *r)
 		   (unsigned long long)s.compacted_rev,
 		   (unsigned long long)s.bytes,
 		   (unsigned long long)s.audit_seq);
-	if (s.has_failed)
+	if (s.has_failed || s.is_fenced)
 		buf_json(&out, str_of(s.failure));
 	else
 		buf_z(&out, "null");
@@ -131,6 +133,11 @@ static void store_metrics(struct buf *out, const struct store_status *s)
 	       s->node.commit);
 	metric(out, "conflux_raft_applied_index", "gauge", "Applied index",
 	       s->node.applied);
+	metric(out, "conflux_raft_divergence", "gauge", "1 where another node's "
+	       "state differs, 2 where this node is fenced", s->node.divergence);
+	metric(out, "conflux_raft_compared_index", "gauge", "Newest entry at which "
+	       "another node is known to have the same state",
+	       s->node.compared);
 	metric(out, "conflux_wal_writes_total", "counter", "Writes of the log",
 	       s->node.wal_writes);
 	metric(out, "conflux_wal_entries_total", "counter", "Entries written",

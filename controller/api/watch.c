@@ -285,6 +285,10 @@ static void on_heartbeat(struct timer *timer)
 		refuse_early(w);
 		return;
 	}
+	if (store_is_fenced(w->loop->api->config.store)) {
+		answer_end(w->r);        /* what it would hear is wrong */
+		return;
+	}
 	answer_chunk(w->r, STR(": alive\n\n"));
 	timer_start(&w->heartbeat, HEARTBEAT_MS);
 }

@@ -1,4 +1,6 @@
 /* conflux cluster: who is in it, who leads, and changing both. */
+#include <stdio.h>
+
 #include "cli/cli.h"
 
 #include "base/banned.h"
@@ -27,6 +29,26 @@ static enum code print_nodes(struct cli *cli, const struct value *v,
 			table_add(&t, text_of(cli->arena, value_get(
 					list->a.items[i], str_of(members[k]))));
 	return table_print(&t, err);
+}
+
+/* Beside the table, which scripts read. */
+static void warn_of_state(struct cli *cli, const struct value *v)
+{
+	struct str state = text_of(cli->arena, value_get(v, STR("state")));
+	struct str entry = text_of(cli->arena,
+				   value_get(v, STR("divergence_index")));
+	struct str own = text_of(cli->arena, value_get(v, STR("node_id")));
+	struct str other = text_of(cli->arena,
+				   value_get(v, STR("divergence_node")));
+
+	if (str_eq(state, STR("fenced")))
+		fprintf(stderr, "warning: node %.*s is fenced: its state is not "
+			"that of the majority at entry %.*s; remove it, wipe it "
+			"and let it join under a new id\n", STR_ARG(own),
+			STR_ARG(entry));
+	else if (str_eq(state, STR("differs")))
+		fprintf(stderr, "warning: the state of node %.*s is another at "
+			"entry %.*s\n", STR_ARG(other), STR_ARG(entry));
 }
 
 static enum code node_target(const char *id, const char *what, struct buf *out,
@@ -86,7 +108,10 @@ enum code cmd_cluster(struct cli *cli, struct err *err)
 		return cli_cluster_restore(cli, err);
 	if (cli->n_args == 1 && str_is(what, "status")) {
 		rc = cli_get(cli, STR("/_cluster/status"), &v, err);
-		return rc ? rc : print_nodes(cli, v, err);
+		if (rc)
+			return rc;
+		warn_of_state(cli, v);
+		return print_nodes(cli, v, err);
 	}
 	if (cli->n_args == 3 && str_is(what, "add")) {
 		buf_z(&target, "/_cluster/nodes");

@@ -427,6 +427,8 @@ static enum code apply_command(struct state *s, const struct rc_entry *entry,
 
 	if (a->step == APPLY_IDLE) {
 		chain_start(a->chain);
+		if (failpoint_hit(FP_APPLY_EFFECT, NULL))
+			chain_effect(a->chain, KV_META, STR("bent"), STR_NONE);
 		rc = apply_start(a, entry->data, add_pending(s, entry->id), err);
 	} else {
 		rc = apply_go_on(a, &s->pending[s->n_pending - 1].outcome, err);

@@ -47,7 +47,7 @@ struct store {
 	uint64_t leader;                 /* 0: none is known */
 	_Atomic uint64_t rev, compacted, bytes, audit_seq, time_ms, version;
 	_Atomic uint64_t done, refused, uncertain, forwarded, forward_calls;
-	_Atomic bool is_leader, has_failed, is_stopping;
+	_Atomic bool is_leader, has_failed, is_fenced, is_stopping;
 	pthread_mutex_t failure_lock;
 	char failure[200];
 };

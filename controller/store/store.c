@@ -182,7 +182,7 @@ static void submit_here(struct msg *msg)
 	struct store *s = w->store_;
 	struct err err;
 
-	if (atomic_load(&s->has_failed)) {
+	if (atomic_load(&s->has_failed) || store_is_fenced(s)) {
 		err_set(&err, E_UNAVAILABLE, "this node has failed: %s",
 			s->failure);
 		fail(s, w, E_UNAVAILABLE, &err);
@@ -483,13 +483,35 @@ static void on_role(void *data, bool is_leader, uint64_t leader, uint64_t term)
 		 is_leader ? "this node leads" : "this node follows");
 }
 
+static void keep_failure(struct store *s, const struct err *err)
+{
+	pthread_mutex_lock(&s->failure_lock);
+	str_copy(s->failure, sizeof(s->failure), str_of(err->text));
+	pthread_mutex_unlock(&s->failure_lock);
+}
+
+/* raftcore has logged it, and what to do. */
+static void on_divergence(void *data, enum rc_divergence what,
+			  const struct err *err)
+{
+	struct store *s = data;
+
+	if (what != RC_FENCED)
+		return;
+	keep_failure(s, err);
+	atomic_store(&s->is_fenced, true);
+}
+
+bool store_is_fenced(const struct store *s)
+{
+	return atomic_load(&s->is_fenced);
+}
+
 static void on_fatal(void *data, const struct err *err)
 {
 	struct store *s = data;
 
-	pthread_mutex_lock(&s->failure_lock);
-	str_copy(s->failure, sizeof(s->failure), str_of(err->text));
-	pthread_mutex_unlock(&s->failure_lock);
+	keep_failure(s, err);
 	atomic_store(&s->has_failed, true);
 	if (s->config.on_fatal)
 		s->config.on_fatal(s->config.data, err);
@@ -519,6 +541,7 @@ static struct rc_config node_config(struct store *s)
 	c.machine = state_machine(s->state);
 	c.on_role = on_role;
 	c.on_fatal = on_fatal;
+	c.on_divergence = on_divergence;
 	c.data = s;
 	return c;
 }
@@ -749,9 +772,11 @@ void store_status(struct store *s, struct store_status *out)
 		.version = atomic_load(&s->version), .knows = s->knows,
 		.version_rounds = atomic_load(&s->version_rounds),
 		.has_failed = atomic_load(&s->has_failed),
+		.is_fenced = store_is_fenced(s),
 	};
 	rc_node_status(s->node, &out->node);
-	out->is_ready = out->node.is_ready && !out->has_failed;
+	out->is_ready = out->node.is_ready && !out->has_failed &&
+			!out->is_fenced;
 	pthread_mutex_lock(&s->failure_lock);
 	str_copy(out->failure, sizeof(out->failure), str_of(s->failure));
 	pthread_mutex_unlock(&s->failure_lock);

@@ -255,9 +255,13 @@ struct store_status {
 	uint64_t writes_forwarded, forward_calls;   /* in how many calls */
 	uint64_t version, knows;         /* of the cluster; of this program */
 	uint64_t version_rounds;         /* in which the members were asked */
-	bool is_ready, has_failed;
-	char failure[200];
+	/* Fenced: its state is not that of the majority, and nothing of it is to
+	 * be shown (rc_divergence). */
+	bool is_ready, has_failed, is_fenced;
+	char failure[200];               /* why it is one of the two */
 };
+/* Any thread. */
+bool store_is_fenced(const struct store *store);
 /* Any thread. */
 void store_status(struct store *store, struct store_status *out);
 

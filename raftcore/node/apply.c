@@ -146,7 +146,7 @@ void node_core_loaded(struct node_core *c, uint64_t now_ms, enum code rc,
 	node_loaded_fini(loaded);
 	/* Applying goes first, so that neither waits for ever. */
 	core_try_install(c, now_ms);
-	core_apply_more(c);
+	core_apply_more(c, now_ms);
 	core_pump(c);
 }
 
@@ -195,6 +195,8 @@ static void gather_slots(struct node_core *c)
 			break;
 		s->proposal = NULL;      /* from here on the machine answers */
 		batch_add(c, &s->entry);
+		if (core_ends_batch(c, s->entry.index))
+			break;
 	}
 }
 
@@ -215,25 +217,9 @@ static void gather(struct node_core *c)
 		if (c->n_slots)
 			to = MIN(to, c->first_slot - 1);
 		c->loading = LOAD_APPLY;
-		c->host->load(c->host_data, c->applied + 1, to);
+		c->host->load(c->host_data, c->applied + 1,
+			      MIN(to, core_batch_limit(c, c->applied + 1)));
 	}
-}
-
-void core_apply_more(struct node_core *c)
-{
-	uint64_t last;
-
-	if (c->is_applying || c->is_installing || c->loading == LOAD_APPLY ||
-	    c->has_failed || core_checkpoint(c))
-		return;
-	gather(c);
-	if (c->n_batch == 0 || c->has_failed)
-		return;
-	last = c->batch[c->n_batch - 1].index;
-	c->is_applying = true;
-	c->host->apply(c->host_data, c->batch, c->n_batch,
-		       c->ready_at && c->applied < c->ready_at &&
-			       last >= c->ready_at);
 }
 
 /* As the log has it: an entry that is with the machine stays in memory. */
@@ -243,18 +229,13 @@ static struct wal_entry batch_entry(struct node_core *c, size_t i)
 			     core_slot(c, c->batch[i].index)->entry;
 }
 
-void node_core_applied(struct node_core *c, uint64_t now_ms, enum code rc,
-		       const struct err *err, uint64_t machine_bytes)
+/* The batch is done: what the node itself goes by, and the counts. */
+static void pass_by(struct node_core *c, uint64_t now_ms)
 {
-	if (rc) {
-		core_fail(c, err);
-		return;
-	}
 	core_passed(c, c->batch[0].index, c->batch[c->n_batch - 1].index);
 	c->applied = c->batch[c->n_batch - 1].index;
 	c->applied_term = c->batch[c->n_batch - 1].term;
 	c->log_since_bytes += c->batch_bytes;
-	c->machine_bytes = machine_bytes;
 	/* Still applying: a new membership may do much, but hand on nothing. */
 	for (size_t i = 0; i < c->n_batch; i++) {
 		struct wal_entry e = batch_entry(c, i);
@@ -263,11 +244,64 @@ void node_core_applied(struct node_core *c, uint64_t now_ms, enum code rc,
 	}
 	node_loaded_fini(&c->loaded);
 	c->is_applying = false;
+}
+
+static bool may_hand_on(const struct node_core *c)
+{
+	return !c->is_applying && !c->is_installing &&
+	       c->loading != LOAD_APPLY && !c->has_failed;
+}
+
+static void hand_on(struct node_core *c)
+{
+	uint64_t last = c->n_batch ? c->batch[c->n_batch - 1].index :
+				     c->applied;
+
+	c->is_applying = true;
+	c->host->apply(c->host_data, c->batch, c->n_batch,
+		       c->ready_at && c->applied < c->ready_at &&
+			       last >= c->ready_at,
+		       c->n_batch == 0 || core_ends_batch(c, last));
+}
+
+void core_apply_more(struct node_core *c, uint64_t now_ms)
+{
+	while (may_hand_on(c) && !core_checkpoint(c)) {
+		gather(c);
+		if (c->has_failed || (c->n_batch == 0 && !core_wants_chain(c)))
+			break;
+		if (!c->fence.is_on) {
+			hand_on(c);
+			break;
+		}
+		c->is_applying = true;
+		pass_by(c, now_ms);
+	}
+}
+
+void node_core_applied(struct node_core *c, uint64_t now_ms, enum code rc,
+		       const struct err *err, const struct node_stand *stand)
+{
+	bool has_chain = c->n_batch == 0 ||
+		core_ends_batch(c, c->batch[c->n_batch - 1].index);
+
+	if (rc) {
+		core_fail(c, err);
+		return;
+	}
+	c->machine_bytes = stand->bytes;
+	if (c->n_batch) {
+		pass_by(c, now_ms);
+		core_detect_applied(c, now_ms);
+	}
+	c->is_applying = false;
+	if (has_chain && !c->has_failed)
+		core_noted(c, now_ms, stand->digest);
 	if (c->has_failed)
 		return;
 	core_reads_applied(c);
 	core_try_install(c, now_ms);
-	core_apply_more(c);
+	core_apply_more(c, now_ms);
 	core_trim(c);
 }
 
@@ -302,7 +336,7 @@ bool core_checkpoint(struct node_core *c)
 	uint64_t limit = MAX(c->config.checkpoint_log_bytes, c->machine_bytes);
 
 	if (c->is_checkpointing || c->incoming.index ||
-	    !c->config.machine.freeze ||
+	    !c->config.machine.freeze || c->fence.is_on ||
 	    c->applied <= c->base.index)
 		return false;
 	if (c->log_since_bytes < MAX(limit, c->checkpoint_at_bytes) &&
@@ -337,7 +371,7 @@ void node_core_frozen(struct node_core *c, uint64_t now_ms, enum code rc)
 		put_off(c);
 		core_backups_failed(c, rc);
 	}
-	core_apply_more(c);
+	core_apply_more(c, now_ms);
 }
 
 /*
@@ -371,7 +405,7 @@ void node_core_checkpointed(struct node_core *c, uint64_t now_ms, enum code rc,
 		put_off(c);
 		core_backups_failed(c, rc ? rc : E_UNAVAILABLE);
 		core_try_install(c, now_ms);
-		core_apply_more(c);
+		core_apply_more(c, now_ms);
 		return;
 	}
 	c->is_checkpointing = false;
@@ -383,5 +417,5 @@ void node_core_checkpointed(struct node_core *c, uint64_t now_ms, enum code rc,
 	cut(c, now_ms, kept_index);
 	core_backups_ready(c);
 	core_try_install(c, now_ms);
-	core_apply_more(c);
+	core_apply_more(c, now_ms);
 }

@@ -59,7 +59,8 @@ void core_end_backups(struct node_core *c)
 	tell(c, UINT64_MAX, E_UNAVAILABLE, &err);
 }
 
-void node_core_backup(struct node_core *c, struct node_backup *b)
+void node_core_backup(struct node_core *c, uint64_t now_ms,
+		      struct node_backup *b)
 {
 	struct err err;
 
@@ -69,12 +70,16 @@ void node_core_backup(struct node_core *c, struct node_backup *b)
 		err_set(&err, E_UNAVAILABLE, "the node has failed, or has nothing "
 			"yet");
 		b->done(b, E_UNAVAILABLE, &c->base, &err);
+	} else if (c->fence.is_on) {
+		err_set(&err, E_UNAVAILABLE, "this node is fenced: its state is "
+			"not that of the majority");
+		b->done(b, E_UNAVAILABLE, &c->base, &err);
 	} else if (!c->config.machine.freeze) {
 		err_set(&err, E_UNSUPPORTED, "this node takes no checkpoints");
 		b->done(b, E_UNSUPPORTED, &c->base, &err);
 	} else {
 		c->backups = b;
 		core_backups_ready(c);
-		core_apply_more(c);
+		core_apply_more(c, now_ms);
 	}
 }

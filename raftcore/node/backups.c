@@ -241,7 +241,7 @@ static void start_backup(struct rc_node *n, struct errand *errand)
 		return;
 	}
 	fill_members(n, &b->picture->head);
-	node_core_backup(n->core, &b->core);
+	node_core_backup(n->core, node_now(n), &b->core);
 	node_touch(n);
 }
 

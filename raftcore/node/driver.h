@@ -109,7 +109,8 @@ struct machine_work {
 	bool is_open;                    /* apply loop's thread */
 	enum code rc;
 	struct err err, fatal_err;
-	uint64_t bytes;
+	bool wants_digest;
+	struct node_stand stand;
 	unsigned n_batches;
 };
 
@@ -148,6 +149,8 @@ struct shown {
 	_Atomic uint64_t checkpoint_index, proposals, refused, uncertain;
 	_Atomic uint64_t checkpoints, checkpoints_failed, shipped, installed;
 	_Atomic uint64_t malformed, lost;
+	_Atomic uint64_t divergence_index, divergence_peer, compared;
+	_Atomic enum rc_divergence divergence;
 	_Atomic bool leads, ready, failed;
 	pthread_mutex_t lock;            /* of the peers */
 	struct rc_peer peers[PEERS_MAX];
@@ -242,8 +245,10 @@ void host_refuse(void *host, struct rc_proposal *p, enum code rc,
 
 void host_role(void *host, bool is_leader, uint64_t leader, uint64_t term);
 void host_fatal(void *host, const struct err *err);
+void host_diverged(void *host, enum rc_divergence what, uint64_t index,
+		   uint64_t peer);
 void host_apply(void *host, const struct rc_entry *entries, size_t n,
-		bool makes_ready);
+		bool makes_ready, bool wants_digest);
 /* The machine is closed and opened from the checkpoint that was installed (rc
  * OK), and the core told; WAL thread. */
 void machine_reopen(struct rc_node *n, enum code rc);

@@ -78,7 +78,7 @@ void core_ship(struct node_core *c, uint64_t peer)
 	for (size_t i = 0; i < c->n_ships; i++)
 		if (c->ships[i] == peer)
 			return;
-	if (!c->host->ship || !c->base.index)
+	if (!c->host->ship || !c->base.index || c->fence.is_on)
 		return;
 	mem_grow((void **)&c->ships, &c->cap_ships, c->n_ships + 1,
 		 sizeof(*c->ships));
@@ -131,7 +131,8 @@ void core_try_install(struct node_core *c, uint64_t now_ms)
 
 	if (!c->incoming.index || c->is_installing || c->has_failed)
 		return;
-	if (c->is_leader || c->incoming.index <= MAX(c->applied, c->base.index)) {
+	if (c->is_leader || c->fence.is_on ||
+	    c->incoming.index <= MAX(c->applied, c->base.index)) {
 		end_install(c, E_CONFLICT);
 		return;
 	}
@@ -204,8 +205,8 @@ static void stand_at(struct node_core *c, const struct rc_applied *at)
 }
 
 void node_core_installed(struct node_core *c, uint64_t now_ms, enum code rc,
-			 const struct rc_applied *at, uint64_t machine_bytes,
-			 const struct err *err)
+			 const struct rc_applied *at,
+			 const struct node_stand *stand, const struct err *err)
 {
 	struct engine_snapshot snapshot;
 	struct engine_update u;
@@ -224,8 +225,11 @@ void node_core_installed(struct node_core *c, uint64_t now_ms, enum code rc,
 	if (c->has_failed)
 		return;
 	stand_at(c, at);
-	c->machine_bytes = machine_bytes;
+	c->machine_bytes = stand->bytes;
 	end_install(c, OK);
+	core_detect_anew(c);
+	if (c->config.machine.digest)
+		core_noted(c, now_ms, stand->digest);
 	core_reads_applied(c);
 	core_backups_ready(c);
 	snapshot = core_snapshot_of(&c->base);

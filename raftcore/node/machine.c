@@ -2,6 +2,7 @@
  * The machine, on the apply loop: batches, and the state of a checkpoint that
  * came from another node; what the owner is told there.
  */
+#include "base/log.h"
 #include "base/mem.h"
 #include "node/driver.h"
 
@@ -53,6 +54,67 @@ void host_role(void *host, bool is_leader, uint64_t leader, uint64_t term)
 	errands_put_sure(&n->to_apply, &r->errand);
 }
 
+/* ---- states that differ ---- */
+
+struct divergence {
+	struct errand errand;
+	enum rc_divergence what;
+	struct err err;
+};
+
+static void tell_divergence(struct rc_node *n, struct errand *errand)
+{
+	struct divergence *d = container_of(errand, struct divergence, errand);
+
+	if (n->config.on_divergence && !node_has_ended(n))
+		n->config.on_divergence(n->config.data, d->what,
+					d->what == RC_ALIKE ? NULL : &d->err);
+	free(d);
+}
+
+static void explain(enum rc_divergence what, uint64_t index, uint64_t peer,
+		    struct err *err)
+{
+	if (what == RC_FENCED) {
+		err_set(err, E_CORRUPT, "the state of this node is not that of "
+			"the majority at entry %llu: it is fenced",
+			(unsigned long long)index);
+		err_hint(err, "remove this node from the cluster, wipe its data "
+			      "directory and let it join under a new id; keep a "
+			      "copy of the directory for a report");
+	} else {
+		err_set(err, E_CORRUPT, "the state of node %llu is not that of "
+			"this node at entry %llu", (unsigned long long)peer,
+			(unsigned long long)index);
+		err_hint(err, "see which of them says that it is fenced; where "
+			      "none does there is no majority, and a backup or "
+			      "an audit has to decide");
+	}
+}
+
+void host_diverged(void *host, enum rc_divergence what, uint64_t index,
+		   uint64_t peer)
+{
+	struct rc_node *n = host;
+	struct divergence *d = NEW(struct divergence);
+
+	d->errand.run = tell_divergence;
+	d->what = what;
+	if (what == RC_ALIKE)
+		log_info(PART, LOG_KV(log_u("node", n->config.node_id)),
+			 "all states are alike again");
+	else
+		explain(what, index, peer, &d->err);
+	if (what != RC_ALIKE)
+		log_error(PART, LOG_KV(log_z("error", d->err.text),
+				       log_z("hint", d->err.hint)),
+			  "states differ");
+	atomic_store(&n->shown.divergence_index, index);
+	atomic_store(&n->shown.divergence_peer, peer);
+	atomic_store(&n->shown.divergence, what);
+	errands_put_sure(&n->to_apply, &d->errand);
+}
+
 /* ---- batches ---- */
 
 static void applied_here(struct msg *msg)
@@ -62,7 +124,7 @@ static void applied_here(struct msg *msg)
 	if (node_has_ended(n))
 		return;
 	node_core_applied(n->core, node_now(n), n->machine.rc, &n->machine.err,
-			  n->machine.bytes);
+			  &n->machine.stand);
 	node_touch(n);
 }
 
@@ -75,12 +137,16 @@ static void applied_batch(struct rc_node *n)
 	if (w->rc) {
 		err_wrap(&w->err, "apply");
 	} else {
-		atomic_store(&n->shown.applied, w->batch[w->n_batch - 1].index);
+		if (w->n_batch)
+			atomic_store(&n->shown.applied,
+				     w->batch[w->n_batch - 1].index);
 		if (w->makes_ready)
 			atomic_store(&n->shown.ready, true);
 		/* Asking costs a system call. */
 		if (atomic_load(&n->is_taking) || w->n_batches++ % 64 == 0)
-			w->bytes = m->bytes(m->data);
+			w->stand.bytes = m->bytes(m->data);
+		if (w->wants_digest)
+			m->digest(m->data, w->stand.digest);
 	}
 	w->applied.run = applied_here;
 	loop_post_sure(n->loop, &w->applied);
@@ -116,6 +182,11 @@ static void apply_here(struct msg *msg)
 
 	if (may_not_apply(n))
 		return;
+	if (w->n_batch == 0) {
+		w->rc = OK;
+		applied_batch(n);
+		return;
+	}
 	w->rc = m->apply(m->data, w->batch, w->n_batch, &w->err);
 	if (w->rc) {
 		applied_batch(n);
@@ -126,13 +197,14 @@ static void apply_here(struct msg *msg)
 }
 
 void host_apply(void *host, const struct rc_entry *entries, size_t count,
-		bool makes_ready)
+		bool makes_ready, bool wants_digest)
 {
 	struct rc_node *n = host;
 
 	n->machine.batch = entries;
 	n->machine.n_batch = count;
 	n->machine.makes_ready = makes_ready;
+	n->machine.wants_digest = wants_digest;
 	n->machine.apply.run = apply_here;
 	loop_post_sure(n->config.apply_loop, &n->machine.apply);
 }
@@ -149,7 +221,7 @@ static void reopened_here(struct msg *msg)
 	if (in->rc == OK)
 		atomic_store(&n->shown.applied, in->at.index);
 	node_core_installed(n->core, node_now(n), in->rc, &in->at,
-			    n->machine.bytes, &in->err);
+			    &n->machine.stand, &in->err);
 	node_touch(n);
 }
 
@@ -168,7 +240,9 @@ static void reopen(struct rc_node *n)
 	if (in->rc)
 		return;
 	n->machine.is_open = true;
-	n->machine.bytes = m->bytes(m->data);
+	n->machine.stand.bytes = m->bytes(m->data);
+	if (m->digest)
+		m->digest(m->data, n->machine.stand.digest);
 }
 
 static void reopen_here(struct msg *msg)

@@ -41,6 +41,8 @@ void node_core_change(struct node_core *c, uint64_t now_ms,
 
 	if (c->has_failed)
 		rc = err_set(&err, E_UNAVAILABLE, "this node has failed");
+	else if (c->fence.is_on)
+		rc = err_set(&err, E_UNAVAILABLE, "this node is fenced");
 	else if (c->change)
 		rc = err_set(&err, E_CONFLICT, "another change is under way");
 	if (rc == OK)

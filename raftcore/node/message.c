@@ -1,6 +1,8 @@
 /* Messages on the wire: see message.h. */
 #include "node/message.h"
 
+#include <string.h>
+
 #include "wire/wire.h"
 
 #include "base/banned.h"
@@ -22,6 +24,16 @@ static void put_append(struct buf *out, const struct engine_message *m)
 		wr_var(out, e->term);
 		wr_u8(out, (uint8_t)e->type);
 		wr_str(out, e->data);
+	}
+}
+
+static void put_chain(struct buf *out, const struct engine_message *m)
+{
+	wr_var(out, m->chain.n);
+	for (unsigned i = 0; i < m->chain.n; i++) {
+		wr_var(out, m->chain.points[i].index);
+		wr_raw(out, m->chain.points[i].digest,
+		       sizeof(m->chain.points[i].digest));
 	}
 }
 
@@ -68,6 +80,9 @@ void message_encode(struct buf *out, const struct engine_message *m)
 		wr_var(out, m->read.number);
 		wr_var(out, m->read.index);
 		break;
+	case ENGINE_M_CHAIN:
+		put_chain(out, m);
+		break;
 	}
 }
 
@@ -109,6 +124,32 @@ static void get_append(struct rd *rd, struct arena *arena,
 	}
 	/* An index and its term come together. */
 	rd->bad |= !m->append.prev_index != !m->append.prev_term;
+}
+
+static void get_chain(struct rd *rd, struct arena *arena,
+		      struct engine_message *m)
+{
+	uint64_t n = rd_var(rd), before = 0;
+
+	if (n > MESSAGE_POINTS_MAX ||
+	    n > rd_left(rd) / sizeof(m->chain.points->digest)) {
+		rd->bad = true;
+		return;
+	}
+	m->chain.n = (unsigned)n;
+	m->chain.points = arena_alloc(arena, (n + 1) *
+				      sizeof(*m->chain.points));
+	for (unsigned i = 0; i < n; i++) {
+		struct chain_point *p = &m->chain.points[i];
+		struct str raw;
+
+		p->index = rd_var(rd);
+		raw = rd_raw(rd, sizeof(p->digest));
+		if (raw.n == sizeof(p->digest))
+			memcpy(p->digest, raw.p, raw.n);
+		rd->bad |= p->index <= before;
+		before = p->index;
+	}
 }
 
 static void get_body(struct rd *rd, struct arena *arena,
@@ -155,6 +196,9 @@ static void get_body(struct rd *rd, struct arena *arena,
 		m->read.number = rd_var(rd);
 		m->read.index = rd_var(rd);
 		break;
+	case ENGINE_M_CHAIN:
+		get_chain(rd, arena, m);
+		break;
 	}
 }
 
@@ -165,7 +209,7 @@ enum code message_decode(struct arena *arena, struct str in,
 	uint8_t format = rd_u8(&rd), type = rd_u8(&rd);
 
 	if (!rd.bad && (format != MESSAGE_FORMAT || type < ENGINE_M_APPEND ||
-			type > ENGINE_M_READ_ANSWER))
+			type > ENGINE_M_CHAIN))
 		return err_set(err, E_UNSUPPORTED, "a message of format %u and "
 			       "type %u", format, type);
 	*out = (struct engine_message){ .type = (enum engine_message_type)type,

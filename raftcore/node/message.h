@@ -41,6 +41,14 @@ enum engine_message_type {
 	ENGINE_M_READ_AGREED = 8,
 	ENGINE_M_READ_ASK = 9,           /* what must be applied to read? */
 	ENGINE_M_READ_ANSWER = 10,
+	/* Effect chains; nor does it see these (detector.c). */
+	ENGINE_M_CHAIN = 11,
+};
+
+/* What the machine has done up to an index. */
+struct chain_point {
+	uint64_t index;
+	uint8_t digest[32];
 };
 
 struct engine_message {
@@ -72,14 +80,21 @@ struct engine_message {
 		struct {
 			uint64_t number, index;  /* index: of an answer */
 		} read;
+		/* In the order of their indexes.  One that waits to be sent has
+		 * none. */
+		struct {
+			struct chain_point *points;
+			unsigned n;
+		} chain;
 	};
 };
 
 #define MESSAGE_ENTRIES_MAX 65536
+#define MESSAGE_POINTS_MAX 256
 
 /* 'peer' is the transport's and is not encoded. */
 void message_encode(struct buf *out, const struct engine_message *m);
-/* Strings borrow from 'in', entries are the arena's.  E_INVALID: malformed;
+/* Strings borrow from 'in', entries and points are the arena's.  E_INVALID: malformed;
  * E_UNSUPPORTED: another version or type. */
 enum code message_decode(struct arena *arena, struct str in,
 			 struct engine_message *out, struct err *err) MUST_USE;

@@ -29,6 +29,7 @@ void rc_config_defaults(struct rc_config *c)
 		.checkpoint_log_bytes = 256ull << 20,
 		.entry_bytes_max = 1 << 20, .inflight_bytes_max = 64ull << 20,
 		.inflight_entries_max = 8192, .checkpoints_kept = 2,
+		.compare_entries = 1024,
 	};
 }
 
@@ -62,6 +63,7 @@ static void publish(struct rc_node *n)
 	atomic_store(&s->durable, n->view.durable);
 	atomic_store(&s->proposals, n->view.proposals);
 	atomic_store(&s->checkpoint_index, n->view.checkpoint_index);
+	atomic_store(&s->compared, n->view.compared);
 	if (n->view.is_ready && !n->view.has_failed)
 		atomic_store(&s->ready, true);
 	if (leader != n->view.leader)
@@ -124,6 +126,7 @@ static const struct node_host node_host = {
 	.role = host_role, .fatal = host_fatal, .send = host_send,
 	.room = host_room, .ship = host_ship, .install = host_install,
 	.install_done = host_install_done, .members = host_members,
+	.diverged = host_diverged,
 };
 
 static char *copy(const char *z)
@@ -447,8 +450,13 @@ void rc_node_status(struct rc_node *n, struct rc_status *out)
 		.installed = atomic_load(&s->installed),
 		.malformed = atomic_load(&s->malformed),
 		.lost = atomic_load(&s->lost),
+		.divergence = atomic_load(&s->divergence),
+		.divergence_index = atomic_load(&s->divergence_index),
+		.divergence_peer = atomic_load(&s->divergence_peer),
+		.compared = atomic_load(&s->compared),
 	};
-	out->is_ready = out->leader_id && atomic_load(&s->ready);
+	out->is_ready = out->leader_id && atomic_load(&s->ready) &&
+			out->divergence != RC_FENCED;
 	if (n->log.writer)
 		fill_from_log(n, out);
 	if (n->loop)

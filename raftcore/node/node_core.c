@@ -191,7 +191,7 @@ void core_handle(struct node_core *c, uint64_t now_ms,
 	core_read_more(c, now_ms);
 	core_pump(c);
 	core_skip(c, now_ms);
-	core_apply_more(c);
+	core_apply_more(c, now_ms);
 	core_try_install(c, now_ms);
 	core_trim(c);
 }
@@ -251,6 +251,8 @@ void node_core_start(struct node_core *c, uint64_t now_ms)
 		return;
 	}
 	core_free_recovered(c);
+	core_detect_start(c, now_ms);
+	core_fence_start(c, now_ms);
 	c->last = c->told = engine_last_index(c->engine);
 	core_handle(c, now_ms, &u, NULL);
 	if (!c->has_failed)
@@ -276,6 +278,8 @@ void node_core_timeout(struct node_core *c, uint64_t now_ms)
 		return;
 	core_watch_transfer(c, now_ms);
 	core_reads_due(c, now_ms);
+	core_detect_due(c, now_ms);
+	core_fence_due(c, now_ms);
 	core_pump(c);
 	if (c->uncertain_at && now_ms >= c->uncertain_at) {
 		c->uncertain_at = 0;
@@ -297,6 +301,8 @@ uint64_t node_core_deadline(const struct node_core *c)
 		due = MIN(due, c->uncertain_at);
 	if (c->transfer)
 		due = MIN(due, c->transfer_until);
+	due = MIN(due, core_detect_deadline(c));
+	due = MIN(due, core_fence_deadline(c));
 	return MIN(due, core_reads_deadline(c));
 }
 
@@ -317,7 +323,8 @@ void node_core_receive(struct node_core *c, uint64_t now_ms,
 	const struct engine_message whole = *m;
 	bool more = true;
 
-	if (c->has_failed || core_hear_read(c, now_ms, m))
+	if (c->has_failed || core_hear_read(c, now_ms, m) ||
+	    core_hear_chain(c, now_ms, m))
 		return;
 	while (more && !c->has_failed) {
 		struct engine_update u;
@@ -345,6 +352,9 @@ static const char *why_not(struct node_core *c, const struct rc_proposal *p,
 	*rc = E_UNAVAILABLE;
 	if (c->has_failed)
 		return "this node has failed";
+	if (c->fence.is_on)
+		return "this node is fenced: its state is not that of the "
+		       "majority";
 	*rc = E_NOT_LEADER;
 	if (!c->is_leader)
 		return "this node is not the leader";
@@ -527,7 +537,12 @@ void node_core_view(const struct node_core *c, struct node_core_view *out)
 		.log_since_bytes = c->log_since_bytes,
 		.proposals = c->proposals, .is_leader = c->is_leader,
 		.has_failed = c->has_failed,
-		.is_ready = c->ready_at && c->applied >= c->ready_at };
+		.is_ready = c->ready_at && c->applied >= c->ready_at &&
+			    !c->fence.is_on,
+		.divergence = c->detector.verdict,
+		.divergence_index = c->detector.index,
+		.divergence_peer = c->detector.peer,
+		.compared = c->detector.compared };
 	engine_membership(c->engine, &out->membership, &pending, &voters);
 	out->is_changing = pending;
 }

@@ -32,8 +32,8 @@
  * - After each call of the core: node_core_deadline says when to call
  *   node_core_timeout, node_core_view what is to be published.
  * - Time is in milliseconds of one monotonic clock.
- * - node_core_open calls machine.open and bytes; the core calls nothing else of
- *   the machine.
+ * - node_core_open calls machine.open, bytes and digest; the core calls nothing
+ *   else of the machine.
  *
  * What holds:
  * - Term and vote are durable before anything of the same step is sent.  Entries
@@ -56,6 +56,7 @@
 
 #include "node/checkpoint.h"
 #include "node/engine.h"
+#include "node/view.h"
 #include "node/writer.h"
 #include "raftcore/raftcore.h"
 
@@ -70,9 +71,11 @@ struct node_host {
 	 * node_load. */
 	void (*load)(void *host, uint64_t from, uint64_t to);
 	/* Hands a batch to the machine; entries stay valid until the answer.
-	 * 'makes_ready': with it the node has caught up with its start. */
+	 * 'makes_ready': with it the node has caught up with its start.
+	 * 'wants_digest': then the machine's digest goes with the answer; with
+	 * no entries that is all there is to do. */
 	void (*apply)(void *host, const struct rc_entry *entries, size_t n,
-		      bool makes_ready);
+		      bool makes_ready, bool wants_digest);
 	/* Freezes the machine, which stands at c->index now; answers
 	 * node_core_frozen at once and node_core_checkpointed when the file has
 	 * its name (or has failed).  'c' stays valid until then. */
@@ -110,6 +113,10 @@ struct node_host {
 	 * applied, or came with a checkpoint.  NULL: nobody wants to know. */
 	void (*members)(void *host, uint64_t index, struct str conf);
 	void (*fatal)(void *host, const struct err *err);
+	/* What came of comparing effect chains is another thing now; 'index' is
+	 * where, 'peer' whose state differs (RC_DIFFERS).  May be NULL. */
+	void (*diverged)(void *host, enum rc_divergence what, uint64_t index,
+			 uint64_t peer);
 };
 
 struct node_member {
@@ -172,9 +179,15 @@ uint64_t node_core_deadline(const struct node_core *core);
  * has failed. */
 void node_core_written(struct node_core *core, uint64_t now_ms,
 		       uint64_t sequence, enum code rc, const struct err *err);
-/* The batch was applied; 'machine_bytes' is machine.bytes() now. */
+/* What the machine says of itself: bytes() now, and digest() where that was
+ * asked for. */
+struct node_stand {
+	uint64_t bytes;
+	uint8_t digest[32];
+};
+/* The batch was applied. */
 void node_core_applied(struct node_core *core, uint64_t now_ms, enum code rc,
-		       const struct err *err, uint64_t machine_bytes);
+		       const struct err *err, const struct node_stand *stand);
 /* The picture is taken (or not: then no node_core_checkpointed follows) and
  * apply may go on. */
 void node_core_frozen(struct node_core *core, uint64_t now_ms, enum code rc);
@@ -268,7 +281,8 @@ struct node_backup {
 	void (*done)(struct node_backup *backup, enum code rc,
 		     const struct checkpoint *c, const struct err *err);
 };
-void node_core_backup(struct node_core *core, struct node_backup *backup);
+void node_core_backup(struct node_core *core, uint64_t now_ms,
+		      struct node_backup *backup);
 
 /* ---- checkpoints from node to node ---- */
 
@@ -283,29 +297,15 @@ void node_core_install(struct node_core *core, uint64_t now_ms,
 enum code node_install(struct fs *fs, const char *dir, struct wal *wal,
 		       const struct checkpoint *c, const char *path,
 		       struct err *err) MUST_USE;
-/* 'at' is what machine.open answered. */
+/* 'at' is what machine.open answered; 'stand' has the digest, too. */
 void node_core_installed(struct node_core *core, uint64_t now_ms, enum code rc,
-			 const struct rc_applied *at, uint64_t machine_bytes,
-			 const struct err *err);
+			 const struct rc_applied *at,
+			 const struct node_stand *stand, const struct err *err);
 
 struct wal *node_core_wal(struct node_core *core);
 /* Of its data directory; valid as long as the core. */
 const struct identity *node_core_identity(const struct node_core *core);
 
-/* What others may know of it. */
-struct node_core_view {
-	struct uuid cluster;
-	uint64_t term, leader, commit, applied, durable, last;
-	uint64_t checkpoint_index, log_since_bytes;
-	uint64_t proposals;
-	/* Index of the membership in force, and whether a newer one is in the
-	 * log and not in force yet, as the engine knows it. */
-	uint64_t membership;
-	bool is_changing;
-	bool is_leader, has_failed;
-	/* What was committed when it came up is applied. */
-	bool is_ready;
-};
 void node_core_view(const struct node_core *core, struct node_core_view *out);
 
 #endif

@@ -265,6 +265,12 @@ static enum code open_machine(struct node_core *c, struct err *err)
 	c->applied = c->commit = at.index;
 	c->applied_term = at.term;
 	c->machine_bytes = m->bytes(m->data);
+	if (m->digest) {
+		uint8_t digest[32];
+
+		m->digest(m->data, digest);
+		core_noted(c, 0, digest);
+	}
 	replay_short(c);
 	c->skip_next = c->applied > c->log_last ? c->log_last + 1 : 0;
 	return OK;
@@ -291,6 +297,8 @@ static enum code open_all(struct node_core *c, unsigned seed,
 	if (rc == OK)
 		rc = identity_open(c->fs, c->dir, c->config.node_id,
 				   cluster, false, &c->identity, err);
+	if (rc == OK)
+		rc = fence_read(c->fs, c->dir, &c->fence, err);
 	if (rc == OK)
 		rc = find_base(c, err);
 	if (rc == OK)
@@ -445,6 +453,7 @@ void node_core_free(struct node_core **cp)
 	checkpoint_fini(&c->incoming);
 	free(c->incoming_path);
 	free(c->ships);
+	core_detect_end(c);
 	free(c->reads.agreed);
 	free(c->reads.asks);
 	buf_fini(&c->conf);

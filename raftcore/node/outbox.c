@@ -170,7 +170,14 @@ static bool send_first(struct node_core *c, struct box *b)
 		b->told_commit = MAX(b->told_commit, m->append.commit);
 	if (m->type == ENGINE_M_APPEND && m->append.n)
 		return send_append(c, b);
-	c->host->send(c->host_data, b->peer, m);
+	if (m->type == ENGINE_M_CHAIN) {
+		struct engine_message whole = *m;
+
+		whole.chain.points = core_points(c, &whole.chain.n);
+		c->host->send(c->host_data, b->peer, &whole);
+	} else {
+		c->host->send(c->host_data, b->peer, m);
+	}
 	drop(b, 1);
 	return true;
 }

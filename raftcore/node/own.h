@@ -2,6 +2,7 @@
 #ifndef NODE_OWN_H
 #define NODE_OWN_H
 
+#include "node/detector.h"
 #include "node/engine.h"
 #include "node/identity.h"
 #include "node/node_core.h"
@@ -150,6 +151,8 @@ struct node_core {
 	uint64_t checkpoint_at_bytes;    /* after a failure: not before */
 	struct node_backup *backups;     /* that wait for one */
 
+	struct detector detector;
+	struct fence fence;
 	struct reads reads;
 	uint64_t barrier;                /* the first of this leader's term */
 
@@ -188,7 +191,7 @@ void core_handle(struct node_core *c, uint64_t now_ms,
 		 const struct engine_update *u,
 		 const struct engine_message *source);
 /* Hands on what is committed, unless something is out already. */
-void core_apply_more(struct node_core *c);
+void core_apply_more(struct node_core *c, uint64_t now_ms);
 /* Starts one if it is time; true where it did. */
 bool core_checkpoint(struct node_core *c);
 void core_free_recovered(struct node_core *c);

@@ -62,7 +62,8 @@ static void confirmed(struct node_reader *core, enum code rc, uint64_t index,
 	if (!r->read) {
 		list_remove(&r->at);
 		free(r);
-	} else if (rc != E_UNAVAILABLE || node_has_ended(r->node)) {
+	} else if (rc != E_UNAVAILABLE || node_has_ended(r->node) ||
+		   atomic_load(&r->node->shown.divergence) == RC_FENCED) {
 		tell(r, rc, err);
 	} else {
 		r->node->reads_again = true;

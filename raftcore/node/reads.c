@@ -241,8 +241,10 @@ void node_core_read(struct node_core *c, uint64_t now_ms, struct node_reader *r)
 {
 	struct err err;
 
-	if (c->has_failed) {
-		err_set(&err, E_UNAVAILABLE, "this node has failed");
+	if (c->has_failed || c->fence.is_on) {
+		err_set(&err, E_UNAVAILABLE, "this node %s", c->has_failed ?
+			"has failed" : "is fenced: its state is not that of "
+				       "the majority");
 		r->done(r, E_UNAVAILABLE, 0, &err);
 		return;
 	}

@@ -328,6 +328,9 @@ static enum code is_wanted(void *data, uint64_t peer,
 	if (v.is_leader)
 		rc = err_set(err, E_CONFLICT, "node %llu leads",
 			     ULL(n->config.node_id));
+	else if (v.divergence == RC_FENCED)
+		rc = err_set(err, E_CONFLICT, "node %llu is fenced",
+			     ULL(n->config.node_id));
 	else if (c.index <= v.applied)
 		rc = err_set(err, E_EXISTS, "entry %llu is applied here",
 			     ULL(c.index));

@@ -6,6 +6,7 @@ needs_toml := base doc
 needs_wal := base io wire seal wal
 needs_command := base wire doc schema model kv raftcore state
 needs_message := base node
+needs_fence := base io wire seal wal raftcore node
 needs_rpc := base wire raftcore rpc
 needs_ship := base io io/sim wire ship
 needs_backup := base wire backup

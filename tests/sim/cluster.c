@@ -45,23 +45,6 @@ static struct server *some_leader(void)
 	return s && below(4) ? s : any_server();
 }
 
-static void cut_off(struct server *s, bool in, bool out)
-{
-	tell("server %llu is cut off%s%s", ULL(s->id), in ? " in" : "",
-	     out ? " out" : "");
-	for (unsigned i = 0; i < SERVERS; i++) {
-		w.links[i][s->id - 1].is_cut |= in;
-		w.links[s->id - 1][i].is_cut |= out;
-	}
-}
-
-static void heal(void)
-{
-	for (unsigned i = 0; i < SERVERS; i++)
-		for (unsigned k = 0; k < SERVERS; k++)
-			w.links[i][k].is_cut = false;
-}
-
 static void break_stream(void)
 {
 	link_reset(&w.links[below(SERVERS)][below(SERVERS)]);
@@ -80,17 +63,17 @@ static void fault(void)
 		server_crash(s, below(2), below(600 * MS));
 		break;
 	case 3:
-		cut_off(s, true, true);
+		server_cut_off(s, true, true);
 		break;
 	case 4:
-		cut_off(s, below(2), below(2));
+		server_cut_off(s, below(2), below(2));
 		break;
 	case 5:
 		w.links[below(SERVERS)][below(SERVERS)].is_cut = true;
 		break;
 	case 6:
 	case 7:
-		heal();
+		world_heal();
 		break;
 	case 8:
 		break_stream();
@@ -147,7 +130,7 @@ static void run_until(uint64_t until)
 static void calm_down(void)
 {
 	w.is_calm = true;
-	heal();
+	world_heal();
 	for (unsigned i = 0; i < SERVERS; i++) {
 		struct server *s = &w.servers[i];
 
@@ -220,42 +203,37 @@ static bool can_do_without(const struct server *s)
 	return true;
 }
 
-static struct server *wait_for_leader(uint64_t ms, const struct server *not)
-{
-	uint64_t until = w.now + ms * MS;
-
-	while (!w.is_broken && w.now < until) {
-		struct server *s = world_leader();
-
-		if (s && s != not)
-			return s;
-		world_step();
-	}
-	return NULL;
-}
-
-static void pass(uint64_t ms)
-{
-	uint64_t until = w.now + ms * MS;
-
-	while (!w.is_broken && w.now < until)
-		world_step();
-}
-
 /* A majority is enough, whichever. */
 static void do_without_one(void)
 {
 	struct server *s;
 
-	pass(20);
+	world_pass(20);
 	s = &w.servers[below(SERVERS)];
 	if (w.is_broken || !can_do_without(s))
 		return;
 	server_crash(s, false, CALM_MS * MS);
-	pass(700);               /* the old leader may still lead */
-	holds(wait_for_leader(CALM_MS / 2, NULL), "nobody leads without server "
+	world_pass(700);               /* the old leader may still lead */
+	holds(world_elected(CALM_MS / 2, NULL), "nobody leads without server "
 	      "%llu", ULL(s->id));
 	s->up_at = w.now + 1 * MS;
+}
+
+/* When nothing is applied all states are compared where they stand. */
+static void compare_well(const struct server *leader)
+{
+	uint64_t until = w.now + CALM_MS * MS;
+	struct node_core_view v = server_view(leader);
+	struct node_peer peers[SERVERS];
+
+	if (node_core_peers(leader->core, peers, SERVERS) < 2)
+		return;
+	while (w.now < until && !w.is_broken && v.compared < v.last) {
+		world_step();
+		v = server_view(leader);
+	}
+	holds(v.compared == v.last, "states are compared up to %llu of %llu",
+	      ULL(v.compared), ULL(v.last));
 }
 
 static void end_well(void)
@@ -291,6 +269,7 @@ static void end_well(void)
 	for (size_t i = 0; i < w.n_proposals; i++)
 		holds(w.proposals[i].state != ACKED || w.proposals[i].index,
 		      "proposal %zu is lost", i + 1);
+	compare_well(leader);
 }
 
 static struct {
@@ -346,22 +325,13 @@ static void flood(void)
 	struct server *leader;
 
 	w.inflight = 10000;
-	leader = wait_for_leader(5000, NULL);
+	leader = world_elected(5000, NULL);
 	if (!leader)
 		return;
-	pass(20);
-	cut_off(leader, true, true);
+	world_pass(20);
+	server_cut_off(leader, true, true);
 	for (unsigned i = 0; i < 90 && !w.is_broken; i++)
 		server_propose(leader, 100);
-}
-
-static struct node_core_view view_of(const struct server *s)
-{
-	struct node_core_view v = { 0 };
-
-	if (s->core)
-		node_core_view(s->core, &v);
-	return v;
 }
 
 /* Until a server beside 'a' and 'b' takes 'index' for committed. */
@@ -375,14 +345,14 @@ static void wait_for_word(const struct server *a, const struct server *b,
 		world_step();
 		for (unsigned i = 0; i < SERVERS; i++)
 			is_told |= &w.servers[i] != a && &w.servers[i] != b &&
-				   view_of(&w.servers[i]).commit >= index;
+				   server_view(&w.servers[i]).commit >= index;
 	}
 }
 
 /* What it has sent does not arrive, either. */
 static void silence(struct server *s)
 {
-	cut_off(s, true, true);
+	server_cut_off(s, true, true);
 	for (unsigned i = 0; i < SERVERS; i++)
 		link_reset(&w.links[s->id - 1][i]);
 }
@@ -397,42 +367,42 @@ static void silence(struct server *s)
  */
 static void figure_eight(void)
 {
-	struct server *first = wait_for_leader(5000, NULL), *later, *pair;
+	struct server *first = world_elected(5000, NULL), *later, *pair;
 	struct server *again;
 	uint64_t old;
 
 	if (!first)
 		return;
-	pass(200);
+	world_pass(200);
 	pair = &w.servers[first->id % SERVERS];
 	for (unsigned i = 0; i < SERVERS; i++)
 		if (&w.servers[i] != first && &w.servers[i] != pair)
-			cut_off(&w.servers[i], true, true);
+			server_cut_off(&w.servers[i], true, true);
 	server_propose(first, 2);
-	pass(60);
-	old = view_of(first).last;
-	heal();
-	cut_off(first, true, true);
-	cut_off(pair, true, true);
+	world_pass(60);
+	old = server_view(first).last;
+	world_heal();
+	server_cut_off(first, true, true);
+	server_cut_off(pair, true, true);
 	/* What the others' leader appends reaches nobody. */
-	later = wait_for_leader(3000, first);
+	later = world_elected(3000, first);
 	if (!later || later == pair)
 		return;
-	heal();
+	world_heal();
 	silence(later);
-	again = wait_for_leader(3000, later);
+	again = world_elected(3000, later);
 	if (again)
 		wait_for_word(first, pair, old, 500);
-	heal();
+	world_heal();
 	silence(first);
 	silence(pair);
-	pass(2000);
-	heal();
+	world_pass(2000);
+	world_heal();
 }
 
 static uint64_t term_of(const struct server *s)
 {
-	return view_of(s).term;
+	return server_view(s).term;
 }
 
 /* Whoever goes for a vote, of those whose logs are short, is not heard. */
@@ -467,20 +437,20 @@ static struct server *raise_terms(const struct server *a, const struct server *b
  */
 static void old_term(void)
 {
-	struct server *a = wait_for_leader(5000, NULL), *b, *c;
+	struct server *a = world_elected(5000, NULL), *b, *c;
 
 	if (!a)
 		return;
-	pass(200);
+	world_pass(200);
 	b = &w.servers[a->id % SERVERS];
 	for (unsigned i = 0; i < SERVERS; i++)
 		if (&w.servers[i] != a && &w.servers[i] != b)
-			cut_off(&w.servers[i], true, true);
+			server_cut_off(&w.servers[i], true, true);
 	server_propose(a, 2);
-	pass(60);
+	world_pass(60);
 	server_crash(a, false, 1000 * CALM_MS * MS);
-	heal();
-	cut_off(b, true, true);
+	world_heal();
+	server_cut_off(b, true, true);
 	c = raise_terms(a, b, term_of(b) + 2);
 	if (!c)
 		return;
@@ -494,8 +464,8 @@ static void old_term(void)
 			server_crash(s, false, stays ? 1 * MS :
 				     1000 * CALM_MS * MS);
 	}
-	heal();
-	holds(wait_for_leader(CALM_MS, NULL), "nobody leads of three of five");
+	world_heal();
+	holds(world_elected(CALM_MS, NULL), "nobody leads of three of five");
 	for (unsigned i = 0; i < SERVERS; i++)
 		w.servers[i].up_at = w.now;
 }
@@ -504,28 +474,28 @@ static void old_term(void)
  * the leader hears that what it sends does not fit. */
 static void deaf_leader(void)
 {
-	struct server *a = wait_for_leader(5000, NULL), *b, *f;
+	struct server *a = world_elected(5000, NULL), *b, *f;
 
 	if (!a)
 		return;
 	b = &w.servers[a->id % w.n_founders];
 	f = &w.servers[b->id % w.n_founders];
 	b->takes_none = true;
-	pass(200);
+	world_pass(200);
 	server_propose(a, 4);
-	pass(200);
-	cut_off(f, false, true);
+	world_pass(200);
+	server_cut_off(f, false, true);
 	server_transfer(a, b->id);
-	if (wait_for_leader(1000, a) != b)
+	if (world_elected(1000, a) != b)
 		return;
 	for (unsigned i = 0; i < 40; i++) {
 		server_propose(b, 4);
-		pass(30);
+		world_pass(30);
 	}
-	heal();
+	world_heal();
 	for (unsigned i = 0; i < 10; i++) {
 		server_propose(b, 1);
-		pass(50);
+		world_pass(50);
 	}
 	b->takes_none = false;
 	if (b->frozen)
@@ -537,7 +507,7 @@ static void pass_without(struct server *s, uint64_t ms)
 {
 	uint64_t from = w.now;
 
-	pass(ms);
+	world_pass(ms);
 	s->clock_us -= (int64_t)(w.now - from);
 }
 
@@ -545,12 +515,12 @@ static void pass_without(struct server *s, uint64_t ms)
  * another leads. */
 static void stale_leader(void)
 {
-	struct server *a = wait_for_leader(5000, NULL), *b;
+	struct server *a = world_elected(5000, NULL), *b;
 
 	if (!a)
 		return;
-	pass(100);
-	cut_off(a, true, true);
+	world_pass(100);
+	server_cut_off(a, true, true);
 	for (unsigned i = 0; i < 1500 && world_leader() == a; i++)
 		pass_without(a, 1);
 	b = world_leader();
@@ -559,25 +529,25 @@ static void stale_leader(void)
 		pass_without(a, 2);
 		server_read(a);
 	}
-	heal();
+	world_heal();
 }
 
 /* The only voter gives another a vote, and is cut off before that one hears of
  * it: now it needs a vote of who is a learner by its own membership. */
 static void growth(void)
 {
-	struct server *a = wait_for_leader(5000, NULL), *b;
+	struct server *a = world_elected(5000, NULL), *b;
 
 	if (!a)
 		return;
 	b = &w.servers[a->id % SERVERS];
 	server_change(a, ENGINE_ADD, b, false);
-	pass(1000);
-	cut_off(a, true, true);
+	world_pass(1000);
+	server_cut_off(a, true, true);
 	server_change(a, ENGINE_PROMOTE, b, false);
-	pass(3000);
-	heal();
-	holds(wait_for_leader(CALM_MS, NULL), "nobody leads of one that grew to "
+	world_pass(3000);
+	world_heal();
+	holds(world_elected(CALM_MS, NULL), "nobody leads of one that grew to "
 	      "two");
 }
 
@@ -586,7 +556,7 @@ static unsigned who_know(uint64_t index)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < w.n_founders; i++)
-		n += view_of(&w.servers[i]).commit >= index;
+		n += server_view(&w.servers[i]).commit >= index;
 	return n;
 }
 
@@ -595,21 +565,21 @@ static unsigned who_know(uint64_t index)
  * because a disk or the network is; without that word both always are. */
 static void one_by_one(void)
 {
-	struct server *a = wait_for_leader(5000, NULL);
+	struct server *a = world_elected(5000, NULL);
 	unsigned at_once = 0, rounds = 60;
 
 	if (!a)
 		return;
-	pass(200);
+	world_pass(200);
 	for (unsigned i = 0; i < rounds && !w.is_broken; i++) {
-		uint64_t index = view_of(a).last + 1;
+		uint64_t index = server_view(a).last + 1;
 
 		server_propose(a, 1);
-		while (!w.is_broken && view_of(a).commit < index)
+		while (!w.is_broken && server_view(a).commit < index)
 			world_step();
-		pass(12);
+		world_pass(12);
 		at_once += who_know(index) == w.n_founders;
-		pass(below(80));
+		world_pass(below(80));
 	}
 	holds(at_once > rounds / 10, "of %u commands the followers heard only "
 	      "of %u at once", rounds, at_once);

@@ -232,7 +232,7 @@ static void host_cut(void *host, uint64_t index)
 }
 
 static void host_apply(void *host, const struct rc_entry *entries, size_t n,
-		       bool makes_ready)
+		       bool makes_ready, bool wants_digest)
 {
 	must(!w.batch && !w.checkpoint);
 	w.batch = entries;
@@ -311,7 +311,8 @@ static void apply_step(void)
 	for (size_t i = 0; i < n && !broken; i++)
 		apply_one(&w.batch[i]);
 	w.batch = NULL;
-	node_core_applied(w.core, w.now_ms, OK, NULL, toy_bytes(NULL));
+	node_core_applied(w.core, w.now_ms, OK, NULL,
+			  &(struct node_stand){ .bytes = toy_bytes(NULL) });
 }
 
 static void freeze_step(void)

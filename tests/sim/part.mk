@@ -1,6 +1,8 @@
 # Simulations: a program each, see GNUmakefile
 needs_one_node := base io io/sim wire seal wal raftcore node
 needs_cluster := base io io/sim wire seal wal raftcore node
+needs_diverge := base io io/sim wire seal wal raftcore node
 # world.c, server.c: servers, disks and network on simulated time
 help_cluster := world.c server.c damage.c
+help_diverge := world.c server.c damage.c
 help_one_node := damage.c

@@ -143,8 +143,10 @@ static enum code server_open(struct server *s, struct err *err)
 	config.checkpoint_log_bytes = 12000;
 	config.entry_bytes_max = 4096;
 	config.inflight_entries_max = w.inflight;
+	config.compare_entries = COMPARE;
 	config.machine = (struct rc_machine){ .data = s, .open = toy_open,
 					      .bytes = toy_bytes,
+					      .digest = toy_digest,
 					      .freeze = toy_freeze };
 	core.node = &config;
 	core.members = members;
@@ -224,9 +226,63 @@ static void look_at(struct server *s)
 	holds(v.term >= s->term, "server %llu: term %llu comes after %llu",
 	      ULL(s->id), ULL(v.term), ULL(s->term));
 	s->term = v.term;
+	holds(v.divergence == RC_ALIKE || w.is_bent, "server %llu takes states "
+	      "for different that are not, at %llu", ULL(s->id),
+	      ULL(v.divergence_index));
+	w.compared_max = MAX(w.compared_max, v.compared);
 	holds(v.last - MIN(v.commit, v.last) <= UNCOMMITTED_MAX, "server %llu: "
 	      "%llu entries are not committed", ULL(s->id),
 	      ULL(v.last - v.commit));
+}
+
+struct node_core_view server_view(const struct server *s)
+{
+	struct node_core_view v = { 0 };
+
+	if (s->core)
+		node_core_view(s->core, &v);
+	return v;
+}
+
+/* ---- for scenes ---- */
+
+void server_cut_off(struct server *s, bool in, bool out)
+{
+	tell("server %llu is cut off%s%s", ULL(s->id), in ? " in" : "",
+	     out ? " out" : "");
+	for (unsigned i = 0; i < SERVERS; i++) {
+		w.links[i][s->id - 1].is_cut |= in;
+		w.links[s->id - 1][i].is_cut |= out;
+	}
+}
+
+void world_heal(void)
+{
+	for (unsigned i = 0; i < SERVERS; i++)
+		for (unsigned k = 0; k < SERVERS; k++)
+			w.links[i][k].is_cut = false;
+}
+
+void world_pass(uint64_t ms)
+{
+	uint64_t until = w.now + ms * 1000;
+
+	while (!w.is_broken && w.now < until)
+		world_step();
+}
+
+struct server *world_elected(uint64_t ms, const struct server *not)
+{
+	uint64_t until = w.now + ms * 1000;
+
+	while (!w.is_broken && w.now < until) {
+		struct server *s = world_leader();
+
+		if (s && s != not)
+			return s;
+		world_step();
+	}
+	return NULL;
 }
 
 /* ---- clients ---- */

@@ -26,6 +26,7 @@
 #define SERVERS 5
 #define INDEX_MAX 16384
 #define PROPOSALS_MAX 12288
+#define COMPARE 16               /* entries between two comparisons */
 #define INFLIGHT 16              /* entries that may be under way */
 
 /* Deliberate mistakes of the host, to see that they are found. */
@@ -64,6 +65,8 @@ struct server {
 	bool toy_is_lost, is_fatal, joins;
 	bool takes_none;                 /* its checkpoints never end */
 	bool is_slow;                    /* its disk and its machine */
+	uint64_t bent_at;                /* this entry has another effect here */
+	uint8_t bent_by;
 	unsigned life;
 	uint64_t up_at, paused_until;    /* microseconds, as all times here */
 	uint64_t crash_at;               /* 0: not now */
@@ -134,6 +137,8 @@ struct world {
 	size_t n_proposals;
 	bool is_broken;
 	bool is_calm;                    /* no more faults */
+	bool is_bent;                    /* a server's effects are */
+	uint64_t compared_max;           /* where two had the same digest */
 	unsigned inflight;               /* entries that may be under way */
 	struct arena *arena;
 	unsigned long long n_acked, n_reads, n_refused, n_uncertain, n_crashes,
@@ -162,6 +167,13 @@ void server_crash(struct server *s, bool power, uint64_t back_after_us);
  * is enough. */
 void server_damage(struct server *s);
 bool server_leads(const struct server *s);
+struct node_core_view server_view(const struct server *s);      /* down: zeros */
+/* Nothing reaches it, or nothing of it anybody. */
+void server_cut_off(struct server *s, bool in, bool out);
+void world_heal(void);
+void world_pass(uint64_t ms);
+/* Waits until another than 'not' leads; NULL: nobody did in time. */
+struct server *world_elected(uint64_t ms, const struct server *not);
 struct server *world_leader(void);       /* of the highest term; NULL: none */
 void server_propose(struct server *s, unsigned n);
 void server_read(struct server *s);
@@ -182,6 +194,7 @@ extern const struct node_host server_host;
 enum code toy_open(void *data, const char *dir, const char *checkpoint,
 		   struct rc_applied *out, struct err *err);
 uint64_t toy_bytes(void *data);
+void toy_digest(void *data, uint8_t out[32]);
 enum code toy_freeze(void *data, struct rc_frozen **out, struct rc_applied *at,
 		     struct err *err);
 uint64_t ms_of(const struct server *s);

@@ -65,7 +65,7 @@ static void on_asked(struct node_backup *core, enum code rc,
 static void ask(struct asked *a)
 {
 	*a = (struct asked){ .core = { .done = on_asked } };
-	node_core_backup(lab->core, &a->core);
+	node_core_backup(lab->core, lab->now_ms, &a->core);
 }
 
 START_TEST(what_is_applied_is_in_the_checkpoint)

@@ -369,6 +369,61 @@ START_TEST(reads_wait_for_a_leader_as_long_as_they_may)
 }
 END_TEST
 
+/* ---- states that differ ---- */
+
+START_TEST(a_node_that_is_outvoted_is_fenced)
+{
+	unsigned leader, f;
+	uint64_t count;
+
+	ring_found(3);
+	leader = ring_elected();
+	f = a_follower();
+	ring_fill(leader, 0, 50, 50);
+	for (unsigned id = 1; id <= 3; id++)
+		RING_WAIT(ring_status(id).compared == ring_status(leader).last);
+	atomic_store(&ring[f - 1].is_bent, true);
+	ring_fill(leader, 50, 3, 50);
+	RING_WAIT(atomic_load(&ring[f - 1].told) == RC_FENCED);
+	RING_WAIT(atomic_load(&ring[leader - 1].told) == RC_DIFFERS);
+	ck_assert(!ring_status(f).is_ready);
+	ck_assert_uint_ge(ring_status(f).divergence_index, 50);
+	ck_assert_uint_eq(ring_status(leader).divergence_peer, f);
+	ck_assert(ring_status(leader).is_ready);
+	/* At once, and not when its time is over. */
+	ck_assert_int_eq(ring_read(f, 100000, &count), E_UNAVAILABLE);
+	ring_fill(leader, 53, 2000, 50);
+	ck_assert_uint_lt(ring_count(f), 60);
+	/* It stores and votes. */
+	RING_WAIT(ring_status(f).last == ring_status(leader).last);
+	ring_stop(leader % 3 + 1 == f ? f % 3 + 1 : leader % 3 + 1);
+	ring_fill(ring_elected(), 2053, 10, 50);
+	ring_stop(f);
+	atomic_store(&ring[f - 1].told, RC_ALIKE);
+	atomic_store(&ring[f - 1].is_bent, false);
+	ring_start(f);
+	RING_WAIT(atomic_load(&ring[f - 1].told) == RC_FENCED);
+	ring_fill(ring_elected(), 2063, 10, 50);
+	ck_assert(!ring_status(f).is_ready);
+}
+END_TEST
+
+START_TEST(a_leader_that_is_outvoted_hands_over)
+{
+	unsigned old;
+
+	ring_found(3);
+	old = ring_elected();
+	atomic_store(&ring[old - 1].is_bent, true);
+	ring_fill(old, 0, 3, 50);
+	RING_WAIT(atomic_load(&ring[old - 1].told) == RC_FENCED);
+	RING_WAIT(ring_leader() && ring_leader() != old);
+	ring_fill(ring_leader(), 3, 100, 50);
+	ck_assert_int_ne(ring_put(old, 200, &err), OK);
+	ck_assert(strstr(err.text, "fenced") != NULL);
+}
+END_TEST
+
 static void add_all(TCase *t)
 {
 	tcase_add_test(t, three_elect_and_replicate);
@@ -386,6 +441,8 @@ static void add_all(TCase *t)
 	tcase_add_test(t, without_a_leader_a_call_is_not_sent);
 	tcase_add_test(t, reads_see_what_was_acknowledged);
 	tcase_add_test(t, reads_wait_for_a_leader_as_long_as_they_may);
+	tcase_add_test(t, a_node_that_is_outvoted_is_fenced);
+	tcase_add_test(t, a_leader_that_is_outvoted_hands_over);
 }
 
 static Suite *suite(void)

@@ -95,7 +95,7 @@ static void host_cut(void *host, uint64_t index)
 }
 
 static void host_apply(void *host, const struct rc_entry *entries, size_t n,
-		       bool makes_ready)
+		       bool makes_ready, bool wants_digest)
 {
 	struct lab *lab = host;
 
@@ -287,13 +287,13 @@ bool lab_machine(struct lab *lab)
 		return false;
 	if (lab->fails_next_apply) {
 		err_set(&err, E_IO, "the store is gone");
-		node_core_applied(lab->core, lab->now_ms, E_IO, &err, 0);
+		node_core_applied(lab->core, lab->now_ms, E_IO, &err, NULL);
 		return true;
 	}
 	for (size_t i = 0; i < lab->n_batch; i++)
 		apply_one(lab, &batch[i]);
 	node_core_applied(lab->core, lab->now_ms, OK, NULL,
-			  lab->machine_bytes);
+			  &(struct node_stand){ .bytes = lab->machine_bytes });
 	return true;
 }
 

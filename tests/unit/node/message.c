@@ -24,6 +24,10 @@ static struct engine_entry entries[] = {
 	{ 1ull << 40, ENGINE_CHANGE, { "conf", 4 } },
 };
 
+static struct chain_point points[] = {
+	{ 1024, { 1, 2, 3 } }, { 1ull << 50, { [31] = 255 } },
+};
+
 static const struct engine_message samples[] = {
 	{ .type = ENGINE_M_APPEND, .term = 4,
 	  .append = { 7, 3, 6, entries, 3 } },
@@ -39,6 +43,8 @@ static const struct engine_message samples[] = {
 	{ .type = ENGINE_M_READ_AGREED, .term = 4, .read = { 7, 0 } },
 	{ .type = ENGINE_M_READ_ASK, .term = 4, .read = { 8, 0 } },
 	{ .type = ENGINE_M_READ_ANSWER, .term = 4, .read = { 8, 99 } },
+	{ .type = ENGINE_M_CHAIN, .term = 4, .chain = { points, 2 } },
+	{ .type = ENGINE_M_CHAIN, .term = 4 },
 };
 
 static struct str encoded(const struct engine_message *m)
@@ -92,7 +98,7 @@ static const struct {
 	enum code code;
 } refused[] = {
 	{ "\2\1\4\0\0\0\0", 7, E_UNSUPPORTED },           /* format */
-	{ "\1\13\4", 3, E_UNSUPPORTED },                  /* type */
+	{ "\1\14\4", 3, E_UNSUPPORTED },                  /* type */
 	{ "\1\0\4", 3, E_UNSUPPORTED },
 	{ "\1\1\0\0\0\0\0", 7, E_INVALID },               /* term 0 */
 	{ "\1\1\4\5\0\0\0", 7, E_INVALID },               /* index without term */
@@ -101,6 +107,9 @@ static const struct {
 	{ "\1\4\4\2\0", 5, E_INVALID },                   /* no boolean */
 	{ "\1\3\4\0\1\1\0\0", 8, E_INVALID },             /* candidate 0 */
 	{ "\1\5\4\0\1\1\1x", 8, E_INVALID },              /* snapshot at 0 */
+	{ "\1\13\4\2short", 9, E_INVALID },             /* two points */
+	{ "\1\13\4\1\0ABCDEFGHIJKLMNOPQRSTUVWXYZ012345", 37,
+	  E_INVALID },                                   /* point at 0 */
 };
 
 START_TEST(what_no_engine_says_is_refused)

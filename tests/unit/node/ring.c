@@ -89,7 +89,7 @@ static enum code ring_open(void *data, const char *dir, const char *checkpoint,
 	return rc;
 }
 
-static void take(struct ring_state *s, const struct rc_entry *e)
+static void take(struct ring_state *s, const struct rc_entry *e, bool is_bent)
 {
 	struct rd rd = rd_of(e->data);
 	uint64_t v;
@@ -105,7 +105,7 @@ static void take(struct ring_state *s, const struct rc_entry *e)
 	ck_assert(!(s->seen[v / 8] & 1 << v % 8));
 	s->seen[v / 8] |= (uint8_t)(1 << v % 8);
 	s->count++;
-	s->sum = s->sum * 31 + v;
+	s->sum = s->sum * 31 + v + is_bent;
 }
 
 static enum code ring_apply(void *data, const struct rc_entry *e, size_t n,
@@ -115,7 +115,7 @@ static enum code ring_apply(void *data, const struct rc_entry *e, size_t n,
 
 	pthread_mutex_lock(&ring_lock);
 	for (size_t i = 0; i < n; i++)
-		take(&r->state, &e[i]);
+		take(&r->state, &e[i], atomic_load(&r->is_bent));
 	pthread_cond_broadcast(&changed);
 	pthread_mutex_unlock(&ring_lock);
 	return OK;
@@ -154,7 +154,11 @@ static void ring_thaw(void *data, struct rc_frozen *f)
 
 static void ring_digest(void *data, uint8_t out[32])
 {
+	const struct ring_node *r = data;
+
 	memset(out, 0, 32);
+	memcpy(out, &r->state.sum, sizeof(r->state.sum));
+	memcpy(out + 8, &r->state.count, sizeof(r->state.count));
 }
 
 static uint64_t ring_bytes(void *data)
@@ -176,6 +180,16 @@ static void on_fatal(void *data, const struct err *err)
 	struct ring_node *r = data;
 
 	ck_abort_msg("node %d failed: %s", (int)r->id, err->text);
+}
+
+static void on_divergence(void *data, enum rc_divergence what,
+			  const struct err *err)
+{
+	struct ring_node *r = data;
+
+	ck_assert(!err == (what == RC_ALIKE));
+	atomic_store(&r->told, what);
+	ring_changed();
 }
 
 /* ---- nodes ---- */
@@ -248,6 +262,7 @@ static void configure(struct ring_node *r, struct rc_member *members)
 	r->config.tls = ring_tls[r->id - 1];
 	r->config.on_role = on_role;
 	r->config.on_fatal = on_fatal;
+	r->config.on_divergence = on_divergence;
 	r->config.data = r;
 	r->config.machine = (struct rc_machine){
 		.data = r, .open = ring_open, .apply = ring_apply,
@@ -337,8 +352,9 @@ unsigned ring_leader(void)
 		if (!ring[id - 1].apply)
 			continue;
 		st = ring_status(id);
-		if (!st.is_ready || (term && (st.term != term ||
-					      st.leader_id != leader)))
+		/* One that is fenced is never ready. */
+		if ((!st.is_ready && st.divergence != RC_FENCED) ||
+		    (term && (st.term != term || st.leader_id != leader)))
 			return 0;
 		term = st.term;
 		leader = st.leader_id;

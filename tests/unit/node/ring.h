@@ -32,6 +32,8 @@ struct ring_node {
 	struct rc_config config;
 	struct ring_state state;         /* under the lock */
 	unsigned opened_from_picture;
+	_Atomic bool is_bent;            /* values have another effect here */
+	_Atomic enum rc_divergence told; /* on_divergence */
 };
 
 extern struct ring_node ring[RING_MAX];  /* [0] is node 1 */
