@@ -66,7 +66,8 @@ struct rc_config {
 	 * when nothing is applied; the same on all nodes.  0: they are not. */
 	unsigned compare_entries;
 	struct loop *apply_loop;        /* where the machine is called */
-	/* Checkpoints: taken, sent, received.  NULL: none are. */
+	/* Checkpoints: taken, sent, received.  NULL: none are.  One in the
+	 * background (pool_set_background) delays commands least. */
 	struct pool *pool;
 	struct rc_machine machine;
 	/*

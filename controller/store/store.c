@@ -591,6 +591,7 @@ enum code store_open(const struct store_config *config, struct store **out,
 	s->denials = denials_new();
 	s->core = loop_new("core", 0);
 	s->pool = pool_new("checkpoint", 1, 4);
+	pool_set_background(s->pool);
 	s->state = state_new(&(struct state_config){
 		.map_bytes = s->config.map_bytes, .on_outcome = on_outcome,
 		.on_commit = on_commit, .knows = s->knows, .data = s });

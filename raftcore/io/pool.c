@@ -8,12 +8,14 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 
 #include "base/mem.h"
 
 #include "base/banned.h"
 
 #define NAME_MAX_BYTES 15u
+#define BACKGROUND_NICE 5
 
 struct pool {
 	char name[NAME_MAX_BYTES + 1];
@@ -27,6 +29,7 @@ struct pool {
 	size_t max_queued;
 	_Atomic size_t queued;          /* written under the lock */
 	_Atomic uint64_t refused;
+	_Atomic bool is_background;
 };
 
 static void tell_home(struct msg *msg)
@@ -55,13 +58,25 @@ static struct work *next_work(struct pool *pool)
 	return work;
 }
 
+/* On Linux each thread has a niceness of its own. */
+static void go_behind(void)
+{
+	(void)!setpriority(PRIO_PROCESS, 0,
+			   getpriority(PRIO_PROCESS, 0) + BACKGROUND_NICE);
+}
+
 static void *worker_main(void *arg)
 {
 	struct pool *pool = arg;
 	struct work *work;
+	bool is_behind = false;
 
 	pthread_setname_np(pthread_self(), pool->name);
 	while ((work = next_work(pool))) {
+		if (!is_behind && atomic_load(&pool->is_background)) {
+			go_behind();
+			is_behind = true;
+		}
 		work->run(work);
 		work->msg_.run = tell_home;
 		loop_post_sure(work->home, &work->msg_);
@@ -89,6 +104,11 @@ struct pool *pool_new(const char *name, unsigned threads, size_t max_queued)
 				    worker_main, pool) == 0);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return pool;
+}
+
+void pool_set_background(struct pool *pool)
+{
+	atomic_store(&pool->is_background, true);
 }
 
 void pool_free(struct pool **at)

@@ -21,6 +21,10 @@ struct work {
 /* 'threads' workers (1 or more), at most 'max_queued' waiting; 'name' (at most
  * 15 bytes) names the threads, which take no signals. */
 struct pool *pool_new(const char *name, unsigned threads, size_t max_queued);
+/* What it does from now on goes behind what others do (nice 5 more): for work
+ * that computes long and that nobody waits for.  It shall hold no lock that a
+ * loop takes.  Any thread. */
+void pool_set_background(struct pool *pool);
 /* Waits for running work; queued work is run too.  What is done is told to
  * 'home' as always, so that a pool is freed before its loops. */
 void pool_free(struct pool **pool);

@@ -2,6 +2,7 @@
 #include "node/writer.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,19 @@
 
 #define SAMPLES 256
 
+/*
+ * What others read of it.  No lock: who reads may be a worker that others go
+ * before, and the WAL thread shall never wait for that.  Odd while it is written;
+ * who reads looks twice.
+ */
+struct shown_stats {
+	_Atomic unsigned version;
+	_Atomic uint64_t words[sizeof(struct wal_stats) / 8];
+	_Atomic uint32_t samples[SAMPLES];       /* microseconds of writes */
+	_Atomic size_t n_samples;
+};
+_Static_assert(sizeof(struct wal_stats) % 8 == 0, "copied in words");
+
 struct writer {
 	struct writer_config config;
 	pthread_t thread;
@@ -19,9 +33,7 @@ struct writer {
 	pthread_cond_t cond;
 	struct writer_task *first, **last;
 	bool is_stopping;
-	uint32_t samples[SAMPLES];
-	size_t n_samples;
-	struct wal_stats stats;
+	struct shown_stats shown;
 	struct wal_entry *entries;       /* of one record */
 	size_t n_entries, cap_entries;
 	uint64_t sequence;               /* of its last append */
@@ -90,20 +102,34 @@ static bool take(struct writer *w, struct writer_task **task)
 	return is_work;
 }
 
+/* WAL thread, or before it runs. */
+static void show_stats(struct writer *w)
+{
+	struct shown_stats *shown = &w->shown;
+	uint64_t words[ARRAY_LEN(shown->words)];
+	struct wal_stats stats = { 0 };
+
+	wal_stats_get(w->config.wal, &stats);
+	memcpy(words, &stats, sizeof(words));
+	atomic_fetch_add(&shown->version, 1);
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		atomic_store(&shown->words[i], words[i]);
+	atomic_fetch_add(&shown->version, 1);
+}
+
 static void note(struct writer *w, uint64_t ns)
 {
-	pthread_mutex_lock(&w->lock);
-	w->samples[w->n_samples++ % SAMPLES] = (uint32_t)(ns / 1000);
-	wal_stats_get(w->config.wal, &w->stats);
-	pthread_mutex_unlock(&w->lock);
+	size_t n = atomic_load(&w->shown.n_samples);
+
+	atomic_store(&w->shown.samples[n % SAMPLES], (uint32_t)(ns / 1000));
+	atomic_store(&w->shown.n_samples, n + 1);
+	show_stats(w);
 }
 
 static void run_task(struct writer *w, struct writer_task *task)
 {
 	task->run(task, w->config.wal);
-	pthread_mutex_lock(&w->lock);
-	wal_stats_get(w->config.wal, &w->stats);
-	pthread_mutex_unlock(&w->lock);
+	show_stats(w);
 }
 
 static enum code write_record(struct writer *w, struct err *err)
@@ -148,7 +174,7 @@ struct writer *writer_start(const struct writer_config *config)
 	w->last = &w->first;
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->cond, NULL);
-	wal_stats_get(config->wal, &w->stats);
+	show_stats(w);
 	must(pthread_create(&w->thread, NULL, writer_main, w) == 0);
 	return w;
 }
@@ -198,12 +224,10 @@ static int by_number(const void *a, const void *b)
 uint64_t writer_p99_us(struct writer *w)
 {
 	uint32_t copy[SAMPLES];
-	size_t n;
+	size_t n = MIN(atomic_load(&w->shown.n_samples), (size_t)SAMPLES);
 
-	pthread_mutex_lock(&w->lock);
-	n = MIN(w->n_samples, (size_t)SAMPLES);
-	memcpy(copy, w->samples, n * sizeof(*copy));
-	pthread_mutex_unlock(&w->lock);
+	for (size_t i = 0; i < n; i++)
+		copy[i] = atomic_load(&w->shown.samples[i]);
 	if (n == 0)
 		return 0;
 	qsort(copy, n, sizeof(*copy), by_number);
@@ -212,7 +236,14 @@ uint64_t writer_p99_us(struct writer *w)
 
 void writer_stats(struct writer *w, struct wal_stats *out)
 {
-	pthread_mutex_lock(&w->lock);
-	*out = w->stats;
-	pthread_mutex_unlock(&w->lock);
+	struct shown_stats *shown = &w->shown;
+	uint64_t words[ARRAY_LEN(shown->words)];
+	unsigned version;
+
+	do {
+		version = atomic_load(&shown->version);
+		for (size_t i = 0; i < ARRAY_LEN(words); i++)
+			words[i] = atomic_load(&shown->words[i]);
+	} while (version % 2 || version != atomic_load(&shown->version));
+	memcpy(out, words, sizeof(words));
 }

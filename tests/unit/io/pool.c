@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 
 #include "io/pool.h"
 #include "unit.h"
@@ -185,6 +186,31 @@ START_TEST(work_without_home_aborts)
 }
 END_TEST
 
+static int nice_seen;
+
+static void run_nice(struct work *work)
+{
+	nice_seen = getpriority(PRIO_PROCESS, 0);
+	run_job(work);
+}
+
+/* Its workers alone, and not the thread that says so. */
+START_TEST(what_is_in_the_background_goes_behind)
+{
+	struct job job = { .work = { .run = run_nice, .done = job_done,
+				     .home = loop } };
+	int before = getpriority(PRIO_PROCESS, 0);
+
+	pool = pool_new("test", 1, 1);
+	pool_set_background(pool);
+	seen.stop_after = 1;
+	ck_assert(pool_submit(pool, &job.work));
+	loop_run_here(loop);
+	ck_assert_int_eq(nice_seen, MIN(before + 5, 19));
+	ck_assert_int_eq(getpriority(PRIO_PROCESS, 0), before);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("io/pool");
@@ -197,6 +223,7 @@ static Suite *suite(void)
 	tcase_add_test(t, workers_run_side_by_side);
 	tcase_add_test(t, the_end_loses_nothing);
 	tcase_add_test_raise_signal(t, work_without_home_aborts, SIGABRT);
+	tcase_add_test(t, what_is_in_the_background_goes_behind);
 	suite_add_tcase(s, t);
 	return s;
 }
