@@ -29,7 +29,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -60,12 +59,15 @@
 
 enum piece_state { PIECE_SHARED, PIECE_COPIED, PIECE_WRITTEN };
 
-/* One picture at a time, which is all that raftcore asks for. */
+/*
+ * One picture at a time, which is all that raftcore asks for.  A piece is copied
+ * by whoever comes first, the apply loop that is about to change it or the worker
+ * that writes the picture; neither waits for the other.
+ */
 struct rc_frozen {
 	struct rc_applied at;
-	pthread_mutex_t lock;            /* of states and copies */
 	_Atomic uint8_t *states;         /* of the pieces */
-	char **copies;
+	char **copies;                   /* of those PIECE_COPIED */
 };
 
 static struct {
@@ -86,19 +88,26 @@ static void table_make(size_t mib)
 	must(table.slots != MAP_FAILED);
 }
 
+static bool move(struct rc_frozen *f, size_t piece, uint8_t to)
+{
+	uint8_t from = PIECE_SHARED;
+
+	return atomic_compare_exchange_strong(&f->states[piece], &from, to);
+}
+
 /* Before a piece is changed for the first time since the picture was taken. */
 static void keep(struct rc_frozen *f, size_t piece)
 {
-	if (f->states[piece] != PIECE_SHARED)
+	if (atomic_load(&f->states[piece]) != PIECE_SHARED)
 		return;
-	pthread_mutex_lock(&f->lock);
-	if (f->states[piece] == PIECE_SHARED) {
-		f->copies[piece] = mem_dup(table.slots + piece * PIECE_BYTES,
-					   PIECE_BYTES);
-		f->states[piece] = PIECE_COPIED;
+	f->copies[piece] = mem_dup(table.slots + piece * PIECE_BYTES,
+				   PIECE_BYTES);
+	if (move(f, piece, PIECE_COPIED)) {
 		atomic_fetch_add(&table.copied, 1);
+		return;
 	}
-	pthread_mutex_unlock(&f->lock);
+	free(f->copies[piece]);          /* it was written meanwhile */
+	f->copies[piece] = NULL;
 }
 
 static void put_slot(struct str command)
@@ -154,21 +163,16 @@ static enum code machine_freeze(void *data, struct rc_frozen **out,
 	f->at = *out_at = table.at;
 	f->states = mem_zero(table.n_pieces * sizeof(*f->states));
 	f->copies = mem_zero(table.n_pieces * sizeof(*f->copies));
-	pthread_mutex_init(&f->lock, NULL);
 	*out = table.frozen = f;
 	return OK;
 }
 
-/* Any worker: the lock is held for a copy of one piece. */
+/* What is read while it is changed is not used: then there is a copy. */
 static void take_piece(struct rc_frozen *f, size_t i, char *to)
 {
-	pthread_mutex_lock(&f->lock);
-	memcpy(to, f->copies[i] ? f->copies[i] : table.slots + i * PIECE_BYTES,
-	       PIECE_BYTES);
-	free(f->copies[i]);
-	f->copies[i] = NULL;
-	f->states[i] = PIECE_WRITTEN;
-	pthread_mutex_unlock(&f->lock);
+	memcpy(to, table.slots + i * PIECE_BYTES, PIECE_BYTES);
+	if (!move(f, i, PIECE_WRITTEN))
+		memcpy(to, f->copies[i], PIECE_BYTES);
 }
 
 static enum code machine_write(void *data, struct rc_frozen *f,
@@ -193,7 +197,6 @@ static void machine_thaw(void *data, struct rc_frozen *f)
 	table.frozen = NULL;
 	for (size_t i = 0; i < table.n_pieces; i++)
 		free(f->copies[i]);
-	pthread_mutex_destroy(&f->lock);
 	free(f->copies);
 	free((void *)f->states);
 	free(f);
@@ -556,6 +559,7 @@ int main(int argc, char **argv)
 	table_make(strtoull(argv[5], NULL, 10));
 	loop = loop_new("apply", 0);
 	pool = pool_new("worker", 2, 64);
+	pool_set_background(pool);
 	open_node(argv, pool);
 	loop_on_turn(loop, &turn);
 	check(listener_new(loop, str_of(argv[4]), false, NULL, on_client, NULL,
