@@ -58,6 +58,7 @@ static const char *kube_reason(enum code code)
 	case E_UNAUTHORIZED:
 		return "Unauthorized";
 	case E_DENIED:
+	case E_QUOTA:
 		return "Forbidden";
 	case E_NOT_FOUND:
 		return "NotFound";

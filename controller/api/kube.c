@@ -393,8 +393,10 @@ static enum code would_apply(const struct request *r, struct kv_txn *txn,
 	if (rc)
 		return rc;
 	rc = view_object(txn, at->kind->id, at->tenant, at->name, &o, err);
+	if (created && rc)
+		return view_quota(txn, at->tenant, at->kind->id, err);
 	if (created)
-		return rc ? OK : err_set(err, E_EXISTS, "%.*s." API_GROUP
+		return err_set(err, E_EXISTS, "%.*s." API_GROUP
 					 " \"%.*s\" already exists",
 					 STR_ARG(at->kind->plural),
 					 STR_ARG(at->name));

@@ -190,6 +190,9 @@ static const char *reason_of(enum code rc, bool fetched, bool *stalls)
 		return "Timeout";
 	case E_UNAUTHORIZED:
 		return "AuthenticationFailed";
+	/* A larger quota helps, which nobody tells a source. */
+	case E_QUOTA:
+		return "QuotaExceeded";
 	case E_NOT_FOUND:
 		return fetched ? "ApplyFailed" : "RefNotFound";
 	default:

@@ -11,6 +11,7 @@
 #ifndef STATE_APPLY_H
 #define STATE_APPLY_H
 
+#include "model/quota.h"
 #include "state/chain.h"
 #include "state/rows.h"
 
@@ -87,6 +88,9 @@ void ap_event(struct apply *a, uint64_t rev, const struct event_row *event);
 uint64_t ap_count(struct apply *a, struct str tenant, enum kind_id kind);
 void ap_set_count(struct apply *a, struct str tenant, enum kind_id kind,
 		  uint64_t n);
+/* May the tenant have 'more' of it?  E_QUOTA. */
+enum code ap_quota(struct apply *a, struct str tenant, enum quota_of what,
+		   uint64_t more, struct err *err) MUST_USE;
 /* Adds one before and after to the digest of the audit record. */
 void ap_diff(struct apply *a, struct str before, struct str after);
 

@@ -169,11 +169,46 @@ static bool exists(struct apply *a, struct str tenant, enum kind_id kind,
 	return kv_get(a->txn, KV_OBJECTS, buf_view(&key), NULL);
 }
 
+/* ---- quotas ---- */
+
+static uint64_t used_of(struct apply *a, struct str tenant, enum quota_of what)
+{
+	for (enum kind_id kind = KIND_NONE; kind < KIND__END; kind++)
+		if (quota_of_kind(kind) == what)
+			return ap_count(a, tenant, kind);
+	return ap_count(a, tenant, COUNT_CONTENT);
+}
+
+enum code ap_quota(struct apply *a, struct str tenant, enum quota_of what,
+		   uint64_t more, struct err *err)
+{
+	AUTO_BUF key = BUF_NONE;
+	struct object_row row;
+	struct quota quota;
+	struct str val;
+
+	if (what == QUOTA__COUNT || !tenant.n)
+		return OK;
+	key_object(&key, STR_NONE, KIND_TENANT, tenant);
+	val = ap_get(a, KV_OBJECTS, buf_view(&key));
+	if (!val.p)
+		return OK;
+	if (!object_row_decode(val, &row))
+		return corrupt(err, "an object");
+	quota_read(&quota, row.spec);
+	if (quota.most[what] == UINT64_MAX)
+		return OK;
+	return quota_check(&quota, what, tenant, used_of(a, tenant, what), more,
+			   err);
+}
+
 /* ---- OBJECT_PUT ---- */
 
 static enum code check_new(struct apply *a, struct thing *t,
 			   const struct op *op, struct err *err)
 {
+	enum code rc;
+
 	if (op->tenant.n && !exists(a, STR_NONE, KIND_TENANT, op->tenant)) {
 		err_set(err, E_NOT_FOUND, "namespaces \"%.*s\" not found",
 			STR_ARG(op->tenant));
@@ -181,8 +216,9 @@ static enum code check_new(struct apply *a, struct thing *t,
 				     "metadata.name %.*s",
 				STR_ARG(op->tenant));
 	}
-	if (op->kind != KIND_CONFIG)
-		return OK;
+	rc = ap_quota(a, op->tenant, quota_of_kind(op->kind), 1, err);
+	if (rc || op->kind != KIND_CONFIG)
+		return rc;
 	thing_live_key(t, op->tenant,
 		       &(struct object_row){ .application = op->application,
 					     .environment = op->environment,

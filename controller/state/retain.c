@@ -24,6 +24,20 @@ static void put_blob_chunk0(struct apply *a, struct str key,
 	ap_put(a, KV_BLOBS, key, buf_view(&val));
 }
 
+/* Content counts for its tenant while a version names it.  What was there before
+ * anybody counted never makes it less than nothing. */
+static void count_content(struct apply *a, struct str tenant, uint64_t size,
+			  uint32_t before, uint32_t after)
+{
+	uint64_t n;
+
+	if ((before > 0) == (after > 0) || size == 0)
+		return;
+	n = ap_count(a, tenant, COUNT_CONTENT);
+	n = after ? n + size : n - MIN(n, size);
+	ap_set_count(a, tenant, COUNT_CONTENT, n);
+}
+
 void blob_ref(struct apply *a, struct str tenant, const struct sha256 *sha,
 	      int delta)
 {
@@ -35,6 +49,8 @@ void blob_ref(struct apply *a, struct str tenant, const struct sha256 *sha,
 	val = ap_get(a, KV_BLOBS, buf_view(&key));
 	if (!val.p || !blob_head_decode(val, &head, &bytes))
 		return;
+	count_content(a, tenant, head.size, head.refs,
+		      head.refs + (uint32_t)delta);
 	head.refs += (uint32_t)delta;
 	head.touched_ms = a->head->time_ms;
 	put_blob_chunk0(a, buf_view(&key), &head, bytes);
@@ -74,6 +90,7 @@ static enum code store_blob(struct apply *a, const struct command *c,
 	if (val.p && !blob_head_decode(val, &head, &first))
 		return err_set(err, E_CORRUPT, "a blob row is malformed");
 	head.touched_ms = a->head->time_ms;
+	count_content(a, c->tenant, head.size, head.refs, head.refs + refs);
 	head.refs += refs;
 	if (val.p && (head.stored == head.size || head.stored != c->offset)) {
 		put_blob_chunk0(a, buf_view(&key), &head, first);
@@ -148,10 +165,27 @@ static bool blob_is_whole(struct apply *a, struct str tenant,
 	       head.stored == head.size;
 }
 
+static bool is_counted(struct apply *a, struct str tenant,
+		       const struct sha256 *sha)
+{
+	AUTO_BUF key = BUF_NONE;
+	struct blob_head head;
+	struct str val;
+
+	key_blob(&key, tenant, sha, 0);
+	return kv_get(a->txn, KV_BLOBS, buf_view(&key), &val) &&
+	       blob_head_decode(val, &head, NULL) && head.refs > 0;
+}
+
 enum code blob_take(struct apply *a, const struct op *op, struct err *err)
 {
 	const struct content_part *part = part_of(a->cmd, op->tenant, &op->sha);
+	enum code rc = is_counted(a, op->tenant, &op->sha) ? OK :
+		       ap_quota(a, op->tenant, QUOTA_CONTENT_BYTES, op->size,
+				err);
 
+	if (rc)
+		return rc;
 	if (part && part->bytes.n == op->size &&
 	    part->bytes.n <= CONTENT_INLINE_MAX)
 		return store_part(a, part, 1, err);

@@ -21,6 +21,8 @@ void key_versions(struct buf *out, struct str tenant, struct uuid uid);
 void key_blob(struct buf *out, struct str tenant, const struct sha256 *sha,
 	      uint32_t chunk);
 void key_count(struct buf *out, struct str tenant, enum kind_id kind);
+/* In place of a kind: bytes of content that versions of the tenant name. */
+#define COUNT_CONTENT ((enum kind_id)255)
 
 /* ---- objects ---- */
 struct object_row {

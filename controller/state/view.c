@@ -24,6 +24,18 @@ enum code view_head(struct kv_txn *txn, struct head *out, struct err *err)
 
 /* ---- objects ---- */
 
+static void load_used(struct kv_txn *txn, struct object_view *o)
+{
+	o->has_used = true;
+	for (enum kind_id kind = KIND_NONE; kind < KIND__END; kind++) {
+		enum quota_of what = quota_of_kind(kind);
+
+		if (what < QUOTA__COUNT)
+			o->used[what] = view_count(txn, o->name, kind);
+	}
+	o->used[QUOTA_CONTENT_BYTES] = view_count(txn, o->name, COUNT_CONTENT);
+}
+
 static enum code load_live(struct kv_txn *txn, struct object_view *o,
 			   struct err *err)
 {
@@ -34,6 +46,8 @@ static enum code load_live(struct kv_txn *txn, struct object_view *o,
 
 	o->rev = o->row.rev;
 	o->has_live = o->kind == KIND_CONFIG;
+	if (o->kind == KIND_TENANT)
+		load_used(txn, o);
 	if (!o->has_live)
 		return OK;
 	address_key(&key, &at);
@@ -167,6 +181,23 @@ uint64_t view_count(struct kv_txn *txn, struct str tenant, enum kind_id kind)
 	return rd_u64(&rd);
 }
 
+enum code view_quota(struct kv_txn *txn, struct str tenant, enum kind_id kind,
+		     struct err *err)
+{
+	enum quota_of what = quota_of_kind(kind);
+	struct object_view o;
+	struct quota quota;
+	enum code rc;
+
+	if (what == QUOTA__COUNT)
+		return OK;
+	rc = view_object(txn, KIND_TENANT, STR_NONE, tenant, &o, err);
+	if (rc)
+		return rc;
+	quota_read(&quota, o.row.spec);
+	return quota_check(&quota, what, tenant, o.used[what], 1, err);
+}
+
 /* ---- as JSON ---- */
 
 /* The members of a JSON object text without its braces, with a comma. */
@@ -245,6 +276,16 @@ static void add_live(struct buf *out, const struct object_view *o)
 	arena_free(&arena);
 }
 
+static void add_used(struct buf *out, const struct object_view *o)
+{
+	buf_z(out, "\"used\":{");
+	for (enum quota_of i = 0; i < QUOTA__COUNT; i++) {
+		buf_printf(out, "%s\"%s\":", i ? "," : "", quota_name(i));
+		buf_u64(out, o->used[i]);
+	}
+	buf_c(out, '}');
+}
+
 void view_json(struct buf *out, const struct object_view *o)
 {
 	const struct kind *kind = kind_by_id(o->kind);
@@ -258,6 +299,11 @@ void view_json(struct buf *out, const struct object_view *o)
 	if (o->has_live) {
 		buf_z(out, ",\"status\":{");
 		add_live(out, o);
+		add_members(out, o->row.status);
+		buf_c(out, '}');
+	} else if (o->has_used) {
+		buf_z(out, ",\"status\":{");
+		add_used(out, o);
 		add_members(out, o->row.status);
 		buf_c(out, '}');
 	} else if (o->row.status.n) {

@@ -7,6 +7,7 @@
 #ifndef STATE_VIEW_H
 #define STATE_VIEW_H
 
+#include "model/quota.h"
 #include "kv/kv.h"
 #include "state/rows.h"
 
@@ -21,6 +22,8 @@ struct object_view {
 	bool has_live;                   /* CONFIG */
 	struct live_row live;
 	uint64_t rev;                    /* resourceVersion: of row or live */
+	bool has_used;                   /* TENANT, as it is now */
+	uint64_t used[QUOTA__COUNT];
 };
 
 /* E_NOT_FOUND with the text that kubectl prints. */
@@ -40,6 +43,9 @@ enum code view_list(struct kv_txn *txn, enum kind_id kind, struct str tenant,
 		    struct str after_tenant, struct str after_name,
 		    view_each *each, void *data, struct err *err) MUST_USE;
 uint64_t view_count(struct kv_txn *txn, struct str tenant, enum kind_id kind);
+/* Would apply let a tenant have one more object of a kind?  E_QUOTA. */
+enum code view_quota(struct kv_txn *txn, struct str tenant, enum kind_id kind,
+		     struct err *err) MUST_USE;
 /* The whole object as JSON: apiVersion, kind, metadata, spec, status. */
 void view_json(struct buf *out, const struct object_view *object);
 

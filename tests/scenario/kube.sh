@@ -200,6 +200,36 @@ for q in 'labelSelector=a=b=c' 'labelSelector=zone in n' 'labelSelector=,' \
 	is "$(field .reason)" BadRequest reason
 done
 
+step "a quota of the tenant: refused with its number, also in a dry run, and shown"
+ask GET "$KUBE/tenants/acme"
+USED=$(field .status.used.applications)
+ask PATCH "$KUBE/tenants/acme" -H 'Content-Type: application/merge-patch+json' \
+	-d "{\"spec\": {\"quotas\": {\"applications\": $((USED + 1)), \"contentBytes\": 1}}}"
+yes 200
+for q in '' '?dryRun=All'; do
+	ask POST "$APPS$q" -d "{$A, \"kind\": \"Application\", \"metadata\": {\"name\": \"q1$([ -z "$q" ] || echo d)\"}}"
+	yes $([ -z "$q" ] && echo 201 || echo 403)
+done
+is "$(field .reason)" Forbidden reason
+ask POST "$APPS" -d "{$A, \"kind\": \"Application\", \"metadata\": {\"name\": \"q2\"}}"
+yes 403
+has "$BODY" "tenant acme may have $((USED + 1)) applications, has $((USED + 1))"
+ask GET "$KUBE/tenants/acme"
+is "$(field .status.used.applications)" $((USED + 1)) used
+is "$(field .spec.quotas.applications)" $((USED + 1)) quota
+ask POST "$URL/api/v1/mgt/configs" -d '{"tenant": "acme", "application": "shop",
+	"environment": "prod", "name": "big.txt", "content": "more than a byte"}'
+yes 403
+has "$BODY" "quota-exceeded"
+ask PATCH "$KUBE/tenants/acme" -H 'Content-Type: application/merge-patch+json' \
+	-d '{"spec": {"quotas": {"applications": -1}}}'
+yes 422
+ask PATCH "$KUBE/tenants/acme" -H 'Content-Type: application/merge-patch+json' \
+	-d '{"spec": {"quotas": null}}'
+yes 200
+ask DELETE "$APPS/q1"
+yes 200
+
 step "deleted is gone"
 ask GET "$APPS/a1"
 ask DELETE "$APPS/a1" -d "$(jq '{kind: "DeleteOptions", apiVersion: "v1",
