@@ -27,7 +27,6 @@ struct backups {
 	struct timer timer;
 	struct msg start_msg, stop_msg;
 	bool has_timer, is_busy;
-	uint64_t next_ms;                /* on the loop's clock */
 	unsigned failures;               /* in a row */
 	struct rc_backup backup;
 	struct rc_picture *picture;

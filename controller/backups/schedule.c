@@ -16,7 +16,7 @@
 
 #include "base/banned.h"
 
-#define LOOK_MS 1000                     /* whether it leads, and is due */
+#define LOOK_MS 1000                     /* whether it leads */
 #define FOLDER_MS 60000                  /* whether others wrote one */
 #define RETRY_MS 60000
 #define RETRY_MAX_MS 3600000
@@ -31,7 +31,8 @@ static struct uuid cluster_of(const struct backups *b)
 
 static void next_in(struct backups *b, uint64_t ms)
 {
-	b->next_ms = loop_now_ms(store_core_loop(b->config.store)) + ms;
+	if (b->has_timer)
+		timer_start(&b->timer, MAX(ms, (uint64_t)1));
 }
 
 /* ---- what came of it ---- */
@@ -74,7 +75,7 @@ static void note_done(struct backups *b)
 			      log_u("ms", now - MIN(now, b->started_ms)),
 			      log_z("sealed", b->recipient ? "yes" : "no")),
 		 "a backup is made");
-	next_in(b, LOOK_MS);
+	next_in(b, MIN(b->config.interval_ms, (uint64_t)LOOK_MS));
 }
 
 /* ---- writing one; a worker ---- */
@@ -197,10 +198,12 @@ static void on_timer(struct timer *timer)
 	struct backups *b = container_of(timer, struct backups, timer);
 	struct store *store = b->config.store;
 
-	timer_start(timer, LOOK_MS);
-	if (b->is_busy || loop_now_ms(store_core_loop(store)) < b->next_ms ||
-	    (!b->config.on_each && !store_leads(store)))
+	if (b->is_busy)
 		return;
+	if (!b->config.on_each && !store_leads(store)) {
+		timer_start(timer, LOOK_MS);
+		return;
+	}
 	b->is_busy = true;
 	submit(b, look_run, look_done);
 }
