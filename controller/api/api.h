@@ -28,6 +28,16 @@ struct api_reconcile {
 	uint64_t operations;
 };
 
+/* What POST /_cluster/restore asks for.  'done' may run on any thread. */
+struct api_restore {
+	struct str file;                 /* a name in backup.dir */
+	void (*done)(struct api_restore *ask, enum code rc,
+		     const struct err *err);
+	/* What came of it; filled in before 'done'. */
+	char cluster[37];
+	uint64_t rev;
+};
+
 struct api_config {
 	struct store *store;
 	unsigned loops;                  /* 1.. */
@@ -37,6 +47,8 @@ struct api_config {
 	bool (*reconcile)(void *data, struct api_reconcile *rec);
 	/* Appends more metrics in Prometheus text form; may be NULL. */
 	void (*metrics)(void *data, struct buf *out);
+	/* NULL: nothing is restored here; any thread. */
+	void (*restore)(void *data, struct api_restore *ask);
 	struct backups *backups;         /* backups/backups.h; NULL: none are given */
 	void *data;
 };

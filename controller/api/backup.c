@@ -1,6 +1,6 @@
 /*
  * /_cluster/backup: a backup of the cluster from this node as a stream
- * (docs/formats/backup.md), and how the scheduled ones stand.
+ * (docs/formats/backup.md), and how the scheduled ones stand; /_cluster/restore.
  *
  * A worker reads the next MiB when the one before has left for the most part, so
  * a slow client costs no memory, and one that goes away leaves nothing behind.
@@ -10,6 +10,7 @@
 #include "api/own.h"
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "backups/backups.h"
 
 #include "base/banned.h"
@@ -153,4 +154,93 @@ void get_cluster_backup(struct request *r)
 	buf_json(&out, str_of(v.error));
 	buf_c(&out, '}');
 	answer(r, 200, "application/json", buf_view(&out));
+}
+
+/* ---- restoring ---- */
+
+/* Outlives a connection that ends before it is done. */
+struct restoring {
+	struct api_restore ask;
+	struct request *r;               /* NULL: the connection ended */
+	struct loop *loop;
+	struct msg msg;
+	char file[256];
+	enum code rc;
+	struct err err;
+};
+
+/* request.data while it is under way. */
+struct waiting {
+	struct caller caller;
+	struct restoring *v;
+};
+
+static void restore_gone(struct request *r)
+{
+	((struct waiting *)r->data)->v->r = NULL;
+}
+
+static void restored_here(struct msg *msg)
+{
+	struct restoring *v = container_of(msg, struct restoring, msg);
+	struct request *r = v->r;
+	AUTO_BUF out = BUF_NONE;
+
+	if (r) {
+		r->on_gone = NULL;
+		buf_printf(&out, "{\"cluster_id\":\"%s\",\"revision\":%llu,"
+			   "\"restarts\":true}", v->ask.cluster,
+			   (unsigned long long)v->ask.rev);
+		if (v->rc)
+			api_error(r, &v->err);
+		else
+			answer(r, 200, "application/json", buf_view(&out));
+	}
+	free(v);
+}
+
+static void restored(struct api_restore *ask, enum code rc,
+		     const struct err *err)
+{
+	struct restoring *v = container_of(ask, struct restoring, ask);
+
+	v->rc = rc;
+	if (rc)
+		err_copy(&v->err, err);
+	v->msg.run = restored_here;
+	loop_post_sure(v->loop, &v->msg);
+}
+
+void post_cluster_restore(struct request *r)
+{
+	static const struct body_member members[] = {
+		{ "file", VALUE_STRING, true },
+	};
+	const struct api_config *config = &caller_of(r)->at->api->config;
+	struct waiting *w;
+	struct value *body;
+	struct restoring *v;
+
+	if (!API_BODY_OF(r, members, &body))
+		return;
+	if (!config->restore) {
+		api_fail(r, E_UNSUPPORTED, "nothing is restored here");
+		return;
+	}
+	v = NEW(struct restoring);
+	if (!str_copy(v->file, sizeof(v->file), value_text_at(body, "file"))) {
+		free(v);
+		api_fail(r, E_INVALID, "the name of the file is too long");
+		return;
+	}
+	v->ask = (struct api_restore){ .file = str_of(v->file),
+				       .done = restored };
+	v->loop = r->loop;
+	v->r = r;
+	w = ANEW(r->arena, struct waiting);
+	w->caller = *caller_of(r);
+	w->v = v;
+	r->data = &w->caller;
+	r->on_gone = restore_gone;
+	config->restore(config->data, &v->ask);
 }

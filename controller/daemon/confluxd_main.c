@@ -84,6 +84,19 @@ static void reload(struct daemon *daemon, int argc, char **argv)
 	notify("READY=1");
 }
 
+/* Its data directory was restored. */
+static int restart(const struct settings *settings, struct daemon **daemon)
+{
+	struct err err;
+
+	notify("RELOADING=1");
+	daemon_stop(daemon);
+	if (daemon_start(settings, daemon, &err))
+		return fail(&err);
+	notify("READY=1");
+	return EXIT_SUCCESS;
+}
+
 static int run(const struct settings *settings, int argc, char **argv)
 {
 	struct daemon *daemon;
@@ -95,6 +108,7 @@ static int run(const struct settings *settings, int argc, char **argv)
 	sigaddset(&wanted, SIGTERM);
 	sigaddset(&wanted, SIGINT);
 	sigaddset(&wanted, SIGHUP);
+	sigaddset(&wanted, DAEMON_SIGNAL);
 	/* Threads inherit the mask: signals wait for this thread alone. */
 	pthread_sigmask(SIG_BLOCK, &wanted, NULL);
 	signal(SIGPIPE, SIG_IGN);
@@ -107,8 +121,14 @@ static int run(const struct settings *settings, int argc, char **argv)
 		got = sigwaitinfo(&wanted, NULL);
 		if (got == SIGHUP)
 			reload(daemon, argc, argv);
-		else if (got > 0)
+		else if (got == DAEMON_SIGNAL && !daemon_wants_restart(daemon))
+			continue;
+		else if (got == DAEMON_SIGNAL) {
+			if (restart(settings, &daemon))
+				return EXIT_FAILURE;
+		} else if (got > 0) {
 			break;
+		}
 	}
 	log_info(PART, LOG_KV(log_z("signal", strsignal(got))), "draining");
 	notify("STOPPING=1");

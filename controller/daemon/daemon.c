@@ -290,6 +290,7 @@ static enum code start_api(struct daemon *d, struct err *err)
 		.reconcile = daemon_reconcile,
 		.metrics = put_metrics,
 		.backups = d->backups,
+		.restore = daemon_restore,
 		.data = d,
 	};
 	const char *listen = settings_text(d->settings, SETTING_server_listen);

@@ -10,6 +10,8 @@
 #ifndef DAEMON_DAEMON_H
 #define DAEMON_DAEMON_H
 
+#include <signal.h>
+
 #include "base/err.h"
 
 #define DAEMON_VERSION "0.1.0"
@@ -29,6 +31,11 @@ enum code daemon_start(const struct settings *settings, struct daemon **out,
 /* Drains: stops accepting, ends watches, waits for requests as long as
  * server.drain_timeout, then stops the parts.  Also for half-made ones. */
 void daemon_stop(struct daemon **daemon);
+
+/* It has sent DAEMON_SIGNAL to its own process: its data directory was restored,
+ * and it is to be stopped and started again.  Any thread. */
+#define DAEMON_SIGNAL SIGUSR1
+bool daemon_wants_restart(const struct daemon *daemon);
 
 /* SIGHUP: certificates (also those for other nodes) and log level.  The old ones stay on error. */
 enum code daemon_reload(struct daemon *daemon, const struct settings *fresh,

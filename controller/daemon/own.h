@@ -20,7 +20,7 @@ struct daemon {
 	/* Makes the root token of a cluster that is still to be formed. */
 	struct work token_work;
 	struct pool *token_pool;
-	_Atomic bool is_stopping;
+	_Atomic bool is_stopping, is_restoring, wants_restart;
 	struct secret token;
 	struct source_settings sources;
 	struct reconciler *reconciler;
@@ -34,5 +34,8 @@ struct daemon {
 bool daemon_reconcile(void *data, struct api_reconcile *rec);
 /* What other nodes ask this one as the leader. */
 void daemon_asked(void *data, struct rpc_token token, struct str body);
+
+/* restore.c: the api's way to a restore of this node; any thread. */
+void daemon_restore(void *data, struct api_restore *ask);
 
 #endif

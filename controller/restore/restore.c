@@ -60,7 +60,7 @@ static enum code applied(void *data, struct err *err)
 	r->result->rev = r->outcome.rev;
 	if (r->outcome.code)
 		return err_set(err, r->outcome.code, "%s", r->outcome.text);
-	return OK;
+	return r->config->still ? r->config->still(r->config->data, err) : OK;
 }
 
 static enum code run(struct restoring *r, struct backup_file *f,

@@ -50,6 +50,9 @@ struct restore_config {
 	uint64_t map_bytes;              /* of the store while it is made */
 	/* As of rc_restore: for a node that runs on 'dir'. */
 	bool is_locked;
+	/* Asked once more before anything counts; NULL: nobody is. */
+	enum code (*still)(void *data, struct err *err);
+	void *data;
 };
 struct restore_result {
 	struct backup_facts of;

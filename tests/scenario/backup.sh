@@ -247,3 +247,45 @@ rm "$WORK/kept"
 mv "$WORK/kept.away" "$WORK/kept"
 until_ok failing false
 end_node 7
+
+step "a node that is new takes one over HTTP, and starts again with it"
+mkdir "$WORK/given"
+cp "$WORK/plain" "$WORK/given/plain.backup"
+cp "$WORK/sealed" "$WORK/given/sealed.backup"
+head -c 100000 "$WORK/plain" >"$WORK/given/cut.backup"
+DATA=$WORK/n8
+PORT=$(free_port)
+"$CONFLUX_BIN/confluxd" --data-dir "$DATA" --listen "127.0.0.1:$PORT" --backup-dir "$WORK/given" \
+	--backup-interval 365d 2>>"$WORK/daemon.log" &
+PID[8]=$!
+HTTP[8]=http://127.0.0.1:$PORT
+at 8
+until_ok test -s "$DATA/root.token"
+until_ok ready 8
+OLD=$TOKEN
+TOKEN=$(cat "$DATA/root.token")
+restore() { ask POST "$URL/_cluster/restore" -d "{\"file\": \"$1\"}"; }
+restore cut.backup
+yes 500
+has "$BODY" "cut off"
+restore sealed.backup
+yes 403
+restore ../plain
+yes 400
+restore missing.backup
+yes 404
+restore plain.backup
+yes 200
+NEW=$(field .cluster_id)
+TOKEN=$OLD
+export CONFLUX_TOKEN=$TOKEN
+restored() { [ "$(conflux cluster status -o json | jq -r .cluster_id)" = "$NEW" ]; }
+until_ok restored
+until_ok ready 8
+is "$(conflux fetch acme/shop/prod/secret.txt)" "the-canary-of-this-test" "content"
+[ -d "$DATA"/before-restore-*/wal ] || fail "what was there is gone"
+restore plain.backup
+yes 409
+has "$BODY" "not new"
+is "$(kill -0 "${PID[8]}" && echo runs)" runs "the process"
+end_node 8
