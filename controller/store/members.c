@@ -3,6 +3,7 @@
  * that leads.
  */
 #include "base/mem.h"
+#include "io/addr.h"
 #include "store/own.h"
 #include "wire/wire.h"
 
@@ -92,6 +93,59 @@ static void transferred(struct rc_transfer *transfer, enum code rc,
 	finish(container_of(transfer, struct making, transfer), rc, err);
 }
 
+/* Before the log has it: a member at no address is one that never comes. */
+static enum code check_add(struct store *s, const char *address, struct err *err)
+{
+	char host[ADDR_HOST_MAX];
+	uint16_t port = 0;
+	enum code rc;
+
+	if (!s->config.cluster.listen) {
+		err_set(err, E_CONFLICT, "this node is alone: no other can reach "
+			"it");
+		return err_hint(err, "start it with --raft-listen and --peers");
+	}
+	rc = addr_split(str_of(address), host, &port, err);
+	if (rc == OK && port == 0)
+		rc = err_set(err, E_INVALID, "address \"%s\": port 0 is none",
+			     address);
+	return rc;
+}
+
+/* '*leads': it does already. */
+static enum code check_lead(struct store *s, uint64_t id, bool *leads,
+			    struct err *err)
+{
+	struct rc_peer peers[64];
+	size_t n = rc_peers(s->node, peers, ARRAY_LEN(peers));
+
+	*leads = id == MAX(s->config.cluster.node_id, (uint64_t)1) &&
+		 atomic_load(&s->is_leader);
+	for (size_t i = 0; i < MIN(n, ARRAY_LEN(peers)); i++) {
+		if (peers[i].id != id)
+			continue;
+		if (peers[i].votes)
+			return OK;
+		err_set(err, E_CONFLICT, "node %llu has no vote, so it cannot "
+			"lead", (unsigned long long)id);
+		return err_hint(err, "promote it first");
+	}
+	err_set(err, E_NOT_FOUND, "node %llu is no member",
+		(unsigned long long)id);
+	return err_hint(err, "conflux cluster status shows who is");
+}
+
+static enum code check(struct store *s, enum store_member_what what, uint64_t id,
+		       const char *address, bool *is_so, struct err *err)
+{
+	*is_so = false;
+	if (what == STORE_MEMBER_ADD)
+		return check_add(s, address, err);
+	if (what == STORE_MEMBER_LEAD && atomic_load(&s->is_leader))
+		return check_lead(s, id, is_so, err);
+	return OK;
+}
+
 static bool begin(struct store *s, struct making *v, enum store_member_what what,
 		  uint64_t id, bool force)
 {
@@ -122,7 +176,8 @@ void members_serve(void *data, const struct rc_request *request)
 	struct str address = rd_str(&rd);
 	bool force = rd_u8(&rd);
 	struct making *v = NEW(struct making);
-	struct err err;
+	struct err err = { 0 };
+	bool is_so;
 
 	v->store = s;
 	v->token = request->token;
@@ -130,6 +185,9 @@ void members_serve(void *data, const struct rc_request *request)
 	    !str_copy(v->address, sizeof(v->address), address)) {
 		err_set(&err, E_INVALID, "a malformed question about members");
 		finish(v, E_INVALID, &err);
+	} else if (check(s, (enum store_member_what)what, id, v->address, &is_so,
+			 &err) || is_so) {
+		finish(v, err.code, &err);
 	} else if (!begin(s, v, (enum store_member_what)what, id, force)) {
 		err_set(&err, E_UNAVAILABLE, "the node is stopping");
 		finish(v, E_UNAVAILABLE, &err);
