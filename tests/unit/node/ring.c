@@ -1,12 +1,10 @@
 /* Nodes of a cluster in one process: see ring.h. */
 #include "ring.h"
 
-#include <netinet/in.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,6 +13,7 @@
 #include "base/mem.h"
 #include "io/file.h"
 #include "wire/wire.h"
+#include "port.h"
 
 #include "base/banned.h"
 
@@ -193,19 +192,6 @@ static void on_divergence(void *data, enum rc_divergence what,
 }
 
 /* ---- nodes ---- */
-
-static unsigned free_port(void)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET };
-	socklen_t n = sizeof(a);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, n), 0);
-	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &n), 0);
-	close(fd);
-	return ntohs(a.sin_port);
-}
 
 void ring_setup(void)
 {

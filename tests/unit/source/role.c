@@ -4,10 +4,8 @@
  */
 #include "source/source.h"
 
-#include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,6 +16,7 @@
 #include "state/view.h"
 #include "store/store.h"
 #include "unit.h"
+#include "port.h"
 
 #include "base/banned.h"
 
@@ -43,19 +42,6 @@ static const char *roots[1];
 			nanosleep(&(struct timespec){ 0, 2000000 }, NULL);    \
 		}                                                             \
 	} while (0)
-
-static unsigned free_port(void)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET };
-	socklen_t n = sizeof(a);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, n), 0);
-	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &n), 0);
-	close(fd);
-	return ntohs(a.sin_port);
-}
 
 static void start(unsigned i, struct rc_member *members)
 {
