@@ -131,21 +131,22 @@ static void encode(const struct server *s, struct buf *out)
 }
 
 /* From a checkpoint, or empty; the log brings the rest. */
-static enum code open_(void *data, const char *dir, const char *checkpoint,
-		       struct rc_applied *out, struct err *err)
+static enum code open_(void *data, const char *dir,
+		       const struct rc_checkpoint *from, struct rc_applied *out,
+		       struct err *err)
 {
 	struct server *s = data;
 	struct buf bytes = BUF_NONE;
 	struct rd rd;
 	enum code rc = OK;
 
-	if (checkpoint)
-		rc = fs_get(fs_real(), checkpoint, &bytes, err);
-	rd = rd_of(rc || !checkpoint ? STR_NONE : buf_view(&bytes));
-	s->is_from_checkpoint = checkpoint != NULL;
+	if (from)
+		rc = fs_get(from->fs, from->path, &bytes, err);
+	rd = rd_of(rc || !from ? STR_NONE : buf_view(&bytes));
+	s->is_from_checkpoint = from != NULL;
 	s->at = (struct rc_applied){ 0 };
 	s->last_id = s->n = 0;
-	if (rc == OK && checkpoint) {
+	if (rc == OK && from) {
 		s->at.index = rd_u64(&rd);
 		s->at.term = rd_u64(&rd);
 		s->last_id = rd_u64(&rd);

@@ -39,8 +39,9 @@ static void say(const char *word, uint64_t number)
 		_exit(1);
 }
 
-static enum code open_(void *data, const char *dir, const char *checkpoint,
-		       struct rc_applied *out, struct err *err)
+static enum code open_(void *data, const char *dir,
+		       const struct rc_checkpoint *from, struct rc_applied *out,
+		       struct err *err)
 {
 	*out = at;
 	return OK;

@@ -29,8 +29,9 @@ static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 
 /* ---- a machine without a state ---- */
 
-static enum code open_(void *data, const char *dir, const char *checkpoint,
-		       struct rc_applied *out, struct err *err)
+static enum code open_(void *data, const char *dir,
+		       const struct rc_checkpoint *from, struct rc_applied *out,
+		       struct err *err)
 {
 	*out = (struct rc_applied){ 0 };
 	return OK;

@@ -26,19 +26,31 @@ struct rc_applied {
 };
 
 struct rc_frozen;             /* a consistent picture of one applied index */
+struct fs;
+
+/*
+ * A checkpoint's picture.  It is read through 'fs' (io/file.h: fs_get, or its
+ * operations), which opens what is sealed; it begins with what write() put, and
+ * zeros may follow.
+ */
+struct rc_checkpoint {
+	struct fs *fs;
+	const char *path;
+	uint64_t index;       /* the picture stands there, or above */
+};
 
 struct rc_machine {
 	void *data;
 
 	/*
 	 * Opens the live state below 'dir'.  Where it is missing, unclean or
-	 * damaged it is made anew: from the checkpoint file 'checkpoint' (NULL:
-	 * empty), which was verified and begins with what write() put (zeros
-	 * follow).  '*out' is where the state stands, at or above the
+	 * damaged it is made anew: from the checkpoint 'from' (NULL: empty), which
+	 * was verified.  '*out' is where the state stands, at or above the
 	 * checkpoint; entries above follow.
 	 * 'committed configuration' is raftcore's own and is not kept here.
 	 */
-	enum code (*open)(void *data, const char *dir, const char *checkpoint,
+	enum code (*open)(void *data, const char *dir,
+			  const struct rc_checkpoint *from,
 			  struct rc_applied *out, struct err *err);
 	/*
 	 * Applies a batch.  An error stops this node's apply for good (not

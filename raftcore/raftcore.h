@@ -30,6 +30,7 @@ struct rc_node;
 struct loop;
 struct pool;
 struct net_tls;
+struct seal_provider;
 
 /* A member of the first membership. */
 struct rc_member {
@@ -86,6 +87,11 @@ struct rc_config {
 	bool allow_clear_text;          /* also beyond loopback */
 	uint64_t ship_rate;             /* bytes a second of checkpoints sent to
 					   others; 0: no limit */
+	/* Keys of what is at rest (seal/seal.h; keyring_provider, say): log and
+	 * checkpoints are sealed while it has a key for what is new.  NULL: they
+	 * are not, and sealed ones are refused.  It stays as long as the node and
+	 * the pictures of its backups. */
+	const struct seal_provider *seal;
 	/* Role or leader changed; apply loop.  May be NULL. */
 	void (*on_role)(void *data, bool is_leader, uint64_t leader, uint64_t term);
 	/* The machine or the log failed for good: not ready; apply loop. */
@@ -301,6 +307,11 @@ struct rc_status {
 	 * this node's was that of another. */
 	enum rc_divergence divergence;
 	uint64_t divergence_index, divergence_peer, compared;
+	/* At rest: is what is new sealed, with which key; and segments of the log
+	 * that are not sealed so (plain, or by another key). */
+	bool is_sealed;
+	char seal_key[64];
+	uint64_t other_segments;
 };
 /* Any thread. */
 void rc_node_status(struct rc_node *node, struct rc_status *out);

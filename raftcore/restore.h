@@ -9,6 +9,7 @@
 #include "base/rand.h"
 
 struct backup_head;
+struct seal_provider;
 
 /* Where a backup is read from: from its start again behind each rewind.  '*got'
  * of read is 0 at its end. */
@@ -41,6 +42,9 @@ struct rc_restore {
 	const char *address;            /* that others reach it at; "" for one */
 	struct uuid cluster;            /* the new id */
 	struct rc_machine machine;      /* is opened and closed here */
+	/* As in rc_config: what is written is sealed, but for the live state;
+	 * may be NULL. */
+	const struct seal_provider *seal;
 	struct rc_source source;
 	/* What 'dir' holds is moved to <dir>/before-restore-*; else a folder
 	 * that is not empty is refused. */

@@ -84,7 +84,9 @@ void get_cluster_status(struct request *r)
 		   "\"checkpoint_index\":%llu,\"cluster_version\":%llu,"
 		   "\"supported_version\":%llu,\"is_ready\":%s,"
 		   "\"state\":\"%s\",\"compared_index\":%llu,"
-		   "\"divergence_index\":%llu,\"divergence_node\":%llu,",
+		   "\"divergence_index\":%llu,\"divergence_node\":%llu,"
+		   "\"is_encrypted\":%s,\"encryption_key\":\"%s\","
+		   "\"other_segments\":%llu,",
 		   id, (unsigned long long)s.node.node_id,
 		   (unsigned long long)s.node.leader_id,
 		   (unsigned long long)s.node.term,
@@ -97,7 +99,9 @@ void get_cluster_status(struct request *r)
 		   verdicts[s.node.divergence],
 		   (unsigned long long)s.node.compared,
 		   (unsigned long long)s.node.divergence_index,
-		   (unsigned long long)s.node.divergence_peer);
+		   (unsigned long long)s.node.divergence_peer,
+		   s.node.is_sealed ? "true" : "false", s.node.seal_key,
+		   (unsigned long long)s.node.other_segments);
 	add_members(&out, store_of(r), s.node.leader_id);
 	buf_c(&out, '}');
 	answer(r, 200, "application/json", buf_view(&out));

@@ -138,6 +138,12 @@ static void store_metrics(struct buf *out, const struct store_status *s)
 	metric(out, "conflux_raft_compared_index", "gauge", "Newest entry at which "
 	       "another node is known to have the same state",
 	       s->node.compared);
+	metric(out, "conflux_encryption_on", "gauge",
+	       "1 where what is written to log and checkpoints is encrypted",
+	       s->node.is_sealed);
+	metric(out, "conflux_wal_other_segments", "gauge",
+	       "Segments that are plain, or encrypted with an older key",
+	       s->node.other_segments);
 	metric(out, "conflux_wal_writes_total", "counter", "Writes of the log",
 	       s->node.wal_writes);
 	metric(out, "conflux_wal_entries_total", "counter", "Entries written",

@@ -53,6 +53,33 @@ static struct limits limits_of(const struct daemon *d)
 	};
 }
 
+/* ---- keys of what is at rest ---- */
+
+enum encryption { ENCRYPTION_AUTO, ENCRYPTION_ALWAYS, ENCRYPTION_NEVER };
+
+/* '*out' stays NULL where no key file is set. */
+static enum code load_keys(const struct settings *s, struct keyring **out,
+			   struct err *err)
+{
+	const char *path = text_or_null(s, SETTING_storage_encryption_key_file);
+	unsigned how = settings_word(s, SETTING_storage_encryption);
+	enum code rc;
+
+	if (!path && how == ENCRYPTION_ALWAYS) {
+		err_set(err, E_USAGE, "storage.encryption is always, and "
+			"storage.encryption_key_file is not set");
+		return err_hint(err, "(printf 'first '; openssl rand -base64 32) > "
+				     "FILE; chmod 600 FILE");
+	}
+	if (!path)
+		return OK;
+	rc = keyring_load(path, out, err);
+	if (rc)
+		return err_wrap(err, "storage.encryption_key_file");
+	keyring_set_on(*out, how != ENCRYPTION_NEVER);
+	return OK;
+}
+
 static enum code start_store(struct daemon *d, struct err *err)
 {
 	struct store_config config = {
@@ -80,6 +107,7 @@ static enum code start_store(struct daemon *d, struct err *err)
 	config.cluster.ship_rate = number(d, SETTING_cluster_ship_rate);
 	config.cluster.election_ms =
 		(unsigned)number(d, SETTING_cluster_election_timeout);
+	config.seal = d->keys ? keyring_provider(d->keys) : NULL;
 	return store_open(&config, &d->store, err);
 }
 
@@ -317,6 +345,7 @@ enum code daemon_check(const struct settings *settings, struct err *err)
 	const char *token = text_or_null(settings, SETTING_sources_token_file);
 	struct tls_server *tls = NULL;
 	struct secret secret = { 0 };
+	struct keyring *keys = NULL;
 	struct cluster cluster;
 	enum code rc;
 
@@ -337,6 +366,9 @@ enum code daemon_check(const struct settings *settings, struct err *err)
 
 		rc = backups_check(&backups, err);
 	}
+	if (rc == OK)
+		rc = load_keys(settings, &keys, err);
+	keyring_free(&keys);
 	return rc;
 }
 
@@ -352,6 +384,8 @@ enum code daemon_start(const struct settings *settings, struct daemon **out,
 		rc = kinds_load(err);
 	if (rc == OK)
 		rc = cluster_of_settings(settings, &d->cluster, err);
+	if (rc == OK)
+		rc = load_keys(settings, &d->keys, err);
 	if (rc == OK)
 		rc = start_store(d, err);
 	if (rc == OK)
@@ -396,6 +430,7 @@ void daemon_stop(struct daemon **dp)
 	if (d->store)
 		store_close(&d->store);
 	backups_free(&d->backups);
+	keyring_free(&d->keys);
 	tls_server_free(&d->tls);
 	cluster_fini(&d->cluster);
 	secret_wipe(&d->token);

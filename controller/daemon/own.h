@@ -8,6 +8,7 @@
 #include "backups/backups.h"
 #include "daemon/cluster.h"
 #include "daemon/daemon.h"
+#include "seal/keyring.h"
 #include "source/source.h"
 
 struct daemon {
@@ -16,6 +17,7 @@ struct daemon {
 	char *clones;
 	struct pool *git;
 	struct cluster cluster;
+	struct keyring *keys;            /* of what is at rest; NULL: none */
 	struct store *store;
 	/* Makes the root token of a cluster that is still to be formed. */
 	struct work token_work;

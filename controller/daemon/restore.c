@@ -85,7 +85,7 @@ static void run(struct work *work)
 		.file = r->file, .dir = d->dir, .address = "",
 		.node_id = settings_u64(d->settings, SETTING_cluster_node_id),
 		.aside = true, .is_locked = true, .still = is_new,
-		.data = d };
+		.seal = d->keys ? keyring_provider(d->keys) : NULL, .data = d };
 
 	r->rc = restore_run(&c, &r->result, &r->err);
 }

@@ -74,7 +74,8 @@ static enum code run(struct restoring *r, struct backup_file *f,
 				  .address = c->address,
 				  .cluster = r->result->cluster,
 				  .source = backup_file_source(f),
-				  .aside = c->aside, .is_locked = c->is_locked,
+				  .seal = c->seal, .aside = c->aside,
+				  .is_locked = c->is_locked,
 				  .adopt = !c->is_locked, .command = command,
 				  .applied = applied, .data = r };
 	struct rc_restored restored;

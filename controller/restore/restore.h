@@ -41,6 +41,7 @@ void backup_about(struct buf *out, const char *version, uint64_t rev);
 
 /* ---- restoring ---- */
 
+struct seal_provider;
 struct restore_config {
 	const char *file, *key;          /* as of backup_file_open */
 	const char *dir;                 /* the data directory */
@@ -48,6 +49,7 @@ struct restore_config {
 	const char *address;             /* that others reach it at; "": none */
 	bool aside;                      /* what 'dir' holds is moved aside */
 	uint64_t map_bytes;              /* of the store while it is made */
+	const struct seal_provider *seal;        /* as of rc_restore */
 	/* As of rc_restore: for a node that runs on 'dir'. */
 	bool is_locked;
 	/* Asked once more before anything counts; NULL: nobody is. */

@@ -13,6 +13,7 @@
 
 #include "base/failpoint.h"
 #include "base/mem.h"
+#include "io/file.h"
 #include "state/apply.h"
 
 #include "base/banned.h"
@@ -176,24 +177,40 @@ static const char *other_folder(const char *folder)
 	return strcmp(folder, "store.0") == 0 ? "store.1" : "store.0";
 }
 
-static enum code copy_file(const char *from, const char *to, struct err *err)
+/* What is sealed is opened on the way: the live store is not. */
+static enum code copy_bytes(struct fs *fs, struct file *in, int out, char *block,
+			    struct err *err)
 {
-	char *block = mem_alloc(1 << 20);
-	int in = open(from, O_RDONLY | O_CLOEXEC);
-	int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	uint64_t at = 0;
+	size_t got = 1;
 	enum code rc = OK;
-	ssize_t n = 0;
 
-	if (in < 0 || out < 0)
-		rc = err_sys(err, errno, "open %s", in < 0 ? from : to);
-	while (rc == OK && (n = read(in, block, 1 << 20)) > 0)
-		rc = write_all(out, str_n(block, (size_t)n), err);
-	if (rc == OK && n < 0)
-		rc = err_sys(err, errno, "read %s", from);
-	if (in >= 0)
-		close(in);
+	while (rc == OK && got) {
+		rc = fs->ops->read(fs, in, at, block, 1 << 20, &got, err);
+		if (rc == OK && got)
+			rc = write_all(out, str_n(block, got), err);
+		at += got;
+	}
+	return rc;
+}
+
+static enum code copy_file(const struct rc_checkpoint *from, const char *to,
+			   struct err *err)
+{
+	struct file *in;
+	char *block;
+	int out;
+	enum code rc = from->fs->ops->open(from->fs, from->path, 0, &in, err);
+
+	if (rc)
+		return rc;
+	block = mem_alloc(1 << 20);
+	out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	rc = out < 0 ? err_sys(err, errno, "open %s", to) :
+		       copy_bytes(from->fs, in, out, block, err);
 	if (out >= 0)
 		close(out);
+	from->fs->ops->close(from->fs, in);
 	free(block);
 	return rc;
 }
@@ -281,7 +298,7 @@ static const char *base_name(const char *path)
 }
 
 /* In the other folder: readers may still hold what was there. */
-static enum code rebuild(struct state *s, const char *checkpoint,
+static enum code rebuild(struct state *s, const struct rc_checkpoint *from,
 			 struct err *err)
 {
 	AUTO_BUF dir = BUF_NONE;
@@ -292,7 +309,7 @@ static enum code rebuild(struct state *s, const char *checkpoint,
 	str_copy(s->folder, sizeof(s->folder), str_of(other_folder(old)));
 	old = other_folder(s->folder);
 	str_copy(s->made_from, sizeof(s->made_from),
-		 checkpoint ? str_of(base_name(checkpoint)) : STR("-"));
+		 from ? str_of(base_name(from->path)) : STR("-"));
 	/* A copy that a crash cut off opens like a store: no mark may vouch for
 	 * it. */
 	rc = mark(s, "rebuilding", err);
@@ -302,8 +319,8 @@ static enum code rebuild(struct state *s, const char *checkpoint,
 	buf_printf(&dir, "%s/%s", s->dir, s->folder);
 	buf_printf(&path, "%s/data.mdb", dir.p);
 	rc = make_dir(dir.p, err);
-	if (rc == OK && checkpoint)
-		rc = copy_file(checkpoint, path.p, err);
+	if (rc == OK && from)
+		rc = copy_file(from, path.p, err);
 	if (rc == OK)
 		rc = open_store(s, err);
 	if (rc == OK)
@@ -311,47 +328,30 @@ static enum code rebuild(struct state *s, const char *checkpoint,
 	return rc;
 }
 
-/* Where a checkpoint's picture stands. */
-static enum code picture_index(const char *checkpoint, uint64_t *out,
-			       struct err *err)
-{
-	struct kv *kv = NULL;
-	struct head head = { 0 };
-	enum code rc = kv_open_copy(checkpoint, &kv, err);
-
-	if (rc == OK)
-		rc = read_head(kv, &head, err);
-	kv_close(&kv);
-	*out = head.index;
-	return rc;
-}
-
 /* Opens the store as it lies there.  LMDB makes a file that is gone anew; so a
  * state below the checkpoint is one that was lost, or the checkpoint came from
  * another node. */
-static enum code open_as_is(struct state *s, const char *checkpoint,
+static enum code open_as_is(struct state *s, const struct rc_checkpoint *from,
 			    bool *is_open, struct err *err)
 {
-	uint64_t least = 0;
 	enum code rc;
 
 	*is_open = false;
-	if (!is_usable(s) ||
-	    (checkpoint && picture_index(checkpoint, &least, NULL)))
+	if (!is_usable(s))
 		return OK;
 	rc = open_store(s, err);
 	/* Too new for this program, and whole. */
 	if (rc == E_UNSUPPORTED)
 		return rc;
-	*is_open = rc == OK && s->head.index >= least;
+	*is_open = rc == OK && (!from || s->head.index >= from->index);
 	if (rc == OK && !*is_open)
 		set_kv(s, NULL);
 	return OK;
 }
 
 static enum code machine_open(void *data, const char *dir,
-			      const char *checkpoint, struct rc_applied *out,
-			      struct err *err)
+			      const struct rc_checkpoint *from,
+			      struct rc_applied *out, struct err *err)
 {
 	struct state *s = data;
 	/* Opened again: a checkpoint came in.  LMDB must not have one file open
@@ -365,9 +365,9 @@ static enum code machine_open(void *data, const char *dir,
 	if (rc)
 		return rc;
 	if (!is_again)
-		rc = open_as_is(s, checkpoint, &is_open, err);
+		rc = open_as_is(s, from, &is_open, err);
 	if (rc == OK && !is_open)
-		rc = rebuild(s, checkpoint, err);
+		rc = rebuild(s, from, err);
 	if (rc == OK)
 		rc = mark(s, "dirty", err);
 	if (rc)

@@ -1,3 +1,3 @@
 # state: the replicated state machine: commands, apply, queries, events, audit
-needs := base wire doc schema model kv raftcore
+needs := base io wire doc schema model kv raftcore
 pkgs  := libxxhash

@@ -536,6 +536,7 @@ static struct rc_config node_config(struct store *s)
 		c.election_timeout_ms = s->config.cluster.election_ms;
 	if (s->config.checkpoint_log_bytes)
 		c.checkpoint_log_bytes = s->config.checkpoint_log_bytes;
+	c.seal = s->config.seal;
 	c.apply_loop = s->core;
 	c.pool = s->pool;
 	c.machine = state_machine(s->state);

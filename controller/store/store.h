@@ -24,6 +24,8 @@ struct store_config {
 	const char *dir;                 /* the data directory */
 	uint64_t map_bytes;              /* storage.map_size; 0: 64 GiB */
 	uint64_t checkpoint_log_bytes;   /* 0: raftcore's default */
+	/* Keys of log and checkpoints, as of rc_config; NULL: none. */
+	const struct seal_provider *seal;
 	struct {
 		/* As of rc_config; without 'listen' this node is alone. */
 		uint64_t node_id;        /* 0: 1 */

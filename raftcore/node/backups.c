@@ -14,6 +14,7 @@
 /* ---- the stream ---- */
 
 struct rc_picture {
+	struct seal_files *files;        /* its own: it may outlive the node */
 	struct fs *fs;
 	struct file *file;
 	struct backup_head head;         /* its strings are own copies */
@@ -25,11 +26,12 @@ struct rc_picture {
 	enum code failed;
 };
 
-static struct rc_picture *picture_alloc(void)
+static struct rc_picture *picture_alloc(const struct rc_node *n)
 {
 	struct rc_picture *p = NEW(struct rc_picture);
 
-	p->fs = fs_real();
+	p->files = checkpoint_files_new(fs_real(), n->config.seal, n->cluster);
+	p->fs = seal_files_fs(p->files);
 	p->writer = backup_writer_new();
 	p->sum = sha256_new();
 	sha256_start(p->sum);
@@ -45,6 +47,7 @@ void rc_picture_free(struct rc_picture **pp)
 		return;
 	if (p->file)
 		p->fs->ops->close(p->fs, p->file);
+	seal_files_free(&p->files);
 	for (size_t i = 0; i < p->head.n_members; i++)
 		free((char *)(uintptr_t)p->head.members[i].address.p);
 	free((char *)(uintptr_t)p->head.about.p);
@@ -287,7 +290,7 @@ bool rc_backup(struct rc_node *n, struct rc_backup *backup)
 	must(backup->done);
 	b->node = n;
 	b->backup = backup;
-	b->picture = picture_alloc();
+	b->picture = picture_alloc(n);
 	b->core.done = on_core;
 	b->read = (struct rc_read){ .timeout_ms = backup->timeout_ms,
 				    .done = confirmed };

@@ -11,6 +11,9 @@
  * without one, or whose digest is another, is no checkpoint (docs/formats/
  * checkpoint.md).
  *
+ * All of it goes through the `struct fs` of checkpoint_files_new, which seals
+ * what is new where there is a key, and opens what is sealed.
+ *
  * Blocking; any thread, one thread an object.
  */
 #ifndef NODE_CHECKPOINT_H
@@ -18,6 +21,7 @@
 
 #include "base/rand.h"
 #include "io/file.h"
+#include "seal/files.h"
 #include "wire/sum.h"
 
 struct checkpoint {
@@ -28,6 +32,11 @@ struct checkpoint {
 	uint64_t bytes;                  /* of the picture */
 	struct sha256 sum;
 };
+
+/* The files of checkpoints of a cluster, over 'inner'; 'seal' may be NULL. */
+struct seal_files *checkpoint_files_new(struct fs *inner,
+					const struct seal_provider *seal,
+					struct uuid cluster);
 
 void checkpoint_fini(struct checkpoint *c);
 void checkpoint_path(const char *dir, const struct checkpoint *c,

@@ -167,7 +167,8 @@ void node_core_install(struct node_core *c, uint64_t now_ms,
 	core_try_install(c, now_ms);
 }
 
-enum code node_install(struct fs *fs, const char *dir, struct wal *wal,
+enum code node_install(struct fs *fs, struct fs *files, const char *dir,
+		       struct wal *wal,
 		       const struct checkpoint *c, const char *path,
 		       struct err *err)
 {
@@ -181,7 +182,7 @@ enum code node_install(struct fs *fs, const char *dir, struct wal *wal,
 	if (rc == OK)
 		rc = mark_write(fs, dir, &mark, err);
 	if (rc == OK)
-		rc = checkpoint_adopt(fs, checkpoints.p, c, path, err);
+		rc = checkpoint_adopt(files, checkpoints.p, c, path, err);
 	if (rc == OK)
 		rc = wal_restart(wal, err);
 	mark = (struct mark){ .done_index = c->index };

@@ -231,12 +231,15 @@ static void reopen(struct rc_node *n)
 	struct incoming *in = &n->incoming;
 	AUTO_BUF state = BUF_NONE;
 	AUTO_BUF picture = BUF_NONE;
+	struct rc_checkpoint from = { .fs = node_core_files(n->core),
+				      .index = in->of->index };
 
 	buf_printf(&state, "%s/state", n->dir);
 	checkpoint_path(n->checkpoint_dir, in->of, ".ckpt", &picture);
 	loop_note(n->config.apply_loop, "install");
 	machine_close(n);
-	in->rc = m->open(m->data, state.p, picture.p, &in->at, &in->err);
+	from.path = picture.p;
+	in->rc = m->open(m->data, state.p, &from, &in->at, &in->err);
 	if (in->rc)
 		return;
 	n->machine.is_open = true;

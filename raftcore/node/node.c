@@ -384,13 +384,14 @@ void rc_node_free(struct rc_node **np)
 
 	if (!n)
 		return;
-	node_core_free(&n->core);
 	node_loaded_fini(&n->log.loaded);
 	checkpointer_free(&n->checkpointer);
 	if (n->loop)
 		loop_free(&n->loop);
 	shipper_free(n);
 	links_free(n);
+	/* Behind those who have its files open. */
+	node_core_free(&n->core);
 	if (n->lock_fd >= 0)
 		close(n->lock_fd);
 	pthread_mutex_destroy(&n->inbox.lock);
@@ -415,6 +416,11 @@ static void fill_from_log(const struct rc_node *n, struct rc_status *out)
 	out->log_bytes = wal.segments * n->config.segment_bytes;
 	out->log_first = wal.first_index;
 	out->direct_io = wal.is_direct;
+	out->is_sealed = wal.is_sealed;
+	out->other_segments = wal.other_segments;
+	if (wal.is_sealed)
+		str_copy(out->seal_key, sizeof(out->seal_key),
+			 str_of(n->config.seal->current(n->config.seal->data)));
 	out->wal_sync_us_p99 = writer_p99_us(n->log.writer);
 }
 

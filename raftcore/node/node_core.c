@@ -514,6 +514,11 @@ void node_core_stop(struct node_core *c)
 	core_end_backups(c);
 }
 
+struct fs *node_core_files(const struct node_core *c)
+{
+	return seal_files_fs(c->files);
+}
+
 struct wal *node_core_wal(struct node_core *c)
 {
 	return c->wal;

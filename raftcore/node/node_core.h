@@ -294,7 +294,8 @@ void node_core_install(struct node_core *core, uint64_t now_ms,
 		       const struct checkpoint *c, const char *path);
 /* Names it and restarts the log behind it, so that a crash at any step leaves
  * the one or the other.  Where the log is; 'dir' is the data directory. */
-enum code node_install(struct fs *fs, const char *dir, struct wal *wal,
+enum code node_install(struct fs *fs, struct fs *files, const char *dir,
+		       struct wal *wal,
 		       const struct checkpoint *c, const char *path,
 		       struct err *err) MUST_USE;
 /* 'at' is what machine.open answered; 'stand' has the digest, too. */
@@ -303,6 +304,8 @@ void node_core_installed(struct node_core *core, uint64_t now_ms, enum code rc,
 			 const struct node_stand *stand, const struct err *err);
 
 struct wal *node_core_wal(struct node_core *core);
+/* The files of checkpoints (checkpoint_files_new); any thread. */
+struct fs *node_core_files(const struct node_core *core);
 /* Of its data directory; valid as long as the core. */
 const struct identity *node_core_identity(const struct node_core *core);
 

@@ -21,10 +21,12 @@
 static enum code find_base(struct node_core *c, struct err *err)
 {
 	unsigned damaged;
-	enum code rc = checkpoint_find(c->fs, c->checkpoint_dir,
-				       c->identity.cluster, &c->base, &damaged,
-				       err);
+	enum code rc;
 
+	c->files = checkpoint_files_new(c->fs, c->config.seal,
+					c->identity.cluster);
+	rc = checkpoint_find(node_core_files(c), c->checkpoint_dir,
+			     c->identity.cluster, &c->base, &damaged, err);
 	if (rc)
 		return rc;
 	if (damaged)
@@ -172,7 +174,8 @@ static enum code open_log(struct node_core *c, struct err *err)
 	struct wal_config config = { .fs = c->fs, .node = c->config.node_id,
 				     .cluster = c->identity.cluster,
 				     .segment_bytes = c->config.segment_bytes,
-				     .spares_max = 2 };
+				     .spares_max = 2,
+				     .seal = c->config.seal };
 	bool had_segments = false;
 	/* A vote whose name was not synced before the process ended must not be
 	 * lost once it was acted upon. */
@@ -251,13 +254,16 @@ static enum code open_machine(struct node_core *c, struct err *err)
 {
 	const struct rc_machine *m = &c->config.machine;
 	AUTO_BUF picture = BUF_NONE;
+	struct rc_checkpoint from = { .fs = node_core_files(c),
+				      .index = c->base.index };
 	struct rc_applied at = { 0 };
 	enum code rc;
 
 	if (c->base.index)
 		checkpoint_path(c->checkpoint_dir, &c->base, ".ckpt", &picture);
-	rc = m->open(m->data, c->state_dir, c->base.index ? picture.p : NULL,
-		     &at, err);
+	from.path = picture.p;
+	rc = m->open(m->data, c->state_dir, c->base.index ? &from : NULL, &at,
+		     err);
 	if (rc == OK)
 		rc = check_state(c, &at, err);
 	if (rc)
@@ -459,6 +465,7 @@ void node_core_free(struct node_core **cp)
 	buf_fini(&c->conf);
 	engine_free(&c->engine);
 	wal_close(&c->wal);
+	seal_files_free(&c->files);
 	for (size_t i = 0; i < c->n_founders; i++)
 		free((char *)(uintptr_t)c->founders[i].address);
 	free(c->founders);

@@ -70,7 +70,7 @@ void host_checkpoint(void *host, const struct checkpoint *c)
 struct checkpointer *picture_new(struct rc_node *n)
 {
 	return checkpointer_new(&(struct checkpointer_config){
-		.fs = fs_real(), .dir = n->checkpoint_dir,
+		.fs = node_core_files(n->core), .dir = n->checkpoint_dir,
 		.keep = MAX(n->config.checkpoints_kept, 1u),
 		.machine = &n->config.machine, .pool = n->config.pool,
 		.raft_loop = n->loop, .apply_loop = n->config.apply_loop,

@@ -246,6 +246,7 @@ enum code rc_backup_check(const struct rc_source *source,
 struct making {
 	const struct rc_restore *how;
 	char *dir;                       /* restoring/ */
+	struct seal_files *files;        /* of its checkpoints */
 	struct checkpoint c;             /* of the new cluster */
 	struct backup_reader *reader;    /* has the head */
 	struct buf picture;              /* path of the backup's */
@@ -266,7 +267,7 @@ static enum code write_picture(struct making *m, struct err *err)
 	enum code rc;
 
 	join(&dir, m->dir, "from");
-	rc = checkpoint_begin(fs_real(), dir.p, NULL, NULL, &w, err);
+	rc = checkpoint_begin(seal_files_fs(m->files), dir.p, NULL, NULL, &w, err);
 	if (rc)
 		return rc;
 	rc = read_all(&m->how->source, put, w, &m->reader, err);
@@ -322,7 +323,7 @@ static enum code write_checkpoint(struct making *m, const struct rc_applied *at,
 	m->c.index = m->c.conf_index = at->index;
 	m->c.term = at->term;
 	engine_bootstrap(&m->c.conf, &self, 1);
-	rc = checkpoint_begin(fs_real(), dir.p, NULL, NULL, &w, err);
+	rc = checkpoint_begin(seal_files_fs(m->files), dir.p, NULL, NULL, &w, err);
 	if (rc == OK)
 		rc = machine->write(machine->data, frozen, checkpoint_put, w,
 				    err);
@@ -337,12 +338,14 @@ static enum code make_state(struct making *m, struct err *err)
 {
 	const struct rc_machine *machine = &m->how->machine;
 	const struct backup_head *h = backup_reader_head(m->reader);
+	struct rc_checkpoint from = { seal_files_fs(m->files), m->picture.p,
+				      h->index };
 	struct rc_applied at;
 	AUTO_BUF state = BUF_NONE;
 	enum code rc;
 
 	join(&state, m->dir, "state");
-	rc = machine->open(machine->data, state.p, m->picture.p, &at, err);
+	rc = machine->open(machine->data, state.p, &from, &at, err);
 	if (rc)
 		return rc;
 	if (at.index < h->index)
@@ -429,6 +432,7 @@ static enum code make_and_take(const struct rc_restore *how,
 
 	join(&path, how->dir, "restoring");
 	m.dir = buf_take(&path);
+	m.files = checkpoint_files_new(fs_real(), how->seal, how->cluster);
 	rc = make(&m, err);
 	if (rc == OK)
 		rc = failpoint_hit(FP_RESTORE_COMMIT, err);
@@ -445,6 +449,7 @@ static enum code make_and_take(const struct rc_restore *how,
 	checkpoint_fini(&m.c);
 	backup_reader_free(&m.reader);
 	buf_fini(&m.picture);
+	seal_files_free(&m.files);
 	free(m.dir);
 	return rc;
 }

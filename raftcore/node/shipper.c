@@ -5,7 +5,9 @@
  *	checkpoints/incoming/   what comes; read and compared with its meta file
  *	                        before the core hears of it
  *
- * What is offered with a picture is the content of its meta file.
+ * What is offered with a picture is the content of its meta file.  On the way it
+ * is plain, but for the connection; each side has keys of its own, and what
+ * comes is sealed as it is written.
  */
 #include "base/log.h"
 #include "base/mem.h"
@@ -120,7 +122,7 @@ static enum code send_newest(struct rc_node *n, struct outgoing *o,
 	buf_printf(&picture, "%s/%s.ckpt", n->checkpoint_dir, o->id.p);
 	buf_printf(&path, "%s/%s.meta", n->checkpoint_dir, o->id.p);
 	buf_printf(&tree, "%s/%s.tree", n->tree_dir, o->id.p);
-	rc = fs_get(fs_real(), path.p, &meta, err);
+	rc = fs_get(node_core_files(n->core), path.p, &meta, err);
 	if (rc)
 		return rc;
 	file.id = buf_view(&o->id);
@@ -353,8 +355,10 @@ static void check_run(struct work *work)
 {
 	struct incoming *in = container_of(work, struct incoming, work);
 
-	in->rc = checkpoint_verify(fs_real(), in->path.p, &in->c, NULL, NULL,
-				   &in->err);
+	struct rc_node *n = container_of(in, struct rc_node, incoming);
+
+	in->rc = checkpoint_verify(node_core_files(n->core), in->path.p, &in->c,
+				   NULL, NULL, &in->err);
 }
 
 static void check_done(struct work *work)
@@ -418,8 +422,8 @@ static void install_run(struct writer_task *task, struct wal *wal)
 	struct incoming *in = container_of(task, struct incoming, task);
 	struct rc_node *n = container_of(in, struct rc_node, incoming);
 
-	machine_reopen(n, node_install(fs_real(), n->dir, wal, in->of,
-				       in->of_path, &in->err));
+	machine_reopen(n, node_install(fs_real(), node_core_files(n->core), n->dir,
+				       wal, in->of, in->of_path, &in->err));
 }
 
 void host_install(void *host, const struct checkpoint *c, const char *path)
@@ -539,9 +543,31 @@ static char *below(const struct rc_node *n, const char *name)
 	return buf_take(&path);
 }
 
+/* Not where it is plain and what is new is sealed, or its key has gone. */
+static bool may_go_on(struct rc_node *n, struct str id)
+{
+	static const char *const suffixes[] = { ".part", ".file" };
+	struct fs *fs = node_core_files(n->core);
+
+	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+		AUTO_BUF path = BUF_NONE;
+		struct file *file;
+		enum code rc;
+
+		buf_printf(&path, "%s/%.*s%s", n->incoming_dir, STR_ARG(id),
+			   suffixes[i]);
+		rc = fs->ops->open(fs, path.p, FILE_WRITE, &file, NULL);
+		if (rc == OK)
+			fs->ops->close(fs, file);
+		else if (rc != E_NOT_FOUND)
+			return false;
+	}
+	return true;
+}
+
 /* What was on its way at the last start goes on, if it is still of use: the
  * newest, whose name is the last. */
-static struct str to_keep(const struct rc_node *n, const struct buf *names)
+static struct str to_keep(struct rc_node *n, const struct buf *names)
 {
 	struct str rest = buf_view(names), last = STR_NONE;
 	uint64_t index;
@@ -553,7 +579,7 @@ static struct str to_keep(const struct rc_node *n, const struct buf *names)
 			last = str_first(name, str_find(name, '.'));
 	}
 	if (!str_u64(str_first(last, str_find(last, '-')), &index) ||
-	    index <= n->view.applied)
+	    index <= n->view.applied || !may_go_on(n, last))
 		return STR_NONE;
 	return last;
 }
@@ -592,7 +618,7 @@ enum code shipper_open(struct rc_node *n, struct err *err)
 	if (rc)
 		return err_wrap(err, "checkpoints of other nodes");
 	ship_config_defaults(&c);
-	c.fs = fs_real();
+	c.fs = node_core_files(n->core);
 	c.dir = n->incoming_dir;
 	c.out_max = 16;
 	c.rate = n->config.ship_rate;

@@ -175,7 +175,7 @@ static enum code open_files(struct out *o, struct err *err)
 	s->page_log = c->page_log;
 	rc = tree_open(c->fs, o->tree_path, s, &o->tree, &o->root, err);
 	o->is_hashed = rc == OK;
-	if (rc == E_NOT_FOUND || rc == E_CORRUPT)
+	if (rc == E_NOT_FOUND || rc == E_CORRUPT || rc == E_DENIED)
 		rc = tree_begin(c->fs, o->dir, o->tree_path, s, &o->tree, err);
 	return rc;
 }

@@ -75,7 +75,8 @@ static enum code journal_get(struct store *st, const struct ship_offer *offer,
 	enum code rc = fs_get(st->fs, st->journal, &b, err);
 
 	*is_same = false;
-	if (rc == E_NOT_FOUND)
+	/* A damaged one is none: it costs pulling the file again. */
+	if (rc == E_NOT_FOUND || rc == E_CORRUPT)
 		return OK;
 	if (rc)
 		return rc;
@@ -84,7 +85,6 @@ static enum code journal_get(struct store *st, const struct ship_offer *offer,
 	durable = rd_u64(&rd);
 	ship_offer_decode(&rd, &was);
 	crc = rd_u32(&rd);
-	/* A damaged one is none: it costs pulling the file again. */
 	if (!rd_done(&rd) || magic != MAGIC ||
 	    crc != crc32c(0, b.p, b.n - sizeof(crc)) || !same(&was, offer))
 		return OK;
@@ -105,9 +105,14 @@ static enum code remove_if_there(struct store *st, const char *path,
 
 static enum code open_part(struct store *st, struct err *err)
 {
-	enum code rc = st->fs->ops->open(st->fs, st->part,
-					 FILE_WRITE | FILE_CREATE, &st->file, err);
+	const unsigned flags = FILE_WRITE | FILE_CREATE;
+	enum code rc = st->fs->ops->open(st->fs, st->part, flags, &st->file, err);
 
+	/* A sealed one whose header did not become durable. */
+	if (rc == E_CORRUPT)
+		rc = st->fs->ops->remove(st->fs, st->part, err);
+	if (rc == OK && !st->file)
+		rc = st->fs->ops->open(st->fs, st->part, flags, &st->file, err);
 	return rc ? rc : st->fs->ops->size(st->fs, st->file, &st->part_bytes, err);
 }
 
@@ -172,8 +177,7 @@ static enum code sync_part(struct store *st, struct err *err)
 
 	if (rc == OK)
 		return OK;
-	close_part(st);
-	(void)st->fs->ops->remove(st->fs, st->part, NULL);
+	store_drop(st);
 	return err_wrap(err, "%s is thrown away", st->part);
 }
 
@@ -186,6 +190,12 @@ enum code store_sync(struct store *st, const struct ship_offer *offer,
 	if (rc == OK && journal_put(st, offer, durable, NULL) == OK)
 		st->durable = durable;
 	return rc;
+}
+
+void store_drop(struct store *st)
+{
+	close_part(st);
+	(void)st->fs->ops->remove(st->fs, st->part, NULL);
 }
 
 enum code store_finish(struct store *st, struct err *err)

@@ -26,6 +26,8 @@ enum code store_open_part(struct store *st, const struct ship_offer *offer,
  * After another code than OK the part is gone. */
 enum code store_sync(struct store *st, const struct ship_offer *offer,
 		     uint64_t durable, struct err *err) MUST_USE;
+/* The part cannot be written any more: it goes. */
+void store_drop(struct store *st);
 /* Syncs, names, syncs the folder.  E_FULL, E_IO of the sync: the part is gone. */
 enum code store_finish(struct store *st, struct err *err) MUST_USE;
 

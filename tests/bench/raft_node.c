@@ -40,6 +40,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/file.h"
 #include "io/pool.h"
 #include "io/stream.h"
 #include "net/net.h"
@@ -122,34 +123,34 @@ static void put_slot(struct str command)
 	memcpy(table.slots + at, command.p, n);
 }
 
-static enum code read_table(const char *path, struct err *err)
+static enum code read_table(const struct rc_checkpoint *from, struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct fs *fs = from->fs;
+	struct file *file;
 	uint64_t head[2];
-	size_t done = 0;
-	ssize_t n = 1;
+	size_t got = 0, done = 0;
+	enum code rc = fs->ops->open(fs, from->path, 0, &file, err);
 
-	if (fd < 0)
-		return err_sys(err, errno, "open %s", path);
-	if (pread(fd, head, sizeof(head), 0) != sizeof(head))
-		n = -1;
-	while (done < table.bytes && n > 0) {
-		n = pread(fd, table.slots + done, table.bytes - done,
-			  (off_t)(sizeof(head) + done));
-		done += n > 0 ? (size_t)n : 0;
-	}
-	close(fd);
-	if (done < table.bytes)
-		return err_set(err, E_IO, "%s: not a whole table", path);
+	if (rc)
+		return rc;
+	rc = fs->ops->read(fs, file, 0, head, sizeof(head), &got, err);
+	if (rc == OK)
+		rc = fs->ops->read(fs, file, sizeof(head), table.slots,
+				   table.bytes, &done, err);
+	fs->ops->close(fs, file);
+	if (rc)
+		return rc;
+	if (got < sizeof(head) || done < table.bytes)
+		return err_set(err, E_IO, "%s: not a whole table", from->path);
 	table.at = (struct rc_applied){ head[0], head[1] };
 	return OK;
 }
 
 static enum code machine_open(void *data, const char *dir,
-			      const char *checkpoint, struct rc_applied *out,
-			      struct err *err)
+			      const struct rc_checkpoint *from,
+			      struct rc_applied *out, struct err *err)
 {
-	enum code rc = checkpoint ? read_table(checkpoint, err) : OK;
+	enum code rc = from ? read_table(from, err) : OK;
 
 	*out = table.at;
 	return rc;

@@ -29,6 +29,7 @@
 #include "base/mem.h"
 #include "damage.h"
 #include "node/node_core.h"
+#include "seal/keyring.h"
 #include "wire/wire.h"
 
 #include "base/banned.h"
@@ -148,16 +149,16 @@ static struct sha256 next_digest(const struct toy *toy, const struct rc_entry *e
 	return sha256_of(buf_view(&b));
 }
 
-static enum code toy_open(void *data, const char *dir, const char *checkpoint,
+static enum code toy_open(void *data, const char *dir,
+			  const struct rc_checkpoint *from,
 			  struct rc_applied *out, struct err *err)
 {
 	AUTO_BUF bytes = BUF_NONE;
 
 	if (w.toy_is_lost) {
 		w.toy = (struct toy){ 0 };
-		if (checkpoint) {
-			enum code rc = fs_get(disk_fs(w.disk), checkpoint, &bytes,
-					      err);
+		if (from) {
+			enum code rc = fs_get(from->fs, from->path, &bytes, err);
 
 			if (rc)
 				return rc;
@@ -337,8 +338,9 @@ static enum code write_checkpoint(uint64_t *kept, struct err *err)
 {
 	struct checkpoint_writer *writer;
 	char filler[3000];
-	enum code rc = checkpoint_begin(disk_fs(w.disk), "data/checkpoints", NULL,
-					NULL, &writer, err);
+	struct fs *files = node_core_files(w.core);
+	enum code rc = checkpoint_begin(files, "data/checkpoints", NULL, NULL,
+					&writer, err);
 
 	if (rc)
 		return rc;
@@ -352,8 +354,7 @@ static enum code write_checkpoint(uint64_t *kept, struct err *err)
 	disk_rot_next(w.disk, false);
 	checkpoint_writer_free(&writer);
 	if (rc == OK)
-		rc = checkpoint_prune(disk_fs(w.disk), "data/checkpoints", 2,
-				      kept, err);
+		rc = checkpoint_prune(files, "data/checkpoints", 2, kept, err);
 	return rc;
 }
 
@@ -450,6 +451,21 @@ static void watch_term(void)
 	w.term = view.term;
 }
 
+/* Keys that open; and every other start also seals what is new. */
+static const struct seal_provider *seal_provider(bool is_on)
+{
+	static struct keyring *rings[2];
+	struct keyring **ring = &rings[is_on];
+
+	if (!*ring) {
+		must(keyring_parse(STR("one 000102030405060708090a0b0c0d0e0f1011121314"
+				       "15161718191a1b1c1d1e1f"), "keys", ring,
+				   NULL) == OK);
+		keyring_set_on(*ring, is_on);
+	}
+	return keyring_provider(*ring);
+}
+
 /* False: the machine went down, or an error came, before it was open. */
 static bool open_core(void)
 {
@@ -464,6 +480,7 @@ static bool open_core(void)
 	config.checkpoint_log_bytes = 6000;
 	config.entry_bytes_max = 8192;
 	config.inflight_entries_max = 8;
+	config.seal = seal_provider(below(2));
 	config.machine = (struct rc_machine){ .open = toy_open,
 					      .freeze = toy_freeze,
 					      .bytes = toy_bytes };

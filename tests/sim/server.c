@@ -118,7 +118,8 @@ static struct sha256 next_digest(const struct toy *toy, const struct rc_entry *e
 }
 
 /* Like a store that compares what it has with the checkpoint. */
-enum code toy_open(void *data, const char *dir, const char *checkpoint,
+enum code toy_open(void *data, const char *dir,
+			  const struct rc_checkpoint *from,
 			  struct rc_applied *out, struct err *err)
 {
 	struct server *s = data;
@@ -127,8 +128,8 @@ enum code toy_open(void *data, const char *dir, const char *checkpoint,
 
 	if (s->toy_is_lost)
 		s->toy = toy;
-	if (checkpoint) {
-		enum code rc = fs_get(disk_fs(s->disk), checkpoint, &bytes, err);
+	if (from) {
+		enum code rc = fs_get(from->fs, from->path, &bytes, err);
 
 		if (rc)
 			return rc;
@@ -285,7 +286,7 @@ static void host_ship(void *host, uint64_t peer, const struct checkpoint *c)
 	struct server *s = host;
 	struct parcel *p = &s->parcels[peer - 1];
 	const char *dir = "data/checkpoints";
-	struct fs *fs = disk_fs(s->disk);
+	struct fs *fs = node_core_files(s->core);
 	AUTO_BUF path = BUF_NONE;
 
 	must(!p->c.index);
@@ -492,13 +493,16 @@ void link_take_in(unsigned from, unsigned to)
 	struct parcel *p = &w.servers[from].parcels[to];
 	struct server *s = &w.servers[to];
 	const char *path = "data/checkpoints/shipped";
-	struct fs *fs = disk_fs(s->disk);
+	struct fs *fs = s->core ? node_core_files(s->core) : disk_fs(s->disk);
 	struct file *file;
 	bool is_lost = w.links[from][to].is_cut || !p->bytes.n || !s->core ||
 		       s->is_fatal || s->is_taking_in;
 	enum code rc = is_lost ? E_IO :
 		       fs->ops->make_dir(fs, "data/checkpoints", NULL);
 
+	/* Of an earlier one; it may be plain, and sealing is on now. */
+	if (rc == OK)
+		(void)fs->ops->remove(fs, path, NULL);
 	if (rc == OK)
 		rc = fs->ops->open(fs, path, FILE_WRITE | FILE_CREATE, &file,
 				   NULL);
@@ -558,6 +562,8 @@ static void install_now(struct server *s)
 {
 	const struct checkpoint *c = TAKE(s->installing);
 	struct rc_applied at = { 0 };
+	struct fs *files = node_core_files(s->core);
+	struct rc_checkpoint from = { .fs = files, .index = c->index };
 	AUTO_BUF picture = BUF_NONE;
 	struct node_stand stand;
 	struct err err;
@@ -566,16 +572,17 @@ static void install_now(struct server *s)
 	/* Its steps are few, and each may be the last. */
 	if (!w.is_calm && below(3) == 0)
 		disk_crash_at(s->disk, disk_steps(s->disk) + 1 + below(20));
-	rc = node_install(disk_fs(s->disk), "data", node_core_wal(s->core), c,
-			  "data/checkpoints/shipped", &err);
+	rc = node_install(disk_fs(s->disk), files, "data", node_core_wal(s->core),
+			  c, "data/checkpoints/shipped", &err);
 	tell("server %llu installs %llu: %s", ULL(s->id), ULL(c->index),
 	     rc ? err.text : "ok");
 	memset(s->terms, 0, sizeof(s->terms));
 	s->floor = c->index;
 	s->n_named = 0;
 	checkpoint_path("data/checkpoints", c, ".ckpt", &picture);
+	from.path = picture.p;
 	if (rc == OK)
-		rc = toy_open(s, NULL, picture.p, &at, &err);
+		rc = toy_open(s, NULL, &from, &at, &err);
 	stand = stand_of(s);
 	node_core_installed(s->core, ms_of(s), rc, &at, &stand, &err);
 }
@@ -643,8 +650,8 @@ static enum code write_checkpoint(struct server *s, uint64_t *kept,
 {
 	const char *dir = "data/checkpoints";
 	struct checkpoint_writer *writer;
-	enum code rc = checkpoint_begin(disk_fs(s->disk), dir, NULL, NULL,
-					&writer, err);
+	struct fs *files = node_core_files(s->core);
+	enum code rc = checkpoint_begin(files, dir, NULL, NULL, &writer, err);
 
 	if (rc)
 		return rc;
@@ -658,7 +665,7 @@ static enum code write_checkpoint(struct server *s, uint64_t *kept,
 	disk_rot_next(s->disk, false);
 	disk_set_lies(s->disk, false);
 	checkpoint_writer_free(&writer);
-	rc = rc ? rc : checkpoint_prune(disk_fs(s->disk), dir, 2, kept, err);
+	rc = rc ? rc : checkpoint_prune(files, dir, 2, kept, err);
 	if (w.plant == PLANT_CUT_NEWER)
 		*kept = s->writing.index;
 	return rc;

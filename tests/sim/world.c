@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "seal/keyring.h"
 #include "damage.h"
 #include "wal/vote.h"
 
@@ -122,6 +123,21 @@ void server_crash(struct server *s, bool power, uint64_t back_after_us)
 		server_damage(s);
 }
 
+/* Keys that open; and every other start also seals what is new. */
+static const struct seal_provider *seal_provider(bool is_on)
+{
+	static struct keyring *rings[2];
+	struct keyring **ring = &rings[is_on];
+
+	if (!*ring) {
+		must(keyring_parse(STR("one 000102030405060708090a0b0c0d0e0f1011121314"
+				       "15161718191a1b1c1d1e1f"), "keys", ring,
+				   NULL) == OK);
+		keyring_set_on(*ring, is_on);
+	}
+	return keyring_provider(*ring);
+}
+
 static enum code server_open(struct server *s, struct err *err)
 {
 	struct node_member members[SERVERS];
@@ -144,6 +160,7 @@ static enum code server_open(struct server *s, struct err *err)
 	config.entry_bytes_max = 4096;
 	config.inflight_entries_max = w.inflight;
 	config.compare_entries = COMPARE;
+	config.seal = seal_provider(below(2));
 	config.machine = (struct rc_machine){ .data = s, .open = toy_open,
 					      .bytes = toy_bytes,
 					      .digest = toy_digest,

@@ -191,8 +191,9 @@ void link_reset(struct link *l);
 #define ULL(x) ((unsigned long long)(x))
 
 extern const struct node_host server_host;
-enum code toy_open(void *data, const char *dir, const char *checkpoint,
-		   struct rc_applied *out, struct err *err);
+enum code toy_open(void *data, const char *dir,
+			  const struct rc_checkpoint *from,
+			  struct rc_applied *out, struct err *err);
 uint64_t toy_bytes(void *data);
 void toy_digest(void *data, uint8_t out[32]);
 enum code toy_freeze(void *data, struct rc_frozen **out, struct rc_applied *at,

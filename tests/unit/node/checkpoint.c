@@ -50,15 +50,16 @@ static struct err err;
 
 /* ---- the machine ---- */
 
-static enum code counter_open(void *data, const char *d, const char *checkpoint,
-			      struct rc_applied *out, struct err *e)
+static enum code counter_open(void *data, const char *d,
+			  const struct rc_checkpoint *from,
+			  struct rc_applied *out, struct err *e)
 {
 	counter = (struct counter){ 0 };
-	from_checkpoint = checkpoint;
-	if (checkpoint) {
+	from_checkpoint = from;
+	if (from) {
 		AUTO_BUF bytes = BUF_NONE;
 
-		if (fs_get(fs_real(), checkpoint, &bytes, e))
+		if (fs_get(from->fs, from->path, &bytes, e))
 			return e->code;
 		memcpy(&counter, bytes.p, sizeof(counter));
 	}

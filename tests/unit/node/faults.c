@@ -165,8 +165,8 @@ static void run_install(const struct nth *nth, void *data)
 	put_picture(&c);
 
 	nth_begin(nth);
-	done = node_install(lab->fs, "/node", node_core_wal(lab->core), &c,
-			    PICTURE, &err) == OK;
+	done = node_install(lab->fs, node_core_files(lab->core), "/node",
+			    node_core_wal(lab->core), &c, PICTURE, &err) == OK;
 	nth_end(nth);
 	if (!done)
 		check_said(nth, &err);

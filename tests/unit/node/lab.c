@@ -12,16 +12,16 @@
 /* ---- the machine ---- */
 
 static enum code machine_open(void *data, const char *dir,
-			      const char *checkpoint, struct rc_applied *out,
-			      struct err *err)
+			      const struct rc_checkpoint *from,
+			      struct rc_applied *out, struct err *err)
 {
 	struct lab *lab = data;
 	AUTO_BUF bytes = BUF_NONE;
 
 	lab->state = (struct lab_state){ 0 };
-	lab->from_checkpoint = checkpoint;
-	if (checkpoint) {
-		enum code rc = fs_get(lab->fs, checkpoint, &bytes, err);
+	lab->from_checkpoint = from;
+	if (from) {
+		enum code rc = fs_get(from->fs, from->path, &bytes, err);
 
 		if (rc)
 			return rc;

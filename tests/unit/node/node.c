@@ -33,8 +33,9 @@ static struct rc_config config;
 static struct rc_node *node;
 static _Atomic uint64_t refused;
 
-static enum code tape_open(void *data, const char *d, const char *checkpoint,
-			   struct rc_applied *out, struct err *err)
+static enum code tape_open(void *data, const char *d,
+			  const struct rc_checkpoint *from,
+			  struct rc_applied *out, struct err *err)
 {
 	*out = (struct rc_applied){ 0 };
 	return OK;

@@ -66,23 +66,24 @@ struct rc_frozen {
 	struct ring_state at;
 };
 
-static enum code ring_open(void *data, const char *dir, const char *checkpoint,
-			   struct rc_applied *out, struct err *err)
+static enum code ring_open(void *data, const char *dir,
+			  const struct rc_checkpoint *from,
+			  struct rc_applied *out, struct err *err)
 {
 	struct ring_node *r = data;
 	struct ring_state state = { 0 };
 	enum code rc = OK;
 
-	if (checkpoint) {
+	if (from) {
 		AUTO_BUF bytes = BUF_NONE;
 
-		rc = fs_get(fs_real(), checkpoint, &bytes, err);
+		rc = fs_get(from->fs, from->path, &bytes, err);
 		if (rc == OK)
 			memcpy(&state, bytes.p, sizeof(state));
 	}
 	pthread_mutex_lock(&ring_lock);
 	r->state = state;
-	r->opened_from_picture += checkpoint != NULL;
+	r->opened_from_picture += from != NULL;
 	pthread_mutex_unlock(&ring_lock);
 	*out = (struct rc_applied){ state.index, state.term };
 	return rc;

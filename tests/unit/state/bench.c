@@ -27,7 +27,7 @@ static void on_commit(void *data, uint64_t rev)
 }
 
 static enum code try_open(struct bench *b, const char *boot_id,
-			  const char *checkpoint, struct err *err)
+			  const struct rc_checkpoint *from, struct err *err)
 {
 	struct rc_applied at = { 0 };
 	enum code rc;
@@ -36,17 +36,17 @@ static enum code try_open(struct bench *b, const char *boot_id,
 		.map_bytes = 1ull << 30, .boot_id = boot_id, .knows = b->knows,
 		.on_outcome = on_outcome, .on_commit = on_commit, .data = b });
 	b->machine = state_machine(b->state);
-	rc = b->machine.open(b->machine.data, b->dir, checkpoint, &at, err);
+	rc = b->machine.open(b->machine.data, b->dir, from, &at, err);
 	b->index = at.index;
 	return rc;
 }
 
 static void open_machine(struct bench *b, const char *boot_id,
-			 const char *checkpoint)
+			 const struct rc_checkpoint *from)
 {
 	struct err err = { 0 };
 
-	ck_assert_msg(try_open(b, boot_id, checkpoint, &err) == OK, "%s",
+	ck_assert_msg(try_open(b, boot_id, from, &err) == OK, "%s",
 		      err.text);
 }
 
@@ -63,12 +63,12 @@ void bench_open(struct bench *b, const char *boot_id)
 }
 
 void bench_reopen(struct bench *b, const char *boot_id, bool orderly,
-		  const char *checkpoint)
+		  const struct rc_checkpoint *from)
 {
 	if (orderly)
 		b->machine.close(b->machine.data);
 	state_free(&b->state);
-	open_machine(b, boot_id, checkpoint);
+	open_machine(b, boot_id, from);
 }
 
 enum code bench_try_reopen(struct bench *b, const char *boot_id,

@@ -23,7 +23,7 @@ struct bench {
 
 void bench_open(struct bench *b, const char *boot_id);
 void bench_reopen(struct bench *b, const char *boot_id, bool orderly,
-		  const char *checkpoint);
+		  const struct rc_checkpoint *from);
 enum code bench_try_reopen(struct bench *b, const char *boot_id,
 			   struct err *err);
 void bench_close(struct bench *b);

@@ -5,6 +5,8 @@
 #include "bench.h"
 #include "unit.h"
 
+#include "io/file.h"
+
 #include "base/banned.h"
 
 static struct bench b;
@@ -67,6 +69,8 @@ static enum code to_file(void *sink, const void *p, size_t n, struct err *err)
 	return fwrite(p, 1, n, sink) == n ? OK : E_IO;
 }
 
+static struct rc_checkpoint picture;     /* the last that was taken */
+
 /* A picture of what 'x' holds, in its folder. */
 static void take_picture_of(struct bench *x, struct buf *path)
 {
@@ -84,6 +88,7 @@ static void take_picture_of(struct bench *x, struct buf *path)
 	x->machine.thaw(x->machine.data, f);
 	ck_assert_int_eq(fclose(file), 0);
 	ck_assert_uint_eq(at.index, x->index);
+	picture = (struct rc_checkpoint){ fs_real(), path->p, at.index };
 }
 
 static void take_picture(struct buf *path)
@@ -101,7 +106,7 @@ START_TEST(a_picture_brings_back_the_state)
 	before = digest(&b);
 	index = b.index;
 	take_picture(&path);
-	bench_reopen(&b, "boot-2", false, path.p);
+	bench_reopen(&b, "boot-2", false, &picture);
 	ck_assert_uint_eq(b.index, index);
 	ck_assert(sha256_eq(&before, (struct sha256[]){ digest(&b) }));
 }
@@ -120,7 +125,7 @@ START_TEST(a_store_whose_file_is_gone_comes_from_the_picture)
 	b.machine.close(b.machine.data);
 	buf_printf(&data, "%s/store.0/data.mdb", b.dir);
 	ck_assert_int_eq(unlink(data.p), 0);
-	bench_reopen(&b, "boot-1", false, path.p);
+	bench_reopen(&b, "boot-1", false, &picture);
 	ck_assert(sha256_eq(&before, (struct sha256[]){ digest(&b) }));
 }
 END_TEST
@@ -142,7 +147,7 @@ START_TEST(a_store_below_the_picture_comes_from_it)
 	put_blob(&ahead, "acme", STR("more"));
 	want = digest(&ahead);
 	take_picture_of(&ahead, &path);
-	bench_reopen(&b, "boot-1", true, path.p);
+	bench_reopen(&b, "boot-1", true, &picture);
 	ck_assert_uint_eq(b.index, ahead.index);
 	ck_assert(sha256_eq(&want, (struct sha256[]){ digest(&b) }));
 	buf_printf(&state, "%s/store.state", b.dir);
@@ -153,7 +158,7 @@ START_TEST(a_store_below_the_picture_comes_from_it)
 	ck_assert_str_eq(text, "dirty boot-1 store.1 picture.mdb\n");
 	/* One that stands above it is left as it is. */
 	put_blob(&b, "acme", STR("and more"));
-	bench_reopen(&b, "boot-1", false, path.p);
+	bench_reopen(&b, "boot-1", false, &picture);
 	ck_assert_uint_eq(b.index, ahead.index + 1);
 	bench_close(&ahead);
 }
@@ -181,7 +186,7 @@ START_TEST(readers_keep_the_old_store_until_they_take_the_new)
 	b.machine.close(b.machine.data);
 	ck_assert_ptr_null(state_kv(b.state));
 	commits = b.commits;
-	ck_assert_int_eq(b.machine.open(b.machine.data, b.dir, path.p, &at, &err),
+	ck_assert_int_eq(b.machine.open(b.machine.data, b.dir, &picture, &at, &err),
 			 OK);
 	ck_assert_uint_eq(at.index, ahead.index);
 	ck_assert_uint_eq(b.commits, commits + 1);
@@ -231,8 +236,9 @@ START_TEST(a_rebuild_that_was_cut_off_is_made_again)
 		fputc('x', file);
 	fclose(file);
 	/* The picture cannot be read, so the rebuild ends in the middle. */
-	ck_assert_int_ne(b.machine.open(b.machine.data, b.dir, "/nowhere/picture",
-					&at, &err), OK);
+	picture = (struct rc_checkpoint){ fs_real(), "/nowhere/picture", 1 };
+	ck_assert_int_ne(b.machine.open(b.machine.data, b.dir, &picture, &at, &err),
+			 OK);
 	file = fopen(state.p, "r");
 	ck_assert_ptr_nonnull(file);
 	ck_assert_ptr_nonnull(fgets(text, sizeof(text), file));
