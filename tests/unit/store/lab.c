@@ -8,10 +8,10 @@
 
 #include "base/clock.h"
 #include "port.h"
+#include "tsan.h"
 
 #include "base/banned.h"
 
-#define ELECTION_MS 500
 #define MAP_BYTES (1ull << 30)
 
 struct lab_node lab[LAB_MAX];
