@@ -53,9 +53,11 @@ struct rc_machine {
 			  const struct rc_checkpoint *from,
 			  struct rc_applied *out, struct err *err);
 	/*
-	 * Applies a batch.  An error stops this node's apply for good (not
-	 * ready, alarm); an illegal command is no error but a refusal that the
-	 * machine reports to who proposed it.
+	 * Applies a batch.  E_FULL: there is no room on the disk, nothing of the
+	 * batch holds, and the same comes again until there is.  Any other
+	 * error stops this node's apply for good (not ready, alarm); an illegal
+	 * command is no error but a refusal that the machine reports to who
+	 * proposed it.
 	 */
 	enum code (*apply)(void *data, const struct rc_entry *entries, size_t n,
 			   struct err *err);

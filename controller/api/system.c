@@ -39,6 +39,8 @@ void get_readyz(struct request *r)
 			   s.has_failed ? s.failure : "ok");
 		buf_printf(&out, "[%c]state %s\n", s.is_fenced ? '-' : '+',
 			   s.is_fenced ? s.failure : "ok");
+		buf_printf(&out, "[%c]disk %s\n", s.node.is_full ? '-' : '+',
+			   s.node.is_full ? "has no room" : "ok");
 		buf_printf(&out, "[%c]apply index %llu of %llu\n",
 			   s.node.is_ready ? '+' : '-',
 			   (unsigned long long)s.node.applied,
@@ -115,6 +117,9 @@ static void store_metrics(struct buf *out, const struct store_status *s)
 {
 	metric(out, "conflux_ready", "gauge", "1 where the node is ready",
 	       s->is_ready);
+	metric(out, "conflux_disk_full", "gauge",
+	       "1 where the disk has no room, and nothing is taken until it has",
+	       s->node.is_full);
 	metric(out, "conflux_leader", "gauge", "1 where this node leads",
 	       s->node.is_leader);
 	metric(out, "conflux_revision", "gauge", "Newest revision", s->rev);

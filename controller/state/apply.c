@@ -357,13 +357,22 @@ static bool is_fatal(struct apply *a, enum code rc, struct err *err)
 	       rc == E_UNSUPPORTED;
 }
 
+/* What it ends with: the store's own reason, where it has one, because E_FULL is
+ * tried again. */
+static enum code end_of(struct apply *a, enum code rc, struct err *err)
+{
+	enum code store = kv_status(a->txn, err);
+
+	return store ? store : rc;
+}
+
 static enum code finish_ops(struct apply *a, struct outcome *out,
 			    enum code rc, struct err *err)
 {
 	a->step = APPLY_IDLE;
 	if (is_fatal(a, rc, err)) {
 		ap_undo(a);
-		return rc ? rc : E_IO;
+		return end_of(a, rc, err);
 	}
 	if (rc) {
 		ap_undo(a);
@@ -588,7 +597,7 @@ static enum code start(struct apply *a, struct outcome *out, struct err *err)
 	case COMMAND_BLOB:
 		rc = apply_blob(a, &a->own, err);
 		if (rc && is_fatal(a, rc, err))
-			return rc;
+			return end_of(a, rc, err);
 		if (rc)
 			refuse(out, rc, err);
 		break;
@@ -606,7 +615,7 @@ static enum code start(struct apply *a, struct outcome *out, struct err *err)
 	case COMMAND_VERSION:
 		rc = apply_version(a, err);
 		if (rc && is_fatal(a, rc, err))
-			return rc;
+			return end_of(a, rc, err);
 		if (rc)
 			refuse(out, rc, err);
 		break;

@@ -32,7 +32,7 @@
 #include "net/net.h"
 #include "node/checkpointer.h"
 #include "node/known.h"
-#include "node/node_core.h"
+#include "node/room.h"
 #include "node/session.h"
 #include "rpc/rpc.h"
 #include "ship/ship.h"
@@ -183,8 +183,8 @@ struct rc_node {
 	struct inbox inbox;
 	struct machine_work machine;
 	struct log_work log;
+	struct room room;
 	struct shown shown;
-
 	/* picture.c */
 	struct checkpointer *checkpointer;
 	_Atomic bool is_taking;

@@ -123,6 +123,10 @@ static void applied_here(struct msg *msg)
 
 	if (node_has_ended(n))
 		return;
+	if (room_applied(n, n->machine.rc, &n->machine.err)) {
+		node_touch(n);
+		return;
+	}
 	node_core_applied(n->core, node_now(n), n->machine.rc, &n->machine.err,
 			  &n->machine.stand);
 	node_touch(n);
@@ -194,6 +198,13 @@ static void apply_here(struct msg *msg)
 	}
 	msg->run = apply_more_here;
 	apply_more_here(msg);
+}
+
+void machine_apply_again(struct rc_node *n)
+{
+	n->machine.rc = OK;
+	n->machine.apply.run = apply_here;
+	loop_post_sure(n->config.apply_loop, &n->machine.apply);
 }
 
 void host_apply(void *host, const struct rc_entry *entries, size_t count,

@@ -79,6 +79,7 @@ static void set_timer(struct rc_node *n)
 	due = MIN(due, courier_deadline(n));
 	due = MIN(due, shipper_deadline(n));
 	due = MIN(due, n->reads_due_ms);
+	due = MIN(due, room_deadline(n));
 	if (due == n->armed_ms)
 		return;
 	n->armed_ms = due == UINT64_MAX ? 0 : due;
@@ -97,6 +98,7 @@ static void on_timer(struct timer *timer)
 	courier_timeout(n);
 	shipper_timeout(n);
 	readers_timeout(n);
+	room_timeout(n);
 	node_touch(n);
 }
 
@@ -269,7 +271,8 @@ static struct writer *start_writer(struct rc_node *n)
 {
 	struct wal *wal = node_core_wal(n->core);
 	struct writer_config c = { .wal = wal, .on_written = log_written,
-				   .on_failed = log_failed, .data = n };
+				   .on_failed = log_failed, .on_room = room_log,
+				   .data = n };
 
 	c.record_bytes = MIN((size_t)4 << 20, wal_record_max(wal));
 	return writer_start(&c);
@@ -461,8 +464,9 @@ void rc_node_status(struct rc_node *n, struct rc_status *out)
 		.divergence_peer = atomic_load(&s->divergence_peer),
 		.compared = atomic_load(&s->compared),
 	};
+	out->is_full = room_is_full(n);
 	out->is_ready = out->leader_id && atomic_load(&s->ready) &&
-			out->divergence != RC_FENCED;
+			out->divergence != RC_FENCED && !out->is_full;
 	if (n->log.writer)
 		fill_from_log(n, out);
 	if (n->loop)

@@ -65,6 +65,14 @@ void inbox_refuse(struct rc_node *n)
 	n->inbox.first = NULL;
 }
 
+static void no_room(struct rc_node *n, struct rc_proposal *p)
+{
+	for (struct rc_proposal *next; p; p = next) {
+		next = p->next_;
+		host_refuse(n, p, E_FULL, "the leader's disk has no room");
+	}
+}
+
 /* ---- taking ---- */
 
 void inbox_take(struct rc_node *n)
@@ -79,6 +87,10 @@ void inbox_take(struct rc_node *n)
 	pthread_mutex_unlock(&in->lock);
 	if (!p)
 		return;
+	if (room_is_full(n) && n->view.is_leader) {
+		no_room(n, p);
+		return;
+	}
 	node_core_propose(n->core, node_now(n), p);
 	node_touch(n);
 }

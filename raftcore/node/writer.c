@@ -1,6 +1,7 @@
 /* The WAL thread: see writer.h. */
 #include "node/writer.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include "base/banned.h"
 
 #define SAMPLES 256
+#define ROOM_MS 200u             /* until a record is tried again */
 
 /*
  * What others read of it.  No lock: who reads may be a worker that others go
@@ -132,10 +134,43 @@ static void run_task(struct writer *w, struct writer_task *task)
 	show_stats(w);
 }
 
+/* False: the thread is to end. */
+static bool wait_for_room(struct writer *w)
+{
+	uint64_t ns = clock_mono_ns() + ROOM_MS * 1000000ull;
+	struct timespec until = { (time_t)(ns / 1000000000),
+				  (long)(ns % 1000000000) };
+	bool goes_on;
+	int rc = 0;
+
+	pthread_mutex_lock(&w->lock);
+	while (!w->is_stopping && rc != ETIMEDOUT)
+		rc = pthread_cond_timedwait(&w->cond, &w->lock, &until);
+	goes_on = !w->is_stopping;
+	pthread_mutex_unlock(&w->lock);
+	return goes_on;
+}
+
+static enum code append_record(struct writer *w, struct err *err)
+{
+	enum code rc = wal_append(w->config.wal, w->entries, w->n_entries, err);
+	bool was_full = rc == E_FULL;
+
+	while (rc == E_FULL) {
+		w->config.on_room(w->config.data, err);
+		if (!wait_for_room(w))
+			return rc;
+		rc = wal_append(w->config.wal, w->entries, w->n_entries, err);
+	}
+	if (was_full && rc == OK)
+		w->config.on_room(w->config.data, NULL);
+	return rc;
+}
+
 static enum code write_record(struct writer *w, struct err *err)
 {
 	uint64_t from = clock_mono_ns();
-	enum code rc = wal_append(w->config.wal, w->entries, w->n_entries, err);
+	enum code rc = append_record(w, err);
 
 	if (rc)
 		return rc;
@@ -169,11 +204,15 @@ static void *writer_main(void *arg)
 struct writer *writer_start(const struct writer_config *config)
 {
 	struct writer *w = NEW(struct writer);
+	pthread_condattr_t attr;
 
 	w->config = *config;
 	w->last = &w->first;
 	pthread_mutex_init(&w->lock, NULL);
-	pthread_cond_init(&w->cond, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->cond, &attr);
+	pthread_condattr_destroy(&attr);
 	show_stats(w);
 	must(pthread_create(&w->thread, NULL, writer_main, w) == 0);
 	return w;

@@ -33,11 +33,14 @@ struct writer_config {
 	void (*on_written)(void *data, uint64_t sequence);
 	/* The log failed; nothing more is written; WAL thread. */
 	void (*on_failed)(void *data, enum code rc, const struct err *err);
+	/* There is no room for a record, which is tried again until there is;
+	 * NULL: it went in.  WAL thread. */
+	void (*on_room)(void *data, const struct err *err);
 	void *data;
 };
 
 struct writer *writer_start(const struct writer_config *config);
-/* Writes what is queued, then ends the thread. */
+/* Writes what is queued, as far as there is room, then ends the thread. */
 void writer_stop(struct writer **writer);
 /* Any thread; both in the order of the calls. */
 void writer_append(struct writer *writer, struct append *append);

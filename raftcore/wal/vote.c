@@ -61,6 +61,25 @@ enum code vote_read(struct fs *fs, const char *dir, struct vote *out,
 	return OK;
 }
 
+/* In its place where it is there: that needs no room, so a node whose disk is full
+ * votes; a write that is torn leaves the other file. */
+static enum code put(struct fs *fs, const char *dir, const char *path,
+		     struct str bytes, struct err *err)
+{
+	struct file *file;
+	enum code rc = fs->ops->open(fs, path, FILE_WRITE, &file, err);
+
+	if (rc == E_NOT_FOUND)
+		return fs_put(fs, dir, path, bytes, err);
+	if (rc)
+		return rc;
+	rc = fs->ops->write(fs, file, 0, bytes.p, bytes.n, err);
+	if (rc == OK)
+		rc = fs->ops->sync(fs, file, err);
+	fs->ops->close(fs, file);
+	return rc;
+}
+
 enum code vote_write(struct fs *fs, const char *dir, struct vote *vote,
 		     struct err *err)
 {
@@ -77,7 +96,7 @@ enum code vote_write(struct fs *fs, const char *dir, struct vote *vote,
 	wr_u64(&bytes, vote->voted_for);
 	wr_u32(&bytes, crc32c(0, bytes.p, bytes.n));
 	vote_path(dir, generation % 2, &path);
-	rc = fs_put(fs, dir, path.p, buf_view(&bytes), err);
+	rc = put(fs, dir, path.p, buf_view(&bytes), err);
 	if (rc)
 		return rc;
 	vote->generation = generation;

@@ -1,6 +1,7 @@
 /*
- * Term and vote: two files written in turn, each with a generation and a
- * checksum, so that a torn write leaves the one before.  Durable when
+ * Term and vote: two files written in turn, in place, each with a generation and
+ * a checksum, so that a torn write leaves the one before and a full disk (of most
+ * filesystems) lets a node vote.  Durable when
  * vote_write returns.  One thread at a time.
  */
 #ifndef WAL_VOTE_H

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand"
-	"os"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -52,7 +51,7 @@ type nemesis struct {
 	cut         map[int]bool    // links that are down
 	filters     map[int]*filter // packets that are dropped, by node
 	broken      map[int]bool    // their disk failed a sync: to be restarted
-	ballast     map[int]string  // files that fill small disks
+	small       map[int]bool    // disks that are full
 	isReplacing bool            // one disk is lost at a time: no majority without it
 	replaced    sync.WaitGroup  // replacements under way
 	copies      map[int]string  // of data directories, for the plant "forget"
@@ -63,7 +62,7 @@ type filter struct{ from, to map[int]int }
 func newNemesis(w *world, seed int64, kinds []faultKind, plant string) *nemesis {
 	return &nemesis{world: w, rng: rand.New(rand.NewSource(seed)), kinds: kinds,
 		plant: plant, cut: map[int]bool{}, filters: map[int]*filter{},
-		broken: map[int]bool{}, ballast: map[int]string{}, copies: map[int]string{}}
+		broken: map[int]bool{}, small: map[int]bool{}, copies: map[int]string{}}
 }
 
 func (n *nemesis) tell(format string, args ...interface{}) {
@@ -152,7 +151,7 @@ func (n *nemesis) well() {
 		delete(n.broken, x.id)
 		n.mu.Unlock()
 		must(x.ns.drop(nil, nil))
-		n.empty(x)
+		n.widen(x)
 		x.control.heal()
 		x.setSick(false)
 		if n.rng.Intn(2) == 0 {
@@ -428,6 +427,9 @@ func (n *nemesis) syncError(rng *rand.Rand) (string, func()) {
 // No room, as the preloaded library has it.
 func (n *nemesis) full(rng *rand.Rand) (string, func()) {
 	x := n.any(rng)
+	if l := n.world.leader(); l != nil && rng.Intn(2) == 0 {
+		x = l
+	}
 	x.setSick(true)
 	x.control.set(fullDisk, 1)
 	return fmt.Sprintf("ENOSPC for what grows at node %d", x.id),
@@ -441,37 +443,24 @@ func (n *nemesis) fullDisk(rng *rand.Rand) (string, func()) {
 			continue
 		}
 		x := x
-		path := filepath.Join(x.dir, "ballast")
-		n.mu.Lock()
-		n.ballast[x.id] = path
-		n.mu.Unlock()
 		x.setSick(true)
-		fill(path)
-		return fmt.Sprintf("of node %d, every byte", x.id), func() { n.empty(x) }
+		if err := x.setFull(true); err != nil {
+			return "", nil
+		}
+		n.mu.Lock()
+		n.small[x.id] = true
+		n.mu.Unlock()
+		return fmt.Sprintf("of node %d: not a byte more", x.id), func() { n.widen(x) }
 	}
 	return "", nil
 }
 
-// Writes until nothing goes in any more.
-func fill(path string) {
-	f, err := os.Create(path)
-	if err != nil {
-		return
-	}
-	defer f.Close()
-	for size := 1 << 20; size >= 4096; {
-		if _, err := f.Write(make([]byte, size)); err != nil {
-			size /= 16
-		}
-	}
-}
-
-func (n *nemesis) empty(x *node) {
+func (n *nemesis) widen(x *node) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if path := n.ballast[x.id]; path != "" {
-		_ = os.Remove(path)
-		delete(n.ballast, x.id)
+	if n.small[x.id] {
+		_ = x.setFull(false)
+		delete(n.small, x.id)
 	}
 }
 

@@ -41,8 +41,8 @@ type node struct {
 	peers    string
 }
 
-// The size of a data directory that is a disk of its own.
-const tmpfsBytes = 1 << 30
+// The size of a data directory that is a disk of its own, while it is not full.
+const tmpfsBytes = 8 << 30
 
 func newNode(w *world, id int, isTmpfs bool) (*node, error) {
 	ns, err := newNetns(id)
@@ -204,6 +204,25 @@ func (n *node) setSick(yes bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.isSick = yes
+}
+
+// The small disk becomes as large as what is on it, or as large as it was.
+func (n *node) setFull(yes bool) error {
+	for i := 0; ; i++ {
+		size := uint64(tmpfsBytes)
+		if yes {
+			var s syscall.Statfs_t
+			if err := syscall.Statfs(n.dir, &s); err != nil {
+				return err
+			}
+			size = (s.Blocks - s.Bfree) * uint64(s.Bsize)
+		}
+		// What is written meanwhile makes it too small.
+		err := syscall.Mount("chaos", n.dir, "tmpfs", syscall.MS_REMOUNT, fmt.Sprintf("size=%d", size))
+		if err == nil || i == 100 {
+			return err
+		}
+	}
 }
 
 // For good: the node, its data and its namespace.

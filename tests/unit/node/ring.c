@@ -37,6 +37,7 @@ unsigned ring_founders;
 struct rc_config ring_config;
 struct uuid ring_cluster;
 void (*ring_prepare)(struct ring_node *r);
+_Atomic unsigned ring_full;
 pthread_mutex_t ring_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static pthread_cond_t changed;
@@ -113,6 +114,8 @@ static enum code ring_apply(void *data, const struct rc_entry *e, size_t n,
 {
 	struct ring_node *r = data;
 
+	if (atomic_load(&ring_full) == r->id)
+		return err_set(err, E_FULL, "no room");
 	pthread_mutex_lock(&ring_lock);
 	for (size_t i = 0; i < n; i++)
 		take(&r->state, &e[i], atomic_load(&r->is_bent));
@@ -216,6 +219,7 @@ void ring_setup(void)
 		ring_tls[i] = NULL;
 	}
 	ring_prepare = NULL;
+	atomic_store(&ring_full, 0);
 }
 
 void ring_teardown(void)

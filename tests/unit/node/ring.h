@@ -47,6 +47,9 @@ extern struct uuid ring_cluster;
 /* Called before a node starts. */
 extern void (*ring_prepare)(struct ring_node *r);
 
+/* The machine of this node has no room; 0: of none. */
+extern _Atomic unsigned ring_full;
+
 /* Fixtures. */
 void ring_setup(void);
 void ring_teardown(void);

@@ -261,7 +261,7 @@ START_TEST(a_vote_is_not_forgotten)
 {
 	power = _i;
 	ck_assert_uint_gt(nth_sweep(nth_files, ARRAY_LEN(nth_files), E_IO,
-				    run_vote, NULL), 25);
+				    run_vote, NULL), 20);
 }
 END_TEST
 

@@ -1,0 +1,248 @@
+/* A disk without room: what is written is kept and goes in when there is room
+ * again; meanwhile a node refuses, and votes. */
+#include "unit.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "io/sim/disk.h"
+#include "node/writer.h"
+#include "ring.h"
+#include "wal/vote.h"
+
+#include "base/banned.h"
+
+/* ---- the log ---- */
+
+static struct disk *disk;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+static uint64_t written;
+static unsigned told_full, told_room, told_failed;
+
+static void on_written(void *data, uint64_t sequence)
+{
+	pthread_mutex_lock(&lock);
+	written = sequence;
+	pthread_cond_signal(&cond);
+	pthread_mutex_unlock(&lock);
+}
+
+static void on_failed(void *data, enum code rc, const struct err *err)
+{
+	pthread_mutex_lock(&lock);
+	told_failed++;
+	pthread_cond_signal(&cond);
+	pthread_mutex_unlock(&lock);
+}
+
+static void on_room(void *data, const struct err *err)
+{
+	pthread_mutex_lock(&lock);
+	told_full += err != NULL;
+	told_room += err == NULL;
+	if (told_full == 2)              /* it was tried again */
+		disk_set_full(disk, false);
+	pthread_cond_signal(&cond);
+	pthread_mutex_unlock(&lock);
+}
+
+static enum code none(void *data, const struct wal_entry *e, struct err *err)
+{
+	return OK;
+}
+
+#define ENTRIES 40
+
+/* Appends more than a segment holds while the disk is full from the first on. */
+static struct writer *start_writer(struct wal **wal, struct append *appends,
+				   struct wal_entry *entries)
+{
+	static char bytes[4096];
+	struct wal_config config = { .fs = disk_fs(disk), .dir = "wal", .node = 1,
+				     .segment_bytes = 16 * 4096 };
+	struct writer_config c = { .record_bytes = 4096, .on_written = on_written,
+				   .on_failed = on_failed, .on_room = on_room };
+	struct writer *w;
+	struct err err;
+
+	written = told_full = told_room = told_failed = 0;
+	ck_assert_int_eq(wal_open(&config, none, NULL, wal, &err), OK);
+	disk_set_full(disk, true);
+	c.wal = *wal;
+	w = writer_start(&c);
+	for (uint64_t i = 0; i < ENTRIES; i++) {
+		entries[i] = (struct wal_entry){ i + 1, 1, 1,
+						 str_n(bytes, sizeof(bytes)) };
+		appends[i] = (struct append){ .entries = &entries[i], .n = 1,
+					      .bytes = sizeof(bytes),
+					      .sequence = i + 1 };
+		writer_append(w, &appends[i]);
+	}
+	return w;
+}
+
+START_TEST(the_log_goes_on_when_there_is_room)
+{
+	static struct append appends[ENTRIES];
+	static struct wal_entry entries[ENTRIES];
+	struct writer *w;
+	struct wal *wal;
+	struct wal_stats stats;
+
+	disk = disk_new(1);
+	w = start_writer(&wal, appends, entries);
+	pthread_mutex_lock(&lock);
+	while (written < ENTRIES && !told_failed)
+		pthread_cond_wait(&cond, &lock);
+	ck_assert_uint_eq(told_failed, 0);
+	ck_assert_uint_eq(told_full, 2);
+	ck_assert_uint_eq(told_room, 1);
+	pthread_mutex_unlock(&lock);
+	writer_stop(&w);
+	wal_stats_get(wal, &stats);
+	ck_assert_uint_eq(stats.last_index, ENTRIES);
+	wal_close(&wal);
+	disk_free(&disk);
+}
+END_TEST
+
+START_TEST(a_full_disk_holds_up_no_end)
+{
+	static struct append appends[ENTRIES];
+	static struct wal_entry entries[ENTRIES];
+	struct writer *w;
+	struct wal *wal;
+
+	disk = disk_new(2);
+	w = start_writer(&wal, appends, entries);
+	pthread_mutex_lock(&lock);
+	while (!told_full)
+		pthread_cond_wait(&cond, &lock);
+	pthread_mutex_unlock(&lock);
+	writer_stop(&w);
+	ck_assert_uint_lt(written, ENTRIES);
+	wal_close(&wal);
+	disk_free(&disk);
+}
+END_TEST
+
+/* ---- the vote ---- */
+
+START_TEST(a_node_without_room_votes)
+{
+	struct vote v = { .term = 1 }, got;
+	struct err err;
+
+	disk = disk_new(3);
+	ck_assert_int_eq(disk_fs(disk)->ops->make_dir(disk_fs(disk), "d", &err), OK);
+	ck_assert_int_eq(vote_write(disk_fs(disk), "d", &v, &err), OK);
+	ck_assert_int_eq(vote_write(disk_fs(disk), "d", &v, &err), OK);
+	disk_set_full(disk, true);
+	for (v.term = 2; v.term < 6; v.term++)
+		ck_assert_int_eq(vote_write(disk_fs(disk), "d", &v, &err), OK);
+	disk_power_loss(disk);
+	ck_assert_int_eq(vote_read(disk_fs(disk), "d", &got, &err), OK);
+	ck_assert_uint_eq(got.term, 5);
+	disk_free(&disk);
+}
+END_TEST
+
+/* ---- the state ---- */
+
+struct put {
+	unsigned id;
+	uint64_t value;
+	enum code rc;
+	pthread_t thread;
+};
+
+/* Waits for the outcome, which comes when there is room. */
+static void *put(void *arg)
+{
+	struct put *p = arg;
+
+	p->rc = ring_put(p->id, p->value, NULL);
+	return NULL;
+}
+
+static void start_put(struct put *p, unsigned id, uint64_t value)
+{
+	*p = (struct put){ .id = id, .value = value };
+	ck_assert_int_eq(pthread_create(&p->thread, NULL, put, p), 0);
+}
+
+/* Who leads and is not this one; 0: nobody. */
+static unsigned other_leader(unsigned id)
+{
+	for (unsigned i = 1; i <= 3; i++)
+		if (i != id && ring_status(i).is_leader)
+			return i;
+	return 0;
+}
+
+START_TEST(a_leader_without_room_hands_over_and_comes_back)
+{
+	struct put late;
+	unsigned leader, next;
+	struct err err;
+
+	ring_found(3);
+	leader = ring_elected();
+	ck_assert_int_eq(ring_put(leader, 1, &err), OK);
+	atomic_store(&ring_full, leader);
+	start_put(&late, leader, 2);
+	RING_WAIT((next = other_leader(leader)));
+	ck_assert(ring_status(leader).is_full);
+	ck_assert(!ring_status(leader).is_ready);
+	ck_assert_int_eq(ring_put(next, 3, &err), OK);
+	ck_assert(!ring_has(leader, 2) && !ring_has(leader, 3));
+	atomic_store(&ring_full, 0);
+	RING_WAIT(ring_has(leader, 3) && ring_status(leader).is_ready);
+	ck_assert(!ring_status(leader).is_full);
+	RING_WAIT(ring_equal(3));
+	pthread_join(late.thread, NULL);
+}
+END_TEST
+
+START_TEST(one_alone_refuses_until_there_is_room)
+{
+	struct put late;
+	struct err err;
+
+	ring_found(1);
+	ck_assert_int_eq(ring_put(1, 1, &err), OK);
+	atomic_store(&ring_full, 1);
+	start_put(&late, 1, 2);
+	RING_WAIT(ring_status(1).is_full);
+	ck_assert_int_eq(ring_put(1, 3, &err), E_FULL);
+	ck_assert(!ring_has(1, 2));
+	atomic_store(&ring_full, 0);
+	pthread_join(late.thread, NULL);
+	ck_assert_int_eq(late.rc, OK);
+	RING_WAIT(ring_has(1, 2) && ring_status(1).is_ready);
+	ck_assert_int_eq(ring_put(1, 4, &err), OK);
+	ck_assert(!ring_has(1, 3));
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("node/room");
+	TCase *t = tcase_create("files");
+	TCase *r = tcase_create("nodes");
+
+	tcase_set_timeout(t, 60);
+	tcase_add_test(t, the_log_goes_on_when_there_is_room);
+	tcase_add_test(t, a_full_disk_holds_up_no_end);
+	tcase_add_test(t, a_node_without_room_votes);
+	suite_add_tcase(s, t);
+	tcase_set_timeout(r, 120);
+	tcase_add_checked_fixture(r, ring_setup, ring_teardown);
+	tcase_add_test(r, a_leader_without_room_hands_over_and_comes_back);
+	tcase_add_test(r, one_alone_refuses_until_there_is_room);
+	suite_add_tcase(s, r);
+	return s;
+}
+
+UNIT_MAIN(suite)
