@@ -127,6 +127,11 @@ static void store_metrics(struct buf *out, const struct store_status *s)
 	       "Newest revision that is no longer kept", s->compacted_rev);
 	metric(out, "conflux_store_bytes", "gauge", "Logical bytes of the store",
 	       s->bytes);
+	metric(out, "conflux_store_rows_written_total", "counter",
+	       "Rows put and deleted since the store was opened",
+	       s->rows_written);
+	metric(out, "conflux_store_rows_written_bytes_total", "counter",
+	       "Bytes of their keys and values", s->row_bytes_written);
 	metric(out, "conflux_writes_done_total", "counter", "Writes that were done",
 	       s->writes_done);
 	metric(out, "conflux_writes_refused_total", "counter",

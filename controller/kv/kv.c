@@ -33,6 +33,7 @@ struct kv {
 	struct arena *undo;              /* of the one write transaction */
 	_Atomic unsigned refs;           /* handles and transactions */
 	uint64_t serial;                 /* of this process, from 1 */
+	_Atomic uint64_t rows, bytes;    /* written; by one thread at a time */
 };
 
 /* What a key was before a change; newest first. */
@@ -218,6 +219,18 @@ enum code kv_sync(struct kv *kv, struct err *err)
 	int rc = mdb_env_sync(kv->env, 1);
 
 	return rc ? mdb_error(err, rc, "sync the store") : OK;
+}
+
+static void count_row(struct kv *kv, size_t bytes)
+{
+	atomic_fetch_add_explicit(&kv->rows, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&kv->bytes, bytes, memory_order_relaxed);
+}
+
+void kv_written(struct kv *kv, uint64_t *rows, uint64_t *bytes)
+{
+	*rows = atomic_load(&kv->rows);
+	*bytes = atomic_load(&kv->bytes);
 }
 
 uint64_t kv_file_bytes(struct kv *kv)
@@ -527,6 +540,7 @@ size_t kv_put(struct kv_txn *txn, enum kv_table table, struct str key,
 	cursor = before_change(txn, table, key, &old);
 	if (!cursor)
 		return 0;
+	count_row(txn->kv, key.n + val.n);
 	freed = old.p ? key.n + old.n : 0;
 	rc = mdb_cursor_put(cursor, &k, &v, old.p ? MDB_CURRENT : 0);
 	if (rc)
@@ -546,6 +560,7 @@ size_t kv_del(struct kv_txn *txn, enum kv_table table, struct str key)
 	cursor = before_change(txn, table, key, &old);
 	if (!cursor || !old.p)
 		return 0;
+	count_row(txn->kv, key.n);
 	freed = key.n + old.n;
 	rc = mdb_cursor_del(cursor, 0);
 	if (rc)

@@ -46,6 +46,9 @@ struct kv *kv_ref(struct kv *kv);
 enum code kv_sync(struct kv *kv, struct err *err) MUST_USE;
 /* Bytes of the file in use (pages). */
 uint64_t kv_file_bytes(struct kv *kv);
+/* Rows put and deleted since it was opened, and the bytes of their keys and of
+ * what was put; with those that were taken back.  Any thread. */
+void kv_written(struct kv *kv, uint64_t *rows, uint64_t *bytes);
 /* Streams a consistent copy of the file through 'put'; any thread.  Holds a
  * read transaction meanwhile.  The copy is a whole data.mdb. */
 enum code kv_copy(struct kv *kv,

@@ -758,6 +758,16 @@ void view_idle(struct view *v)
 
 /* ---- condition ---- */
 
+static void fill_written(struct store *s, struct store_status *out)
+{
+	struct kv *kv = state_kv(s->state);
+
+	if (!kv)
+		return;
+	kv_written(kv, &out->rows_written, &out->row_bytes_written);
+	kv_close(&kv);
+}
+
 void store_status(struct store *s, struct store_status *out)
 {
 	*out = (struct store_status){
@@ -776,6 +786,7 @@ void store_status(struct store *s, struct store_status *out)
 		.has_failed = atomic_load(&s->has_failed),
 		.is_fenced = store_is_fenced(s),
 	};
+	fill_written(s, out);
 	rc_node_status(s->node, &out->node);
 	out->is_ready = out->node.is_ready && !out->has_failed &&
 			!out->is_fenced;

@@ -254,6 +254,7 @@ struct store_status {
 	struct rc_status node;
 	uint64_t rev, compacted_rev, bytes, audit_seq, time_ms;
 	uint64_t writes_done, writes_refused, writes_uncertain;
+	uint64_t rows_written, row_bytes_written;       /* of this run */
 	uint64_t writes_forwarded, forward_calls;   /* in how many calls */
 	uint64_t version, knows;         /* of the cluster; of this program */
 	uint64_t version_rounds;         /* in which the members were asked */

@@ -29,17 +29,20 @@ def script_of(node):
 def publishes(node, connections, script, notes):
     """(publishes a second, p99); to notes goes what they cost this node."""
     def counts():
-        return [node.metric("conflux_wal_" + what)
-                for what in ("entries_total", "bytes_total", "writes_total")]
+        return [node.metric(f"conflux_{what}_total") for what in (
+            "wal_entries", "wal_bytes", "wal_writes", "store_rows_written",
+            "store_rows_written_bytes")]
     threads, before, began = node.threads(), counts(), time.monotonic()
     answer = wrk(node.url, connections, script=script)
     took = time.monotonic() - began
-    entries, wal_bytes, writes = (b - a for a, b in zip(before, counts()))
+    entries, wal_bytes, writes, rows, row_bytes = (
+        b - a for a, b in zip(before, counts()))
     busy = {name: (used - threads.get(name, 0)) / took
             for name, used in node.threads().items()}
     most = max(busy, key=busy.get)
     notes[connections] = (
-        f"{wal_bytes / entries:.0f} bytes of log a command, "
+        f"a command: {rows / entries:.1f} rows of {row_bytes / entries:.0f} "
+        f"bytes together, {wal_bytes / entries:.0f} bytes of log; "
         f"{entries / writes:.1f} commands a write of the log; busiest thread: "
         f"{most}, {100 * busy[most]:.0f} % of a processor")
     return answer

@@ -62,11 +62,15 @@ static void set(struct kv_txn *txn, const char *key, const char *val)
 START_TEST(changes_say_what_they_freed)
 {
 	struct kv_txn *txn = writing();
+	uint64_t rows, bytes;
 
 	ck_assert_uint_eq(kv_put(txn, KV_META, STR("key"), STR("")), 0);
 	ck_assert_uint_eq(kv_put(txn, KV_META, STR("key"), STR("four")), 3);
 	ck_assert_uint_eq(kv_del(txn, KV_META, STR("key")), 7);
 	ck_assert_uint_eq(kv_del(txn, KV_META, STR("key")), 0);
+	kv_written(kv, &rows, &bytes);
+	ck_assert_uint_eq(rows, 3);
+	ck_assert_uint_eq(bytes, 3 + 7 + 3);
 	kv_end(&txn);
 }
 END_TEST
