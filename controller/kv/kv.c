@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/failpoint.h"
 #include "base/mem.h"
 
 #include "base/banned.h"
@@ -80,6 +81,14 @@ static enum code mdb_error(struct err *err, int rc, const char *what)
 	default:
 		return err_set(err, E_IO, "%s: %s", what, mdb_strerror(rc));
 	}
+}
+
+/* What LMDB would answer where the failpoint fails. */
+static int failing(enum failpoint fp)
+{
+	enum code rc = failpoint_hit(fp, NULL);
+
+	return rc == E_FULL ? ENOSPC : rc ? EIO : 0;
 }
 
 static enum code txn_failed(struct kv_txn *txn, int rc, const char *what,
@@ -408,7 +417,11 @@ enum code kv_commit(struct kv_txn **txnp, struct err *err)
 		kv_end(&txn);
 		return code;
 	}
-	rc = mdb_txn_commit(txn->mdb);
+	rc = failing(FP_KV_COMMIT);
+	if (rc)
+		mdb_txn_abort(txn->mdb);
+	else
+		rc = mdb_txn_commit(txn->mdb);
 	txn_free(txn);
 	return rc ? mdb_error(err, rc, "commit") : OK;
 }
@@ -542,7 +555,9 @@ size_t kv_put(struct kv_txn *txn, enum kv_table table, struct str key,
 		return 0;
 	count_row(txn->kv, key.n + val.n);
 	freed = old.p ? key.n + old.n : 0;
-	rc = mdb_cursor_put(cursor, &k, &v, old.p ? MDB_CURRENT : 0);
+	rc = failing(FP_KV_WRITE);
+	if (rc == 0)
+		rc = mdb_cursor_put(cursor, &k, &v, old.p ? MDB_CURRENT : 0);
 	if (rc)
 		txn_failed(txn, rc, "put", table);
 	else if (txn->effect)

@@ -39,6 +39,8 @@ struct state {
 	char boot_id[64];
 	char made_from[128];             /* name of a checkpoint, or "-" */
 	bool is_marked_dirty;
+	bool is_suspect;                 /* the store failed: made anew at the next
+					    start */
 	struct apply *apply;
 	/* The batch that is being applied; its transaction is apply->txn. */
 	struct head work;                /* becomes 'head' with the commit */
@@ -373,6 +375,7 @@ static enum code machine_open(void *data, const char *dir,
 	if (rc)
 		return rc;
 	s->is_marked_dirty = true;
+	s->is_suspect = false;
 	*out = (struct rc_applied){ s->head.index, s->head.term };
 	if (is_again && s->config.on_commit)
 		s->config.on_commit(s->config.data, s->head.rev);
@@ -397,7 +400,7 @@ static void machine_close(void *data)
 	if (!s->kv)
 		return;
 	/* Without the sync the mark stays dirty, which costs a rebuild only. */
-	if (kv_sync(s->kv, &err) == OK && s->is_marked_dirty)
+	if (!s->is_suspect && kv_sync(s->kv, &err) == OK && s->is_marked_dirty)
 		(void)!mark(s, "clean", &err);
 	set_kv(s, NULL);
 }
@@ -480,6 +483,16 @@ static void tell(struct state *s)
 		s->config.on_commit(s->config.data, s->head.rev);
 }
 
+/* What LMDB has after it failed is not known; what it had no room for, or what
+ * was never tried, has changed nothing. */
+static void note_failure(struct state *s, enum code rc)
+{
+	if (rc == OK || rc == E_FULL || rc == E_UNSUPPORTED || s->is_suspect)
+		return;
+	s->is_suspect = true;
+	(void)!mark(s, "failed", NULL);
+}
+
 static enum code machine_apply(void *data, const struct rc_entry *entries,
 			       size_t n, struct err *err)
 {
@@ -488,6 +501,7 @@ static enum code machine_apply(void *data, const struct rc_entry *entries,
 
 	must(!s->entries);
 	rc = kv_write(s->kv, &s->apply->txn, err);
+	note_failure(s, rc);
 	if (rc)
 		return rc;
 	s->work = s->head;
@@ -528,6 +542,7 @@ static enum code machine_apply_more(void *data, bool *more, struct err *err)
 		tell(s);
 	}
 	end_batch(s);
+	note_failure(s, rc);
 	return rc;
 }
 

@@ -45,6 +45,22 @@ start_daemon() {
 	KUBE=$URL/apis/gitops.conflux.io/v1alpha1
 }
 
+# TEST_BUILD becomes the folder of a confluxd that has failpoints; without one in
+# this build the scenario is skipped.
+need_test_build() {
+	local variant
+	: "${CONFLUX_OUT:?}"
+	variant=$(basename "$CONFLUX_OUT")
+	case $variant in
+	asan | dev) ;;
+	*) echo "needs the test build asan or dev"; exit 77 ;;
+	esac
+	TEST_BUILD=$(realpath "$CONFLUX_OUT")/bin
+	flock "$CONFLUX_OUT/logs" make BUILD="$(dirname "$CONFLUX_OUT")" \
+		VARIANT="$variant" "$CONFLUX_OUT/bin/confluxd" >"$WORK/make.log" 2>&1 ||
+		{ tail -n 20 "$WORK/make.log" >&2; fail "the test build"; }
+}
+
 # A port that nobody listens on, below those that the kernel gives out.
 free_port() {
 	local port

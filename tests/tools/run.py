@@ -19,7 +19,8 @@ Every program runs from the top of the tree in a session of its own, which is
 killed when the program ends or its time is over (seconds below, times
 TIMEOUT_FACTOR).  TMPDIR is an empty folder of its own; it is kept when the test
 fails.  A scenario gets that folder as $1 and $WORK too, and the release
-programs' folder as $CONFLUX_BIN and the build's as $CONFLUX_BUILD.  Exit code 77 means skipped.  Output goes to
+programs' folder as $CONFLUX_BIN, the build's as $CONFLUX_BUILD and that of the tests'
+variant as $CONFLUX_OUT.  Exit code 77 means skipped.  Output goes to
 OUT/logs/ID.log and is shown when the test fails.
 
 A unit test or simulation that ends with a failure, or without its count, counts
@@ -126,6 +127,7 @@ class Runner:
             env.setdefault(key, value)
         env.update(TMPDIR=work, WORK=work, LC_ALL="C.UTF-8",
                    CONFLUX_BUILD=os.path.dirname(self.release),
+                   CONFLUX_OUT=self.out,
                    CONFLUX_BIN=os.path.abspath(
                        os.path.join(self.release, "bin")))
         if kind == "fuzz":

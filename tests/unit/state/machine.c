@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/failpoint.h"
 #include "bench.h"
 #include "unit.h"
 
@@ -43,6 +44,49 @@ START_TEST(an_orderly_stop_keeps_the_store)
 	ck_assert(sha256_eq(&before, (struct sha256[]){ digest(&b) }));
 }
 END_TEST
+
+#ifdef CONFLUX_FAILPOINTS
+static enum code fail_once(const char *spec)
+{
+	struct command *c = bench_command(&b);
+	struct str entry;
+	struct err err = { 0 };
+
+	put_tenant(&b, c, "other");
+	entry = bench_encode(&b, c);
+	ck_assert_int_eq(failpoint_set(spec, &err), OK);
+	return bench_try(&b, &entry, 1, &err);
+}
+
+/* What is in it is not known: it is made anew from checkpoint and log, also after
+ * an orderly stop, and also where the file looks well. */
+START_TEST(a_store_that_failed_is_not_believed)
+{
+	static const char *const specs[] = { "kv.write=error*1",
+					     "kv.commit=error*1" };
+
+	bench_shop(&b, "a");
+	ck_assert_int_eq(fail_once(specs[_i / 2]), E_IO);
+	bench_reopen(&b, "boot-1", _i % 2, NULL);
+	ck_assert_uint_eq(b.index, 0);
+}
+END_TEST
+
+/* Nothing was changed: the same entry is applied when there is room. */
+START_TEST(a_store_that_was_full_is_kept)
+{
+	uint64_t index;
+
+	bench_shop(&b, "a");
+	index = b.index;
+	ck_assert_int_eq(fail_once("kv.commit=full*1"), E_FULL);
+	b.index = index;
+	ck_assert_int_eq(fail_once("kv.commit=off"), OK);
+	bench_reopen(&b, "boot-1", true, NULL);
+	ck_assert_uint_eq(b.index, index + 1);
+}
+END_TEST
+#endif
 
 START_TEST(a_killed_process_keeps_it_under_the_same_boot)
 {
@@ -483,6 +527,10 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, an_orderly_stop_keeps_the_store);
 	tcase_add_test(t, a_killed_process_keeps_it_under_the_same_boot);
+#ifdef CONFLUX_FAILPOINTS
+	tcase_add_loop_test(t, a_store_that_failed_is_not_believed, 0, 4);
+	tcase_add_test(t, a_store_that_was_full_is_kept);
+#endif
 	tcase_add_test(t, after_a_power_loss_it_is_made_anew);
 	tcase_add_test(t, a_picture_brings_back_the_state);
 	tcase_add_test(t, a_store_whose_file_is_gone_comes_from_the_picture);

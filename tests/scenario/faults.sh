@@ -1,0 +1,130 @@
+#!/usr/bin/env bash
+# One thing fails in a daemon under load: a crash at a durable step, a call of the
+# machine that answers an error or that there is no room, memory that runs out.
+# It says so and ends, or refuses, or goes on; started again without, everything
+# that was acknowledged is there, once, and the audit chain is whole.
+#
+# FAULTS="spec ..." instead of the list below (base/failpoint.h has the form).
+. "$(dirname "$0")/lib.bash"
+need_test_build
+
+CRASHES="token.write=crash token.written=crash store.state=crash store.state=crash@2
+	apply.before_commit=crash@9 apply.after_commit=crash@9 apply.after_commit=crash
+	meta.written=crash known.write=crash"
+MEMORY="memory.alloc=error@300*1 memory.alloc=error@700*1 memory.alloc=error@1400*1"
+# Of the starting daemon, of the running one's log, and of its store.
+CALLS="file.open=error@9*1 file.write=error@30*1 file.write=full@30*1
+	file.sync=error@4*1 file.rename=error@3*1 file.sync_dir=error@4*1
+	file.write=error@75*1 file.write=full@75*1
+	kv.commit=error@8*1 kv.commit=full@8*1 kv.write=error@30*1
+	apply.before_commit=error@7*1"
+HOW="--storage-checkpoint-log 1MiB"
+
+# Starts confluxd of the test build with the failpoints $1; false: it ended.
+begin() {
+	rm -f "$DATA/confluxd.listen"
+	# shellcheck disable=SC2086
+	CONFLUX_FAILPOINTS=$1 "$TEST_BUILD/confluxd" --data-dir "$DATA" \
+		--listen 127.0.0.1:0 $HOW 2>>"$WORK/daemon.log" &
+	DAEMON=$!
+	until [ -s "$DATA/confluxd.listen" ]; do
+		kill -0 "$DAEMON" 2>/dev/null || return 1
+		sleep 0.02
+	done
+	URL=http://$(cat "$DATA/confluxd.listen")
+	TOKEN=$(cat "$DATA/root.token" 2>/dev/null) || return 1
+	KUBE=$URL/apis/gitops.conflux.io/v1alpha1
+}
+# Its exit code; a daemon that goes on is stopped, without warning.
+ended() {
+	ENDED=0
+	! kill -0 "$DAEMON" 2>/dev/null || kill -KILL "$DAEMON" 2>/dev/null || true
+	wait "$DAEMON" 2>/dev/null || ENDED=$?
+	DAEMON=
+}
+try() { # METHOD URL BODY [curl arguments]: is it acknowledged?
+	local method=$1 url=$2 body=$3
+	shift 3
+	curl -sf --max-time 5 -o "$WORK/answer" -X "$method" \
+		-H "Authorization: Bearer $TOKEN" -d "$body" "$@" "$url"
+}
+CONFIG='{"tenant": "acme", "application": "shop", "environment": "prod",
+	"name": "c.txt", "format": "text", "content": "0"}'
+# Up to 20 publishes; the first that is not acknowledged ends it.  ACKED is the
+# last one that was.
+load() {
+	local n
+	ACKED=
+	try POST "$KUBE/tenants" '{"apiVersion": "gitops.conflux.io/v1alpha1",
+		"kind": "Tenant", "metadata": {"name": "acme"}}' || return 0
+	try POST "$URL/api/v1/mgt/configs" "$CONFIG" || return 0
+	ID=$(jq -r .id "$WORK/answer") ACKED=0
+	for n in $(seq 1 20); do
+		try POST "$URL/api/v1/mgt/configs/$ID/publish" "{\"content\": \"$n\"}" \
+			-H "Idempotency-Key: k$n" || return 0
+		ACKED=$n
+	done
+}
+# A store that failed: no writes, no readiness, the reason in both places.  What can
+# be read is still read.
+has_stopped() {
+	kill -0 "$DAEMON" || fail "it ended"
+	ask GET "$URL/readyz"
+	is "$STATUS" 503 "readyz after $1"
+	ask GET "$URL/livez"
+	yes 200
+	ask GET "$KUBE/tenants"
+	yes 200
+	has "$(cat "$WORK/daemon.log")" "this node can no longer apply"
+}
+verify() {
+	local got
+	begin '' || fail "it does not come up after $1"
+	until_ok curl -sf "$URL/readyz"
+	ask GET "$URL/api/v1/audit/verify"
+	is "$(field .valid)" true "the audit chain after $1"
+	if [ -n "$ACKED" ]; then
+		ask GET "$URL/api/v1/fetch/config/acme/shop/prod/c.txt"
+		yes 200
+		got=$BODY
+		# The one that was under way may have happened.
+		[ "$got" = "$ACKED" ] || [ "$got" = $((ACKED + 1)) ] ||
+			fail "after $1: $ACKED was acknowledged, $got is live"
+		ask POST "$URL/api/v1/mgt/configs/$ID/publish" \
+			-H "Idempotency-Key: k$((ACKED + 1))" \
+			-d "{\"content\": \"$((ACKED + 1))\"}"
+		yes 200
+		is "$(field .version_id)" $((ACKED + 2)) "version after $1"
+	else
+		try POST "$KUBE/tenants" '{"apiVersion": "gitops.conflux.io/v1alpha1",
+			"kind": "Tenant", "metadata": {"name": "after"}}' ||
+			fail "no writes after $1"
+	fi
+	stop_daemon
+	! grep -q 'AddressSanitizer\|runtime error' "$WORK/daemon.log" ||
+		fail "a mistake of memory after $1"
+}
+
+for spec in ${FAULTS:-$CRASHES $MEMORY $CALLS}; do
+	rm -rf "$DATA"
+	: >"$WORK/daemon.log"
+	ACKED=
+	begin "$spec" && load
+	case $spec in kv.* | apply.*=error*) has_stopped "$spec" ;; esac
+	ended
+	step "$spec: acknowledged ${ACKED:-nothing}, exit code $ENDED"
+	case $spec in
+	*=crash*) is "$ENDED" 137 "the exit code" ;;
+	memory*)
+		is "$ENDED" 134 "the exit code"
+		has "$(cat "$WORK/daemon.log")" "out of memory: " ;;
+	*)
+		# It went on until it was killed, or said why it did not come up.
+		[ "$ENDED" = 137 ] || [ "$ENDED" -lt 64 ] || fail "it ended with $ENDED" ;;
+	esac
+	# It was reached.
+	case $spec in
+	file.*) has "$(cat "$WORK/daemon.log")" "failpoint ${spec%%=*}" ;;
+	esac
+	verify "$spec"
+done

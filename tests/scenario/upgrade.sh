@@ -1,0 +1,180 @@
+#!/usr/bin/env bash
+# A rolling upgrade: three nodes of an old program become three of a new one, one
+# after the other, under load, led by an old one and by a new one. Going back works
+# until the cluster's version has grown, and is refused from then on.
+#
+# The old program is the release build of this tree, the new one its test build,
+# which is told to know one cluster version more. Another old one:
+#
+#	make check T=scenario/upgrade UPGRADE_FROM=v0.3.0     # any commit
+#
+# builds that commit (once; below the build folder), and the new one is then the
+# release build of this tree.
+. "$(dirname "$0")/lib.bash"
+
+: "${CONFLUX_BUILD:?}"
+declare -A PID HTTP IS
+step "the programs"
+if [ -n "${UPGRADE_FROM:-}" ]; then
+	COMMIT=$(git rev-parse --verify --quiet "$UPGRADE_FROM^{commit}") ||
+		fail "UPGRADE_FROM=$UPGRADE_FROM is no commit of this repository"
+	TREE=$(realpath "$CONFLUX_BUILD")/old/$COMMIT
+	if [ ! -x "$TREE/build/release/bin/confluxd" ]; then
+		rm -rf "$TREE" && mkdir -p "$TREE"
+		git archive "$COMMIT" | tar -x -C "$TREE"
+		make -C "$TREE" >"$WORK/make.log" 2>&1 ||
+			{ tail -n 20 "$WORK/make.log" >&2; fail "$COMMIT does not build"; }
+	fi
+	OLD=$TREE/build/release/bin/confluxd NEW=$CONFLUX_BIN/confluxd
+	NEWER=
+else
+	need_test_build
+	OLD=$CONFLUX_BIN/confluxd NEW=$TEST_BUILD/confluxd
+	NEWER=version.next=error
+fi
+
+PEERS=
+for n in 1 2 3; do PEERS=$PEERS,$n=127.0.0.1:$(free_port); done
+PEERS=${PEERS#,}
+raft_address() { sed "s/.*\b$1=\([^,]*\).*/\1/" <<<"$PEERS"; }
+
+# start_node ID old|new
+start_node() {
+	local n=$1 program=$OLD failpoints=
+	IS[$n]=$2
+	[ "$2" = old ] || { program=$NEW failpoints=$NEWER; }
+	rm -f "$WORK/n$n/confluxd.listen"
+	CONFLUX_FAILPOINTS=$failpoints "$program" --data-dir "$WORK/n$n" \
+		--listen 127.0.0.1:0 --node-id "$n" --raft-listen "$(raft_address "$n")" \
+		--peers "$PEERS" 2>>"$WORK/daemon$n.log" &
+	PID[$n]=$!
+	until_ok test -s "$WORK/n$n/confluxd.listen"
+	HTTP[$n]=http://$(cat "$WORK/n$n/confluxd.listen")
+	cp "$WORK/n$n/confluxd.listen" "$WORK/http$n"
+}
+stop_node() {
+	rm -f "$WORK/http$1"
+	kill -"${2:-TERM}" "${PID[$1]}"
+	wait "${PID[$1]}" 2>/dev/null || true
+	unset "PID[$1]"
+}
+ready() { curl -sf "${HTTP[$1]}/readyz"; }
+get() { curl -sf -H "Authorization: Bearer $TOKEN" "${HTTP[$1]}$2"; }
+leader() { get "$1" /_cluster/status | jq -r .leader_id; }
+leads() { [ "$(leader "$1")" = "$1" ]; }
+version() { get "$1" /_cluster/status | jq -r .cluster_version; }
+knows() { get "$1" /_cluster/status | jq -r .supported_version; }
+replace() {
+	step "  node $1: $2"
+	stop_node "$1" "${3:-TERM}"
+	start_node "$1" "$2"
+	until_ok ready "$1"
+}
+trap 'rc=$?; [ $rc = 0 ] || tail -n 15 "$WORK"/daemon?.log >&2; cleanup' EXIT
+
+step "three old nodes, and a writer that never stops"
+for n in 1 2 3; do start_node $n old; done
+for n in 1 2 3; do until_ok ready $n; done
+one_token() { [ "$(ls "$WORK"/n*/root.token | wc -l)" = 1 ]; }
+until_ok one_token
+TOKEN=$(cat "$WORK"/n*/root.token)
+URL=${HTTP[1]} KUBE=${HTTP[1]}/apis/gitops.conflux.io/v1alpha1
+make_tenant acme
+make_config c.txt 0
+yes 201
+ID=$(field .id)
+
+# Publishes 1, 2, 3, ... each at some node until one says yes; each has a key, so
+# that it happens once. The last that was acknowledged is in $WORK/acked.
+echo 0 >"$WORK/acked"
+write_on() {
+	local n=0 node
+	while [ ! -e "$WORK/enough" ]; do
+		n=$((n + 1))
+		node=$((n % 3 + 1))
+		until [ -e "$WORK/enough" ] || { [ -s "$WORK/http$node" ] &&
+			curl -sf --max-time 5 -o /dev/null -X POST \
+			-H "Authorization: Bearer $TOKEN" -H "Idempotency-Key: k$n" \
+			-d "{\"content\": \"$n\"}" \
+			"http://$(cat "$WORK/http$node")/api/v1/mgt/configs/$ID/publish"; }; do
+			node=$((node % 3 + 1))
+			sleep 0.02
+		done
+		[ -e "$WORK/enough" ] || echo "$n" >"$WORK/acked.new"
+		[ ! -e "$WORK/acked.new" ] || mv "$WORK/acked.new" "$WORK/acked"
+	done
+}
+write_on 2>/dev/null &
+WRITER=$!
+more_than() { [ "$(cat "$WORK/acked")" -gt "$1" ]; }
+# Writes go on in the cluster as it is now.
+goes_on() { until_ok more_than $(($(cat "$WORK/acked") + ${1:-8})); }
+goes_on
+
+L=$(leader 1)
+F=$((L % 3 + 1)) G=$((F % 3 + 1))
+
+step "one new follower under an old leader"
+replace $F new
+is "$(leader $F)" "$L" "the leader"
+goes_on
+
+step "it goes back, and comes again"
+replace $F old
+goes_on
+replace $F new KILL
+goes_on
+
+step "a new leader over old followers"
+at_leader() { L=$(leader $F) && curl -sf -X POST -H "Authorization: Bearer $TOKEN" \
+	-d "{\"id\": $F}" "${HTTP[$L]}/_cluster/leader/transfer"; leads $F; }
+until_ok at_leader
+goes_on
+is "$(version $F)" 1 "the version of a mixed cluster"
+
+step "all are new"
+for n in 1 2 3; do
+	[ "${IS[$n]}" = new ] || replace $n new
+	goes_on 3
+done
+goes_on
+
+WANT=$(knows $F)
+step "the cluster's version is what all know: $WANT"
+agreed() { [ "$(version "$1")" = "$WANT" ]; }
+for n in 1 2 3; do until_ok agreed $n; done
+goes_on
+if [ -n "$NEWER" ]; then
+	is "$WANT" 2 "what the new program knows"
+	step "the old program does not start on it any more, and touches nothing"
+	stop_node $G
+	find "$WORK/n$G/state" -type f ! -name lock.mdb -exec sha256sum {} + | sort >"$WORK/before"
+	CONFLUX_FAILPOINTS='' timeout 20 "$OLD" --data-dir "$WORK/n$G" --listen 127.0.0.1:0 \
+		--node-id $G --raft-listen "$(raft_address $G)" --peers "$PEERS" \
+		2>"$WORK/refused.log" && fail "it started"
+	has "$(cat "$WORK/refused.log")" "the state is of cluster version 2, this program knows 1"
+	find "$WORK/n$G/state" -type f ! -name lock.mdb -exec sha256sum {} + | sort >"$WORK/after"
+	cmp -s "$WORK/before" "$WORK/after" || fail "$(diff "$WORK/before" "$WORK/after")"
+	start_node $G new
+	until_ok ready $G
+	goes_on
+fi
+
+step "everything that was acknowledged is there, once, and the same everywhere"
+: >"$WORK/enough"
+wait "$WRITER" || true
+N=$(cat "$WORK/acked")
+REV=$(for n in 1 2 3; do get $n /api/v1/status | jq .revision; done | sort -n | tail -n 1)
+reached() { [ "$(get "$1" /api/v1/status | jq .revision)" -ge "$REV" ]; }
+for n in 1 2 3; do
+	until_ok reached $n
+	GOT=$(get $n /api/v1/fetch/config/acme/shop/prod/c.txt)
+	# The one that was under way may have happened.
+	[ "$GOT" = "$N" ] || [ "$GOT" = $((N + 1)) ] ||
+		fail "$N was acknowledged, $GOT is live at $n"
+	is "$(get $n /api/v1/audit/verify | jq -r .valid)" true "the audit chain of $n"
+	get $n "/api/v1/mgt/configs/$ID/versions" | jq -S . >"$WORK/versions$n"
+done
+cmp "$WORK/versions1" "$WORK/versions2"
+cmp "$WORK/versions1" "$WORK/versions3"
+echo "  $N publishes"
