@@ -644,6 +644,18 @@ static enum code receive_vote(struct engine *e, struct raft_event *event,
 	return rc;
 }
 
+/* Guard H: the membership in force, which is not applied yet, is committed. */
+static enum code settle(struct engine *e, uint64_t now_ms, struct err *err)
+{
+	struct engine_update nothing;
+	AUTO_BUF conf = BUF_NONE;
+
+	put_conf(&conf, &e->raft.configuration);
+	return engine_configuration(e, now_ms,
+				    e->raft.configuration_uncommitted_index,
+				    buf_view(&conf), &nothing, err);
+}
+
 enum code engine_receive(struct engine *e, uint64_t now_ms,
 			 struct engine_message *m, bool *more,
 			 struct engine_update *out, struct err *err)
@@ -689,6 +701,12 @@ enum code engine_receive(struct engine *e, uint64_t now_ms,
 	if (commit)
 		guard_append(m, commit, term_at(e, commit));
 	n = guard_batch(m);
+	if (guard_settles(m, e->raft.configuration_uncommitted_index,
+			  term_at(e, m->append.prev_index))) {
+		rc = settle(e, now_ms, err);
+		if (rc)
+			return rc;
+	}
 	into_raft(m, &message);
 	rc = receive_append(e, &event, m, n, out, err);
 	advance(m, n);

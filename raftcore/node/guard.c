@@ -55,6 +55,15 @@ bool guard_new_term(void)
 	return !is_off(FP_GUARD_F);
 }
 
+bool guard_settles(const struct engine_message *m, uint64_t pending,
+		   uint64_t prev_term)
+{
+	return pending && m->append.n &&
+	       m->append.entries[0].type == ENGINE_CHANGE &&
+	       m->append.prev_index >= pending &&
+	       m->append.prev_term == prev_term && !is_off(FP_GUARD_H);
+}
+
 bool guard_learner_votes(void)
 {
 	return !is_off(FP_GUARD_G);

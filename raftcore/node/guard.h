@@ -21,6 +21,11 @@
  *	server that has not heard of it: no leader, for ever.  A server that is
  *	asked votes whatever its own membership says, as Raft has it (Ongaro's
  *	thesis, 4.1); who asks counts the votes of its voters only.
+ * H	A follower that gets a membership entry before it applied the one before
+ *	forgets that that one is committed; where the newer is cut off again, it
+ *	goes back to the membership before both.  A leader appends a change only
+ *	when the last is committed, so a follower whose log matches takes it for
+ *	that.
  *
  * Pure; any thread.
  */
@@ -59,6 +64,11 @@ struct guard_change {
 enum code guard_change(const struct guard_change *c, struct err *err) MUST_USE;
 /* F: whether an only voter starts in a new term. */
 bool guard_new_term(void);
+/* H: whether the append says that the membership at 'pending' (0: none) is
+ * committed; its first entry is a newer one, and what is before it here has
+ * 'prev_term'. */
+bool guard_settles(const struct engine_message *m, uint64_t pending,
+		   uint64_t prev_term);
 /* G: whether a learner votes when it is asked. */
 bool guard_learner_votes(void);
 

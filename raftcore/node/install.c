@@ -121,6 +121,17 @@ static struct engine_message message_for(const struct node_core *c)
 	return m;
 }
 
+/* A state that came with a picture may stand above the log, and above what the
+ * leader's log reaches back to: then the log needs it though the state does
+ * not. */
+static bool is_needed(const struct node_core *c)
+{
+	uint64_t index = c->incoming.index;
+
+	return !c->is_leader && !c->fence.is_on && index > c->base.index &&
+	       (index > c->applied || index > c->last);
+}
+
 /* Only what is committed is in a checkpoint, so any leader's log has it. */
 void core_try_install(struct node_core *c, uint64_t now_ms)
 {
@@ -131,8 +142,7 @@ void core_try_install(struct node_core *c, uint64_t now_ms)
 
 	if (!c->incoming.index || c->is_installing || c->has_failed)
 		return;
-	if (c->is_leader || c->fence.is_on ||
-	    c->incoming.index <= MAX(c->applied, c->base.index)) {
+	if (!is_needed(c)) {
 		end_install(c, E_CONFLICT);
 		return;
 	}

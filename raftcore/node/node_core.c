@@ -177,7 +177,7 @@ void core_handle(struct node_core *c, uint64_t now_ms,
 		append_barrier(c, u);
 	else if (u->first_index && source)
 		take_entries(c, u, source);
-	c->commit = MAX(c->commit, u->commit);
+	core_committed(c, now_ms, u->commit);
 	note_role(c, now_ms, u);
 	take_messages(c, u);
 	/* One voter elects itself, and appends nothing by that; a winner of
@@ -280,6 +280,8 @@ void node_core_timeout(struct node_core *c, uint64_t now_ms)
 	core_reads_due(c, now_ms);
 	core_detect_due(c, now_ms);
 	core_fence_due(c, now_ms);
+	if (now_ms >= c->tell_at)
+		c->tell_at = 0;
 	core_pump(c);
 	if (c->uncertain_at && now_ms >= c->uncertain_at) {
 		c->uncertain_at = 0;
@@ -303,6 +305,8 @@ uint64_t node_core_deadline(const struct node_core *c)
 		due = MIN(due, c->transfer_until);
 	due = MIN(due, core_detect_deadline(c));
 	due = MIN(due, core_fence_deadline(c));
+	if (c->tell_at)
+		due = MIN(due, c->tell_at);
 	return MIN(due, core_reads_deadline(c));
 }
 

@@ -184,10 +184,22 @@ static bool send_first(struct node_core *c, struct box *b)
 
 /*
  * The engine tells what is committed with the next append or heartbeat.  Where
- * nothing more is to come a peer that has it all is told at once, by an append
- * without entries behind its last, so that readers there need not wait for a
- * heartbeat.
+ * none comes soon a peer that has it all is told by an append without entries
+ * behind its last, so that readers there need not wait for a heartbeat.  Not at
+ * once: where commands follow each other this message, and the answer to it,
+ * would be half of all.
  */
+#define TELL_MS 2
+
+void core_committed(struct node_core *c, uint64_t now_ms, uint64_t index)
+{
+	if (index <= c->commit)
+		return;
+	c->commit = index;
+	if (c->is_leader && !c->tell_at)
+		c->tell_at = now_ms + TELL_MS;
+}
+
 static void tell_commit(struct node_core *c, struct box *b)
 {
 	struct slot *last = core_slot(c, c->last);
@@ -211,7 +223,7 @@ void core_pump(struct node_core *c)
 		while (c->boxes[i].n && send_first(c, &c->boxes[i]))
 			;
 	for (size_t i = 0; i < c->n_boxes; i++)
-		if (c->is_leader && c->commit == c->last)
+		if (c->is_leader && !c->tell_at && c->commit == c->last)
 			tell_commit(c, &c->boxes[i]);
 	if (c->loading != LOAD_SEND && c->to_send.n) {
 		bool is_wanted = false;

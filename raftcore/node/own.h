@@ -119,6 +119,8 @@ struct node_core {
 	struct orphan *orphans;
 	size_t n_orphans, cap_orphans;
 	uint64_t uncertain_at;           /* when who waits is told so; 0: never */
+	uint64_t tell_at;                /* when peers are told of 'commit'; 0: they
+					    are not to be */
 
 	/* One load is out at a time. */
 	enum load_for loading;
@@ -240,6 +242,8 @@ void core_post(struct node_core *c, const struct engine_message *m);
 void core_drop_appends(struct node_core *c);
 /* Sends what can be sent. */
 void core_pump(struct node_core *c);
+/* What is committed; peers are told of it a little later. */
+void core_committed(struct node_core *c, uint64_t now_ms, uint64_t index);
 void core_sent_load(struct node_core *c, enum code rc,
 		    struct node_loaded *loaded, const struct err *err);
 void core_free_boxes(struct node_core *c);

@@ -442,6 +442,64 @@ START_TEST(a_server_that_is_far_behind_is_told_to_install)
 }
 END_TEST
 
+/* ---- H ---- */
+
+/* Two changes come before the first is applied, and another leader has
+ * something else in the place of the second: the membership that is left. */
+static uint64_t membership_left(void)
+{
+	uint64_t committed, uncommitted;
+	unsigned voters;
+	struct engine_message other;
+
+	trio_bootstrap(3);
+	trio_start(2, 2);
+	entries[0] = trio[1].log[1];
+	entries[0].term = 2;
+	trio_feed(2, 1, append(1, 1, 1, 1));
+	trio_feed(2, 1, append(2, 2, 1, 1));
+	ck_assert_uint_eq(trio[1].last, 3);
+	entries[0] = (struct engine_entry){ 3, ENGINE_COMMAND, STR("x") };
+	other = append(2, 2, 1, 1);
+	other.term = 3;
+	trio_feed(2, 3, other);
+	ck_assert_uint_eq(trio[1].last, 3);
+	engine_membership(trio[1].e, &committed, &uncommitted, &voters);
+	ck_assert_uint_eq(uncommitted, 0);
+	return committed;
+}
+
+START_TEST(a_newer_change_settles_the_one_before)
+{
+	ck_assert_uint_eq(membership_left(), 2);
+}
+END_TEST
+
+START_TEST(without_guard_h_it_is_forgotten)
+{
+	switch_off("guard.h=error");
+	ck_assert_uint_eq(membership_left(), 1);
+}
+END_TEST
+
+/* Only where the log matches: the change here may be one that was cut off. */
+START_TEST(a_log_that_does_not_match_settles_nothing)
+{
+	struct engine_message m = append(5, 2, 1, 1);
+
+	entries[0] = (struct engine_entry){ 2, ENGINE_CHANGE, STR("x") };
+	ck_assert(guard_settles(&m, 5, 2));
+	ck_assert(guard_settles(&m, 4, 2));
+	ck_assert(!guard_settles(&m, 5, 1));
+	ck_assert(!guard_settles(&m, 6, 2));
+	ck_assert(!guard_settles(&m, 0, 2));
+	entries[0].type = ENGINE_COMMAND;
+	ck_assert(!guard_settles(&m, 5, 2));
+	m.append.n = 0;
+	ck_assert(!guard_settles(&m, 5, 2));
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("node/guard");
@@ -466,6 +524,9 @@ static Suite *suite(void)
 	tcase_add_test(t, an_append_of_what_is_committed_is_a_heartbeat);
 	tcase_add_test(t, what_is_not_committed_is_bounded);
 	tcase_add_test(t, a_server_that_is_far_behind_is_told_to_install);
+	tcase_add_test(t, a_newer_change_settles_the_one_before);
+	tcase_add_test(t, without_guard_h_it_is_forgotten);
+	tcase_add_test(t, a_log_that_does_not_match_settles_nothing);
 	suite_add_tcase(s, t);
 	return s;
 }
