@@ -312,6 +312,10 @@ bool core_hear_chain(struct node_core *c, uint64_t now_ms,
 	for (unsigned i = 0; i < m->chain.n && !c->is_installing; i++)
 		compare(c, now_ms, ch, m->chain.points[i].index);
 	say_verdict(c);
+	/* What was noted before the others became members. */
+	if (c->detector.noted && !c->detector.tell_ms)
+		c->detector.tell_ms = now_ms +
+				      4 * (uint64_t)c->config.heartbeat_ms;
 	core_pump(c);
 	return true;
 }

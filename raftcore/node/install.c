@@ -238,14 +238,16 @@ void node_core_installed(struct node_core *c, uint64_t now_ms, enum code rc,
 	stand_at(c, at);
 	c->machine_bytes = stand->bytes;
 	end_install(c, OK);
-	core_detect_anew(c);
-	if (c->config.machine.digest)
-		core_noted(c, now_ms, stand->digest);
 	core_reads_applied(c);
 	core_backups_ready(c);
 	snapshot = core_snapshot_of(&c->base);
-	if (engine_installed(c->engine, now_ms, &snapshot, &u, &own))
+	if (engine_installed(c->engine, now_ms, &snapshot, &u, &own)) {
 		core_fail(c, &own);
-	else
-		core_handle(c, now_ms, &u, NULL);
+		return;
+	}
+	/* Behind the engine, who knows the members now. */
+	core_detect_anew(c);
+	if (c->config.machine.digest)
+		core_noted(c, now_ms, stand->digest);
+	core_handle(c, now_ms, &u, NULL);
 }
