@@ -50,6 +50,47 @@ static void break_stream(void)
 	link_reset(&w.links[below(SERVERS)][below(SERVERS)]);
 }
 
+/* What is done to a history, by kind; others follow from these (world.h). */
+enum fault_kind {
+	F_STEP, F_CRASH, F_CUT, F_ONE_WAY, F_LINK, F_STREAM, F_PAUSE, F_CLOCK,
+	F_ERRORS, F_FULL, F_TRANSFER, F_CHANGE, F__KINDS
+};
+
+static const char *const fault_names[F__KINDS] = {
+	[F_STEP] = "crashes planned at a step of the disk",
+	[F_CRASH] = "kills and power losses",
+	[F_CUT] = "servers cut off",
+	[F_ONE_WAY] = "servers deaf or mute",
+	[F_LINK] = "links cut one way",
+	[F_STREAM] = "streams broken",
+	[F_PAUSE] = "pauses",
+	[F_CLOCK] = "clock jumps",
+	[F_ERRORS] = "disks that fail now and then",
+	[F_FULL] = "disks that are full",
+	[F_TRANSFER] = "leaderships handed over",
+	[F_CHANGE] = "memberships changed",
+};
+static unsigned long long faults[F__KINDS];
+
+static void disk_fault(struct server *s)
+{
+	bool fails = below(2) == 0, is_full = below(4) == 0;
+
+	disk_set_errors(s->disk, fails ? 30000 : 0);
+	disk_set_full(s->disk, is_full);
+	faults[F_ERRORS] += fails;
+	faults[F_FULL] += is_full;
+}
+
+static void one_way(struct server *s)
+{
+	bool in = below(2), out = below(2);
+
+	server_cut_off(s, in, out);
+	faults[F_ONE_WAY] += in != out;
+	faults[F_CUT] += in && out;
+}
+
 static void fault(void)
 {
 	struct server *s = below(2) ? some_leader() : any_server();
@@ -57,18 +98,22 @@ static void fault(void)
 	switch (below(14)) {
 	case 0:
 	case 1:
+		faults[F_STEP]++;
 		disk_crash_at(s->disk, disk_steps(s->disk) + 1 + below(20));
 		break;
 	case 2:
+		faults[F_CRASH]++;
 		server_crash(s, below(2), below(600 * MS));
 		break;
 	case 3:
+		faults[F_CUT]++;
 		server_cut_off(s, true, true);
 		break;
 	case 4:
-		server_cut_off(s, below(2), below(2));
+		one_way(s);
 		break;
 	case 5:
+		faults[F_LINK]++;
 		w.links[below(SERVERS)][below(SERVERS)].is_cut = true;
 		break;
 	case 6:
@@ -76,25 +121,37 @@ static void fault(void)
 		world_heal();
 		break;
 	case 8:
+		faults[F_STREAM]++;
 		break_stream();
 		break;
 	case 9:
+		faults[F_PAUSE]++;
 		s->paused_until = w.now + below(700 * MS);
 		tell("server %llu pauses", ULL(s->id));
 		break;
 	case 10:
+		faults[F_CLOCK]++;
 		s->clock_us += (int64_t)below(1500 * MS);
 		break;
 	case 11:
-		disk_set_errors(s->disk, below(2) ? 0 : 30000);
-		disk_set_full(s->disk, below(4) == 0);
+		disk_fault(s);
 		break;
 	case 12:
+		faults[F_TRANSFER]++;
 		server_transfer(some_leader(), 1 + below(SERVERS));
 		break;
 	default:
+		faults[F_CHANGE]++;
 		server_change_any(some_leader());
 	}
+}
+
+static void print_faults(void)
+{
+	printf("faults:");
+	for (unsigned i = 0; i < F__KINDS; i++)
+		printf("%s %llu %s", i ? "," : "", faults[i], fault_names[i]);
+	putchar('\n');
 }
 
 /* ---- a history ---- */
@@ -745,6 +802,7 @@ int main(void)
 	       total.changes, total.transfers);
 	printf("%llu acknowledged, %llu refused, %llu uncertain, %llu reads\n",
 	       total.acked, total.refused, total.uncertain, total.reads);
+	print_faults();
 	printf("%llu passed, %llu failed\n", total.histories - total.failed,
 	       total.failed);
 	return total.failed ? EXIT_FAILURE : EXIT_SUCCESS;
