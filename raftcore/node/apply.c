@@ -377,13 +377,15 @@ void node_core_frozen(struct node_core *c, uint64_t now_ms, enum code rc)
 /*
  * The log reaches back to the older of the checkpoints that are kept, so that a
  * damaged one costs a longer replay and not the node; and as far as followers
- * may be behind.
+ * may be behind.  The entry of that checkpoint stays, so that whoever installed it
+ * can be sent what follows: the engine has to know the term before.
  */
 static void cut(struct node_core *c, uint64_t now_ms, uint64_t kept_index)
 {
 	uint64_t trailing = 2 * (uint64_t)c->config.inflight_entries_max;
 	uint64_t index = c->base.index;
-	uint64_t to = index > trailing ? MIN(index - trailing, kept_index) : 0;
+	uint64_t kept = kept_index ? kept_index - 1 : 0;
+	uint64_t to = index > trailing ? MIN(index - trailing, kept) : 0;
 	struct engine_snapshot snapshot = core_snapshot_of(&c->base);
 	struct engine_update u;
 	struct err err;

@@ -436,8 +436,31 @@ static enum code remove_one(struct fs *fs, const char *dir, struct str name,
 	return OK;
 }
 
+static uint64_t index_of(struct str name)
+{
+	uint64_t index = 0;
+
+	(void)!str_u64(str_first(name, str_find(name, '-')), &index);
+	return index;
+}
+
+static bool is_held(struct str name, const uint64_t *held, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (held[i] == index_of(name))
+			return true;
+	return false;
+}
+
 enum code checkpoint_prune(struct fs *fs, const char *dir, unsigned keep,
 			   uint64_t *oldest, struct err *err)
+{
+	return checkpoint_prune_but(fs, dir, keep, NULL, 0, oldest, err);
+}
+
+enum code checkpoint_prune_but(struct fs *fs, const char *dir, unsigned keep,
+			       const uint64_t *held, size_t n_held,
+			       uint64_t *oldest, struct err *err)
 {
 	AUTO_BUF names = BUF_NONE;
 	unsigned n = 0, seen = 0;
@@ -454,10 +477,10 @@ enum code checkpoint_prune(struct fs *fs, const char *dir, unsigned keep,
 			continue;
 		seen++;
 		/* Names begin with the index, so they are in its order. */
-		if (seen + keep <= n)
+		if (seen + keep <= n && !is_held(name, held, n_held))
 			rc = remove_one(fs, dir, name, err);
 		else if (*oldest == 0 && n >= keep)
-			(void)!str_u64(str_first(name, 20), oldest);
+			*oldest = index_of(name);
 	}
 	return rc;
 }

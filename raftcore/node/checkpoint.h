@@ -98,5 +98,9 @@ enum code checkpoint_load(struct fs *fs, const char *dir, uint64_t index,
  * is left, 0 with less than 'keep'. */
 enum code checkpoint_prune(struct fs *fs, const char *dir, unsigned keep,
 			   uint64_t *oldest, struct err *err) MUST_USE;
+/* As it, but those at the indexes 'held' (of 'n') stay too. */
+enum code checkpoint_prune_but(struct fs *fs, const char *dir, unsigned keep,
+			       const uint64_t *held, size_t n,
+			       uint64_t *oldest, struct err *err) MUST_USE;
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "base/banned.h"
 
+#define HELD_MAX 8
 #define PIECE_BYTES (1024 * 1024)        /* between two pauses */
 
 struct checkpointer {
@@ -115,6 +116,17 @@ static void copy_head(struct checkpoint *to, const struct checkpoint *from)
 	buf_str(&to->conf, buf_view(&from->conf));
 }
 
+static enum code prune(struct checkpointer *cp)
+{
+	uint64_t held[HELD_MAX];
+	size_t n = cp->config.held ?
+		cp->config.held(cp->config.data, held, HELD_MAX) : 0;
+
+	return checkpoint_prune_but(cp->config.fs, cp->config.dir,
+				    cp->config.keep, held, n, &cp->kept_index,
+				    &cp->err);
+}
+
 static void work_run(struct work *work)
 {
 	struct checkpointer *cp = container_of(work, struct checkpointer, work);
@@ -122,9 +134,7 @@ static void work_run(struct work *work)
 	copy_head(&cp->file, cp->of);
 	cp->rc = write_file(cp, &cp->err);
 	if (cp->rc == OK)
-		cp->rc = checkpoint_prune(cp->config.fs, cp->config.dir,
-					  cp->config.keep, &cp->kept_index,
-					  &cp->err);
+		cp->rc = prune(cp);
 }
 
 /* ---- letting go ---- */

@@ -23,6 +23,9 @@ struct checkpointer_config {
 	struct loop *raft_loop, *apply_loop;
 	/* The log's writes: 99th percentile and count; any thread. */
 	void (*log)(void *data, uint64_t *p99_us, uint64_t *writes);
+	/* Up to 'cap' indexes of checkpoints that are in use and must not be
+	 * removed; how many.  Any thread. */
+	size_t (*held)(void *data, uint64_t *out, size_t cap);
 	/* The picture is taken, or not: then there is no on_done. */
 	void (*on_frozen)(void *data, enum code rc, const struct err *err);
 	/* The file has its name and older ones are pruned ('kept_index' as of

@@ -105,11 +105,10 @@ struct machine_work {
 	struct msg apply, applied, fatal, reopen, reopened;
 	const struct rc_entry *batch;
 	size_t n_batch;
-	bool makes_ready;
+	bool makes_ready, wants_digest;
 	bool is_open;                    /* apply loop's thread */
 	enum code rc;
 	struct err err, fatal_err;
-	bool wants_digest;
 	struct node_stand stand;
 	unsigned n_batches;
 };
@@ -214,6 +213,7 @@ struct rc_node {
 	/* shipper.c */
 	struct ship *ship;               /* NULL: alone, or no workers */
 	struct list outgoing;
+	_Atomic uint64_t held_index[4];  /* checkpoints that are sent */
 	struct ship_job *jobs;           /* that found no worker */
 	char *incoming_dir, *tree_dir;
 	struct incoming incoming;

@@ -67,6 +67,20 @@ void host_checkpoint(void *host, const struct checkpoint *c)
 	checkpointer_start(n->checkpointer, c);
 }
 
+static size_t held(void *data, uint64_t *out, size_t cap)
+{
+	struct rc_node *n = data;
+	size_t count = 0;
+
+	for (unsigned i = 0; i < ARRAY_LEN(n->held_index); i++) {
+		uint64_t index = atomic_load(&n->held_index[i]);
+
+		if (index && count < cap)
+			out[count++] = index;
+	}
+	return count;
+}
+
 struct checkpointer *picture_new(struct rc_node *n)
 {
 	return checkpointer_new(&(struct checkpointer_config){
@@ -74,6 +88,6 @@ struct checkpointer *picture_new(struct rc_node *n)
 		.keep = MAX(n->config.checkpoints_kept, 1u),
 		.machine = &n->config.machine, .pool = n->config.pool,
 		.raft_loop = n->loop, .apply_loop = n->config.apply_loop,
-		.log = log_of, .on_frozen = on_frozen,
+		.log = log_of, .held = held, .on_frozen = on_frozen,
 		.on_done = on_checkpoint, .data = n });
 }

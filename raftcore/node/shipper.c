@@ -15,6 +15,7 @@
 
 #include "base/banned.h"
 
+#define NEWER_MAX 8u                     /* then one that is sent may go */
 #define RETRY_MS 10u                     /* where no worker was free */
 #define LOOK_MS 200u                     /* after what is being sent */
 #define AGAIN_MS 1000u                   /* to the next try */
@@ -33,9 +34,39 @@ struct outgoing {
 	struct list at;
 	uint64_t peer, asked;
 	bool is_under_way;
+	bool is_done;                    /* only what it holds still counts */
 	uint64_t again_ms;
 	struct buf id;                   /* of the one under way */
+	unsigned newer;                  /* that were taken since it began */
 };
+
+static uint64_t index_of(const struct buf *id)
+{
+	uint64_t index = 0;
+
+	(void)!str_u64(str_first(buf_view(id), str_find(buf_view(id), '-')),
+		       &index);
+	return index;
+}
+
+/*
+ * What is being sent, and then installed, is not removed when newer ones come,
+ * nor is the log behind it: else a state that takes longer to send than two
+ * checkpoints to come would be begun anew for ever.  But not without end: the log
+ * grows meanwhile.
+ */
+static void hold(struct rc_node *n)
+{
+	uint64_t index[ARRAY_LEN(n->held_index)] = { 0 };
+	struct outgoing *o;
+	unsigned k = 0;
+
+	list_each(&n->outgoing, o, at)
+		if (o->newer < NEWER_MAX && k < ARRAY_LEN(index))
+			index[k++] = index_of(&o->id);
+	for (unsigned i = 0; i < ARRAY_LEN(index); i++)
+		atomic_store(&n->held_index[i], index[i]);
+}
 
 static void outgoing_free(struct outgoing *o)
 {
@@ -125,6 +156,8 @@ static enum code send_newest(struct rc_node *n, struct outgoing *o,
 	rc = fs_get(node_core_files(n->core), path.p, &meta, err);
 	if (rc)
 		return rc;
+	o->newer = 0;
+	hold(n);
 	file.id = buf_view(&o->id);
 	file.meta = buf_view(&meta);
 	file.path = picture.p;
@@ -172,20 +205,36 @@ static void give_up(struct rc_node *n, struct outgoing *o)
 	if (o->is_under_way)
 		(void)ship_cancel(n->ship, node_now(n), o->peer,
 				  buf_view(&o->id));
-	node_core_shipped(n->core, o->peer);
+	if (!o->is_done)
+		node_core_shipped(n->core, o->peer);
 	node_touch(n);
 	outgoing_free(o);
+	hold(n);
 }
 
-static bool is_settled(const struct rc_node *n, const struct outgoing *o,
-		       const struct node_peer *peers, size_t count)
+/* What the peer has, as far as the leader knows. */
+static uint64_t match_of(const struct rc_node *n, const struct outgoing *o,
+			 const struct node_peer *peers, size_t count)
 {
 	if (!n->view.is_leader)
-		return true;
+		return UINT64_MAX;
 	for (size_t i = 0; i < count; i++)
 		if (peers[i].id == o->peer)
-			return peers[i].match >= o->asked;
-	return true;
+			return peers[i].match;
+	return UINT64_MAX;
+}
+
+/* The engine has what it asked for; the log behind it is held until the peer has
+ * come as far as the newest checkpoint, lest it need that one at once. */
+static void is_there(struct rc_node *n, struct outgoing *o, uint64_t match)
+{
+	if (match >= n->view.checkpoint_index) {
+		give_up(n, o);
+		return;
+	}
+	if (!o->is_done)
+		node_core_shipped(n->core, o->peer);
+	o->is_done = true;
 }
 
 static void look_after(struct rc_node *n)
@@ -199,8 +248,8 @@ static void look_after(struct rc_node *n)
 	count = MIN(node_core_peers(n->core, peers, PEERS_MAX),
 		    (size_t)PEERS_MAX);
 	list_each(&n->outgoing, o, at)
-		if (is_settled(n, o, peers, count))
-			give_up(n, o);
+		if (o->is_done || match_of(n, o, peers, count) >= o->asked)
+			is_there(n, o, match_of(n, o, peers, count));
 		else if (!o->is_under_way && node_now(n) >= o->again_ms)
 			send_again(n, o);
 }
@@ -268,15 +317,6 @@ static void sweep_done(struct work *work)
 	free(s);
 }
 
-static uint64_t index_of(const struct buf *id)
-{
-	uint64_t index = 0;
-
-	(void)!str_u64(str_first(buf_view(id), str_find(buf_view(id), '-')),
-		       &index);
-	return index;
-}
-
 void shipper_pruned(struct rc_node *n, uint64_t kept_index)
 {
 	struct outgoing *o;
@@ -284,6 +324,9 @@ void shipper_pruned(struct rc_node *n, uint64_t kept_index)
 
 	if (!n->ship)
 		return;
+	list_each(&n->outgoing, o, at)
+		o->newer++;
+	hold(n);
 	list_each(&n->outgoing, o, at)
 		if (o->is_under_way && index_of(&o->id) < kept_index)
 			(void)ship_cancel(n->ship, node_now(n), o->peer,

@@ -7,6 +7,7 @@
 #include "ring.h"
 
 #include "base/mem.h"
+#include "io/file.h"
 
 #include "base/banned.h"
 
@@ -86,7 +87,93 @@ START_TEST(who_was_away_too_long_is_given_a_checkpoint)
 }
 END_TEST
 
-/* The picture goes while it is sent, at a pace that takes for ever. */
+static void fill_until_newer(unsigned leader, unsigned *next, unsigned times)
+{
+	while (times--)
+		for (uint64_t old = ring_status(leader).checkpoint_index;
+		     ring_status(leader).checkpoint_index == old;) {
+			ring_fill(leader, *next, 100, 1000);
+			*next += 100;
+		}
+}
+
+static const char *dir_of(unsigned id)
+{
+	static char dir[200];
+
+	(void)snprintf(dir, sizeof(dir), "%s/checkpoints", ring[id - 1].dir);
+	return dir;
+}
+
+/* Index of the last file in that folder of its checkpoints whose name ends so; 0:
+ * there is none.  Names begin with the index. */
+static uint64_t last_index(unsigned id, const char *folder, const char *suffix)
+{
+	AUTO_BUF dir = BUF_NONE;
+	AUTO_BUF names = BUF_NONE;
+	uint64_t index = 0;
+	struct str rest;
+
+	buf_printf(&dir, "%s/checkpoints%s", ring[id - 1].dir, folder);
+	ck_assert_int_eq(fs_real()->ops->list(fs_real(), dir.p, &names, &err),
+			 OK);
+	for (rest = buf_view(&names); rest.n;) {
+		struct str name = str_cut(&rest, '\0');
+
+		if (str_ends(name, str_of(suffix)))
+			(void)!str_u64(str_first(name, str_find(name, '-')),
+				       &index);
+	}
+	return index;
+}
+
+static bool has_checkpoint(unsigned id, uint64_t index)
+{
+	AUTO_BUF path = BUF_NONE;
+	AUTO_BUF names = BUF_NONE;
+
+	buf_printf(&path, "%020llu-", (unsigned long long)index);
+	ck_assert_int_eq(fs_real()->ops->list(fs_real(), dir_of(id), &names,
+					      &err), OK);
+	for (struct str rest = buf_view(&names); rest.n;)
+		if (str_starts(str_cut(&rest, '\0'), buf_view(&path)))
+			return true;
+	return false;
+}
+
+/* It takes longer to send than three newer ones to come, and is not begun anew:
+ * the follower installs that one, and gets the rest from the log. */
+START_TEST(a_checkpoint_that_is_sent_stays)
+{
+	unsigned leader, follower, next = 0;
+	uint64_t sent;
+
+	with_checkpoints();
+	ring_config.ship_rate = 250000;
+	ring_found(3);
+	leader = ring_elected();
+	follower = a_follower();
+	ring_stop(follower);
+	while (!is_cut(leader)) {
+		ring_fill(leader, next, 200, 1000);
+		next += 200;
+	}
+	ring_start(follower);
+	RING_WAIT((sent = last_index(follower, "/incoming", "")));
+	fill_until_newer(leader, &next, 3);
+	ck_assert_uint_eq(ring_status(leader).shipped, 0);
+	ck_assert(has_checkpoint(leader, sent));
+	ck_assert_uint_le(ring_status(leader).log_first, sent + 1);
+	RING_WAIT(ring_equal(next));
+	ck_assert_uint_eq(ring_status(follower).installed, 1);
+	/* Then it may go. */
+	fill_until_newer(leader, &next, 2);
+	RING_WAIT(!has_checkpoint(leader, sent));
+}
+END_TEST
+
+/* The picture goes while it is sent, at a pace that takes for ever, when many
+ * newer ones have come. */
 START_TEST(a_checkpoint_that_goes_is_not_sent_any_more)
 {
 	unsigned leader, follower, next = 0;
@@ -103,11 +190,7 @@ START_TEST(a_checkpoint_that_goes_is_not_sent_any_more)
 	}
 	ring_start(follower);
 	RING_WAIT(ring_is_up(leader, follower));
-	for (uint64_t old = ring_status(leader).checkpoint_index;
-	     ring_status(leader).checkpoint_index == old;) {
-		ring_fill(leader, next, 100, 1000);
-		next += 100;
-	}
+	fill_until_newer(leader, &next, 10);
 	ck_assert_uint_eq(ring_status(leader).shipped, 0);
 	ck_assert_uint_eq(ring_status(follower).installed, 0);
 	ring_stop(leader);
@@ -325,6 +408,7 @@ static void add_all(TCase *t)
 {
 	tcase_add_test(t, who_comes_late_is_given_a_checkpoint);
 	tcase_add_test(t, who_was_away_too_long_is_given_a_checkpoint);
+	tcase_add_test(t, a_checkpoint_that_is_sent_stays);
 	tcase_add_test(t, a_checkpoint_that_goes_is_not_sent_any_more);
 	tcase_add_test(t, changes_are_the_leaders);
 	tcase_add_test(t, leadership_is_handed_over);
