@@ -294,9 +294,7 @@ struct rc_status {
 	/* Ready: a leader is known, what was committed when this node came up is
 	 * applied, and it is not fenced. */
 	bool is_leader, is_ready;
-	/* The disk has no room: nothing is taken, and it is not ready, until
-	 * there is. */
-	bool is_full;
+	bool is_full;           /* no room on the disk: not ready until there is */
 	uint64_t wal_writes, wal_entries, wal_bytes, wal_sync_us_p99;
 	uint64_t proposals, refused, uncertain;
 	/* The longest turn of the raft loop in the last 10 s, and the most that
