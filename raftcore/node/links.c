@@ -1,8 +1,10 @@
 /*
  * The other nodes: who they are, and messages between the engines.
  *
- * Peers are those of the newest membership in the log.  A node that waits to be
- * made a member knows none and takes those that its configuration names.
+ * Peers are those of the newest membership in the log.  A node that is not in it
+ * waits to be made a member and takes those that its configuration names as
+ * well: it knows no membership yet, or one of a checkpoint from before the one
+ * that leads now was a member.
  */
 #include "base/log.h"
 #include "base/mem.h"
@@ -85,14 +87,16 @@ static bool is_among(const struct node_peer *peers, size_t count, uint64_t id)
 
 static size_t wanted_peers(const struct rc_node *n, struct node_peer *out)
 {
-	size_t count = node_core_peers(n->core, out, PEERS_MAX);
+	size_t count = MIN(node_core_peers(n->core, out, PEERS_MAX),
+			   (size_t)PEERS_MAX);
 
-	if (count)
-		return MIN(count, (size_t)PEERS_MAX);
-	count = MIN(n->config.n_members, (size_t)PEERS_MAX);
-	for (size_t i = 0; i < count; i++)
-		out[i] = (struct node_peer){ .id = n->members[i].id,
-					     .address = n->members[i].address };
+	if (is_among(out, count, n->config.node_id))
+		return count;
+	for (size_t i = 0; i < n->config.n_members && count < PEERS_MAX; i++)
+		if (!is_among(out, count, n->members[i].id))
+			out[count++] = (struct node_peer){
+				.id = n->members[i].id,
+				.address = n->members[i].address };
 	return count;
 }
 

@@ -67,6 +67,34 @@ START_TEST(who_comes_late_is_given_a_checkpoint)
 }
 END_TEST
 
+/* The checkpoint that is sent is from before the one that leads was a member: it
+ * must still be let in. */
+START_TEST(a_checkpoint_may_not_name_who_leads)
+{
+	unsigned next = 0;
+
+	with_checkpoints();
+	ring_found(1);
+	while (!is_cut(1)) {
+		ring_fill(1, next, 200, 1000);
+		next += 200;
+	}
+	ring_start(2);
+	ck_assert_int_eq(ring_change(1, RC_ADD, 2, &err), OK);
+	RING_WAIT(ring_count(2) == next);
+	ck_assert_uint_ge(ring_status(2).installed, 1);
+	ck_assert_msg(ring_change(1, RC_PROMOTE, 2, &err) == OK, "%s", err.text);
+	ck_assert_msg(ring_transfer(1, 2, &err) == OK, "%s", err.text);
+	ring_founders = 2;               /* what the next is told */
+	ring_start(3);
+	ck_assert_msg(ring_change(2, RC_ADD, 3, &err) == OK, "%s", err.text);
+	RING_WAIT(ring_count(3) == next);
+	ck_assert_uint_ge(ring_status(3).installed, 1);
+	ring_fill(2, next, 100, 100);
+	RING_WAIT(ring_equal(next + 100));
+}
+END_TEST
+
 START_TEST(who_was_away_too_long_is_given_a_checkpoint)
 {
 	unsigned leader, follower, next = 400;
@@ -408,6 +436,7 @@ static void add_all(TCase *t)
 {
 	tcase_add_test(t, who_comes_late_is_given_a_checkpoint);
 	tcase_add_test(t, who_was_away_too_long_is_given_a_checkpoint);
+	tcase_add_test(t, a_checkpoint_may_not_name_who_leads);
 	tcase_add_test(t, a_checkpoint_that_is_sent_stays);
 	tcase_add_test(t, a_checkpoint_that_goes_is_not_sent_any_more);
 	tcase_add_test(t, changes_are_the_leaders);
