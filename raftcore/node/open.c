@@ -186,6 +186,8 @@ static enum code open_log(struct node_core *c, struct err *err)
 	if (rc == OK)
 		rc = vote_read(c->fs, c->dir, &c->vote, err);
 	if (rc == OK)
+		rc = vote_settle(c->fs, c->dir, &c->vote, err);
+	if (rc == OK)
 		rc = has_segments(c->fs, dir.p, &had_segments, err);
 	if (rc == OK)
 		rc = mark_read(c->fs, c->dir, &c->mark, err);

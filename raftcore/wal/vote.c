@@ -80,25 +80,40 @@ static enum code put(struct fs *fs, const char *dir, const char *path,
 	return rc;
 }
 
-enum code vote_write(struct fs *fs, const char *dir, struct vote *vote,
-		     struct err *err)
+static enum code put_vote(struct fs *fs, const char *dir,
+			  const struct vote *vote, struct err *err)
 {
 	AUTO_BUF path = BUF_NONE;
 	AUTO_BUF bytes = BUF_NONE;
-	uint64_t generation = vote->generation + 1;
-	enum code rc = failpoint_hit(FP_VOTE_WRITE, err);
 
-	if (rc)
-		return rc;
 	wr_u64(&bytes, VOTE_MAGIC);
-	wr_u64(&bytes, generation);
+	wr_u64(&bytes, vote->generation);
 	wr_u64(&bytes, vote->term);
 	wr_u64(&bytes, vote->voted_for);
 	wr_u32(&bytes, crc32c(0, bytes.p, bytes.n));
-	vote_path(dir, generation % 2, &path);
-	rc = put(fs, dir, path.p, buf_view(&bytes), err);
+	vote_path(dir, vote->generation % 2, &path);
+	return put(fs, dir, path.p, buf_view(&bytes), err);
+}
+
+/* Into its own file: where that gets torn the one before is left, which was
+ * durable when this one was written. */
+enum code vote_settle(struct fs *fs, const char *dir, const struct vote *vote,
+		      struct err *err)
+{
+	return vote->generation ? put_vote(fs, dir, vote, err) : OK;
+}
+
+enum code vote_write(struct fs *fs, const char *dir, struct vote *vote,
+		     struct err *err)
+{
+	struct vote next = *vote;
+	enum code rc = failpoint_hit(FP_VOTE_WRITE, err);
+
+	next.generation++;
+	if (rc == OK)
+		rc = put_vote(fs, dir, &next, err);
 	if (rc)
 		return rc;
-	vote->generation = generation;
+	*vote = next;
 	return failpoint_hit(FP_VOTE_WRITTEN, err);
 }

@@ -15,9 +15,13 @@ struct vote {
 };
 
 /* Reads <dir>/vote.0 and vote.1; none there: zeros.  E_CORRUPT where a file is
- * there and neither is whole. */
+ * there and neither is whole.  A node goes by it only after vote_settle. */
 enum code vote_read(struct fs *fs, const char *dir, struct vote *out,
 		    struct err *err) MUST_USE;
+/* Makes durable what was read: a write that failed may be seen, and still be lost
+ * with the power.  Once, before anything goes by it. */
+enum code vote_settle(struct fs *fs, const char *dir, const struct vote *vote,
+		      struct err *err) MUST_USE;
 /* Writes the older file with the next generation. */
 enum code vote_write(struct fs *fs, const char *dir, struct vote *vote,
 		     struct err *err) MUST_USE;
