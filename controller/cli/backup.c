@@ -13,6 +13,7 @@
 #include "backup/backup.h"
 #include "io/file.h"
 #include "restore/restore.h"
+#include "seal/keyring.h"
 
 #include "base/banned.h"
 
@@ -235,20 +236,25 @@ enum code cli_cluster_backup(struct cli *cli, struct err *err)
 /* ---- restoring ---- */
 
 static void tell_how(const struct restore_config *c,
-		     const struct restore_result *r)
+		     const struct restore_result *r, const char *keys)
 {
+	const char *flag = keys ? " --storage-encryption-key-file " : "";
 	char cluster[37];
+
+	keys = keys ? keys : "";
 
 	uuid_text(cluster, r->cluster);
 	fprintf(stderr, "conflux: %s is the data directory of a new cluster of "
 		"one node.\n  Alone:         confluxd --data-dir %s --node-id "
-		"%llu\n", c->dir, c->dir, (unsigned long long)c->node_id);
+		"%llu%s%s\n", c->dir, c->dir, (unsigned long long)c->node_id, flag,
+		keys);
 	if (c->address[0])
 		fprintf(stderr, "  For others to join:\n    confluxd --data-dir %s "
 			"--node-id %llu --raft-listen %s --peers %llu=%s "
-			"--cluster-join %s\n", c->dir,
+			"--cluster-join %s%s%s\n", c->dir,
 			(unsigned long long)c->node_id, c->address,
-			(unsigned long long)c->node_id, c->address, cluster);
+			(unsigned long long)c->node_id, c->address, cluster, flag,
+			keys);
 	else
 		fprintf(stderr, "  Others can join it only if --address was said "
 			"(host:port for other nodes).\n");
@@ -286,6 +292,8 @@ enum code cli_cluster_restore(struct cli *cli, struct err *err)
 				    .node_id = 1,
 				    .address = address ? address : "",
 				    .aside = cli_has(cli, FLAG_MOVE_ASIDE) };
+	const char *key_file = cli_text(cli, FLAG_ENCRYPTION_KEY);
+	struct keyring *keys = NULL;
 	struct restore_result r;
 	enum code rc;
 
@@ -300,9 +308,13 @@ enum code cli_cluster_restore(struct cli *cli, struct err *err)
 		rc = cli_u64(cli, FLAG_NODE_ID, &c.node_id, err);
 	if (rc == OK && (c.node_id == 0 || c.node_id > 65535))
 		rc = err_set(err, E_USAGE, "--node-id is a number of 1 to 65535");
+	if (rc == OK && key_file)
+		rc = keyring_load(key_file, &keys, err);
 	if (rc)
 		return rc;
+	c.seal = keys ? keyring_provider(keys) : NULL;
 	rc = restore_run(&c, &r, err);
+	keyring_free(&keys);
 	if (rc == E_EXISTS)
 		err_hint(err, "name a new folder, or --move-aside to keep what is "
 			 "there in %s/before-restore-*", c.dir);
@@ -312,6 +324,6 @@ enum code cli_cluster_restore(struct cli *cli, struct err *err)
 	if (rc)
 		return rc;
 	rc = print_restored(cli, &r, err);
-	tell_how(&c, &r);
+	tell_how(&c, &r, key_file);
 	return rc;
 }
