@@ -44,12 +44,6 @@ enum code engine_new(const struct engine_config *config, struct engine **out,
 		     struct err *err) MUST_USE;
 void engine_free(struct engine **engine);
 
-/*
- * True where 'id' is the only voter of that membership.  Such a server leads at
- * once and in the term it started with, so it must start in a new one
- * (guard.h, F).
- */
-bool engine_votes_alone(struct str conf, uint64_t id);
 /* A membership as it is in the log. */
 struct engine_member {
 	uint64_t id;

@@ -294,23 +294,6 @@ static enum code conf_decode(struct str bytes, struct raft_configuration *out,
 	return err_set(err, E_CORRUPT, "the membership cannot be read");
 }
 
-bool engine_votes_alone(struct str conf, uint64_t id)
-{
-	struct raft_configuration c;
-	unsigned voters = 0;
-	bool votes = false;
-
-	if (conf_decode(conf, &c, NULL))
-		return false;
-	for (unsigned i = 0; i < c.n; i++)
-		if (c.servers[i].role == RAFT_VOTER) {
-			voters++;
-			votes |= c.servers[i].id == id;
-		}
-	raft_configuration_close(&c);
-	return votes && voters == 1;
-}
-
 size_t engine_members(struct str conf, struct engine_member *out, size_t cap)
 {
 	struct raft_configuration c;
@@ -662,7 +645,10 @@ enum code engine_receive(struct engine *e, uint64_t now_ms,
 {
 	struct raft_message message;
 	struct raft_event event;
-	uint64_t commit = raft_commit_index(&e->raft);
+	/* After a start the core's own stands where the log begins, whose term
+	 * it need not know. */
+	uint64_t commit = MAX(raft_commit_index(&e->raft),
+			      e->raft.trail.snapshot.index);
 	bool was_installing = e->raft.snapshot.installing;
 	unsigned n;
 	enum code rc;

@@ -2,6 +2,8 @@
 #include "node/guard.h"
 
 #include "base/failpoint.h"
+#include "base/mem.h"
+#include "node/engine.h"
 
 #include "base/banned.h"
 
@@ -48,6 +50,23 @@ size_t guard_room(uint64_t open)
 		return SIZE_MAX;
 	return GUARD_UNCOMMITTED_MAX - (size_t)MIN(open,
 					(uint64_t)GUARD_UNCOMMITTED_MAX);
+}
+
+bool guard_votes_alone(struct str conf, uint64_t id)
+{
+	size_t n = engine_members(conf, NULL, 0);
+	struct engine_member *all = mem_zero((n + 1) * sizeof(*all));
+	unsigned others = 0;
+	bool votes = false;
+
+	engine_members(conf, all, n);
+	for (size_t i = 0; i < n; i++)
+		if (all[i].id == id)
+			votes = all[i].votes;
+		else
+			others += all[i].votes;
+	free(all);
+	return votes && !others;
 }
 
 bool guard_new_term(void)

@@ -62,6 +62,9 @@ struct guard_change {
 };
 /* E_CONFLICT with the reason and what to do first. */
 enum code guard_change(const struct guard_change *c, struct err *err) MUST_USE;
+/* F: whether 'id' is the only voter of that membership (an entry's bytes): such a
+ * server leads at once and in the term that it started with. */
+bool guard_votes_alone(struct str conf, uint64_t id);
 /* F: whether an only voter starts in a new term. */
 bool guard_new_term(void);
 /* H: whether the append says that the membership at 'pending' (0: none) is

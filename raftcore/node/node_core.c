@@ -208,7 +208,7 @@ static struct str last_conf(const struct node_core *c)
 /* Guard F: an only voter starts in a term that nothing was written in. */
 static enum code new_term(struct node_core *c, struct err *err)
 {
-	if (!engine_votes_alone(last_conf(c), c->config.node_id) ||
+	if (!guard_votes_alone(last_conf(c), c->config.node_id) ||
 	    !guard_new_term())
 		return OK;
 	c->vote.term++;

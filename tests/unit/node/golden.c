@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "io/sim/disk.h"
 #include "net/frame.h"
+#include "node/guard.h"
 #include "node/identity.h"
 #include "node/own.h"
 #include "rpc/frame.h"
@@ -205,7 +206,7 @@ START_TEST(membership_entries)
 	engine_bootstrap(&bytes, peers, ARRAY_LEN(peers));
 	golden_same("membership-1", buf_view(&bytes));
 	golden_read("membership-1", &was);
-	ck_assert(!engine_votes_alone(buf_view(&was), 1));
+	ck_assert(!guard_votes_alone(buf_view(&was), 1));
 }
 END_TEST
 
