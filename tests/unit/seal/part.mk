@@ -1,3 +1,3 @@
-# files.c also runs over the simulated disk; keys.c makes key pairs
+# files.c also runs over the simulated disk; keys.c and stream.c make key pairs
 needs := io/sim
 pkgs := openssl

@@ -1,4 +1,7 @@
 /* Sealed streams: round trips, and everything that may be done to one. */
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+
 #include "unit.h"
 
 #include "base/hex.h"
@@ -243,6 +246,171 @@ START_TEST(what_the_sink_answers_ends_it)
 }
 END_TEST
 
+/* ---- to a public key ---- */
+
+struct pair {
+	struct seal_private *own;
+	struct seal_public *to;
+};
+
+static void pem_of(BIO *bio, struct buf *out)
+{
+	char *p;
+	long n = BIO_get_mem_data(bio, &p);
+
+	buf_add(out, p, (size_t)n);
+	BIO_free(bio);
+}
+
+static struct pair pair_new(void)
+{
+	EVP_PKEY *pkey = EVP_PKEY_Q_keygen(NULL, NULL, "X25519");
+	BIO *own = BIO_new(BIO_s_mem()), *to = BIO_new(BIO_s_mem());
+	AUTO_BUF own_pem = BUF_NONE;
+	AUTO_BUF to_pem = BUF_NONE;
+	struct pair p = { 0 };
+	struct err err;
+
+	PEM_write_bio_PrivateKey(own, pkey, NULL, NULL, 0, NULL, NULL);
+	PEM_write_bio_PUBKEY(to, pkey);
+	EVP_PKEY_free(pkey);
+	pem_of(own, &own_pem);
+	pem_of(to, &to_pem);
+	ck_assert_int_eq(seal_private_parse(buf_view(&own_pem), "own", &p.own,
+					    &err), OK);
+	ck_assert_int_eq(seal_public_parse(buf_view(&to_pem), "to", &p.to, &err),
+			 OK);
+	return p;
+}
+
+static void pair_fini(struct pair *p)
+{
+	seal_private_free(&p->own);
+	seal_public_free(&p->to);
+}
+
+/* Answers where the chunks begin. */
+static size_t seal_to(const struct pair *p, struct str plain, struct buf *out)
+{
+	struct seal_out *s;
+	struct err err;
+	size_t head;
+
+	ck_assert_int_eq(seal_out_new(NULL, p->to, CONTEXT, gather, out, &s, &err),
+			 OK);
+	head = out->n;
+	ck_assert_int_eq(seal_out_put(s, plain.p, plain.n, &err), OK);
+	ck_assert_int_eq(seal_out_end(s, &err), OK);
+	seal_out_free(&s);
+	return head;
+}
+
+/* 'own' may be NULL; the keys of the key file are offered too. */
+static enum code open_with(const struct pair *own, struct str context,
+			   struct str sealed, struct buf *out, struct err *err)
+{
+	struct seal_in *s = seal_in_new(keyring_provider(keys),
+					own ? own->own : NULL, context, gather,
+					out);
+	enum code rc = seal_in_put(s, sealed.p, sealed.n, err);
+
+	if (rc == OK)
+		rc = seal_in_end(s, err);
+	seal_in_free(&s);
+	return rc;
+}
+
+START_TEST(what_was_sealed_to_a_public_key_comes_back)
+{
+	static const size_t sizes[] = { 0, 1, 65535, 65536, 65537, 200000 };
+	struct pair p = pair_new();
+
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		AUTO_BUF plain = BUF_NONE;
+		AUTO_BUF sealed = BUF_NONE;
+		AUTO_BUF again = BUF_NONE;
+		AUTO_BUF back = BUF_NONE;
+		struct err err = { 0 };
+		size_t head;
+
+		fill(&plain, sizes[i]);
+		head = seal_to(&p, buf_view(&plain), &sealed);
+		ck_assert(seal_stream_is(buf_view(&sealed)));
+		ck_assert_msg(open_with(&p, CONTEXT, buf_view(&sealed), &back,
+					&err) == OK, "%s", err.text);
+		ck_assert(str_eq(buf_view(&plain), buf_view(&back)));
+		/* By another key each time. */
+		ck_assert_uint_eq(seal_to(&p, buf_view(&plain), &again), head);
+		ck_assert_uint_eq(again.n, sealed.n);
+		ck_assert_mem_ne(again.p + head, sealed.p + head, sealed.n - head);
+	}
+	pair_fini(&p);
+}
+END_TEST
+
+START_TEST(only_the_private_half_opens_it)
+{
+	struct pair a = pair_new(), b = pair_new();
+	AUTO_BUF plain = BUF_NONE;
+	AUTO_BUF sealed = BUF_NONE;
+	AUTO_BUF back = BUF_NONE;
+	struct err err;
+
+	fill(&plain, 100000);
+	seal_to(&a, buf_view(&plain), &sealed);
+	ck_assert_int_eq(open_with(&b, CONTEXT, buf_view(&sealed), &back, &err),
+			 E_DENIED);
+	/* It says which one is asked for. */
+	ck_assert_msg(strstr(err.text, seal_private_name(a.own)), "%s", err.text);
+	ck_assert_int_eq(open_with(NULL, CONTEXT, buf_view(&sealed), &back, &err),
+			 E_DENIED);
+	ck_assert_int_ne(open_with(&a, STR("something else"), buf_view(&sealed),
+				   &back, &err), OK);
+	/* Not one byte of it was passed on. */
+	ck_assert_uint_eq(back.n, 0);
+	ck_assert_int_eq(open_with(&a, CONTEXT, buf_view(&sealed), &back, &err), OK);
+	pair_fini(&a);
+	pair_fini(&b);
+}
+END_TEST
+
+START_TEST(one_to_a_public_key_that_was_cut_or_altered_is_found)
+{
+	struct pair p = pair_new();
+	AUTO_BUF plain = BUF_NONE;
+	AUTO_BUF sealed = BUF_NONE;
+	struct err err;
+	size_t head;
+
+	fill(&plain, 2 * 65536 + 100);
+	head = seal_to(&p, buf_view(&plain), &sealed);
+	for (size_t n = 0; n < sealed.n; n += n < head + 20 ? 1 : 10007) {
+		AUTO_BUF back = BUF_NONE;
+
+		ck_assert_int_eq(open_with(&p, CONTEXT,
+					   str_first(buf_view(&sealed), n), &back,
+					   &err), E_CORRUPT);
+	}
+	for (size_t chunk = 0; chunk < 3; chunk++) {
+		AUTO_BUF back = BUF_NONE;
+
+		ck_assert_int_eq(open_with(&p, CONTEXT,
+					   str_first(buf_view(&sealed), head +
+						     chunk * SEALED_CHUNK),
+					   &back, &err), E_CORRUPT);
+	}
+	for (size_t at = 0; at < sealed.n; at += at < head + 20 ? 1 : 3001) {
+		AUTO_BUF back = BUF_NONE;
+
+		sealed.p[at] = (char)(sealed.p[at] ^ 4);
+		ck_assert_int_ne(open_with(&p, CONTEXT, buf_view(&sealed), &back,
+					   &err), OK);
+		sealed.p[at] = (char)(sealed.p[at] ^ 4);
+	}
+	pair_fini(&p);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("seal/stream");
@@ -256,6 +424,9 @@ static Suite *suite(void)
 	tcase_add_test(t, a_stream_that_was_cut_short_is_found);
 	tcase_add_test(t, chunks_that_were_moved_are_found);
 	tcase_add_test(t, what_the_sink_answers_ends_it);
+	tcase_add_test(t, what_was_sealed_to_a_public_key_comes_back);
+	tcase_add_test(t, only_the_private_half_opens_it);
+	tcase_add_test(t, one_to_a_public_key_that_was_cut_or_altered_is_found);
 	suite_add_tcase(s, t);
 	return s;
 }
