@@ -9,6 +9,7 @@
  *	objects.c	get, apply, delete, diff
  *	configs.c	fetch, watch, publish, rollback, resolve, history
  *	backup.c	cluster backup, cluster restore
+ *	recover.c	cluster recover
  *	system.c	reconcile, audit, token, status, version
  *
  * Data goes to standard output, everything else to standard error.  Exit codes
@@ -164,6 +165,9 @@ enum code file_read(struct cli *cli, const char *path, struct str *out,
 /* ---- backup.c ---- */
 enum code cli_cluster_backup(struct cli *cli, struct err *err) MUST_USE;
 enum code cli_cluster_restore(struct cli *cli, struct err *err) MUST_USE;
+
+/* ---- recover.c ---- */
+enum code cli_cluster_recover(struct cli *cli, struct err *err) MUST_USE;
 
 /* ---- objects.c ---- */
 /* "/apis/gitops.conflux.io/v1alpha1/namespaces/acme/confluxsources/shop";

@@ -104,6 +104,8 @@ enum code cmd_cluster(struct cli *cli, struct err *err)
 
 	if (str_is(what, "backup"))
 		return cli_cluster_backup(cli, err);
+	if (str_is(what, "recover"))
+		return cli_cluster_recover(cli, err);
 	if (str_is(what, "restore"))
 		return cli_cluster_restore(cli, err);
 	if (cli->n_args == 1 && str_is(what, "status")) {

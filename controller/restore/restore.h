@@ -6,6 +6,7 @@
 #define RESTORE_RESTORE_H
 
 #include "backup/backup.h"
+#include "raftcore/recover.h"
 #include "raftcore/restore.h"
 #include "seal/stream.h"
 
@@ -64,5 +65,24 @@ struct restore_result {
 /* As rc_restore; E_DENIED: it is sealed, and not to this key. */
 enum code restore_run(const struct restore_config *config,
 		      struct restore_result *out, struct err *err) MUST_USE;
+
+/* ---- a cluster without majority ---- */
+
+struct recover_config {
+	const char *dir;                 /* the survivor's data directory */
+	const char *address;             /* that others reach it at; "": none */
+	const char *who;                 /* for the audit record */
+	uint64_t map_bytes;              /* of the store while it is made */
+	const struct seal_provider *seal;        /* as of rc_recover */
+};
+struct recover_result {
+	struct rc_survey was;
+	struct uuid cluster;             /* the new one */
+	uint64_t rev;                    /* the first that counts */
+};
+/* As rc_recover, with the state of Conflux: the revision moves on by 2^32, and an
+ * audit record says what was done. */
+enum code recover_run(const struct recover_config *config,
+		      struct recover_result *out, struct err *err) MUST_USE;
 
 #endif

@@ -152,19 +152,23 @@ void node_core_loaded(struct node_core *c, uint64_t now_ms, enum code rc,
 
 /* ---- batches ---- */
 
-static void batch_add(struct node_core *c, const struct wal_entry *e)
+void core_entry_of(const struct wal_entry *e, struct rc_entry *to)
 {
-	struct rc_entry *to = &c->batch[c->n_batch++];
 	struct rd rd;
 
 	*to = (struct rc_entry){ .index = e->index, .term = e->term,
 				 .is_command = e->type == ENGINE_COMMAND };
-	c->batch_bytes += e->data.n + ENTRY_OVERHEAD;
 	if (!to->is_command)
 		return;
 	rd = rd_of(e->data);
 	to->id = rd_u64(&rd);
 	to->data = str_from(e->data, ID_BYTES);
+}
+
+static void batch_add(struct node_core *c, const struct wal_entry *e)
+{
+	c->batch_bytes += e->data.n + ENTRY_OVERHEAD;
+	core_entry_of(e, &c->batch[c->n_batch++]);
 }
 
 /* Only what is durable here too: the state shall not stand above the log. */

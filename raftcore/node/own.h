@@ -183,6 +183,8 @@ void core_refuse(struct node_core *c, struct rc_proposal *p, enum code rc,
 		 const char *text);
 /* The membership entry 'index' is applied. */
 void core_configure(struct node_core *c, uint64_t index, struct str conf);
+/* An entry of the log as the machine is given it; borrows its bytes. */
+void core_entry_of(const struct wal_entry *e, struct rc_entry *to);
 /* Tells the host what is in force now. */
 void core_tell_members(struct node_core *c);
 struct engine_snapshot core_snapshot_of(const struct checkpoint *checkpoint);

@@ -250,6 +250,8 @@ struct making {
 	struct checkpoint c;             /* of the new cluster */
 	struct backup_reader *reader;    /* has the head */
 	struct buf picture;              /* path of the backup's */
+	restore_open *open;              /* instead of a backup; or NULL */
+	void *open_data;
 };
 
 static enum code put(void *data, struct str bytes, struct err *err)
@@ -295,7 +297,8 @@ static enum code apply_command(struct making *m, struct rc_applied *at,
 	enum code rc = OK;
 
 	if (how->command)
-		how->command(how->data, backup_reader_head(m->reader), &bytes);
+		how->command(how->data, m->reader ?
+			     backup_reader_head(m->reader) : NULL, &bytes);
 	e = (struct rc_entry){ .index = ++at->index, .term = at->term,
 			       .is_command = bytes.n > 0,
 			       .data = buf_view(&bytes) };
@@ -334,27 +337,39 @@ static enum code write_checkpoint(struct making *m, const struct rc_applied *at,
 	return rc;
 }
 
-static enum code make_state(struct making *m, struct err *err)
+/* In 'dir'; where it is not OK the machine is closed. */
+static enum code open_backup(struct making *m, const char *dir,
+			     struct rc_applied *at, struct err *err)
 {
 	const struct rc_machine *machine = &m->how->machine;
 	const struct backup_head *h = backup_reader_head(m->reader);
 	struct rc_checkpoint from = { seal_files_fs(m->files), m->picture.p,
 				      h->index };
+	enum code rc = machine->open(machine->data, dir, &from, at, err);
+
+	if (rc)
+		return rc;
+	at->term = MAX(at->term, h->term);
+	if (at->index >= h->index)
+		return OK;
+	machine->close(machine->data);
+	return err_set(err, E_CORRUPT, "the state of the backup stands at %llu, "
+		       "and its head says %llu", ULL(at->index), ULL(h->index));
+}
+
+static enum code make_state(struct making *m, struct err *err)
+{
+	const struct rc_machine *machine = &m->how->machine;
 	struct rc_applied at;
 	AUTO_BUF state = BUF_NONE;
 	enum code rc;
 
 	join(&state, m->dir, "state");
-	rc = machine->open(machine->data, state.p, &from, &at, err);
+	rc = m->open ? m->open(m->open_data, machine, state.p, &at, err) :
+		       open_backup(m, state.p, &at, err);
 	if (rc)
 		return rc;
-	if (at.index < h->index)
-		rc = err_set(err, E_CORRUPT, "the state of the backup stands at "
-			     "%llu, and its head says %llu", ULL(at.index),
-			     ULL(h->index));
-	at.term = MAX(at.term, h->term);
-	if (rc == OK)
-		rc = apply_command(m, &at, err);
+	rc = apply_command(m, &at, err);
 	if (rc == OK)
 		rc = write_checkpoint(m, &at, err);
 	machine->close(machine->data);
@@ -391,7 +406,7 @@ static enum code make(struct making *m, struct err *err)
 		rc = failpoint_hit(FP_RESTORE_BEGIN, err);
 	if (rc == OK)
 		rc = fs_real()->ops->make_dir(fs_real(), m->dir, err);
-	if (rc == OK)
+	if (rc == OK && !m->open)
 		rc = write_picture(m, err);
 	if (rc == OK)
 		rc = failpoint_hit(FP_RESTORE_PICTURE, err);
@@ -423,10 +438,10 @@ static enum code check_dir(const struct rc_restore *how, struct err *err)
 			     "be moved aside");
 }
 
-static enum code make_and_take(const struct rc_restore *how,
-			       struct rc_restored *out, struct err *err)
+enum code restore_make(const struct rc_restore *how, restore_open *open, void *data,
+		       struct rc_restored *out, struct err *err)
 {
-	struct making m = { .how = how };
+	struct making m = { .how = how, .open = open, .open_data = data };
 	AUTO_BUF path = BUF_NONE;
 	enum code rc;
 
@@ -468,7 +483,7 @@ enum code rc_restore(const struct rc_restore *how, struct rc_restored *out,
 	if (rc == OK)
 		rc = check_dir(how, err);
 	if (rc == OK)
-		rc = make_and_take(how, out, err);
+		rc = restore_make(how, NULL, NULL, out, err);
 	if (lock >= 0)
 		close(lock);
 	return rc;

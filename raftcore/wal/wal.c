@@ -241,7 +241,8 @@ static enum code find_files(struct wal *wal, struct err *err)
 		if (segment_id(name, &id)) {
 			segment_add(wal, id);
 			wal->next_id = MAX(wal->next_id, id + 1);
-		} else if (str_ends(name, STR(".spare"))) {
+		} else if (str_ends(name, STR(".spare")) &&
+			   !wal->config.reads_only) {
 			AUTO_BUF path = BUF_NONE;
 
 			/* It may be cut off; it is made anew. */
@@ -257,7 +258,7 @@ enum code wal_open(const struct wal_config *config, wal_recovered *each,
 {
 	struct wal *wal = NEW(struct wal);
 	struct fs *fs = config->fs;
-	enum code rc;
+	enum code rc = OK;
 
 	must(config->segment_bytes % WAL_BLOCK == 0 &&
 	     config->segment_bytes >= 4 * WAL_BLOCK);
@@ -267,19 +268,21 @@ enum code wal_open(const struct wal_config *config, wal_recovered *each,
 	wal->next_id = wal->next_sequence = 1;
 	if (seal_is_on(config->seal))
 		wal->key_name = config->seal->current(config->seal->data);
-	rc = fs->ops->make_dir(fs, wal->dir, err);
+	if (!config->reads_only)
+		rc = fs->ops->make_dir(fs, wal->dir, err);
 	if (rc == OK)
 		rc = find_files(wal, err);
 	if (rc == OK)
 		rc = wal_recover(wal, each, data, err);
-	if (rc == OK)
+	if (rc == OK && !config->reads_only)
 		rc = next_segment(wal, err);
 	count_others(wal);
 	if (rc) {
 		wal_close(&wal);
 		return rc;
 	}
-	wal->stats.is_direct = fs->ops->is_direct(fs, wal->file);
+	if (wal->file)
+		wal->stats.is_direct = fs->ops->is_direct(fs, wal->file);
 	*out = wal;
 	return OK;
 }

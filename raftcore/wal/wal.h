@@ -54,6 +54,8 @@ struct wal_config {
 	/* Keys of sealed segments; NULL: none are opened, none are made.  Asked on
 	 * the log's thread; an error of its wrap is one of the disk. */
 	const struct seal_provider *seal;
+	/* Nothing on disk is changed: it is read, and closed. */
+	bool reads_only;
 };
 
 /* Called for each entry in the order of the records; an entry at an index
