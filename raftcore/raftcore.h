@@ -271,9 +271,9 @@ struct rc_peer {
 	uint64_t id;
 	char address[272];
 	bool votes, is_up;              /* up: messages go to it */
-	uint64_t match;                 /* entries the leader knows it has, on the
-					   leader; 0 elsewhere */
+	uint64_t match;                 /* what it has, on the leader; 0 elsewhere */
 	uint64_t bytes_in, bytes_out, rtt_us;
+	int64_t cert_expiry;            /* Unix seconds; 0: none was seen */
 	char error[200];                /* of the connection; "": none */
 };
 /* The members, this node among them (it is up); a copy that is renewed each

@@ -106,6 +106,8 @@ void get_status(struct request *r)
 
 /* ---- metrics ---- */
 
+#define PEERS_SHOWN 64
+
 static void metric(struct buf *out, const char *name, const char *type,
 		   const char *help, uint64_t value)
 {
@@ -207,6 +209,71 @@ static void http_metrics(struct buf *out, struct api *api)
 	       sum.bytes_out);
 }
 
+/* One line a member and metric, as the format wants them: by metric. */
+static void peer_metric(struct buf *out, const struct rc_peer *peers, size_t n,
+			const char *name, const char *type, const char *help,
+			uint64_t (*value)(const struct rc_peer *p))
+{
+	buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+	for (size_t i = 0; i < n; i++)
+		buf_printf(out, "%s{node=\"%llu\"} %llu\n", name,
+			   (unsigned long long)peers[i].id,
+			   (unsigned long long)value(&peers[i]));
+}
+
+static uint64_t peer_up(const struct rc_peer *p)
+{
+	return p->is_up;
+}
+
+static uint64_t peer_match(const struct rc_peer *p)
+{
+	return p->match;
+}
+
+static uint64_t peer_rtt(const struct rc_peer *p)
+{
+	return p->rtt_us;
+}
+
+static uint64_t peer_in(const struct rc_peer *p)
+{
+	return p->bytes_in;
+}
+
+static uint64_t peer_out(const struct rc_peer *p)
+{
+	return p->bytes_out;
+}
+
+static uint64_t peer_expiry(const struct rc_peer *p)
+{
+	return (uint64_t)MAX(p->cert_expiry, (int64_t)0);
+}
+
+static void peer_metrics(struct buf *out, struct store *store)
+{
+	struct rc_peer *peers = mem_zero(PEERS_SHOWN * sizeof(*peers));
+	size_t n = MIN(store_members_get(store, peers, PEERS_SHOWN),
+		       (size_t)PEERS_SHOWN);
+
+	peer_metric(out, peers, n, "conflux_peer_up", "gauge",
+		    "1 where messages go to the node", peer_up);
+	peer_metric(out, peers, n, "conflux_peer_match_index", "gauge",
+		    "Newest entry that the leader knows it has; 0 elsewhere",
+		    peer_match);
+	peer_metric(out, peers, n, "conflux_peer_round_trip_microseconds",
+		    "gauge", "Of the last ping; 0: none yet", peer_rtt);
+	peer_metric(out, peers, n, "conflux_peer_received_bytes_total",
+		    "counter", "Bytes that came from the node", peer_in);
+	peer_metric(out, peers, n, "conflux_peer_sent_bytes_total", "counter",
+		    "Bytes that went to the node", peer_out);
+	peer_metric(out, peers, n, "conflux_peer_certificate_expiry_seconds",
+		    "gauge", "When its certificate ends, Unix; 0: none was seen",
+		    peer_expiry);
+	free(peers);
+}
+
 void get_metrics(struct request *r)
 {
 	struct api *api = caller_of(r)->at->api;
@@ -216,6 +283,7 @@ void get_metrics(struct request *r)
 	store_status(api->config.store, &s);
 	store_metrics(&out, &s);
 	http_metrics(&out, api);
+	peer_metrics(&out, api->config.store);
 	if (api->config.metrics)
 		api->config.metrics(api->config.data, &out);
 	answer(r, 200, "text/plain; version=0.0.4", buf_view(&out));

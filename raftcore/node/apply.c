@@ -332,12 +332,14 @@ static void pend(struct node_core *c)
 }
 
 /*
- * When the log since the last one is as large as the state, copying the state
- * costs no more than writing the log did.
+ * When the log since the last one is as large as the state was then, copying the
+ * state costs not much more than writing the log did.  As it was then: a state
+ * that only grows keeps pace with the log, and none would come ever again.
  */
 bool core_checkpoint(struct node_core *c)
 {
-	uint64_t limit = MAX(c->config.checkpoint_log_bytes, c->machine_bytes);
+	uint64_t limit = MAX(c->config.checkpoint_log_bytes,
+			     MIN(c->machine_bytes, c->copied_machine_bytes));
 
 	if (c->is_checkpointing || c->incoming.index ||
 	    !c->config.machine.freeze || c->fence.is_on ||
@@ -417,6 +419,7 @@ void node_core_checkpointed(struct node_core *c, uint64_t now_ms, enum code rc,
 	c->is_checkpointing = false;
 	c->checkpoint_at_bytes = 0;
 	c->log_since_bytes -= c->pending_bytes;
+	c->copied_machine_bytes = c->pending_machine_bytes;
 	checkpoint_fini(&c->base);
 	c->base = c->pending;
 	c->pending = (struct checkpoint){ 0 };

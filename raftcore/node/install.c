@@ -236,7 +236,7 @@ void node_core_installed(struct node_core *c, uint64_t now_ms, enum code rc,
 	if (c->has_failed)
 		return;
 	stand_at(c, at);
-	c->machine_bytes = stand->bytes;
+	c->machine_bytes = c->copied_machine_bytes = stand->bytes;
 	end_install(c, OK);
 	core_reads_applied(c);
 	core_backups_ready(c);

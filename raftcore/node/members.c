@@ -147,6 +147,7 @@ static void fill_from_link(struct rc_node *n, struct rc_peer *p)
 		p->bytes_out += st.links[i].bytes_out;
 	}
 	p->rtt_us = st.links[NET_RAFT].rtt_us;
+	p->cert_expiry = st.cert_expiry;
 	if (!l->is_up && st.error.code)
 		(void)str_copy(p->error, sizeof(p->error),
 			       str_of(st.error.text));
@@ -155,13 +156,20 @@ static void fill_from_link(struct rc_node *n, struct rc_peer *p)
 static void fill(struct rc_node *n, const struct node_peer *from,
 		 struct rc_peer *p)
 {
+	struct net_stats own;
+
 	*p = (struct rc_peer){ .id = from->id, .votes = from->votes,
 			       .match = from->match };
 	(void)str_copy(p->address, sizeof(p->address), str_of(from->address));
-	if (p->id == n->config.node_id)
-		p->is_up = true;
-	else
+	if (p->id != n->config.node_id) {
 		fill_from_link(n, p);
+		return;
+	}
+	p->is_up = true;
+	if (n->net) {
+		net_stats(n->net, &own);
+		p->cert_expiry = own.cert_expiry;
+	}
 }
 
 void members_publish(struct rc_node *n)

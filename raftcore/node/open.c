@@ -272,7 +272,7 @@ static enum code open_machine(struct node_core *c, struct err *err)
 		return rc;
 	c->applied = c->commit = at.index;
 	c->applied_term = at.term;
-	c->machine_bytes = m->bytes(m->data);
+	c->machine_bytes = c->copied_machine_bytes = m->bytes(m->data);
 	if (m->digest) {
 		uint8_t digest[32];
 

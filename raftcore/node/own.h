@@ -149,7 +149,9 @@ struct node_core {
 	struct buf conf;
 	uint64_t conf_index, applied_term;
 	bool is_checkpointing;
-	uint64_t machine_bytes, pending_machine_bytes;
+	/* Of the state: now, when the copy under way began, when the last one
+	 * did (or it was opened). */
+	uint64_t machine_bytes, pending_machine_bytes, copied_machine_bytes;
 	uint64_t log_since_bytes, pending_bytes;
 	uint64_t checkpoint_at_bytes;    /* after a failure: not before */
 	struct node_backup *backups;     /* that wait for one */

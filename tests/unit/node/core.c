@@ -243,6 +243,27 @@ START_TEST(a_large_state_is_copied_less_often)
 }
 END_TEST
 
+/* A state to which things are only added. */
+START_TEST(a_state_that_grows_like_the_log_is_copied)
+{
+	unsigned before = 0;
+
+	lab_open(lab);
+	lab_settle(lab);
+	for (unsigned round = 0; round < 4; round++) {
+		for (unsigned i = 0; i < 200u << round; i++) {
+			propose();
+			lab->machine_bytes += 50;
+			if (i % 15 == 14)
+				lab_settle(lab);
+		}
+		lab_settle(lab);
+		ck_assert_uint_gt(lab->checkpoints, before);
+		before = lab->checkpoints;
+	}
+}
+END_TEST
+
 static void remove_segments(bool all)
 {
 	const char *dir = "/node/wal";
@@ -398,6 +419,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_checkpoint_that_fails_is_put_off);
 	tcase_add_test(t, fewer_are_let_in_while_the_state_grows_under_a_copy);
 	tcase_add_test(t, a_large_state_is_copied_less_often);
+	tcase_add_test(t, a_state_that_grows_like_the_log_is_copied);
 	tcase_add_test(t, a_log_that_ends_below_the_checkpoint_is_refused);
 	tcase_add_test(t, a_log_that_is_gone_is_refused);
 	tcase_add_loop_test(t, no_order_and_no_crash_loses_what_was_applied, 0,
