@@ -23,6 +23,7 @@
 #define RAFTCORE_RAFTCORE_H
 
 #include "raftcore/machine.h"
+#include "raftcore/peers.h"
 #include "raftcore/token.h"
 #include "base/rand.h"
 
@@ -82,6 +83,10 @@ struct rc_config {
 	size_t n_members;
 	bool joins;
 	const struct uuid *cluster_id;  /* of 'joins'; NULL else; copied */
+	/* Or 'forms': nodes without data find each other (raftcore/form.h). */
+	bool forms;
+	unsigned expect;                /* 0: until rc_initialize */
+	const char *discover;           /* host:port; NULL; copied; needs 'pool' */
 	const char *listen;             /* host:port; NULL: alone; copied */
 	const struct net_tls *tls;      /* net/net.h; NULL: clear text; copied */
 	bool allow_clear_text;          /* also beyond loopback */
@@ -267,20 +272,6 @@ struct rc_transfer {
 };
 bool rc_transfer(struct rc_node *node, struct rc_transfer *transfer) MUST_USE;
 
-struct rc_peer {
-	uint64_t id;
-	char address[272];
-	bool votes, is_up;              /* up: messages go to it */
-	uint64_t match;                 /* what it has, on the leader; 0 elsewhere */
-	uint64_t bytes_in, bytes_out, rtt_us;
-	int64_t cert_expiry;            /* Unix seconds; 0: none was seen */
-	char error[200];                /* of the connection; "": none */
-};
-/* The members, this node among them (it is up); a copy that is renewed each
- * second and when a member or a connection comes or goes.  Answers how many
- * there are; fills up to 'cap'. */
-size_t rc_peers(struct rc_node *node, struct rc_peer *out, size_t cap);
-
 /* Reads the certificates again; connections that are open keep theirs.  Blocks.
  * On error the old ones stay. */
 enum code rc_tls_reload(struct rc_node *node, struct err *err) MUST_USE;
@@ -295,6 +286,8 @@ struct rc_status {
 	 * applied, and it is not fenced. */
 	bool is_leader, is_ready;
 	bool is_full;           /* no room on the disk: not ready until there is */
+	bool is_formed;                 /* it has a cluster; else ... */
+	char waits_for[300];            /* ... for what it waits */
 	uint64_t wal_writes, wal_entries, wal_bytes, wal_sync_us_p99;
 	uint64_t proposals, refused, uncertain;
 	/* The longest turn of the raft loop in the last 10 s, and the most that

@@ -86,7 +86,8 @@ void get_cluster_status(struct request *r)
 		   "\"state\":\"%s\",\"compared_index\":%llu,"
 		   "\"divergence_index\":%llu,\"divergence_node\":%llu,"
 		   "\"is_encrypted\":%s,\"encryption_key\":\"%s\","
-		   "\"other_segments\":%llu,",
+		   "\"other_segments\":%llu,"
+		   "\"is_formed\":%s,\"waits_for\":",
 		   id, (unsigned long long)s.node.node_id,
 		   (unsigned long long)s.node.leader_id,
 		   (unsigned long long)s.node.term,
@@ -101,7 +102,10 @@ void get_cluster_status(struct request *r)
 		   (unsigned long long)s.node.divergence_index,
 		   (unsigned long long)s.node.divergence_peer,
 		   s.node.is_sealed ? "true" : "false", s.node.seal_key,
-		   (unsigned long long)s.node.other_segments);
+		   (unsigned long long)s.node.other_segments,
+		   s.node.is_formed ? "true" : "false");
+	buf_json(&out, str_of(s.node.waits_for));
+	buf_c(&out, ',');
 	add_members(&out, store_of(r), s.node.leader_id);
 	buf_c(&out, '}');
 	answer(r, 200, "application/json", buf_view(&out));
@@ -258,4 +262,72 @@ void post_cluster_transfer(struct request *r)
 
 	if (API_BODY_OF(r, members, &body) && id_of_body(r, body, &id))
 		change(r, STORE_MEMBER_LEAD, id, STR_NONE, false);
+}
+
+/* ---- a cluster that is not formed ---- */
+
+struct initializing {
+	struct store_initialize initialize;
+	struct request *r;              /* NULL: the connection ended */
+};
+
+struct beginning {
+	struct caller caller;
+	struct initializing *at;
+};
+
+static void initialize_gone(struct request *r)
+{
+	struct beginning *b = (struct beginning *)caller_of(r);
+
+	b->at->r = NULL;
+}
+
+static void initialized(struct store_initialize *i, enum code rc,
+			const struct err *err)
+{
+	struct initializing *x = container_of(i, struct initializing, initialize);
+	struct request *r = x->r;
+
+	if (r) {
+		r->on_gone = NULL;
+		if (rc)
+			api_error(r, err);
+		else
+			answer(r, 202, "application/json",
+			       STR("{\"accepted\":true}\n"));
+	}
+	free(x);
+}
+
+/* There is no token before there is a cluster, so it needs none; where there is
+ * one it does nothing. */
+void post_cluster_initialize(struct request *r)
+{
+	const struct str *q = request_query(r, "expect");
+	struct store *store = store_of(r);
+	struct initializing *x;
+	struct beginning *b;
+	uint64_t expect = 0;
+
+	if (q && (!str_u64(*q, &expect) || expect > 16)) {
+		api_fail(r, E_INVALID, "expect= is how many nodes found the cluster, "
+			 "at most 16");
+		return;
+	}
+	x = NEW(struct initializing);
+	x->r = r;
+	x->initialize = (struct store_initialize){ .home = r->loop,
+						   .expect = (unsigned)expect,
+						   .done = initialized };
+	b = ANEW(r->arena, struct beginning);
+	b->caller = *caller_of(r);
+	b->at = x;
+	r->data = &b->caller;
+	r->on_gone = initialize_gone;
+	if (store_initialize(store, &x->initialize))
+		return;
+	r->on_gone = NULL;
+	free(x);
+	api_fail(r, E_UNAVAILABLE, "the node is stopping");
 }

@@ -33,6 +33,9 @@ void get_readyz(struct request *r)
 
 	store_status(store_of(r), &s);
 	if (verbose) {
+		buf_printf(&out, "[%c]cluster %s\n",
+			   s.node.is_formed ? '+' : '-',
+			   s.node.is_formed ? "formed" : s.node.waits_for);
 		buf_printf(&out, "[%c]leader %s\n", s.node.leader_id ? '+' : '-',
 			   s.node.leader_id ? "known" : "unknown");
 		buf_printf(&out, "[%c]log %s\n", s.has_failed ? '-' : '+',

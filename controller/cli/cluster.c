@@ -93,6 +93,22 @@ static enum code change(struct cli *cli, enum http_method method,
 	return rc ? rc : print_nodes(cli, v, err);
 }
 
+static enum code initialize(struct cli *cli, struct err *err)
+{
+	AUTO_BUF target = BUF_NONE;
+	struct value *v;
+	enum code rc;
+
+	buf_z(&target, "/_cluster/initialize");
+	if (cli_has(cli, FLAG_EXPECT))
+		put_query(&target, "expect", str_of(cli_text(cli, FLAG_EXPECT)));
+	rc = cli_send(cli, HTTP_M_POST, buf_view(&target), NULL, &v, err);
+	if (rc)
+		return rc;
+	return out_write(STR("asked for: the cluster is formed when all of them are "
+			     "there\n"), err);
+}
+
 enum code cmd_cluster(struct cli *cli, struct err *err)
 {
 	struct str what = str_of(cli->args[0]);
@@ -115,6 +131,8 @@ enum code cmd_cluster(struct cli *cli, struct err *err)
 		warn_of_state(cli, v);
 		return print_nodes(cli, v, err);
 	}
+	if (cli->n_args == 1 && str_is(what, "initialize"))
+		return initialize(cli, err);
 	if (cli->n_args == 3 && str_is(what, "add")) {
 		buf_z(&target, "/_cluster/nodes");
 		rc = node_target(id, "", &unused, err);

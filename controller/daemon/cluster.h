@@ -1,6 +1,6 @@
 /*
  * The cluster that the settings describe: parsed and checked before anything is
- * opened.  Pure.
+ * opened.  Pure, but for the name of this host.
  */
 #ifndef DAEMON_CLUSTER_H
 #define DAEMON_CLUSTER_H
@@ -16,6 +16,11 @@ struct cluster {
 	struct rc_member members[CLUSTER_MEMBERS_MAX];
 	size_t n_members;
 	struct uuid id;                  /* of cluster.join */
+	uint64_t node_id;
+	bool forms;                      /* where it has no data yet */
+	unsigned expect;
+	const char *discover;            /* host:port of dns:; NULL */
+	const char *address;             /* that others are told; "": alone */
 	bool joins;
 	bool is_alone;                   /* cluster.raft_listen is not set */
 	struct net_tls tls;

@@ -94,10 +94,14 @@ static enum code start_store(struct daemon *d, struct err *err)
 	};
 	const struct cluster *c = &d->cluster;
 
-	config.cluster.node_id = number(d, SETTING_cluster_node_id);
+	config.cluster.node_id = c->node_id;
 	config.cluster.members = c->members;
 	config.cluster.n_members = c->n_members;
 	config.cluster.joins = c->joins;
+	config.cluster.forms = c->forms;
+	config.cluster.expect = c->expect;
+	config.cluster.discover = c->discover;
+	config.cluster.address = c->address;
 	config.cluster.cluster_id = c->joins ? &c->id : NULL;
 	config.cluster.listen =
 		text_or_null(d->settings, SETTING_cluster_raft_listen);
@@ -220,7 +224,6 @@ static struct backups_config backups_of(const struct settings *s)
 {
 	return (struct backups_config){
 		.version = DAEMON_VERSION,
-		.node_id = settings_u64(s, SETTING_cluster_node_id),
 		.dir = settings_text(s, SETTING_backup_dir),
 		.interval_ms = settings_u64(s, SETTING_backup_interval),
 		.keep = (unsigned)settings_u64(s, SETTING_backup_keep),
@@ -234,6 +237,7 @@ static enum code start_backups(struct daemon *d, struct err *err)
 	struct backups_config config = backups_of(d->settings);
 
 	config.store = d->store;
+	config.node_id = d->cluster.node_id;
 	return backups_new(&config, &d->backups, err);
 }
 

@@ -83,7 +83,7 @@ static void run(struct work *work)
 	struct daemon *d = r->d;
 	struct restore_config c = {
 		.file = r->file, .dir = d->dir, .address = "",
-		.node_id = settings_u64(d->settings, SETTING_cluster_node_id),
+		.node_id = d->cluster.node_id,
 		.aside = true, .is_locked = true, .still = is_new,
 		.seal = d->keys ? keyring_provider(d->keys) : NULL, .data = d };
 

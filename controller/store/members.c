@@ -55,6 +55,34 @@ bool store_members_change(struct store *s, struct store_members *m)
 	return false;
 }
 
+static void initialized_home(struct msg *msg)
+{
+	struct store_initialize *i = container_of(msg, struct store_initialize,
+						  msg_);
+
+	i->done(i, i->rc_, &i->err_);
+}
+
+static void initialized(struct rc_initialize *done, enum code rc,
+			const struct err *err)
+{
+	struct store_initialize *i = container_of(done, struct store_initialize,
+						  rc_initialize_);
+
+	i->rc_ = rc;
+	if (rc)
+		err_copy(&i->err_, err);
+	i->msg_.run = initialized_home;
+	loop_post_sure(i->home, &i->msg_);
+}
+
+bool store_initialize(struct store *s, struct store_initialize *i)
+{
+	i->rc_initialize_ = (struct rc_initialize){ i->expect, initialized };
+	return !atomic_load(&s->is_stopping) &&
+	       rc_initialize(s->node, &i->rc_initialize_);
+}
+
 enum code store_tls_reload(struct store *s, struct err *err)
 {
 	return rc_tls_reload(s->node, err);

@@ -527,6 +527,11 @@ static struct rc_config node_config(struct store *s)
 	c.members = s->config.cluster.members;
 	c.n_members = s->config.cluster.n_members;
 	c.joins = s->config.cluster.joins;
+	c.forms = s->config.cluster.forms;
+	c.expect = s->config.cluster.expect;
+	c.discover = s->config.cluster.discover;
+	if (s->config.cluster.address)
+		c.address = s->config.cluster.address;
 	c.cluster_id = s->config.cluster.cluster_id;
 	c.listen = s->config.cluster.listen;
 	c.tls = s->config.cluster.tls;

@@ -15,6 +15,7 @@
 
 #include "io/loop.h"
 #include "io/pool.h"
+#include "raftcore/form.h"
 #include "raftcore/raftcore.h"
 #include "state/view.h"
 
@@ -31,7 +32,9 @@ struct store_config {
 		uint64_t node_id;        /* 0: 1 */
 		const struct rc_member *members;
 		size_t n_members;
-		bool joins;
+		bool joins, forms;
+		unsigned expect;
+		const char *discover, *address;
 		const struct uuid *cluster_id;
 		const char *listen;
 		const struct net_tls *tls;
@@ -187,6 +190,20 @@ struct store_members {
 /* Any thread.  False: the store is stopping. */
 bool store_members_change(struct store *store,
 			  struct store_members *m) MUST_USE;
+/* As rc_initialize; 'done' runs on 'home'.  Embed it. */
+struct store_initialize {
+	struct loop *home;
+	unsigned expect;
+	void (*done)(struct store_initialize *i, enum code rc,
+		     const struct err *err);
+	struct rc_initialize rc_initialize_;
+	struct msg msg_;
+	enum code rc_;
+	struct err err_;
+};
+/* Any thread.  False: the store is stopping. */
+bool store_initialize(struct store *store,
+		      struct store_initialize *i) MUST_USE;
 /* As rc_tls_reload; blocks. */
 enum code store_tls_reload(struct store *store, struct err *err) MUST_USE;
 /* As rc_peers. */

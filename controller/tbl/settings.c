@@ -43,6 +43,7 @@ static const struct alias {
 	{ "node-id", SETTING_cluster_node_id },
 	{ "raft-listen", SETTING_cluster_raft_listen },
 	{ "peers", SETTING_cluster_peers },
+	{ "bootstrap-expect", SETTING_cluster_bootstrap_expect },
 };
 
 /* Flags that set nothing. */
@@ -763,6 +764,7 @@ void settings_help(struct buf *out)
 		   "  --node-id N                    cluster.node_id\n"
 		   "  --raft-listen ADDRESS:PORT     cluster.raft_listen\n"
 		   "  --peers 1=HOST:PORT,2=...      cluster.peers\n"
+		   "  --bootstrap-expect N           cluster.bootstrap_expect\n"
 		   "  --version\n  --help\n");
 	for (i = 0; i < SETTING__COUNT; i++) {
 		spell(flag, sizeof(flag), rows[i].key, '-', false);
@@ -806,9 +808,10 @@ void settings_reference(struct buf *out)
 		   "`CONFLUX_CONFIG`), the environment, flags. `sources.file_roots` is\n"
 		   "`file_roots:` below `sources:` in the file, `CONFLUX_SOURCES_FILE_ROOTS`\n"
 		   "and `--sources-file-roots`. `--data-dir`, `--listen`, `--node-id`,\n"
-		   "`--raft-listen` and `--peers` are short for `storage.data_dir`,\n"
-		   "`server.listen`, `cluster.node_id`, `cluster.raft_listen` and\n"
-		   "`cluster.peers`. Sizes are written `64KiB`,\n"
+		   "`--raft-listen`, `--peers` and `--bootstrap-expect` are short for\n"
+		   "`storage.data_dir`, `server.listen`, `cluster.node_id`,\n"
+		   "`cluster.raft_listen`, `cluster.peers` and\n"
+		   "`cluster.bootstrap_expect`. Sizes are written `64KiB`,\n"
 		   "`8MiB`, `1GiB`; times `100ms`, `5s`, `1m30s`, `7d`; lists `a:b`, or as a\n"
 		   "list in YAML.\n\n"
 		   "| setting | type | default | allowed | meaning |\n"

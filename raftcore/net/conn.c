@@ -142,6 +142,7 @@ static void on_close(struct stream *s, const struct err *err)
 	}
 	list_remove(&c->at);
 	frames_fini(&c->frames);
+	free(c->host);
 	free(c);
 }
 

@@ -218,12 +218,38 @@ static void agree(struct conn *c, const struct hello *hello)
 	tell(peer, c->channel, true);
 }
 
+/* Nobody is agreed to by it: with TLS its certificate chains to the CA, and what is
+ * said is for all of these. */
+static void answer(struct conn *c, const struct control *m)
+{
+	struct tcp *tcp = c->tcp;
+	AUTO_BUF body = BUF_NONE;
+	struct control a = { .type = CONTROL_ANSWER, .ask.from = tcp->id };
+	struct err err = { 0 };
+
+	if (!tcp->tls_server && conn_check_clear(c, &err)) {
+		conn_fail(c, err.code, "%s", err.text);
+		return;
+	}
+	tcp->on.on_ask(tcp->on.data, m->ask.from, &m->ask.incarnation, &body);
+	a.ask.body = buf_view(&body);
+	tcp->strangers--;
+	conn_say(c, &a);
+	conn_part(c);
+}
+
 static void greet(struct conn *c, const struct frame *frame)
 {
 	enum refusal_reason reason;
 	struct control m;
 	struct err err = { 0 };
 
+	if (frame->channel == FRAME_CONTROL &&
+	    control_decode(frame->content, &m, &err) == OK &&
+	    m.type == CONTROL_ASK && c->tcp->on.on_ask) {
+		answer(c, &m);
+		return;
+	}
 	if (frame->channel != FRAME_CONTROL ||
 	    control_decode(frame->content, &m, &err) || m.type != CONTROL_HELLO) {
 		conn_fail(c, E_INVALID, "it does not begin with a hello");
@@ -284,7 +310,7 @@ static void make_room(struct tcp *tcp)
 	struct conn *c;
 
 	list_each(&tcp->conns, c, at) {
-		if (c->link || c->peer || c->is_dropped)
+		if (c->link || c->ask || c->peer || c->is_dropped)
 			continue;
 		conn_fail(c, E_BUSY,
 			  "too many connections that have not said hello");

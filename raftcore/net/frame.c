@@ -240,6 +240,14 @@ static void encode(struct buf *b, const struct control *c)
 	case CONTROL_PONG:
 		wr_u64(b, c->stamp);
 		break;
+	case CONTROL_ASK:
+		wr_u64(b, c->ask.from);
+		wr_uuid(b, &c->ask.incarnation);
+		break;
+	case CONTROL_ANSWER:
+		wr_u64(b, c->ask.from);
+		wr_str(b, c->ask.body);
+		break;
 	}
 }
 
@@ -280,6 +288,14 @@ enum code control_decode(struct str content, struct control *out,
 		out->stamp = rd_u64(&r);
 		if (rd_left(&r))
 			r.bad = true;
+		break;
+	case CONTROL_ASK:
+		out->ask.from = rd_u64(&r);
+		rd_uuid(&r, &out->ask.incarnation);
+		break;
+	case CONTROL_ANSWER:
+		out->ask.from = rd_u64(&r);
+		out->ask.body = rd_str(&r);
 		break;
 	default:
 		r.bad = true;

@@ -14,6 +14,7 @@
 #define FRAME_CONTROL 0u               /* channel of what is said below */
 /* Before the other side is known a frame holds no more. */
 #define FRAME_HELLO_MAX 1024u
+#define FRAME_ANSWER_MAX (64u * 1024)
 
 /* Versions of everything behind the handshake that this node speaks. */
 #define FRAME_VERSION_LEAST 1u
@@ -61,6 +62,8 @@ enum control_type {
 	CONTROL_REFUSAL = 3,
 	CONTROL_PING = 4,
 	CONTROL_PONG = 5,
+	CONTROL_ASK = 6,                /* instead of a hello, by anybody */
+	CONTROL_ANSWER = 7,
 };
 
 enum refusal_reason {
@@ -101,6 +104,11 @@ struct control {
 			struct str text;
 		} refusal;
 		uint64_t stamp;                 /* ping and its pong */
+		struct {
+			uint64_t from;
+			struct uuid incarnation;        /* of an ask */
+			struct str body;                /* of an answer */
+		} ask;
 	};
 };
 

@@ -114,6 +114,10 @@ struct net_handlers {
 	 * refused, and both sides have the text.  May be NULL. */
 	enum code (*may_come)(void *data, uint64_t peer,
 			      const struct uuid *incarnation, struct err *err);
+	/* Somebody asks (struct net_ask) who says that it is 'from': what is put into
+	 * 'answer' goes back, at most 60 KiB.  NULL: nobody is answered. */
+	void (*on_ask)(void *data, uint64_t from, const struct uuid *incarnation,
+		       struct buf *answer);
 	/* net_send has answered E_BUSY, and has room again.  May be NULL. */
 	void (*on_room)(void *data, uint64_t peer, enum net_channel channel);
 	void *data;
@@ -150,7 +154,25 @@ struct net_stats {
 	int64_t cert_expiry;            /* own; 0: clear text */
 };
 
+/*
+ * A question to whoever listens at an address, without being a peer: who are you?
+ * It needs no cluster id and no node id, so nodes find each other by it.  With TLS
+ * both sides' certificates chain to the CA, and the answerer's is for the id that it
+ * says, or for the host that was asked.  Embed it; valid until 'done' ran, which it
+ * does once, unless the net is stopped before.
+ *
+ * OK: 'answer' is valid during the call, and comes from 'from'.  E_TIMEOUT after
+ * connect_timeout_ms; E_DENIED, E_TLS, E_IO, E_INVALID.
+ */
+struct net_ask {
+	void (*done)(struct net_ask *ask, enum code rc, uint64_t from,
+		     struct str answer, const struct err *err);
+};
+
 struct net_ops {
+	enum code (*ask)(struct net *net, struct str address,
+			 struct net_ask *ask, struct err *err);
+	void (*identify)(struct net *net, const struct uuid *cluster);
 	void (*stop)(struct net *net);
 	void (*free)(struct net *net);
 	enum code (*peer_set)(struct net *net, uint64_t id, struct str address,
@@ -266,6 +288,20 @@ static inline void net_hold(struct net *net, uint64_t peer,
 static inline enum code net_tls_reload(struct net *net, struct err *err)
 {
 	return net->ops->tls_reload(net, err);
+}
+
+/* Not OK: 'done' will not run.  E_INVALID: the address; E_DENIED: clear text beyond
+ * loopback. */
+static inline enum code MUST_USE net_ask(struct net *net, struct str address,
+					 struct net_ask *ask, struct err *err)
+{
+	return net->ops->ask(net, address, ask, err);
+}
+
+/* The cluster is this from now on; while no peer is set. */
+static inline void net_identify(struct net *net, const struct uuid *cluster)
+{
+	net->ops->identify(net, cluster);
 }
 
 static inline void net_stats(struct net *net, struct net_stats *out)

@@ -6,6 +6,7 @@
  *	link.c   what goes to a peer: dialling, queue, pings
  *	door.c   what comes from peers: who is there, and may they
  *	who.c    what a certificate says of a node
+ *	ask.c    who is there, asked without being a peer
  */
 #ifndef NET_OWN_H
 #define NET_OWN_H
@@ -44,6 +45,8 @@ struct conn {
 	uint64_t heard_ms;
 
 	struct link *link;              /* that dialled it, or NULL */
+	struct net_ask *ask;            /* that dialled it, or NULL */
+	char *host;                     /* that was asked */
 
 	/* The door's. */
 	struct peer *peer;              /* NULL: not agreed to yet */
@@ -124,6 +127,12 @@ void door_hold(struct peer *peer, enum net_channel channel, bool on);
 /* Closes what the peer has open to here, without a word. */
 void door_close(struct peer *peer);
 
+/* ---- ask.c ---- */
+
+enum code ask_start(struct net *net, struct str address, struct net_ask *ask,
+		    struct err *err) MUST_USE;
+uint64_t ask_tick(struct conn *c, uint64_t now);
+
 /* ---- who.c ---- */
 
 /* E_DENIED: the certificate is not of node 'id', that is set with 'host'. */
@@ -187,6 +196,10 @@ struct tcp {
 	struct turn turn;
 };
 
+struct tcp *tcp_of_net(struct net *net);
+/* E_INVALID, E_DENIED. */
+enum code tcp_check_address(const struct tcp *tcp, struct str address,
+			    char host[ADDR_HOST_MAX], struct err *err) MUST_USE;
 struct peer *peer_find(const struct tcp *tcp, uint64_t id);
 /* Asks whether the peer may come with this incarnation; E_DENIED and others. */
 enum code tcp_may_come(struct tcp *tcp, uint64_t peer,

@@ -18,6 +18,11 @@ static struct tcp *tcp_of(struct net *net)
 	return container_of(net, struct tcp, net);
 }
 
+struct tcp *tcp_of_net(struct net *net)
+{
+	return tcp_of(net);
+}
+
 const char *net_channel_name(enum net_channel channel)
 {
 	static const char *const names[NET__CHANNELS] = {
@@ -119,8 +124,8 @@ static void peer_free(struct peer *peer)
 	free(peer);
 }
 
-static enum code check_address(const struct tcp *tcp, struct str address,
-			       char host[ADDR_HOST_MAX], struct err *err)
+enum code tcp_check_address(const struct tcp *tcp, struct str address,
+			    char host[ADDR_HOST_MAX], struct err *err)
 {
 	bool is_loopback;
 	uint16_t port;
@@ -166,7 +171,7 @@ static enum code peer_set(struct net *net, uint64_t id, struct str address,
 	if (id == 0 || id == tcp->id)
 		rc = err_set(err, E_INVALID, "this is no other node's id");
 	if (!rc)
-		rc = check_address(tcp, address, host, err);
+		rc = tcp_check_address(tcp, address, host, err);
 	if (rc)
 		return err_wrap(err, "peer %llu", (unsigned long long)id);
 	if (tcp->is_stopped || (peer && str_eq(str_of(peer->address), address)))
@@ -306,7 +311,8 @@ static void on_timer(struct timer *timer)
 			return;
 	list_each(&tcp->conns, c, at)
 		if (!c->link && !c->is_dropped)
-			due = MIN(due, door_tick(c, now));
+			due = MIN(due, c->ask ? ask_tick(c, now) :
+						door_tick(c, now));
 	tcp_due(tcp, due);
 }
 
@@ -429,7 +435,15 @@ static void free_tcp(struct net *net)
 	discard(tcp);
 }
 
+static void identify(struct net *net, const struct uuid *cluster)
+{
+	must(list_empty(&tcp_of(net)->peers));
+	tcp_of(net)->cluster = *cluster;
+}
+
 static const struct net_ops tcp_ops = {
+	.ask = ask_start,
+	.identify = identify,
 	.stop = stop,
 	.free = free_tcp,
 	.peer_set = peer_set,

@@ -26,12 +26,10 @@ struct rc_picture {
 	enum code failed;
 };
 
-static struct rc_picture *picture_alloc(const struct rc_node *n)
+static struct rc_picture *picture_alloc(void)
 {
 	struct rc_picture *p = NEW(struct rc_picture);
 
-	p->files = checkpoint_files_new(fs_real(), n->config.seal, n->cluster);
-	p->fs = seal_files_fs(p->files);
 	p->writer = backup_writer_new();
 	p->sum = sha256_new();
 	sha256_start(p->sum);
@@ -243,6 +241,10 @@ static void start_backup(struct rc_node *n, struct errand *errand)
 		tell(b, err_set(&b->err, E_UNAVAILABLE, "the node is stopping"));
 		return;
 	}
+	/* Here and not before: a node that waits to form a cluster has no id of it. */
+	b->picture->files = checkpoint_files_new(
+		fs_real(), n->config.seal, node_core_identity(n->core)->cluster);
+	b->picture->fs = seal_files_fs(b->picture->files);
 	fill_members(n, &b->picture->head);
 	node_core_backup(n->core, node_now(n), &b->core);
 	node_touch(n);
@@ -290,7 +292,7 @@ bool rc_backup(struct rc_node *n, struct rc_backup *backup)
 	must(backup->done);
 	b->node = n;
 	b->backup = backup;
-	b->picture = picture_alloc(n);
+	b->picture = picture_alloc();
 	b->core.done = on_core;
 	b->read = (struct rc_read){ .timeout_ms = backup->timeout_ms,
 				    .done = confirmed };

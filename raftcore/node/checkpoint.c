@@ -15,15 +15,23 @@
 
 /* Not bound to the node: whoever has the keys may bring one back from another
  * node of the cluster. */
-struct seal_files *checkpoint_files_new(struct fs *inner,
-					const struct seal_provider *seal,
-					struct uuid cluster)
+void checkpoint_files_bind(struct seal_files *files, struct uuid cluster)
 {
 	AUTO_BUF context = BUF_NONE;
 
 	wr_raw(&context, "conflux checkpoint", 18);
 	wr_raw(&context, cluster.b, sizeof(cluster.b));
-	return seal_files_new(inner, seal, buf_view(&context));
+	seal_files_bind(files, buf_view(&context));
+}
+
+struct seal_files *checkpoint_files_new(struct fs *inner,
+					const struct seal_provider *seal,
+					struct uuid cluster)
+{
+	struct seal_files *files = seal_files_new(inner, seal, STR_NONE);
+
+	checkpoint_files_bind(files, cluster);
+	return files;
 }
 
 void checkpoint_fini(struct checkpoint *c)

@@ -37,6 +37,8 @@ struct checkpoint {
 struct seal_files *checkpoint_files_new(struct fs *inner,
 					const struct seal_provider *seal,
 					struct uuid cluster);
+/* Of a cluster that was formed since; while no file is open. */
+void checkpoint_files_bind(struct seal_files *files, struct uuid cluster);
 
 void checkpoint_fini(struct checkpoint *c);
 void checkpoint_path(const char *dir, const struct checkpoint *c,

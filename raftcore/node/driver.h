@@ -14,6 +14,7 @@
  *	shipper.c   checkpoints to other nodes and from them
  *	readers.c   linearizable reads
  *	members.c   changes of membership, peers for others to see
+ *	former.c    a cluster that is still to be formed
  *
  * Where nothing else is said, functions and fields are the raft loop's.
  */
@@ -31,6 +32,7 @@
 #include "io/timer.h"
 #include "net/net.h"
 #include "node/checkpointer.h"
+#include "node/errand.h"
 #include "node/known.h"
 #include "node/room.h"
 #include "node/session.h"
@@ -39,38 +41,6 @@
 
 #define PART "raft"
 #define PEERS_MAX 64
-
-/* ---- errand.c ---- */
-
-/* Something to do on the other thread; embed it. */
-struct errand {
-	struct errand *next_;
-	void (*run)(struct rc_node *n, struct errand *errand);
-};
-
-/* They are done in the order in which they were put, and none is lost: what
- * comes before the loop runs waits for it, what is left at its end is done by
- * errands_run. */
-struct errands {
-	struct rc_node *node;
-	pthread_mutex_t lock;
-	struct loop *loop;
-	struct errand *first, **last;
-	struct msg msg;
-	bool is_posted, is_closed;
-};
-
-void errands_init(struct errands *e, struct rc_node *node);
-void errands_fini(struct errands *e);
-/* From now on the loop does them. */
-void errands_start(struct errands *e, struct loop *loop);
-/* Any thread.  False: it was closed, and the errand will not run. */
-bool errands_put(struct errands *e, struct errand *errand) MUST_USE;
-void errands_put_sure(struct errands *e, struct errand *errand);
-/* Takes no more by errands_put; any thread. */
-void errands_close(struct errands *e);
-/* Does what waits, here. */
-void errands_run(struct errands *e);
 
 /* ---- the others' parts of the node ---- */
 
@@ -154,7 +124,12 @@ struct shown {
 	pthread_mutex_t lock;            /* of the peers */
 	struct rc_peer peers[PEERS_MAX];
 	size_t n_peers;
+	struct uuid cluster;             /* these two also */
+	char waits_for[300];
+	_Atomic bool formed;             /* it has a cluster, and a log */
 };
+
+struct former;
 
 struct rc_node {
 	struct rc_config config;         /* its strings are own copies */
@@ -163,7 +138,6 @@ struct rc_node {
 	struct node_core *core;
 	struct node_core_view view;      /* as of the last turn */
 	char *dir, *checkpoint_dir;
-	struct uuid cluster;
 	int lock_fd;
 	struct loop *loop;
 	struct timer timer;
@@ -198,6 +172,10 @@ struct rc_node {
 	struct arena *arena;             /* one being decoded */
 	uint64_t tick_ms;                /* when peers are looked at again */
 
+	/* former.c */
+	struct former *former;           /* NULL: it had a cluster at its start */
+	uint64_t stranger_ms;            /* when one was told of */
+
 	/* courier.c */
 	struct rpc *rpc;
 	struct method methods[RC_METHODS_MAX + 1];
@@ -229,6 +207,21 @@ bool node_has_ended(const struct rc_node *n);
 bool node_work_home(struct rc_node *n);
 /* Ends the loop where it has ended and nothing is out any more. */
 void node_may_end(struct rc_node *n);
+
+/* The core has a cluster now: log and transport follow, and it starts. */
+void node_formed(struct rc_node *n);
+void node_free_members(struct rc_node *n);
+
+/* ---- former.c ---- */
+
+/* Begins, where there is a cluster to be formed or found. */
+void former_open(struct rc_node *n);
+void former_timeout(struct rc_node *n);
+uint64_t former_deadline(const struct rc_node *n);
+bool former_is_active(const struct rc_node *n);
+void former_free(struct rc_node *n);
+void former_on_ask(void *node, uint64_t from, const struct uuid *incarnation,
+		   struct buf *answer);
 
 /* ---- propose.c ---- */
 

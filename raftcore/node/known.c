@@ -56,6 +56,22 @@ const struct uuid *known_of(const struct known *k, uint64_t id)
 	return NULL;
 }
 
+enum code known_adopt(struct known *k, const struct identity *id,
+		      struct err *err)
+{
+	size_t before = k->n;
+
+	for (size_t i = 0; i < id->n_founders; i++) {
+		const struct founder *f = &id->founders[i];
+
+		if (f->id == id->node || known_of(k, f->id) || k->n == KNOWN_MAX)
+			continue;
+		k->nodes[k->n].id = f->id;
+		k->nodes[k->n++].incarnation = f->incarnation;
+	}
+	return k->n != before ? put(k, err) : OK;
+}
+
 enum code known_open(struct known *k, struct fs *fs, const char *dir,
 		     const struct identity *id, struct err *err)
 {
@@ -74,13 +90,7 @@ enum code known_open(struct known *k, struct fs *fs, const char *dir,
 	if (rc != E_NOT_FOUND)
 		return rc;
 	err_reset(err);
-	for (size_t i = 0; i < id->n_founders; i++) {
-		if (id->founders[i].id == id->node)
-			continue;
-		k->nodes[k->n].id = id->founders[i].id;
-		k->nodes[k->n++].incarnation = id->founders[i].incarnation;
-	}
-	return k->n ? put(k, err) : OK;
+	return known_adopt(k, id, err);
 }
 
 enum code known_check(struct known *k, uint64_t id, const struct uuid *incarnation,

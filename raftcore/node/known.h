@@ -32,6 +32,9 @@ struct known {
  * E_CORRUPT, E_UNSUPPORTED. */
 enum code known_open(struct known *k, struct fs *fs, const char *dir,
 		     const struct identity *id, struct err *err) MUST_USE;
+/* The cluster was formed: its founders are known. */
+enum code known_adopt(struct known *k, const struct identity *id,
+		      struct err *err) MUST_USE;
 /* OK: it is the one that is known, or is known from now on, durably; or it does not
  * say (zeros, a node of before incarnations).  E_DENIED: it is another; the text is
  * for both sides.  E_FULL, E_IO: it could not be written down. */

@@ -90,7 +90,8 @@ static size_t wanted_peers(const struct rc_node *n, struct node_peer *out)
 	size_t count = MIN(node_core_peers(n->core, out, PEERS_MAX),
 			   (size_t)PEERS_MAX);
 
-	if (is_among(out, count, n->config.node_id))
+	if (is_among(out, count, n->config.node_id) ||
+	    former_is_active(n))         /* it is not known yet who is who */
 		return count;
 	for (size_t i = 0; i < n->config.n_members && count < PEERS_MAX; i++)
 		if (!is_among(out, count, n->members[i].id))
@@ -313,7 +314,8 @@ enum code links_open(struct rc_node *n, struct err *err)
 {
 	static const struct net_handlers handlers = {
 		.on_frame = on_frame, .on_peer = on_peer, .on_in = on_in,
-		.on_room = on_room, .may_come = may_come
+		.on_room = on_room, .may_come = may_come,
+		.on_ask = former_on_ask
 	};
 	struct net_handlers mine = handlers;
 	struct net_config c;

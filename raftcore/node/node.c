@@ -78,6 +78,7 @@ static void set_timer(struct rc_node *n)
 	due = MIN(due, links_deadline(n));
 	due = MIN(due, courier_deadline(n));
 	due = MIN(due, shipper_deadline(n));
+	due = MIN(due, former_deadline(n));
 	due = MIN(due, n->reads_due_ms);
 	due = MIN(due, room_deadline(n));
 	if (due == n->armed_ms)
@@ -99,6 +100,7 @@ static void on_timer(struct timer *timer)
 	shipper_timeout(n);
 	readers_timeout(n);
 	room_timeout(n);
+	former_timeout(n);
 	node_touch(n);
 }
 
@@ -150,6 +152,7 @@ static void copy_config(struct rc_node *n, const struct rc_config *from)
 		n->members[i] = (struct rc_member){
 			from->members[i].id, copy(from->members[i].address) };
 	n->config.members = n->members;
+	n->config.discover = copy(from->discover);
 	if (from->tls) {
 		n->tls = (struct net_tls){ copy(from->tls->cert_file),
 					   copy(from->tls->key_file),
@@ -189,12 +192,14 @@ static struct rc_node *node_new(const struct rc_config *config)
 
 static enum code open_core(struct rc_node *n, struct err *err)
 {
-	size_t count = n->config.joins ? 0 : n->config.n_members;
+	size_t count = n->config.joins || n->config.forms ?
+			       0 : n->config.n_members;
 	struct node_member *members = mem_zero((count + 1) * sizeof(*members));
 	struct node_core_config core = {
 		.node = &n->config, .fs = fs_real(),
 		.seed = (unsigned)rand_u64(), .members = members,
 		.n_members = count, .joins = n->config.joins,
+		.forms = n->config.forms,
 		.cluster = n->config.cluster_id, .host = &n->host,
 		.host_data = n };
 	enum code rc;
@@ -215,6 +220,10 @@ static enum code open_all(struct rc_node *n, struct err *err)
 	if (n->config.node_id == 0 || n->config.node_id > NODE_ID_MAX)
 		return err_set(err, E_INVALID, "a node's id is 1 to %u",
 			       NODE_ID_MAX);
+	if (n->config.forms && (!n->config.listen || n->config.joins ||
+				(n->config.discover && !n->config.pool)))
+		return err_set(err, E_INVALID, "a node that forms a cluster listens, "
+			       "does not join, and needs workers to resolve a name");
 	if (rc == OK)
 		rc = dir_lock(n->dir, &n->lock_fd, err);
 	if (rc == OK)
@@ -225,7 +234,8 @@ static enum code open_all(struct rc_node *n, struct err *err)
 		return rc;
 	n->machine.is_open = true;
 	node_core_view(n->core, &n->view);
-	n->cluster = n->view.cluster;
+	n->shown.cluster = n->view.cluster;
+	atomic_store(&n->shown.formed, !node_core_waits(n->core));
 	atomic_store(&n->shown.applied, n->view.applied);
 	atomic_store(&n->shown.durable, n->view.durable);
 	atomic_store(&n->shown.checkpoint_index, n->view.checkpoint_index);
@@ -264,6 +274,7 @@ static void start_here(struct msg *msg)
 	node_touch(n);
 	if (!n->net)
 		members_publish(n);
+	former_open(n);
 	errands_start(&n->to_raft, n->loop);
 }
 
@@ -276,6 +287,23 @@ static struct writer *start_writer(struct rc_node *n)
 
 	c.record_bytes = MIN((size_t)4 << 20, wal_record_max(wal));
 	return writer_start(&c);
+}
+
+void node_formed(struct rc_node *n)
+{
+	struct err err;
+
+	n->log.writer = start_writer(n);
+	node_core_view(n->core, &n->view);
+	net_identify(n->net, &n->view.cluster);
+	pthread_mutex_lock(&n->shown.lock);
+	n->shown.cluster = n->view.cluster;
+	n->shown.waits_for[0] = '\0';
+	pthread_mutex_unlock(&n->shown.lock);
+	atomic_store(&n->shown.formed, true);
+	if (known_adopt(&n->known, node_core_identity(n->core), &err))
+		log_warn(PART, LOG_NO_KV, "%s", err.text);
+	node_core_start(n->core, node_now(n));
 }
 
 /* The turn before the transport's: what it sends leaves in the same. */
@@ -295,7 +323,8 @@ enum code rc_node_start(struct rc_node *n, struct err *err)
 	if (rc == OK) {
 		courier_open(n);
 		n->checkpointer = picture_new(n);
-		n->log.writer = start_writer(n);
+		if (!node_core_waits(n->core))
+			n->log.writer = start_writer(n);
 		rc = loop_start(n->loop, err);
 	}
 	if (rc) {
@@ -367,11 +396,18 @@ void rc_node_stop(struct rc_node *n)
 	machine_close(n);
 }
 
-static void free_config(struct rc_node *n)
+void node_free_members(struct rc_node *n)
 {
 	for (size_t i = 0; i < n->config.n_members; i++)
 		free((char *)(uintptr_t)n->members[i].address);
-	free(n->members);
+	free(TAKE(n->members));
+	n->config.n_members = 0;
+}
+
+static void free_config(struct rc_node *n)
+{
+	node_free_members(n);
+	free((char *)(uintptr_t)n->config.discover);
 	free((char *)(uintptr_t)n->tls.cert_file);
 	free((char *)(uintptr_t)n->tls.key_file);
 	free((char *)(uintptr_t)n->tls.ca_file);
@@ -393,6 +429,7 @@ void rc_node_free(struct rc_node **np)
 		loop_free(&n->loop);
 	shipper_free(n);
 	links_free(n);
+	former_free(n);
 	/* Behind those who have its files open. */
 	node_core_free(&n->core);
 	if (n->lock_fd >= 0)
@@ -438,7 +475,7 @@ static void fill_from_loop(const struct rc_node *n, struct rc_status *out)
 
 void rc_node_status(struct rc_node *n, struct rc_status *out)
 {
-	const struct shown *s = &n->shown;
+	struct shown *s = &n->shown;
 
 	*out = (struct rc_status){
 		.node_id = n->config.node_id,
@@ -448,7 +485,6 @@ void rc_node_status(struct rc_node *n, struct rc_status *out)
 		.applied = atomic_load(&s->applied),
 		.last = atomic_load(&s->durable),
 		.checkpoint_index = atomic_load(&s->checkpoint_index),
-		.cluster_id = n->cluster,
 		.is_leader = atomic_load(&s->leads),
 		.proposals = atomic_load(&s->proposals),
 		.refused = atomic_load(&s->refused),
@@ -467,7 +503,12 @@ void rc_node_status(struct rc_node *n, struct rc_status *out)
 	out->is_full = room_is_full(n);
 	out->is_ready = out->leader_id && atomic_load(&s->ready) &&
 			out->divergence != RC_FENCED && !out->is_full;
-	if (n->log.writer)
+	out->is_formed = atomic_load(&s->formed);
+	pthread_mutex_lock(&s->lock);
+	out->cluster_id = s->cluster;
+	memcpy(out->waits_for, s->waits_for, sizeof(out->waits_for));
+	pthread_mutex_unlock(&s->lock);
+	if (out->is_formed && n->log.writer)
 		fill_from_log(n, out);
 	if (n->loop)
 		fill_from_loop(n, out);

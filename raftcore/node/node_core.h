@@ -62,6 +62,7 @@
 
 struct node_core;
 struct identity;
+struct founder;
 
 struct node_host {
 	/* For the log.  'append' with its entries stays valid until it was
@@ -131,7 +132,9 @@ struct node_member {
  *	  members, in any order, which makes the same first entry and the same
  *	  cluster id (node_cluster_of);
  *	- a later member: 'joins', with the cluster's id.  It waits for a leader
- *	  that has it as a member (node_core_change there).
+ *	  that has it as a member (node_core_change there);
+ *	- a node whose cluster is to be formed: 'forms'.  It waits for
+ *	  node_core_form, and has no log until then.
  */
 struct node_core_config {
 	const struct rc_config *node;    /* copied; loop and pool unused */
@@ -139,7 +142,7 @@ struct node_core_config {
 	unsigned seed;                   /* of the election timer */
 	const struct node_member *members;       /* copied */
 	size_t n_members;
-	bool joins;
+	bool joins, forms;
 	const struct uuid *cluster;      /* copied; NULL: as said above */
 	const struct node_host *host;
 	void *host_data;
@@ -163,6 +166,11 @@ void node_core_stop(struct node_core *core);
 void node_core_free(struct node_core **core);
 
 void node_core_start(struct node_core *core, uint64_t now_ms);
+bool node_core_waits(const struct node_core *core);
+/* Writes identity and log (blocking).  OK: node_core_start is to be called again. */
+enum code node_core_form(struct node_core *core, const struct uuid *cluster,
+			 const struct founder *founders, size_t n,
+			 struct err *err) MUST_USE;
 /* 'first' is a list by next_; each has its id and its done. */
 void node_core_propose(struct node_core *core, uint64_t now_ms,
 		       struct rc_proposal *first);
@@ -304,9 +312,7 @@ void node_core_installed(struct node_core *core, uint64_t now_ms, enum code rc,
 			 const struct node_stand *stand, const struct err *err);
 
 struct wal *node_core_wal(struct node_core *core);
-/* The files of checkpoints (checkpoint_files_new); any thread. */
 struct fs *node_core_files(const struct node_core *core);
-/* Of its data directory; valid as long as the core. */
 const struct identity *node_core_identity(const struct node_core *core);
 
 void node_core_view(const struct node_core *core, struct node_core_view *out);

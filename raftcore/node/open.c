@@ -21,12 +21,10 @@
 static enum code find_base(struct node_core *c, struct err *err)
 {
 	unsigned damaged;
-	enum code rc;
+	enum code rc = checkpoint_find(node_core_files(c), c->checkpoint_dir,
+				       c->identity.cluster, &c->base, &damaged,
+				       err);
 
-	c->files = checkpoint_files_new(c->fs, c->config.seal,
-					c->identity.cluster);
-	rc = checkpoint_find(node_core_files(c), c->checkpoint_dir,
-			     c->identity.cluster, &c->base, &damaged, err);
 	if (rc)
 		return rc;
 	if (damaged)
@@ -294,28 +292,21 @@ static char *below(const struct node_core *c, const char *name)
 	return buf_take(&path);
 }
 
-static enum code open_all(struct node_core *c, unsigned seed,
-			  const struct uuid *cluster, struct err *err)
+static enum code open_engine(struct node_core *c, struct err *err)
 {
 	struct engine_config engine = { c->config.node_id, c->address,
 					c->config.election_timeout_ms,
-					c->config.heartbeat_ms, seed };
-	enum code rc = c->fs->ops->make_dir(c->fs, c->dir, err);
+					c->config.heartbeat_ms, c->seed };
 
-	if (rc == OK)
-		rc = identity_open(c->fs, c->dir, c->config.node_id,
-				   cluster, false, &c->identity, err);
-	if (rc == OK)
-		rc = fence_read(c->fs, c->dir, &c->fence, err);
-	if (rc == OK)
-		rc = find_base(c, err);
-	if (rc == OK)
-		rc = open_log(c, err);
-	if (rc == OK)
-		rc = engine_new(&engine, &c->engine, err);
-	if (rc == OK)
-		rc = open_machine(c, err);
-	return rc;
+	return engine_new(&engine, &c->engine, err);
+}
+
+static void free_founders(struct node_core *c)
+{
+	for (size_t i = 0; i < c->n_founders; i++)
+		free((char *)(uintptr_t)c->founders[i].address);
+	free(TAKE(c->founders));
+	c->n_founders = 0;
 }
 
 static int by_id(const void *a, const void *b)
@@ -324,6 +315,48 @@ static int by_id(const void *a, const void *b)
 	uint64_t y = ((const struct engine_peer *)b)->id;
 
 	return x < y ? -1 : x > y;
+}
+
+/* Those that were agreed on, whatever the configuration says now. */
+static void take_agreed(struct node_core *c)
+{
+	const struct identity *id = &c->identity;
+
+	free_founders(c);
+	c->founders = mem_zero((id->n_founders + 1) * sizeof(*c->founders));
+	c->n_founders = id->n_founders;
+	for (size_t i = 0; i < id->n_founders; i++) {
+		const struct founder *f = &id->founders[i];
+
+		c->founders[i] = (struct engine_peer){
+			f->id, mem_dup(f->address, strlen(f->address)), true };
+	}
+	qsort(c->founders, c->n_founders, sizeof(*c->founders), by_id);
+}
+
+static enum code open_all(struct node_core *c, bool forms,
+			  const struct uuid *cluster, struct err *err)
+{
+	enum code rc = c->fs->ops->make_dir(c->fs, c->dir, err);
+
+	if (rc == OK)
+		rc = identity_open(c->fs, c->dir, c->config.node_id,
+				   cluster, forms, &c->identity, err);
+	if (rc == OK && (forms || c->identity.n_founders))
+		take_agreed(c);
+	if (rc == OK)
+		rc = fence_read(c->fs, c->dir, &c->fence, err);
+	c->files = checkpoint_files_new(c->fs, c->config.seal,
+					c->identity.cluster);
+	if (rc == OK && !c->identity.waits)
+		rc = find_base(c, err);
+	if (rc == OK && !c->identity.waits)
+		rc = open_log(c, err);
+	if (rc == OK)
+		rc = open_engine(c, err);
+	if (rc == OK)
+		rc = open_machine(c, err);
+	return rc;
 }
 
 /* A cluster of one, where no list was given. */
@@ -378,7 +411,7 @@ struct uuid node_cluster_of(const struct node_member *members, size_t n)
 static enum code check_members(const struct node_core_config *config,
 			       struct err *err)
 {
-	bool is_one = config->n_members == 0;
+	bool is_one = config->n_members == 0 || config->forms;
 
 	for (size_t i = 0; i < config->n_members; i++) {
 		const struct node_member *m = &config->members[i];
@@ -407,7 +440,7 @@ enum code node_core_open(const struct node_core_config *config,
 	struct uuid of_list = node_cluster_of(config->members,
 					      config->n_members);
 	const struct uuid *cluster = config->cluster ? config->cluster :
-		config->n_members ? &of_list : NULL;
+		config->n_members && !config->forms ? &of_list : NULL;
 	enum code rc = check_members(config, err);
 	struct node_core *c;
 
@@ -425,16 +458,63 @@ enum code node_core_open(const struct node_core_config *config,
 	c->config.dir = c->dir;
 	c->address = mem_dup(c->config.address, strlen(c->config.address));
 	c->config.address = c->address;
+	c->seed = config->seed;
 	take_founders(c, config);
 	c->state_dir = below(c, "state");
 	c->checkpoint_dir = below(c, "checkpoints");
-	rc = open_all(c, config->seed, cluster, err);
+	rc = open_all(c, config->forms, cluster, err);
 	if (rc) {
 		node_core_free(&c);
 		return rc;
 	}
 	*out = c;
 	return OK;
+}
+
+/* ---- a cluster that is formed ---- */
+
+bool node_core_waits(const struct node_core *c)
+{
+	return c->identity.waits;
+}
+
+static enum code form(struct node_core *c, const struct uuid *cluster,
+		      const struct founder *founders, size_t n, struct err *err)
+{
+	struct identity id = c->identity;
+	enum code rc;
+
+	must(id.waits && !c->wal && n <= FOUNDERS_MAX);
+	id.waits = false;
+	id.cluster = *cluster;
+	id.n_founders = n;
+	if (n)
+		memcpy(id.founders, founders, n * sizeof(*founders));
+	rc = identity_write(c->fs, c->dir, &id, err);
+	if (rc)
+		return rc;
+	c->identity = id;
+	checkpoint_files_bind(c->files, id.cluster);
+	take_agreed(c);
+	rc = open_log(c, err);
+	if (rc == OK) {
+		engine_free(&c->engine);
+		must(open_engine(c, err) == OK);
+	}
+	return rc;
+}
+
+enum code node_core_form(struct node_core *c, const struct uuid *cluster,
+			 const struct founder *founders, size_t n,
+			 struct err *err)
+{
+	enum code rc = form(c, cluster, founders, n, err);
+
+	if (rc) {
+		err_wrap(err, "forming the cluster");
+		core_fail(c, err);
+	}
+	return rc;
 }
 
 void core_free_recovered(struct node_core *c)
@@ -468,9 +548,7 @@ void node_core_free(struct node_core **cp)
 	engine_free(&c->engine);
 	wal_close(&c->wal);
 	seal_files_free(&c->files);
-	for (size_t i = 0; i < c->n_founders; i++)
-		free((char *)(uintptr_t)c->founders[i].address);
-	free(c->founders);
+	free_founders(c);
 	free(c->dir);
 	free(c->address);
 	free(c->state_dir);

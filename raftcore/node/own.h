@@ -92,6 +92,7 @@ struct node_core {
 	char *dir, *state_dir, *checkpoint_dir, *address;
 	struct engine_peer *founders;    /* of a new cluster; none: it joins */
 	size_t n_founders;
+	unsigned seed;
 	struct identity identity;
 	struct vote vote;
 	struct mark mark;                /* as the start found it */

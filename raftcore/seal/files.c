@@ -481,6 +481,12 @@ struct seal_files *seal_files_new(struct fs *inner, const struct seal_provider *
 	return s;
 }
 
+void seal_files_bind(struct seal_files *s, struct str context)
+{
+	buf_reset(&s->context);
+	buf_str(&s->context, context);
+}
+
 void seal_files_free(struct seal_files **sp)
 {
 	struct seal_files *s = TAKE(*sp);

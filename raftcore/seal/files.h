@@ -49,6 +49,8 @@ struct seal_files;
 struct seal_files *seal_files_new(struct fs *inner, const struct seal_provider *p,
 				  struct str context);
 void seal_files_free(struct seal_files **s);
+/* Another context, while no file is open. */
+void seal_files_bind(struct seal_files *s, struct str context);
 struct fs *seal_files_fs(struct seal_files *s);
 /* True where the bytes at the beginning of a file are those of a sealed one. */
 bool seal_file_is(struct str begin);

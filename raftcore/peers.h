@@ -1,0 +1,26 @@
+/* The members of a node's cluster, as it sees them. */
+#ifndef RAFTCORE_PEERS_H
+#define RAFTCORE_PEERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct rc_node;
+
+struct rc_peer {
+	uint64_t id;
+	char address[272];
+	bool votes, is_up;              /* up: messages go to it */
+	uint64_t match;                 /* entries the leader knows it has, on the
+					   leader; 0 elsewhere */
+	uint64_t bytes_in, bytes_out, rtt_us;
+	int64_t cert_expiry;            /* Unix seconds; 0: none was seen */
+	char error[200];                /* of the connection; "": none */
+};
+/* The members, this node among them (it is up); a copy that is renewed each
+ * second and when a member or a connection comes or goes.  Answers how many
+ * there are; fills up to 'cap'. */
+size_t rc_peers(struct rc_node *node, struct rc_peer *out, size_t cap);
+
+#endif
