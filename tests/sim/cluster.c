@@ -687,7 +687,8 @@ static const struct planted {
 	{ "guard-a", "guard.a=error", 0, "old-term", 100 },
 	{ "guard-b", "guard.b=error", 0, NULL, 400 },
 	{ "guard-c", "guard.c=error", 0, NULL, 400 },
-	{ "guard-d", "guard.d=error", 0, "deaf-leader", 100 },
+	/* Rare since the log keeps the entry of the oldest checkpoint. */
+	{ "guard-d", "guard.d=error", 0, "deaf-leader", 600 },
 	{ "guard-e", "guard.e=error", 0, "flood", 1 },
 	{ "guard-f", "guard.f=error", 0, NULL, 400 },
 	{ "guard-g", "guard.g=error", 0, "growth", 100 },

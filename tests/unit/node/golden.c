@@ -303,6 +303,10 @@ static void check_control(const struct control *got, const struct control *want)
 	case CONTROL_PING:
 	case CONTROL_PONG:
 		ck_assert_uint_eq(got->stamp, 77);
+		break;
+	case CONTROL_ASK:
+	case CONTROL_ANSWER:
+		ck_abort_msg("no sample of it yet");
 	}
 }
 
