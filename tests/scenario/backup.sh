@@ -88,8 +88,11 @@ for i in 1 2 3 4 5 6 7 8; do
 	ask POST "$URL/api/v1/mgt/configs" --data-binary "@$WORK/large.json"
 	yes 201
 done
-curl -s --max-time 60 --limit-rate 1k -X POST -H "Authorization: Bearer $TOKEN" "$URL/_cluster/backup" -o /dev/null &
+# The one before may still be on its way out, so it is asked for again until it comes.
+curl -s --fail --retry 60 --retry-delay 1 --max-time 60 --limit-rate 1k -X POST \
+	-H "Authorization: Bearer $TOKEN" "$URL/_cluster/backup" -o "$WORK/slow" &
 CURL=$!
+until_ok test -s "$WORK/slow"
 busy() { is_busy=$(curl -s -X POST -H "Authorization: Bearer $TOKEN" "$URL/_cluster/backup" -o /dev/null -w '%{http_code}'); [ "$is_busy" = "$1" ]; }
 until_ok busy 503
 kill -KILL "$CURL"; wait "$CURL" 2>/dev/null || true
