@@ -688,7 +688,7 @@ static const struct planted {
 	{ "guard-b", "guard.b=error", 0, NULL, 400 },
 	{ "guard-c", "guard.c=error", 0, NULL, 400 },
 	/* Rare since the log keeps the entry of the oldest checkpoint. */
-	{ "guard-d", "guard.d=error", 0, "deaf-leader", 600 },
+	{ "guard-d", "guard.d=error", 0, "deaf-leader", 4000 },
 	{ "guard-e", "guard.e=error", 0, "flood", 1 },
 	{ "guard-f", "guard.f=error", 0, NULL, 400 },
 	{ "guard-g", "guard.g=error", 0, "growth", 100 },
