@@ -85,9 +85,7 @@ void get_cluster_status(struct request *r)
 		   "\"supported_version\":%llu,\"is_ready\":%s,"
 		   "\"state\":\"%s\",\"compared_index\":%llu,"
 		   "\"divergence_index\":%llu,\"divergence_node\":%llu,"
-		   "\"is_encrypted\":%s,\"encryption_key\":\"%s\","
-		   "\"other_segments\":%llu,"
-		   "\"is_formed\":%s,\"waits_for\":",
+		   "\"is_encrypted\":%s,\"encryption_key\":",
 		   id, (unsigned long long)s.node.node_id,
 		   (unsigned long long)s.node.leader_id,
 		   (unsigned long long)s.node.term,
@@ -101,7 +99,10 @@ void get_cluster_status(struct request *r)
 		   (unsigned long long)s.node.compared,
 		   (unsigned long long)s.node.divergence_index,
 		   (unsigned long long)s.node.divergence_peer,
-		   s.node.is_sealed ? "true" : "false", s.node.seal_key,
+		   s.node.is_sealed ? "true" : "false");
+	buf_json(&out, str_of(s.node.seal_key));
+	buf_printf(&out,
+		   ",\"other_segments\":%llu,\"is_formed\":%s,\"waits_for\":",
 		   (unsigned long long)s.node.other_segments,
 		   s.node.is_formed ? "true" : "false");
 	buf_json(&out, str_of(s.node.waits_for));
@@ -300,8 +301,32 @@ static void initialized(struct store_initialize *i, enum code rc,
 	free(x);
 }
 
-/* There is no token before there is a cluster, so it needs none; where there is
- * one it does nothing. */
+/* Who sends one of these speaks for somebody else: a proxy for its client, a
+ * browser for a page. */
+static const char *const go_between[] = {
+	"forwarded", "via", "x-forwarded-for", "x-real-ip", "origin",
+};
+
+/* There is no token before there is a cluster; so it is the machine that counts:
+ * whoever is on it could as well start the node with another setting. */
+static bool may_initialize(struct request *r)
+{
+	bool is_own = r->peer->is_own;
+	struct err err;
+
+	for (size_t i = 0; i < ARRAY_LEN(go_between); i++)
+		is_own = is_own && !request_header(r, go_between[i]);
+	if (is_own)
+		return true;
+	err_set(&err, E_DENIED, "a cluster is initialized from a node's own machine "
+		"alone, and not from %s", r->peer->host);
+	err_hint(&err, "run conflux cluster initialize on the machine of the node, "
+		 "as by kubectl exec, and without a proxy");
+	store_denied_from(store_of(r), r->peer->host, STR("initialize, denied"));
+	api_error(r, &err);
+	return false;
+}
+
 void post_cluster_initialize(struct request *r)
 {
 	const struct str *q = request_query(r, "expect");
@@ -310,6 +335,8 @@ void post_cluster_initialize(struct request *r)
 	struct beginning *b;
 	uint64_t expect = 0;
 
+	if (!may_initialize(r))
+		return;
 	if (q && (!str_u64(*q, &expect) || expect > 16)) {
 		api_fail(r, E_INVALID, "expect= is how many nodes found the cluster, "
 			 "at most 16");

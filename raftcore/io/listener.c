@@ -105,10 +105,19 @@ static enum code open_socket(struct str addr, bool share, int *out,
 static void know_peer(struct stream *s)
 {
 	struct sockaddr_storage sa;
+	struct stream_addr own;
 	int n = sizeof(sa);
 
-	if (uv_tcp_getpeername(&s->tcp, (struct sockaddr *)&sa, &n) == 0)
-		addr_of((const struct sockaddr *)&sa, &s->peer);
+	if (uv_tcp_getpeername(&s->tcp, (struct sockaddr *)&sa, &n))
+		return;
+	addr_of((const struct sockaddr *)&sa, &s->peer);
+	s->peer.is_own = s->peer.is_loopback;
+	n = sizeof(sa);
+	if (uv_tcp_getsockname(&s->tcp, (struct sockaddr *)&sa, &n))
+		return;
+	addr_of((const struct sockaddr *)&sa, &own);
+	if (own.host[0] && strcmp(own.host, s->peer.host) == 0)
+		s->peer.is_own = true;
 }
 
 static void accept_one(struct listener *l)

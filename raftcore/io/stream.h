@@ -42,6 +42,9 @@ struct stream_addr {
 	char host[64];
 	uint16_t port;
 	bool is_loopback;
+	/* Of whoever came to a listener: from this very machine, over loopback or
+	 * with the address that it came to, which no other machine can answer at. */
+	bool is_own;
 };
 
 /* ---- listening ---- */

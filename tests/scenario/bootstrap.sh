@@ -127,6 +127,49 @@ HAND="--peers dns:localhost:${RAFT[1]##*:} --cluster-advertise ${RAFT[1]}"
 start_node 1 $HAND
 until_ok waits 1 "is to be said by hand"
 at 1
+# There is no token yet: nobody but this machine may say it.
+refused() {
+	ask POST "$URL/_cluster/initialize?expect=1" "$@"
+	yes 403
+	has "$BODY" "conflux cluster initialize on the machine of the node"
+	waits 1 "is to be said by hand" || fail "it was initialised by $*"
+}
+for h in "X-Forwarded-For: 192.0.2.7" "Forwarded: for=192.0.2.7" "Via: 1.1 proxy" \
+	"X-Real-IP: 192.0.2.7" "Origin: http://evil.test"; do
+	refused -H "$h"
+done
+if unshare -Urn true 2>/dev/null; then
+	step "by hand: another machine may not"
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
+		-subj /CN=far -keyout "$WORK/far.key" -out "$WORK/far.pem" 2>/dev/null
+	# A network of its own, in which one address is a stranger to the other.
+	cat >"$WORK/alone.sh" <<-'ALONE'
+		set -eu
+		ip link set lo up
+		ip address add 10.77.0.1/32 dev lo
+		ip address add 10.77.0.2/32 dev lo
+		"$CONFLUX_BIN/confluxd" --data-dir "$WORK/far" --listen 0.0.0.0:18080 \
+			--tls-cert-file "$WORK/far.pem" --tls-key-file "$WORK/far.key" \
+			--raft-listen 10.77.0.1:19001 \
+			--node-id 1 --cluster-allow-clear-text true \
+			--peers dns:localhost:19001 --cluster-advertise 10.77.0.1:19001 2>"$WORK/daemon9.log" &
+		trap "kill $!" EXIT
+		for _ in $(seq 200); do [ -s "$WORK/far/confluxd.listen" ] && break; sleep 0.05; done
+		code() { curl -s -o "$WORK/far.body" -w '%{http_code} ' -X POST -k --interface "$1" "https://$2:18080/_cluster/initialize?expect=1"; }
+		code 10.77.0.2 10.77.0.1
+		code 10.77.0.2 127.0.0.1
+		grep -q "and not from 10.77.0.2" "$WORK/far.body"
+		code 10.77.0.1 10.77.0.1
+		kill $!
+		wait $! || true
+		trap - EXIT
+	ALONE
+	is "$(unshare -Urn bash "$WORK/alone.sh")" "403 403 202 " "from another machine, and from its own address"
+else
+	echo "no namespaces here: another machine is left out" >&2
+	exit 1
+fi
+step "by hand: the node's own machine may"
 conflux cluster initialize --expect 1 >"$WORK/out" || fail "initialize: $(cat "$WORK/out")"
 until_ok ready 1
 end_node 1

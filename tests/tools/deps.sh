@@ -16,7 +16,7 @@ RAFT=0.22.1
 base="gcc g++ make pkg-config binutils git ca-certificates curl openssl python3
 libc6-dev libssl-dev libuv1-dev liblmdb-dev libhttp-parser-dev libgit2-dev
 libjansson-dev libyaml-dev libtomlplusplus-dev libisal-dev libxxhash-dev check libsubunit-dev
-libraft-dev libraft0 jq procps"
+libraft-dev libraft0 jq procps iproute2"
 case "${1:-}" in
 "") want=$base ;;
 bench) want="nginx-light etcd-server wrk nghttp2-client" ;;
