@@ -4,14 +4,11 @@
 # sweep or a hook.  Tests of the failpoints themselves do not count.
 set -euo pipefail
 table=raftcore/base/failpoints.tbl
-# Without a test of its own as yet; nothing is added here.
-owed=" apply.effect backup.write backup.sync backup.rename backup.prune fence.write "
 missing=0
 while IFS=$'\t' read -r ident name; do
 	pattern="\\b${name//./\\.}=(crash|error|full|stop)|\"${name//./\\.}\"|\\bFP_$ident\\b"
 	grep -rqE --include='*.c' --include='*.h' --include='*.sh' --include='*.go' \
 		--exclude=failpoint.c --exclude=failpoints_test.sh -- "$pattern" tests || {
-		[[ $owed != *" $name "* ]] || continue
 		echo "no test fires $name, and says what is there afterwards" >&2
 		missing=$((missing + 1))
 	}
