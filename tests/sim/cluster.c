@@ -24,7 +24,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "world.h"
+#include "history.h"
 
 #include "base/banned.h"
 
@@ -32,329 +32,13 @@
 #define FAULTS_MS 3500
 #define CALM_MS 20000
 
-/* ---- faults ---- */
+/* ---- histories ---- */
 
-static struct server *any_server(void)
+static void act(void)
 {
-	return &w.servers[below(below(3) ? w.n_founders : SERVERS)];
-}
-
-static struct server *some_leader(void)
-{
-	struct server *s = world_leader();
-
-	return s && below(4) ? s : any_server();
-}
-
-static void break_stream(void)
-{
-	link_reset(&w.links[below(SERVERS)][below(SERVERS)]);
-}
-
-/* What is done to a history, by kind; others follow from these (world.h). */
-enum fault_kind {
-	F_STEP, F_CRASH, F_CUT, F_ONE_WAY, F_LINK, F_STREAM, F_PAUSE, F_CLOCK,
-	F_ERRORS, F_FULL, F_TRANSFER, F_CHANGE, F__KINDS
-};
-
-static const char *const fault_names[F__KINDS] = {
-	[F_STEP] = "crashes planned at a step of the disk",
-	[F_CRASH] = "kills and power losses",
-	[F_CUT] = "servers cut off",
-	[F_ONE_WAY] = "servers deaf or mute",
-	[F_LINK] = "links cut one way",
-	[F_STREAM] = "streams broken",
-	[F_PAUSE] = "pauses",
-	[F_CLOCK] = "clock jumps",
-	[F_ERRORS] = "disks that fail now and then",
-	[F_FULL] = "disks that are full",
-	[F_TRANSFER] = "leaderships handed over",
-	[F_CHANGE] = "memberships changed",
-};
-static unsigned long long faults[F__KINDS];
-
-static void disk_fault(struct server *s)
-{
-	bool fails = below(2) == 0, is_full = below(4) == 0;
-
-	disk_set_errors(s->disk, fails ? 30000 : 0);
-	disk_set_full(s->disk, is_full);
-	faults[F_ERRORS] += fails;
-	faults[F_FULL] += is_full;
-}
-
-static void one_way(struct server *s)
-{
-	bool in = below(2), out = below(2);
-
-	server_cut_off(s, in, out);
-	faults[F_ONE_WAY] += in != out;
-	faults[F_CUT] += in && out;
-}
-
-static void fault(void)
-{
-	struct server *s = below(2) ? some_leader() : any_server();
-
-	switch (below(14)) {
-	case 0:
-	case 1:
-		faults[F_STEP]++;
-		disk_crash_at(s->disk, disk_steps(s->disk) + 1 + below(20));
-		break;
-	case 2:
-		faults[F_CRASH]++;
-		server_crash(s, below(2), below(600 * MS));
-		break;
-	case 3:
-		faults[F_CUT]++;
-		server_cut_off(s, true, true);
-		break;
-	case 4:
-		one_way(s);
-		break;
-	case 5:
-		faults[F_LINK]++;
-		w.links[below(SERVERS)][below(SERVERS)].is_cut = true;
-		break;
-	case 6:
-	case 7:
-		world_heal();
-		break;
-	case 8:
-		faults[F_STREAM]++;
-		break_stream();
-		break;
-	case 9:
-		faults[F_PAUSE]++;
-		s->paused_until = w.now + below(700 * MS);
-		tell("server %llu pauses", ULL(s->id));
-		break;
-	case 10:
-		faults[F_CLOCK]++;
-		s->clock_us += (int64_t)below(1500 * MS);
-		break;
-	case 11:
-		disk_fault(s);
-		break;
-	case 12:
-		faults[F_TRANSFER]++;
-		server_transfer(some_leader(), 1 + below(SERVERS));
-		break;
-	default:
-		faults[F_CHANGE]++;
-		server_change_any(some_leader());
-	}
-}
-
-static void print_faults(void)
-{
-	printf("faults:");
-	for (unsigned i = 0; i < F__KINDS; i++)
-		printf("%s %llu %s", i ? "," : "", faults[i], fault_names[i]);
-	putchar('\n');
-}
-
-/* ---- a history ---- */
-
-static void run_until(uint64_t until)
-{
-	uint64_t next_client = w.now, next_fault = w.now + below(400 * MS);
-	uint64_t next_change = w.now + below(500 * MS);
-
-	/* Some worlds are rough, in others what happens lasts. */
-	uint64_t pace = below(3) ? 250 * MS : 1000 * MS;
-
-	while (w.now < until && !w.is_broken) {
-		if (w.now >= next_client) {
-			next_client = w.now + 1 * MS + below(25 * MS);
-			server_propose(some_leader(), 1 + (unsigned)below(4));
-			if (below(2))
-				server_read(below(2) ? some_leader() :
-					    any_server());
-		}
-		if (w.now >= next_change) {
-			next_change = w.now + below(400 * MS);
-			server_change_any(some_leader());
-		}
-		if (w.now >= next_fault) {
-			next_fault = w.now + below(pace);
-			fault();
-		}
-		world_step();
-	}
-}
-
-static void calm_down(void)
-{
-	w.is_calm = true;
-	world_heal();
-	for (unsigned i = 0; i < SERVERS; i++) {
-		struct server *s = &w.servers[i];
-
-		disk_crash_at(s->disk, 0);
-		disk_set_errors(s->disk, 0);
-		disk_set_full(s->disk, false);
-		s->paused_until = s->crash_at = 0;
-		if (!s->core)
-			s->up_at = MIN(s->up_at, w.now + 1 * MS);
-	}
-	tell("the faults stop");
-}
-
-static bool same_peers(const struct server *a, const struct server *b)
-{
-	struct node_peer x[SERVERS], y[SERVERS];
-	size_t n = node_core_peers(a->core, x, SERVERS);
-	bool same = n == node_core_peers(b->core, y, SERVERS);
-
-	for (size_t i = 0; i < n && same; i++)
-		same = x[i].id == y[i].id && x[i].votes == y[i].votes;
-	return same;
-}
-
-/* Whether all that the leader has as members stand where it does. */
-static bool all_agree(const struct server *leader)
-{
-	struct node_peer peers[SERVERS];
-	struct node_core_view lead, v;
-	size_t n = node_core_peers(leader->core, peers, SERVERS);
-
-	node_core_view(leader->core, &lead);
-	if (leader->toy.index != lead.last)
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		struct server *s = &w.servers[peers[i].id - 1];
-
-		if (!s->core || s->toy.index != leader->toy.index)
-			return false;
-		holds(sha256_eq(&s->toy.digest, &leader->toy.digest),
-		      "servers %llu and %llu stand at %llu with different "
-		      "effects", ULL(s->id), ULL(leader->id), ULL(s->toy.index));
-		/* A state may stand above what this server knows of the log. */
-		node_core_view(s->core, &v);
-		if (v.durable != lead.last || v.commit != lead.commit)
-			return false;
-		holds(!v.is_changing, "server %llu takes its membership for one "
-		      "that is not committed", ULL(s->id));
-		holds(same_peers(s, leader), "servers %llu and %llu go by "
-		      "different memberships", ULL(s->id), ULL(leader->id));
-	}
-	return true;
-}
-
-/* Whether a majority is left without it, by what any server goes by. */
-static bool can_do_without(const struct server *s)
-{
-	for (unsigned i = 0; i < SERVERS; i++) {
-		struct node_peer peers[SERVERS];
-		unsigned voters = 0, left = 0;
-		size_t n;
-
-		if (!w.servers[i].core)
-			return false;
-		n = node_core_peers(w.servers[i].core, peers, SERVERS);
-		for (size_t k = 0; k < n; k++) {
-			voters += peers[k].votes;
-			left += peers[k].votes && peers[k].id != s->id;
-		}
-		if (n && left <= voters / 2)
-			return false;
-	}
-	return true;
-}
-
-/* A majority is enough, whichever. */
-static void do_without_one(void)
-{
-	struct server *s;
-
-	world_pass(20);
-	s = &w.servers[below(SERVERS)];
-	if (w.is_broken || !can_do_without(s))
-		return;
-	server_crash(s, false, CALM_MS * MS);
-	world_pass(700);               /* the old leader may still lead */
-	holds(world_elected(CALM_MS / 2, NULL), "nobody leads without server "
-	      "%llu", ULL(s->id));
-	s->up_at = w.now + 1 * MS;
-}
-
-/* When nothing is applied all states are compared where they stand. */
-static void compare_well(const struct server *leader)
-{
-	uint64_t until = w.now + CALM_MS * MS;
-	struct node_core_view v = server_view(leader);
-	struct node_peer peers[SERVERS];
-
-	if (node_core_peers(leader->core, peers, SERVERS) < 2)
-		return;
-	while (w.now < until && !w.is_broken && v.compared < v.last) {
-		world_step();
-		v = server_view(leader);
-	}
-	holds(v.compared == v.last, "states are compared up to %llu of %llu",
-	      ULL(v.compared), ULL(v.last));
-}
-
-static void end_well(void)
-{
-	uint64_t until = w.now + CALM_MS * MS, next = w.now, acked = w.n_acked;
-	unsigned long long reads = w.n_reads;
-	struct server *leader = NULL;
-
-	while (w.now < until && !w.is_broken) {
-		leader = world_leader();
-		if (leader && w.n_acked > acked && w.n_reads > reads &&
-		    all_agree(leader))
-			break;
-		if (w.now >= next && leader && w.n_acked == acked) {
-			next = w.now + 200 * MS;
-			server_propose(leader, 1);
-		} else if (w.now >= next && leader && w.n_reads == reads) {
-			next = w.now + 200 * MS;
-			server_read(leader);
-		}
-		world_step();
-	}
-	if (w.is_broken)
-		return;
-	if (!holds(leader, "nobody leads") ||
-	    !holds(w.n_acked > acked, "nothing new is applied") ||
-	    !holds(w.n_reads > reads, "nothing can be read") ||
-	    !holds(all_agree(leader), "a member is left behind"))
-		return;
-	holds(leader->toy.index >= w.acked_max, "entries up to %llu were "
-	      "acknowledged, %llu are there", ULL(w.acked_max),
-	      ULL(leader->toy.index));
-	for (size_t i = 0; i < w.n_proposals; i++)
-		holds(w.proposals[i].state != ACKED || w.proposals[i].index,
-		      "proposal %zu is lost", i + 1);
-	compare_well(leader);
-}
-
-static struct {
-	unsigned long long histories, failed, ms, acked, reads, refused, uncertain,
-		crashes, messages, checkpoints, installs, damaged, changes, transfers, steps;
-} total;
-
-static void count(void)
-{
-	total.histories++;
-	total.failed += w.is_broken;
-	total.ms += w.now / 1000;
-	total.acked += w.n_acked;
-	total.reads += w.n_reads;
-	total.refused += w.n_refused;
-	total.uncertain += w.n_uncertain;
-	total.crashes += w.n_crashes;
-	total.messages += w.n_messages;
-	total.checkpoints += w.n_checkpoints;
-	total.installs += w.n_installs;
-	total.damaged += w.n_damaged;
-	total.changes += w.n_changes;
-	total.transfers += w.n_transfers;
-	total.steps += w.n_steps;
+	server_propose(some_leader(), 1 + (unsigned)below(4));
+	if (below(2))
+		server_read(below(2) ? some_leader() : any_server());
 }
 
 /* One voter that others join now and then, too. */
@@ -367,15 +51,15 @@ static bool history(uint64_t seed, enum plant plant)
 {
 	world_begin(seed, plant, founders_of(seed));
 	tell("seed %llu, %u founders", ULL(seed), w.n_founders);
-	run_until(w.now + FAULTS_MS * MS);
+	history_run(FAULTS_MS, act);
 	if (!w.is_broken) {
-		calm_down();
+		history_calm();
 		if (below(2))
-			do_without_one();
+			history_do_without_one();
 		if (!w.is_broken)
-			end_well();
+			history_end();
 	}
-	count();
+	history_count();
 	world_end();
 	return !w.is_broken;
 }
@@ -671,8 +355,8 @@ static bool scene(const char *name, uint64_t seed, enum plant plant)
 	w.scene = s->name;
 	s->play();
 	if (!w.is_broken && s->play != flood)
-		end_well();
-	count();
+		history_end();
+	history_count();
 	world_end();
 	return !w.is_broken;
 }
@@ -798,14 +482,7 @@ int main(void)
 		run(getenv("SCENE"), only, PLANT_NOTHING);
 	if (!only && !name)
 		all(from_env("SEEDS", 2000));
-	printf("%.1f simulated hours, %llu steps, %llu messages, %llu crashes, "
-	       "%llu checkpoints, %llu installed, %llu damaged, %llu changes, %llu transfers\n",
-	       (double)total.ms / 3600000, total.steps, total.messages,
-	       total.crashes, total.checkpoints, total.installs, total.damaged,
-	       total.changes, total.transfers);
-	printf("%llu acknowledged, %llu refused, %llu uncertain, %llu reads\n",
-	       total.acked, total.refused, total.uncertain, total.reads);
-	print_faults();
+	history_print();
 	printf("%llu passed, %llu failed\n", total.histories - total.failed,
 	       total.failed);
 	return total.failed ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -100,7 +100,7 @@ static void check_fenced(struct server *s)
 	      "fenced at %llu", ULL(s->id), ULL(v.divergence_index));
 	/* What was with the machine, and reads of before, come to an end. */
 	world_pass(1500);
-	at = s->toy.index;
+	at = s->at.index;
 	reads = w.n_reads;
 	server_read(s);
 	world_pass(100);
@@ -108,7 +108,7 @@ static void check_fenced(struct server *s)
 	      ULL(s->id));
 	go_on(5);
 	world_pass(300);
-	holds(s->toy.index == at, "server %llu is fenced and applies",
+	holds(s->at.index == at, "server %llu is fenced and applies",
 	      ULL(s->id));
 	for (unsigned i = 0; i < SOON_MS && !w.is_broken && world_leader() &&
 	     server_view(s).last < server_view(world_leader()).last; i++)

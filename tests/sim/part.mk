@@ -3,6 +3,6 @@ needs_one_node := base io io/sim wire seal wal raftcore node
 needs_cluster := base io io/sim wire seal wal raftcore node
 needs_diverge := base io io/sim wire seal wal raftcore node
 # world.c, server.c: servers, disks and network on simulated time
-help_cluster := world.c server.c damage.c
-help_diverge := world.c server.c damage.c
+help_cluster := history.c world.c server.c toy.c damage.c
+help_diverge := world.c server.c toy.c damage.c
 help_one_node := damage.c

@@ -2,7 +2,6 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "wire/wire.h"
 #include "world.h"
 
 #include "base/banned.h"
@@ -105,42 +104,53 @@ void server_reread_log(struct server *s)
 
 /* ---- the machine ---- */
 
-static struct sha256 next_digest(const struct toy *toy, const struct rc_entry *e)
-{
-	AUTO_BUF b = BUF_NONE;
+static void note_digest(struct server *s, uint64_t index);
 
-	wr_raw(&b, toy->digest.b, sizeof(toy->digest.b));
-	wr_u64(&b, e->index);
-	wr_u64(&b, e->term);
-	wr_u64(&b, e->id);
-	wr_u32(&b, crc32c(0, e->data.p, e->data.n));
-	return sha256_of(buf_view(&b));
-}
-
-/* Like a store that compares what it has with the checkpoint. */
-enum code toy_open(void *data, const char *dir,
-			  const struct rc_checkpoint *from,
-			  struct rc_applied *out, struct err *err)
+enum code server_machine_open(void *data, const char *dir,
+			      const struct rc_checkpoint *from,
+			      struct rc_applied *out, struct err *err)
 {
 	struct server *s = data;
-	AUTO_BUF bytes = BUF_NONE;
-	struct toy toy = { 0 };
+	enum code rc = s->machine.open(s->machine.data, dir, from, out, err);
 
-	if (s->toy_is_lost)
-		s->toy = toy;
-	if (from) {
-		enum code rc = fs_get(from->fs, from->path, &bytes, err);
-
-		if (rc)
-			return rc;
-		holds(bytes.n >= sizeof(toy), "a short checkpoint");
-		memcpy(&toy, bytes.p, sizeof(toy));
-		if (toy.index > s->toy.index)
-			s->toy = toy;
-	}
-	s->toy_is_lost = false;
-	*out = (struct rc_applied){ s->toy.index, s->toy.term };
+	if (rc)
+		return rc;
+	s->state_is_lost = false;
+	s->at = *out;
+	s->opened_at = w.now;
+	if (s->at.index)
+		note_digest(s, s->at.index);
+	if (world_kind->opened)
+		world_kind->opened(s);
 	return OK;
+}
+
+uint64_t server_machine_bytes(void *data)
+{
+	const struct server *s = data;
+
+	return s->machine.bytes(s->machine.data);
+}
+
+void server_machine_digest(void *data, uint8_t out[32])
+{
+	const struct server *s = data;
+
+	s->machine.digest(s->machine.data, out);
+}
+
+enum code server_machine_freeze(void *data, struct rc_frozen **out,
+				struct rc_applied *at, struct err *err)
+{
+	return err_set(err, E_INTERNAL, "the world freezes by itself");
+}
+
+static struct node_stand stand_of(struct server *s)
+{
+	struct node_stand stand = { .bytes = server_machine_bytes(s) };
+
+	server_machine_digest(s, stand.digest);
+	return stand;
 }
 
 static void acknowledge(struct server *s, const struct rc_entry *e)
@@ -161,61 +171,67 @@ static void acknowledge(struct server *s, const struct rc_entry *e)
 	}
 }
 
-static void apply_one(struct server *s, const struct rc_entry *e)
+/* What all did up to 'index'. */
+static void note_digest(struct server *s, uint64_t index)
 {
-	struct sha256 digest = next_digest(&s->toy, e);
+	struct sha256 digest;
 
-	if (!holds(e->index == s->toy.index + 1 && e->index < INDEX_MAX,
-		   "server %llu: entry %llu is applied after %llu", ULL(s->id),
-		   ULL(e->index), ULL(s->toy.index)))
-		return;
 	/* A server whose effects are bent is no witness. */
-	if (e->index == s->bent_at)
-		digest.b[0] ^= s->bent_by;
-	if (s->bent_at && e->index >= s->bent_at) {
-		s->toy = (struct toy){ e->index, e->term, s->toy.commands +
-				       e->is_command, digest };
-		if (e->is_command)
-			acknowledge(s, e);
+	if (s->bent_at && index >= s->bent_at)
 		return;
-	}
-	if (w.truth[e->index].is_known)
-		holds(sha256_eq(&w.truth[e->index].digest, &digest),
+	server_machine_digest(s, digest.b);
+	if (w.truth[index].is_known)
+		holds(sha256_eq(&w.truth[index].digest, &digest),
 		      "server %llu: entry %llu has another effect than it had "
-		      "before", ULL(s->id), ULL(e->index));
-	w.truth[e->index].is_known = true;
-	w.truth[e->index].digest = digest;
-	s->toy = (struct toy){ e->index, e->term, s->toy.commands +
-			       e->is_command, digest };
-	w.applied_max = MAX(w.applied_max, e->index);
-	if (e->is_command)
-		acknowledge(s, e);
+		      "before", ULL(s->id), ULL(index));
+	w.truth[index].is_known = true;
+	w.truth[index].digest = digest;
+	w.applied_max = MAX(w.applied_max, index);
+	trace(index << 3 | s->id);
 }
 
-uint64_t toy_bytes(void *data)
+/* False: the process ends between two slices of it. */
+static bool apply_batch(struct server *s, const struct rc_entry *e, size_t n)
 {
-	return 1000;
+	const struct rc_machine *m = &s->machine;
+	bool more = m->apply_more;
+	struct err err;
+	enum code rc = m->apply(m->data, e, n, &err);
+
+	while (rc == OK && more) {
+		rc = m->apply_more(m->data, &more, &err);
+		if (more && world_kind->dies && world_kind->dies(s)) {
+			server_crash(s, false, 1000);
+			return false;
+		}
+	}
+	return holds(rc == OK, "server %llu: entry %llu is not applied: %s",
+		     ULL(s->id), ULL(e->index), err.text);
 }
 
-void toy_digest(void *data, uint8_t out[32])
+/* Some at once, where the machine would have it. */
+static bool apply_some(struct server *s, const struct rc_entry *e, size_t n)
 {
-	const struct server *s = data;
+	const struct rc_entry *last = &e[n - 1];
 
-	memcpy(out, s->toy.digest.b, 32);
-}
-
-static struct node_stand stand_of(struct server *s)
-{
-	struct node_stand stand = { .bytes = toy_bytes(s) };
-
-	toy_digest(s, stand.digest);
-	return stand;
-}
-
-enum code toy_freeze(void *data, struct rc_frozen **out,
-			    struct rc_applied *at, struct err *err)
-{
-	return err_set(err, E_INTERNAL, "the world freezes by itself");
+	for (size_t i = 0; i < n; i++)
+		if (!holds(e[i].index == s->at.index + 1 + i &&
+			   e[i].index < INDEX_MAX, "server %llu: entry %llu is "
+			   "applied after %llu", ULL(s->id), ULL(e[i].index),
+			   ULL(s->at.index + i)))
+			return false;
+	if (world_kind->applying)
+		world_kind->applying(s, e, n);
+	if (!apply_batch(s, e, n))
+		return false;
+	s->at = (struct rc_applied){ last->index, last->term };
+	note_digest(s, last->index);
+	for (size_t i = 0; i < n; i++)
+		if (e[i].is_command)
+			acknowledge(s, &e[i]);
+	if (world_kind->applied)
+		world_kind->applied(s, e, n);
+	return true;
 }
 
 /* ---- the host: what is asked for ---- */
@@ -329,6 +345,8 @@ static void host_refuse(void *host, struct rc_proposal *p, enum code rc,
 	holds(rc == E_NOT_LEADER || rc == E_BUSY || rc == E_UNCERTAIN ||
 	      rc == E_UNAVAILABLE, "a proposal is refused: %s", text);
 	own->state = rc == E_UNCERTAIN ? UNCERTAIN : REFUSED;
+	if (world_kind->refused)
+		world_kind->refused(own, rc);
 	w.n_uncertain += rc == E_UNCERTAIN;
 	w.n_refused += rc != E_UNCERTAIN;
 	holds(own->state != REFUSED || own->index == 0, "proposal %llu is applied "
@@ -364,7 +382,7 @@ static uint64_t counted(const struct server *s, uint64_t term)
 {
 	uint64_t best = 0;
 
-	for (uint64_t i = s->toy.index + 1;
+	for (uint64_t i = s->at.index + 1;
 	     i < INDEX_MAX && s->terms[i] && s->terms[i] < term; i++) {
 		unsigned have = 0;
 
@@ -565,7 +583,7 @@ static void install_now(struct server *s)
 	struct fs *files = node_core_files(s->core);
 	struct rc_checkpoint from = { .fs = files, .index = c->index };
 	AUTO_BUF picture = BUF_NONE;
-	struct node_stand stand;
+	struct node_stand stand = { 0 };
 	struct err err;
 	enum code rc;
 
@@ -581,9 +599,12 @@ static void install_now(struct server *s)
 	s->n_named = 0;
 	checkpoint_path("data/checkpoints", c, ".ckpt", &picture);
 	from.path = picture.p;
+	if (rc == OK && s->machine.close)
+		s->machine.close(s->machine.data);
 	if (rc == OK)
-		rc = toy_open(s, NULL, &from, &at, &err);
-	stand = stand_of(s);
+		rc = server_machine_open(s, "data/state", &from, &at, &err);
+	if (rc == OK)
+		stand = stand_of(s);
 	node_core_installed(s->core, ms_of(s), rc, &at, &stand, &err);
 }
 
@@ -618,10 +639,13 @@ void server_log_step(struct server *s)
 
 static void freeze(struct server *s)
 {
-	holds(s->freezing->index == s->toy.index, "a picture of %llu is taken at "
-	      "%llu", ULL(s->freezing->index), ULL(s->toy.index));
-	s->frozen = NEW(struct rc_frozen);
-	s->frozen->at = s->toy;
+	struct rc_applied at;
+	struct err err;
+	enum code rc = s->machine.freeze(s->machine.data, &s->frozen, &at, &err);
+
+	holds(rc == OK && s->freezing->index == at.index && at.index ==
+	      s->at.index, "a picture of %llu is taken at %llu",
+	      ULL(s->freezing->index), ULL(at.index));
 	s->writing = *s->freezing;
 	s->writing.conf = BUF_NONE;
 	buf_str(&s->writing.conf, buf_view(&s->freezing->conf));
@@ -630,17 +654,32 @@ static void freeze(struct server *s)
 	node_core_frozen(s->core, ms_of(s), OK);
 }
 
+static void thaw(struct server *s)
+{
+	if (s->frozen)
+		s->machine.thaw(s->machine.data, TAKE(s->frozen));
+}
+
 void server_machine_step(struct server *s)
 {
 	const struct rc_entry *batch = TAKE(s->batch);
+	size_t n = s->n_batch;
 	struct node_stand stand;
 
 	if (s->freezing) {
 		freeze(s);
 		return;
 	}
-	for (size_t i = 0; i < s->n_batch && !w.is_broken; i++)
-		apply_one(s, &batch[i]);
+	while (n && !w.is_broken) {
+		size_t k = world_kind->batch ? world_kind->batch(s, n) : 1;
+
+		if (!apply_some(s, batch, k))
+			break;
+		batch += k;
+		n -= k;
+	}
+	if (!s->core)
+		return;
 	stand = stand_of(s);
 	node_core_applied(s->core, ms_of(s), OK, NULL, &stand);
 }
@@ -656,9 +695,8 @@ static enum code write_checkpoint(struct server *s, uint64_t *kept,
 	if (rc)
 		return rc;
 	disk_set_lies(s->disk, w.plant == PLANT_UNSYNCED);
-	/* A copy may be taken a little later than it says. */
-	rc = checkpoint_put(writer, below(2) ? &s->frozen->at : &s->toy,
-			    sizeof(s->toy), err);
+	rc = s->machine.write(s->machine.data, s->frozen, checkpoint_put, writer,
+			      err);
 	disk_rot_next(s->disk, !w.is_calm && below(15) == 0);
 	if (rc == OK)
 		rc = checkpoint_end(writer, &s->writing, err);
@@ -692,7 +730,7 @@ void server_worker_step(struct server *s)
 	rc = write_checkpoint(s, &kept, &err);
 	w.n_checkpoints += rc == OK;
 	s->n_named += rc == OK;
-	free(TAKE(s->frozen));
+	thaw(s);
 	checkpoint_fini(&s->writing);
 	node_core_checkpointed(s->core, ms_of(s), rc, kept);
 }
@@ -708,7 +746,7 @@ void server_drop_work(struct server *s)
 	s->jobs_due = 0;
 	s->batch = NULL;
 	s->freezing = NULL;
-	free(TAKE(s->frozen));
+	thaw(s);
 	checkpoint_fini(&s->writing);
 	s->installing = NULL;
 	s->is_taking_in = false;

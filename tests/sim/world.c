@@ -17,6 +17,7 @@
 #define UNCOMMITTED_MAX 8200     /* 8,192 and what new leaders add */
 
 struct world w;
+const struct world_kind *world_kind = &toys;
 bool verbose, quiet;
 
 void tell(const char *fmt, ...)
@@ -87,10 +88,10 @@ void server_damage(struct server *s)
 {
 	/* What was removed may come back, and does not count. */
 	if (s->core || s->n_named == 0 || !damage_newest(s->disk, "data/checkpoints", s->floor,
-				      below(sizeof(struct toy))))
+				      below(PICTURE_MIN)))
 		return;
 	tell("server %llu: its newest checkpoint is damaged", ULL(s->id));
-	s->toy_is_lost = true;
+	s->state_is_lost = true;
 	s->n_named = 0;
 	w.n_damaged++;
 }
@@ -100,19 +101,21 @@ void server_crash(struct server *s, bool power, uint64_t back_after_us)
 	if (!s->core)
 		return;
 	tell("server %llu %s, %llu applied", ULL(s->id), power ?
-	     "loses power" : "is killed", ULL(s->toy.index));
+	     "loses power" : "is killed", ULL(s->at.index));
 	/* Who waits is only forgotten. */
 	node_core_stop(s->core);
 	node_core_free(&s->core);
 	server_drop_work(s);
 	reset_links(s);
+	if (world_kind->crashed)
+		world_kind->crashed(s, power);
 	if (power)
 		disk_power_loss(s->disk);
 	else
 		disk_kill(s->disk);
 	if (w.plant == PLANT_VOTE_LOST)
 		lose_vote(s);
-	s->toy_is_lost |= power || below(5) == 0;
+	s->state_is_lost |= power || below(5) == 0;
 	s->is_fatal = false;
 	s->paused_until = s->crash_at = 0;
 	s->up_at = w.now + back_after_us;
@@ -155,16 +158,17 @@ static enum code server_open(struct server *s, struct err *err)
 	config.node_id = s->id;
 	config.address = s->address;
 	config.dir = "data";
-	config.segment_bytes = 8 * 4096;
+	config.segment_bytes = world_kind->segment_bytes;
 	config.checkpoint_log_bytes = 12000;
-	config.entry_bytes_max = 4096;
+	config.entry_bytes_max = world_kind->entry_bytes_max;
 	config.inflight_entries_max = w.inflight;
 	config.compare_entries = COMPARE;
 	config.seal = seal_provider(below(2));
-	config.machine = (struct rc_machine){ .data = s, .open = toy_open,
-					      .bytes = toy_bytes,
-					      .digest = toy_digest,
-					      .freeze = toy_freeze };
+	config.machine = (struct rc_machine){ .data = s,
+					      .open = server_machine_open,
+					      .bytes = server_machine_bytes,
+					      .digest = server_machine_digest,
+					      .freeze = server_machine_freeze };
 	core.node = &config;
 	core.members = members;
 	core.n_members = s->joins ? 0 : w.n_founders;
@@ -186,11 +190,11 @@ void server_start(struct server *s)
 			disk_power_loss(s->disk);
 		else
 			disk_kill(s->disk);
-		s->toy_is_lost = true;
+		s->state_is_lost = true;
 		s->up_at = w.now + 1000 + below(100000);
 		return;
 	}
-	tell("server %llu is up, %llu applied", ULL(s->id), ULL(s->toy.index));
+	tell("server %llu is up, %llu applied", ULL(s->id), ULL(s->at.index));
 	server_reread_log(s);
 	node_core_start(s->core, ms_of(s));
 }
@@ -310,6 +314,16 @@ static void never_done(struct rc_proposal *p, enum code rc,
 	must(!"the host refuses");
 }
 
+static struct proposal *add_proposal(struct server *s)
+{
+	struct proposal *own = &w.proposals[w.n_proposals++];
+
+	own->server = s;
+	own->life = s->life;
+	own->p = (struct rc_proposal){ .id = w.n_proposals, .done = never_done };
+	return own;
+}
+
 void server_propose(struct server *s, unsigned n)
 {
 	struct rc_proposal *first = NULL, **last = &first;
@@ -317,15 +331,10 @@ void server_propose(struct server *s, unsigned n)
 	if (!s->core || s->is_fatal)
 		return;
 	for (; n && w.n_proposals < PROPOSALS_MAX; n--) {
-		struct proposal *own = &w.proposals[w.n_proposals++];
-		size_t size = (size_t)below(below(4) ? 60 : 1500);
+		struct proposal *own = add_proposal(s);
 
-		memset(buf_extend(&own->bytes, size + 1), 'x', size + 1);
-		own->server = s;
-		own->life = s->life;
-		own->p = (struct rc_proposal){ .id = w.n_proposals,
-					       .data = buf_view(&own->bytes),
-					       .done = never_done };
+		world_kind->fill(s, own);
+		own->p.data = buf_view(&own->bytes);
 		*last = &own->p;
 		last = &own->p.next_;
 	}
@@ -334,11 +343,27 @@ void server_propose(struct server *s, unsigned n)
 	look_at(s);
 }
 
+struct proposal *server_propose_for(struct server *s, struct str bytes,
+				    void *owner)
+{
+	struct proposal *own;
+
+	if (!s->core || s->is_fatal || w.n_proposals == PROPOSALS_MAX)
+		return NULL;
+	own = add_proposal(s);
+	buf_str(&own->bytes, bytes);
+	own->p.data = buf_view(&own->bytes);
+	own->owner = owner;
+	node_core_propose(s->core, ms_of(s), &own->p);
+	look_at(s);
+	return own;
+}
+
 static void read_done(struct node_reader *r, enum code rc, uint64_t index,
 		      const struct err *err)
 {
 	struct read *own = container_of(r, struct read, r);
-	uint64_t sees = own->server->toy.index;
+	uint64_t sees = own->server->at.index;
 
 	holds(rc == OK || rc == E_UNAVAILABLE, "a read ends with: %s",
 	      rc ? err->text : "");
@@ -351,6 +376,8 @@ static void read_done(struct node_reader *r, enum code rc, uint64_t index,
 		      ULL(sees), ULL(own->must_see));
 		w.read_max = MAX(w.read_max, sees);
 		w.n_reads++;
+		if (world_kind->read)
+			world_kind->read(own->server, own->must_show);
 	}
 	free(own);
 }
@@ -364,6 +391,8 @@ void server_read(struct server *s)
 	own = NEW(struct read);
 	own->server = s;
 	own->must_see = MAX(w.acked_max, w.read_max);
+	if (world_kind->shown)
+		own->must_show = world_kind->shown();
 	own->r.done = read_done;
 	node_core_read(s->core, ms_of(s), &own->r);
 	look_at(s);
@@ -484,6 +513,12 @@ static void look_between(struct due *best, unsigned from, unsigned to)
 		earliest(best, p->due, K_PARCEL, to, from);
 }
 
+void trace(uint64_t what)
+{
+	w.trace = (w.trace ^ what) * 0x9e3779b97f4a7c15ull;
+	w.trace ^= w.trace >> 32;
+}
+
 static void do_one(const struct due *d)
 {
 	struct server *s = &w.servers[d->i];
@@ -533,7 +568,11 @@ void world_step(void)
 		return;
 	w.now = MAX(w.now, best.at);
 	w.n_steps++;
+	trace(w.now);
+	trace((uint64_t)best.kind << 16 | best.i << 8 | best.from);
 	do_one(&best);
+	if (world_kind->step)
+		world_kind->step();
 }
 
 /* ---- the world ---- */
@@ -563,7 +602,10 @@ void world_begin(uint64_t seed, enum plant plant, unsigned founders)
 		s->clock_us = (int64_t)below(1000000000);
 		for (unsigned k = 0; k < SERVERS; k++)
 			w.links[i][k].last = &w.links[i][k].first;
+		s->machine = world_kind->machine(s);
 	}
+	if (world_kind->begin)
+		world_kind->begin();
 }
 
 void world_end(void)
@@ -581,6 +623,8 @@ void world_end(void)
 		for (unsigned k = 0; k < SERVERS; k++)
 			buf_fini(&s->parcels[k].bytes);
 	}
+	if (world_kind->end)
+		world_kind->end();
 	for (size_t i = 0; i < w.n_proposals; i++)
 		buf_fini(&w.proposals[i].bytes);
 	free(w.proposals);

@@ -2,9 +2,10 @@
  * A cluster of cores (node/node_core.h) on simulated time, disks and network,
  * on one thread; cluster.c makes histories of it.
  *
- * A server is a core with a disk of its own (io/sim/disk.h) and a machine in
- * memory.  What a core asks for is done some time later, in the order that the
- * core's rules demand; every moment and every fault follows from the seed.
+ * A server is a core with a disk of its own (io/sim/disk.h) and a state machine,
+ * by raftcore/machine.h: the toy of toy.c, or what a simulation brings (struct
+ * world_kind).  What a core asks for is done some time later, in the order that
+ * the core's rules demand; every moment and every fault follows from the seed.
  * Messages go in their wire form through one stream for each pair and
  * direction: in order, at most once, and what a stream holds may get lost.
  *
@@ -13,7 +14,8 @@
  *	- log matching: an index and a term stand for one entry, and one history
  *	  before it, in whatever log they are;
  *	- entries are applied in order, each once in the life of a state, with the
- *	  same effect digest on every server and in every life;
+ *	  same effect digest on every server and in every life, also where the state
+ *	  came with a checkpoint;
  *	- a proposal is applied at most once, and never after it was refused;
  *	- a read sees what was acknowledged before it began.
  */
@@ -43,26 +45,57 @@ enum plant {
 	PLANT__COUNT
 };
 
-/* Of a picture: how it is written, and what the log is cut by. */
-struct toy {
-	uint64_t index, term, commands;
-	struct sha256 digest;
-};
-
-struct rc_frozen {
-	struct toy at;
-};
-
 struct job;
 struct letter;
+struct server;
+struct proposal;
+
+/* Least bytes of a picture, one of which may be damaged. */
+#define PICTURE_MIN 56
+
+/*
+ * What the servers of a world carry.  The toy: a digest of all entries.
+ * 'machine' is called when a world begins; its calls come from the world alone,
+ * and what the machine keeps is let go of in 'end'.
+ */
+struct world_kind {
+	uint64_t entry_bytes_max, segment_bytes;
+	struct rc_machine (*machine)(struct server *s);
+	/* NULL, or: */
+	void (*begin)(void);
+	void (*end)(void);
+	/* The process of a server that was up ends (server_crash): nothing of it
+	 * is called any more until it is opened again. */
+	void (*crashed)(struct server *s, bool power);
+	/* How many of 'n' entries are applied in one batch. */
+	size_t (*batch)(const struct server *s, size_t n);
+	/* Whether the process ends between two slices of a batch. */
+	bool (*dies)(struct server *s);
+	/* Before and after such a batch, and when a state was opened at s->at. */
+	void (*applying)(struct server *s, const struct rc_entry *e, size_t n);
+	void (*applied)(struct server *s, const struct rc_entry *e, size_t n);
+	void (*opened)(struct server *s);
+	/* Bytes of a proposal, made at 's'. */
+	void (*fill)(struct server *s, struct proposal *p);
+	/* It was refused, or nobody knows. */
+	void (*refused)(struct proposal *p, enum code rc);
+	/* A read is let go at 's', and began when 'must_see' was shown. */
+	void (*read)(struct server *s, uint64_t must_see);
+	uint64_t (*shown)(void);
+	/* Behind each step. */
+	void (*step)(void);
+};
+extern const struct world_kind toys;
+extern const struct world_kind *world_kind;      /* the toys, if nothing is said */
 
 struct server {
 	uint64_t id;
 	char address[16];
 	struct disk *disk;
 	struct node_core *core;          /* NULL: down */
-	struct toy toy;                  /* the machine's live state */
-	bool toy_is_lost, is_fatal, joins;
+	struct rc_machine machine;
+	struct rc_applied at;            /* where it stands */
+	bool state_is_lost, is_fatal, joins;
 	bool takes_none;                 /* its checkpoints never end */
 	bool is_slow;                    /* its disk and its machine */
 	uint64_t bent_at;                /* this entry has another effect here */
@@ -81,6 +114,7 @@ struct server {
 	size_t n_batch;
 	const struct checkpoint *freezing;
 	uint64_t machine_due;
+	uint64_t opened_at;              /* its state was, last */
 	struct rc_frozen *frozen;
 	struct checkpoint writing;
 	uint64_t worker_due;
@@ -105,12 +139,13 @@ struct proposal {
 	unsigned life;
 	enum { OPEN, ACKED, REFUSED, UNCERTAIN } state;
 	uint64_t index;                  /* where it was applied; 0: nowhere */
+	void *owner;                     /* whoever made it, of a world_kind */
 };
 
 struct read {
 	struct node_reader r;
 	struct server *server;
-	uint64_t must_see;
+	uint64_t must_see, must_show;
 };
 
 struct link {
@@ -141,6 +176,7 @@ struct world {
 	uint64_t compared_max;           /* where two had the same digest */
 	unsigned inflight;               /* entries that may be under way */
 	struct arena *arena;
+	uint64_t trace;                  /* of all steps: the same seed, the same */
 	unsigned long long n_acked, n_reads, n_refused, n_uncertain, n_crashes,
 		n_messages, n_checkpoints, n_installs, n_damaged, n_changes, n_transfers, n_steps;
 };
@@ -152,6 +188,8 @@ void tell(const char *fmt, ...) PRINTF(1, 2);
 /* The run ends at the first thing that does not hold. */
 bool holds(bool what, const char *fmt, ...) PRINTF(2, 3);
 uint64_t below(uint64_t n);
+/* Into w.trace. */
+void trace(uint64_t what);
 
 void world_begin(uint64_t seed, enum plant plant, unsigned founders);
 void world_end(void);
@@ -176,6 +214,9 @@ void world_pass(uint64_t ms);
 struct server *world_elected(uint64_t ms, const struct server *not);
 struct server *world_leader(void);       /* of the highest term; NULL: none */
 void server_propose(struct server *s, unsigned n);
+/* As it, one, by 'owner'; NULL: it is down, or there are too many. */
+struct proposal *server_propose_for(struct server *s, struct str bytes,
+				    void *owner);
 void server_read(struct server *s);
 void server_change(struct server *s, enum engine_change what,
 		   const struct server *other, bool force);
@@ -191,13 +232,13 @@ void link_reset(struct link *l);
 #define ULL(x) ((unsigned long long)(x))
 
 extern const struct node_host server_host;
-enum code toy_open(void *data, const char *dir,
-			  const struct rc_checkpoint *from,
-			  struct rc_applied *out, struct err *err);
-uint64_t toy_bytes(void *data);
-void toy_digest(void *data, uint8_t out[32]);
-enum code toy_freeze(void *data, struct rc_frozen **out, struct rc_applied *at,
-		     struct err *err);
+enum code server_machine_open(void *data, const char *dir,
+			      const struct rc_checkpoint *from,
+			      struct rc_applied *out, struct err *err);
+uint64_t server_machine_bytes(void *data);
+void server_machine_digest(void *data, uint8_t out[32]);
+enum code server_machine_freeze(void *data, struct rc_frozen **out,
+				struct rc_applied *at, struct err *err);
 uint64_t ms_of(const struct server *s);
 void server_forget_chains(void);
 /* Of a log that was opened: its entries are checked. */
