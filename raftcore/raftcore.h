@@ -22,6 +22,7 @@
 #ifndef RAFTCORE_RAFTCORE_H
 #define RAFTCORE_RAFTCORE_H
 
+#include "raftcore/events.h"
 #include "raftcore/machine.h"
 #include "raftcore/peers.h"
 #include "raftcore/token.h"
@@ -105,6 +106,8 @@ struct rc_config {
 	 * known and what to do (RC_ALIKE: NULL); apply loop.  May be NULL. */
 	void (*on_divergence)(void *data, enum rc_divergence what,
 			      const struct err *err);
+	/* What else happens (raftcore/events.h); apply loop.  May be NULL. */
+	void (*on_event)(void *data, const struct rc_event *event);
 	void *data;
 };
 

@@ -248,6 +248,13 @@ void machine_reopen(struct rc_node *n, enum code rc);
 /* At the end, on the apply loop's thread. */
 void machine_close(struct rc_node *n);
 
+/* ---- events.c: nothing is done where nobody listens ---- */
+
+void event_tell(struct rc_node *n, enum rc_event_type type, uint64_t index,
+		uint64_t peer, const struct err *err);
+void event_members(struct rc_node *n, uint64_t index,
+		   const struct engine_member *members, size_t count);
+
 /* ---- log.c ---- */
 
 /* For writer_config. */

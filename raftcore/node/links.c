@@ -45,6 +45,8 @@ static void link_remove(struct rc_node *n, size_t i)
 {
 	struct link *l = n->links[i];
 
+	if (l->is_up)
+		event_tell(n, RC_EVENT_PEER_DOWN, 0, l->id, NULL);
 	net_peer_remove(n->net, l->id);
 	session_end(&l->rpc);
 	session_end(&l->ship);
@@ -111,8 +113,10 @@ void host_members(void *host, uint64_t index, struct str conf)
 
 	for (size_t i = 0; i < MIN(count, (size_t)PEERS_MAX); i++)
 		ids[i] = members[i].id;
-	if (count && count <= PEERS_MAX)
+	if (count && count <= PEERS_MAX) {
 		known_keep(&n->known, index, ids, count);
+		event_members(n, index, members, count);
+	}
 	free(members);
 }
 
@@ -215,6 +219,20 @@ static void on_frame(void *data, uint64_t peer, enum net_channel channel,
 		session_receive(&l->ship, bytes);
 }
 
+/* Also said where frames waited for a connection that failed. */
+static void tell_peer(struct rc_node *n, const struct link *l, bool is_up)
+{
+	struct net_peer_stats st;
+
+	if (l->is_up == is_up)
+		return;
+	if (is_up || net_peer_stats(n->net, l->id, &st) || !st.error.code)
+		event_tell(n, is_up ? RC_EVENT_PEER_UP : RC_EVENT_PEER_DOWN, 0,
+			   l->id, NULL);
+	else
+		event_tell(n, RC_EVENT_PEER_DOWN, 0, l->id, &st.error);
+}
+
 static void on_peer(void *data, uint64_t peer, enum net_channel channel,
 		    bool is_up)
 {
@@ -228,6 +246,7 @@ static void on_peer(void *data, uint64_t peer, enum net_channel channel,
 	} else if (channel == NET_SHIP && n->ship) {
 		session_link(&l->ship, is_up);
 	} else if (channel == NET_RAFT) {
+		tell_peer(n, l, is_up);
 		l->is_up = is_up;
 		n->tick_ms = 0;
 	}

@@ -226,13 +226,17 @@ static void reopened_here(struct msg *msg)
 {
 	struct rc_node *n = container_of(msg, struct rc_node, machine.reopened);
 	struct incoming *in = &n->incoming;
+	uint64_t index;
 
 	if (node_has_ended(n))
 		return;
+	index = in->of->index;
 	if (in->rc == OK)
 		atomic_store(&n->shown.applied, in->at.index);
 	node_core_installed(n->core, node_now(n), in->rc, &in->at,
 			    &n->machine.stand, &in->err);
+	if (in->rc == OK && in->at.index >= index)
+		event_tell(n, RC_EVENT_INSTALLED, index, 0, NULL);
 	node_touch(n);
 }
 

@@ -257,6 +257,8 @@ void node_core_start(struct node_core *c, uint64_t now_ms)
 	core_handle(c, now_ms, &u, NULL);
 	if (!c->has_failed)
 		confirm_conf(c, now_ms);
+	if (!c->has_failed && c->conf.n)
+		core_tell_members(c);
 }
 
 static void engine_is_due(struct node_core *c, uint64_t now_ms)

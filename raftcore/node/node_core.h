@@ -110,8 +110,8 @@ struct node_host {
 	void (*refuse)(void *host, struct rc_proposal *p, enum code rc,
 		       const char *text);
 	void (*role)(void *host, bool is_leader, uint64_t leader, uint64_t term);
-	/* The membership of entry 'index' (engine_members) is in force here: it was
-	 * applied, or came with a checkpoint.  NULL: nobody wants to know. */
+	/* The membership of entry 'index' (engine_members) is in force here: applied,
+	 * come with a checkpoint, or begun with.  NULL: nobody wants to know. */
 	void (*members)(void *host, uint64_t index, struct str conf);
 	void (*fatal)(void *host, const struct err *err);
 	/* What came of comparing effect chains is another thing now; 'index' is

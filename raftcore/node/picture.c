@@ -19,6 +19,7 @@ static void say_failed(struct rc_node *n, const struct err *err)
 {
 	atomic_fetch_add(&n->shown.checkpoints_failed, 1);
 	err_copy(&n->picture_err, err);
+	event_tell(n, RC_EVENT_CHECKPOINT_FAILED, 0, 0, err);
 	log_error(PART, LOG_KV(log_z("error", err->text)),
 		  "no checkpoint; the log is kept, and it is tried again");
 }
@@ -41,6 +42,7 @@ static void on_checkpoint(void *data, enum code rc, uint64_t kept_index,
 			  const struct err *err)
 {
 	struct rc_node *n = data;
+	struct node_core_view view;
 	bool was_waiting = n->is_waiting;
 
 	atomic_store(&n->is_taking, false);
@@ -54,8 +56,12 @@ static void on_checkpoint(void *data, enum code rc, uint64_t kept_index,
 		return;
 	}
 	node_core_checkpointed(n->core, node_now(n), rc, kept_index);
-	if (rc == OK)
+	if (rc == OK) {
 		shipper_pruned(n, kept_index);
+		node_core_view(n->core, &view);
+		event_tell(n, RC_EVENT_CHECKPOINT, view.checkpoint_index, 0,
+			   NULL);
+	}
 	node_touch(n);
 }
 

@@ -36,6 +36,7 @@ const struct net_tls *ring_tls[RING_MAX];
 unsigned ring_founders;
 struct rc_config ring_config;
 struct uuid ring_cluster;
+void (*ring_on_event)(void *data, const struct rc_event *event);
 void (*ring_prepare)(struct ring_node *r);
 _Atomic unsigned ring_full;
 pthread_mutex_t ring_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -219,6 +220,7 @@ void ring_setup(void)
 		ring_tls[i] = NULL;
 	}
 	ring_prepare = NULL;
+	ring_on_event = NULL;
 	atomic_store(&ring_full, 0);
 }
 
@@ -254,6 +256,7 @@ static void configure(struct ring_node *r, struct rc_member *members)
 	r->config.on_role = on_role;
 	r->config.on_fatal = on_fatal;
 	r->config.on_divergence = on_divergence;
+	r->config.on_event = ring_on_event;
 	r->config.data = r;
 	r->config.machine = (struct rc_machine){
 		.data = r, .open = ring_open, .apply = ring_apply,

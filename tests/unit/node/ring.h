@@ -44,6 +44,8 @@ extern unsigned ring_founders;
 extern struct rc_config ring_config;     /* sizes and times of all */
 /* The cluster that later members join: that of the node that was started last. */
 extern struct uuid ring_cluster;
+/* As of rc_config of those that are started; 'data' is the struct ring_node. */
+extern void (*ring_on_event)(void *data, const struct rc_event *event);
 /* Called before a node starts. */
 extern void (*ring_prepare)(struct ring_node *r);
 
