@@ -32,6 +32,10 @@ struct engine {
 	uint64_t snapshot_index, snapshot_term, snapshot_conf_index;
 	struct buf snapshot_conf;
 	struct buf install_conf;         /* of the last update */
+	struct asked {                   /* what a peer was asked to install */
+		uint64_t peer, index;
+	} *asked;
+	size_t n_asked, cap_asked;
 };
 
 static enum code outcome_of(struct engine *e, int rc, const char *what,
@@ -119,6 +123,17 @@ static struct engine_message message_of(const struct engine *e,
 	return to;
 }
 
+static struct asked *asked_of(struct engine *e, uint64_t peer)
+{
+	for (size_t i = 0; i < e->n_asked; i++)
+		if (e->asked[i].peer == peer)
+			return &e->asked[i];
+	mem_grow((void **)&e->asked, &e->cap_asked, e->n_asked + 1,
+		 sizeof(*e->asked));
+	e->asked[e->n_asked] = (struct asked){ .peer = peer };
+	return &e->asked[e->n_asked++];
+}
+
 static void fill_messages(struct engine *e, const struct raft_update *u,
 			  struct engine_update *out)
 {
@@ -126,8 +141,13 @@ static void fill_messages(struct engine *e, const struct raft_update *u,
 		return;
 	mem_grow((void **)&e->messages, &e->cap_messages, u->messages.n,
 		 sizeof(*e->messages));
-	for (unsigned i = 0; i < u->messages.n; i++)
-		e->messages[i] = message_of(e, &u->messages.batch[i]);
+	for (unsigned i = 0; i < u->messages.n; i++) {
+		struct engine_message *m = &e->messages[i];
+
+		*m = message_of(e, &u->messages.batch[i]);
+		if (m->type == ENGINE_M_INSTALL)
+			asked_of(e, m->peer)->index = m->install.index;
+	}
 	out->messages = e->messages;
 	out->n_messages = u->messages.n;
 }
@@ -186,6 +206,16 @@ static bool is_own(const struct raft_event *event, const struct raft_update *u)
 		  event->receive.message->type == RAFT_APPEND_ENTRIES);
 }
 
+static struct raft_event event_of(enum raft_event_type type, uint64_t now_ms)
+{
+	struct raft_event event;
+
+	memset(&event, 0, sizeof(event));
+	event.type = type;
+	event.time = now_ms;
+	return event;
+}
+
 static enum code step(struct engine *e, struct raft_event *event,
 		      const char *what, struct engine_update *out,
 		      struct err *err)
@@ -236,6 +266,7 @@ void engine_free(struct engine **ep)
 		return;
 	raft_close(&(*ep)->raft, NULL);
 	free((*ep)->messages);
+	free((*ep)->asked);
 	buf_fini(&(*ep)->snapshot_conf);
 	buf_fini(&(*ep)->install_conf);
 	free(*ep);
@@ -331,14 +362,11 @@ enum code engine_start(struct engine *e, uint64_t now_ms, uint64_t term,
 {
 	struct raft_snapshot_metadata metadata;
 	struct raft_entry *copy = NULL;
-	struct raft_event event;
+	struct raft_event event = event_of(RAFT_START, now_ms);
 	void *batch = NULL;
 	enum code rc;
 
 	must(n > 0 || snapshot || !voted_for);
-	memset(&event, 0, sizeof(event));
-	event.time = now_ms;
-	event.type = RAFT_START;
 	event.start.term = term;
 	event.start.voted_for = voted_for;
 	event.start.start_index = first_index;
@@ -368,12 +396,9 @@ enum code engine_snapshot_taken(struct engine *e, uint64_t now_ms,
 				unsigned trailing, struct engine_update *out,
 				struct err *err)
 {
-	struct raft_event event;
+	struct raft_event event = event_of(RAFT_SNAPSHOT, now_ms);
 	enum code rc;
 
-	memset(&event, 0, sizeof(event));
-	event.time = now_ms;
-	event.type = RAFT_SNAPSHOT;
 	event.snapshot.trailing = trailing;
 	rc = metadata_of(snapshot, &event.snapshot.metadata, err);
 	if (rc)
@@ -386,25 +411,37 @@ enum code engine_configuration(struct engine *e, uint64_t now_ms,
 			       uint64_t index, struct str conf,
 			       struct engine_update *out, struct err *err)
 {
-	struct raft_event event;
+	struct raft_event event = event_of(RAFT_CONFIGURATION, now_ms);
 	enum code rc;
 
-	memset(&event, 0, sizeof(event));
-	event.time = now_ms;
-	event.type = RAFT_CONFIGURATION;
 	event.configuration.index = index;
 	rc = conf_decode(conf, &event.configuration.conf, err);
 	return rc ? rc : step(e, &event, "configuration", out, err);
+}
+
+static enum code submit(struct engine *e, uint64_t now_ms,
+			const struct engine_entry *from, unsigned n,
+			struct engine_update *out, struct err *err)
+{
+	struct raft_event event = event_of(RAFT_SUBMIT, now_ms);
+	struct raft_entry *entries = entries_of(from, n);
+	void *batch = entries[0].batch;
+	enum code rc;
+
+	event.submit.entries = entries;
+	event.submit.n = n;
+	rc = step(e, &event, "submit", out, err);
+	/* Persisted or refused, the block is the caller's again. */
+	raft_free(batch);
+	raft_free(entries);
+	return rc;
 }
 
 enum code engine_submit(struct engine *e, uint64_t now_ms,
 			const enum engine_type *types, unsigned n,
 			struct engine_update *out, struct err *err)
 {
-	struct raft_event event;
 	struct engine_entry *plain;
-	struct raft_entry *entries;
-	void *batch;
 	enum code rc;
 
 	if (n > engine_room(e))
@@ -417,29 +454,16 @@ enum code engine_submit(struct engine *e, uint64_t now_ms,
 		/* Alone, by engine_change (guard B). */
 		must(types[i] != ENGINE_CHANGE);
 	}
-	entries = entries_of(plain, n);
-	batch = entries[0].batch;
+	rc = submit(e, now_ms, plain, n, out, err);
 	free(plain);
-	memset(&event, 0, sizeof(event));
-	event.time = now_ms;
-	event.type = RAFT_SUBMIT;
-	event.submit.entries = entries;
-	event.submit.n = n;
-	rc = step(e, &event, "submit", out, err);
-	/* Persisted or refused, the block is the caller's again. */
-	raft_free(batch);
-	raft_free(entries);
 	return rc;
 }
 
 enum code engine_persisted(struct engine *e, uint64_t now_ms, uint64_t index,
 			   struct engine_update *out, struct err *err)
 {
-	struct raft_event event;
+	struct raft_event event = event_of(RAFT_PERSISTED_ENTRIES, now_ms);
 
-	memset(&event, 0, sizeof(event));
-	event.time = now_ms;
-	event.type = RAFT_PERSISTED_ENTRIES;
 	event.persisted_entries.index = index;
 	return step(e, &event, "persisted", out, err);
 }
@@ -447,11 +471,8 @@ enum code engine_persisted(struct engine *e, uint64_t now_ms, uint64_t index,
 enum code engine_timeout(struct engine *e, uint64_t now_ms,
 			 struct engine_update *out, struct err *err)
 {
-	struct raft_event event;
+	struct raft_event event = event_of(RAFT_TIMEOUT, now_ms);
 
-	memset(&event, 0, sizeof(event));
-	event.time = now_ms;
-	event.type = RAFT_TIMEOUT;
 	return step(e, &event, "timeout", out, err);
 }
 
@@ -549,53 +570,21 @@ static void into_raft(const struct engine_message *m, struct raft_message *to)
 	}
 }
 
-static const char *address_of(const struct engine *e, uint64_t id)
+/* NULL: it is no member. */
+static struct raft_server *server_of(const struct raft_configuration *c,
+				     uint64_t id)
 {
-	const struct raft_configuration *c = &e->raft.configuration;
-
 	for (unsigned i = 0; i < c->n; i++)
 		if (c->servers[i].id == id)
-			return c->servers[i].address;
-	return "";
-}
-
-/* One step with the first 'n' entries of an append. */
-static enum code receive_append(struct engine *e, struct raft_event *event,
-				const struct engine_message *m, unsigned n,
-				struct engine_update *out, struct err *err)
-{
-	struct raft_append_entries *to = &event->receive.message->append_entries;
-	struct raft_entry *entries = n ? entries_of(m->append.entries, n) : NULL;
-	void *batch = n ? entries[0].batch : NULL;
-	enum code rc;
-
-	to->entries = entries;
-	to->n_entries = n;
-	rc = step(e, event, "append", out, err);
-	/* The core has freed the block where it did not want it persisted. */
-	if (rc == OK && out->first_index)
-		raft_free(batch);
-	raft_free(entries);
-	return rc;
-}
-
-static void advance(struct engine_message *m, unsigned n)
-{
-	if (n)
-		m->append.prev_term = m->append.entries[n - 1].term;
-	m->append.prev_index += n;
-	m->append.entries += n;
-	m->append.n -= n;
-}
-
-static struct raft_server *own_server(struct engine *e)
-{
-	struct raft_configuration *c = &e->raft.configuration;
-
-	for (unsigned i = 0; i < c->n; i++)
-		if (c->servers[i].id == e->raft.id)
 			return &c->servers[i];
 	return NULL;
+}
+
+static const char *address_of(const struct engine *e, uint64_t id)
+{
+	const struct raft_server *s = server_of(&e->raft.configuration, id);
+
+	return s ? s->address : "";
 }
 
 /* A learner has no election timer of its own, so its leader would stand in the
@@ -613,7 +602,7 @@ static bool leader_is_gone(const struct engine *e, uint64_t now_ms,
 static enum code receive_vote(struct engine *e, struct raft_event *event,
 			      struct engine_update *out, struct err *err)
 {
-	struct raft_server *own = own_server(e);
+	struct raft_server *own = server_of(&e->raft.configuration, e->raft.id);
 	int role = own ? own->role : RAFT_VOTER;
 	enum code rc;
 
@@ -625,6 +614,24 @@ static enum code receive_vote(struct engine *e, struct raft_event *event,
 	rc = step(e, event, "receive", out, err);
 	own->role = role;
 	return rc;
+}
+
+/* Guard I: what the core passes over is brought as the refusal of what it asked
+ * for. */
+static enum code receive_result(struct engine *e, struct raft_event *event,
+				struct engine_update *out, struct err *err)
+{
+	struct raft_message *m = event->receive.message;
+	struct raft_append_entries_result *r = &m->append_entries_result;
+	uint64_t asked = asked_of(e, m->server_id)->index;
+	enum code rc = step(e, event, "receive", out, err);
+
+	if (rc || out->n_messages || out->role_changed || !out->is_leader ||
+	    !guard_refuses_install(r->rejected, asked, e->snapshot_index))
+		return rc;
+	r->rejected = asked;
+	r->last_log_index = MIN(r->last_log_index, asked - 1);
+	return step(e, event, "receive", out, err);
 }
 
 /* Guard H: the membership in force, which is not applied yet, is committed. */
@@ -639,77 +646,98 @@ static enum code settle(struct engine *e, uint64_t now_ms, struct err *err)
 				    buf_view(&conf), &nothing, err);
 }
 
-enum code engine_receive(struct engine *e, uint64_t now_ms,
-			 struct engine_message *m, bool *more,
-			 struct engine_update *out, struct err *err)
+/* One step with as many of its first entries as go together; the rest is left. */
+static enum code receive_append(struct engine *e, struct raft_event *event,
+				struct engine_message *m, bool *more,
+				struct engine_update *out, struct err *err)
 {
-	struct raft_message message;
-	struct raft_event event;
+	struct raft_append_entries *to = &event->receive.message->append_entries;
 	/* After a start the core's own stands where the log begins, whose term
 	 * it need not know. */
 	uint64_t commit = MAX(raft_commit_index(&e->raft),
 			      e->raft.trail.snapshot.index);
+	void *batch = NULL;
+	enum code rc = OK;
+
+	if (commit)
+		guard_append(m, commit, term_at(e, commit));
+	if (guard_settles(m, e->raft.configuration_uncommitted_index,
+			  term_at(e, m->append.prev_index)))
+		rc = settle(e, event->time, err);
+	if (rc)
+		return rc;
+	into_raft(m, event->receive.message);
+	to->n_entries = guard_batch(m);
+	if (to->n_entries) {
+		to->entries = entries_of(m->append.entries, to->n_entries);
+		batch = to->entries[0].batch;
+		m->append.prev_term = m->append.entries[to->n_entries - 1].term;
+	}
+	m->append.prev_index += to->n_entries;
+	m->append.entries += to->n_entries;
+	m->append.n -= to->n_entries;
+	rc = step(e, event, "append", out, err);
+	/* The core has freed the block where it did not want it persisted. */
+	if (rc == OK && out->first_index)
+		raft_free(batch);
+	raft_free(to->entries);
+	*more = rc == OK && m->append.n > 0;
+	return rc;
+}
+
+/* What is to be installed has been copied into the update, and engine_installed
+ * brings a membership of its own.  What is refused, or not needed, the core has
+ * freed; what comes while another is being installed it leaves. */
+static enum code receive_install(struct engine *e, struct raft_event *event,
+				 const struct engine_message *m,
+				 struct engine_update *out, struct err *err)
+{
+	struct raft_configuration *conf =
+		&event->receive.message->install_snapshot.conf;
 	bool was_installing = e->raft.snapshot.installing;
-	unsigned n;
-	enum code rc;
+	enum code rc = conf_decode(m->install.conf, conf, err);
+
+	if (rc)
+		return rc;
+	rc = step(e, event, "receive", out, err);
+	if (rc == OK && (out->installs ||
+			 (was_installing && m->term >= out->term)))
+		raft_configuration_close(conf);
+	return rc;
+}
+
+enum code engine_receive(struct engine *e, uint64_t now_ms,
+			 struct engine_message *m, bool *more,
+			 struct engine_update *out, struct err *err)
+{
+	struct raft_event event = event_of(RAFT_RECEIVE, now_ms);
+	struct raft_message message;
 
 	memset(&message, 0, sizeof(message));
-	memset(&event, 0, sizeof(event));
 	*more = false;
-	event.time = now_ms;
-	event.type = RAFT_RECEIVE;
 	event.receive.message = &message;
 	message.type = (enum raft_message_type)m->type;
 	message.server_id = m->peer;
 	message.server_address = address_of(e, m->peer);
-	if (m->type == ENGINE_M_INSTALL) {
-		rc = conf_decode(m->install.conf,
-				 &message.install_snapshot.conf, err);
-		if (rc)
-			return rc;
-	}
-	if (m->type == ENGINE_M_VOTE) {
-		into_raft(m, &message);
-		return receive_vote(e, &event, out, err);
-	}
-	if (m->type != ENGINE_M_APPEND) {
-		into_raft(m, &message);
-		rc = step(e, &event, "receive", out, err);
-		/* What is to be installed has been copied into the update, and
-		 * engine_installed brings a membership of its own.  What is
-		 * refused, or not needed, the core has freed; what comes while
-		 * another is being installed it leaves. */
-		if (rc == OK && m->type == ENGINE_M_INSTALL &&
-		    (out->installs || (was_installing && m->term >= out->term)))
-			raft_configuration_close(&message.install_snapshot.conf);
-		return rc;
-	}
-	if (commit)
-		guard_append(m, commit, term_at(e, commit));
-	n = guard_batch(m);
-	if (guard_settles(m, e->raft.configuration_uncommitted_index,
-			  term_at(e, m->append.prev_index))) {
-		rc = settle(e, now_ms, err);
-		if (rc)
-			return rc;
-	}
+	if (m->type == ENGINE_M_APPEND)
+		return receive_append(e, &event, m, more, out, err);
 	into_raft(m, &message);
-	rc = receive_append(e, &event, m, n, out, err);
-	advance(m, n);
-	*more = rc == OK && m->append.n > 0;
-	return rc;
+	if (m->type == ENGINE_M_INSTALL)
+		return receive_install(e, &event, m, out, err);
+	if (m->type == ENGINE_M_VOTE)
+		return receive_vote(e, &event, out, err);
+	if (m->type == ENGINE_M_APPEND_RESULT)
+		return receive_result(e, &event, out, err);
+	return step(e, &event, "receive", out, err);
 }
 
 enum code engine_installed(struct engine *e, uint64_t now_ms,
 			   const struct engine_snapshot *snapshot,
 			   struct engine_update *out, struct err *err)
 {
-	struct raft_event event;
+	struct raft_event event = event_of(RAFT_PERSISTED_SNAPSHOT, now_ms);
 	enum code rc;
 
-	memset(&event, 0, sizeof(event));
-	event.time = now_ms;
-	event.type = RAFT_PERSISTED_SNAPSHOT;
 	event.persisted_snapshot.last = true;
 	rc = metadata_of(snapshot, &event.persisted_snapshot.metadata, err);
 	if (rc)
@@ -807,7 +835,8 @@ static enum code may_change(const struct engine *e,
 			    const struct raft_configuration *to, uint64_t id,
 			    int was, bool force, struct err *err)
 {
-	int is = -1;
+	const struct raft_server *s = server_of(to, id);
+	int is = s ? s->role : -1;
 	struct guard_change c = {
 		.is_self = id == e->raft.id,
 		.is_pending = e->raft.configuration_uncommitted_index != 0,
@@ -818,35 +847,11 @@ static enum code may_change(const struct engine *e,
 		.force = force,
 	};
 
-	for (unsigned i = 0; i < to->n; i++)
-		if (to->servers[i].id == id)
-			is = to->servers[i].role;
 	c.takes_vote = was == RAFT_VOTER && is != RAFT_VOTER;
 	c.gives_vote = was != RAFT_VOTER && is == RAFT_VOTER;
 	c.all_have_last = all_have(e, e->raft.configuration_committed_index,
 				   c.takes_vote ? id : 0);
 	return guard_change(&c, err);
-}
-
-static enum code submit_change(struct engine *e, uint64_t now_ms, struct str conf,
-			       struct engine_update *out, struct err *err)
-{
-	struct engine_entry entry = { raft_current_term(&e->raft),
-				      ENGINE_CHANGE, conf };
-	struct raft_entry *entries = entries_of(&entry, 1);
-	void *batch = entries[0].batch;
-	struct raft_event event;
-	enum code rc;
-
-	memset(&event, 0, sizeof(event));
-	event.time = now_ms;
-	event.type = RAFT_SUBMIT;
-	event.submit.entries = entries;
-	event.submit.n = 1;
-	rc = step(e, &event, "change", out, err);
-	raft_free(batch);
-	raft_free(entries);
-	return rc;
 }
 
 enum code engine_change(struct engine *e, uint64_t now_ms,
@@ -855,6 +860,7 @@ enum code engine_change(struct engine *e, uint64_t now_ms,
 			struct engine_update *out, struct err *err)
 {
 	struct raft_configuration to;
+	struct engine_entry entry;
 	int was;
 	enum code rc;
 
@@ -867,27 +873,24 @@ enum code engine_change(struct engine *e, uint64_t now_ms,
 	if (rc == OK)
 		put_conf(conf, &to);
 	raft_configuration_close(&to);
-	return rc ? rc : submit_change(e, now_ms, buf_view(conf), out, err);
+	if (rc)
+		return rc;
+	entry = (struct engine_entry){ raft_current_term(&e->raft),
+				       ENGINE_CHANGE, buf_view(conf) };
+	return submit(e, now_ms, &entry, 1, out, err);
 }
 
 enum code engine_transfer(struct engine *e, uint64_t now_ms, uint64_t id,
 			  struct engine_update *out, struct err *err)
 {
-	const struct raft_configuration *c = &e->raft.configuration;
-	struct raft_event event;
-	bool votes = false;
+	const struct raft_server *to = server_of(&e->raft.configuration, id);
+	struct raft_event event = event_of(RAFT_TRANSFER, now_ms);
 
 	if (raft_state(&e->raft) != RAFT_LEADER)
 		return err_set(err, E_NOT_LEADER, "this node is not the leader");
-	for (unsigned i = 0; i < c->n; i++)
-		votes |= c->servers[i].id == id &&
-			c->servers[i].role == RAFT_VOTER;
-	if (!votes || id == e->raft.id || raft_transferee(&e->raft))
+	if (!to || to->role != RAFT_VOTER || id == e->raft.id || raft_transferee(&e->raft))
 		return err_set(err, E_CONFLICT, "leadership cannot go to server "
 			       "%llu now", (unsigned long long)id);
-	memset(&event, 0, sizeof(event));
-	event.time = now_ms;
-	event.type = RAFT_TRANSFER;
 	event.transfer.server_id = id;
 	return step(e, &event, "transfer", out, err);
 }

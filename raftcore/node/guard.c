@@ -83,6 +83,12 @@ bool guard_settles(const struct engine_message *m, uint64_t pending,
 	       m->append.prev_term == prev_term && !is_off(FP_GUARD_H);
 }
 
+bool guard_refuses_install(uint64_t rejected, uint64_t asked, uint64_t newest)
+{
+	return asked && rejected > asked && rejected <= newest &&
+	       !is_off(FP_GUARD_I);
+}
+
 bool guard_learner_votes(void)
 {
 	return !is_off(FP_GUARD_G);

@@ -26,6 +26,11 @@
  *	goes back to the membership before both.  A leader appends a change only
  *	when the last is committed, so a follower whose log matches takes it for
  *	that.
+ * I	While a peer installs a checkpoint, heartbeats to it name the newest one,
+ *	and a refusal counts only where it names the one that the peer was asked
+ *	to install: once a newer one was taken none does.  A peer that has
+ *	installed an older one than it was asked for, or whose answer was lost,
+ *	is told nothing more for hours.
  *
  * Pure; any thread.
  */
@@ -72,6 +77,10 @@ bool guard_new_term(void);
  * 'prev_term'. */
 bool guard_settles(const struct engine_message *m, uint64_t pending,
 		   uint64_t prev_term);
+/* I: whether a refusal of what follows 'rejected' that the core passed over is
+ * one of checkpoint 'asked' (0: none), which the peer was asked to install; the
+ * newest is 'newest'. */
+bool guard_refuses_install(uint64_t rejected, uint64_t asked, uint64_t newest);
 /* G: whether a learner votes when it is asked. */
 bool guard_learner_votes(void);
 
