@@ -105,6 +105,18 @@ enum engine_change {
 	ENGINE_DEMOTE,
 	ENGINE_REMOVE,
 };
+struct engine_wish {
+	enum engine_change change;
+	uint64_t id;
+	const char *address;             /* of one that is added */
+	bool force;                      /* below three voters */
+	/* What one that is promoted must have to be caught up: the end of the
+	 * log some time ago, as it moves on (Ongaro's thesis, 4.2.1).
+	 * 0: all. */
+	uint64_t least;
+	bool passes;                     /* out: what it is refused for passes
+					    by itself */
+};
 /*
  * Submits a change of membership, alone.  '*conf' gets the bytes of the entry,
  * which the caller persists at out->first_index.
@@ -112,8 +124,7 @@ enum engine_change {
  * why not now.
  */
 enum code engine_change(struct engine *e, uint64_t now_ms,
-			enum engine_change change, uint64_t id,
-			const char *address, bool force, struct buf *conf,
+			struct engine_wish *wish, struct buf *conf,
 			struct engine_update *out, struct err *err) MUST_USE;
 /* Hands leadership to a voter. */
 enum code engine_transfer(struct engine *e, uint64_t now_ms, uint64_t id,

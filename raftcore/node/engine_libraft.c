@@ -798,8 +798,8 @@ static bool all_have(const struct engine *e, uint64_t index, uint64_t leaving)
 }
 
 /* The servers as they would be; those that are not removed. */
-static enum code changed_conf(const struct engine *e, enum engine_change change,
-			      uint64_t id, const char *address,
+static enum code changed_conf(const struct engine *e,
+			      const struct engine_wish *w,
 			      struct raft_configuration *to, int *was,
 			      struct err *err)
 {
@@ -810,53 +810,55 @@ static enum code changed_conf(const struct engine *e, enum engine_change change,
 		const struct raft_server *s = &c->servers[i];
 		int role = s->role;
 
-		if (s->id == id) {
+		if (s->id == w->id) {
 			*was = s->role;
-			if (change == ENGINE_REMOVE)
+			if (w->change == ENGINE_REMOVE)
 				continue;
-			role = change == ENGINE_PROMOTE ? RAFT_VOTER :
+			role = w->change == ENGINE_PROMOTE ? RAFT_VOTER :
 				RAFT_STANDBY;
 		}
 		must(raft_configuration_add(to, s->id, s->address, role) == 0);
 	}
-	if (change == ENGINE_ADD && *was >= 0)
+	if (w->change == ENGINE_ADD && *was >= 0)
 		return err_set(err, E_EXISTS, "server %llu is a member",
-			       (unsigned long long)id);
-	if (change != ENGINE_ADD && *was < 0)
+			       (unsigned long long)w->id);
+	if (w->change != ENGINE_ADD && *was < 0)
 		return err_set(err, E_NOT_FOUND, "server %llu is no member",
-			       (unsigned long long)id);
-	if (change == ENGINE_ADD &&
-	    raft_configuration_add(to, id, address, RAFT_STANDBY))
-		return err_set(err, E_EXISTS, "the address %s is taken", address);
+			       (unsigned long long)w->id);
+	if (w->change == ENGINE_ADD &&
+	    raft_configuration_add(to, w->id, w->address, RAFT_STANDBY))
+		return err_set(err, E_EXISTS, "the address %s is taken",
+			       w->address);
 	return OK;
 }
 
 static enum code may_change(const struct engine *e,
-			    const struct raft_configuration *to, uint64_t id,
-			    int was, bool force, struct err *err)
+			    const struct raft_configuration *to,
+			    struct engine_wish *w, int was, struct err *err)
 {
-	const struct raft_server *s = server_of(to, id);
+	const struct raft_server *s = server_of(to, w->id);
 	int is = s ? s->role : -1;
 	struct guard_change c = {
-		.is_self = id == e->raft.id,
+		.is_self = w->id == e->raft.id,
 		.is_pending = e->raft.configuration_uncommitted_index != 0,
-		.is_caught_up = engine_match_index(e, id) ==
-			engine_last_index(e),
+		.is_caught_up = engine_match_index(e, w->id) >=
+			(w->least ? w->least : engine_last_index(e)),
 		.voters_before = count_voters(&e->raft.configuration),
 		.voters_after = count_voters(to),
-		.force = force,
+		.force = w->force,
 	};
 
 	c.takes_vote = was == RAFT_VOTER && is != RAFT_VOTER;
 	c.gives_vote = was != RAFT_VOTER && is == RAFT_VOTER;
 	c.all_have_last = all_have(e, e->raft.configuration_committed_index,
-				   c.takes_vote ? id : 0);
+				   c.takes_vote ? w->id : 0);
+	w->passes = c.is_pending || !c.all_have_last ||
+		    (!c.is_caught_up && engine_match_index(e, w->id));
 	return guard_change(&c, err);
 }
 
 enum code engine_change(struct engine *e, uint64_t now_ms,
-			enum engine_change change, uint64_t id,
-			const char *address, bool force, struct buf *conf,
+			struct engine_wish *wish, struct buf *conf,
 			struct engine_update *out, struct err *err)
 {
 	struct raft_configuration to;
@@ -867,9 +869,9 @@ enum code engine_change(struct engine *e, uint64_t now_ms,
 	if (raft_state(&e->raft) != RAFT_LEADER)
 		return err_set(err, E_NOT_LEADER, "this node is not the leader");
 	raft_configuration_init(&to);
-	rc = changed_conf(e, change, id, address, &to, &was, err);
+	rc = changed_conf(e, wish, &to, &was, err);
 	if (rc == OK)
-		rc = may_change(e, &to, id, was, force, err);
+		rc = may_change(e, &to, wish, was, err);
 	if (rc == OK)
 		put_conf(conf, &to);
 	raft_configuration_close(&to);

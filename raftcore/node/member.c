@@ -12,7 +12,7 @@ static void end_change(struct node_core *c, enum code rc, const struct err *err)
 {
 	struct node_change *change = TAKE(c->change);
 
-	c->change_index = c->change_term = 0;
+	c->change_index = c->change_term = c->change_until = 0;
 	change->done(change, rc, err);
 }
 
@@ -31,11 +31,37 @@ static void append_change(struct node_core *c, const struct engine_update *u,
 	c->change_term = u->entries_term;
 }
 
+static void try_change(struct node_core *c, uint64_t now_ms)
+{
+	AUTO_BUF conf = BUF_NONE;
+	struct engine_wish *wish = &c->change->wish;
+	struct engine_update u;
+	struct err err;
+	enum code rc = engine_change(c->engine, now_ms, wish, &conf, &u, &err);
+
+	if (rc == E_CONFLICT && wish->passes && now_ms < c->change_until)
+		return;
+	c->change_until = 0;
+	if (rc) {
+		end_change(c, rc, &err);
+		return;
+	}
+	append_change(c, &u, buf_view(&conf));
+	core_handle(c, now_ms, &u, NULL);
+}
+
+void core_watch_change(struct node_core *c, uint64_t now_ms)
+{
+	if (c->change_until)
+		try_change(c, now_ms);
+}
+
+/* Where commands follow each other somebody always lacks something: who is to be
+ * promoted has to come to where the log ends now, and gets some time for it; as
+ * do the voters who have not stored the change before. */
 void node_core_change(struct node_core *c, uint64_t now_ms,
 		      struct node_change *change)
 {
-	AUTO_BUF conf = BUF_NONE;
-	struct engine_update u;
 	struct err err = { 0 };
 	enum code rc = OK;
 
@@ -45,17 +71,14 @@ void node_core_change(struct node_core *c, uint64_t now_ms,
 		rc = err_set(&err, E_UNAVAILABLE, "this node is fenced");
 	else if (c->change)
 		rc = err_set(&err, E_CONFLICT, "another change is under way");
-	if (rc == OK)
-		rc = engine_change(c->engine, now_ms, change->change,
-				   change->id, change->address, change->force,
-				   &conf, &u, &err);
 	if (rc) {
 		change->done(change, rc, &err);
 		return;
 	}
 	c->change = change;
-	append_change(c, &u, buf_view(&conf));
-	core_handle(c, now_ms, &u, NULL);
+	change->wish.least = engine_last_index(c->engine);
+	c->change_until = now_ms + 2 * (uint64_t)c->config.election_timeout_ms;
+	try_change(c, now_ms);
 }
 
 /* Only the entry that it was given is its own. */
@@ -63,7 +86,7 @@ void core_changed(struct node_core *c, const struct wal_entry *e)
 {
 	struct err err;
 
-	if (!c->change || e->index < c->change_index)
+	if (!c->change_index || e->index < c->change_index)
 		return;
 	if (e->index == c->change_index && e->term == c->change_term) {
 		end_change(c, OK, NULL);
@@ -80,7 +103,25 @@ static void end_transfer(struct node_core *c, enum code rc,
 {
 	struct node_transfer *t = TAKE(c->transfer);
 
+	c->hand_over = (struct engine_message){ 0 };
 	t->done(t, rc, err);
+}
+
+static void hand_over(struct node_core *c)
+{
+	const struct engine_message *m = &c->hand_over;
+
+	if (!m->type || !c->is_leader || m->term != c->term ||
+	    engine_match_index(c->engine, m->peer) < m->timeout_now.last_index)
+		return;
+	core_post(c, m);
+	c->hand_over = (struct engine_message){ 0 };
+}
+
+void core_hand_over(struct node_core *c, const struct engine_message *m)
+{
+	c->hand_over = *m;
+	hand_over(c);
 }
 
 void node_core_transfer(struct node_core *c, uint64_t now_ms,
@@ -109,6 +150,7 @@ void core_watch_transfer(struct node_core *c, uint64_t now_ms)
 {
 	struct err err;
 
+	hand_over(c);
 	if (!c->transfer)
 		return;
 	if (c->leader == c->transfer->id) {
@@ -125,7 +167,10 @@ void core_lost(struct node_core *c, bool has_ended)
 {
 	struct err err;
 
-	if (c->change) {
+	if (c->change_until) {
+		err_set(&err, E_NOT_LEADER, "this node does not lead any more");
+		end_change(c, E_NOT_LEADER, &err);
+	} else if (c->change) {
 		err_set(&err, E_UNCERTAIN, "this node does not lead any more; "
 			"the change may still come into force");
 		end_change(c, E_UNCERTAIN, &err);

@@ -32,6 +32,8 @@ static void changed(struct node_change *core, enum code rc,
 	g->rc = rc;
 	if (rc)
 		err_copy(&g->err, err);
+	else                             /* who asks next finds it so */
+		members_publish(g->node);
 	g->errand.run = tell_changed;
 	errands_put_sure(&g->node->to_apply, &g->errand);
 }
@@ -61,9 +63,10 @@ bool rc_change(struct rc_node *n, struct rc_change *change)
 	g->errand.run = start_change;
 	g->node = n;
 	g->change = change;
-	g->core = (struct node_change){ types[change->type], change->id,
-					change->address, change->force,
-					changed };
+	g->core = (struct node_change){
+		.wish = { .change = types[change->type], .id = change->id,
+			  .address = change->address, .force = change->force },
+		.done = changed };
 	if (errands_put(&n->to_raft, &g->errand))
 		return true;
 	free(g);

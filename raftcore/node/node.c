@@ -53,7 +53,7 @@ void node_touch(struct rc_node *n)
 static void publish(struct rc_node *n)
 {
 	struct shown *s = &n->shown;
-	uint64_t leader = n->view.leader;
+	const struct node_core_view was = n->view;
 
 	node_core_view(n->core, &n->view);
 	atomic_store(&s->term, n->view.term);
@@ -66,7 +66,9 @@ static void publish(struct rc_node *n)
 	atomic_store(&s->compared, n->view.compared);
 	if (n->view.is_ready && !n->view.has_failed)
 		atomic_store(&s->ready, true);
-	if (leader != n->view.leader)
+	if (was.leader != n->view.leader ||
+	    was.membership != n->view.membership ||
+	    was.is_changing != n->view.is_changing)
 		n->tick_ms = 0;
 }
 

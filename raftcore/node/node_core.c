@@ -155,6 +155,8 @@ static void take_messages(struct node_core *c, const struct engine_update *u)
 	for (unsigned i = 0; i < u->n_messages; i++)
 		if (u->messages[i].type == ENGINE_M_INSTALL)
 			core_ship(c, u->messages[i].peer);
+		else if (u->messages[i].type == ENGINE_M_TIMEOUT_NOW)
+			core_hand_over(c, &u->messages[i]);
 		else
 			core_post(c, &u->messages[i]);
 }
@@ -187,6 +189,7 @@ void core_handle(struct node_core *c, uint64_t now_ms,
 		return;
 	}
 	core_tell(c, false, NULL);
+	core_watch_change(c, now_ms);
 	core_watch_transfer(c, now_ms);
 	core_read_more(c, now_ms);
 	core_pump(c);
@@ -278,6 +281,7 @@ void node_core_timeout(struct node_core *c, uint64_t now_ms)
 		engine_is_due(c, now_ms);
 	if (c->has_failed)
 		return;
+	core_watch_change(c, now_ms);
 	core_watch_transfer(c, now_ms);
 	core_reads_due(c, now_ms);
 	core_detect_due(c, now_ms);
@@ -303,6 +307,8 @@ uint64_t node_core_deadline(const struct node_core *c)
 	due = engine_deadline(c->engine);
 	if (c->uncertain_at)
 		due = MIN(due, c->uncertain_at);
+	if (c->change_until)
+		due = MIN(due, c->change_until);
 	if (c->transfer)
 		due = MIN(due, c->transfer_until);
 	due = MIN(due, core_detect_deadline(c));

@@ -226,10 +226,7 @@ void node_core_loaded(struct node_core *core, uint64_t now_ms, enum code rc,
  * may still come into force.
  */
 struct node_change {
-	enum engine_change change;
-	uint64_t id;
-	const char *address;             /* of one that is added */
-	bool force;                      /* below three voters */
+	struct engine_wish wish;         /* its 'least' is the core's */
 	void (*done)(struct node_change *change, enum code rc,
 		     const struct err *err);
 };

@@ -174,7 +174,9 @@ struct node_core {
 
 	/* Membership: one change and one transfer at a time. */
 	struct node_change *change;
-	uint64_t change_index, change_term;
+	uint64_t change_index, change_term;      /* 0: not submitted yet */
+	uint64_t change_until;           /* it waits for who is promoted; or 0 */
+	struct engine_message hand_over; /* type 0: none, or on its way */
 	struct node_transfer *transfer;
 	uint64_t transfer_until;
 };
@@ -267,6 +269,10 @@ void core_end_reads(struct node_core *c);
 /* member.c: membership. */
 void core_changed(struct node_core *c, const struct wal_entry *applied);
 void core_lost(struct node_core *c, bool has_ended);
+void core_watch_change(struct node_core *c, uint64_t now_ms);
 void core_watch_transfer(struct node_core *c, uint64_t now_ms);
+/* The engine wants a peer to take over, which passes that over while anything
+ * before it is not durable there: it goes when it is. */
+void core_hand_over(struct node_core *c, const struct engine_message *m);
 
 #endif

@@ -401,7 +401,7 @@ void server_read(struct server *s)
 static void change_done(struct node_change *change, enum code rc,
 			const struct err *err)
 {
-	tell("change %d of server %llu: %s", (int)change->change, ULL(change->id),
+	tell("change %d of server %llu: %s", (int)change->wish.change, ULL(change->wish.id),
 	     rc ? err->text : "done");
 	holds(rc == OK || rc == E_NOT_LEADER || rc == E_NOT_FOUND ||
 	      rc == E_EXISTS || rc == E_CONFLICT || rc == E_UNCERTAIN ||
@@ -419,8 +419,9 @@ void server_change(struct server *s, enum engine_change what,
 		return;
 	change = NEW(struct node_change);
 	*change = (struct node_change){
-		.change = what, .id = other->id, .address = other->address,
-		.force = force, .done = change_done,
+		.wish = { .change = what, .id = other->id,
+			  .address = other->address, .force = force },
+		.done = change_done,
 	};
 	node_core_change(s->core, ms_of(s), change);
 	look_at(s);

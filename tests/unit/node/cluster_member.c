@@ -256,6 +256,83 @@ START_TEST(leadership_is_handed_over)
 }
 END_TEST
 
+/* ---- while commands follow each other ---- */
+
+#define WRITERS 4
+
+static struct {
+	pthread_t threads[WRITERS];
+	_Atomic unsigned at;             /* who is asked; 0: enough */
+	_Atomic uint64_t acknowledged;
+} writers;
+
+static void *write_on(void *data)
+{
+	uint64_t value = 0, mine = 10000 * (uint64_t)(uintptr_t)data;
+	unsigned at;
+
+	while ((at = atomic_load(&writers.at)) && value < 10000)
+		if (ring_put(at, mine + value++, NULL) == OK)
+			atomic_fetch_add(&writers.acknowledged, 1);
+	return NULL;
+}
+
+static void writers_start(unsigned at)
+{
+	atomic_store(&writers.at, at);
+	for (uintptr_t i = 0; i < WRITERS; i++)
+		ck_assert_int_eq(pthread_create(&writers.threads[i], NULL,
+						write_on, (void *)i), 0);
+	RING_WAIT(atomic_load(&writers.acknowledged) > 100);
+}
+
+static void writers_end(void)
+{
+	atomic_store(&writers.at, 0);
+	for (unsigned i = 0; i < WRITERS; i++)
+		pthread_join(writers.threads[i], NULL);
+}
+
+START_TEST(leadership_is_handed_over_under_load)
+{
+	unsigned leader, next;
+
+	ring_found(3);
+	leader = ring_elected();
+	writers_start(leader);
+	for (unsigned i = 0; i < 6; i++) {
+		next = leader % 3 + 1;
+		ck_assert_msg(ring_transfer(leader, next, &err) == OK, "%u: %s",
+			      i, err.text);
+		RING_WAIT(ring_leader() == next);
+		atomic_store(&writers.at, leader = next);
+		for (uint64_t n = atomic_load(&writers.acknowledged) + 50;
+		     atomic_load(&writers.acknowledged) < n;)
+			ring_pause();
+	}
+	writers_end();
+}
+END_TEST
+
+START_TEST(a_learner_is_promoted_under_load)
+{
+	unsigned leader;
+
+	ring_found(3);
+	leader = ring_elected();
+	writers_start(leader);
+	ring_start(4);
+	ck_assert_int_eq(ring_change(leader, RC_ADD, 4, &err), OK);
+	RING_WAIT(ring_count(4) > 0);
+	for (unsigned i = 0; i < 6; i++) {
+		ck_assert_msg(ring_change(leader, RC_PROMOTE, 4, &err) == OK,
+			      "%u: %s", i, err.text);
+		RING_WAIT(ring_change(leader, RC_DEMOTE, 4, &err) == OK);
+	}
+	writers_end();
+}
+END_TEST
+
 /* ---- who is let in ---- */
 
 START_TEST(nodes_with_certificates)
@@ -441,6 +518,8 @@ static void add_all(TCase *t)
 	tcase_add_test(t, a_checkpoint_that_goes_is_not_sent_any_more);
 	tcase_add_test(t, changes_are_the_leaders);
 	tcase_add_test(t, leadership_is_handed_over);
+	tcase_add_test(t, leadership_is_handed_over_under_load);
+	tcase_add_test(t, a_learner_is_promoted_under_load);
 	tcase_add_test(t, nodes_with_certificates);
 	tcase_add_test(t, a_certificate_of_another_authority);
 	tcase_add_test(t, a_certificate_of_another_node);

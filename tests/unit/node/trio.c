@@ -316,12 +316,15 @@ enum code trio_submit(struct peer *p, unsigned n)
 enum code trio_change(struct peer *p, enum engine_change change, uint64_t id,
 		      bool force)
 {
+	struct engine_wish wish;
 	struct engine_update u;
 	enum code rc;
 
 	buf_reset(&submitted_conf);
-	rc = engine_change(p->e, trio_now, change, id, address(id), force,
-			   &submitted_conf, &u, &trio_err);
+	wish = (struct engine_wish){ .change = change, .id = id,
+				     .address = address(id), .force = force };
+	rc = engine_change(p->e, trio_now, &wish, &submitted_conf, &u,
+			   &trio_err);
 	if (rc == OK)
 		trio_handle(p, &u, NULL);
 	buf_reset(&submitted_conf);
