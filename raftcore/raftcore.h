@@ -59,7 +59,7 @@ struct rc_config {
 	const char *address;            /* that others reach it at; "" for one */
 	unsigned election_timeout_ms;   /* 300 */
 	unsigned heartbeat_ms;          /* 50 */
-	uint64_t segment_bytes;         /* 64 MiB */
+	uint64_t segment_bytes;         /* 64 MiB; at most 1 GiB */
 	uint64_t checkpoint_log_bytes;  /* least log between checkpoints, 256 MiB */
 	uint64_t entry_bytes_max;       /* 1 MiB */
 	uint64_t inflight_bytes_max;    /* 64 MiB */

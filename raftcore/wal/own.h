@@ -13,6 +13,7 @@
 #define WAL_HEADER_BYTES 64
 #define WAL_STAMP_BYTES 28       /* segment, sequence, position, crc */
 #define WAL_PAYLOAD (WAL_BLOCK - WAL_STAMP_BYTES)
+#define WAL_ENTRY_LEAST 3        /* bytes of an entry: term, type, length */
 #define WAL_RECORD_BYTES 32      /* crc, length, sequence, first, count */
 
 struct wal_stamp {
@@ -23,7 +24,10 @@ struct wal_stamp {
 struct segment {
 	uint64_t id, first_sequence;
 	uint64_t max_index;              /* of its entries; 0: none */
-	struct aead *aead;               /* of its records; NULL: plain */
+	uint64_t bytes;                  /* that its header says */
+	bool is_sealed;
+	struct aead *aead;               /* of its records; NULL: plain, or closed
+					    (is_sealed), which only inspect.c has */
 	char key_name[SEAL_NAME_MAX + 1];
 	char path[512];
 };
@@ -63,7 +67,27 @@ enum wal_found wal_stamp_read(const char *block, struct wal_stamp *out);
 /* The header of a new segment, whose key it makes. */
 enum code wal_header_write(const struct wal *wal, struct segment *s,
 			   char block[WAL_BLOCK], struct err *err);
-/* Fills 's', which has id and path.  E_CORRUPT, E_UNSUPPORTED, E_DENIED. */
+/* A header, taken apart; nothing is opened. */
+struct wal_header {
+	uint64_t bytes, id, node, first_sequence;
+	struct uuid cluster;
+	bool is_sealed;
+	struct str envelope;             /* of a sealed one; borrows */
+};
+/* E_CORRUPT, E_UNSUPPORTED. */
+enum code wal_header_decode(const char *path, const char block[WAL_BLOCK],
+			    struct wal_header *out, struct err *err);
+/* What a header that is damaged says, for what it is worth. */
+bool wal_header_says_sealed(const char block[WAL_BLOCK]);
+/* Makes the segment's key out of a sealed one's envelope.  E_CORRUPT, E_DENIED. */
+enum code wal_header_open(const struct seal_provider *seal,
+			  const struct wal_header *h, struct segment *s,
+			  struct err *err);
+/* The log of another cluster or node: E_DENIED. */
+enum code wal_header_check(const char *path, const struct wal_header *h,
+			   const struct uuid *cluster, uint64_t node,
+			   struct err *err);
+/* All of these; fills 's', which has id and path. */
 enum code wal_header_read(const struct wal *wal, const char block[WAL_BLOCK],
 			  struct segment *s, struct err *err);
 /* Encrypts the entries behind a record's header in place, with room for a tag
@@ -83,11 +107,37 @@ struct wal_record {
 	uint64_t sequence, first_index, count;
 };
 /* Checks the record in the stamped blocks at 'blocks', which came from 'at' of
- * 's', and tells its entries ('each' may be NULL). */
+ * 's', and tells its entries ('each' may be NULL).  Of a closed segment no entry is
+ * told, and what is encrypted is not checked. */
 enum code wal_record_read(const struct segment *s, uint64_t at, const char *blocks,
 			  size_t n_blocks, uint64_t sequence,
 			  wal_recovered *each, void *data,
 			  struct wal_record *out, struct err *err);
+/* The blocks of a segment, as they were read. */
+struct wal_image {
+	const char *path;
+	uint64_t segment;                /* id */
+	char *bytes;
+	uint64_t n;                      /* whole blocks */
+};
+/* The whole file, in memory that is freed with free().  E_CORRUPT: it is larger
+ * than a segment can be. */
+enum code wal_image_read(struct fs *fs, unsigned flags, struct wal_image *im,
+			 struct err *err);
+/* Blocks of the whole record 'sequence' at 'at', by its stamps; 0: none, or torn. */
+size_t wal_image_record(const struct wal_image *im, uint64_t at,
+			uint64_t sequence);
+/*
+ * What is from 'at' on, where no record with this sequence begins.  Blocks of the
+ * one that was being written may lie there (torn: '*bad' is the first); anything
+ * later of this segment means that something before it is missing ('*bad', '*what').
+ */
+enum wal_rest { WAL_REST_NONE, WAL_REST_TORN, WAL_REST_DAMAGED };
+enum wal_rest wal_image_rest(const struct wal_image *im, uint64_t at,
+			     uint64_t sequence, uint64_t *bad,
+			     const char **what);
+/* The id in a segment's name; false: it is none. */
+bool wal_segment_id(struct str name, uint64_t *id);
 /* A record was written or found: it replaces what was from its first on. */
 void wal_place_add(struct wal *wal, const struct wal_place *place);
 /* The segment was given up. */

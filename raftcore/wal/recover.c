@@ -12,8 +12,7 @@
 struct scan {
 	struct wal *wal;
 	struct segment *segment;
-	char *bytes;                     /* the whole segment */
-	uint64_t n;
+	struct wal_image image;
 	wal_recovered *each;
 	void *data;
 	struct err *err;
@@ -34,50 +33,88 @@ static enum code damage(struct scan *s, uint64_t at, const char *what)
 	return wal_damage(s->segment->path, at, what, s->err);
 }
 
-static enum code read_segment(struct scan *s)
+enum code wal_image_read(struct fs *fs, unsigned flags, struct wal_image *im,
+			 struct err *err)
 {
-	struct fs *fs = s->wal->config.fs;
 	struct file *file;
+	uint64_t size = 0;
 	size_t got = 0;
-	enum code rc = fs->ops->open(fs, s->segment->path, 0, &file, s->err);
+	enum code rc = fs->ops->open(fs, im->path, flags, &file, err);
 
 	if (rc)
 		return rc;
-	rc = fs->ops->size(fs, file, &s->n, s->err);
-	s->bytes = file_alloc((s->n + FILE_BLOCK) / FILE_BLOCK * FILE_BLOCK);
-	if (rc == OK)
-		rc = fs->ops->read(fs, file, 0, s->bytes, s->n, &got, s->err);
+	rc = fs->ops->size(fs, file, &size, err);
+	if (rc == OK && size > WAL_SEGMENT_MAX)
+		rc = wal_damage(im->path, 0, "it is larger than a segment can be",
+				err);
+	if (rc == OK) {
+		size = size / WAL_BLOCK * WAL_BLOCK;
+		im->bytes = file_alloc(MAX(size, (uint64_t)WAL_BLOCK));
+		rc = fs->ops->read(fs, file, 0, im->bytes, size, &got, err);
+	}
 	fs->ops->close(fs, file);
-	s->n = got / WAL_BLOCK * WAL_BLOCK;
+	im->n = got / WAL_BLOCK * WAL_BLOCK;
 	return rc;
 }
 
 /* ---- what is behind the end ---- */
 
-/*
- * From 'at' on there is no record with the expected sequence.  Blocks of the
- * one that was being written may lie there (torn); anything later of this
- * segment means that something before it is missing.
- */
-static enum code check_rest(struct scan *s, uint64_t at, bool *torn)
+enum wal_rest wal_image_rest(const struct wal_image *im, uint64_t at,
+			     uint64_t sequence, uint64_t *bad, const char **what)
 {
-	uint64_t expected = s->wal->next_sequence;
+	enum wal_rest rest = WAL_REST_NONE;
 
-	*torn = false;
-	for (; at < s->n; at += WAL_BLOCK) {
+	for (; at < im->n; at += WAL_BLOCK) {
 		struct wal_stamp stamp;
-		enum wal_found found = wal_stamp_read(s->bytes + at, &stamp);
+		enum wal_found found = wal_stamp_read(im->bytes + at, &stamp);
 
-		if (found == WAL_FOUND_GARBAGE)
-			return damage(s, at, "a block without a valid stamp");
 		if (found == WAL_FOUND_NOTHING ||
-		    stamp.segment < s->segment->id)
+		    (found == WAL_FOUND_STAMP && stamp.segment < im->segment))
 			continue;
-		if (stamp.segment > s->segment->id || stamp.sequence != expected)
-			return damage(s, at, "a record behind a gap");
-		*torn = true;
+		if (found == WAL_FOUND_STAMP && stamp.segment == im->segment &&
+		    stamp.sequence == sequence) {
+			if (rest == WAL_REST_NONE)
+				*bad = at;
+			rest = WAL_REST_TORN;
+			continue;
+		}
+		*bad = at;
+		*what = found == WAL_FOUND_GARBAGE ?
+				"a block without a valid stamp" :
+				"a record behind a gap";
+		return WAL_REST_DAMAGED;
 	}
-	return OK;
+	return rest;
+}
+
+/* Is this block stamped as the 'i'th of the record?  Then '*blocks' is how many
+ * that record has. */
+static bool is_own(const struct wal_image *im, uint64_t at, size_t i,
+		   uint64_t sequence, size_t *blocks)
+{
+	struct wal_stamp stamp;
+	uint64_t here = at + i * WAL_BLOCK;
+
+	if (here >= im->n ||
+	    wal_stamp_read(im->bytes + here, &stamp) != WAL_FOUND_STAMP ||
+	    stamp.segment != im->segment || stamp.sequence != sequence ||
+	    stamp.position != i)
+		return false;
+	*blocks = stamp.blocks;
+	return true;
+}
+
+size_t wal_image_record(const struct wal_image *im, uint64_t at,
+			uint64_t sequence)
+{
+	size_t blocks, same;
+
+	if (!is_own(im, at, 0, sequence, &blocks))
+		return 0;
+	for (size_t i = 1; i < blocks; i++)
+		if (!is_own(im, at, i, sequence, &same) || same != blocks)
+			return 0;
+	return blocks;
 }
 
 /* ---- records ---- */
@@ -143,7 +180,7 @@ enum code wal_record_read(const struct segment *s, uint64_t at, const char *bloc
 	AUTO_BUF payload = BUF_NONE;
 	struct str all = payload_of(blocks, n_blocks, &payload);
 	struct wal_record r = record_head(all);
-	size_t tag = s->aead ? SEAL_TAG_BYTES : 0;
+	size_t tag = s->is_sealed ? SEAL_TAG_BYTES : 0;
 	const char *path = s->path;
 	struct place place = { path, at, err };
 
@@ -151,9 +188,15 @@ enum code wal_record_read(const struct segment *s, uint64_t at, const char *bloc
 		return wal_damage(path, at, "the checksum of a record is wrong",
 				  err);
 	if (r.length < WAL_RECORD_BYTES + tag || r.length > all.n ||
-	    r.count == 0 || r.sequence != sequence)
+	    r.count == 0 || r.sequence != sequence ||
+	    r.count > (r.length - WAL_RECORD_BYTES - tag) / WAL_ENTRY_LEAST ||
+	    r.first_index > UINT64_MAX - r.count)
 		return wal_damage(path, at, "a record with an impossible header",
 				  err);
+	if (s->is_sealed && !s->aead) {
+		*out = r;
+		return OK;
+	}
 	if (tag && !wal_record_open(s, payload.p, r.length))
 		return wal_damage(path, at, "a record does not open with the "
 				  "segment's key: it was altered", err);
@@ -175,45 +218,16 @@ static void note(struct scan *s, uint64_t at, size_t blocks,
 	s->wal->next_sequence++;
 }
 
-/* Is this block stamped as the 'i'th of the record that is expected?  Then
- * '*blocks' is how many that record has. */
-static bool is_own(struct scan *s, uint64_t at, size_t i, size_t *blocks)
-{
-	struct wal_stamp stamp;
-	uint64_t here = at + i * WAL_BLOCK;
-
-	if (here >= s->n ||
-	    wal_stamp_read(s->bytes + here, &stamp) != WAL_FOUND_STAMP ||
-	    stamp.segment != s->segment->id ||
-	    stamp.sequence != s->wal->next_sequence || stamp.position != i)
-		return false;
-	*blocks = stamp.blocks;
-	return true;
-}
-
-/* Blocks of the whole record at 'at', by its stamps; 0: none, or torn. */
-static size_t whole_record(struct scan *s, uint64_t at)
-{
-	size_t blocks, same;
-
-	if (!is_own(s, at, 0, &blocks))
-		return 0;
-	for (size_t i = 1; i < blocks; i++)
-		if (!is_own(s, at, i, &same) || same != blocks)
-			return 0;
-	return blocks;
-}
-
 /* One record at 'at'; '*blocks' is 0 where there is none. */
 static enum code read_record(struct scan *s, uint64_t at, size_t *blocks)
 {
 	struct wal_record r;
 	enum code rc;
 
-	*blocks = whole_record(s, at);
+	*blocks = wal_image_record(&s->image, at, s->wal->next_sequence);
 	if (*blocks == 0)
 		return OK;
-	rc = wal_record_read(s->segment, at, s->bytes + at, *blocks,
+	rc = wal_record_read(s->segment, at, s->image.bytes + at, *blocks,
 			     s->wal->next_sequence, s->each, s->data, &r,
 			     s->err);
 	if (rc == OK)
@@ -223,39 +237,50 @@ static enum code read_record(struct scan *s, uint64_t at, size_t *blocks)
 
 static enum code scan_records(struct scan *s)
 {
-	uint64_t at = WAL_BLOCK;
-	bool torn;
-	enum code rc;
+	uint64_t at = WAL_BLOCK, bad;
+	const char *what;
 
-	while (at < s->n) {
+	while (at < s->image.n) {
 		size_t blocks;
+		enum code rc = read_record(s, at, &blocks);
 
-		rc = read_record(s, at, &blocks);
 		if (rc)
 			return rc;
 		if (blocks == 0)
 			break;
 		at += blocks * WAL_BLOCK;
 	}
-	rc = check_rest(s, at, &torn);
-	if (torn)
+	switch (wal_image_rest(&s->image, at, s->wal->next_sequence, &bad, &what)) {
+	case WAL_REST_NONE:
+		break;
+	case WAL_REST_TORN:
 		s->wal->stats.torn++;
-	return rc;
+		break;
+	case WAL_REST_DAMAGED:
+		return damage(s, bad, what);
+	}
+	return OK;
 }
 
 /* A segment gets its name after its header is durable, so each has one. */
 static enum code scan_segment(struct scan *s, bool is_first)
 {
 	struct wal *wal = s->wal;
-	enum code rc = read_segment(s);
+	enum code rc;
 
+	s->image = (struct wal_image){ .path = s->segment->path,
+				       .segment = s->segment->id };
+	rc = wal_image_read(wal->config.fs, 0, &s->image, s->err);
 	if (rc)
 		return rc;
-	if (s->n < WAL_BLOCK)
+	if (s->image.n < WAL_BLOCK)
 		return damage(s, 0, "the segment is shorter than its header");
-	rc = wal_header_read(wal, s->bytes, s->segment, s->err);
+	rc = wal_header_read(wal, s->image.bytes, s->segment, s->err);
 	if (rc)
 		return rc;
+	/* It was made whole before it got its name. */
+	if (s->image.n < s->segment->bytes)
+		return damage(s, s->image.n, "the segment is cut off");
 	if (is_first)
 		wal->next_sequence = s->segment->first_sequence;
 	else if (s->segment->first_sequence != wal->next_sequence)
@@ -273,7 +298,7 @@ enum code wal_recover(struct wal *wal, wal_recovered *each, void *data,
 				  .each = each, .data = data, .err = err };
 
 		rc = scan_segment(&s, i == 0);
-		free(s.bytes);
+		free(s.image.bytes);
 	}
 	return rc;
 }

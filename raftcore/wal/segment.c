@@ -13,6 +13,24 @@ void wal_segment_path(const struct wal *wal, uint64_t id, char out[512])
 	snprintf(out, 512, "%s/%016llx.seg", wal->dir, (unsigned long long)id);
 }
 
+bool wal_segment_id(struct str name, uint64_t *id)
+{
+	if (name.n != 20 || !str_ends(name, STR(".seg")))
+		return false;
+	*id = 0;
+	for (size_t i = 0; i < 16; i++) {
+		char c = name.p[i];
+		unsigned d = c >= '0' && c <= '9' ? (unsigned)(c - '0') :
+			     c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10) :
+						    99;
+
+		if (d == 99)
+			return false;
+		*id = *id << 4 | d;
+	}
+	return true;
+}
+
 static void put_le(char *to, uint64_t v, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
@@ -61,18 +79,19 @@ enum wal_found wal_stamp_read(const char *block, struct wal_stamp *out)
 /* ---- headers ---- */
 
 /* What a segment's key is for, and nothing else. */
-static void context_of(const struct wal *wal, const struct segment *s,
+static void context_of(const struct uuid *cluster, uint64_t node, uint64_t id,
 		       struct buf *out)
 {
 	wr_raw(out, "conflux log segment", 19);
-	wr_raw(out, wal->config.cluster.b, sizeof(wal->config.cluster.b));
-	wr_u64(out, wal->config.node);
-	wr_u64(out, s->id);
+	wr_raw(out, cluster->b, sizeof(cluster->b));
+	wr_u64(out, node);
+	wr_u64(out, id);
 }
 
 static void take_key(struct segment *s, struct seal_key *key, struct str name)
 {
 	s->aead = aead_new(key);
+	s->is_sealed = true;
 	wipe(key, sizeof(*key));
 	str_copy(s->key_name, sizeof(s->key_name), name);
 }
@@ -88,7 +107,7 @@ static enum code write_envelope(const struct wal *wal, struct segment *s,
 	struct seal_key key;
 	enum code rc;
 
-	context_of(wal, s, &context);
+	context_of(&wal->config.cluster, wal->config.node, s->id, &context);
 	rc = seal_envelope_new(wal->config.seal, buf_view(&context), &key,
 			       &envelope, err);
 	if (rc)
@@ -116,60 +135,98 @@ enum code wal_header_write(const struct wal *wal, struct segment *s,
 	return wal->key_name ? write_envelope(wal, s, block, err) : OK;
 }
 
-static enum code bad_header(const struct segment *s, struct err *err)
+static enum code bad_header(const char *path, struct err *err)
 {
-	return err_set(err, E_CORRUPT, "%s: damaged at 0 (the header)", s->path);
+	return err_set(err, E_CORRUPT, "%s: damaged at 0 (the header)", path);
 }
 
-static enum code read_envelope(const struct wal *wal,
-			       const char block[WAL_BLOCK], struct segment *s,
-			       struct err *err)
+/* Behind the header that all have: an envelope, or nothing. */
+static bool find_envelope(const char block[WAL_BLOCK], struct wal_header *h)
 {
 	size_t n = (size_t)get_le(block + WAL_HEADER_BYTES, 4);
 	const char *at = block + WAL_HEADER_BYTES + 4, *crc = at + n;
-	AUTO_BUF context = BUF_NONE;
-	struct seal_key key;
-	enum code rc;
 
-	if (n > SEAL_ENVELOPE_MAX ||
-	    get_le(crc, 4) != crc32c(0, block, (size_t)(crc - block)) ||
-	    !is_zero(crc + 4, (size_t)(block + WAL_BLOCK - crc - 4)))
-		return bad_header(s, err);
-	context_of(wal, s, &context);
-	rc = seal_envelope_open(wal->config.seal, NULL, buf_view(&context),
-				str_n(at, n), &key, err);
-	if (rc)
-		return err_wrap(err, "%s", s->path);
-	take_key(s, &key, seal_envelope_name(str_n(at, n)));
-	return OK;
+	if (!h->is_sealed)
+		return is_zero(block + WAL_HEADER_BYTES,
+			       WAL_BLOCK - WAL_HEADER_BYTES);
+	h->envelope = str_n(at, n);
+	return n <= SEAL_ENVELOPE_MAX &&
+	       get_le(crc, 4) == crc32c(0, block, (size_t)(crc - block)) &&
+	       is_zero(crc + 4, (size_t)(block + WAL_BLOCK - crc - 4));
 }
 
-enum code wal_header_read(const struct wal *wal, const char block[WAL_BLOCK],
-			  struct segment *s, struct err *err)
+enum code wal_header_decode(const char *path, const char block[WAL_BLOCK],
+			    struct wal_header *out, struct err *err)
 {
 	uint32_t format = (uint32_t)get_le(block + 8, 4);
 
 	if (get_le(block, 8) != WAL_MAGIC ||
 	    get_le(block + 60, 4) != crc32c(0, block, 60))
-		return bad_header(s, err);
+		return bad_header(path, err);
 	if (format != WAL_FORMAT && format != WAL_FORMAT_SEALED)
 		return err_set(err, E_UNSUPPORTED, "%s: log format %u, this "
-			       "version reads %d and %d", s->path, format,
+			       "version reads %d and %d", path, format,
 			       WAL_FORMAT, WAL_FORMAT_SEALED);
-	if (format == WAL_FORMAT &&
-	    !is_zero(block + WAL_HEADER_BYTES, WAL_BLOCK - WAL_HEADER_BYTES))
-		return bad_header(s, err);
-	if (get_le(block + 20, 8) != s->id)
+	*out = (struct wal_header){ .bytes = get_le(block + 12, 8),
+				    .id = get_le(block + 20, 8),
+				    .node = get_le(block + 44, 8),
+				    .first_sequence = get_le(block + 52, 8),
+				    .is_sealed = format == WAL_FORMAT_SEALED };
+	memcpy(out->cluster.b, block + 28, sizeof(out->cluster.b));
+	return find_envelope(block, out) ? OK : bad_header(path, err);
+}
+
+bool wal_header_says_sealed(const char block[WAL_BLOCK])
+{
+	return get_le(block + 8, 4) == WAL_FORMAT_SEALED;
+}
+
+enum code wal_header_open(const struct seal_provider *seal,
+			  const struct wal_header *h, struct segment *s,
+			  struct err *err)
+{
+	AUTO_BUF context = BUF_NONE;
+	struct seal_key key;
+	enum code rc;
+
+	context_of(&h->cluster, h->node, h->id, &context);
+	rc = seal_envelope_open(seal, NULL, buf_view(&context), h->envelope, &key,
+				err);
+	if (rc)
+		return err_wrap(err, "%s", s->path);
+	take_key(s, &key, seal_envelope_name(h->envelope));
+	return OK;
+}
+
+enum code wal_header_check(const char *path, const struct wal_header *h,
+			   const struct uuid *cluster, uint64_t node,
+			   struct err *err)
+{
+	if (memcmp(h->cluster.b, cluster->b, sizeof(cluster->b)) == 0 &&
+	    h->node == node)
+		return OK;
+	err_set(err, E_DENIED, "%s: the log of another cluster or node", path);
+	return err_hint(err, "give each node a data directory of its own");
+}
+
+enum code wal_header_read(const struct wal *wal, const char block[WAL_BLOCK],
+			  struct segment *s, struct err *err)
+{
+	struct wal_header h;
+	enum code rc = wal_header_decode(s->path, block, &h, err);
+
+	if (rc)
+		return rc;
+	if (h.id != s->id)
 		return err_set(err, E_CORRUPT, "%s: the header names another "
 			       "segment", s->path);
-	if (memcmp(block + 28, wal->config.cluster.b, 16) != 0 ||
-	    get_le(block + 44, 8) != wal->config.node) {
-		err_set(err, E_DENIED, "%s: the log of another cluster or node",
-			s->path);
-		return err_hint(err, "give each node a data directory of its own");
-	}
-	s->first_sequence = get_le(block + 52, 8);
-	return format == WAL_FORMAT ? OK : read_envelope(wal, block, s, err);
+	rc = wal_header_check(s->path, &h, &wal->config.cluster,
+			      wal->config.node, err);
+	if (rc)
+		return rc;
+	s->first_sequence = h.first_sequence;
+	s->bytes = h.bytes;
+	return h.is_sealed ? wal_header_open(wal->config.seal, &h, s, err) : OK;
 }
 
 /* ---- sealed records ---- */

@@ -174,6 +174,7 @@ static enum code next_segment(struct wal *wal, struct err *err)
 {
 	struct fs *fs = wal->config.fs;
 	struct segment next = { .id = wal->next_id,
+				.bytes = wal->config.segment_bytes,
 				.first_sequence = wal->next_sequence };
 	struct file *file = NULL;
 	enum code rc = OK;
@@ -207,24 +208,6 @@ static enum code next_segment(struct wal *wal, struct err *err)
 
 /* ---- opening ---- */
 
-static bool segment_id(struct str name, uint64_t *id)
-{
-	if (name.n != 20 || !str_ends(name, STR(".seg")))
-		return false;
-	*id = 0;
-	for (size_t i = 0; i < 16; i++) {
-		char c = name.p[i];
-		unsigned d = c >= '0' && c <= '9' ? (unsigned)(c - '0') :
-			     c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10) :
-						    99;
-
-		if (d == 99)
-			return false;
-		*id = *id << 4 | d;
-	}
-	return true;
-}
-
 /* Names come sorted, so segments come in the order of their ids. */
 static enum code find_files(struct wal *wal, struct err *err)
 {
@@ -238,7 +221,7 @@ static enum code find_files(struct wal *wal, struct err *err)
 		struct str name = str_cut(&rest, '\0');
 		uint64_t id;
 
-		if (segment_id(name, &id)) {
+		if (wal_segment_id(name, &id)) {
 			segment_add(wal, id);
 			wal->next_id = MAX(wal->next_id, id + 1);
 		} else if (str_ends(name, STR(".spare")) &&
@@ -261,7 +244,8 @@ enum code wal_open(const struct wal_config *config, wal_recovered *each,
 	enum code rc = OK;
 
 	must(config->segment_bytes % WAL_BLOCK == 0 &&
-	     config->segment_bytes >= 4 * WAL_BLOCK);
+	     config->segment_bytes >= 4 * WAL_BLOCK &&
+	     config->segment_bytes <= WAL_SEGMENT_MAX);
 	wal->config = *config;
 	snprintf(wal->dir, sizeof(wal->dir), "%s", config->dir);
 	wal->config.dir = wal->dir;
@@ -456,8 +440,10 @@ static enum code give_up(struct wal *wal, const struct segment *s,
 	char path[512];
 	enum code rc;
 
-	/* What was plain must not lie behind what is sealed. */
+	/* What was plain must not lie behind what is sealed; and a segment is as
+	 * long as its header says. */
 	if (wal->n_spares >= wal->config.spares_max ||
+	    s->bytes != wal->config.segment_bytes ||
 	    (wal->key_name && !s->aead))
 		return fs->ops->remove(fs, s->path, err);
 	snprintf(path, sizeof(path), "%s/%016llx.spare", wal->dir,

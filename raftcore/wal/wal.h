@@ -44,12 +44,15 @@ struct wal_entry {
 	struct str data;
 };
 
+#define WAL_SEGMENT_MAX (1ull << 30)     /* bytes of a file */
+
 struct wal_config {
 	struct fs *fs;
 	const char *dir;
 	struct uuid cluster;
 	uint64_t node;
-	uint64_t segment_bytes;          /* 64 MiB; a multiple of 4 KiB */
+	uint64_t segment_bytes;          /* 64 MiB; a multiple of 4 KiB, at most
+					    WAL_SEGMENT_MAX */
 	unsigned spares_max;             /* recycled segments kept, 2 */
 	/* Keys of sealed segments; NULL: none are opened, none are made.  Asked on
 	 * the log's thread; an error of its wrap is one of the disk. */

@@ -2,7 +2,8 @@
  * Recovery of a damaged log.  The input is a list of changes to a log that is
  * good: what opens may end earlier than it did, where its last record was torn,
  * but never holds an entry that was not written; all else is refused as damage
- * with its place.
+ * with its place.  Who looks at it (wal/inspect.h) is told of damage exactly where
+ * a start refuses, and of no entry that was not written either.
  *
  * Input: 'r' and the bytes of a whole segment; or changes of four bytes each,
  * behind an 's' of a sealed log: position (24 bits, of the log) and what is XORed
@@ -15,7 +16,7 @@
 
 #include "base/must.h"
 #include "seal/keyring.h"
-#include "wal/wal.h"
+#include "wal/inspect.h"
 
 #include "base/banned.h"
 
@@ -66,6 +67,46 @@ static enum code take_any(void *data, const struct wal_entry *e, struct err *err
 {
 	must(e->data.n < BLOCKS * FILE_BLOCK);
 	return OK;
+}
+
+/* Behind damage they go on later. */
+static enum code check_seen(void *data, const struct wal_entry *e,
+			    struct err *err)
+{
+	uint64_t *last = data;
+	char text[6000];
+
+	must(e->index > *last && e->index <= ENTRIES);
+	must(e->term == 3 && e->type == 1);
+	must(str_eq(e->data, text_of(e->index, text)));
+	*last = e->index;
+	return OK;
+}
+
+static enum code check_damage(void *data, const struct err *why, struct err *err)
+{
+	must(why->code && why->text[0]);
+	return OK;
+}
+
+/* 'rc', 'last': what a start says of the same files. */
+static void look(const struct wal_config *c, bool is_raw, enum code rc,
+		 uint64_t last)
+{
+	struct wal_inspect_config config = { .fs = c->fs, .dir = c->dir,
+					     .cluster = &c->cluster,
+					     .node = c->node, .seal = c->seal };
+	uint64_t seen = 0;
+	struct wal_visitor v = { .entry = is_raw ? take_any : check_seen,
+				 .damage = check_damage, .data = &seen };
+	struct wal_inspected sum;
+	struct err err;
+
+	must(wal_inspect(&config, &v, &sum, &err) == OK);
+	must(is_raw || (rc == OK) == (sum.damaged + sum.closed_segments == 0));
+	must(rc == OK || sum.damaged + sum.closed_segments > 0);
+	must(is_raw || rc || (seen == last && sum.entries == last));
+	must(is_raw || sum.entries >= last);
 }
 
 static void each_file(void (*what)(const char *file))
@@ -183,12 +224,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	put_segment(&bytes);
 	c = config(false);
+	c.reads_only = true;
 	rc = wal_open(&c, is_raw ? take_any : check_entry, &last, &wal, &err);
 	if (rc == OK)
 		wal_close(&wal);
 	else
 		must((rc == E_CORRUPT || rc == E_DENIED ||
 		      rc == E_UNSUPPORTED) && err.text[0]);
+	look(&c, is_raw, rc, last);
 	/* Untouched, all of it is there. */
 	must(size > is_sealed || (rc == OK && last == ENTRIES));
 	buf_fini(&bytes);
