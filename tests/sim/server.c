@@ -225,12 +225,12 @@ static bool apply_some(struct server *s, const struct rc_entry *e, size_t n)
 	if (!apply_batch(s, e, n))
 		return false;
 	s->at = (struct rc_applied){ last->index, last->term };
+	if (world_kind->applied)
+		world_kind->applied(s, e, n);
 	note_digest(s, last->index);
 	for (size_t i = 0; i < n; i++)
 		if (e[i].is_command)
 			acknowledge(s, &e[i]);
-	if (world_kind->applied)
-		world_kind->applied(s, e, n);
 	return true;
 }
 

@@ -186,6 +186,8 @@ void server_start(struct server *s)
 		tell("server %llu does not open: %s", ULL(s->id), err.text);
 		holds(rc == E_IO || rc == E_FULL, "server %llu: a start is refused: %s",
 		      ULL(s->id), err.text);
+		if (world_kind->crashed)
+			world_kind->crashed(s, disk_is_down(s->disk));
 		if (disk_is_down(s->disk))
 			disk_power_loss(s->disk);
 		else
