@@ -281,6 +281,36 @@ enum code fs_put(struct fs *fs, const char *dir, const char *path,
 	return rc;
 }
 
+/* The folder that 'path' lies in. */
+static void folder_above(const char *path, struct buf *out)
+{
+	size_t n = strlen(path);
+
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	while (n > 0 && path[n - 1] != '/')
+		n--;
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	buf_add(out, n ? path : ".", n ? n : 1);
+	buf_c(out, '\0');
+}
+
+enum code fs_make_dir(struct fs *fs, const char *path, struct err *err)
+{
+	AUTO_BUF above = BUF_NONE;
+	enum code rc = fs->ops->make_dir(fs, path, err);
+
+	if (rc)
+		return rc;
+	folder_above(path, &above);
+	rc = fs->ops->sync_dir(fs, above.p, err);
+	if (rc != E_DENIED)
+		return rc;
+	err_reset(err);
+	return OK;
+}
+
 void *file_alloc(size_t n)
 {
 	void *p = NULL;

@@ -64,6 +64,13 @@ enum code fs_get(struct fs *fs, const char *path, struct buf *out,
 enum code fs_put(struct fs *fs, const char *dir, const char *path,
 		 struct str bytes, struct err *err) MUST_USE;
 
+/*
+ * A folder that is there durably, made where it is missing: the one above is synced
+ * in any case, as who made it may have died before.  A folder above that this process
+ * may not open is not synced.
+ */
+enum code fs_make_dir(struct fs *fs, const char *path, struct err *err) MUST_USE;
+
 /* Memory aligned to FILE_BLOCK; free with free(). */
 void *file_alloc(size_t n);
 

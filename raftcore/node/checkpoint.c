@@ -118,7 +118,7 @@ enum code checkpoint_begin(struct fs *fs, const char *dir,
 	sha256_start(w->sum);
 	w->pace = pace;
 	w->pace_data = data;
-	rc = fs->ops->make_dir(fs, dir, err);
+	rc = fs_make_dir(fs, dir, err);
 	if (rc == OK) {
 		(void)fs->ops->remove(fs, w->path, NULL);
 		/* Past the page cache: a picture would push out what is read. */

@@ -337,7 +337,7 @@ static void take_agreed(struct node_core *c)
 static enum code open_all(struct node_core *c, bool forms,
 			  const struct uuid *cluster, struct err *err)
 {
-	enum code rc = c->fs->ops->make_dir(c->fs, c->dir, err);
+	enum code rc = fs_make_dir(c->fs, c->dir, err);
 
 	if (rc == OK)
 		rc = identity_open(c->fs, c->dir, c->config.node_id,

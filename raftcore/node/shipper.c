@@ -631,7 +631,7 @@ static enum code open_dirs(struct rc_node *n, struct err *err)
 {
 	struct fs *fs = fs_real();
 	AUTO_BUF names = BUF_NONE;
-	enum code rc = fs->ops->make_dir(fs, n->checkpoint_dir, err);
+	enum code rc = fs_make_dir(fs, n->checkpoint_dir, err);
 
 	n->incoming_dir = below(n, "incoming");
 	n->tree_dir = below(n, "trees");

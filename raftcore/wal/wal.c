@@ -236,6 +236,30 @@ static enum code find_files(struct wal *wal, struct err *err)
 	return rc;
 }
 
+/*
+ * The last record may be one whose writer was killed before the write had
+ * returned: it is there, and what is not durable yet would be gone with the power,
+ * behind segments that count on it.  Every other segment was done with before the
+ * next one was begun.
+ */
+static enum code settle(struct wal *wal, struct err *err)
+{
+	struct fs *fs = wal->config.fs;
+	const char *path;
+	struct file *file;
+	enum code rc;
+
+	if (wal->n_segments == 0)
+		return OK;
+	path = wal->segments[wal->n_segments - 1].path;
+	rc = fs->ops->open(fs, path, FILE_WRITE, &file, err);
+	if (rc)
+		return rc;
+	rc = fs->ops->sync(fs, file, err);
+	fs->ops->close(fs, file);
+	return rc;
+}
+
 enum code wal_open(const struct wal_config *config, wal_recovered *each,
 		   void *data, struct wal **out, struct err *err)
 {
@@ -253,11 +277,13 @@ enum code wal_open(const struct wal_config *config, wal_recovered *each,
 	if (seal_is_on(config->seal))
 		wal->key_name = config->seal->current(config->seal->data);
 	if (!config->reads_only)
-		rc = fs->ops->make_dir(fs, wal->dir, err);
+		rc = fs_make_dir(fs, wal->dir, err);
 	if (rc == OK)
 		rc = find_files(wal, err);
 	if (rc == OK)
 		rc = wal_recover(wal, each, data, err);
+	if (rc == OK && !config->reads_only)
+		rc = settle(wal, err);
 	if (rc == OK && !config->reads_only)
 		rc = next_segment(wal, err);
 	count_others(wal);

@@ -258,7 +258,10 @@ static void tear(struct disk *d, struct file *file, uint64_t at, const char *p,
 
 		if (prng_chance(&d->prng, 500000)) {
 			put(&file->inode->live, at, p, k);
-			if (file->flags & FILE_DURABLE)
+			/* Of a process that dies, it is seen; of the power, it
+			 * may be gone. */
+			if (file->flags & FILE_DURABLE &&
+			    prng_chance(&d->prng, 500000))
 				put(&file->inode->durable, at, p, k);
 		}
 		at += k;
