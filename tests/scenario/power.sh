@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Power loss of real processes, one node and three: what each did to its files is
+# recorded, and they go on from what a power loss may leave (tests/tools/power.py).
+# First syncs are left out, and that has to be found.
+#
+# `make power ROUNDS=n` has longer runs.
+. "$(dirname "$0")/lib.bash"
+
+PRELOAD=$(realpath "$CONFLUX_BUILD")/preload/journal.so
+[ -r "$PRELOAD" ] || fail "$PRELOAD was not built"
+power() {
+	python3 "$(dirname "$0")/../tools/power.py" --bin "$CONFLUX_BIN" \
+		--preload "$PRELOAD" "$@" "$WORK/power" || fail "power.py $*"
+}
+
+step "a log whose folder is not synced is found out"
+power --seed 3 --nodes 1 --rounds 6 --forget wal --find
+step "a log whose records are not synced is found out"
+power --seed 3 --nodes 1 --rounds 8 --forget 'wal/*' --find
+step "one node and three"
+power --rounds "${ROUNDS:-10}" ${SEED:+--seed "$SEED"}

@@ -1,0 +1,846 @@
+#!/usr/bin/env python3
+"""Power loss for real processes.
+
+    power.py --bin DIR --preload journal.so [--rounds N] [--nodes N] [--seed S]
+             [--sector N] [--forget GLOB] [--same-boot] [--find] [--verbose] WORK
+
+confluxd runs on recorded folders while clients write, is ended without warning, and is
+started from what a power loss may have left, over and over.  That is built of the folder
+as it was when the process began and of what the process did since
+(tests/preload/journal.c):
+
+    what a sync covered, and writes with O_DSYNC that returned, are there;
+    of every other write, and of those that were under way, each sector is there or
+    not, by itself (blocks of 4 KiB where it was O_DSYNC, as the log assumes of its
+    disk: --sector is for the rest); so is each other change of a file's length;
+    of the names that were changed since their folder was synced, those that belong
+    together (a -> b) have a prefix of their changes, each such group by itself.
+
+Every acknowledged write has to be there, nothing else may be, no start is refused, the
+audit chain holds, and nodes are alike.  The power may also go after nodes were ended in
+order, or killed and started again, while they start, or for one of three.  That the
+journal explains all that the process did is seen by comparing what it says with the
+folder.  A folder whose names are synced before its own is a finding as such.
+
+Planted mistakes: --forget GLOB takes syncs of files and folders whose path in the
+data directory matches for not made; with --same-boot the machine pretends that it
+never went down.  With --find it is a failure if nothing is found.
+"""
+
+import argparse
+import collections
+import fnmatch
+import http.client
+import json
+import mmap
+import os
+import random
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+# ---- the journal ----
+
+(DONE, OPEN, WRITE, SIZE, ROOM, SYNC, SYNC_DIR, RENAME, LINK, UNLINK, MKDIR,
+ RMDIR) = range(12)
+CREATE, CUT, DURABLE, ZEROS = 1, 2, 4, 8
+HEAD = struct.Struct("<IIQQqqIHHQ")
+MAGIC = 0x4C4E524A
+
+
+class Record:
+    """One call: what it was to do, and where its data is in the journal."""
+
+    __slots__ = ("id", "kind", "ino", "at", "n", "flags", "path", "other", "data",
+                 "data_n", "begin", "done", "answer", "answer_ino")
+
+
+def read_journal(path):
+    """The calls in the order in which they began, and the bytes they name."""
+    if not os.path.exists(path):            # it ended before it did anything
+        return [], b""
+    with open(path, "rb") as f:
+        size = os.fstat(f.fileno()).st_size
+        raw = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ) if size else b""
+    calls, by_id, at, n = [], {}, 0, 0
+    while at + HEAD.size <= size:
+        (magic, kind, id_, ino, off, length, flags, path_n, other_n,
+         data_n) = HEAD.unpack_from(raw, at)
+        assert magic == MAGIC, f"{path}: no record at {at}"
+        end = at + HEAD.size + path_n + other_n + data_n
+        if end > size:
+            break
+        n += 1
+        if kind == DONE:
+            call = by_id.pop(id_)
+            call.done, call.answer, call.answer_ino = n, length, ino
+        else:
+            call = Record()
+            text = at + HEAD.size
+            call.id, call.kind, call.ino, call.at, call.n = id_, kind, ino, off, length
+            call.flags, call.begin, call.done = flags, n, None
+            call.path = raw[text:text + path_n].decode()
+            call.other = raw[text + path_n:text + path_n + other_n].decode()
+            call.data, call.data_n = text + path_n + other_n, data_n
+            call.answer = call.answer_ino = None
+            by_id[id_] = call
+            calls.append(call)
+        at = end
+    return calls, raw
+
+
+# ---- what a folder is made of ----
+
+class File:
+    """A file: where its bytes came from and what was done to them."""
+
+    def __init__(self, base=None):
+        self.base, self.calls, self.synced = base, [], 0
+
+
+class Folder:
+    """A folder; its names are the model's, which keeps their history."""
+
+    def __init__(self):
+        self.synced = 0
+
+
+class Change:
+    """Names that got other contents, at once: [(folder, name, File/Folder/None)]."""
+
+    def __init__(self, sets, begin, done):
+        self.sets, self.begin, self.done = sets, begin, done
+
+
+class Model:
+    """A folder, from what it was and what was done to it."""
+
+    def __init__(self, base, top, forget=()):
+        self.top, self.forget, self.changes = top, forget, []
+        self.root, self.by_ino = Folder(), {}
+        self.names = {}                     # (folder, name) -> now
+        self.base_names = {}
+        self._scan(base, top, self.root)
+
+    def _scan(self, base, live, folder):
+        """'live' is where the process had it: its inodes count."""
+        for e in sorted(os.scandir(base), key=lambda e: e.name):
+            if e.is_dir(follow_symlinks=False):
+                what = Folder()
+                self._scan(e.path, os.path.join(live, e.name), what)
+            else:
+                what = File(e.path)
+            self.base_names[folder, e.name] = self.names[folder, e.name] = what
+
+    def know(self, inos):
+        """Inode numbers of the files that were there, by path."""
+        for path, ino in inos.items():
+            self.by_ino[ino] = self._look(path)
+
+    def _parent(self, path):
+        at = self.root
+        parts = os.path.relpath(path, self.top).split("/")
+        for part in parts[:-1]:
+            at = self.names[at, part]
+        return at, parts[-1]
+
+    def _look(self, path):
+        if os.path.normpath(path) == self.top:
+            return self.root
+        return self.names.get(self._parent(path))
+
+    def _change(self, sets, call):
+        """Counts as happened where it is known to have."""
+        self.changes.append(Change(sets, call.begin, call.done))
+        if call.done is not None:
+            for folder, name, what in sets:
+                self.names[folder, name] = what
+
+    def _is_forgotten(self, path):
+        rel = os.path.relpath(path, self.top)
+        return any(fnmatch.fnmatch(rel, g) for g in self.forget)
+
+    def _opened(self, call):
+        folder, name = self._parent(call.path)
+        what = self.names.get((folder, name))
+        if what is None and call.flags & CREATE:
+            what = File()
+            self._change([(folder, name, what)], call)
+        elif what is not None and call.flags & CUT:
+            call.kind, call.n = SIZE, 0
+            what.calls.append(call)
+        if call.answer_ino:
+            self.by_ino[call.answer_ino] = what
+
+    def _synced(self, call):
+        if call.done is None or self._is_forgotten(call.path):
+            return
+        if call.kind == SYNC_DIR:
+            self._look(call.path).synced = call.begin
+        else:
+            self.by_ino[call.ino].synced = call.begin
+
+    def _named(self, call):
+        at, name = self._parent(call.path)
+        what = self.names.get((at, name))
+        if call.kind == MKDIR:
+            self._change([(at, name, Folder())], call)
+        elif call.kind in (UNLINK, RMDIR):
+            self._change([(at, name, None)], call)
+        else:
+            assert isinstance(what, File), f"{call.path}: a folder got another name"
+            to, other = self._parent(call.other)
+            sets = [(to, other, what)]
+            if call.kind == RENAME:
+                sets.insert(0, (at, name, None))
+            self._change(sets, call)
+
+    def play(self, calls):
+        for call in calls:
+            if call.answer is not None and call.answer < 0:
+                continue
+            if call.kind == OPEN:
+                self._opened(call)
+            elif call.kind in (SYNC, SYNC_DIR):
+                self._synced(call)
+            elif call.kind in (WRITE, SIZE, ROOM):
+                self.by_ino[call.ino].calls.append(call)
+            else:
+                self._named(call)
+
+    def synced_in_vain(self):
+        """Folders whose names were synced and whose own was not; the state, which is
+        made anew, apart."""
+        names = dict(self.base_names)
+        for change in filter(self.is_certain, self.changes):
+            self._apply(names, change)
+        return [name for (at, name), what in self.names.items()
+                if isinstance(what, Folder) and what.synced and name != "state" and
+                names.get((at, name)) is not what]
+
+    # ---- what is left of it ----
+
+    def is_certain(self, change):
+        return change.done is not None and all(
+            folder.synced > change.done for folder, _, _ in change.sets)
+
+    def left(self, rng, mode):
+        """Names that are there, and how many changes are not."""
+        names, groups = dict(self.base_names), {}
+        lost = 0
+        for change in self.changes:
+            if self.is_certain(change):
+                self._apply(names, change)
+        for change in self.changes:
+            if self.is_certain(change):
+                continue
+            group = {"keys": set(), "changes": []}
+            for folder, name, _ in change.sets:
+                other = groups.get((folder, name))
+                if other and other is not group:
+                    group["keys"] |= other["keys"]
+                    group["changes"] += other["changes"]
+                group["keys"].add((folder, name))
+            group["changes"].append(change)
+            for key in group["keys"]:
+                groups[key] = group
+        seen = []
+        for group in groups.values():
+            if any(group is s for s in seen):
+                continue
+            seen.append(group)
+            todo = sorted(group["changes"], key=lambda c: c.begin)
+            n = {"none": 0, "all": len(todo)}.get(
+                mode, rng.randint(0, len(todo)))
+            lost += len(todo) - n
+            for change in todo[:n]:
+                self._apply(names, change)
+        return names, lost
+
+    @staticmethod
+    def _apply(names, change):
+        for folder, name, what in change.sets:
+            names[folder, name] = what
+
+
+class Builder:
+    """Makes files of a model."""
+
+    def __init__(self, model, raw, rng, sector, data, forget=()):
+        self.model, self.raw, self.rng = model, raw, rng
+        self.sector, self.data = sector, data
+        self.some = rng.choice((0.1, 0.5, 0.9))
+        self.lost = self.torn = 0
+        self.forget = forget
+
+    def is_durable(self, file, call, is_forgotten):
+        if call.done is None:
+            return False
+        if call.kind == WRITE and call.flags & DURABLE and not is_forgotten:
+            return True
+        return file.synced > call.done
+
+    def chosen(self):
+        return self.data == "all" or (self.data == "some" and
+                                      self.rng.random() < self.some)
+
+    def put(self, fd, call, at, n):
+        size = os.fstat(fd).st_size
+        if call.flags & ZEROS:
+            if at < size:
+                os.pwrite(fd, bytes(min(n, size - at)), at)
+            os.truncate(fd, max(size, at + n))
+            return
+        start = call.data + at - call.at
+        os.pwrite(fd, self.raw[start:start + n], at)
+
+    def tear(self, fd, call):
+        """Each sector by itself; writes under O_DIRECT are in blocks of 4 KiB."""
+        sector = max(self.sector, 4096) if call.flags & DURABLE else self.sector
+        at, end, got = call.at, call.at + call.n, 0
+        while at < end:
+            n = min(end, (at // sector + 1) * sector) - at
+            if self.chosen():
+                self.put(fd, call, at, n)
+                got += n
+            at += n
+        self.lost += got == 0
+        self.torn += 0 < got < call.n
+
+    def fill(self, file, path, is_forgotten):
+        if file.base:
+            copy_sparse(file.base, path)
+            fd = os.open(path, os.O_RDWR)
+        else:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        for call in file.calls:
+            durable = self.is_durable(file, call, is_forgotten)
+            if call.kind == WRITE:
+                if durable:
+                    self.put(fd, call, call.at, call.answer)
+                else:
+                    self.tear(fd, call)
+            elif durable or self.chosen():
+                size = os.fstat(fd).st_size
+                os.truncate(fd, call.n if call.kind == SIZE else
+                            max(size, call.at + call.n))
+            else:
+                self.lost += 1
+        os.close(fd)
+
+    def build(self, names, folder, out, rel=""):
+        os.mkdir(out, 0o700)
+        for (at, name), what in names.items():
+            if at is not folder or what is None:
+                continue
+            path, inner = os.path.join(out, name), os.path.join(rel, name)
+            if isinstance(what, Folder):
+                self.build(names, what, path, inner)
+            else:
+                self.fill(what, path, any(fnmatch.fnmatch(inner, g)
+                                          for g in self.forget))
+
+
+NOTHING = bytes(1 << 20)
+
+
+def copy_sparse(a, b):
+    """Holes stay holes, and zeros become some."""
+    size = os.stat(a).st_size
+    with open(a, "rb") as f, open(b, "wb") as g:
+        at = 0
+        while at < size:
+            try:
+                at = os.lseek(f.fileno(), at, os.SEEK_DATA)
+            except OSError:
+                break
+            end = os.lseek(f.fileno(), at, os.SEEK_HOLE)
+            while at < end:
+                piece = os.pread(f.fileno(), min(1 << 20, end - at), at)
+                if piece != NOTHING[:len(piece)]:
+                    os.pwrite(g.fileno(), piece, at)
+                at += len(piece)
+        g.truncate(size)
+    shutil.copymode(a, b)
+
+
+def copy_tree(a, b):
+    os.mkdir(b, 0o700)
+    for e in os.scandir(a):
+        if e.is_dir(follow_symlinks=False):
+            copy_tree(e.path, os.path.join(b, e.name))
+        else:
+            copy_sparse(e.path, os.path.join(b, e.name))
+
+
+def inodes(top):
+    return {os.path.join(at, name): os.stat(os.path.join(at, name)).st_ino
+            for at, _, files in os.walk(top) for name in files}
+
+
+def make_left(base, top, inos, journal, out, rng, sector=512, forget=(),
+              names=None, data=None):
+    """Builds 'out'; a line that says what was lost."""
+    calls, raw = read_journal(journal)
+    model = Model(base, top, forget)
+    model.know(inos)
+    model.play(calls)
+    names = names or rng.choices(("none", "any", "all"), (7, 9, 4))[0]
+    data = data or rng.choices(("none", "some", "all"), (6, 10, 4))[0]
+    builder = Builder(model, raw, rng, sector, data, forget)
+    vain = model.synced_in_vain()
+    if vain and not forget:
+        raise Finding(f"{top}: names in {vain} were synced, and its own was not")
+    kept, undone = model.left(rng, names)
+    builder.build(kept, model.root, out)
+    return (f"{len(calls)} calls; names {names}: {undone} undone; data {data}: "
+            f"{builder.lost} lost, {builder.torn} torn")
+
+
+def differences(a, b, calls, since_ns):
+    """Files of 'a' that were written since and are not as in 'b', what was under way
+    apart."""
+    under_way = {c.ino for c in calls if c.done is None}
+    has_open = any(c.done is None and c.kind not in (WRITE, SIZE, ROOM, SYNC, SYNC_DIR)
+                   for c in calls)
+    found, of_a, of_b = [], inodes(a), inodes(b)
+    rel_a = {os.path.relpath(p, a) for p in of_a}
+    rel_b = {os.path.relpath(p, b) for p in of_b}
+    if rel_a != rel_b and not has_open:
+        found += sorted(rel_a ^ rel_b)
+    for rel in sorted(rel_a & rel_b):
+        # Written through a mapping, and worth nothing.
+        path = os.path.join(a, rel)
+        if rel.endswith("lock.mdb") or of_a[path] in under_way or \
+                os.stat(path).st_mtime_ns < since_ns:
+            continue
+        if not same_bytes(path, os.path.join(b, rel)):
+            found.append(rel)
+    return found
+
+
+def same_bytes(a, b):
+    with open(a, "rb") as f, open(b, "rb") as g:
+        while True:
+            x, y = f.read(1 << 20), g.read(1 << 20)
+            if x != y:
+                return False
+            if not x:
+                return True
+
+
+# ---- nodes ----
+
+class Finding(Exception):
+    """What must not be."""
+
+
+def free_port():
+    while True:
+        port = random.randint(20000, 31999)
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+class Node:
+    def __init__(self, world, id_):
+        self.world, self.id = world, id_
+        self.top = os.path.join(world.work, f"n{id_}")
+        self.base, self.journal, self.next, self.boot, self.log = (
+            self.top + "." + w for w in ("base", "journal", "next", "boot", "log"))
+        self.raft, self.http, self.proc, self.boots = free_port(), free_port(), None, 0
+        os.mkdir(self.top, 0o700)
+        self.power_on()
+
+    def power_on(self):
+        self.boots += 1
+        if self.boots == 1 or not self.world.args.same_boot:
+            with open(self.boot, "w") as f:
+                f.write(f"{self.id:08x}-0000-4000-8000-{self.boots:012x}\n")
+
+    def start(self, goes_on=False):
+        """'goes_on': the power was on since the last process, which may not have
+        synced all that is there."""
+        if not goes_on:
+            shutil.rmtree(self.base, ignore_errors=True)
+            if os.path.exists(self.journal):
+                os.unlink(self.journal)
+            self.since_ns = time.time_ns() - 1000000000
+            copy_tree(self.top, self.base)
+            self.inos = inodes(self.top)
+        env = dict(os.environ, LD_PRELOAD=self.world.args.preload, POWER_DIR=self.top,
+                   POWER_JOURNAL=self.journal, POWER_BOOT_ID=self.boot)
+        argv = [os.path.join(self.world.args.bin, "confluxd"), "--data-dir", self.top,
+                "--listen", f"127.0.0.1:{self.http}", "--storage-checkpoint-log", "1MiB",
+                "--log-level", "info"]
+        if len(self.world.nodes) > 1:
+            peers = ",".join(f"{n.id}=127.0.0.1:{n.raft}" for n in self.world.nodes)
+            argv += ["--node-id", str(self.id), "--raft-listen", f"127.0.0.1:{self.raft}",
+                     "--peers", peers]
+        with open(self.log, "ab") as log:
+            self.proc = subprocess.Popen(argv, env=env, stderr=log, stdin=subprocess.DEVNULL)
+
+    def end(self, how):
+        if self.proc.poll() is not None:
+            raise Finding(f"node {self.id} ended by itself with {self.proc.returncode}")
+        self.proc.send_signal(how)
+        code = self.proc.wait(30)
+        if code not in (0, -how):
+            raise Finding(f"node {self.id} ended with {code}")
+
+    def lose_power(self, rng):
+        """The process has ended; its folder becomes what is left."""
+        args = self.world.args
+        if args.verbose:
+            self.explain()
+        calls, _ = read_journal(self.journal)
+        make_left(self.base, self.top, self.inos, self.journal, self.next,
+                  random.Random(0), names="all", data="all")
+        wrong = differences(self.top, self.next, calls, self.since_ns)
+        if wrong:
+            raise Finding(f"the journal does not explain {' '.join(wrong)} of node {self.id}")
+        shutil.rmtree(self.next)
+        said = make_left(self.base, self.top, self.inos, self.journal, self.next, rng,
+                         args.sector, args.forget)
+        shutil.rmtree(self.top)
+        os.rename(self.next, self.top)
+        self.power_on()
+        return f"node {self.id}: {said}"
+
+    def changes_names(self):
+        """Names were being changed when it ended: were they?"""
+        return any(c.done is None and c.kind not in (WRITE, SIZE, ROOM, SYNC, SYNC_DIR)
+                   for c in read_journal(self.journal)[0])
+
+    def settle(self):
+        """The process has ended, so that what was under way is done or not: the journal
+        gets what is to be seen of it, and that is as durable as any other write."""
+        paths = {ino: path for path, ino in inodes(self.top).items()}
+        with open(self.journal, "ab") as f:
+            for i, c in enumerate(read_journal(self.journal)[0]):
+                if c.done is not None:
+                    continue
+                f.write(HEAD.pack(MAGIC, DONE, c.id, 0, 0, -1, 0, 0, 0, 0))
+                path = paths.get(c.ino)
+                if c.kind not in (WRITE, SIZE, ROOM) or not path:
+                    continue
+                size, data, kind = os.stat(path).st_size, b"", SIZE
+                if c.kind == WRITE:
+                    with open(path, "rb") as g:
+                        data, kind = os.pread(g.fileno(), c.n, c.at), WRITE
+                id_ = os.getpid() << 40 | self.boots << 20 | i
+                f.write(HEAD.pack(MAGIC, kind, id_, c.ino, c.at,
+                                  len(data) if data else size, 0, 0, 0, len(data)) + data)
+                f.write(HEAD.pack(MAGIC, DONE, id_, 0, 0, len(data), 0, 0, 0, 0))
+
+    def explain(self):
+        """What of its names is not durable."""
+        model = Model(self.base, self.top, self.world.args.forget)
+        model.know(self.inos)
+        model.play(read_journal(self.journal)[0])
+        for c in model.changes:
+            if not model.is_certain(c):
+                print(f"  node {self.id}: not certain:", *(name for _, name, _ in c.sets))
+
+    def ask(self, method, path, body=None, headers=None, timeout=5):
+        c = http.client.HTTPConnection("127.0.0.1", self.http, timeout=timeout)
+        try:
+            c.request(method, path, json.dumps(body) if body is not None else None,
+                      {"Authorization": f"Bearer {self.world.token}", **(headers or {})})
+            r = c.getresponse()
+            return r.status, r.read()
+        finally:
+            c.close()
+
+    def get(self, path):
+        status, body = self.ask("GET", path)
+        if status != 200:
+            raise Finding(f"node {self.id}: {path} answers {status}: {body[:300]}")
+        return json.loads(body)
+
+    def is_ready(self):
+        if self.proc.poll() is not None:
+            raise Finding(f"node {self.id} does not come up: {self.proc.returncode}")
+        try:
+            return self.ask("GET", "/readyz")[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+# ---- clients ----
+
+class Key:
+    """A configuration, and what its one writer knows of it."""
+
+    def __init__(self, name):
+        self.name, self.id, self.sent, self.acked, self.version = name, None, -1, -1, 0
+
+
+class Client(threading.Thread):
+    """Writes to its keys until it is told to end, at any of the nodes."""
+
+    def __init__(self, world, keys, seed):
+        super().__init__(daemon=True)
+        self.world, self.keys, self.rng = world, keys, random.Random(seed)
+        self.ends, self.acked = threading.Event(), 0
+
+    def write(self, conn, key):
+        n = key.sent + 1
+        text = f"{n} " + "x" * self.rng.choice((10, 300, 3000, 9000))
+        if key.id:
+            path, body = f"/api/v1/mgt/configs/{key.id}/publish", {"content": text}
+        else:
+            path, body = "/api/v1/mgt/configs", {
+                "tenant": "acme", "application": "shop", "environment": "prod",
+                "name": key.name, "format": "text", "content": text}
+        key.sent = n
+        conn.request("POST", path, json.dumps(body), {
+            "Authorization": f"Bearer {self.world.token}",
+            "Idempotency-Key": f"{key.name}-{n}"})
+        r = conn.getresponse()
+        got = r.read()
+        if r.status not in (200, 201):
+            return False
+        got = json.loads(got)
+        key.id, key.acked, key.version = got["id"], n, got.get("version_id", 1)
+        with self.world.lock:
+            self.world.revision = max(self.world.revision, got["revision"])
+        self.acked += 1
+        return True
+
+    def run(self):
+        while not self.ends.is_set():
+            node = self.rng.choice(self.world.nodes)
+            conn = http.client.HTTPConnection("127.0.0.1", node.http, timeout=5)
+            try:
+                for _ in range(50):
+                    key = self.rng.choice(self.keys)
+                    # One that is uncertain goes on with the next number; the one
+                    # that made it is asked for by its address.
+                    if self.ends.is_set() or (key.sent > key.acked) or \
+                            not self.write(conn, key):
+                        break
+            except (OSError, http.client.HTTPException):
+                pass
+            finally:
+                conn.close()
+            if all(k.sent > k.acked for k in self.keys):
+                break
+
+
+# ---- the run ----
+
+class World:
+    def __init__(self, args):
+        self.args, self.work = args, args.work
+        self.rng = random.Random(args.seed)
+        self.lock, self.token, self.revision = threading.Lock(), "", 0
+        self.keys, self.nodes = [], []
+        self.total = collections.Counter()
+
+    def wait(self, what, ok, seconds=40):
+        until = time.monotonic() + seconds
+        while not ok():
+            if time.monotonic() > until:
+                raise Finding(f"in vain for {seconds} s: {what}")
+            time.sleep(0.02)
+
+    def begin(self, n):
+        """A new cluster."""
+        self.end()
+        shutil.rmtree(self.work, ignore_errors=True)
+        os.makedirs(self.work)
+        self.revision, self.keys, self.nodes = 0, [], []
+        for i in range(n):
+            self.nodes.append(Node(self, i + 1))
+        for node in self.nodes:
+            node.start()
+        self.up()
+        tokens = [os.path.join(n.top, "root.token") for n in self.nodes]
+        self.wait("one root token", lambda: sum(map(os.path.exists, tokens)) == 1)
+        with open(next(filter(os.path.exists, tokens))) as f:
+            self.token = f.read().strip()
+        status, body = self.nodes[0].ask(
+            "POST", "/apis/gitops.conflux.io/v1alpha1/tenants",
+            {"apiVersion": "gitops.conflux.io/v1alpha1", "kind": "Tenant",
+             "metadata": {"name": "acme"}})
+        if status != 201:
+            raise Finding(f"no tenant: {body}")
+
+    def end(self):
+        for node in self.nodes:
+            if node.proc and node.proc.poll() is None:
+                node.proc.kill()
+                node.proc.wait()
+
+    def up(self):
+        self.wait("all nodes ready", lambda: all([n.is_ready() for n in self.nodes]))
+
+    def load(self, seconds):
+        """Clients that write; they are ended by what befalls the nodes."""
+        while len(self.keys) < 24:
+            self.keys.append(Key(f"k{len(self.keys)}.txt"))
+        clients = [Client(self, self.keys[i::4], self.rng.random()) for i in range(4)]
+        for c in clients:
+            c.start()
+        time.sleep(seconds)
+        return clients
+
+    def join(self, clients):
+        for c in clients:
+            c.ends.set()
+        for c in clients:
+            c.join(30)
+            self.total["acknowledged"] += c.acked
+
+    def check(self):
+        """What must hold of all nodes, with nobody writing."""
+        def alike():
+            seen = {n.get("/api/v1/status")["revision"] for n in self.nodes}
+            return len(seen) == 1 and min(seen) >= self.revision
+        try:
+            self.wait("all nodes at one revision, with all that was acknowledged", alike)
+        except Finding as e:
+            raise Finding(f"{e}: " + " ".join(
+                str(n.get("/api/v1/status")["revision"]) for n in self.nodes) +
+                f", acknowledged {self.revision}") from None
+        audits = [n.get("/api/v1/audit/verify") for n in self.nodes]
+        for a in audits:
+            if not a["valid"] or a["head"] != audits[0]["head"]:
+                raise Finding(f"audit chains: {audits}")
+        for n in self.nodes:
+            state = n.get("/_cluster/status")["state"]
+            if state != "alike":
+                raise Finding(f"the state of node {n.id}: {state}")
+        for key in self.keys:
+            self.check_key(key)
+
+    def check_key(self, key):
+        seen = set()
+        for n in self.nodes:
+            status, body = n.ask("GET", f"/api/v1/fetch/config/acme/shop/prod/{key.name}")
+            if status != 200 and not (status == 404 and key.acked < 0):
+                raise Finding(f"{key.name} at node {n.id}: {status}, acknowledged {key.acked}")
+            seen.add(int(body.split()[0]) if status == 200 else -1)
+        if len(seen) > 1 or not key.acked <= min(seen) <= max(seen) <= key.sent:
+            raise Finding(f"{key.name}: {sorted(seen)} is live, acknowledged "
+                          f"{key.acked}, sent {key.sent}")
+        live = seen.pop()
+        if live >= 0 and not key.id:
+            key.id = self.nodes[0].get("/api/v1/mgt/configs?address=acme/shop/prod/" +
+                                       key.name)["id"]
+        # What was uncertain is known now.
+        key.sent = key.acked = live
+        self.total["compared"] += len(self.nodes)
+
+    def restart(self, clients):
+        """The processes end without warning, and the power does not."""
+        for n in self.nodes:
+            n.end(signal.SIGKILL)
+        self.join(clients)
+        for n in self.nodes:
+            goes_on = not n.changes_names()
+            if goes_on:
+                n.settle()
+            else:
+                n.lose_power(self.rng)
+            n.start(goes_on)
+        self.up()
+        # What was uncertain is known now.
+        self.check()
+
+    def round(self):
+        kind = self.rng.choices(("load", "start", "end", "twice", "one"),
+                                (6, 3, 3, 4, 2 if len(self.nodes) > 1 else 0))[0]
+        victims = [self.rng.choice(self.nodes)] if kind == "one" else list(self.nodes)
+        if kind == "start":
+            # The power goes while they come up from what is left.
+            for n in self.nodes:
+                n.end(signal.SIGKILL)
+            for n in self.nodes:
+                n.lose_power(self.rng)
+                n.start()
+            time.sleep(self.rng.uniform(0, 0.5))
+            clients = []
+        else:
+            clients = self.load(self.rng.uniform(0.1, 1.2))
+        if kind == "end":
+            self.join(clients)
+            clients = []
+        if kind == "twice":
+            self.restart(clients)
+            clients = self.load(self.rng.uniform(0.1, 1.2))
+        for n in victims:
+            n.end(signal.SIGTERM if kind == "end" else signal.SIGKILL)
+        said = [n.lose_power(self.rng) for n in victims]
+        if kind != "one":
+            self.join(clients)
+        for n in victims:
+            n.start()
+        self.up()
+        self.join(clients)
+        self.check()
+        self.total["rounds"] += 1
+        self.total["power losses"] += len(victims)
+        return f"{kind}; " + "; ".join(said)
+
+
+def run(args):
+    world = World(args)
+    found, n = None, 0
+    try:
+        for n in range(1, args.rounds + 1):
+            if n == 1 or n % 6 == 1:
+                world.begin(args.nodes or (1 if n % 12 == 1 else 3))
+            said = world.round()
+            if not args.find:
+                print(f"- {n}: {said}", flush=True)
+    except Finding as e:
+        found = e
+    finally:
+        world.end()
+    what = ", ".join(f"{v} {k}" for k, v in sorted(world.total.items()))
+    if found and args.find:
+        print(f"- found in round {n}: {found}")
+    elif found:
+        print(f"FOUND in round {n}, seed {args.seed}: {found}\n  {what}; all is in {args.work}")
+        for node in world.nodes:
+            with open(node.log, errors="replace") as f:
+                print(f"  node {node.id}:\n    " + "    ".join(f.readlines()[-12:]))
+    else:
+        print(f"- {what}, seed {args.seed}")
+    if bool(found) == args.find:
+        shutil.rmtree(args.work, ignore_errors=True)
+        return 0
+    return 1
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bin", required=True)
+    parser.add_argument("--preload", required=True)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--nodes", type=int, default=0, help="0: one and three in turn")
+    parser.add_argument("--seed", type=int,
+                        default=random.SystemRandom().randrange(1 << 31))
+    parser.add_argument("--sector", type=int, default=512)
+    parser.add_argument("--forget", action="append", default=[])
+    parser.add_argument("--same-boot", action="store_true")
+    parser.add_argument("--find", action="store_true")
+    parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("work")
+    return run(parser.parse_args())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
