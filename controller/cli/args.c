@@ -87,7 +87,7 @@ static enum code take_command(struct cli *cli, const char *name,
 static enum code check_flags(const struct cli *cli, struct err *err)
 {
 	for (int i = 0; i < FLAG__COUNT; i++)
-		if (cli->given[i].n && !(cli->command->flags & BIT(i))) {
+		if (cli->given[i].n && !(cli->command->flags & FLAG_BIT(i))) {
 			err_set(err, E_USAGE, "%s has no flag --%s",
 				cli->command->name, flags[i].name);
 			return err_hint(err, "conflux %s --help",

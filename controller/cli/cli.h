@@ -10,6 +10,7 @@
  *	configs.c	fetch, watch, publish, rollback, resolve, history
  *	backup.c	cluster backup, cluster restore
  *	recover.c	cluster recover
+ *	log.c		cluster log
  *	system.c	reconcile, audit, token, status, version
  *
  * Data goes to standard output, everything else to standard error.  Exit codes
@@ -32,6 +33,9 @@ enum flag {
 	FLAG__COUNT
 };
 
+#define FLAG_BIT(flag) (1ull << (flag))
+_Static_assert(FLAG__COUNT <= 64, "flags of a command are a uint64_t");
+
 struct flag_row {
 	const char *name, *value, *help;
 	char letter;
@@ -43,7 +47,7 @@ struct command {
 	const char *name, *arguments, *summary, *text;
 	enum code (*run)(struct cli *cli, struct err *err);
 	unsigned least, most;
-	uint32_t flags;                  /* BIT(FLAG_...), global ones included */
+	uint64_t flags;                  /* FLAG_BIT(FLAG_...), global ones included */
 };
 extern const struct command commands[];
 extern const size_t n_commands;
@@ -169,6 +173,9 @@ enum code cli_cluster_restore(struct cli *cli, struct err *err) MUST_USE;
 /* ---- recover.c ---- */
 enum code cli_cluster_recover(struct cli *cli, struct err *err) MUST_USE;
 
+/* ---- log.c ---- */
+enum code cli_cluster_log(struct cli *cli, struct err *err) MUST_USE;
+
 /* ---- objects.c ---- */
 /* "/apis/gitops.conflux.io/v1alpha1/namespaces/acme/confluxsources/shop";
  * 'name' may be empty. */
@@ -177,7 +184,7 @@ struct str object_target(struct cli *cli, const struct kind *kind,
 
 #define COMMAND(fn, name, arguments, least, most, flags, summary, text) \
 	enum code fn(struct cli *cli, struct err *err);
-#define F(x) BIT(FLAG_##x)
+#define F(x) FLAG_BIT(FLAG_##x)
 #include "cli/commands.tbl"
 #undef COMMAND
 #undef F

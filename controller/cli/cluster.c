@@ -120,6 +120,8 @@ enum code cmd_cluster(struct cli *cli, struct err *err)
 
 	if (str_is(what, "backup"))
 		return cli_cluster_backup(cli, err);
+	if (str_is(what, "log"))
+		return cli_cluster_log(cli, err);
 	if (str_is(what, "recover"))
 		return cli_cluster_recover(cli, err);
 	if (str_is(what, "restore"))

@@ -10,7 +10,7 @@ const struct flag_row flags[FLAG__COUNT] = {
 #undef FLAG
 };
 
-#define F(x) BIT(FLAG_##x)
+#define F(x) FLAG_BIT(FLAG_##x)
 #define GLOBAL \
 	(F(SERVER) | F(TOKEN_FILE) | F(CA_FILE) | F(TIMEOUT) | F(HELP))
 
@@ -70,7 +70,7 @@ const char *flag_meant(const struct command *c, struct str name)
 	struct guess g = guess(name);
 
 	for (unsigned i = 0; i < FLAG__COUNT; i++)
-		if (!c || (c->flags & BIT(i)))
+		if (!c || (c->flags & FLAG_BIT(i)))
 			guess_try(&g, flags[i].name);
 	return g.name;
 }
@@ -104,10 +104,10 @@ static void put_flag(struct buf *out, enum flag id)
 	buf_printf(out, "  %s\n", f->help);
 }
 
-static void put_flags(struct buf *out, uint32_t set)
+static void put_flags(struct buf *out, uint64_t set)
 {
 	for (unsigned i = 0; i < FLAG__COUNT; i++)
-		if (set & BIT(i))
+		if (set & FLAG_BIT(i))
 			put_flag(out, i);
 }
 
@@ -224,10 +224,10 @@ static void put_roff(struct buf *out, const char *text)
 	}
 }
 
-static void roff_flags(struct buf *out, uint32_t set)
+static void roff_flags(struct buf *out, uint64_t set)
 {
 	for (unsigned i = 0; i < FLAG__COUNT; i++) {
-		if (!(set & BIT(i)))
+		if (!(set & FLAG_BIT(i)))
 			continue;
 		buf_z(out, ".TP\n\\fB\\-\\-");
 		put_roff(out, flags[i].name);

@@ -62,7 +62,7 @@ static enum code namespace_of(struct cli *cli, const struct kind *kind,
 		return OK;
 	}
 	err_set(err, E_USAGE, "%s: which tenant?", cli->command->name);
-	return err_hint(err, "-n TENANT%s", cli->command->flags & BIT(FLAG_ALL) ?
+	return err_hint(err, "-n TENANT%s", cli->command->flags & FLAG_BIT(FLAG_ALL) ?
 			", or -A for all" : "");
 }
 

@@ -1,4 +1,4 @@
 # cli: the conflux command
-needs := base wire doc schema io backup seal raftcore restore http/wire client
+needs := base wire doc schema io backup seal raftcore wal state restore http/wire client
 pkgs  := libuv
 progs := conflux

@@ -15,4 +15,5 @@ needs_sse := base client
 needs_selector := base doc api
 needs_schema := base doc schema
 needs_batch := base wire store
+needs_words := base doc schema state
 needs_seal := base io io/sim wire seal
