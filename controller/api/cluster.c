@@ -173,6 +173,8 @@ static void change(struct request *r, enum store_member_what what, uint64_t id,
 	struct member_change *c = NEW(struct member_change);
 	struct under_way *u = ANEW(r->arena, struct under_way);
 	struct store *store = store_of(r);
+	const struct caller *caller = caller_of(r);
+	const struct str *reason = request_header(r, "x-conflux-reason");
 
 	c->r = r;
 	if (!str_copy(c->address, sizeof(c->address), address)) {
@@ -184,6 +186,12 @@ static void change(struct request *r, enum store_member_what what, uint64_t id,
 					     .id = id, .address = c->address,
 					     .force = force,
 					     .done = change_done_here };
+	c->members.who = (struct store_who){ .subject = caller->subject,
+					     .credential = caller->credential,
+					     .origin = str_of(r->peer->text),
+					     .reason = reason ? *reason :
+								STR_NONE };
+	memcpy(c->members.who.trace, r->trace, sizeof(r->trace));
 	u->caller = *caller_of(r);
 	u->change = c;
 	r->data = &u->caller;
@@ -346,7 +354,10 @@ void post_cluster_initialize(struct request *r)
 	x->r = r;
 	x->initialize = (struct store_initialize){ .home = r->loop,
 						   .expect = (unsigned)expect,
+						   .who.origin =
+							   str_of(r->peer->text),
 						   .done = initialized };
+	memcpy(x->initialize.who.trace, r->trace, sizeof(r->trace));
 	b = ANEW(r->arena, struct beginning);
 	b->caller = *caller_of(r);
 	b->at = x;

@@ -137,6 +137,8 @@ static const char *op_action(const struct op *op)
 		return "token-delete";
 	case OP_DENIED:
 		return "denied";
+	case OP_MEMBERS:
+		return member_action(op->member);
 	}
 	return "unknown";
 }
@@ -153,6 +155,10 @@ static void note_target(struct apply *a, const struct op *op)
 		buf_printf(&a->targets, "denied %llu times %.*s: %.*s",
 			   (unsigned long long)op->size, STR_ARG(op->name),
 			   STR_ARG(op->message));
+		return;
+	}
+	if (op->type == OP_MEMBERS) {
+		members_note(a, op);
 		return;
 	}
 	buf_z(&a->targets, op_action(op));
@@ -312,7 +318,7 @@ static enum code check_op(const struct command *c, const struct op *op,
 				 .name = op->name };
 
 	if (op->type == OP_TOKEN_PUT || op->type == OP_TOKEN_DELETE ||
-	    op->type == OP_DENIED)
+	    op->type == OP_DENIED || op->type == OP_MEMBERS)
 		target = (struct target){ .name = op->name };
 	return permission_check(&c->subject, op_verb(op), &target, err);
 }
@@ -543,6 +549,7 @@ static enum code apply_restored(struct apply *a, struct err *err)
 			       "step of a restore", (unsigned long long)h->rev);
 	h->rev += RESTORED_STEP;
 	h->compacted_rev = h->rev;
+	members_forget(a);
 	a->own.subject = (struct subject){ STR("system"), ROLE_SYSTEM, STR_NONE };
 	a->own.credential = STR("data directory");
 	a->action = is_backup ? "restore" : "recover";
@@ -708,6 +715,7 @@ void apply_free(struct apply **ap)
 	sha256_ctx_free(&a->gather_sha);
 	buf_fini(&a->event);
 	buf_fini(&a->targets);
+	buf_fini(&a->member_subject);
 	buf_fini(&a->gathered);
 	buf_fini(&a->release.tenant);
 	buf_fini(&a->release.message);

@@ -55,6 +55,8 @@ struct apply {
 	struct buf targets;              /* for the audit record */
 	size_t n_targets;
 	const char *action;              /* of its operations; NULL: none yet */
+	uint64_t member_seq;             /* of the change that was ended last: who */
+	struct buf member_subject;       /* asked for it, and in which record */
 	uint32_t added_version;          /* by the last VERSION_ADD */
 	struct release_notes release;
 };
@@ -101,6 +103,12 @@ enum code apply_token_put(struct apply *a, const struct op *op,
 			  struct op_result *res, struct err *err);
 enum code apply_token_delete(struct apply *a, const struct op *op,
 			     struct op_result *res, struct err *err);
+/* members.c */
+enum code apply_members(struct apply *a, const struct op *op,
+			struct op_result *res, struct err *err);
+/* What the audit record says of it. */
+void members_note(struct apply *a, const struct op *op);
+void members_forget(struct apply *a);
 enum code apply_blob(struct apply *a, const struct command *cmd,
 		     struct err *err);
 /* Stores the contents that a command without operations brings; those of one

@@ -70,9 +70,23 @@ enum verb op_verb(const struct op *op)
 	case OP_TOKEN_DELETE:
 		return VERB_TOKEN;
 	case OP_DENIED:
+	case OP_MEMBERS:
 		return VERB_MAINTAIN;
 	}
 	return VERB_MAINTAIN;
+}
+
+const char *member_action(enum member_what what)
+{
+	static const char *const names[MEMBER_WHAT__END] = {
+		[MEMBER_ADD] = "member-add", [MEMBER_PROMOTE] = "member-promote",
+		[MEMBER_DEMOTE] = "member-demote",
+		[MEMBER_REMOVE] = "member-remove",
+		[MEMBER_LEAD] = "leader-transfer",
+		[MEMBER_INITIALIZE] = "cluster-initialize",
+	};
+
+	return what > 0 && what < MEMBER_WHAT__END ? names[what] : "unknown";
 }
 
 /* ---- one operation ---- */
@@ -183,6 +197,32 @@ static void encode_rules(struct buf *out, const struct rules *rules)
 	wr_str(out, buf_view(&b));
 }
 
+static void encode_members(struct buf *out, const struct op *op)
+{
+	wr_u8(out, (uint8_t)op->stage);
+	wr_u8(out, (uint8_t)op->member);
+	wr_raw(out, op->uid.b, sizeof(op->uid.b));
+	wr_var(out, op->node);
+	wr_str(out, op->name);
+	wr_u8(out, op->force);
+	wr_u8(out, op->is_done);
+	wr_str(out, op->message);
+}
+
+static void decode_members(struct rd *rd, struct op *op)
+{
+	op->stage = rd_u8(rd);
+	op->member = rd_u8(rd);
+	rd_bytes(rd, op->uid.b, sizeof(op->uid.b));
+	op->node = rd_var(rd);
+	op->name = rd_str(rd);
+	op->force = rd_u8(rd);
+	op->is_done = rd_u8(rd);
+	op->message = rd_str(rd);
+	if (!op->stage || !op->member)
+		rd->bad = true;
+}
+
 static void encode_op(struct buf *out, const struct op *op)
 {
 	wr_u8(out, (uint8_t)op->type);
@@ -196,6 +236,10 @@ static void encode_op(struct buf *out, const struct op *op)
 		wr_str(out, op->name);
 		wr_str(out, op->message);
 		wr_var(out, op->size);
+		return;
+	}
+	if (op->type == OP_MEMBERS) {
+		encode_members(out, op);
 		return;
 	}
 	encode_target(out, op);
@@ -236,6 +280,10 @@ static void decode_op(struct arena *arena, struct rd *rd, struct op *op)
 		op->name = rd_str(rd);
 		op->message = rd_str(rd);
 		op->size = rd_var(rd);
+		return;
+	}
+	if (op->type == OP_MEMBERS) {
+		decode_members(rd, op);
 		return;
 	}
 	decode_target(rd, op);
@@ -510,8 +558,11 @@ enum code command_next(struct arena *arena, struct op_reader *ops,
 		return E_NOT_FOUND;
 	*out = (struct op){ 0 };
 	decode_op(arena, &ops->rd, out);
-	if (out->type > OP_DENIED)
+	if (out->type > OP_MEMBERS)
 		return too_new("an operation of type", out->type, err);
+	if (out->stage >= MEMBER_STAGE__END || out->member >= MEMBER_WHAT__END)
+		return too_new("a change of members of stage and kind",
+			       out->stage * 100 + out->member, err);
 	ops->next++;
 	if (ops->rd.bad || (ops->next == ops->n && rd_left(&ops->rd)))
 		return malformed(&ops->rd, err);

@@ -30,6 +30,7 @@
 #include "model/address.h"
 #include "model/permission.h"
 #include "model/rules.h"
+#include "state/member.h"
 #include "wire/wire.h"
 
 #define COMMAND_FORMAT 1
@@ -39,7 +40,7 @@
  * runs a program that knows the new one, and never back.  What apply does, and which
  * forms are written to the log, goes by it (docs/formats/compatibility.md).
  */
-#define CLUSTER_VERSION 1
+#define CLUSTER_VERSION 2
 #define COMMAND_BYTES_MAX (1024 * 1024 - 64)   /* of one log entry */
 #define COMMAND_OPS_MAX 1000000
 #define BLOB_PART_MAX (256 * 1024)
@@ -103,6 +104,7 @@ enum op_type {
 	OP_TOKEN_PUT = 7,
 	OP_TOKEN_DELETE = 8,
 	OP_DENIED = 9,                   /* requests that were denied; audit only */
+	OP_MEMBERS = 10,                 /* who is in the cluster, or leads; audit */
 };
 
 enum rollback_mode {
@@ -151,6 +153,14 @@ struct op {
 	bool hold;
 
 	/* DENIED: 'name' who, 'message' why, 'size' how often. */
+
+	/* MEMBERS: 'uid' of the change, 'name' the node's address (of ADD; else
+	 * empty), 'message' why not, or what was found. */
+	enum member_stage stage;
+	enum member_what member;
+	uint64_t node;                   /* 0: none, of INITIALIZE */
+	bool force;
+	bool is_done;                    /* of ENDED and NOTED; else refused */
 
 	/* TOKEN_PUT (name, sha, role), TOKEN_DELETE (name). */
 	enum subject_role role;

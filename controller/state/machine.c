@@ -660,13 +660,34 @@ const struct head *state_head(const struct state *s)
 	return &s->head;
 }
 
+static bool peek(struct state *s)
+{
+	return s->kv && (s->peek ? kv_renew(s->peek, NULL) :
+				   kv_read(s->kv, &s->peek, NULL)) == OK;
+}
+
+void state_open_members(struct state *s,
+			void (*each)(void *data, const struct member_row *row),
+			void *data)
+{
+	struct member_row row;
+	struct kv_cursor c;
+
+	if (!peek(s))
+		return;
+	for (bool on = kv_seek(s->peek, KV_META, KEY_MEMBERS, &c);
+	     on && str_starts(c.key, KEY_MEMBERS); on = kv_next(&c))
+		if (member_row_decode(c.key, c.val, &row))
+			each(data, &row);
+	kv_cursor_close(&c);
+	kv_reset(s->peek);
+}
+
 bool state_tick_is_due(struct state *s, uint64_t now_ms)
 {
 	bool due;
 
-	if (!s->kv)
-		return false;
-	if (s->peek ? kv_renew(s->peek, NULL) : kv_read(s->kv, &s->peek, NULL))
+	if (!peek(s))
 		return false;
 	due = retain_is_due(s->peek, &s->head, now_ms);
 	kv_reset(s->peek);

@@ -882,6 +882,8 @@ enum code apply_op(struct apply *a, const struct op *op, struct op_result *res,
 		return apply_token_delete(a, op, res, err);
 	case OP_DENIED:
 		return op_denied(a, op, res, err);
+	case OP_MEMBERS:
+		return apply_members(a, op, res, err);
 	}
 	return err_set(err, E_INVALID, "unknown operation %d", (int)op->type);
 }

@@ -316,6 +316,42 @@ bool audit_row_decode(struct str in, struct audit_row *out, bool *hash_is_right)
 
 /* ---- tokens ---- */
 
+void key_member(struct buf *out, const struct uuid *change)
+{
+	buf_str(out, KEY_MEMBERS);
+	wr_raw(out, change->b, sizeof(change->b));
+}
+
+void member_row_encode(struct buf *out, const struct member_row *row)
+{
+	wr_u8(out, ROW_FORMAT);
+	wr_u8(out, (uint8_t)row->what);
+	wr_var(out, row->node);
+	wr_var(out, row->time_ms);
+	wr_var(out, row->seq);
+	wr_u8(out, row->force);
+	wr_str(out, row->address);
+	wr_str(out, row->subject);
+}
+
+bool member_row_decode(struct str key, struct str in, struct member_row *out)
+{
+	struct rd rd = rd_row(in);
+	struct str change = str_from(key, KEY_MEMBERS.n);
+
+	if (!str_starts(key, KEY_MEMBERS) || change.n != sizeof(out->change.b))
+		return false;
+	memcpy(out->change.b, change.p, sizeof(out->change.b));
+	out->what = rd_u8(&rd);
+	out->node = rd_var(&rd);
+	out->time_ms = rd_var(&rd);
+	out->seq = rd_var(&rd);
+	out->force = rd_u8(&rd);
+	out->address = rd_str(&rd);
+	out->subject = rd_str(&rd);
+	return rd_done(&rd);
+}
+
 void token_row_encode(struct buf *out, const struct token_row *row)
 {
 	wr_u8(out, ROW_FORMAT);

@@ -129,6 +129,21 @@ struct head {
 };
 void head_encode(struct buf *out, const struct head *head);
 bool head_decode(struct str in, struct head *out);
+
+/* ---- changes of members that are open: META "member/" and the change ---- */
+struct member_row {
+	struct uuid change;              /* from the key */
+	enum member_what what;
+	uint64_t node, time_ms;
+	uint64_t seq;                    /* of the audit record of who asked */
+	bool force;
+	struct str address, subject;
+};
+void key_member(struct buf *out, const struct uuid *change);
+#define KEY_MEMBERS STR("member/")       /* all of them */
+void member_row_encode(struct buf *out, const struct member_row *row);
+bool member_row_decode(struct str key, struct str in, struct member_row *out);
+
 #define VERSION_KEY STR("version")
 void cluster_version_encode(struct buf *out, uint64_t version);
 bool cluster_version_decode(struct str in, uint64_t *out);

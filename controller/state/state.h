@@ -58,6 +58,11 @@ uint64_t state_generation(const struct state *state);
 const struct head *state_head(const struct state *state);
 /* True where a TICK would do something at 'now_ms'; core loop, cheap. */
 bool state_tick_is_due(struct state *state, uint64_t now_ms);
+/* Calls 'each' with the changes of members that are open (OP_MEMBERS); 'row' is
+ * valid during the call.  Core loop. */
+void state_open_members(struct state *state,
+			void (*each)(void *data, const struct member_row *row),
+			void *data);
 /* SHA-256 over all rows in key order but the applied index: equal on all
  * nodes at one index.  For tests; slow. */
 enum code state_scan_digest(struct state *state, struct sha256 *out,

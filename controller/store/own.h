@@ -13,6 +13,12 @@
 #include "store/store.h"
 
 #define PART "store"
+#define STORE_MEMBERS_MAX 64
+
+struct store_member {
+	uint64_t id;
+	bool votes;
+};
 
 struct store {
 	struct store_config config;
@@ -31,6 +37,15 @@ struct store {
 	struct versions_round *versions; /* that is under way; core loop */
 	uint64_t versions_at_ms;         /* the next one, not before */
 	uint64_t knows;
+	/* changes.c; core loop */
+	struct list changes;             /* that are under way */
+	struct store_member members[STORE_MEMBERS_MAX];  /* in force here */
+	size_t n_members;
+	uint64_t members_index;          /* of their entry; 0: none is known */
+	bool is_finding;
+	struct buf note;                 /* initialize.c: a command; empty: none */
+	struct store_write note_write;
+	bool is_noting;
 	_Atomic uint64_t version_rounds;
 	/* Tickets that wait for a leader, and whoever waits for a revision (struct
 	 * store_await); core loop. */
@@ -45,8 +60,10 @@ struct store {
 	bool send_is_posted;
 	uint64_t sends_singly;           /* a leader that knows no batches */
 	uint64_t leader;                 /* 0: none is known */
+	uint64_t led_last;               /* the last one that was known */
 	_Atomic uint64_t rev, compacted, bytes, audit_seq, time_ms, version;
 	_Atomic uint64_t done, refused, uncertain, forwarded, forward_calls;
+	_Atomic uint64_t forward_failed, leader_changes, member_changes;
 	_Atomic bool is_leader, has_failed, is_fenced, is_stopping;
 	pthread_mutex_t failure_lock;
 	char failure[200];
@@ -114,8 +131,20 @@ void send_own(struct store *s, const struct command *c);
 /* Writes what was denied last; blocks, for two seconds at most. */
 void upkeep_farewell(struct store *s);
 
-/* members.c */
+/* changes.c: changes of the membership, as the leader, with their audit */
+/* As calls from another node, or this one: with who asks, and without. */
+void change_serve(void *data, const struct rc_request *request);
 void members_serve(void *data, const struct rc_request *request);
+/* A membership is in force here; core loop. */
+void changes_on_members(struct store *s, const struct rc_event *event);
+/* Each second where this node leads: what came of changes whose leader was lost. */
+void changes_tick(struct store *s);
+
+/* initialize.c */
+/* Before the loops run: a record that is still to be written. */
+void initialize_open(struct store *s);
+/* Each second. */
+void initialize_tick(struct store *s);
 
 /* versions.c */
 /* Each second where this node leads. */

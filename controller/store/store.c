@@ -474,6 +474,10 @@ static void on_role(void *data, bool is_leader, uint64_t leader, uint64_t term)
 	bool led = atomic_exchange(&s->is_leader, is_leader);
 	struct store_role *role;
 
+	if (leader && leader != s->led_last) {
+		atomic_fetch_add(&s->leader_changes, s->led_last != 0);
+		s->led_last = leader;
+	}
 	s->leader = leader;
 	tickets_on_role(s);
 	if (led != is_leader)
@@ -505,6 +509,12 @@ static void on_divergence(void *data, enum rc_divergence what,
 bool store_is_fenced(const struct store *s)
 {
 	return atomic_load(&s->is_fenced);
+}
+
+static void on_event(void *data, const struct rc_event *event)
+{
+	if (event->type == RC_EVENT_MEMBERS)
+		changes_on_members(data, event);
 }
 
 static void on_fatal(void *data, const struct err *err)
@@ -548,6 +558,7 @@ static struct rc_config node_config(struct store *s)
 	c.on_role = on_role;
 	c.on_fatal = on_fatal;
 	c.on_divergence = on_divergence;
+	c.on_event = on_event;
 	c.data = s;
 	return c;
 }
@@ -588,6 +599,7 @@ enum code store_open(const struct store_config *config, struct store **out,
 	list_init(&s->roles);
 	list_init(&s->waiting);
 	list_init(&s->awaiting);
+	list_init(&s->changes);
 	forward_init(s);
 	s->knows = MAX(s->config.knows, (uint64_t)CLUSTER_VERSION);
 	/* A test has a newer program than there is. */
@@ -609,6 +621,8 @@ enum code store_open(const struct store_config *config, struct store **out,
 		rc_handle(s->node, STORE_METHOD_ASK, serve_ask, s);
 		rc_handle(s->node, STORE_METHOD_MEMBERS, members_serve, s);
 		rc_handle(s->node, STORE_METHOD_VERSION, versions_serve, s);
+		rc_handle(s->node, STORE_METHOD_CHANGE, change_serve, s);
+		initialize_open(s);
 		publish_head(s);
 		rc = start(s, err);
 	}
@@ -657,6 +671,7 @@ void store_close(struct store **sp)
 	map_free(&s->pending);
 	denials_free(&s->denials);
 	buf_fini(&s->tick_bytes);
+	buf_fini(&s->note);
 	pthread_mutex_destroy(&s->failure_lock);
 	free(s);
 	*sp = NULL;

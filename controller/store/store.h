@@ -123,6 +123,7 @@ void store_denied_from(struct store *store, const char *host, struct str why);
 #define STORE_METHOD_MEMBERS 3
 #define STORE_METHOD_BATCH 4             /* SUBMITs together: batch.h */
 #define STORE_METHOD_VERSION 5           /* the cluster version it knows */
+#define STORE_METHOD_CHANGE 6            /* MEMBERS, and who asks */
 #define STORE_ANSWER_MAX 8192
 
 /* Embed it; 'body' stays valid until 'done' ran, on the core loop.  'answer' is
@@ -171,10 +172,19 @@ enum store_member_what {
 	STORE_MEMBER_LEAD,               /* it is to lead */
 };
 
-/* Embed it.  Made at the leader, wherever it is asked for; codes as of rc_change
- * and rc_transfer, and E_UNAVAILABLE: there is no leader. */
+/* Who asks, as the audit names it; copied. */
+struct store_who {
+	struct subject subject;
+	struct str credential, origin, reason;
+	uint8_t trace[16];
+};
+
+/* Embed it.  Made at the leader, wherever it is asked for, and audited
+ * (docs/decisions/0016); codes as of rc_change and rc_transfer, and E_UNAVAILABLE:
+ * there is no leader, or the record of who asks could not be written. */
 struct store_members {
 	struct loop *home;               /* where 'done' runs */
+	struct store_who who;
 	enum store_member_what what;
 	uint64_t id;
 	const char *address;             /* of ADD; else "" */
@@ -184,20 +194,27 @@ struct store_members {
 	struct rc_call call_;
 	struct msg msg_;
 	struct buf body_;
+	size_t short_;                   /* of it: without who asks */
+	struct store *store_;
 	enum code rc_;
 	struct err err_;
 };
 /* Any thread.  False: the store is stopping. */
 bool store_members_change(struct store *store,
 			  struct store_members *m) MUST_USE;
-/* As rc_initialize; 'done' runs on 'home'.  Embed it. */
+/* As rc_initialize; 'done' runs on 'home'.  Of 'who' the origin and the trace are
+ * what the audit says.  Embed it. */
 struct store_initialize {
 	struct loop *home;
+	struct store_who who;
 	unsigned expect;
 	void (*done)(struct store_initialize *i, enum code rc,
 		     const struct err *err);
 	struct rc_initialize rc_initialize_;
 	struct msg msg_;
+	struct store *store_;
+	struct buf origin_;
+	bool has_noted_;
 	enum code rc_;
 	struct err err_;
 };

@@ -98,8 +98,11 @@ static void on_tick(struct timer *timer)
 		send_tick(s, COMMAND_TICK);
 	else
 		send_denials(s);
-	if (atomic_load(&s->is_leader))
+	initialize_tick(s);
+	if (atomic_load(&s->is_leader)) {
 		versions_tick(s);
+		changes_tick(s);
+	}
 }
 
 void upkeep_start(struct store *s)

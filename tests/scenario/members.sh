@@ -117,6 +117,15 @@ yes 201
 ask GET "$URL/api/v1/audit/verify"
 is "$(field .valid)" true valid
 
+step "who asked for all that, and what came of it, is on record"
+conflux audit list --limit 1000 -o json | jq -r '.records[] | .target' >"$WORK/trail"
+for line in "member-add node 4 at ${RAFT[4]}: asked for" "member-add node 4 at ${RAFT[4]}: done" \
+	"member-promote node 4: done" "leader-transfer node 4: done" \
+	"leader-transfer node 2: done" "member-remove node 4: done"; do
+	grep -qxF -- "$line" "$WORK/trail" || fail "'$line' is not among: $(cat "$WORK/trail")"
+done
+grep -q "^member-remove node 4: refused, conflict: " "$WORK/trail" || fail "$(cat "$WORK/trail")"
+
 step "certificates are read again without a restart"
 for n in 1 2 3; do certificate ca "$n" "n$n"; kill -HUP "${PID[$n]}"; done
 reloaded() { [ "$(grep -c "are read again" "$WORK/daemon.log")" -ge 3 ]; }

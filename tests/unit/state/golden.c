@@ -101,6 +101,29 @@ static void add_ops(struct command *c)
 	op->size = 9;
 }
 
+/* Of a cluster of version 2 on: each stage of a change. */
+static void make_members(struct command *c)
+{
+	for (unsigned stage = MEMBER_ASKED; stage < MEMBER_STAGE__END; stage++) {
+		struct op *op = command_op(arena, c, OP_MEMBERS);
+
+		op->stage = stage;
+		op->member = stage == MEMBER_NOTED ? MEMBER_INITIALIZE :
+						     MEMBER_ADD;
+		op->uid = uuid(7);
+		op->node = stage == MEMBER_NOTED ? 0 : 300;
+		op->name = STR("10.0.0.4:9001");
+		op->force = true;
+		op->is_done = stage == MEMBER_ENDED;
+		op->message = STR("conflict: it has not caught up");
+	}
+	c->id = sha(5);
+	c->body = sha(6);
+	c->subject = (struct subject){ STR("token:root"), ROLE_ROOT, STR_NONE };
+	c->credential = STR("token root");
+	c->origin = STR("127.0.0.1:5112");
+}
+
 static void make_ops(struct command *c)
 {
 	struct precondition *pre = command_pre(arena, c);
@@ -138,12 +161,16 @@ static const struct {
 	{ "command-limits-1", COMMAND_LIMITS },
 	{ "command-restored-1", COMMAND_RESTORED },
 	{ "command-version-1", COMMAND_VERSION },
+	{ "command-members-1", COMMAND_OPS },
 };
 
-static void make_command(struct command *c, enum command_type type)
+static void make_command(struct command *c, const char *name,
+			 enum command_type type)
 {
 	*c = (struct command){ .type = type, .time_ms = 1700000000000 };
-	if (type == COMMAND_OPS)
+	if (strcmp(name, "command-members-1") == 0)
+		make_members(c);
+	else if (type == COMMAND_OPS)
 		make_ops(c);
 	if (type == COMMAND_LIMITS)
 		c->limits = limits_default;
@@ -169,7 +196,7 @@ START_TEST(commands_of_the_log)
 	AUTO_BUF again = BUF_NONE;
 	struct command c, got;
 
-	make_command(&c, commands[_i].type);
+	make_command(&c, commands[_i].name, commands[_i].type);
 	command_encode(&now, &c);
 	golden_same(commands[_i].name, buf_view(&now));
 	golden_read(commands[_i].name, &was);
@@ -273,6 +300,21 @@ static void token_row(struct buf *now, struct str was, struct buf *again)
 		token_row_encode(again, &got);
 }
 
+static void member_row(struct buf *now, struct str was, struct buf *again)
+{
+	AUTO_BUF key = BUF_NONE;
+	struct member_row got, row = {
+		.change = uuid(7), .what = MEMBER_ADD, .node = 300,
+		.time_ms = 1700000000000, .seq = 77, .force = true,
+		.address = STR("10.0.0.4:9001"), .subject = STR("token:root") };
+
+	key_member(&key, &row.change);
+	if (now)
+		member_row_encode(now, &row);
+	else if (member_row_decode(buf_view(&key), was, &got))
+		member_row_encode(again, &got);
+}
+
 static void head_row(struct buf *now, struct str was, struct buf *again)
 {
 	struct head got, row = {
@@ -319,7 +361,7 @@ static const struct {
 	{ "row-version-1", version_row }, { "row-event-1", event_row },
 	{ "row-audit-1", audit_row },	  { "row-token-1", token_row },
 	{ "row-head-1", head_row },	  { "row-blob-1", blob_row },
-	{ "row-outcome-1", outcome_row },
+	{ "row-outcome-1", outcome_row }, { "row-member-1", member_row },
 };
 
 START_TEST(rows_of_the_store)

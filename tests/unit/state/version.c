@@ -18,9 +18,11 @@ static void teardown(void)
 	bench_close(&b);
 }
 
+#define NEXT (CLUSTER_VERSION + 1)
+
 static void newer_program(void)
 {
-	b.knows = 3;
+	b.knows = NEXT;
 	bench_reopen(&b, "boot-1", true, NULL);
 }
 
@@ -75,13 +77,13 @@ static void stops_before(struct str entry)
 
 START_TEST(a_version_that_is_too_new_stops_apply)
 {
-	struct command two = version(2);
-	struct str entry = bench_encode(&b, &two);
+	struct command next = version(NEXT);
+	struct str entry = bench_encode(&b, &next);
 
 	stops_before(entry);
 	newer_program();
 	bench_batch(&b, &entry, 1);
-	ck_assert_uint_eq(version_now(), 2);
+	ck_assert_uint_eq(version_now(), NEXT);
 }
 END_TEST
 
@@ -122,21 +124,21 @@ END_TEST
 /* Not even the file that is only a cache is removed. */
 START_TEST(a_state_that_is_too_new_is_not_touched)
 {
-	struct command two = version(2);
+	struct command next = version(NEXT);
 	struct err err = { 0 };
 	uint64_t index;
 
 	newer_program();
 	bench_shop(&b, "a");
-	bench_apply(&b, &two);
+	bench_apply(&b, &next);
 	index = b.index;
 	b.knows = 0;
 	ck_assert_int_eq(bench_try_reopen(&b, "boot-1", &err), E_UNSUPPORTED);
 	ck_assert(err.hint[0]);
-	b.knows = 2;
+	b.knows = NEXT;
 	ck_assert_int_eq(bench_try_reopen(&b, "boot-1", &err), OK);
 	ck_assert_uint_eq(b.index, index);
-	ck_assert_uint_eq(version_now(), 2);
+	ck_assert_uint_eq(version_now(), NEXT);
 }
 END_TEST
 

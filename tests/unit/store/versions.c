@@ -3,6 +3,10 @@
 
 #include "base/banned.h"
 
+/* What this program knows, and what one after it does. */
+#define NOW CLUSTER_VERSION
+#define NEXT (CLUSTER_VERSION + 1)
+
 static struct lab_write writes[2];
 
 static bool all_are_at(uint64_t version)
@@ -25,27 +29,27 @@ static uint64_t rounds(void)
 
 START_TEST(all_know_it_and_it_grows)
 {
-	lab_knows = 3;
+	lab_knows = NEXT;
 	lab_found(3);
-	LAB_WAIT(all_are_at(3));
+	LAB_WAIT(all_are_at(NEXT));
 	/* It is found again, and an older program is refused. */
 	lab_stop(1);
 	lab_start(1, 3);
 	LAB_WAIT(lab_status(1).is_ready);
-	ck_assert_uint_eq(lab_status(1).version, 3);
+	ck_assert_uint_eq(lab_status(1).version, NEXT);
 }
 END_TEST
 
 /* Whoever leads: a node that is old does not raise it, one that is new asks. */
 START_TEST(the_oldest_holds_it_back)
 {
-	lab_knows = 2;
+	lab_knows = NEXT;
 	lab_start(1, 3);
 	lab_start(2, 3);
 	/* Two answer; the third is not there. */
 	LAB_WAIT(rounds() > 0);
 	ck_assert(all_are_at(1));
-	lab_knows = 1;
+	lab_knows = NOW;
 	lab_start(3, 3);
 	LAB_WAIT(lab_status(3).is_ready);
 	while (lab_status(3).node.is_leader) {
@@ -55,18 +59,19 @@ START_TEST(the_oldest_holds_it_back)
 		lab_start(3, 3);
 		LAB_WAIT(lab_status(3).is_ready);
 	}
+	LAB_WAIT(all_are_at(NOW));
 	{
 		/* One of them may have begun before the third came. */
 		uint64_t before = rounds();
 
 		LAB_WAIT(rounds() > before + 1);
 	}
-	ck_assert(all_are_at(1));
+	ck_assert(all_are_at(NOW));
 	/* Upgraded in its place. */
 	lab_stop(3);
-	lab_knows = 2;
+	lab_knows = NEXT;
 	lab_start(3, 3);
-	LAB_WAIT(all_are_at(2));
+	LAB_WAIT(all_are_at(NEXT));
 }
 END_TEST
 
