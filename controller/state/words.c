@@ -278,6 +278,29 @@ static void say_denied(struct words *w, const struct op *op)
 	say_str(w, "message", ": ", op->message);
 }
 
+/* As the audit log has it. */
+static void say_members(struct words *w, const struct op *op)
+{
+	static const char *const stages[MEMBER_STAGE__END] = {
+		[MEMBER_ASKED] = "asked", [MEMBER_ENDED] = "ended",
+		[MEMBER_FOUND] = "found", [MEMBER_NOTED] = "noted",
+	};
+
+	say_z(w, "action", "record ", member_action(op->member));
+	if (op->node)
+		say_u64(w, "node", " of node ", op->node);
+	say_str(w, "address", " at ", op->name);
+	say_flag(w, "force", ", by force", op->force);
+	say_z(w, "stage", ": ", stages[op->stage]);
+	if (op->stage == MEMBER_ENDED || op->stage == MEMBER_NOTED) {
+		buf_printf(&w->json, ",\"is_done\":%s",
+			   op->is_done ? "true" : "false");
+		say(w, op->is_done ? ", done" : ", refused");
+	}
+	say_str(w, "message", str_starts(op->message, STR(",")) ? "" : ", ",
+		op->message);
+}
+
 static void say_simple(struct words *w, const char *what, const struct op *op)
 {
 	say(w, what);
@@ -319,6 +342,10 @@ static void say_op(struct words *w, const struct op *op)
 		break;
 	case OP_DENIED:
 		say_denied(w, op);
+		break;
+	case OP_MEMBERS:
+		say_members(w, op);
+		break;
 	}
 }
 

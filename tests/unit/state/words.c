@@ -206,6 +206,24 @@ START_TEST(tokens_and_denials)
 	op->role = ROLE_READ_ONLY;
 	memset(op->sha.b, 0xab, sizeof(op->sha.b));
 	add(&c, OP_TOKEN_DELETE)->name = STR("eve");
+	op = add(&c, OP_MEMBERS);
+	op->stage = MEMBER_ASKED;
+	op->member = MEMBER_ADD;
+	op->node = 4;
+	op->name = STR("10.0.0.4:9001");
+	op->force = true;
+	op = add(&c, OP_MEMBERS);
+	op->stage = MEMBER_ENDED;
+	op->member = MEMBER_REMOVE;
+	op->node = 4;
+	op->name = STR_NONE;
+	op->message = STR("conflict: it leads");
+	op = add(&c, OP_MEMBERS);
+	op->stage = MEMBER_NOTED;
+	op->member = MEMBER_INITIALIZE;
+	op->name = STR_NONE;
+	op->is_done = true;
+	op->message = STR(", asked for at node 1");
 	op = add(&c, OP_DENIED);
 	op->name = STR("token:x");
 	op->message = STR("no such token");
@@ -214,6 +232,12 @@ START_TEST(tokens_and_denials)
 	ck_assert_str_eq(next_says(), "make token bob, read-only");
 	ck_assert_ptr_null(strstr(words.json.p, "abab"));
 	ck_assert_str_eq(next_says(), "delete token eve");
+	ck_assert_str_eq(next_says(), "record member-add of node 4 at "
+			 "10.0.0.4:9001, by force: asked");
+	ck_assert_str_eq(next_says(), "record member-remove of node 4: ended, "
+			 "refused, conflict: it leads");
+	ck_assert_str_eq(next_says(), "record cluster-initialize: noted, done, "
+			 "asked for at node 1");
 	ck_assert_str_eq(next_says(), "record 9 denied requests of token:x: no such "
 				      "token");
 	no_more();
