@@ -299,6 +299,47 @@ static void look_at_events(struct kv_txn *txn, uint64_t index,
 			    l.o->results[l.result].rev : 0));
 }
 
+/* No event is kept up to there, each behind it is, and none of one command is
+ * without the others. */
+static void look_at_compaction(struct kv_txn *txn, const struct head *h)
+{
+	uint64_t rev = h->compacted_rev;
+	struct kv_cursor c;
+	bool is_any = kv_seek(txn, KV_EVENTS, STR_NONE, &c);
+	struct rd rd = rd_of(is_any ? c.key : STR_NONE);
+
+	claim(CHECK_COMPACTION, is_any ? rd_u64_be(&rd) == rev + 1 : rev == h->rev,
+	      "%llu are compacted of %llu, and what is kept begins elsewhere",
+	      ULL(rev), ULL(h->rev));
+	kv_cursor_close(&c);
+	claim(CHECK_COMPACTION, !rev || rev == n_events || events[rev].index !=
+	      events[rev - 1].index, "it is compacted up to %llu, within a command",
+	      ULL(rev));
+}
+
+static uint64_t bytes_of(struct kv_txn *txn)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < KV__TABLES; i++) {
+		struct kv_cursor c;
+
+		for (bool on = kv_seek(txn, (enum kv_table)i, STR_NONE, &c); on;
+		     on = kv_next(&c))
+			if (i != KV_META || !str_is(c.key, "state"))
+				n += c.key.n + c.val.n;
+		kv_cursor_close(&c);
+	}
+	return n;
+}
+
+static void look_at_bytes(struct kv_txn *txn, const struct head *h)
+{
+	claim(CHECK_SCAN, bytes_of(txn) == h->bytes, "at entry %llu there are %llu "
+	      "bytes, and %llu are counted", ULL(h->index), ULL(bytes_of(txn)),
+	      ULL(h->bytes));
+}
+
 static void look_at_rows(struct replica *r, struct outlook *look)
 {
 	struct err err;
@@ -335,6 +376,10 @@ static void look(const struct rc_entry *e)
 	memcpy(is->lists, before->lists, sizeof(is->lists));
 	for (unsigned i = 0; i < CLASSES && is->rev > before->rev; i++)
 		is->lists[i] = configs_digest(txn, i);
+	if (is->compacted > before->compacted)
+		look_at_compaction(txn, h);
+	if (e->index % SCAN == 0)
+		look_at_bytes(txn, h);
 	view_idle(r->view);
 	if (e->index % SCAN == 0 || replicas_want_rows())
 		look_at_rows(r, is);

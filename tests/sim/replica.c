@@ -206,6 +206,10 @@ static void bend_applied(struct replica *r, uint64_t index)
 {
 	if (bad == BAD_GAP && index % 40 == 0)
 		head_of(r)->rev++;
+	if (bad == BAD_COMPACTION && index % 10 == 0 && head_of(r)->compacted_rev)
+		head_of(r)->compacted_rev--;
+	if (bad == BAD_BYTES && index % 40 == 0)
+		head_of(r)->bytes--;
 	if (bad == BAD_CONTENT && index % 40 == 0 && rows_of(r, KV_BLOBS))
 		bend_row(r, KV_BLOBS, index % rows_of(r, KV_BLOBS), NULL);
 	if (bad == BAD_AUDIT && index % 40 == 0 && rows_of(r, KV_AUDIT))
@@ -235,6 +239,44 @@ static struct rc_entry bend_entry(struct replica *r, const struct rc_entry *e,
 	return out;
 }
 
+/* ---- a picture that cannot be read to its end ---- */
+
+struct failing {
+	struct fs fs;
+	struct fs *inner;
+	unsigned left;                   /* reads that go well */
+};
+
+static enum code failing_open(struct fs *fs, const char *path, unsigned flags,
+			      struct file **out, struct err *err)
+{
+	struct fs *inner = container_of(fs, struct failing, fs)->inner;
+
+	return inner->ops->open(inner, path, flags, out, err);
+}
+
+static void failing_close(struct fs *fs, struct file *file)
+{
+	struct fs *inner = container_of(fs, struct failing, fs)->inner;
+
+	inner->ops->close(inner, file);
+}
+
+static enum code failing_read(struct fs *fs, struct file *file, uint64_t at,
+			      void *p, size_t n, size_t *got, struct err *err)
+{
+	struct failing *f = container_of(fs, struct failing, fs);
+
+	if (!f->left)
+		return err_set(err, E_IO, "read: input/output error");
+	f->left--;
+	return f->inner->ops->read(f->inner, file, at, p, n, got, err);
+}
+
+static const struct fs_ops failing_ops = {
+	.open = failing_open, .close = failing_close, .read = failing_read,
+};
+
 /* ---- the machine ---- */
 
 static void new_state(struct replica *r)
@@ -254,20 +296,36 @@ static void drop_state(struct replica *r)
 	state_free(&r->state);
 }
 
+/* Now and then what it is made from ends early, or the process does. */
+static enum code open_state(struct replica *r, const struct rc_checkpoint *from,
+			    struct rc_applied *out, struct err *err)
+{
+	struct rc_machine m = state_machine(r->state);
+	struct rc_checkpoint bad_one;
+	struct failing failing;
+
+	if (!from || w.is_calm || below(6))
+		return m.open(m.data, r->dir, from, out, err);
+	failing = (struct failing){ { &failing_ops }, from->fs,
+				    (unsigned)below(2) };
+	bad_one = *from;
+	bad_one.fs = &failing.fs;
+	return m.open(m.data, r->dir, &bad_one, out, err);
+}
+
 static enum code replica_open(void *data, const char *dir,
 			      const struct rc_checkpoint *from,
 			      struct rc_applied *out, struct err *err)
 {
 	struct replica *r = data;
 	bool is_install = r->state;
-	struct rc_machine m;
 	enum code rc;
 
 	if (!is_install)
 		new_state(r);
-	m = state_machine(r->state);
-	rc = m.open(m.data, r->dir, from, out, err);
+	rc = open_state(r, from, out, err);
 	if (rc) {
+		sum.unopened++;
 		/* It is not called again: the server fails. */
 		if (!is_install)
 			drop_state(r);
@@ -275,6 +333,7 @@ static enum code replica_open(void *data, const char *dir,
 	}
 	atomic_store(&r->store.rev, state_head(r->state)->rev);
 	r->was_installed = is_install;
+	sum.installed += is_install;
 	bend_opened(r, is_install);
 	return OK;
 }
@@ -445,9 +504,11 @@ static void kind_crashed(struct server *s, bool power)
 		struct rc_machine m = state_machine(r->state);
 
 		m.close(m.data);
+		sum.orderly++;
 	}
 	drop_state(r);
 	if (power) {
+		sum.wrecked++;
 		r->boots++;
 		wreck(r->dir, 0);
 		wreck(r->dir, 1);
@@ -463,7 +524,11 @@ static size_t kind_batch(const struct server *s, size_t n)
 
 static bool kind_dies(struct server *s)
 {
-	return !w.is_calm && below(6) == 0;
+	bool dies = !w.is_calm && below(6) == 0;
+
+	sum.slices++;
+	sum.deaths += dies;
+	return dies;
 }
 
 static void kind_applying(struct server *s, const struct rc_entry *e, size_t n)

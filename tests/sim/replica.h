@@ -40,7 +40,9 @@ enum check {
 	CHECK_LIST,              /* what events made of a client's picture is the list
 				    at that revision */
 	CHECK_GONE,              /* 410 is told where it must be, and only there */
-	CHECK_SCAN,              /* all rows in key order are the same */
+	CHECK_COMPACTION,        /* it ends with a command, and keeps all behind it */
+	CHECK_SCAN,              /* all rows in key order are the same, and as many
+				    bytes as the head counts */
 	CHECK_READ,              /* a linearizable read shows what was acknowledged */
 	CHECK_CONTENT,           /* what is live can be read, byte for byte */
 	CHECK_AUDIT,             /* the audit chain holds */
@@ -64,6 +66,8 @@ enum fault_of_state {
 	BAD_ENDS,                /* each event says that it is the last */
 	BAD_VERSION,             /* an event has another version */
 	BAD_ACK,                 /* who is first asked says that it is done */
+	BAD_COMPACTION,          /* one event more is gone than it is said */
+	BAD_BYTES,               /* the bytes of a row are not counted */
 	BAD_ROW,                 /* a row is another after an install */
 	BAD_STALE,               /* a view stays at the picture that it had */
 	BAD_CONTENT,             /* content is removed that is live */
@@ -212,7 +216,9 @@ bool watchers_are_done(void);
 /* Over all histories. */
 struct state_totals {
 	unsigned long long commands, refusals, replays, events, lists, gone, watches,
-		moves, slow_lists, scans, compactions, contents, staged, blobs;
+		moves, slow_lists, scans, compactions, contents, staged, blobs,
+		unopened, installed, wrecked, orderly, slices, deaths, resumed_within,
+		gone_while_fed, fed_over_installs;
 };
 extern struct state_totals sum;
 

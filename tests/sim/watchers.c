@@ -265,24 +265,37 @@ static void heard_all(struct watcher *x)
 	      "watcher %u waits for the end of a command", x->cls);
 }
 
-static void deliver(struct watcher *x)
+/* So many bytes are there. */
+static void arrive(struct watcher *x, size_t n)
 {
-	size_t n = below(3) ? x->wire.n : (size_t)below(x->wire.n + 1);
 	AUTO_BUF rest = BUF_NONE;
 	struct err err;
 	bool enough;
 
-	x->wire_due = w.now + below(3 * MS);
 	claim(CHECK_COMPLETE, sse_feed(&x->sse, str_first(buf_view(&x->wire), n),
 				       hear, x, &enough, &err) == OK, "%s",
 	      err.text);
 	buf_str(&rest, str_from(buf_view(&x->wire), n));
 	buf_reset(&x->wire);
 	buf_str(&x->wire, buf_view(&rest));
+}
+
+static void deliver(struct watcher *x)
+{
+	x->wire_due = w.now + below(3 * MS);
+	arrive(x, below(3) ? x->wire.n : (size_t)below(x->wire.n + 1));
 	if (!x->wire.n && !w.is_broken)
 		heard_all(x);
 	if (!x->wire.n && x->is_ending)
 		end_watch(x);
+}
+
+/* Some of what was on its way is there, the rest is lost. */
+static void break_off(struct watcher *x)
+{
+	if (x->wire.n)
+		arrive(x, (size_t)below(x->wire.n + 1));
+	end_watch(x);
 }
 
 /* ---- the server ---- */
@@ -353,6 +366,7 @@ static void feed_now(struct watcher *x)
 		      ULL(x->feed.cursor), err.text);
 		feed_gone(&x->wire, &err);
 		x->is_ending = true;
+		t->gone_while_fed++;
 	} else if (more) {
 		x->wake_at = w.now + below(2 * MS);
 	} else {
@@ -367,6 +381,7 @@ static void begin_feed(struct watcher *x)
 	struct err err;
 
 	x->feed = (struct feed){ .cursor = x->since };
+	t->resumed_within += x->since != x->end;
 	if (bad == BAD_RESUME_LATE && x->since)
 		x->feed.cursor++;
 	if (bad == BAD_RESUME_EARLY && x->since)
@@ -506,7 +521,7 @@ void watchers_crash(const struct server *s)
 {
 	for (unsigned i = 0; i < WATCHERS; i++)
 		if (watchers[i].s == s)
-			end_watch(&watchers[i]);
+			break_off(&watchers[i]);
 	for (unsigned i = 0; i < LISTS; i++) {
 		if (slows[i].s != s)
 			continue;
@@ -528,9 +543,13 @@ void watchers_wake(const struct server *s)
 
 void watchers_hurry(const struct server *s)
 {
-	for (unsigned i = 0; i < WATCHERS; i++)
-		if (watchers[i].s == s && watchers[i].wake_at && below(2))
+	for (unsigned i = 0; i < WATCHERS; i++) {
+		if (watchers[i].s != s)
+			continue;
+		t->fed_over_installs++;
+		if (watchers[i].wake_at && !watchers[i].is_ending && below(2))
 			feed_now(&watchers[i]);
+	}
 }
 
 static bool moves(const struct watcher *x)
@@ -549,9 +568,13 @@ static void step_one(struct watcher *x)
 	}
 	if (moves(x)) {
 		x->move_at = w.now + below(3000 * MS);
-		end_watch(x);
+		break_off(x);
 		return;
 	}
+	claim(CHECK_ENDS, x->wake_at || x->is_ending || x->feed.cursor >=
+	      state_head(replica_of(x->s)->state)->rev, "watcher %u stands at %llu, "
+	      "server %llu shows more, and does not wake it", x->cls,
+	      ULL(x->feed.cursor), ULL(x->s->id));
 	if (x->wire.n && w.now >= x->wire_due)
 		deliver(x);
 	if (x->s && x->wake_at && w.now >= x->wake_at && !x->is_ending &&
