@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "node/own.h"
@@ -485,12 +486,17 @@ static enum code form(struct node_core *c, const struct uuid *cluster,
 	enum code rc;
 
 	must(id.waits && !c->wal && n <= FOUNDERS_MAX);
+	rc = failpoint_hit(FP_FORM_FOUND, err);
+	if (rc)
+		return rc;
 	id.waits = false;
 	id.cluster = *cluster;
 	id.n_founders = n;
 	if (n)
 		memcpy(id.founders, founders, n * sizeof(*founders));
 	rc = identity_write(c->fs, c->dir, &id, err);
+	if (rc == OK)
+		rc = failpoint_hit(FP_FORM_WRITTEN, err);
 	if (rc)
 		return rc;
 	c->identity = id;
@@ -500,6 +506,7 @@ static enum code form(struct node_core *c, const struct uuid *cluster,
 	if (rc == OK) {
 		engine_free(&c->engine);
 		must(open_engine(c, err) == OK);
+		rc = failpoint_hit(FP_FORM_LOG, err);
 	}
 	return rc;
 }
