@@ -250,8 +250,12 @@ static void pass_by(struct node_core *c, uint64_t now_ms)
 	c->is_applying = false;
 }
 
+/* Pages that a copy reads are not used again, so the state's file grows with what
+ * is applied meanwhile: a follower waits, and who leads admits less. */
 static bool may_hand_on(const struct node_core *c)
 {
+	if (core_is_crowded(c) && !c->is_leader)
+		return false;
 	return !c->is_applying && !c->is_installing &&
 	       c->loading != LOAD_APPLY && !c->has_failed;
 }
@@ -270,7 +274,7 @@ static void hand_on(struct node_core *c)
 
 void core_apply_more(struct node_core *c, uint64_t now_ms)
 {
-	while (may_hand_on(c) && !core_checkpoint(c)) {
+	while (may_hand_on(c) && !core_checkpoint(c, now_ms)) {
 		gather(c);
 		if (c->has_failed || (c->n_batch == 0 && !core_wants_chain(c)))
 			break;
@@ -336,7 +340,7 @@ static void pend(struct node_core *c)
  * state costs not much more than writing the log did.  As it was then: a state
  * that only grows keeps pace with the log, and none would come ever again.
  */
-bool core_checkpoint(struct node_core *c)
+bool core_wants_checkpoint(const struct node_core *c)
 {
 	uint64_t limit = MAX(c->config.checkpoint_log_bytes,
 			     MIN(c->machine_bytes, c->copied_machine_bytes));
@@ -345,8 +349,13 @@ bool core_checkpoint(struct node_core *c)
 	    !c->config.machine.freeze || c->fence.is_on ||
 	    c->applied <= c->base.index)
 		return false;
-	if (c->log_since_bytes < MAX(limit, c->checkpoint_at_bytes) &&
-	    !core_backup_waits(c))
+	return c->log_since_bytes >= MAX(limit, c->checkpoint_at_bytes) ||
+	       core_backup_waits(c);
+}
+
+bool core_checkpoint(struct node_core *c, uint64_t now_ms)
+{
+	if (!core_wants_checkpoint(c) || !core_may_copy(c, now_ms))
 		return false;
 	pend(c);
 	c->is_checkpointing = true;
@@ -355,11 +364,13 @@ bool core_checkpoint(struct node_core *c)
 	return true;
 }
 
+/* By a quarter, and by more than nobody would mind. */
 bool core_is_crowded(const struct node_core *c)
 {
 	uint64_t before = c->pending_machine_bytes;
+	uint64_t more = MAX(before, c->config.checkpoint_log_bytes) / 4;
 
-	return c->is_checkpointing && c->machine_bytes > before + before / 4;
+	return c->is_checkpointing && c->machine_bytes > before + more;
 }
 
 /* Not at once again: when as much log as a quarter of the rule has come. */
@@ -368,6 +379,7 @@ static void put_off(struct node_core *c)
 	c->is_checkpointing = false;
 	c->checkpoint_at_bytes = c->log_since_bytes +
 				 c->config.checkpoint_log_bytes / 4;
+	core_copied(c);
 }
 
 void node_core_frozen(struct node_core *c, uint64_t now_ms, enum code rc)
@@ -417,6 +429,7 @@ void node_core_checkpointed(struct node_core *c, uint64_t now_ms, enum code rc,
 		return;
 	}
 	c->is_checkpointing = false;
+	core_copied(c);
 	c->checkpoint_at_bytes = 0;
 	c->log_since_bytes -= c->pending_bytes;
 	c->copied_machine_bytes = c->pending_machine_bytes;

@@ -83,6 +83,9 @@ void message_encode(struct buf *out, const struct engine_message *m)
 	case ENGINE_M_CHAIN:
 		put_chain(out, m);
 		break;
+	case ENGINE_M_TURN:
+		wr_u8(out, (uint8_t)m->turn.word);
+		break;
 	}
 }
 
@@ -199,6 +202,10 @@ static void get_body(struct rd *rd, struct arena *arena,
 	case ENGINE_M_CHAIN:
 		get_chain(rd, arena, m);
 		break;
+	case ENGINE_M_TURN:
+		m->turn.word = (enum turn_word)rd_u8(rd);
+		rd->bad |= m->turn.word < TURN_ASK || m->turn.word > TURN_BUSY;
+		break;
 	}
 }
 
@@ -209,7 +216,7 @@ enum code message_decode(struct arena *arena, struct str in,
 	uint8_t format = rd_u8(&rd), type = rd_u8(&rd);
 
 	if (!rd.bad && (format != MESSAGE_FORMAT || type < ENGINE_M_APPEND ||
-			type > ENGINE_M_CHAIN))
+			type > ENGINE_M_TURN))
 		return err_set(err, E_UNSUPPORTED, "a message of format %u and "
 			       "type %u", format, type);
 	*out = (struct engine_message){ .type = (enum engine_message_type)type,

@@ -43,6 +43,16 @@ enum engine_message_type {
 	ENGINE_M_READ_ANSWER = 10,
 	/* Effect chains; nor does it see these (detector.c). */
 	ENGINE_M_CHAIN = 11,
+	ENGINE_M_TURN = 12,              /* of checkpoints (turns.c) */
+};
+
+/* Numbers are on the wire. */
+enum turn_word {
+	TURN_ASK = 1,
+	TURN_HOLD = 2,                   /* I am copying */
+	TURN_DONE = 3,
+	TURN_GIVEN = 4,                  /* of who leads */
+	TURN_BUSY = 5,
 };
 
 /* What the machine has done up to an index. */
@@ -86,6 +96,9 @@ struct engine_message {
 			struct chain_point *points;
 			unsigned n;
 		} chain;
+		struct {
+			enum turn_word word;
+		} turn;
 	};
 };
 

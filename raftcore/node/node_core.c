@@ -147,6 +147,8 @@ static void note_role(struct node_core *c, uint64_t now_ms,
 		core_lost(c, false);
 	}
 	if (is_other)
+		core_turn_leads(c, now_ms);
+	if (is_other)
 		c->host->role(c->host_data, u->is_leader, u->leader, u->term);
 }
 
@@ -286,6 +288,7 @@ void node_core_timeout(struct node_core *c, uint64_t now_ms)
 	core_reads_due(c, now_ms);
 	core_detect_due(c, now_ms);
 	core_fence_due(c, now_ms);
+	core_turn_due(c, now_ms);
 	if (now_ms >= c->tell_at)
 		c->tell_at = 0;
 	core_pump(c);
@@ -313,6 +316,7 @@ uint64_t node_core_deadline(const struct node_core *c)
 		due = MIN(due, c->transfer_until);
 	due = MIN(due, core_detect_deadline(c));
 	due = MIN(due, core_fence_deadline(c));
+	due = MIN(due, core_turn_deadline(c));
 	if (c->tell_at)
 		due = MIN(due, c->tell_at);
 	return MIN(due, core_reads_deadline(c));
@@ -336,7 +340,7 @@ void node_core_receive(struct node_core *c, uint64_t now_ms,
 	bool more = true;
 
 	if (c->has_failed || core_hear_read(c, now_ms, m) ||
-	    core_hear_chain(c, now_ms, m))
+	    core_hear_chain(c, now_ms, m) || core_hear_turn(c, now_ms, m))
 		return;
 	while (more && !c->has_failed) {
 		struct engine_update u;

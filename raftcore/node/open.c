@@ -547,6 +547,7 @@ void node_core_free(struct node_core **cp)
 	checkpoint_fini(&c->pending);
 	checkpoint_fini(&c->incoming);
 	free(c->incoming_path);
+	free(c->turns.peers);
 	free(c->ships);
 	core_detect_end(c);
 	free(c->reads.agreed);

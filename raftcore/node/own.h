@@ -81,6 +81,22 @@ struct reads {
 	size_t n_asks, cap_asks, n_round_asks;
 };
 
+/* Checkpoints in turn (turns.c). */
+struct turns {
+	/* Of this node. */
+	bool wants, is_given;
+	uint64_t since_ms;               /* it wants one */
+	uint64_t say_ms;                 /* when it says so again */
+	uint64_t heard_ms;               /* of who leads */
+	/* Of who leads. */
+	uint64_t holder, until_ms;       /* holder 0: nobody */
+	uint64_t leads_ms;               /* since when */
+	struct turn_peer {
+		uint64_t id, asked_ms, had_ms;   /* 0: not since it leads */
+	} *peers;
+	size_t n_peers, cap_peers;
+};
+
 enum load_for { LOAD_NOTHING, LOAD_APPLY, LOAD_SEND };
 
 struct node_core {
@@ -160,6 +176,7 @@ struct node_core {
 	struct detector detector;
 	struct fence fence;
 	struct reads reads;
+	struct turns turns;
 	uint64_t barrier;                /* the first of this leader's term */
 
 	/* Checkpoints from node to node. */
@@ -195,6 +212,17 @@ void core_tell_members(struct node_core *c);
 struct engine_snapshot core_snapshot_of(const struct checkpoint *checkpoint);
 /* True while a picture is copied and the state grows under it. */
 bool core_is_crowded(const struct node_core *c);
+bool core_wants_checkpoint(const struct node_core *c);
+
+/* turns.c: checkpoints in turn. */
+bool core_may_copy(struct node_core *c, uint64_t now_ms);
+void core_copied(struct node_core *c);   /* or given up */
+bool core_hear_turn(struct node_core *c, uint64_t now_ms,
+		    const struct engine_message *m);
+void core_turn_due(struct node_core *c, uint64_t now_ms);
+uint64_t core_turn_deadline(const struct node_core *c);
+/* Another leads now, or nobody. */
+void core_turn_leads(struct node_core *c, uint64_t now_ms);
 /* Does what a step of the engine asks for.  'source' is the append that brought
  * the entries, or NULL: they are in memory already. */
 void core_handle(struct node_core *c, uint64_t now_ms,
@@ -203,7 +231,7 @@ void core_handle(struct node_core *c, uint64_t now_ms,
 /* Hands on what is committed, unless something is out already. */
 void core_apply_more(struct node_core *c, uint64_t now_ms);
 /* Starts one if it is time; true where it did. */
-bool core_checkpoint(struct node_core *c);
+bool core_checkpoint(struct node_core *c, uint64_t now_ms);
 void core_free_recovered(struct node_core *c);
 
 /* backup.c: checkpoints that are asked for. */

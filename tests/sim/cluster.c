@@ -237,6 +237,8 @@ static void deaf_leader(void)
 		server_propose(b, 4);
 		world_pass(30);
 	}
+	/* Nobody hears it ask for a turn: it goes without at last. */
+	world_pass(61000);
 	world_heal();
 	for (unsigned i = 0; i < 10; i++) {
 		server_propose(b, 1);

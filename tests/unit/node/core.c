@@ -218,7 +218,7 @@ START_TEST(fewer_are_let_in_while_the_state_grows_under_a_copy)
 		while (lab_write(lab) || lab_machine(lab))
 			;
 	}
-	lab->machine_bytes = 1300;
+	lab->machine_bytes = 1000 + lab->config.checkpoint_log_bytes / 4 + 1;
 	propose();
 	while (lab_write(lab) || lab_machine(lab))
 		;

@@ -239,6 +239,8 @@ static const struct {
 			       .read = { 6, 0 } } },
 	{ "raft-read_answer-1", { .type = ENGINE_M_READ_ANSWER, .term = 301,
 				  .read = { 6, 11 } } },
+	{ "raft-turn-1", { .type = ENGINE_M_TURN, .term = 301,
+			   .turn = { TURN_GIVEN } } },
 };
 
 START_TEST(messages_between_engines)

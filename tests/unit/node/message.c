@@ -45,6 +45,8 @@ static const struct engine_message samples[] = {
 	{ .type = ENGINE_M_READ_ANSWER, .term = 4, .read = { 8, 99 } },
 	{ .type = ENGINE_M_CHAIN, .term = 4, .chain = { points, 2 } },
 	{ .type = ENGINE_M_CHAIN, .term = 4 },
+	{ .type = ENGINE_M_TURN, .term = 4, .turn = { TURN_ASK } },
+	{ .type = ENGINE_M_TURN, .term = 4, .turn = { TURN_BUSY } },
 };
 
 static struct str encoded(const struct engine_message *m)
@@ -98,7 +100,7 @@ static const struct {
 	enum code code;
 } refused[] = {
 	{ "\2\1\4\0\0\0\0", 7, E_UNSUPPORTED },           /* format */
-	{ "\1\14\4", 3, E_UNSUPPORTED },                  /* type */
+	{ "\1\15\4", 3, E_UNSUPPORTED },                  /* type */
 	{ "\1\0\4", 3, E_UNSUPPORTED },
 	{ "\1\1\0\0\0\0\0", 7, E_INVALID },               /* term 0 */
 	{ "\1\1\4\5\0\0\0", 7, E_INVALID },               /* index without term */
@@ -110,6 +112,8 @@ static const struct {
 	{ "\1\13\4\2short", 9, E_INVALID },             /* two points */
 	{ "\1\13\4\1\0ABCDEFGHIJKLMNOPQRSTUVWXYZ012345", 37,
 	  E_INVALID },                                   /* point at 0 */
+	{ "\1\14\4\0", 4, E_INVALID },                   /* no word of turns */
+	{ "\1\14\4\6", 4, E_INVALID },
 };
 
 START_TEST(what_no_engine_says_is_refused)

@@ -136,18 +136,25 @@ static enum code ring_freeze(void *data, struct rc_frozen **out,
 	return OK;
 }
 
+void (*ring_on_copy)(struct ring_node *r, bool begins);
+
 static enum code ring_write(void *data, struct rc_frozen *f,
 			    enum code (*put)(void *sink, const void *p,
 					     size_t n, struct err *err),
 			    void *sink, struct err *err)
 {
 	char *filler = mem_alloc(RING_FILLER);
-	enum code rc = put(sink, &f->at, sizeof(f->at), err);
+	enum code rc;
 
+	if (ring_on_copy)
+		ring_on_copy(data, true);
+	rc = put(sink, &f->at, sizeof(f->at), err);
 	memset(filler, (int)f->at.count, RING_FILLER);
 	if (rc == OK)
 		rc = put(sink, filler, RING_FILLER, err);
 	free(filler);
+	if (ring_on_copy)
+		ring_on_copy(data, false);
 	return rc;
 }
 

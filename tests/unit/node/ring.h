@@ -46,6 +46,8 @@ extern struct rc_config ring_config;     /* sizes and times of all */
 extern struct uuid ring_cluster;
 /* As of rc_config of those that are started; 'data' is the struct ring_node. */
 extern void (*ring_on_event)(void *data, const struct rc_event *event);
+/* Told where a node copies its state, in a worker. */
+extern void (*ring_on_copy)(struct ring_node *r, bool begins);
 /* Called before a node starts. */
 extern void (*ring_prepare)(struct ring_node *r);
 
