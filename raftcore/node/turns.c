@@ -22,7 +22,7 @@
 
 #include "base/banned.h"
 
-#define PATIENCE_MS 60000u
+#define PATIENCE 100u                    /* election timeouts */
 
 static uint64_t pause_ms(const struct node_core *c)
 {
@@ -203,7 +203,8 @@ static void speak(struct node_core *c, uint64_t now_ms)
 	else if (!c->is_leader && c->leader)
 		say(c, c->leader, t->is_given ? TURN_HOLD : TURN_ASK);
 	if (!t->is_given && !c->is_leader && c->leader &&
-	    now_ms >= t->heard_ms + PATIENCE_MS)
+	    now_ms >= t->heard_ms +
+		      PATIENCE * (uint64_t)c->config.election_timeout_ms)
 		t->is_given = true;
 }
 
