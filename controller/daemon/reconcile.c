@@ -71,7 +71,7 @@ static bool decode_result(struct str in, struct source_result *r,
 {
 	struct rd rd = rd_of(in);
 
-	*r = (struct source_result){ .code = (enum code)rd_var(&rd) };
+	*r = (struct source_result){ .code = code_from_number(rd_var(&rd)) };
 	str_copy(r->text, sizeof(r->text), rd_str(&rd));
 	str_copy(r->hint, sizeof(r->hint), rd_str(&rd));
 	str_copy(r->revision, sizeof(r->revision), rd_str(&rd));

@@ -346,7 +346,7 @@ bool fetch_answer_decode(struct str in, struct fetch_answer *a)
 	a->bytes = rd_var(&rd);
 	a->text = rd_str(&rd);
 	a->hint = rd_str(&rd);
-	if (!rd_done(&rd) || !code_is_known((unsigned)code))
+	if (!rd_done(&rd) || code_from_number(code) != code)
 		return false;
 	a->code = (enum code)code;
 	memcpy(a->commit.b, commit.p, sizeof(a->commit.b));

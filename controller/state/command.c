@@ -666,7 +666,7 @@ bool outcome_decode(struct arena *arena, struct str in, struct outcome *out)
 	uint64_t n;
 
 	*out = (struct outcome){ 0 };
-	out->code = (enum code)rd_var(&rd);
+	out->code = code_from_number(rd_var(&rd));
 	str_copy(out->text, sizeof(out->text), rd_str(&rd));
 	str_copy(out->hint, sizeof(out->hint), rd_str(&rd));
 	out->rev = rd_var(&rd);

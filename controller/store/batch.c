@@ -76,8 +76,7 @@ static bool take_item(struct rd *rd, struct batch_item *out)
 		out->text = rd_str(rd);
 		out->hint = rd_str(rd);
 		/* One of a later version says at least that it is one. */
-		out->rc = code < CODE__MAX && code_is_known((unsigned)code) ?
-			  (enum code)code : E_INTERNAL;
+		out->rc = code_from_number(code);
 		return !rd->bad && code != OK;
 	default:
 		return false;

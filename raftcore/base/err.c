@@ -33,6 +33,13 @@ bool code_is_known(unsigned n)
 	return n < CODE__MAX && rows[n].name;
 }
 
+enum code code_from_number(uint64_t number)
+{
+	if (number >= CODE__MAX || !code_is_known((unsigned)number))
+		return E_INTERNAL;
+	return (enum code)number;
+}
+
 static const struct code_row *row_of(enum code code)
 {
 	return &rows[code_is_known((unsigned)code) ? code : E_INTERNAL];

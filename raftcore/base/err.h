@@ -38,6 +38,8 @@ const char *code_text(enum code code);
 const char *code_name(enum code code);
 /* True where 'n' is a number of the table (or OK). */
 bool code_is_known(unsigned n);
+/* A number that another program wrote; E_INTERNAL where it is not of the table. */
+enum code code_from_number(uint64_t number);
 
 /* Sets code and text, clears the hint; returns 'code'. */
 enum code err_set(struct err *err, enum code code, const char *fmt, ...)

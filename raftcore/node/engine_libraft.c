@@ -319,9 +319,9 @@ static enum code conf_decode(struct str bytes, struct raft_configuration *out,
 				   .len = bytes.n };
 
 	raft_configuration_init(out);
-	if (bytes.n && raft_configuration_decode(&buf, out) == 0)
+	/* The core lets go of it where it fails. */
+	if (guard_conf(bytes) && raft_configuration_decode(&buf, out) == 0)
 		return OK;
-	raft_configuration_close(out);
 	return err_set(err, E_CORRUPT, "the membership cannot be read");
 }
 
@@ -367,6 +367,8 @@ enum code engine_start(struct engine *e, uint64_t now_ms, uint64_t term,
 	enum code rc;
 
 	must(n > 0 || snapshot || !voted_for);
+	if (!guard_entries(entries, n))
+		return err_set(err, E_CORRUPT, "a membership cannot be read");
 	event.start.term = term;
 	event.start.voted_for = voted_for;
 	event.start.start_index = first_index;

@@ -4,6 +4,7 @@
 #include "base/failpoint.h"
 #include "base/mem.h"
 #include "node/engine.h"
+#include "wire/wire.h"
 
 #include "base/banned.h"
 
@@ -50,6 +51,63 @@ size_t guard_room(uint64_t open)
 		return SIZE_MAX;
 	return GUARD_UNCOMMITTED_MAX - (size_t)MIN(open,
 					(uint64_t)GUARD_UNCOMMITTED_MAX);
+}
+
+/* One server of a membership; '*rd' moves behind it. */
+static struct str get_server(struct rd *rd, uint64_t *id)
+{
+	struct str rest, address;
+	size_t end;
+
+	*id = rd_u64(rd);
+	rest = rd_raw(rd, rd_left(rd));
+	end = str_find(rest, '\0');
+	rd->bad |= *id == 0 || end == SIZE_MAX;
+	if (rd->bad)
+		return STR_NONE;
+	address = str_first(rest, end);
+	*rd = rd_of(str_from(rest, end + 1));
+	rd->bad |= rd_u8(rd) > GUARD_ROLE_MAX;
+	return address;
+}
+
+bool guard_conf(struct str conf)
+{
+	struct rd rd = rd_of(conf);
+	uint8_t format = rd_u8(&rd);
+	uint64_t n = rd_u64(&rd), id, other_id;
+	struct rd first = rd;
+
+	if (format != 1 || n == 0 || n > GUARD_MEMBERS_MAX)
+		return false;
+	for (uint64_t i = 0; i < n && !rd.bad; i++) {
+		struct str address = get_server(&rd, &id);
+		struct rd before = first;
+
+		for (uint64_t k = 0; k < i && !rd.bad; k++) {
+			struct str other = get_server(&before, &other_id);
+
+			rd.bad |= other_id == id || str_eq(other, address);
+		}
+	}
+	return !rd.bad;
+}
+
+bool guard_entries(const struct engine_entry *entries, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (entries[i].type == ENGINE_CHANGE &&
+		    !guard_conf(entries[i].data))
+			return false;
+	return true;
+}
+
+bool guard_message(const struct engine_message *m)
+{
+	if (m->type == ENGINE_M_INSTALL)
+		return guard_conf(m->install.conf);
+	return m->type != ENGINE_M_APPEND ||
+	       guard_entries(m->append.entries, m->append.n);
 }
 
 bool guard_votes_alone(struct str conf, uint64_t id)

@@ -67,6 +67,16 @@ struct guard_change {
 };
 /* E_CONFLICT with the reason and what to do first. */
 enum code guard_change(const struct guard_change *c, struct err *err) MUST_USE;
+/*
+ * May the engine decode this membership, of a log, a checkpoint or a peer?  The core
+ * believes what it reads: it goes beyond bytes that are cut off, and ends the process
+ * at a server without a number.  The others look at what has memberships in it.
+ */
+#define GUARD_MEMBERS_MAX 1024
+#define GUARD_ROLE_MAX 2
+bool guard_conf(struct str conf);
+bool guard_entries(const struct engine_entry *entries, size_t n);
+bool guard_message(const struct engine_message *m);
 /* F: whether 'id' is the only voter of that membership (an entry's bytes): such a
  * server leads at once and in the term that it started with. */
 bool guard_votes_alone(struct str conf, uint64_t id);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "node/driver.h"
+#include "node/guard.h"
 
 #include "base/banned.h"
 
@@ -193,6 +194,11 @@ static void take_message(struct rc_node *n, struct link *l, struct str bytes)
 
 	arena_reset(n->arena);
 	if (message_decode(n->arena, bytes, &m, &err)) {
+		say_malformed(n, l, &err);
+		return;
+	}
+	if (!guard_message(&m)) {
+		err_set(&err, E_INVALID, "a membership that cannot be read");
 		say_malformed(n, l, &err);
 		return;
 	}

@@ -5,9 +5,35 @@
 
 #include "base/banned.h"
 
-/* A hello is this byte and two numbers; frames of RPC and SHIP begin with their
- * version, which it never is. */
+/* A hello is this byte and two numbers. */
 #define HELLO 0xff
+
+void session_hello_encode(struct buf *out, uint64_t own, uint64_t other)
+{
+	wr_u8(out, HELLO);
+	wr_u64(out, own);
+	wr_u64(out, other);
+}
+
+bool session_hello_is(struct str frame)
+{
+	return frame.n && (uint8_t)frame.p[0] == HELLO;
+}
+
+enum code session_hello_decode(struct str frame, uint64_t *own, uint64_t *other,
+			       struct err *err)
+{
+	struct rd rd = rd_of(frame);
+	uint8_t type = rd_u8(&rd);
+	uint64_t its = rd_u64(&rd), ours = rd_u64(&rd);
+
+	/* A side that speaks has a number. */
+	if (!rd_done(&rd) || type != HELLO || !its)
+		return err_set(err, E_INVALID, "a hello is malformed");
+	*own = its;
+	*other = ours;
+	return OK;
+}
 
 void session_init(struct session *s, struct rc_node *n, uint64_t peer,
 		  enum net_channel channel)
@@ -19,9 +45,7 @@ static void say_hello(struct session *s)
 {
 	AUTO_BUF frame = BUF_NONE;
 
-	wr_u8(&frame, HELLO);
-	wr_u64(&frame, s->own);
-	wr_u64(&frame, s->other);
+	session_hello_encode(&frame, s->own, s->other);
 	s->owes_hello = net_send(s->node->net, s->peer, s->channel,
 				 buf_view(&frame)) != OK;
 }
@@ -101,16 +125,14 @@ static void take_hello(struct session *s, uint64_t other, uint64_t own)
 static enum code take(struct session *s, struct str frame, struct err *err)
 {
 	struct rc_node *n = s->node;
-	struct rd rd = rd_of(frame);
 	uint64_t other, own;
+	enum code rc;
 
-	if (rd_u8(&rd) == HELLO) {
-		other = rd_u64(&rd);
-		own = rd_u64(&rd);
-		if (!rd_done(&rd) || !other)
-			return err_set(err, E_INVALID, "a hello is malformed");
-		take_hello(s, other, own);
-		return OK;
+	if (session_hello_is(frame)) {
+		rc = session_hello_decode(frame, &other, &own, err);
+		if (rc == OK)
+			take_hello(s, other, own);
+		return rc;
 	}
 	if (!s->is_up)                   /* of a session that is over */
 		return OK;

@@ -21,6 +21,15 @@ struct session {
 	bool is_up, owes_hello;
 };
 
+/* Both ends' numbers, as they are said: 'own' is the speaker's. */
+void session_hello_encode(struct buf *out, uint64_t own, uint64_t other);
+/* True: the frame is no frame of a session but a hello (RPC's and SHIP's begin with
+ * their version, which it never is). */
+bool session_hello_is(struct str frame);
+/* E_INVALID. */
+enum code session_hello_decode(struct str frame, uint64_t *own, uint64_t *other,
+			       struct err *err) MUST_USE;
+
 void session_init(struct session *s, struct rc_node *n, uint64_t peer,
 		  enum net_channel channel);
 /* The link to the peer. */

@@ -55,9 +55,7 @@ static void get_answer(struct rd *rd, struct rpc_frame *f)
 	uint64_t code = rd_var(rd);
 
 	/* One of a newer version is an error all the same. */
-	if (code > UINT16_MAX || !code_is_known((unsigned)code))
-		code = E_INTERNAL;
-	f->answer.code = (enum code)code;
+	f->answer.code = code_from_number(code);
 	if (code == OK) {
 		f->body = rest(rd);
 		return;

@@ -86,9 +86,7 @@ static void get_end(struct rd *rd, struct ship_frame *f)
 	uint64_t code = rd_var(rd);
 
 	rd->bad |= code == OK;
-	if (code > UINT16_MAX || !code_is_known((unsigned)code))
-		code = E_INTERNAL;
-	f->end.code = (enum code)code;
+	f->end.code = code_from_number(code);
 	f->end.text = rd_str(rd);
 }
 
