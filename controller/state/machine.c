@@ -341,6 +341,10 @@ static enum code open_as_is(struct state *s, const struct rc_checkpoint *from,
 	*is_open = false;
 	if (!is_usable(s))
 		return OK;
+	/* Opening it may write already: a table that it does not have is made. */
+	rc = mark(s, "dirty", err);
+	if (rc)
+		return rc;
 	rc = open_store(s, err);
 	/* Too new for this program, and whole. */
 	if (rc == E_UNSUPPORTED)
@@ -368,10 +372,10 @@ static enum code machine_open(void *data, const char *dir,
 		return rc;
 	if (!is_again)
 		rc = open_as_is(s, from, &is_open, err);
-	if (rc == OK && !is_open)
+	if (rc == OK && !is_open) {
 		rc = rebuild(s, from, err);
-	if (rc == OK)
-		rc = mark(s, "dirty", err);
+		rc = rc ? rc : mark(s, "dirty", err);
+	}
 	if (rc)
 		return rc;
 	s->is_marked_dirty = true;

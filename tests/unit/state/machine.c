@@ -72,6 +72,31 @@ START_TEST(a_store_that_failed_is_not_believed)
 }
 END_TEST
 
+/* Opening may write already (a table that is new), so nothing is opened that is
+ * marked as clean. */
+START_TEST(a_clean_store_is_marked_before_it_is_opened)
+{
+	struct rc_applied at = { 0 };
+	struct err err = { 0 };
+	uint64_t index;
+
+	bench_shop(&b, "a");
+	index = b.index;
+	b.machine.close(b.machine.data);
+	state_free(&b.state);
+	b.state = state_new(&(struct state_config){ .map_bytes = 1ull << 30,
+						    .boot_id = "boot-2" });
+	b.machine = state_machine(b.state);
+	ck_assert_int_eq(failpoint_set("store.state=error*1", &err), OK);
+	ck_assert_int_eq(b.machine.open(b.machine.data, b.dir, NULL, &at, &err),
+			 E_IO);
+	ck_assert_uint_eq(state_generation(b.state), 0);
+	/* It is as it was. */
+	bench_reopen(&b, "boot-3", false, NULL);
+	ck_assert_uint_eq(b.index, index);
+}
+END_TEST
+
 /* Nothing was changed: the same entry is applied when there is room. */
 START_TEST(a_store_that_was_full_is_kept)
 {
@@ -530,6 +555,7 @@ static Suite *suite(void)
 #ifdef CONFLUX_FAILPOINTS
 	tcase_add_loop_test(t, a_store_that_failed_is_not_believed, 0, 4);
 	tcase_add_test(t, a_store_that_was_full_is_kept);
+	tcase_add_test(t, a_clean_store_is_marked_before_it_is_opened);
 #endif
 	tcase_add_test(t, after_a_power_loss_it_is_made_anew);
 	tcase_add_test(t, a_picture_brings_back_the_state);
