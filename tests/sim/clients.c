@@ -5,8 +5,8 @@
  * client sends the same again, with its key, through another server.  Large
  * content and parts of staged commands go first.
  *
- * Servers that lead write what the store writes by itself: limits, and ticks
- * where one is due (store/upkeep.c).
+ * Servers that lead write what the store writes by itself: limits, the cluster's
+ * version, and ticks where one is due (store/upkeep.c).
  */
 #include "replica.h"
 
@@ -458,7 +458,8 @@ static bool limits_differ(const struct limits *have)
 static void upkeep(struct server *s)
 {
 	struct replica *r = replica_of(s);
-	struct command c = { .type = COMMAND_TICK, .limits = limits };
+	struct command c = { .type = COMMAND_TICK, .limits = limits,
+			     .version = CLUSTER_VERSION };
 	struct write *wr;
 
 	tick_due[s->id - 1] = w.now + TICK_US;
@@ -466,6 +467,9 @@ static void upkeep(struct server *s)
 		return;
 	if (limits_differ(&state_head(r->state)->limits))
 		c.type = COMMAND_LIMITS;
+	else if (state_head(r->state)->version < CLUSTER_VERSION &&
+		 below(10) == 0)
+		c.type = COMMAND_VERSION;
 	else if (!state_tick_is_due(r->state, replica_wall_ms(s)))
 		return;
 	wr = new_write();

@@ -323,6 +323,7 @@ static enum code replica_open(void *data, const char *dir,
 
 	if (!is_install)
 		new_state(r);
+	r->is_clean = false;
 	rc = open_state(r, from, out, err);
 	if (rc) {
 		sum.unopened++;
@@ -499,20 +500,21 @@ static void kind_crashed(struct server *s, bool power)
 	struct replica *r = replica_of(s);
 
 	watchers_crash(s);
-	/* An orderly stop leaves a store that is used as it lies there. */
+	/* An orderly stop leaves a store that is synced, and used as it lies. */
 	if (r->state && !power && !s->is_fatal && below(4) == 0) {
 		struct rc_machine m = state_machine(r->state);
 
 		m.close(m.data);
+		r->is_clean = true;
 		sum.orderly++;
 	}
 	drop_state(r);
-	if (power) {
+	r->boots += power;
+	if (power && !r->is_clean) {
 		sum.wrecked++;
-		r->boots++;
 		wreck(r->dir, 0);
 		wreck(r->dir, 1);
-	} else if (below(8) == 0) {
+	} else if (!power && below(8) == 0) {
 		lose(r);
 	}
 }

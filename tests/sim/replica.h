@@ -91,7 +91,7 @@ struct replica {
 	struct store store;              /* of it, what views look at */
 	struct view *view;               /* of its readers; made when it is wanted */
 	bool was_installed;              /* and not scanned since */
-	bool is_bent;                    /* by a planted mistake */
+	bool is_clean;                   /* closed in order, and not opened since */
 };
 extern const struct world_kind state_kind;
 

@@ -6,6 +6,7 @@
 #include "replica.h"
 
 #include "base/mem.h"
+#include "state/member.h"
 
 #include "base/banned.h"
 
@@ -304,6 +305,21 @@ static void make_denied(struct command *c)
 	op->size = 1 + below(100);
 }
 
+/* Refused until the cluster has the version that knows of it. */
+static void make_members(struct command *c)
+{
+	struct op *op = command_op(names, c, OP_MEMBERS);
+
+	c->subject = (struct subject){ STR("system"), ROLE_SYSTEM, STR_NONE };
+	op->stage = below(2) ? MEMBER_ASKED : 1 + (unsigned)below(
+			MEMBER_STAGE__END - 1);
+	op->member = MEMBER_PROMOTE;
+	op->node = 1 + below(5);
+	op->uid.b[0] = (uint8_t)below(6);
+	op->is_done = below(2);
+	op->message = op->stage == MEMBER_ASKED ? STR_NONE : STR("as it was found");
+}
+
 void wish_make(struct wish *wish, size_t n)
 {
 	struct command *c = &wish->c;
@@ -334,8 +350,10 @@ void wish_make(struct wish *wish, size_t n)
 		make_labels(c);
 	else if (dice < 95)
 		make_refused(wish);
-	else if (dice < 98)
+	else if (dice < 97)
 		make_tokens(c);
+	else if (dice < 99)
+		make_members(c);
 	else
 		make_denied(c);
 }
