@@ -8,6 +8,11 @@
 
 struct rc_node;
 
+/* Why connections of other nodes are turned away (rc_status.refused_by): "cluster",
+ * "incarnation", ...; 0, "no-hello": it ended before it had said who it is. */
+#define RC_REFUSALS 10
+const char *rc_refusal_name(unsigned reason);
+
 struct rc_peer {
 	uint64_t id;
 	char address[272];

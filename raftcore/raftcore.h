@@ -299,6 +299,7 @@ struct rc_status {
 	uint64_t checkpoints, checkpoints_failed;      /* of this run */
 	uint64_t shipped, installed;    /* checkpoints, of this run */
 	uint64_t malformed, lost;       /* messages of the engine */
+	uint64_t refused_by[RC_REFUSALS];       /* connections, as of a second ago */
 	bool direct_io;
 	/* Where states differ, and whose (RC_DIFFERS); the newest index at which
 	 * this node's was that of another. */

@@ -143,6 +143,18 @@ static void store_metrics(struct buf *out, const struct store_status *s)
 	       "Writes that were refused", s->writes_refused);
 	metric(out, "conflux_writes_uncertain_total", "counter",
 	       "Writes whose outcome is unknown", s->writes_uncertain);
+	metric(out, "conflux_forwarded_writes_total", "counter",
+	       "Writes sent to the leader by this node", s->writes_forwarded);
+	metric(out, "conflux_forwarded_batches_total", "counter",
+	       "Calls in which they went", s->forward_calls);
+	metric(out, "conflux_forwarded_failed_total", "counter",
+	       "Forwarded writes of which no outcome came back: tried again, or "
+	       "told as unavailable or uncertain", s->forward_failed);
+	metric(out, "conflux_leader_changes_total", "counter",
+	       "How often another node led than before, as seen here",
+	       s->leader_changes);
+	metric(out, "conflux_member_changes_total", "counter",
+	       "Memberships that came into force here", s->member_changes);
 	metric(out, "conflux_raft_term", "gauge", "Current term", s->node.term);
 	metric(out, "conflux_raft_commit_index", "gauge", "Commit index",
 	       s->node.commit);
@@ -184,6 +196,18 @@ static void store_metrics(struct buf *out, const struct store_status *s)
 	metric(out, "conflux_checkpoints_installed_total", "counter",
 	       "Checkpoints of other nodes installed since the start",
 	       s->node.installed);
+}
+
+static void refusal_metrics(struct buf *out, const struct rc_status *s)
+{
+	static const char name[] = "conflux_peer_connections_refused_total";
+
+	buf_printf(out, "# HELP %s Connections of other nodes that were turned "
+		   "away, by why\n# TYPE %s counter\n", name, name);
+	for (unsigned i = 0; i < RC_REFUSALS; i++)
+		buf_printf(out, "%s{reason=\"%s\"} %llu\n", name,
+			   rc_refusal_name(i),
+			   (unsigned long long)s->refused_by[i]);
 }
 
 static void http_metrics(struct buf *out, struct api *api)
@@ -287,6 +311,7 @@ void get_metrics(struct request *r)
 	store_metrics(&out, &s);
 	http_metrics(&out, api);
 	peer_metrics(&out, api->config.store);
+	refusal_metrics(&out, &s.node);
 	if (api->config.metrics)
 		api->config.metrics(api->config.data, &out);
 	answer(r, 200, "text/plain; version=0.0.4", buf_view(&out));

@@ -67,9 +67,11 @@ static void deliver(struct ticket *t, struct arena *arena,
 	if (item->rc) {
 		err_set(&err, item->rc, "%.*s", STR_ARG(item->text));
 		err_hint(&err, "%.*s", STR_ARG(item->hint));
+		atomic_fetch_add(&t->store->forward_failed, 1);
 		ticket_lost(t, item->rc, &err);
 	} else if (!outcome_decode(arena, item->outcome, &o)) {
 		err_set(&err, E_UNCERTAIN, "the leader's answer is malformed");
+		atomic_fetch_add(&t->store->forward_failed, 1);
 		ticket_end(t, E_UNCERTAIN, &err);
 	} else {
 		ticket_catch_up(t, &o, rev);
@@ -98,6 +100,7 @@ static void deliver_all(struct shipment *h, struct str answer)
 		open_single(answer, &rev, &items[0]);
 	else
 		rc = batch_answer_decode(answer, h->n, &rev, items, &err);
+	atomic_fetch_add(&h->store->forward_failed, rc ? h->n : 0);
 	for (size_t i = 0; i < h->n; i++) {
 		if (rc)
 			ticket_end(h->tickets[i], E_UNCERTAIN, &err);
@@ -120,6 +123,7 @@ static void answered(struct rc_call *call, enum code rc, struct str answer,
 		for (size_t i = 0; i < h->n; i++)
 			ticket_try(h->tickets[i]);
 	} else {
+		atomic_fetch_add(&s->forward_failed, h->n);
 		for (size_t i = 0; i < h->n; i++)
 			ticket_lost(h->tickets[i], rc, err);
 	}

@@ -289,7 +289,11 @@ struct store_status {
 	uint64_t rev, compacted_rev, bytes, audit_seq, time_ms;
 	uint64_t writes_done, writes_refused, writes_uncertain;
 	uint64_t rows_written, row_bytes_written;       /* of this run */
-	uint64_t writes_forwarded, forward_calls;   /* in how many calls */
+	/* Sent to the leader, in how many calls; and of these writes those of which
+	 * no outcome came back (they are tried again, or told). */
+	uint64_t writes_forwarded, forward_calls, forward_failed;
+	/* Of this run: another leader than the one before, another membership. */
+	uint64_t leader_changes, member_changes;
 	uint64_t version, knows;         /* of the cluster; of this program */
 	uint64_t version_rounds;         /* in which the members were asked */
 	/* Fenced: its state is not that of the majority, and nothing of it is to

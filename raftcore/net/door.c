@@ -52,6 +52,28 @@ static void turned_away(const struct conn *c, const char *why)
 			 "a connection was turned away: %s", why);
 }
 
+_Static_assert(NET_REFUSALS == REFUSAL__MAX, "each reason has a name");
+
+const char *net_refusal_name(unsigned reason)
+{
+	static const char *const names[NET_REFUSALS] = {
+		[0] = "no-hello", [REFUSAL_VERSION] = "version",
+		[REFUSAL_CLUSTER] = "cluster", [REFUSAL_NODE] = "node",
+		[REFUSAL_SELF] = "self", [REFUSAL_UNKNOWN] = "unknown",
+		[REFUSAL_IDENTITY] = "identity",
+		[REFUSAL_CHANNEL] = "channel", [REFUSAL_STALE] = "stale",
+		[REFUSAL_INCARNATION] = "incarnation",
+	};
+
+	return reason < NET_REFUSALS ? names[reason] : "unknown";
+}
+
+static void count_refused(struct tcp *tcp, unsigned reason)
+{
+	tcp->refused++;
+	tcp->refused_by[reason]++;
+}
+
 /* ---- hello ---- */
 
 /* Also told to the other side. */
@@ -62,8 +84,7 @@ static void refuse(struct conn *c, const struct hello *hello,
 	struct peer *peer = peer_find(c->tcp, hello->from);
 	struct err err = { 0 };
 
-	c->tcp->refused++;
-	c->tcp->refused_cluster += reason == REFUSAL_CLUSTER;
+	count_refused(c->tcp, reason);
 	c->tcp->strangers--;
 	err_set(&err, E_DENIED, "its connection was refused: %s", text);
 	if (peer && reason != REFUSAL_STALE)
@@ -325,7 +346,7 @@ void door_accept(struct listener *l, struct stream *s, void *data)
 
 	tcp->accepted++;
 	if (failpoint_hit(FP_NET_ACCEPT, NULL)) {
-		tcp->refused++;
+		count_refused(tcp, 0);
 		stream_abort(s);
 		return;
 	}
@@ -347,7 +368,7 @@ static void on_ended(struct conn *c, const struct err *err)
 {
 	if (!c->peer) {
 		c->tcp->strangers--;
-		c->tcp->refused++;
+		count_refused(c->tcp, 0);
 		turned_away(c, err->code ? err->text : "it said nothing");
 		return;
 	}

@@ -144,11 +144,15 @@ struct net_peer_stats {
 	int64_t cert_expiry;            /* Unix seconds; 0: none was seen */
 };
 
+/* Why one is turned away (transport.md); 0: it ended before it had said hello. */
+#define NET_REFUSALS 10
+const char *net_refusal_name(unsigned reason);  /* "no-hello", "cluster", ... */
+
 struct net_stats {
 	struct stream_addr listen;
 	uint64_t accepted;              /* connections, agreed to or not */
 	uint64_t refused;               /* of these, turned away */
-	uint64_t refused_cluster;       /* of another cluster */
+	uint64_t refused_by[NET_REFUSALS];      /* of these, by why */
 	uint64_t refused_incarnation;   /* by may_come, both directions */
 	unsigned strangers;             /* not yet agreed to */
 	int64_t cert_expiry;            /* own; 0: clear text */
@@ -206,8 +210,7 @@ enum code net_open_tcp(const struct net_config *config,
 		       const struct net_handlers *handlers, struct net **out,
 		       struct err *err) MUST_USE;
 
-/* Closes what is open and drops what is queued; no handler runs from here on.
- * Once more is harmless. */
+/* Closes all and drops what is queued; no handler runs from here on.  Twice is fine. */
 static inline void net_stop(struct net *net)
 {
 	net->ops->stop(net);
@@ -280,11 +283,9 @@ static inline void net_hold(struct net *net, uint64_t peer,
 	net->ops->hold(net, peer, channel, on);
 }
 
-/*
- * Reads the files of struct net_tls again, for new connections; those that are
+/* Reads the files of struct net_tls again, for new connections; those that are
  * open stay.  On error the old ones stay.  Any thread: it blocks.  Clear text:
- * OK, and nothing.
- */
+ * OK, and nothing. */
 static inline enum code net_tls_reload(struct net *net, struct err *err)
 {
 	return net->ops->tls_reload(net, err);

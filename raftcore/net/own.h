@@ -187,7 +187,8 @@ struct tcp {
 	unsigned changes;               /* of 'peers' */
 	struct list conns, dirty;
 	unsigned strangers;
-	uint64_t accepted, refused, refused_cluster, refused_incarnation;
+	uint64_t accepted, refused, refused_incarnation;
+	uint64_t refused_by[NET_REFUSALS];
 	struct stranger log[16];
 
 	struct timer timer;

@@ -358,10 +358,10 @@ static void stats(struct net *net, struct net_stats *out)
 		.listen = tcp->addr,
 		.accepted = tcp->accepted,
 		.refused = tcp->refused,
-		.refused_cluster = tcp->refused_cluster,
 		.refused_incarnation = tcp->refused_incarnation,
 		.strangers = tcp->strangers,
 	};
+	memcpy(out->refused_by, tcp->refused_by, sizeof(out->refused_by));
 	if (tcp->tls_server)
 		out->cert_expiry = tls_server_expiry(tcp->tls_server);
 }

@@ -115,15 +115,15 @@ struct incoming {
 /* What others may read, renewed at the end of a turn. */
 struct shown {
 	_Atomic uint64_t commit, applied, durable, term, leader;
-	_Atomic uint64_t checkpoint_index, proposals, refused, uncertain;
+	_Atomic uint64_t checkpoint_index, proposals, refused, uncertain, malformed;
 	_Atomic uint64_t checkpoints, checkpoints_failed, shipped, installed;
-	_Atomic uint64_t malformed, lost;
-	_Atomic uint64_t divergence_index, divergence_peer, compared;
+	_Atomic uint64_t divergence_index, divergence_peer, compared, lost;
 	_Atomic enum rc_divergence divergence;
 	_Atomic bool leads, ready, failed;
 	pthread_mutex_t lock;            /* of the peers */
 	struct rc_peer peers[PEERS_MAX];
 	size_t n_peers;
+	uint64_t refused_by[RC_REFUSALS];
 	struct uuid cluster;             /* these two also */
 	char waits_for[300];
 	_Atomic bool formed;             /* it has a cluster, and a log */

@@ -175,14 +175,25 @@ static void fill(struct rc_node *n, const struct node_peer *from,
 	}
 }
 
+_Static_assert(RC_REFUSALS == NET_REFUSALS, "the same reasons");
+
+const char *rc_refusal_name(unsigned reason)
+{
+	return net_refusal_name(reason);
+}
+
 void members_publish(struct rc_node *n)
 {
 	struct node_peer peers[PEERS_MAX];
+	struct net_stats own = { 0 };
 	size_t count = MIN(node_core_peers(n->core, peers, PEERS_MAX),
 			   (size_t)PEERS_MAX);
 
+	if (n->net)
+		net_stats(n->net, &own);
 	pthread_mutex_lock(&n->shown.lock);
 	n->shown.n_peers = count;
+	memcpy(n->shown.refused_by, own.refused_by, sizeof(own.refused_by));
 	for (size_t i = 0; i < count; i++)
 		fill(n, &peers[i], &n->shown.peers[i]);
 	pthread_mutex_unlock(&n->shown.lock);

@@ -509,6 +509,7 @@ void rc_node_status(struct rc_node *n, struct rc_status *out)
 	pthread_mutex_lock(&s->lock);
 	out->cluster_id = s->cluster;
 	memcpy(out->waits_for, s->waits_for, sizeof(out->waits_for));
+	memcpy(out->refused_by, s->refused_by, sizeof(out->refused_by));
 	pthread_mutex_unlock(&s->lock);
 	if (out->is_formed && n->log.writer)
 		fill_from_log(n, out);

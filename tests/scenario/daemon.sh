@@ -52,6 +52,12 @@ step "metrics, health, version"
 ask GET "$URL/metrics"
 yes 200
 has "$BODY" "conflux_source_jobs_total 0"
+# Each is in docs/metrics.md with its type and help, and nothing else is.
+awk '/^# HELP/ { n = $3; $1 = $2 = $3 = ""; help = substr($0, 4) }
+	/^# TYPE/ { print "| `" $3 "` | " $4 " | " help " |" }' <<<"$BODY" | sort >"$WORK/shown"
+grep '^| `conflux_' docs/metrics.md | sort >"$WORK/documented"
+[ -s "$WORK/shown" ] || fail "no metrics"
+diff "$WORK/documented" "$WORK/shown" >"$WORK/out" || fail "docs/metrics.md: $(cat "$WORK/out")"
 for path in livez readyz version; do
 	is "$(curl -s -o /dev/null -w '%{http_code}' "$URL/$path")" 200 "$path"
 done

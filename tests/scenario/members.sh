@@ -81,6 +81,10 @@ refused() { conflux cluster status -o json | jq -e '.nodes[] | select(.id == 4) 
 L=$(conflux status -o json | jq .leader_id)
 at "$L"
 until_ok refused
+# Of another authority: it does not come so far as to say who it is.
+turned_away() { curl -sf -H "Authorization: Bearer $TOKEN" "$URL/metrics" |
+	grep -Eq '^conflux_peer_connections_refused_total\{reason="no-hello"\} [1-9]'; }
+until_ok turned_away
 is "$(curl -s -o "$WORK/body" -w '%{http_code}' "${HTTP[4]}/readyz")" 503 "ready with a bad certificate"
 end_node 4
 
@@ -125,6 +129,19 @@ for line in "member-add node 4 at ${RAFT[4]}: asked for" "member-add node 4 at $
 	grep -qxF -- "$line" "$WORK/trail" || fail "'$line' is not among: $(cat "$WORK/trail")"
 done
 grep -q "^member-remove node 4: refused, conflict: " "$WORK/trail" || fail "$(cat "$WORK/trail")"
+
+step "and in the metrics"
+count() { curl -sf -H "Authorization: Bearer $TOKEN" "${HTTP[$1]}/metrics" | sed -n "s/^$2 //p"; }
+[ "$(count 1 conflux_leader_changes_total)" -ge 1 ] || fail "leader changes"
+# Added, promoted, removed.
+is "$(count 1 conflux_member_changes_total)" 3 "member changes"
+L=$(conflux status -o json | jq .leader_id)
+F=$((L % 3 + 1))
+BEFORE=$(count $F conflux_forwarded_writes_total)
+at $F
+for i in 1 2 3; do make_config "forwarded$i.txt" x; yes 201; done
+[ "$(count $F conflux_forwarded_writes_total)" -ge $((BEFORE + 3)) ] || fail "forwarded writes"
+[ "$(count $F conflux_forwarded_batches_total)" -ge 1 ] || fail "forwarded batches"
 
 step "certificates are read again without a restart"
 for n in 1 2 3; do certificate ca "$n" "n$n"; kill -HUP "${PID[$n]}"; done

@@ -89,6 +89,8 @@ START_TEST(refused_with_a_reason)
 	pass_ms(20);
 	net_stats(N1->net, &stats);
 	ck_assert_uint_eq(stats.refused, 1);
+	for (unsigned i = 0; i < NET_REFUSALS; i++)
+		ck_assert_uint_eq(stats.refused_by[i], i == want->reason);
 	ck_assert_uint_eq(stats.accepted, 1);
 	ck_assert_uint_eq(stats.strangers, 0);
 	ck_assert_uint_eq(N1->frames, 0);

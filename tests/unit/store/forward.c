@@ -267,6 +267,8 @@ START_TEST(a_leader_that_knows_no_batches_gets_singles)
 	for (unsigned i = 5; i < 8; i++)
 		lab_done(&writes[i]);
 	ck_assert_uint_eq(lab_status(2).forward_calls, 1 + 8);
+	/* None of them got lost by that. */
+	ck_assert_uint_eq(lab_status(2).forward_failed, 0);
 }
 END_TEST
 
@@ -277,6 +279,7 @@ START_TEST(an_answer_that_is_malformed_is_uncertain_for_all)
 	submit_all(2, 0, 3);
 	for (unsigned i = 0; i < 3; i++)
 		ck_assert_int_eq(lab_done(&writes[i])->code, E_UNCERTAIN);
+	ck_assert_uint_eq(lab_status(2).forward_failed, 3);
 }
 END_TEST
 
@@ -292,6 +295,8 @@ START_TEST(what_may_have_happened_is_not_repeated)
 	ck_assert_int_eq(lab_done(&writes[1])->code, E_UNCERTAIN);
 	ck_assert_int_eq(lab_done(&writes[2])->code, OK);
 	ck_assert_str_eq(lab_straw_calls(), "4");
+	ck_assert_uint_eq(lab_status(2).writes_forwarded, 3);
+	ck_assert_uint_eq(lab_status(2).forward_failed, 1);
 }
 END_TEST
 
