@@ -22,11 +22,13 @@ static bool find(struct request *r, enum verb verb, struct object_view *o)
 	}
 	if (!api_view(r, &txn))
 		return false;
-	if (view_by_uid(txn, uid, o, &err) == OK && o->kind != KIND_CONFIG)
-		err_set(&err, E_NOT_FOUND, "the object is no configuration");
-	else if (view_by_uid(txn, uid, o, &err) == OK)
+	if (view_by_uid(txn, uid, o, &err)) {
+		api_error(r, &err);
+		return false;
+	}
+	if (o->kind == KIND_CONFIG)
 		return api_may(r, verb, KIND_CONFIG, o->tenant, o->name);
-	api_error(r, &err);
+	api_fail(r, E_NOT_FOUND, "the object is no configuration");
 	return false;
 }
 
@@ -239,7 +241,7 @@ static void add_content(struct change *ch, const struct object_view *o,
 	op->size = content.n;
 	op->release = release;
 	op->message = arena_str(ch->arena, message);
-	change_blob(ch, arena_str(ch->arena, o->tenant), content);
+	change_blob(ch, arena_str(ch->arena, o->tenant), content, &op->sha);
 }
 
 static const struct body_member content_members[] = {

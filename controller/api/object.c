@@ -72,13 +72,15 @@ static void add_version(struct change *ch, const struct op *put,
 {
 	struct op *op;
 	struct op saved = *put;          /* the array may move */
+	struct sha256 sha;
 
-	change_blob(ch, saved.tenant, content);
+	sha = sha256_of(content);
+	change_blob(ch, saved.tenant, content, &sha);
 	op = command_op(ch->arena, &ch->cmd, OP_VERSION_ADD);
 	op->kind = KIND_CONFIG;
 	op->tenant = saved.tenant;
 	op->name = saved.name;
-	op->sha = sha256_of(content);
+	op->sha = sha;
 	op->size = content.n;
 	op->release = true;
 }

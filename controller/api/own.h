@@ -115,9 +115,10 @@ struct change {
 /* A change of this request: subject, origin, trace, idempotency and take-over
  * are filled in. */
 struct change *change_new(struct request *r, change_done *done);
-/* Adds content that is stored before the operations happen; 'content' stays
- * valid until change_submit. */
-void change_blob(struct change *ch, struct str tenant, struct str content);
+/* Adds content, whose digest is 'sha', that is stored before the operations
+ * happen; 'content' stays valid until change_submit. */
+void change_blob(struct change *ch, struct str tenant, struct str content,
+		 const struct sha256 *sha);
 /* Submits; 'done' is called with the outcome, or the error is answered. */
 void change_submit(struct change *ch);
 /* Gives it up unsent: the request is to be answered by the caller. */

@@ -215,9 +215,10 @@ static void add_blob(void *data, struct str bytes)
 	*last = b;
 }
 
-void change_blob(struct change *ch, struct str tenant, struct str content)
+void change_blob(struct change *ch, struct str tenant, struct str content,
+		 const struct sha256 *sha)
 {
-	if (store_inline_content(ch->arena, &ch->cmd, tenant, content))
+	if (store_inline_content(ch->arena, &ch->cmd, tenant, content, sha))
 		return;
 	store_blob_commands(ch->arena, tenant, content, clock_wall_ms(),
 			    add_blob, ch);

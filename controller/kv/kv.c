@@ -469,8 +469,7 @@ static void change_back(struct kv_txn *txn, const struct change *c)
 			 mdb_put(txn->mdb, txn->kv->dbi[c->table], &k, &v, 0) :
 			 mdb_del(txn->mdb, txn->kv->dbi[c->table], &k, NULL);
 
-	/* A deletion of what was not there left nothing to take back. */
-	if (rc && rc != MDB_NOTFOUND)
+	if (rc)
 		txn_failed(txn, rc, "undo", c->table);
 }
 
@@ -481,29 +480,31 @@ void kv_undo(struct kv_txn *txn)
 	kv_keep(txn);
 }
 
-/* Moves the table's cursor to a key that is about to change; what is there is
- * kept where there is a mark.  NULL: the transaction has failed. */
+/* The cursor of a table that is about to change; NULL: the transaction has
+ * failed. */
 static MDB_cursor *before_change(struct kv_txn *txn, enum kv_table table,
-				 struct str key, struct str *old)
+				 struct str key)
+{
+	must(txn->is_write && !txn->is_reset);
+	must(key.n > 0 && key.n <= KV_KEY_MAX);
+	return txn->rc ? NULL : cursor_of(txn, table);
+}
+
+/* Keeps what is there, where there is a mark.  'old.p' NULL: nothing. */
+static void keep_old(struct kv_txn *txn, enum kv_table table, struct str key,
+		     struct str old)
 {
 	struct arena *undo = txn->kv->undo;
-	MDB_cursor *cursor;
 	struct change *c;
 
-	must(txn->is_write);
-	must(key.n > 0 && key.n <= KV_KEY_MAX);
-	if (!kv_get(txn, table, key, old))
-		*old = STR_NONE;
-	cursor = txn->rc ? NULL : cursor_of(txn, table);
-	if (!cursor || !txn->is_marked)
-		return cursor;
+	if (!txn->is_marked)
+		return;
 	c = arena_alloc(undo, sizeof(*c));
 	*c = (struct change){ txn->changes, table, arena_str(undo, key),
 			      STR_NONE };
-	if (old->p)
-		c->old = arena_str(undo, *old);
+	if (old.p)
+		c->old = arena_str(undo, old);
 	txn->changes = c;
-	return cursor;
 }
 
 void kv_on_effect(struct kv_txn *txn, kv_effect *cb, void *data)
@@ -544,20 +545,25 @@ bool kv_get(struct kv_txn *txn, enum kv_table table, struct str key,
 size_t kv_put(struct kv_txn *txn, enum kv_table table, struct str key,
 	      struct str val)
 {
-	MDB_val k = val_of(key), v = val_of(val);
-	MDB_cursor *cursor;
-	struct str old;
-	size_t freed;
+	MDB_val k = val_of(key), v = val_of(val), old = v;
+	MDB_cursor *cursor = before_change(txn, table, key);
+	size_t freed = 0;
 	int rc;
 
-	cursor = before_change(txn, table, key, &old);
 	if (!cursor)
 		return 0;
 	count_row(txn->kv, key.n + val.n);
-	freed = old.p ? key.n + old.n : 0;
 	rc = failing(FP_KV_WRITE);
+	/* One way through the tree: it stops at what is there. */
 	if (rc == 0)
-		rc = mdb_cursor_put(cursor, &k, &v, old.p ? MDB_CURRENT : 0);
+		rc = mdb_cursor_put(cursor, &k, &old, MDB_NOOVERWRITE);
+	if (rc == 0) {
+		keep_old(txn, table, key, STR_NONE);
+	} else if (rc == MDB_KEYEXIST) {
+		freed = key.n + old.mv_size;
+		keep_old(txn, table, key, str_of_val(old));
+		rc = mdb_cursor_put(cursor, &k, &v, MDB_CURRENT);
+	}
 	if (rc)
 		txn_failed(txn, rc, "put", table);
 	else if (txn->effect)
@@ -567,16 +573,16 @@ size_t kv_put(struct kv_txn *txn, enum kv_table table, struct str key,
 
 size_t kv_del(struct kv_txn *txn, enum kv_table table, struct str key)
 {
-	MDB_cursor *cursor;
+	MDB_cursor *cursor = before_change(txn, table, key);
 	struct str old;
 	size_t freed;
 	int rc;
 
-	cursor = before_change(txn, table, key, &old);
-	if (!cursor || !old.p)
+	if (!cursor || !kv_get(txn, table, key, &old))
 		return 0;
 	count_row(txn->kv, key.n);
 	freed = key.n + old.n;
+	keep_old(txn, table, key, old);
 	rc = mdb_cursor_del(cursor, 0);
 	if (rc)
 		txn_failed(txn, rc, "delete", table);

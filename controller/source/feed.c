@@ -157,12 +157,14 @@ static void send_large(struct feed *f, struct str content)
 /* Into the batch, which goes when the next does not fit. */
 static void batch_content(struct feed *f, struct str content)
 {
+	struct sha256 sha = sha256_of(content);
+
 	if (store_inline_content(f->arena, &f->batch, f->tenant,
-				 arena_str(f->arena, content)))
+				 arena_str(f->arena, content), &sha))
 		return;
 	send_batch(f);
 	must(store_inline_content(f->arena, &f->batch, f->tenant,
-				  arena_str(f->arena, content)));
+				  arena_str(f->arena, content), &sha));
 }
 
 static enum code send_content(struct feed *f, struct str content, struct err *err)

@@ -263,7 +263,8 @@ enum code store_submit_wait(struct store *s, struct str bytes,
 }
 
 bool store_inline_content(struct arena *arena, struct command *c,
-			  struct str tenant, struct str content)
+			  struct str tenant, struct str content,
+			  const struct sha256 *sha)
 {
 	size_t bytes = content.n;
 	struct content_part *part;
@@ -274,7 +275,7 @@ bool store_inline_content(struct arena *arena, struct command *c,
 	    c->n_contents == COMMAND_CONTENTS_MAX)
 		return false;
 	part = command_content(arena, c);
-	*part = (struct content_part){ tenant, sha256_of(content), content };
+	*part = (struct content_part){ tenant, *sha, content };
 	return true;
 }
 

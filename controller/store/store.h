@@ -96,10 +96,11 @@ enum code store_submit_wait(struct store *store, struct str bytes,
 			    struct arena *arena, struct outcome *out,
 			    struct err *err) MUST_USE;
 
-/* Puts small content into the command itself, borrowing it; false: there is no
- * room, and it goes first. */
+/* Puts small content, whose digest is 'sha', into the command itself, borrowing
+ * it; false: there is no room, and it goes first. */
 bool store_inline_content(struct arena *arena, struct command *c,
-			  struct str tenant, struct str content) MUST_USE;
+			  struct str tenant, struct str content,
+			  const struct sha256 *sha) MUST_USE;
 
 /*
  * Larger content goes first, by parts of BLOB_PART_MAX: calls 'each' with the BLOB
