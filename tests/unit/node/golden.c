@@ -7,11 +7,15 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "backup/backup.h"
 #include "io/sim/disk.h"
 #include "net/frame.h"
+#include "node/form.h"
 #include "node/guard.h"
 #include "node/identity.h"
+#include "node/known.h"
 #include "node/own.h"
+#include "node/session.h"
 #include "rpc/frame.h"
 #include "ship/frame.h"
 #include "ship/store.h"
@@ -161,6 +165,41 @@ START_TEST(identities)
 }
 END_TEST
 
+START_TEST(nodes_that_are_known)
+{
+	struct identity id = { .node = 7, .n_founders = 1 };
+	struct known k;
+	AUTO_BUF was = BUF_NONE;
+
+	id.founders[0] = (struct founder){ 8, cluster, "" };
+	OKAY(known_open(&k, fs, "d", &id, &err));
+	OKAY(known_check(&k, 300, &cluster, &err));
+	known_keep(&k, 4711, (uint64_t[]){ 8, 300 }, 2);
+	same_file("known-1", "d/known");
+	golden_read("known-1", &was);
+	ck_assert(known_decode(buf_view(&was), &k));
+	ck_assert_uint_eq(k.members_index, 4711);
+	ck_assert(k.n == 2 && known_of(&k, 8) &&
+		  uuid_eq(known_of(&k, 300), &cluster));
+}
+END_TEST
+
+START_TEST(the_mark_of_a_fence)
+{
+	struct fence_mark m = { .own = { 1024, { 1, 2 } },
+				.others = { 1024, { [31] = 3 } } };
+	AUTO_BUF now = BUF_NONE;
+	AUTO_BUF was = BUF_NONE;
+
+	fence_encode(&now, &m);
+	golden_same("fence-1", buf_view(&now));
+	golden_read("fence-1", &was);
+	ck_assert(fence_decode(buf_view(&was), &m));
+	ck_assert(m.own.index == 1024 && m.own.digest[1] == 2 &&
+		  m.others.digest[31] == 3);
+}
+END_TEST
+
 START_TEST(marks_of_an_install)
 {
 	struct mark m = { 5000, 3, 4000 };
@@ -217,6 +256,9 @@ static struct engine_entry sent[] = {
 	{ 300, ENGINE_CHANGE, { "membership", 10 } },
 };
 
+static struct chain_point points[] = { { 1024, { 1, 2, 3 } },
+				       { 2048, { [31] = 255 } } };
+
 static const struct {
 	const char *name;
 	struct engine_message m;
@@ -239,6 +281,11 @@ static const struct {
 			       .read = { 6, 0 } } },
 	{ "raft-read_answer-1", { .type = ENGINE_M_READ_ANSWER, .term = 301,
 				  .read = { 6, 11 } } },
+	{ "raft-install-1", { .type = ENGINE_M_INSTALL, .term = 301,
+			      .install = { 5000, 300, 17,
+					   { "membership", 10 } } } },
+	{ "raft-chain-1", { .type = ENGINE_M_CHAIN, .term = 301,
+			    .chain = { points, 2 } } },
 	{ "raft-turn-1", { .type = ENGINE_M_TURN, .term = 301,
 			   .turn = { TURN_GIVEN } } },
 };
@@ -263,7 +310,9 @@ END_TEST
 
 /* ---- the transport ---- */
 
-static void controls(struct control out[5])
+#define CONTROLS 7
+
+static void controls(struct control out[CONTROLS])
 {
 	out[0] = (struct control){ .type = CONTROL_HELLO,
 				   .hello = { 1, 1, cluster, 7, 8, 2, 99, 3,
@@ -277,11 +326,17 @@ static void controls(struct control out[5])
 						STR("another cluster") } };
 	out[3] = (struct control){ .type = CONTROL_PING, .stamp = 77 };
 	out[4] = (struct control){ .type = CONTROL_PONG, .stamp = 77 };
+	out[5] = (struct control){ .type = CONTROL_ASK,
+				   .ask = { .from = 7, .incarnation = cluster } };
+	out[6] = (struct control){ .type = CONTROL_ANSWER,
+				   .ask = { .from = 8,
+					    .body = STR("statement") } };
 }
 
 static const char *const control_names[] = { "net-hello-2", "net-welcome-2",
 					     "net-refusal-1", "net-ping-1",
-					     "net-pong-1" };
+					     "net-pong-1", "net-ask-1",
+					     "net-answer-1" };
 
 static void check_control(const struct control *got, const struct control *want)
 {
@@ -307,8 +362,12 @@ static void check_control(const struct control *got, const struct control *want)
 		ck_assert_uint_eq(got->stamp, 77);
 		break;
 	case CONTROL_ASK:
+		ck_assert_uint_eq(got->ask.from, 7);
+		ck_assert(uuid_eq(&got->ask.incarnation, &cluster));
+		break;
 	case CONTROL_ANSWER:
-		ck_abort_msg("no sample of it yet");
+		ck_assert_uint_eq(got->ask.from, 8);
+		ck_assert(str_is(got->ask.body, "statement"));
 	}
 }
 
@@ -332,7 +391,7 @@ static void read_control(const char *name, const struct control *want)
 START_TEST(what_nodes_say)
 {
 	AUTO_BUF now = BUF_NONE;
-	struct control all[5];
+	struct control all[CONTROLS];
 
 	controls(all);
 	buf_str(&now, FRAME_MAGIC);
@@ -345,11 +404,56 @@ END_TEST
 /* Of before incarnations, which are added at the end. */
 START_TEST(what_nodes_said)
 {
-	struct control all[5];
+	struct control all[CONTROLS];
 
 	controls(all);
 	read_control("net-hello-1", &all[0]);
 	read_control("net-welcome-1", &all[1]);
+}
+END_TEST
+
+/* ---- nodes that form a cluster ---- */
+
+START_TEST(statements)
+{
+	struct form_statement s = { .self = { 7, cluster, "seven:9001" },
+				    .phase = FORM_FORMED, .expect = 2,
+				    .is_by_hand = true, .cluster = cluster,
+				    .n_founders = 2, .n_members = 3 };
+	struct form_statement got;
+	AUTO_BUF now = BUF_NONE;
+	AUTO_BUF was = BUF_NONE;
+
+	s.founders[0] = s.members[0] = s.self;
+	s.founders[1] = s.members[1] = (struct founder){ 300, cluster, "b:1" };
+	s.members[2] = (struct founder){ .id = 9, .address = "nine:9001" };
+	form_encode(&now, &s);
+	golden_same("statement-1", buf_view(&now));
+	golden_read("statement-1", &was);
+	OKAY(form_decode(buf_view(&was), &got, &err));
+	ck_assert_int_eq(got.phase, FORM_FORMED);
+	ck_assert(got.expect == 2 && got.is_by_hand && got.n_founders == 2 &&
+		  got.n_members == 3 && uuid_eq(&got.cluster, &cluster));
+	ck_assert_uint_eq(got.founders[1].id, 300);
+	ck_assert_str_eq(got.members[2].address, "nine:9001");
+	ck_assert(uuid_is_none(&got.members[2].incarnation));
+}
+END_TEST
+
+/* ---- sessions ---- */
+
+START_TEST(hellos_of_sessions)
+{
+	AUTO_BUF now = BUF_NONE;
+	AUTO_BUF was = BUF_NONE;
+	uint64_t own, other;
+
+	session_hello_encode(&now, 300, 1ull << 63);
+	golden_same("session-hello-1", buf_view(&now));
+	golden_read("session-hello-1", &was);
+	ck_assert(session_hello_is(buf_view(&was)));
+	OKAY(session_hello_decode(buf_view(&was), &own, &other, &err));
+	ck_assert(own == 300 && other == 1ull << 63);
 }
 END_TEST
 
@@ -488,6 +592,45 @@ START_TEST(trees_of_files)
 }
 END_TEST
 
+/* ---- backups ---- */
+
+static enum code gather(void *out, struct str piece, struct err *unused)
+{
+	buf_str(out, piece);
+	return OK;
+}
+
+START_TEST(backups)
+{
+	struct backup_head h = { .cluster = cluster, .node = 7, .index = 5000,
+				 .term = 300, .time_ms = 1700000000000,
+				 .bytes = 7, .sum = sha256_of(STR("picture")),
+				 .members = { { 7, true, STR("seven:9001") },
+					      { 300, false, STR("b:1") } },
+				 .n_members = 2, .about = STR("revision 12\n") };
+	struct backup_writer *w = backup_writer_new();
+	struct backup_reader *r;
+	AUTO_BUF now = BUF_NONE;
+	AUTO_BUF was = BUF_NONE;
+	AUTO_BUF picture = BUF_NONE;
+
+	backup_start(w, &h, &now);
+	backup_piece(w, STR("picture"), &now);
+	backup_end(w, &now);
+	backup_writer_free(&w);
+	golden_same("backup-1", buf_view(&now));
+	golden_read("backup-1", &was);
+	r = backup_reader_new(gather, &picture);
+	OKAY(backup_feed(r, buf_view(&was), &err));
+	OKAY(backup_finish(r, &err));
+	ck_assert(str_is(buf_view(&picture), "picture"));
+	ck_assert_uint_eq(backup_reader_head(r)->index, 5000);
+	ck_assert_uint_eq(backup_reader_head(r)->members[1].id, 300);
+	ck_assert(str_is(backup_reader_head(r)->about, "revision 12\n"));
+	backup_reader_free(&r);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("node/golden");
@@ -497,6 +640,8 @@ static Suite *suite(void)
 	tcase_add_test(t, segments_of_the_log);
 	tcase_add_test(t, term_and_vote);
 	tcase_add_test(t, identities);
+	tcase_add_test(t, nodes_that_are_known);
+	tcase_add_test(t, the_mark_of_a_fence);
 	tcase_add_test(t, marks_of_an_install);
 	tcase_add_test(t, meta_files_of_checkpoints);
 	tcase_add_test(t, membership_entries);
@@ -506,6 +651,9 @@ static Suite *suite(void)
 	tcase_add_test(t, what_nodes_said);
 	tcase_add_loop_test(t, calls_between_nodes, 0, (int)ARRAY_LEN(calls));
 	tcase_add_loop_test(t, files_between_nodes, 0, (int)ARRAY_LEN(ship_names));
+	tcase_add_test(t, statements);
+	tcase_add_test(t, hellos_of_sessions);
+	tcase_add_test(t, backups);
 	tcase_add_test(t, journals_of_files);
 	tcase_add_test(t, trees_of_files);
 	suite_add_tcase(s, t);
