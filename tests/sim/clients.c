@@ -250,6 +250,12 @@ static bool is_last(const struct write *wr)
 
 static void end(struct write *wr, enum write_stage stage)
 {
+	static const char *const ends[] = { [W_DONE] = "done",
+					    [W_REFUSED] = "refused",
+					    [W_LEFT] = "given up" };
+
+	tell("write %zu is %s: revision %llu %s", (size_t)(wr - writes), ends[stage],
+	     ULL(wr->o.rev), wr->o.text);
 	wr->stage = stage;
 	trace((uint64_t)stage << 32 | wr->index);
 }
@@ -290,6 +296,8 @@ static void propose(struct write *wr, struct server *leader)
 	wr->stage = W_OPEN;
 	wr->due = w.now + TIMEOUT_US;
 	wr->proposal = w.n_proposals + 1;
+	tell("write %zu, through server %llu, is proposed by %llu", (size_t)(wr - writes),
+	     ULL(wr->via), ULL(leader->id));
 	p = server_propose_for(leader, buf_view(&bytes), wr);
 	if (!p)
 		again(wr, false, 20 * MS);

@@ -65,6 +65,8 @@ struct watcher {
 	size_t n_changes, cap_changes;
 	bool must_list;
 	uint64_t connect_at, move_at;
+	bool led;                        /* the server, and which store it had */
+	uint64_t generation;
 	uint64_t last_server;
 };
 
@@ -412,6 +414,8 @@ static void list_now(struct watcher *x, struct server *s, struct kv_txn *txn)
 
 	must(view_head(txn, &head, &err) == OK);
 	t->lists++;
+	tell("watcher %u lists at server %llu: revision %llu", x->cls, ULL(s->id),
+	     ULL(head.rev));
 	forget_changes(x);
 	for (size_t i = 0; i < x->n_configs; i++)
 		x->configs[i].digest = 0;
@@ -483,6 +487,10 @@ static void start_watch(struct watcher *x)
 		return;
 	}
 	x->s = s;
+	x->led = server_leads(s);
+	x->generation = state_generation(r->state);
+	tell("watcher %u goes on at server %llu behind %llu", x->cls, ULL(s->id),
+	     ULL(x->since));
 	begin_feed(x);
 }
 
@@ -552,11 +560,23 @@ void watchers_hurry(const struct server *s)
 	}
 }
 
-static bool moves(const struct watcher *x)
+/* Its server does not lead any more, or has another state. */
+static bool is_shaken(struct watcher *x)
+{
+	uint64_t generation = state_generation(replica_of(x->s)->state);
+	bool leads = server_leads(x->s);
+	bool is_shaken = (x->led && !leads) || generation != x->generation;
+
+	x->led = leads;
+	x->generation = generation;
+	return is_shaken;
+}
+
+static bool moves(struct watcher *x)
 {
 	if (w.is_calm)
 		return w.now >= x->move_at && world_leader() && !is_member(x->s);
-	return w.now >= x->move_at || (!server_leads(x->s) && below(20000) == 0);
+	return w.now >= x->move_at || (is_shaken(x) && below(2));
 }
 
 static void step_one(struct watcher *x)
