@@ -332,6 +332,7 @@ static void pend(struct node_core *c)
 	p->conf_index = c->conf_index;
 	buf_str(&p->conf, buf_view(&c->conf));
 	c->pending_bytes = c->log_since_bytes;
+	c->is_scattered = false;
 	c->pending_machine_bytes = c->machine_bytes;
 }
 
@@ -350,7 +351,7 @@ bool core_wants_checkpoint(const struct node_core *c)
 	    c->applied <= c->base.index)
 		return false;
 	return c->log_since_bytes >= MAX(limit, c->checkpoint_at_bytes) ||
-	       core_backup_waits(c);
+	       core_backup_waits(c) || c->is_scattered;
 }
 
 bool core_checkpoint(struct node_core *c, uint64_t now_ms)

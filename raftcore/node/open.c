@@ -251,6 +251,17 @@ static void replay_short(struct node_core *c)
 	}
 }
 
+/* Each start begins a segment, however little the last one holds: who starts over
+ * and over takes a checkpoint before the disk is full of them. */
+static bool is_scattered(const struct node_core *c)
+{
+	uint64_t full = c->config.checkpoint_log_bytes / c->config.segment_bytes;
+	struct wal_stats st;
+
+	wal_stats_get(c->wal, &st);
+	return st.segments > 4 * full + 16;
+}
+
 static enum code open_machine(struct node_core *c, struct err *err)
 {
 	const struct rc_machine *m = &c->config.machine;
@@ -279,6 +290,7 @@ static enum code open_machine(struct node_core *c, struct err *err)
 		core_noted(c, 0, digest);
 	}
 	replay_short(c);
+	c->is_scattered = is_scattered(c);
 	c->skip_next = c->applied > c->log_last ? c->log_last + 1 : 0;
 	return OK;
 }

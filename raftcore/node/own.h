@@ -171,6 +171,7 @@ struct node_core {
 	uint64_t machine_bytes, pending_machine_bytes, copied_machine_bytes;
 	uint64_t log_since_bytes, pending_bytes;
 	uint64_t checkpoint_at_bytes;    /* after a failure: not before */
+	bool is_scattered;               /* the log lies in many segments */
 	struct node_backup *backups;     /* that wait for one */
 
 	struct detector detector;

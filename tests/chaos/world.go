@@ -274,8 +274,25 @@ func (w *world) leader() *node {
 	return found
 }
 
-// All nodes show the same revision, state of the audit chain, and (where it is
-// told) effect chain.
+// What a node found when it compared its effect chain with the others': nodes do so
+// when nothing was applied for a moment, at the last entry.
+func (n *node) isAlike() error {
+	var s struct {
+		State    string `json:"state"`
+		Applied  uint64 `json:"applied_index"`
+		Compared uint64 `json:"compared_index"`
+	}
+	if err := n.get("/_cluster/status", 5*time.Second, &s); err != nil {
+		return err
+	}
+	if s.State != "alike" || s.Compared != s.Applied {
+		return fmt.Errorf("node %d: the effect chain is %s, compared up to entry %d of %d",
+			n.id, s.State, s.Compared, s.Applied)
+	}
+	return nil
+}
+
+// All nodes show the same revision, state of the audit chain, and effect chain.
 func (w *world) isEqual() error {
 	var first string
 	for _, n := range w.members() {
@@ -290,6 +307,9 @@ func (w *world) isEqual() error {
 			Detail  string `json:"detail"`
 		}
 		if err = n.get("/api/v1/audit/verify", w.patience(20*time.Second), &audit); err != nil {
+			return err
+		}
+		if err = n.isAlike(); err != nil {
 			return err
 		}
 		if !audit.Valid {

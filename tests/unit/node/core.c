@@ -230,6 +230,27 @@ START_TEST(fewer_are_let_in_while_the_state_grows_under_a_copy)
 }
 END_TEST
 
+/* Each start begins a segment. */
+START_TEST(who_starts_over_and_over_does_not_fill_the_disk)
+{
+	struct wal_stats st;
+	uint64_t most = 0;
+
+	lab->config.checkpoint_log_bytes = 16 * 16 * 4096;
+	for (unsigned i = 0; i < 200; i++) {
+		lab_open(lab);
+		lab_settle(lab);
+		wal_stats_get(node_core_wal(lab->core), &st);
+		most = MAX(most, st.segments);
+		lab_crash(lab);
+	}
+	ck_assert_uint_gt(lab->checkpoints, 1);
+	ck_assert_uint_le(most, 4 * 16 + 16 + 3);
+	lab_open(lab);
+	lab_settle(lab);
+}
+END_TEST
+
 START_TEST(a_large_state_is_copied_less_often)
 {
 	lab->machine_bytes = 1 << 20;
@@ -418,6 +439,7 @@ static Suite *suite(void)
 	tcase_add_test(t, the_log_is_cut_behind_two_checkpoints);
 	tcase_add_test(t, a_checkpoint_that_fails_is_put_off);
 	tcase_add_test(t, fewer_are_let_in_while_the_state_grows_under_a_copy);
+	tcase_add_test(t, who_starts_over_and_over_does_not_fill_the_disk);
 	tcase_add_test(t, a_large_state_is_copied_less_often);
 	tcase_add_test(t, a_state_that_grows_like_the_log_is_copied);
 	tcase_add_test(t, a_log_that_ends_below_the_checkpoint_is_refused);
