@@ -364,11 +364,11 @@ enum code engine_start(struct engine *e, uint64_t now_ms, uint64_t term,
 	struct raft_entry *copy = NULL;
 	struct raft_event event = event_of(RAFT_START, now_ms);
 	void *batch = NULL;
-	enum code rc;
+	enum code rc = guard_entries(entries, n, first_index, err);
 
 	must(n > 0 || snapshot || !voted_for);
-	if (!guard_entries(entries, n))
-		return err_set(err, E_CORRUPT, "a membership cannot be read");
+	if (rc)
+		return rc;
 	event.start.term = term;
 	event.start.voted_for = voted_for;
 	event.start.start_index = first_index;

@@ -93,21 +93,27 @@ bool guard_conf(struct str conf)
 	return !rd.bad;
 }
 
-bool guard_entries(const struct engine_entry *entries, size_t n)
+enum code guard_entries(const struct engine_entry *entries, size_t n,
+			uint64_t first, struct err *err)
 {
 	for (size_t i = 0; i < n; i++)
 		if (entries[i].type == ENGINE_CHANGE &&
 		    !guard_conf(entries[i].data))
-			return false;
-	return true;
+			return err_set(err, E_CORRUPT, "entry %llu: the membership "
+				       "cannot be read",
+				       (unsigned long long)(first + i));
+	return OK;
 }
 
-bool guard_message(const struct engine_message *m)
+enum code guard_message(const struct engine_message *m, struct err *err)
 {
-	if (m->type == ENGINE_M_INSTALL)
-		return guard_conf(m->install.conf);
-	return m->type != ENGINE_M_APPEND ||
-	       guard_entries(m->append.entries, m->append.n);
+	if (m->type == ENGINE_M_APPEND)
+		return guard_entries(m->append.entries, m->append.n,
+				     m->append.prev_index + 1, err);
+	if (m->type != ENGINE_M_INSTALL || guard_conf(m->install.conf))
+		return OK;
+	return err_set(err, E_CORRUPT, "the membership of a checkpoint cannot be "
+		       "read");
 }
 
 bool guard_votes_alone(struct str conf, uint64_t id)

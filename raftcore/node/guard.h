@@ -75,8 +75,11 @@ enum code guard_change(const struct guard_change *c, struct err *err) MUST_USE;
 #define GUARD_MEMBERS_MAX 1024
 #define GUARD_ROLE_MAX 2
 bool guard_conf(struct str conf);
-bool guard_entries(const struct engine_entry *entries, size_t n);
-bool guard_message(const struct engine_message *m);
+/* Of the log, from index 'first' on.  E_CORRUPT names the entry. */
+enum code guard_entries(const struct engine_entry *entries, size_t n,
+			uint64_t first, struct err *err) MUST_USE;
+/* Of a peer.  E_CORRUPT. */
+enum code guard_message(const struct engine_message *m, struct err *err) MUST_USE;
 /* F: whether 'id' is the only voter of that membership (an entry's bytes): such a
  * server leads at once and in the term that it started with. */
 bool guard_votes_alone(struct str conf, uint64_t id);

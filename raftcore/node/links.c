@@ -193,12 +193,8 @@ static void take_message(struct rc_node *n, struct link *l, struct str bytes)
 	struct err err = { 0 };
 
 	arena_reset(n->arena);
-	if (message_decode(n->arena, bytes, &m, &err)) {
-		say_malformed(n, l, &err);
-		return;
-	}
-	if (!guard_message(&m)) {
-		err_set(&err, E_INVALID, "a membership that cannot be read");
+	if (message_decode(n->arena, bytes, &m, &err) ||
+	    guard_message(&m, &err)) {
 		say_malformed(n, l, &err);
 		return;
 	}

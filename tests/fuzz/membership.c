@@ -43,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct engine_member *all = mem_zero((n + 1) * sizeof(*all));
 	struct rc_log_member some[2];
 
-	must(guard_message(&m) == (n > 0) && guard_conf(in) == (n > 0));
+	must((guard_message(&m, NULL) == OK) == (n > 0) && guard_conf(in) == (n > 0));
 	must(engine_members(in, all, n) == n);
 	must(rc_log_members(&logged, some, ARRAY_LEN(some)) == n);
 	for (size_t i = 0; i < n; i++) {

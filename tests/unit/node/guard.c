@@ -594,6 +594,76 @@ START_TEST(without_guard_i_it_is_told_nothing)
 }
 END_TEST
 
+/* ---- memberships ---- */
+
+#define SERVER(id, address, role) id "\0\0\0\0\0\0\0" address "\0" role
+#define CONF(n, servers) { "\1" n "\0\0\0\0\0\0\0" servers, \
+			   sizeof("\1" n "\0\0\0\0\0\0\0" servers) - 1 }
+
+static const struct str sound[] = {
+	CONF("\1", SERVER("\1", "a:1", "\1")),
+	CONF("\3", SERVER("\1", "a:1", "\1") SERVER("\2", "b:1", "\0")
+	     SERVER("\3", "", "\2") "\0\0\0"),
+};
+
+static const struct str unsound[] = {
+	{ NULL, 0 },
+	CONF("\0", "\0\0\0\0\0\0\0"),
+	{ "\2\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0a\0\1", 20 },
+	CONF("\2", SERVER("\1", "a:1", "\1")),
+	CONF("\1", SERVER("\0", "a:1", "\1")),
+	CONF("\1", SERVER("\1", "a:1", "\3")),
+	CONF("\1", "\1\0\0\0\0\0\0\0a:1"),
+	CONF("\2", SERVER("\1", "a:1", "\1") SERVER("\1", "b:1", "\1")),
+	CONF("\2", SERVER("\1", "a:1", "\1") SERVER("\2", "a:1", "\1")),
+	{ "\1\1\4\0\0\0\0\0\0\1\0\0\0\0\0\0\0a\0\1", 20 },
+};
+
+START_TEST(memberships_that_can_be_read)
+{
+	struct engine_member m[4];
+	size_t n = engine_members(sound[_i], m, ARRAY_LEN(m));
+
+	ck_assert(guard_conf(sound[_i]));
+	ck_assert_uint_eq(n, _i ? 3 : 1);
+	ck_assert(m[0].id == 1 && m[0].votes);
+	ck_assert_str_eq(m[0].address, "a:1");
+	/* All of what it begins with is none. */
+	for (size_t k = 0; k < 20; k++)
+		ck_assert(!guard_conf(str_first(sound[_i], k)));
+}
+END_TEST
+
+START_TEST(others_do_not_come_to_the_engine)
+{
+	struct engine_entry entries[] = { { 1, ENGINE_CHANGE, sound[0] },
+					  { 1, ENGINE_COMMAND, unsound[_i] },
+					  { 1, ENGINE_CHANGE, unsound[_i] } };
+	struct engine_message append = { .type = ENGINE_M_APPEND, .term = 1,
+					 .append = { 4, 1, 4, entries, 3 } };
+	struct engine_message install = { .type = ENGINE_M_INSTALL, .term = 1,
+					  .install = { 9, 1, 1, unsound[_i] } };
+	struct engine_config config = { .id = 1, .address = "a:1",
+					.election_ms = 1000, .heartbeat_ms = 100 };
+	struct engine_update u;
+	struct engine *e;
+	struct err err;
+
+	ck_assert(!guard_conf(unsound[_i]));
+	ck_assert_uint_eq(engine_members(unsound[_i], NULL, 0), 0);
+	ck_assert_int_eq(guard_message(&append, &err), E_CORRUPT);
+	ck_assert_str_eq(err.text, "entry 7: the membership cannot be read");
+	ck_assert_int_eq(guard_message(&install, &err), E_CORRUPT);
+	append.append.n = 2;
+	ck_assert_int_eq(guard_message(&append, &err), OK);
+	ck_assert_int_eq(engine_new(&config, &e, &err), OK);
+	ck_assert_int_eq(engine_start(e, 0, 1, 0, NULL, 1, entries, 3, &u, &err),
+			 E_CORRUPT);
+	ck_assert_str_eq(err.text, "entry 3: the membership cannot be read");
+	engine_free(&e);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("node/guard");
@@ -623,6 +693,10 @@ static Suite *suite(void)
 	tcase_add_test(t, a_log_that_does_not_match_settles_nothing);
 	tcase_add_test(t, who_installed_an_older_checkpoint_is_sent_the_rest);
 	tcase_add_test(t, without_guard_i_it_is_told_nothing);
+	tcase_add_loop_test(t, memberships_that_can_be_read, 0,
+			    (int)ARRAY_LEN(sound));
+	tcase_add_loop_test(t, others_do_not_come_to_the_engine, 0,
+			    (int)ARRAY_LEN(unsound));
 	suite_add_tcase(s, t);
 	return s;
 }
