@@ -4,7 +4,7 @@
  */
 #include "base/mem.h"
 #include "daemon/own.h"
-#include "wire/wire.h"
+#include "source/question.h"
 
 #include "base/banned.h"
 
@@ -40,7 +40,6 @@ static void reconciled(struct source_wait *wait, const struct source_result *res
 
 /* ---- a reconcile at the leader ---- */
 
-#define ASK_RECONCILE 1
 #define ASK_MS 120000
 
 struct forwarded {
@@ -51,35 +50,6 @@ struct forwarded {
 	struct source_result result;
 	struct buf body;
 };
-
-/* 'seen' is how far the leader was when it was told: what it says of its source,
- * say why it stalls, is visible there. */
-static void encode_result(struct buf *out, const struct source_result *r,
-			  uint64_t seen)
-{
-	wr_var(out, (uint64_t)r->code);
-	wr_str(out, str_of(r->text));
-	wr_str(out, str_of(r->hint));
-	wr_str(out, str_of(r->revision));
-	wr_var(out, r->rev);
-	wr_var(out, r->operations);
-	wr_var(out, seen);
-}
-
-static bool decode_result(struct str in, struct source_result *r,
-			  uint64_t *seen)
-{
-	struct rd rd = rd_of(in);
-
-	*r = (struct source_result){ .code = code_from_number(rd_var(&rd)) };
-	str_copy(r->text, sizeof(r->text), rd_str(&rd));
-	str_copy(r->hint, sizeof(r->hint), rd_str(&rd));
-	str_copy(r->revision, sizeof(r->revision), rd_str(&rd));
-	r->rev = rd_var(&rd);
-	r->operations = rd_var(&rd);
-	*seen = rd_var(&rd);
-	return rd_done(&rd);
-}
 
 static void forward_visible(struct store_await *await)
 {
@@ -95,14 +65,14 @@ static void forward_answered(struct store_ask *ask, enum code rc,
 {
 	struct forwarded *f = container_of(ask, struct forwarded, ask);
 	struct source_result *res = &f->result;
-
+	struct err malformed;
 	uint64_t seen = 0;
 
-	if (rc == OK && !decode_result(answer, res, &seen)) {
-		*res = (struct source_result){ .code = E_INTERNAL };
-		str_copy(res->text, sizeof(res->text),
-			 STR("the leader's answer is malformed"));
-	} else if (rc) {
+	if (rc == OK && question_answer_decode(answer, res, &seen, &malformed)) {
+		rc = E_INTERNAL;
+		err = &malformed;
+	}
+	if (rc) {
 		*res = (struct source_result){ .code = rc };
 		str_copy(res->text, sizeof(res->text), str_of(err->text));
 	}
@@ -117,10 +87,8 @@ static bool forward_reconcile(struct daemon *d, struct api_reconcile *rec)
 
 	f->d = d;
 	f->rec = rec;
-	wr_u8(&f->body, ASK_RECONCILE);
-	wr_str(&f->body, rec->tenant);
-	wr_str(&f->body, rec->name);
-	wr_u8(&f->body, rec->wait);
+	question_encode(&f->body, &(struct source_question){
+					  rec->tenant, rec->name, rec->wait });
 	f->ask = (struct store_ask){ .body = buf_view(&f->body),
 				     .timeout_ms = ASK_MS,
 				     .done = forward_answered };
@@ -142,7 +110,7 @@ static void answer_result(struct daemon *d, struct rpc_token token,
 {
 	AUTO_BUF out = BUF_NONE;
 
-	encode_result(&out, res, store_rev(d->store));
+	question_answer_encode(&out, res, store_rev(d->store));
 	store_answer(d->store, token, OK, buf_view(&out), NULL);
 }
 
@@ -155,27 +123,24 @@ static void served(struct source_wait *wait, const struct source_result *res)
 }
 
 static enum code serve_reconcile(struct daemon *d, struct rpc_token token,
-				 struct rd *rd, struct err *err)
+				 const struct source_question *q, struct err *err)
 {
 	struct source_result none = { 0 };
-	struct str tenant = rd_str(rd), name = rd_str(rd);
-	bool wait = rd_u8(rd);
 	struct served *v = NULL;
 
-	if (!rd_done(rd))
-		return err_set(err, E_INVALID, "a malformed question");
 	if (!d->reconciler || !store_leads(d->store))
 		return err_set(err, E_NOT_LEADER, "this node does not lead");
-	if (wait) {
+	if (q->wait) {
 		v = NEW(struct served);
 		*v = (struct served){ { .home = store_core_loop(d->store),
 					.done = served }, d, token };
 	}
-	if (!source_trigger(d->reconciler, tenant, name, v ? &v->wait : NULL)) {
+	if (!source_trigger(d->reconciler, q->tenant, q->name,
+			    v ? &v->wait : NULL)) {
 		free(v);
 		return err_set(err, E_BUSY, "the node is stopping or too busy");
 	}
-	if (!wait)
+	if (!q->wait)
 		answer_result(d, token, &none);
 	return OK;
 }
@@ -183,13 +148,12 @@ static enum code serve_reconcile(struct daemon *d, struct rpc_token token,
 void daemon_asked(void *data, struct rpc_token token, struct str body)
 {
 	struct daemon *d = data;
-	struct rd rd = rd_of(body);
-	uint8_t what = rd_u8(&rd);
+	struct source_question q;
 	struct err err;
-	enum code rc = what == ASK_RECONCILE ?
-			       serve_reconcile(d, token, &rd, &err) :
-			       err_set(&err, E_UNSUPPORTED, "question %u", what);
+	enum code rc = question_decode(body, &q, &err);
 
+	if (rc == OK)
+		rc = serve_reconcile(d, token, &q, &err);
 	if (rc)
 		store_answer(d->store, token, rc, STR_NONE, &err);
 }

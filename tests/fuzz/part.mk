@@ -21,4 +21,5 @@ needs_membership := base io wire seal wal raftcore node
 needs_form := base io wire node
 needs_files := base io io/sim wire seal wal ship raftcore node
 needs_rows := base wire doc schema model kv raftcore state
+needs_question := base wire io doc schema model kv raftcore state source
 needs_seal := base io io/sim wire seal

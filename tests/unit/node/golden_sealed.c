@@ -20,8 +20,12 @@
 
 #define KEYS "one 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 /* Of these samples alone. */
-#define PRIVATE "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VuBCIEIHhpMfC2VH4rU042QYPm+mp6IF5bihzYRNHdOi3I4P94\n-----END PRIVATE KEY-----\n"
-#define PUBLIC "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VuAyEA66jkEzEL7ELAY9NcZ6ENm1Ze/rikXp1ns0jfSpoyXDQ=\n-----END PUBLIC KEY-----\n"
+#define PRIVATE "-----BEGIN PRIVATE KEY-----\n" \
+	"MC4CAQAwBQYDK2VuBCIEIHhpMfC2VH4rU042QYPm+mp6IF5bihzYRNHdOi3I4P94\n" \
+	"-----END PRIVATE KEY-----\n"
+#define PUBLIC "-----BEGIN PUBLIC KEY-----\n" \
+	"MCowBQYDK2VuAyEA66jkEzEL7ELAY9NcZ6ENm1Ze/rikXp1ns0jfSpoyXDQ=\n" \
+	"-----END PUBLIC KEY-----\n"
 #define OKAY(call) ck_assert_msg((call) == OK, "%s", err.text)
 
 static struct disk *disk;
