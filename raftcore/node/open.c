@@ -258,6 +258,8 @@ static bool is_scattered(const struct node_core *c)
 	uint64_t full = c->config.checkpoint_log_bytes / c->config.segment_bytes;
 	struct wal_stats st;
 
+	if (!c->wal)                     /* there is no cluster yet */
+		return false;
 	wal_stats_get(c->wal, &st);
 	return st.segments > 4 * full + 16;
 }
