@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "io/addr.h"
 #include "store/own.h"
-#include "wire/wire.h"
+#include "store/wish.h"
 
 #include "base/banned.h"
 
@@ -289,21 +289,14 @@ static enum code check(const struct making *v, bool *is_so, struct err *err)
 
 /* ---- the door ---- */
 
-static bool read_who(struct rd *rd, struct making *v)
+static void keep_who(struct making *v, const struct store_who *who)
 {
-	struct store_who *who = &v->who;
-	struct str trace;
-
-	who->subject.name = arena_str(v->arena, rd_str(rd));
-	who->subject.role = rd_u8(rd);
-	who->subject.tenant = arena_str(v->arena, rd_str(rd));
-	who->credential = arena_str(v->arena, rd_str(rd));
-	who->origin = arena_str(v->arena, rd_str(rd));
-	who->reason = arena_str(v->arena, rd_str(rd));
-	trace = rd_raw(rd, sizeof(who->trace));
-	if (trace.n == sizeof(who->trace))
-		memcpy(who->trace, trace.p, trace.n);
-	return !rd->bad;
+	v->who = *who;
+	v->who.subject.name = arena_str(v->arena, who->subject.name);
+	v->who.subject.tenant = arena_str(v->arena, who->subject.tenant);
+	v->who.credential = arena_str(v->arena, who->credential);
+	v->who.origin = arena_str(v->arena, who->origin);
+	v->who.reason = arena_str(v->arena, who->reason);
 }
 
 /* Of a version that does not say who asks. */
@@ -315,21 +308,23 @@ static void unknown_who(struct making *v, uint64_t peer)
 		.origin = arena_printf(v->arena, "node %llu", ULL(peer)) };
 }
 
-static bool read_request(struct making *v, const struct rc_request *request,
-			 bool has_who)
+static enum code read_request(struct making *v,
+			      const struct rc_request *request, bool has_who)
 {
-	struct rd rd = rd_of(request->body);
-	uint8_t what = rd_u8(&rd);
+	struct wish wish = { 0 };
+	enum code rc = wish_decode(request->body, !has_who, &wish, &v->err);
 
-	v->what = what;
-	v->node = rd_var(&rd);
-	if (!str_copy(v->address, sizeof(v->address), rd_str(&rd)))
-		rd.bad = true;
-	v->force = rd_u8(&rd);
-	if (!has_who)
+	if (rc)
+		return rc;
+	v->what = wish.what;
+	v->node = wish.node;
+	v->force = wish.force;
+	must(str_copy(v->address, sizeof(v->address), wish.address));
+	if (has_who)
+		keep_who(v, &wish.who);
+	else
 		unknown_who(v, request->peer);
-	return (!has_who || read_who(&rd, v)) && rd_done(&rd) &&
-	       what < ARRAY_LEN(members_of) && v->node >= 1 && v->node <= 65535;
+	return OK;
 }
 
 static struct making *making_new(struct store *s, struct rpc_token token)
@@ -350,10 +345,8 @@ static void serve(struct store *s, const struct rc_request *request,
 	struct making *v = making_new(s, request->token);
 	bool is_so;
 
-	if (!read_request(v, request, has_who))
-		v->rc = err_set(&v->err, E_INVALID, "a malformed question about "
-				"members");
-	else if (!atomic_load(&s->is_leader))
+	v->rc = read_request(v, request, has_who);
+	if (v->rc == OK && !atomic_load(&s->is_leader))
 		v->rc = err_set(&v->err, E_NOT_LEADER, "this node does not lead");
 	if (v->rc)
 		making_end(v);

@@ -3,7 +3,7 @@
  * makes them at the one that leads.
  */
 #include "store/own.h"
-#include "wire/wire.h"
+#include "store/wish.h"
 
 #include "base/banned.h"
 
@@ -30,7 +30,7 @@ static bool ask(struct store_members *m, unsigned method)
 	struct str body = buf_view(&m->body_);
 
 	if (method == STORE_METHOD_MEMBERS)
-		body = str_first(body, m->short_);
+		body = str_first(str_from(body, m->short_at_), m->short_n_);
 	m->call_ = (struct rc_call){ .peer = RC_LEADER, .method = method,
 				     .body = body, .timeout_ms = MEMBERS_MS,
 				     .answer_max = 16, .done = answered };
@@ -54,21 +54,10 @@ static void answered(struct rc_call *call, enum code rc, struct str answer,
 
 static void encode(struct store_members *m)
 {
-	const struct store_who *who = &m->who;
+	struct wish wish = { m->what, m->id, str_of(m->address), m->force, m->who };
 
 	m->body_ = BUF_NONE;
-	wr_u8(&m->body_, (uint8_t)m->what);
-	wr_var(&m->body_, m->id);
-	wr_str(&m->body_, str_of(m->address));
-	wr_u8(&m->body_, m->force);
-	m->short_ = m->body_.n;
-	wr_str(&m->body_, who->subject.name);
-	wr_u8(&m->body_, (uint8_t)who->subject.role);
-	wr_str(&m->body_, who->subject.tenant);
-	wr_str(&m->body_, who->credential);
-	wr_str(&m->body_, who->origin);
-	wr_str(&m->body_, who->reason);
-	wr_raw(&m->body_, who->trace, sizeof(who->trace));
+	wish_encode(&m->body_, &wish, &m->short_at_, &m->short_n_);
 }
 
 bool store_members_change(struct store *s, struct store_members *m)

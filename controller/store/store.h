@@ -195,7 +195,7 @@ struct store_members {
 	struct rc_call call_;
 	struct msg msg_;
 	struct buf body_;
-	size_t short_;                   /* of it: without who asks */
+	size_t short_at_, short_n_;      /* of it: without who asks */
 	struct store *store_;
 	enum code rc_;
 	struct err err_;

@@ -23,3 +23,4 @@ needs_files := base io io/sim wire seal wal ship raftcore node
 needs_rows := base wire doc schema model kv raftcore state
 needs_question := base wire io doc schema model kv raftcore state source
 needs_seal := base io io/sim wire seal
+needs_wish := base wire io doc schema model kv state raftcore store

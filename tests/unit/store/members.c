@@ -201,6 +201,20 @@ START_TEST(what_nobody_told_of_is_found)
 }
 END_TEST
 
+/* It takes longer than the leader looks for what is open. */
+START_TEST(a_change_that_is_under_way_is_nobody_elses)
+{
+	unsigned leader = lab_found(3), at = lab_other(leader);
+
+	LAB_WAIT(has_records(leader));
+	lab_stop(at);
+	ck_assert_int_eq(ask(leader, STORE_MEMBER_LEAD, at, ""), E_UNAVAILABLE);
+	ck_assert_msg(strstr(trail(leader), ": refused, unavailable: ") != NULL,
+		      "%s", trail(leader));
+	ck_assert_msg(!strstr(trail(leader), "found"), "%s", trail(leader));
+}
+END_TEST
+
 /* One change at a time: each has its own outcome on record. */
 START_TEST(a_change_that_cannot_be_written_is_not_made)
 {
@@ -264,6 +278,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_node_that_is_alone_gets_no_members);
 	tcase_add_test(t, who_asked_and_what_came_of_it);
 	tcase_add_test(t, what_nobody_told_of_is_found);
+	tcase_add_test(t, a_change_that_is_under_way_is_nobody_elses);
 	tcase_add_test(t, a_change_that_cannot_be_written_is_not_made);
 	tcase_add_test(t, an_old_leader_is_asked_without_who);
 	suite_add_tcase(suite, t);
