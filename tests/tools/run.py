@@ -191,7 +191,7 @@ class Runner:
             try:
                 code = p.wait(SECONDS[kind] * self.factor)
             except subprocess.TimeoutExpired:
-                result.why = f"took longer than {SECONDS[kind]} s"
+                result.why = f"took longer than {SECONDS[kind] * self.factor:g} s"
             finally:
                 try:
                     os.killpg(p.pid, signal.SIGKILL)
