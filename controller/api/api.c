@@ -458,10 +458,11 @@ static enum code loop_open(struct api *api, struct api_loop *at, unsigned i,
 
 	snprintf(name, sizeof(name), "http-%u", i);
 	at->api = api;
-	at->loop = loop_new(name, 0);
 	list_init(&at->watches);
 	list_init(&at->waits);
-	rc = view_new(api->config.store, &at->view, err);
+	rc = loop_try_new(name, 0, &at->loop, err);
+	if (rc == OK)
+		rc = view_new(api->config.store, &at->view, err);
 	if (rc == OK)
 		rc = http_server_new(at->loop, &config, &at->server, err);
 	if (rc)

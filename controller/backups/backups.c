@@ -34,15 +34,17 @@ enum code backups_new(const struct backups_config *config, struct backups **out,
 	struct backups *b = NEW(struct backups);
 	enum code rc = load_key(config, &b->recipient, err);
 
+	/* A stream is read while a file is written. */
+	if (rc == OK)
+		rc = pool_try_new("backup", 2, 8, &b->pool, err);
 	if (rc) {
+		seal_public_free(&b->recipient);
 		free(b);
 		return rc;
 	}
 	b->config = *config;
 	b->config.keep = MAX(config->keep, 1u);
 	pthread_mutex_init(&b->lock, NULL);
-	/* A stream is read while a file is written. */
-	b->pool = pool_new("backup", 2, 8);
 	if (config->dir && config->dir[0])
 		schedule_start(b);
 	*out = b;

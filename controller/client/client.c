@@ -696,12 +696,14 @@ enum code client_new(const struct client_config *config, struct client **out,
 		rc = check_token(config->token, err);
 	if (rc == OK && uses_tls(c))
 		rc = tls_client_new(config->ca_file, "http/1.1", &c->tls, err);
+	if (rc == OK)
+		rc = loop_try_new("client", 0, &c->loop, err);
 	if (rc) {
+		tls_client_free(&c->tls);
 		free(c);
 		return rc;
 	}
 	secret_set(&c->token, config->token);
-	c->loop = loop_new("client", 0);
 	timer_init(&c->timer, c->loop, on_timer);
 	timer_init(&c->second, c->loop, on_second);
 	timer_init(&c->silence, c->loop, on_silence);

@@ -154,7 +154,8 @@ static enum code start_token(struct daemon *d, struct err *err)
 {
 	if (d->cluster.is_alone)
 		return ensure_token(d, err);
-	d->token_pool = pool_new("token", 1, 1);
+	if (pool_try_new("token", 1, 1, &d->token_pool, err))
+		return err_wrap(err, "root token");
 	d->token_work = (struct work){ .home = store_core_loop(d->store),
 				       .run = token_run, .done = token_done };
 	return pool_submit(d->token_pool, &d->token_work) ?
@@ -211,8 +212,9 @@ static enum code start_sources(struct daemon *d, struct err *err)
 					      &d->sources.n_file_roots);
 	d->sources.token_hosts = settings_list(s, SETTING_sources_token_hosts,
 					       &d->sources.n_token_hosts);
-	d->git = pool_new("git", (unsigned)number(d, SETTING_sources_workers),
-			  65536);
+	if (pool_try_new("git", (unsigned)number(d, SETTING_sources_workers), 65536,
+			 &d->git, err))
+		return err_wrap(err, "sources");
 	d->reconciler = source_reconciler_new(d->store, d->git, &d->sources);
 	source_reconciler_start(d->reconciler);
 	return OK;

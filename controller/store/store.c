@@ -608,8 +608,13 @@ enum code store_open(const struct store_config *config, struct store **out,
 		s->knows++;
 	s->pending = map_new();
 	s->denials = denials_new();
-	s->core = loop_new("core", 0);
-	s->pool = pool_new("checkpoint", 1, 4);
+	rc = loop_try_new("core", 0, &s->core, err);
+	if (rc == OK)
+		rc = pool_try_new("checkpoint", 1, 4, &s->pool, err);
+	if (rc) {
+		store_close(&s);
+		return rc;
+	}
 	pool_set_background(s->pool);
 	s->state = state_new(&(struct state_config){
 		.map_bytes = s->config.map_bytes, .on_outcome = on_outcome,

@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -335,20 +336,25 @@ void loop_post_sure(struct loop *loop, struct msg *msg)
 
 /* ---- life ---- */
 
-struct loop *loop_new(const char *name, size_t mailbox_max)
+/* The loop of libuv, and what wakes it. */
+static enum code make_uv(struct loop *loop, struct err *err)
 {
-	struct loop *loop = NEW(struct loop);
+	int rc = uv_loop_init(&loop->uv);
 
-	must(str_copy(loop->name, sizeof(loop->name), str_of(name)));
-	list_init(&loop->turns);
-	list_init(&loop->owned);
-	atomic_store(&loop->slow_ms, SLOW_MS_DEFAULT);
-	mailbox_init(&loop->mailbox, mailbox_max);
-
-	must(uv_loop_init(&loop->uv) == 0);
-	loop->uv.data = loop;
+	if (rc)
+		return err_sys(err, -rc, "loop %s", loop->name);
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	must(loop->wake_fd >= 0);
+	if (loop->wake_fd < 0) {
+		rc = errno;
+		must(uv_loop_close(&loop->uv) == 0);
+		return err_sys(err, rc, "loop %s", loop->name);
+	}
+	loop->uv.data = loop;
+	return OK;
+}
+
+static void start_handles(struct loop *loop)
+{
 	must(uv_poll_init(&loop->uv, &loop->wake, loop->wake_fd) == 0);
 	must(uv_poll_start(&loop->wake, UV_READABLE, on_wake) == 0);
 	must(uv_prepare_init(&loop->uv, &loop->prepare) == 0);
@@ -358,7 +364,38 @@ struct loop *loop_new(const char *name, size_t mailbox_max)
 	/* The mailbox alone keeps the loop running. */
 	uv_unref((uv_handle_t *)&loop->prepare);
 	uv_unref((uv_handle_t *)&loop->check);
-	return loop;
+}
+
+enum code loop_try_new(const char *name, size_t mailbox_max, struct loop **out,
+		       struct err *err)
+{
+	struct loop *loop = NEW(struct loop);
+	enum code rc;
+
+	must(str_copy(loop->name, sizeof(loop->name), str_of(name)));
+	rc = make_uv(loop, err);
+	if (rc) {
+		free(loop);
+		return rc;
+	}
+	list_init(&loop->turns);
+	list_init(&loop->owned);
+	atomic_store(&loop->slow_ms, SLOW_MS_DEFAULT);
+	mailbox_init(&loop->mailbox, mailbox_max);
+	start_handles(loop);
+	*out = loop;
+	return OK;
+}
+
+struct loop *loop_new(const char *name, size_t mailbox_max)
+{
+	struct loop *loop;
+	struct err err = { 0 };
+
+	if (loop_try_new(name, mailbox_max, &loop, &err) == OK)
+		return loop;
+	dprintf(STDERR_FILENO, "%s\n", err.text);
+	must_failed("a loop", __FILE__, __LINE__, __func__);
 }
 
 static void close_if_open(uv_handle_t *handle, void *data)
@@ -471,9 +508,8 @@ enum code loop_start(struct loop *loop, struct err *err)
 	rc = thread_start(loop);
 	if (rc) {
 		atomic_store(&loop->running, false);
-		err_set(err, E_IO, "thread %s: %s", loop->name,
-			uv_strerror(uv_translate_sys_error(rc)));
-		return E_IO;
+		return err_set(err, E_BUSY, "thread %s: %s", loop->name,
+			       uv_strerror(uv_translate_sys_error(rc)));
 	}
 	loop->has_thread = true;
 	return OK;

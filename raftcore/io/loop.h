@@ -32,6 +32,10 @@ struct msg {
 /* 'name' (at most 15 bytes) names the thread.  'mailbox_max' bounds the
  * messages that loop_post accepts; 0 is 65,536. */
 struct loop *loop_new(const char *name, size_t mailbox_max);
+/* As loop_new, which ends the process where the machine has no more descriptors or
+ * memory; this one says so.  E_BUSY, E_IO. */
+enum code loop_try_new(const char *name, size_t mailbox_max, struct loop **out,
+		       struct err *err) MUST_USE;
 /*
  * The loop has ended, or never ran; waits for its thread.  Messages that came
  * by loop_post_sure after the end run here.  Streams and listeners that are

@@ -8,7 +8,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 
@@ -84,10 +87,28 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
-struct pool *pool_new(const char *name, unsigned threads, size_t max_queued)
+/* Signals are for others.  0, or errno. */
+static int start_threads(struct pool *pool, unsigned threads)
+{
+	sigset_t all, before;
+	int rc = 0;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	while (rc == 0 && pool->n_threads < threads) {
+		rc = pthread_create(&pool->threads[pool->n_threads], NULL,
+				    worker_main, pool);
+		pool->n_threads += rc == 0;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return rc;
+}
+
+enum code pool_try_new(const char *name, unsigned threads, size_t max_queued,
+		       struct pool **out, struct err *err)
 {
 	struct pool *pool = NEW(struct pool);
-	sigset_t all, before;
+	int rc;
 
 	must(threads > 0);
 	must(str_copy(pool->name, sizeof(pool->name), str_of(name)));
@@ -96,14 +117,25 @@ struct pool *pool_new(const char *name, unsigned threads, size_t max_queued)
 	must(pthread_mutex_init(&pool->lock, NULL) == 0);
 	must(pthread_cond_init(&pool->some, NULL) == 0);
 	pool->threads = mem_zero(threads * sizeof(pthread_t));
+	rc = start_threads(pool, threads);
+	if (rc) {
+		err_set(err, E_BUSY, "thread %s: %s", name, strerror(rc));
+		pool_free(&pool);
+		return E_BUSY;
+	}
+	*out = pool;
+	return OK;
+}
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	for (; pool->n_threads < threads; pool->n_threads++)
-		must(pthread_create(&pool->threads[pool->n_threads], NULL,
-				    worker_main, pool) == 0);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return pool;
+struct pool *pool_new(const char *name, unsigned threads, size_t max_queued)
+{
+	struct pool *pool;
+	struct err err = { 0 };
+
+	if (pool_try_new(name, threads, max_queued, &pool, &err) == OK)
+		return pool;
+	dprintf(STDERR_FILENO, "%s\n", err.text);
+	must_failed("workers", __FILE__, __LINE__, __func__);
 }
 
 void pool_set_background(struct pool *pool)

@@ -21,6 +21,10 @@ struct work {
 /* 'threads' workers (1 or more), at most 'max_queued' waiting; 'name' (at most
  * 15 bytes) names the threads, which take no signals. */
 struct pool *pool_new(const char *name, unsigned threads, size_t max_queued);
+/* As pool_new, which ends the process where the machine has no more threads; this
+ * one says so.  E_BUSY. */
+enum code pool_try_new(const char *name, unsigned threads, size_t max_queued,
+		       struct pool **out, struct err *err) MUST_USE;
 /* What it does from now on goes behind what others do (nice 5 more): for work
  * that computes long and that nobody waits for.  It shall hold no lock that a
  * loop takes.  Any thread. */

@@ -280,7 +280,7 @@ static void start_here(struct msg *msg)
 	errands_start(&n->to_raft, n->loop);
 }
 
-static struct writer *start_writer(struct rc_node *n)
+static enum code start_writer(struct rc_node *n, struct err *err)
 {
 	struct wal *wal = node_core_wal(n->core);
 	struct writer_config c = { .wal = wal, .on_written = log_written,
@@ -288,14 +288,18 @@ static struct writer *start_writer(struct rc_node *n)
 				   .data = n };
 
 	c.record_bytes = MIN((size_t)4 << 20, wal_record_max(wal));
-	return writer_start(&c);
+	return writer_start(&c, &n->log.writer, err);
 }
 
 void node_formed(struct rc_node *n)
 {
 	struct err err;
 
-	n->log.writer = start_writer(n);
+	/* There is no way back from here: as where memory ends. */
+	if (start_writer(n, &err)) {
+		log_error(PART, LOG_NO_KV, "%s", err.text);
+		must(n->log.writer);
+	}
 	node_core_view(n->core, &n->view);
 	net_identify(n->net, &n->view.cluster);
 	pthread_mutex_lock(&n->shown.lock);
@@ -311,7 +315,10 @@ void node_formed(struct rc_node *n)
 /* The turn before the transport's: what it sends leaves in the same. */
 static enum code open_loop(struct rc_node *n, struct err *err)
 {
-	n->loop = loop_new("raft", 0);
+	enum code rc = loop_try_new("raft", 0, &n->loop, err);
+
+	if (rc)
+		return rc;
 	loop_set_slow_ms(n->loop, 20);
 	n->turn.run = on_turn;
 	loop_on_turn(n->loop, &n->turn);
@@ -326,9 +333,10 @@ enum code rc_node_start(struct rc_node *n, struct err *err)
 		courier_open(n);
 		n->checkpointer = picture_new(n);
 		if (!node_core_waits(n->core))
-			n->log.writer = start_writer(n);
-		rc = loop_start(n->loop, err);
+			rc = start_writer(n, err);
 	}
+	if (rc == OK)
+		rc = loop_start(n->loop, err);
 	if (rc) {
 		links_stop(n);
 		rpc_free(&n->rpc);

@@ -201,10 +201,20 @@ static void *writer_main(void *arg)
 	return NULL;
 }
 
-struct writer *writer_start(const struct writer_config *config)
+static void writer_free(struct writer *w)
+{
+	pthread_mutex_destroy(&w->lock);
+	pthread_cond_destroy(&w->cond);
+	free(w->entries);
+	free(w);
+}
+
+enum code writer_start(const struct writer_config *config, struct writer **out,
+		       struct err *err)
 {
 	struct writer *w = NEW(struct writer);
 	pthread_condattr_t attr;
+	int rc;
 
 	w->config = *config;
 	w->last = &w->first;
@@ -214,8 +224,13 @@ struct writer *writer_start(const struct writer_config *config)
 	pthread_cond_init(&w->cond, &attr);
 	pthread_condattr_destroy(&attr);
 	show_stats(w);
-	must(pthread_create(&w->thread, NULL, writer_main, w) == 0);
-	return w;
+	rc = pthread_create(&w->thread, NULL, writer_main, w);
+	if (rc) {
+		writer_free(w);
+		return err_set(err, E_BUSY, "thread wal: %s", strerror(rc));
+	}
+	*out = w;
+	return OK;
 }
 
 void writer_stop(struct writer **wp)
@@ -229,10 +244,7 @@ void writer_stop(struct writer **wp)
 	pthread_cond_signal(&w->cond);
 	pthread_mutex_unlock(&w->lock);
 	pthread_join(w->thread, NULL);
-	pthread_mutex_destroy(&w->lock);
-	pthread_cond_destroy(&w->cond);
-	free(w->entries);
-	free(w);
+	writer_free(w);
 	*wp = NULL;
 }
 

@@ -39,7 +39,9 @@ struct writer_config {
 	void *data;
 };
 
-struct writer *writer_start(const struct writer_config *config);
+/* E_BUSY: the machine has no more threads. */
+enum code writer_start(const struct writer_config *config, struct writer **out,
+		       struct err *err) MUST_USE;
 /* Writes what is queued, as far as there is room, then ends the thread. */
 void writer_stop(struct writer **writer);
 /* Any thread; both in the order of the calls. */

@@ -70,7 +70,7 @@ static struct writer *start_writer(struct wal **wal, struct append *appends,
 	ck_assert_int_eq(wal_open(&config, none, NULL, wal, &err), OK);
 	disk_set_full(disk, true);
 	c.wal = *wal;
-	w = writer_start(&c);
+	ck_assert_int_eq(writer_start(&c, &w, &err), OK);
 	for (uint64_t i = 0; i < ENTRIES; i++) {
 		entries[i] = (struct wal_entry){ i + 1, 1, 1,
 						 str_n(bytes, sizeof(bytes)) };
