@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/secret.h"
+#include "daemon/descriptors.h"
 #include "daemon/own.h"
 #include "io/file.h"
 #include "io/tls.h"
@@ -331,6 +332,8 @@ static enum code start_api(struct daemon *d, struct err *err)
 	struct stream_addr bound;
 	enum code rc = load_tls(d->settings, &d->tls, err);
 
+	config.limits.connections = descriptors_for(config.limits.connections,
+						    config.loops);
 	if (rc == OK)
 		rc = api_new(&config, &d->api, err);
 	if (rc)
