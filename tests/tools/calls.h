@@ -1,0 +1,303 @@
+/*
+ * The n-th call of the system fails: sockets, connections, threads, descriptors.
+ * Whoever includes this, in one source of a program, has these calls of libc for all
+ * of the program, its libraries among it (they find a program's symbols first); in a
+ * library that is preloaded they stand before libc's (tests/preload/calls.c).  Files
+ * that are open have failpoints instead (nth.h).
+ *
+ *	static void run(const struct calls_fault *fault, void *data)
+ *	{
+ *		... what the run begins with
+ *		calls_arm(fault, n);
+ *		... what is tested
+ *		calls_disarm();
+ *	}
+ *
+ * Any thread; which of them makes the n-th call is chance where there are several.
+ * A call that fails was not made, but for a short one.
+ */
+#ifndef TESTS_CALLS_H
+#define TESTS_CALLS_H
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* Numbers are tests/tools/calls.py's too. */
+enum calls_call {
+	CALLS_SOCKET, CALLS_BIND, CALLS_LISTEN, CALLS_ACCEPT, CALLS_CONNECT,
+	CALLS_SEND, CALLS_RECV, CALLS_EPOLL, CALLS_EVENTFD, CALLS_PIPE,
+	CALLS_THREAD, CALLS_OPEN, CALLS_WAIT, CALLS__COUNT
+};
+
+/* Instead of an error: one byte of what was asked for; the end of the stream. */
+#define CALLS_SHORT (-1)
+#define CALLS_END (-2)
+
+struct calls_fault {
+	enum calls_call call;
+	int error;
+	const char *name;
+};
+
+#define CALLS_FAULT(call, error) { CALLS_##call, error, #call " " #error }
+
+/* What connections meet. */
+static const struct calls_fault calls_of_streams[] __attribute__((unused)) = {
+	CALLS_FAULT(SEND, ECONNRESET), CALLS_FAULT(SEND, EPIPE),
+	CALLS_FAULT(SEND, ETIMEDOUT), CALLS_FAULT(SEND, EAGAIN),
+	CALLS_FAULT(SEND, EINTR), CALLS_FAULT(SEND, ENOBUFS),
+	CALLS_FAULT(SEND, CALLS_SHORT),
+	CALLS_FAULT(RECV, ECONNRESET), CALLS_FAULT(RECV, ETIMEDOUT),
+	CALLS_FAULT(RECV, EAGAIN), CALLS_FAULT(RECV, EINTR),
+	CALLS_FAULT(RECV, CALLS_SHORT), CALLS_FAULT(RECV, CALLS_END),
+	CALLS_FAULT(WAIT, EINTR),
+};
+/* And what the making of connections meets. */
+static const struct calls_fault calls_of_making[] __attribute__((unused)) = {
+	CALLS_FAULT(SOCKET, EMFILE), CALLS_FAULT(SOCKET, ENOBUFS),
+	CALLS_FAULT(ACCEPT, ECONNABORTED), CALLS_FAULT(ACCEPT, EMFILE),
+	CALLS_FAULT(ACCEPT, EINTR), CALLS_FAULT(ACCEPT, EAGAIN),
+	CALLS_FAULT(ACCEPT, EPERM), CALLS_FAULT(CONNECT, ECONNREFUSED),
+	CALLS_FAULT(CONNECT, ENETUNREACH), CALLS_FAULT(CONNECT, EADDRNOTAVAIL),
+	CALLS_FAULT(CONNECT, EINTR),
+};
+/* What a start meets on a machine that has no more of something. */
+static const struct calls_fault calls_of_starts[] __attribute__((unused)) = {
+	CALLS_FAULT(BIND, EADDRINUSE), CALLS_FAULT(LISTEN, EADDRINUSE),
+	CALLS_FAULT(SOCKET, EMFILE), CALLS_FAULT(EPOLL, EMFILE),
+	CALLS_FAULT(EVENTFD, EMFILE), CALLS_FAULT(PIPE, EMFILE),
+	CALLS_FAULT(THREAD, EAGAIN), CALLS_FAULT(OPEN, EMFILE),
+	CALLS_FAULT(OPEN, ENFILE),
+};
+
+/* Shared with whoever maps it: tests/tools/calls.py has the layout. */
+struct calls_control {
+	_Atomic int64_t call, error, at;        /* at 0: none */
+	_Atomic int64_t passed[CALLS__COUNT];   /* since it was armed */
+};
+
+static struct calls_control calls_own;
+static struct calls_control *calls_at = &calls_own;
+
+static inline void calls_arm(const struct calls_fault *fault, uint64_t n)
+{
+	atomic_store(&calls_at->at, 0);
+	for (unsigned i = 0; i < CALLS__COUNT; i++)
+		atomic_store(&calls_at->passed[i], 0);
+	atomic_store(&calls_at->call, fault->call);
+	atomic_store(&calls_at->error, fault->error);
+	atomic_store(&calls_at->at, (int64_t)n);
+}
+
+/* How many such calls there were between calls_arm and this, the first after it;
+ * fewer than its n: none failed. */
+static inline uint64_t calls_disarm(void)
+{
+	static uint64_t passed;
+
+	if (atomic_exchange(&calls_at->at, 0))
+		passed = (uint64_t)atomic_load(
+			&calls_at->passed[atomic_load(&calls_at->call)]);
+	return passed;
+}
+
+/* The n that comes next: each, with FULL=1; else they get sparser. */
+static inline uint64_t calls_next(uint64_t n)
+{
+	return n + (getenv("FULL") ? 1 : 1 + n / 2);
+}
+
+/* For each fault a run whose first such call fails, one whose second fails, ...
+ * until a run makes fewer.  Answers the number of runs with a failure. */
+static inline unsigned calls_sweep(const struct calls_fault *faults, size_t count,
+				   void (*run)(const struct calls_fault *fault,
+					       uint64_t n, void *data),
+				   void *data)
+{
+	unsigned runs = 0;
+
+	for (size_t i = 0; i < count; i++)
+		for (uint64_t n = 1;; n = calls_next(n), runs++) {
+			run(&faults[i], n, data);
+			if (calls_disarm() < n)
+				break;
+		}
+	return runs;
+}
+
+/* ---- the calls ---- */
+
+/* 0: it is made; else errno, or what stands instead. */
+static int calls_fails(enum calls_call call)
+{
+	int64_t n = atomic_fetch_add(&calls_at->passed[call], 1) + 1;
+
+	if (atomic_load(&calls_at->at) != n ||
+	    atomic_load(&calls_at->call) != (int64_t)call)
+		return 0;
+	return (int)atomic_load(&calls_at->error);
+}
+
+static int calls_failed(int error)
+{
+	errno = error;
+	return -1;
+}
+
+static bool calls_is_socket(int fd)
+{
+	int was = errno;
+	struct stat st;
+	bool is = fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+
+	errno = was;
+	return is;
+}
+
+#define CALLS_REAL(name) \
+	({ \
+		static _Atomic(__typeof__(&name)) at_; \
+		__typeof__(&name) f_ = atomic_load(&at_); \
+		if (!f_) { \
+			f_ = (__typeof__(&name))dlsym(RTLD_NEXT, #name); \
+			atomic_store(&at_, f_); \
+		} \
+		f_; \
+	})
+
+#define CALLS_SIMPLE(call, made) \
+	({ \
+		int error_ = calls_fails(call); \
+		error_ ? calls_failed(error_) : made; \
+	})
+
+int socket(int domain, int type, int protocol)
+{
+	return CALLS_SIMPLE(CALLS_SOCKET,
+			    CALLS_REAL(socket)(domain, type, protocol));
+}
+
+int bind(int fd, const struct sockaddr *sa, socklen_t n)
+{
+	return CALLS_SIMPLE(CALLS_BIND, CALLS_REAL(bind)(fd, sa, n));
+}
+
+int listen(int fd, int n)
+{
+	return CALLS_SIMPLE(CALLS_LISTEN, CALLS_REAL(listen)(fd, n));
+}
+
+int accept4(int fd, struct sockaddr *sa, socklen_t *n, int flags)
+{
+	return CALLS_SIMPLE(CALLS_ACCEPT, CALLS_REAL(accept4)(fd, sa, n, flags));
+}
+
+int connect(int fd, const struct sockaddr *sa, socklen_t n)
+{
+	return CALLS_SIMPLE(CALLS_CONNECT, CALLS_REAL(connect)(fd, sa, n));
+}
+
+int epoll_create1(int flags)
+{
+	return CALLS_SIMPLE(CALLS_EPOLL, CALLS_REAL(epoll_create1)(flags));
+}
+
+int eventfd(unsigned count, int flags)
+{
+	return CALLS_SIMPLE(CALLS_EVENTFD, CALLS_REAL(eventfd)(count, flags));
+}
+
+int pipe2(int fds[2], int flags)
+{
+	return CALLS_SIMPLE(CALLS_PIPE, CALLS_REAL(pipe2)(fds, flags));
+}
+
+int epoll_pwait(int fd, struct epoll_event *events, int n, int ms,
+		const sigset_t *mask)
+{
+	return CALLS_SIMPLE(CALLS_WAIT, CALLS_REAL(epoll_pwait)(fd, events, n, ms,
+								mask));
+}
+
+int epoll_wait(int fd, struct epoll_event *events, int n, int ms)
+{
+	return CALLS_SIMPLE(CALLS_WAIT, CALLS_REAL(epoll_wait)(fd, events, n, ms));
+}
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+		   void *(*run)(void *), void *arg)
+{
+	int error = calls_fails(CALLS_THREAD);
+
+	return error ? error : CALLS_REAL(pthread_create)(thread, attr, run, arg);
+}
+
+int open(const char *path, int flags, ...)
+{
+	va_list args;
+	mode_t mode;
+
+	va_start(args, flags);
+	mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(args, mode_t) : 0;
+	va_end(args);
+	return CALLS_SIMPLE(CALLS_OPEN, CALLS_REAL(open)(path, flags, mode));
+}
+
+/* Data: of sockets alone. */
+#define CALLS_DATA(call, fd, made, one) \
+	({ \
+		int error_ = calls_is_socket(fd) ? calls_fails(call) : 0; \
+		ssize_t n_; \
+		if (error_ == 0) \
+			n_ = made; \
+		else if (error_ == CALLS_SHORT) \
+			n_ = one; \
+		else \
+			n_ = error_ == CALLS_END ? 0 : calls_failed(error_); \
+		n_; \
+	})
+
+ssize_t write(int fd, const void *p, size_t n)
+{
+	return CALLS_DATA(CALLS_SEND, fd, CALLS_REAL(write)(fd, p, n),
+			  CALLS_REAL(write)(fd, p, n ? 1 : 0));
+}
+
+ssize_t writev(int fd, const struct iovec *v, int n)
+{
+	return CALLS_DATA(CALLS_SEND, fd, CALLS_REAL(writev)(fd, v, n),
+			  CALLS_REAL(write)(fd, v[0].iov_base, 1));
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
+{
+	return CALLS_DATA(CALLS_SEND, fd, CALLS_REAL(sendmsg)(fd, m, flags),
+			  CALLS_REAL(write)(fd, m->msg_iov[0].iov_base, 1));
+}
+
+ssize_t read(int fd, void *p, size_t n)
+{
+	return CALLS_DATA(CALLS_RECV, fd, CALLS_REAL(read)(fd, p, n),
+			  CALLS_REAL(read)(fd, p, n ? 1 : 0));
+}
+
+ssize_t recvmsg(int fd, struct msghdr *m, int flags)
+{
+	return CALLS_DATA(CALLS_RECV, fd, CALLS_REAL(recvmsg)(fd, m, flags),
+			  CALLS_REAL(recvmsg)(fd, m, flags));
+}
+
+#endif
