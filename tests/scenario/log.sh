@@ -77,7 +77,7 @@ is "$(of "$members")" "$want" "the memberships"
 is "$(of 'select(.kind == "barrier") | .type' | sort -u)" entry "a barrier"
 is "$(of 'select(.command == "operations" and .operations[0].kind == "tenants") | "\(.subject) \(.operations[0].verb) \(.operations[0].name)"')" \
 	"token:root create acme" "the tenant"
-is "$(of 'select(.operations != null) | .operations[] | select(.address != null) | .address')" \
+is "$(of '.operations[]? | select(.kind == "confluxconfigs" and .address != null) | .address')" \
 	acme/shop/prod/first.txt "the address"
 is "$(of 'select(.type == "summary") | "\(.damaged) \(.torn) \(.segments)"')" "0 0 1" "the summary"
 log n1
