@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "io/foreground.h"
 
 #include "base/banned.h"
 
@@ -185,6 +186,7 @@ static void *writer_main(void *arg)
 	struct writer_task *task;
 
 	pthread_setname_np(pthread_self(), "wal");
+	thread_foreground();
 	while (take(w, &task)) {
 		struct err err;
 		enum code rc = OK;
