@@ -38,6 +38,7 @@ struct state {
 	char folder[8];                  /* store.0 or store.1 */
 	char boot_id[64];
 	char made_from[128];             /* name of a checkpoint, or "-" */
+	bool was_clean;                  /* when it was opened; then: may be again */
 	bool is_marked_dirty;
 	bool is_suspect;                 /* the store failed: made anew at the next
 					    start */
@@ -147,7 +148,8 @@ static bool is_usable(struct state *s)
 		return false;
 	str_copy(s->folder, sizeof(s->folder), folder);
 	str_copy(s->made_from, sizeof(s->made_from), left);
-	return str_eq(what, STR("clean")) ||
+	s->was_clean = str_eq(what, STR("clean"));
+	return s->was_clean ||
 	       (str_eq(what, STR("dirty")) && s->boot_id[0] &&
 		str_eq(boot, str_of(s->boot_id)));
 }
@@ -275,6 +277,7 @@ static enum code check_version(const struct state *s, struct err *err)
 static enum code open_store(struct state *s, struct err *err)
 {
 	AUTO_BUF path = BUF_NONE;
+	struct err own;
 	struct kv *kv;
 	enum code rc;
 
@@ -285,6 +288,9 @@ static enum code open_store(struct state *s, struct err *err)
 	rc = read_head(kv, &s->head, err);
 	if (rc == OK)
 		rc = check_version(s, err);
+	/* Too new for this program, and whole: it is left as it was. */
+	if (rc == E_UNSUPPORTED && s->was_clean)
+		s->was_clean = kv_sync(kv, &own) == OK;
 	if (rc)
 		kv_close(&kv);
 	else
@@ -336,6 +342,7 @@ static enum code rebuild(struct state *s, const struct rc_checkpoint *from,
 static enum code open_as_is(struct state *s, const struct rc_checkpoint *from,
 			    bool *is_open, struct err *err)
 {
+	struct err own;
 	enum code rc;
 
 	*is_open = false;
@@ -346,7 +353,8 @@ static enum code open_as_is(struct state *s, const struct rc_checkpoint *from,
 	if (rc)
 		return rc;
 	rc = open_store(s, err);
-	/* Too new for this program, and whole. */
+	if (rc == E_UNSUPPORTED && s->was_clean)
+		(void)!mark(s, "clean", &own);
 	if (rc == E_UNSUPPORTED)
 		return rc;
 	*is_open = rc == OK && (!from || s->head.index >= from->index);

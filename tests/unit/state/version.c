@@ -121,10 +121,26 @@ START_TEST(an_operation_of_a_newer_program_stops_apply)
 }
 END_TEST
 
-/* Not even the file that is only a cache is removed. */
+/* What the store says of itself. */
+static void read_mark(char out[200])
+{
+	char path[128];
+	FILE *f;
+	size_t n;
+
+	snprintf(path, sizeof(path), "%s/store.state", b.dir);
+	f = fopen(path, "r");
+	ck_assert_ptr_nonnull(f);
+	n = fread(out, 1, 199, f);
+	out[n] = '\0';
+	fclose(f);
+}
+
+/* Not even the file that is only a cache is removed, and it stays a clean one. */
 START_TEST(a_state_that_is_too_new_is_not_touched)
 {
 	struct command next = version(NEXT);
+	char before[200], after[200];
 	struct err err = { 0 };
 	uint64_t index;
 
@@ -135,6 +151,11 @@ START_TEST(a_state_that_is_too_new_is_not_touched)
 	b.knows = 0;
 	ck_assert_int_eq(bench_try_reopen(&b, "boot-1", &err), E_UNSUPPORTED);
 	ck_assert(err.hint[0]);
+	read_mark(before);
+	ck_assert_msg(strncmp(before, "clean ", 6) == 0, "%s", before);
+	ck_assert_int_eq(bench_try_reopen(&b, "boot-1", &err), E_UNSUPPORTED);
+	read_mark(after);
+	ck_assert_str_eq(before, after);
 	b.knows = NEXT;
 	ck_assert_int_eq(bench_try_reopen(&b, "boot-1", &err), OK);
 	ck_assert_uint_eq(b.index, index);
