@@ -24,6 +24,11 @@ void replicas_root(const char *dir)
 	root = dir;
 }
 
+const char *replicas_where(void)
+{
+	return root;
+}
+
 struct replica *replica_of(const struct server *s)
 {
 	return &replicas[s->id - 1];
@@ -196,7 +201,7 @@ static void bend_opened(struct replica *r, bool is_install)
 		return;
 	n = rows_of(r, table);
 	if (n)
-		bend_row(r, table, n - 1 - below(MIN(n, 5u)),
+		bend_row(r, table, n - 1 - below(MIN(n, 12u)),
 			 bad == BAD_INSTALL ? NULL : flip);
 	w.is_bent = true;
 }

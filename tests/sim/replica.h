@@ -97,6 +97,7 @@ extern const struct world_kind state_kind;
 
 /* Where their folders are; removes what is left of them. */
 void replicas_root(const char *dir);
+const char *replicas_where(void);
 void replicas_clean(void);
 struct replica *replica_of(const struct server *s);
 /* The wall clock of a server; the record's own has none. */
