@@ -394,7 +394,7 @@ static void replica_digest(void *data, uint8_t out[32])
 /* Smaller than it is, so that checkpoints are many. */
 static uint64_t replica_bytes(void *data)
 {
-	return 8000;
+	return 4000;
 }
 
 /* A checkpoint is installed: meanwhile readers of other threads go on. */
@@ -652,6 +652,7 @@ static void kind_step(void)
 
 const struct world_kind state_kind = {
 	.entry_bytes_max = 80 * 1024, .segment_bytes = 128 * 1024,
+	.checkpoint_log_bytes = 4000,
 	.machine = kind_machine, .begin = kind_begin, .end = kind_end,
 	.crashed = kind_crashed, .batch = kind_batch, .dies = kind_dies,
 	.applying = kind_applying, .applied = kind_applied, .opened = kind_opened,

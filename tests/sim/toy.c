@@ -144,5 +144,6 @@ _Static_assert(sizeof(struct picture) >= PICTURE_MIN, "what is damaged is in it"
 
 const struct world_kind toys = {
 	.entry_bytes_max = 4096, .segment_bytes = 8 * 4096,
+	.checkpoint_log_bytes = 12000,
 	.machine = toy_machine, .fill = toy_fill,
 };

@@ -159,7 +159,7 @@ static enum code server_open(struct server *s, struct err *err)
 	config.address = s->address;
 	config.dir = "data";
 	config.segment_bytes = world_kind->segment_bytes;
-	config.checkpoint_log_bytes = 12000;
+	config.checkpoint_log_bytes = world_kind->checkpoint_log_bytes;
 	config.entry_bytes_max = world_kind->entry_bytes_max;
 	config.inflight_entries_max = w.inflight;
 	config.compare_entries = COMPARE;

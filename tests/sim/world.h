@@ -59,7 +59,7 @@ struct proposal;
  * and what the machine keeps is let go of in 'end'.
  */
 struct world_kind {
-	uint64_t entry_bytes_max, segment_bytes;
+	uint64_t entry_bytes_max, segment_bytes, checkpoint_log_bytes;
 	struct rc_machine (*machine)(struct server *s);
 	/* NULL, or: */
 	void (*begin)(void);
