@@ -103,7 +103,7 @@ is "$OUT" "a = 2" output
 printf 'a = 3\n\n' >"$WORK/three"
 run publish acme/shop/prod/c.toml -f "$WORK/three" -m three
 ends 0
-is "$(conflux audit list --limit 1000 -o json | jq -r '.records[-1].reason')" three reason
+is "$(conflux audit list --limit 1000 -o json | jq -r '[.records[] | select(.action == "publish")] | last.reason')" three reason
 conflux fetch acme/shop/prod/c.toml >"$WORK/got"
 cmp "$WORK/got" "$WORK/three" || fail "other bytes"
 run history acme/shop/prod/c.toml
