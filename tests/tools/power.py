@@ -51,6 +51,7 @@ import time
 CREATE, CUT, DURABLE, ZEROS = 1, 2, 4, 8
 HEAD = struct.Struct("<IIQQqqIHHQ")
 MAGIC = 0x4C4E524A
+MAGIC_BYTES = struct.pack("<I", MAGIC)
 
 
 class Record:
@@ -58,6 +59,15 @@ class Record:
 
     __slots__ = ("id", "kind", "ino", "at", "n", "flags", "path", "other", "data",
                  "data_n", "begin", "done", "answer", "answer_ino")
+
+
+def begins_record(raw, at, size):
+    """Is 'at' the end, or a place where a record begins?"""
+    if at + HEAD.size > size:
+        return at == size
+    magic, kind, _, _, _, _, flags, path_n, other_n, _ = HEAD.unpack_from(raw, at)
+    return magic == MAGIC and kind <= RMDIR and flags < 16 and \
+        path_n < 4096 and other_n < 4096
 
 
 def read_journal(path):
@@ -73,11 +83,20 @@ def read_journal(path):
          data_n) = HEAD.unpack_from(raw, at)
         assert magic == MAGIC, f"{path}: no record at {at}"
         end = at + HEAD.size + path_n + other_n + data_n
-        if end > size:
-            break
+        if not begins_record(raw, end, size):
+            # The process was killed while it wrote this, before it made the call or
+            # saw its answer; others may have written behind it.
+            at = raw.find(MAGIC_BYTES, at + 4)
+            while at >= 0 and not begins_record(raw, at, size):
+                at = raw.find(MAGIC_BYTES, at + 4)
+            if at < 0:
+                break
+            continue
         n += 1
         if kind == DONE:
-            call = by_id.pop(id_)
+            call = by_id.pop(id_, None)
+            if call is None:
+                raise ValueError(f"{path}: the answer at {at} is of no call")
             call.done, call.answer, call.answer_ino = n, length, ino
         else:
             call = Record()
@@ -706,13 +725,16 @@ class World:
     def check(self):
         """What must hold of all nodes, with nobody writing."""
         def alike():
-            seen = {n.get("/api/v1/status")["revision"] for n in self.nodes}
+            # A node that is ready may not have applied the token yet.
+            got = [n.ask("GET", "/api/v1/status") for n in self.nodes]
+            seen = {json.loads(body)["revision"] if status == 200 else -1
+                    for status, body in got}
             return len(seen) == 1 and min(seen) >= self.revision
         try:
             self.wait("all nodes at one revision, with all that was acknowledged", alike)
         except Finding as e:
             raise Finding(f"{e}: " + " ".join(
-                str(n.get("/api/v1/status")["revision"]) for n in self.nodes) +
+                str(n.ask("GET", "/api/v1/status")[0]) for n in self.nodes) +
                 f", acknowledged {self.revision}") from None
         audits = [n.get("/api/v1/audit/verify") for n in self.nodes]
         for a in audits:
