@@ -20,19 +20,10 @@ start_node() {
 	until_ok test -s "$WORK/n$n/confluxd.listen"
 	HTTP[$n]=http://$(cat "$WORK/n$n/confluxd.listen")
 }
-end_node() {
-	kill -"${2:-TERM}" "${PID[$1]}"
-	wait "${PID[$1]}" 2>/dev/null || true
-	unset "PID[$1]"
-}
 cleanup_nodes() { for n in "${!PID[@]}"; do kill -KILL "${PID[$n]}" 2>/dev/null || true; done; }
 trap 'rc=$?; [ $rc = 0 ] || tail -n 12 "$WORK"/daemon?.log >&2; cleanup_nodes; cleanup' EXIT
-at() { URL=${HTTP[$1]} KUBE=${HTTP[$1]}/apis/gitops.conflux.io/v1alpha1; export CONFLUX_SERVER=${HTTP[$1]}; }
-ready() { curl -sf "${HTTP[$1]}/readyz"; }
 waits() { curl -s "${HTTP[$1]}/readyz?verbose" | grep -q -- "-\]cluster.*$2"; }
-one_token() { [ "$(ls "$WORK"/n*/root.token 2>/dev/null | wc -l)" = 1 ]; }
 cluster_of() { curl -sf -H "Authorization: Bearer $TOKEN" "${HTTP[$1]}/_cluster/status" | jq -r .cluster_id; }
-conflux() { "$CONFLUX_BIN/conflux" "$@"; }
 all_ready() { for n in "$@"; do until_ok ready "$n"; done; }
 take_token() {
 	until_ok one_token

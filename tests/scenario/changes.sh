@@ -29,11 +29,7 @@ end_node() {
 	unset "PID[$1]"
 }
 trap 'rc=$?; [ $rc = 0 ] || tail -n 15 "$WORK"/daemon?.log >&2; cleanup' EXIT
-at() { export CONFLUX_SERVER=${HTTP[$1]} URL=${HTTP[$1]} KUBE=${HTTP[$1]}/apis/gitops.conflux.io/v1alpha1; }
-ready() { curl -sf "${HTTP[$1]}/readyz"; }
 get() { curl -sf -H "Authorization: Bearer $TOKEN" "${HTTP[$1]}$2"; }
-one_token() { [ "$(ls "$WORK"/n*/root.token | wc -l)" = 1 ]; }
-conflux() { "$CONFLUX_BIN/conflux" "$@"; }
 is_gone() { ! kill -0 "$1" 2>/dev/null || [ "$(ps -o stat= -p "$1" | cut -c1)" = Z ]; }
 records() { [ "$(get "$1" /_cluster/status | jq .cluster_version)" -ge 2 ]; }
 # Records of changes at node $1, one a line.

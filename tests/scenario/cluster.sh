@@ -28,15 +28,12 @@ kill_node() {
 	wait "${PID[$1]}" 2>/dev/null || true
 	unset "PID[$1]"
 }
-at() { URL=${HTTP[$1]} KUBE=${HTTP[$1]}/apis/gitops.conflux.io/v1alpha1; }
-ready() { curl -sf "${HTTP[$1]}/readyz"; }
 leader_seen_by() {
 	curl -sf -H "Authorization: Bearer $TOKEN" "${HTTP[$1]}/api/v1/status" |
 		jq -r .leader_id
 }
 # Some node that is not $1.
 other() { for n in "${!PID[@]}"; do [ "$n" = "$1" ] || { echo "$n"; return; }; done; }
-one_token() { [ "$(ls "$WORK"/n*/root.token | wc -l)" = 1 ]; }
 fail_hook() { tail -n 15 "$WORK"/daemon?.log >&2; }
 trap 'rc=$?; [ $rc = 0 ] || fail_hook; cleanup' EXIT
 

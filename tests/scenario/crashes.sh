@@ -5,7 +5,6 @@
 . "$(dirname "$0")/lib.bash"
 need_test_build
 
-conflux() { "$CONFLUX_BIN/conflux" "$@"; }
 whole() { find "$KEPT" -name '*.backup' | sort; }
 parts() { find "$KEPT" -name '*.part' | wc -l; }
 no_mistakes() {
@@ -128,9 +127,6 @@ start_node() {
 	HTTP[$n]=http://$(cat "$WORK/n$n/confluxd.listen")
 }
 trap 'rc=$?; [ $rc = 0 ] || tail -n 15 "$WORK"/daemon?.log >&2; cleanup' EXIT
-ready() { curl -sf "${HTTP[$1]}/readyz"; }
-one_token() { [ "$(ls "$WORK"/n*/root.token | wc -l)" = 1 ]; }
-at() { URL=${HTTP[$1]} KUBE=${HTTP[$1]}/apis/gitops.conflux.io/v1alpha1; }
 gone() { ! kill -0 "${PID[$1]}"; }
 ended() { ENDED=0; wait "${PID[$1]}" || ENDED=$?; }
 divergence() { curl -s -H "Authorization: Bearer $TOKEN" "${HTTP[$1]}/metrics" | sed -n 's/^conflux_raft_divergence //p'; }

@@ -39,11 +39,6 @@ start_node() {
 	until_ok test -s "$WORK/n$n/confluxd.listen"
 	HTTP[$n]=http://$(cat "$WORK/n$n/confluxd.listen")
 }
-end_node() {
-	kill -TERM "${PID[$1]}"
-	wait "${PID[$1]}" 2>/dev/null || true
-	unset "PID[$1]"
-}
 # refused TEXT [flags]: node 1 does not start, and says so.
 refused() {
 	local text=$1
@@ -58,7 +53,6 @@ at() {
 	export CONFLUX_SERVER=${HTTP[$1]} URL=${HTTP[$1]} KUBE=${HTTP[$1]}/apis/gitops.conflux.io/v1alpha1
 	until_ok curl -sf "$URL/readyz"
 }
-conflux() { "$CONFLUX_BIN/conflux" "$@"; }
 status_is() {
 	ask GET "$URL/_cluster/status"
 	yes 200

@@ -9,12 +9,9 @@ declare -A PID HTTP
 unset TOKEN CONFLUX_TOKEN
 
 trap 'rc=$?; [ $rc = 0 ] || tail -n 10 "$WORK"/daemon?.log >&2; cleanup' EXIT
-ready() { curl -sf "${HTTP[$1]}/readyz"; }
 waits() { curl -s "${HTTP[$1]}/readyz?verbose" | grep -q -- "-\]cluster.*$2"; }
 get() { curl -sf -H "Authorization: Bearer $TOKEN" "${HTTP[$1]}$2"; }
 is_gone() { ! kill -0 "$1" 2>/dev/null || [ "$(ps -o stat= -p "$1" | cut -c1)" = Z ]; }
-one_token() { [ "$(ls "$WORK"/n*/root.token 2>/dev/null | wc -l)" = 1 ]; }
-at() { export CONFLUX_SERVER=${HTTP[$1]} URL=${HTTP[$1]} KUBE=${HTTP[$1]}/apis/gitops.conflux.io/v1alpha1; }
 serves() {
 	until_ok test -s "$WORK/n$1/confluxd.listen"
 	HTTP[$1]=http://$(cat "$WORK/n$1/confluxd.listen")

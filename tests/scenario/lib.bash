@@ -116,3 +116,17 @@ make_tenant() {
 		"kind": "Tenant", "metadata": {"name": "'"$1"'"}}'
 	yes 201
 }
+
+# ---- nodes of a cluster: PID and HTTP by number, folders n1, n2, ... of WORK ----
+
+conflux() { "$CONFLUX_BIN/conflux" "$@"; }
+# N [SIGNAL]
+end_node() {
+	kill -"${2:-TERM}" "${PID[$1]}"
+	wait "${PID[$1]}" 2>/dev/null || true
+	unset "PID[$1]"
+}
+# What comes asks node N.
+at() { export CONFLUX_SERVER=${HTTP[$1]} URL=${HTTP[$1]} KUBE=${HTTP[$1]}/apis/gitops.conflux.io/v1alpha1; }
+ready() { curl -sf "${HTTP[$1]}/readyz"; }
+one_token() { [ "$(ls "$WORK"/n*/root.token 2>/dev/null | wc -l)" = 1 ]; }

@@ -19,16 +19,10 @@ start_node() {
 	until_ok test -s "$WORK/n$n/confluxd.listen"
 	HTTP[$n]=http://$(cat "$WORK/n$n/confluxd.listen")
 }
-end_node() {
-	kill -"${2:-TERM}" "${PID[$1]}"
-	wait "${PID[$1]}" 2>/dev/null || true
-	unset "PID[$1]"
-}
 at() {
 	export CONFLUX_SERVER=${HTTP[$1]} URL=${HTTP[$1]} KUBE=${HTTP[$1]}/apis/gitops.conflux.io/v1alpha1
 	until_ok curl -sf "$URL/readyz"
 }
-conflux() { "$CONFLUX_BIN/conflux" "$@"; }
 # log FOLDER [flags]: OUT is what it prints, ERR the rest, CODE its exit code.
 log() {
 	CODE=0

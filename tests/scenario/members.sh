@@ -40,15 +40,6 @@ start_node() {
 	until_ok test -s "$WORK/n$n/confluxd.listen"
 	HTTP[$n]=http://$(cat "$WORK/n$n/confluxd.listen")
 }
-end_node() {
-	kill -TERM "${PID[$1]}"
-	wait "${PID[$1]}" 2>/dev/null || true
-	unset "PID[$1]"
-}
-at() { export CONFLUX_SERVER=${HTTP[$1]} URL=${HTTP[$1]} KUBE=${HTTP[$1]}/apis/gitops.conflux.io/v1alpha1; }
-ready() { curl -sf "${HTTP[$1]}/readyz"; }
-one_token() { [ "$(ls "$WORK"/n*/root.token | wc -l)" = 1 ]; }
-conflux() { "$CONFLUX_BIN/conflux" "$@"; }
 role_of() { conflux cluster status -o json | jq -r ".nodes[] | select(.id == $1) | .role"; }
 
 step "three nodes with certificates form a cluster"

@@ -22,15 +22,6 @@ start_node() {
 	until_ok test -s "$WORK/n$n/confluxd.listen"
 	HTTP[$n]=http://$(cat "$WORK/n$n/confluxd.listen")
 }
-end_node() {
-	kill -"${2:-TERM}" "${PID[$1]}"
-	wait "${PID[$1]}" 2>/dev/null || true
-	unset "PID[$1]"
-}
-at() { export CONFLUX_SERVER=${HTTP[$1]} URL=${HTTP[$1]} KUBE=${HTTP[$1]}/apis/gitops.conflux.io/v1alpha1; }
-ready() { curl -sf "${HTTP[$1]}/readyz"; }
-one_token() { [ "$(ls "$WORK"/n[123]/root.token | wc -l)" = 1 ]; }
-conflux() { "$CONFLUX_BIN/conflux" "$@"; }
 # recover DIR [flags]: OUT is all that it says, CODE its exit code.
 recover() {
 	CODE=0

@@ -20,17 +20,8 @@ start_node() {
 	until_ok test -s "$WORK/n$n/confluxd.listen"
 	HTTP[$n]=http://$(cat "$WORK/n$n/confluxd.listen")
 }
-end_node() {
-	kill -"${2:-TERM}" "${PID[$1]}"
-	wait "${PID[$1]}" 2>/dev/null || true
-	unset "PID[$1]"
-}
 trap 'rc=$?; [ $rc = 0 ] || tail -n 12 "$WORK"/daemon?.log >&2; cleanup' EXIT
-at() { export CONFLUX_SERVER=${HTTP[$1]} URL=${HTTP[$1]} KUBE=${HTTP[$1]}/apis/gitops.conflux.io/v1alpha1; }
-ready() { curl -sf "${HTTP[$1]}/readyz"; }
 waits() { curl -s "${HTTP[$1]}/readyz?verbose" | grep -q -- "-\]cluster.*$2"; }
-one_token() { [ "$(ls "$WORK"/n[123]/root.token | wc -l)" = 1 ]; }
-conflux() { "$CONFLUX_BIN/conflux" "$@"; }
 cluster_of() { curl -sf -H "Authorization: Bearer $TOKEN" "${HTTP[$1]}/_cluster/status" | jq -r .cluster_id; }
 votes() { conflux cluster status -o json | jq -e ".nodes[] | select(.id == $1) | .role != \"learner\""; }
 has_it() { [ "$(conflux fetch acme/shop/prod/kept.txt)" = kept ]; }

@@ -58,7 +58,6 @@ stop_node() {
 	wait "${PID[$1]}" 2>/dev/null || true
 	unset "PID[$1]"
 }
-ready() { curl -sf "${HTTP[$1]}/readyz"; }
 get() { curl -sf -H "Authorization: Bearer $TOKEN" "${HTTP[$1]}$2"; }
 leader() { get "$1" /_cluster/status | jq -r .leader_id; }
 leads() { [ "$(leader "$1")" = "$1" ]; }
@@ -75,7 +74,6 @@ trap 'rc=$?; [ $rc = 0 ] || tail -n 15 "$WORK"/daemon?.log >&2; cleanup' EXIT
 step "three old nodes, and a writer that never stops"
 for n in 1 2 3; do start_node $n old; done
 for n in 1 2 3; do until_ok ready $n; done
-one_token() { [ "$(ls "$WORK"/n*/root.token | wc -l)" = 1 ]; }
 until_ok one_token
 TOKEN=$(cat "$WORK"/n*/root.token)
 URL=${HTTP[1]} KUBE=${HTTP[1]}/apis/gitops.conflux.io/v1alpha1
