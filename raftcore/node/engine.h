@@ -149,6 +149,8 @@ size_t engine_room(const struct engine *e);
 /* When engine_timeout is due, on the clock of 'now_ms'. */
 uint64_t engine_deadline(const struct engine *e);
 uint64_t engine_last_index(const struct engine *e);
+/* The term of an entry of the log; 0 where it is not known any more. */
+uint64_t engine_term(const struct engine *e, uint64_t index);
 /* The membership entry of a new cluster: all of 'peers' vote.  The same list in
  * the same order makes the same bytes. */
 void engine_bootstrap(struct buf *out, const struct engine_peer *peers,

@@ -512,7 +512,7 @@ size_t engine_room(const struct engine *e)
 
 /* The term of an entry, 0 where it is not known (Raft's "log" without its
  * payload is kept as (last index, term) pairs in a ring). */
-static uint64_t term_at(const struct engine *e, uint64_t index)
+uint64_t engine_term(const struct engine *e, uint64_t index)
 {
 	const struct raft_trail *t = &e->raft.trail;
 	uint64_t first = t->offset + 1;
@@ -662,9 +662,9 @@ static enum code receive_append(struct engine *e, struct raft_event *event,
 	enum code rc = OK;
 
 	if (commit)
-		guard_append(m, commit, term_at(e, commit));
+		guard_append(m, commit, engine_term(e, commit));
 	if (guard_settles(m, e->raft.configuration_uncommitted_index,
-			  term_at(e, m->append.prev_index)))
+			  engine_term(e, m->append.prev_index)))
 		rc = settle(e, event->time, err);
 	if (rc)
 		return rc;

@@ -324,13 +324,15 @@ uint64_t node_core_deadline(const struct node_core *c)
 
 /* ---- messages ---- */
 
-/* A follower is ready when it has applied what was committed when it first
- * heard of a leader. */
+/* A follower is ready when it has applied what was committed when it first heard
+ * of a leader: of one that knows what that is, because something of its own term
+ * is among it. */
 static void note_ready(struct node_core *c, const struct engine_message *m)
 {
 	if (c->ready_at == 0 && m->type == ENGINE_M_APPEND &&
-	    c->leader == m->peer && c->commit >= m->append.commit)
-		c->ready_at = MAX(m->append.commit, (uint64_t)1);
+	    c->leader == m->peer && c->commit >= m->append.commit &&
+	    engine_term(c->engine, m->append.commit) == m->term)
+		c->ready_at = m->append.commit;
 }
 
 void node_core_receive(struct node_core *c, uint64_t now_ms,

@@ -230,6 +230,46 @@ START_TEST(fewer_are_let_in_while_the_state_grows_under_a_copy)
 }
 END_TEST
 
+static void hear(uint64_t prev, uint64_t prev_term, uint64_t commit, unsigned n)
+{
+	static const char value[16] = "\1";
+	struct engine_entry entries[8];
+	struct engine_message m = { .type = ENGINE_M_APPEND, .peer = 2, .term = 2,
+				    .append = { prev, prev_term, commit, entries,
+						n } };
+
+	for (unsigned i = 0; i < n; i++)
+		entries[i] = (struct engine_entry){ 2, ENGINE_COMMAND,
+						    str_n(value, 16) };
+	node_core_receive(lab->core, lab->now_ms, &m);
+	while (lab_write(lab) || lab_machine(lab))
+		;
+}
+
+/* Who has just been elected does not know how much is committed. */
+START_TEST(who_follows_is_ready_when_it_has_all_that_is_committed)
+{
+	static const struct node_member members[] = {
+		{ 1, "127.0.0.1:1" }, { 2, "127.0.0.1:2" }, { 3, "127.0.0.1:3" }
+	};
+	struct node_core_view v;
+
+	lab->config.node_id = 1;
+	lab->members = members;
+	lab->n_members = ARRAY_LEN(members);
+	lab_open(lab);
+	hear(1, 1, 1, 3);
+	node_core_view(lab->core, &v);
+	ck_assert_uint_eq(v.leader, 2);
+	ck_assert_uint_eq(v.applied, 1);
+	ck_assert(!v.is_ready);
+	hear(4, 2, 4, 0);
+	node_core_view(lab->core, &v);
+	ck_assert_uint_eq(v.applied, 4);
+	ck_assert(v.is_ready);
+}
+END_TEST
+
 /* Each start begins a segment. */
 START_TEST(who_starts_over_and_over_does_not_fill_the_disk)
 {
@@ -439,6 +479,7 @@ static Suite *suite(void)
 	tcase_add_test(t, the_log_is_cut_behind_two_checkpoints);
 	tcase_add_test(t, a_checkpoint_that_fails_is_put_off);
 	tcase_add_test(t, fewer_are_let_in_while_the_state_grows_under_a_copy);
+	tcase_add_test(t, who_follows_is_ready_when_it_has_all_that_is_committed);
 	tcase_add_test(t, who_starts_over_and_over_does_not_fill_the_disk);
 	tcase_add_test(t, a_large_state_is_copied_less_often);
 	tcase_add_test(t, a_state_that_grows_like_the_log_is_copied);

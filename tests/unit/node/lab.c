@@ -139,7 +139,12 @@ static void host_fatal(void *host, const struct err *err)
 	err_copy(&lab->fatal, err);
 }
 
+static void host_send(void *host, uint64_t peer, const struct engine_message *m)
+{
+}
+
 static const struct node_host lab_host = {
+	.send = host_send,
 	.append = host_append, .load = host_load, .apply = host_apply,
 	.checkpoint = host_checkpoint, .cut = host_cut, .refuse = host_refuse,
 	.role = host_role, .fatal = host_fatal,
@@ -177,6 +182,8 @@ enum code lab_try_open(struct lab *lab, struct err *err)
 {
 	struct node_core_config config = { .node = &lab->config,
 					   .fs = lab->fs, .seed = 1,
+					   .members = lab->members,
+					   .n_members = lab->n_members,
 					   .host = &lab_host, .host_data = lab };
 
 	return node_core_open(&config, &lab->core, err);

@@ -36,6 +36,8 @@ struct lab {
 	struct disk *disk;
 	struct fs *fs;
 	uint64_t now_ms;
+	const struct node_member *members;       /* none: a cluster of one */
+	size_t n_members;
 	struct lab_state state;
 	uint64_t machine_bytes;          /* that it says */
 	bool from_checkpoint;
