@@ -5,6 +5,16 @@
 
 #include "base/banned.h"
 
+/* How far others are only the leader knows, and nobody measures the way to
+ * itself: that is 0. */
+static struct str cell(struct cli *cli, const struct value *node,
+		       const char *member)
+{
+	struct str text = text_of(cli->arena, value_get(node, str_of(member)));
+
+	return str_eq(text, STR("0")) ? STR("-") : text;
+}
+
 static enum code print_nodes(struct cli *cli, const struct value *v,
 			     struct err *err)
 {
@@ -26,8 +36,7 @@ static enum code print_nodes(struct cli *cli, const struct value *v,
 		table_addz(&t, header[i]);
 	for (size_t i = 0; i < value_count(list); i++)
 		for (size_t k = 0; k < ARRAY_LEN(members); k++)
-			table_add(&t, text_of(cli->arena, value_get(
-					list->a.items[i], str_of(members[k]))));
+			table_add(&t, cell(cli, list->a.items[i], members[k]));
 	return table_print(&t, err);
 }
 
