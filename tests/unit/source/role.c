@@ -180,6 +180,7 @@ static void let_lead(struct node *n)
 {
 	transfer.m = (struct store_members){
 		.home = store_core_loop(n->store), .what = STORE_MEMBER_LEAD,
+		.who = { .subject = { STR("token:root"), ROLE_ROOT, STR_NONE } },
 		.id = (uint64_t)(n - nodes) + 1, .address = "",
 		.done = transferred };
 	atomic_store(&transfer.is_done, false);
