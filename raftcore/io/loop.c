@@ -22,7 +22,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "io/foreground.h"
 #include "io/loop_own.h"
 
 #include "base/banned.h"
@@ -59,7 +58,6 @@ struct loop {
 
 	pthread_t thread;
 	bool has_thread;        /* started and not joined */
-	bool is_foreground;
 	_Atomic bool running;
 
 	struct list turns;
@@ -483,15 +481,8 @@ static void *thread_main(void *arg)
 	struct loop *loop = arg;
 
 	pthread_setname_np(pthread_self(), loop->name);
-	if (loop->is_foreground)
-		thread_foreground();
 	run(loop);
 	return NULL;
-}
-
-void loop_set_foreground(struct loop *loop)
-{
-	loop->is_foreground = true;
 }
 
 /* Signals are for the thread that waits for them, never for a loop's. */

@@ -44,8 +44,6 @@ enum code loop_try_new(const char *name, size_t mailbox_max, struct loop **out,
  */
 void loop_free(struct loop **loop);
 
-/* Its thread will go before others (foreground.h); before loop_start. */
-void loop_set_foreground(struct loop *loop);
 /* Starts the thread; it takes no signals.  E_IO: there is no thread to have. */
 enum code loop_start(struct loop *loop, struct err *err) MUST_USE;
 /* Runs the loop on the calling thread until loop_stop (tests, programs).  May

@@ -320,7 +320,6 @@ static enum code open_loop(struct rc_node *n, struct err *err)
 	if (rc)
 		return rc;
 	loop_set_slow_ms(n->loop, 20);
-	loop_set_foreground(n->loop);
 	n->turn.run = on_turn;
 	loop_on_turn(n->loop, &n->turn);
 	return links_open(n, err);

@@ -9,7 +9,6 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "io/foreground.h"
 
 #include "base/banned.h"
 
@@ -186,7 +185,6 @@ static void *writer_main(void *arg)
 	struct writer_task *task;
 
 	pthread_setname_np(pthread_self(), "wal");
-	thread_foreground();
 	while (take(w, &task)) {
 		struct err err;
 		enum code rc = OK;

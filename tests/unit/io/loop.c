@@ -1,7 +1,6 @@
 /* Loops: mailbox, turns, ending. */
 #include <pthread.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -224,33 +223,6 @@ START_TEST(the_thread_has_a_name_and_takes_no_signals)
 	/* The caller's own mask is as it was. */
 	pthread_sigmask(SIG_SETMASK, NULL, &blocked);
 	ck_assert(!sigismember(&blocked, SIGTERM));
-}
-END_TEST
-
-static int seen_nice;
-
-static void look_at_nice(struct msg *msg)
-{
-	seen_nice = getpriority(PRIO_PROCESS, 0);
-	loop_stop(loop);
-}
-
-/* Where it is permitted; and only that thread. */
-START_TEST(a_foreground_loop_goes_before_others)
-{
-	struct msg msg = { .run = look_at_nice };
-	int own = getpriority(PRIO_PROCESS, 0), best = own;
-
-	if (setpriority(PRIO_PROCESS, 0, -10) == 0) {
-		best = -10;
-		ck_assert_int_eq(setpriority(PRIO_PROCESS, 0, own), 0);
-	}
-	loop_set_foreground(loop);
-	ck_assert_int_eq(loop_start(loop, NULL), OK);
-	ck_assert(loop_post(loop, &msg));
-	loop_join(loop);
-	ck_assert_int_eq(seen_nice, best);
-	ck_assert_int_eq(getpriority(PRIO_PROCESS, 0), own);
 }
 END_TEST
 
@@ -546,7 +518,6 @@ static Suite *suite(void)
 	tcase_add_test_raise_signal(t, a_message_without_run_aborts, SIGABRT);
 	tcase_add_test(t, threads_keep_their_order);
 	tcase_add_test(t, the_thread_has_a_name_and_takes_no_signals);
-	tcase_add_test(t, a_foreground_loop_goes_before_others);
 	tcase_add_test_raise_signal(t, another_thread_is_not_here, SIGABRT);
 	tcase_add_test(t, stop_comes_behind_what_was_posted);
 	tcase_add_test(t, a_stopped_loop_can_run_again);
