@@ -270,6 +270,48 @@ START_TEST(who_follows_is_ready_when_it_has_all_that_is_committed)
 }
 END_TEST
 
+/* It copies in its turn, and applies nothing while its state grows under that. */
+START_TEST(who_follows_waits_while_the_state_grows_under_a_copy)
+{
+	static const struct node_member members[] = {
+		{ 1, "127.0.0.1:1" }, { 2, "127.0.0.1:2" }, { 3, "127.0.0.1:3" }
+	};
+	struct engine_message given = { .type = ENGINE_M_TURN, .peer = 2,
+					.term = 2, .turn = { TURN_GIVEN } };
+	struct node_core_view v;
+	uint64_t last = 1;
+
+	lab->config.node_id = 1;
+	lab->config.checkpoint_log_bytes = 400;
+	lab->machine_bytes = 100;
+	lab->members = members;
+	lab->n_members = ARRAY_LEN(members);
+	lab_open(lab);
+	hear(1, 1, 1, 8);
+	for (last = 9; last < 60; last += 8)
+		hear(last, 2, last, 8);
+	ck_assert(!lab->writing);
+	node_core_receive(lab->core, lab->now_ms, &given);
+	while (lab_write(lab) || lab_machine(lab))
+		;
+	ck_assert(lab->writing);
+	lab->machine_bytes = 1000;
+	hear(last, 2, last, 8);
+	node_core_view(lab->core, &v);
+	last = v.applied;
+	hear(v.last, 2, v.last, 8);
+	hear(v.last + 8, 2, v.last + 8, 0);
+	node_core_view(lab->core, &v);
+	ck_assert_uint_eq(v.applied, last);
+	ck_assert_uint_gt(v.commit, last);
+	lab_worker(lab);
+	while (lab_write(lab) || lab_machine(lab))
+		;
+	node_core_view(lab->core, &v);
+	ck_assert_uint_eq(v.applied, v.commit);
+}
+END_TEST
+
 /* Each start begins a segment. */
 START_TEST(who_starts_over_and_over_does_not_fill_the_disk)
 {
@@ -480,6 +522,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_checkpoint_that_fails_is_put_off);
 	tcase_add_test(t, fewer_are_let_in_while_the_state_grows_under_a_copy);
 	tcase_add_test(t, who_follows_is_ready_when_it_has_all_that_is_committed);
+	tcase_add_test(t, who_follows_waits_while_the_state_grows_under_a_copy);
 	tcase_add_test(t, who_starts_over_and_over_does_not_fill_the_disk);
 	tcase_add_test(t, a_large_state_is_copied_less_often);
 	tcase_add_test(t, a_state_that_grows_like_the_log_is_copied);
