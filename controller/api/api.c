@@ -19,11 +19,15 @@
 const struct route api_routes[] = {
 #define ROUTE(method, path, handler, verb, kind)               \
 	{ HTTP_M_##method, path, api_dispatch,                 \
-	  PERMISSION(VERB_##verb, KIND_##kind), #handler },
+	  PERMISSION(VERB_##verb, KIND_##kind), #handler, false },
+#define ROUTE_STREAM(method, path, handler, verb, kind)        \
+	{ HTTP_M_##method, path, api_dispatch,                 \
+	  PERMISSION(VERB_##verb, KIND_##kind), #handler, true },
 #define ROUTE_OPEN(method, path, handler) \
-	{ HTTP_M_##method, path, handler, PERMISSION_NONE, #handler },
+	{ HTTP_M_##method, path, handler, PERMISSION_NONE, #handler, false },
 #include "api/routes.tbl"
 #undef ROUTE
+#undef ROUTE_STREAM
 #undef ROUTE_OPEN
 };
 const size_t api_n_routes = ARRAY_LEN(api_routes);
@@ -31,9 +35,11 @@ const size_t api_n_routes = ARRAY_LEN(api_routes);
 /* In the order of the routes. */
 static route_handler *const handlers[] = {
 #define ROUTE(method, path, handler, verb, kind) handler,
+#define ROUTE_STREAM ROUTE
 #define ROUTE_OPEN(method, path, handler) handler,
 #include "api/routes.tbl"
 #undef ROUTE
+#undef ROUTE_STREAM
 #undef ROUTE_OPEN
 };
 

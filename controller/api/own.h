@@ -173,9 +173,11 @@ void watch_end_all(struct api_loop *at);
 extern const struct route api_routes[];
 extern const size_t api_n_routes;
 #define ROUTE(method, path, handler, verb, kind) route_handler handler;
+#define ROUTE_STREAM ROUTE
 #define ROUTE_OPEN(method, path, handler) route_handler handler;
 #include "api/routes.tbl"
 #undef ROUTE
+#undef ROUTE_STREAM
 #undef ROUTE_OPEN
 
 #endif

@@ -62,9 +62,6 @@ static void begin(struct exchange *ex, int status)
 	struct conn *c = ex->conn;
 
 	must(ex->fsm.state < EXCHANGE_STREAMING);
-	/* Answered before its body was read: what follows is no request. */
-	if (ex->fsm.state == EXCHANGE_READING && ex->has_body)
-		ex->keep_alive = false;
 	if (is_last(ex) && (c->server->is_draining || c->has_eof))
 		ex->keep_alive = false;
 	ex->status = status;
@@ -81,6 +78,9 @@ void answer_pieces(struct request *r, int status, const char *content_type,
 
 	must(n < PIECES_MAX);
 	begin(ex, status);
+	/* Answered before its body was read: what follows is no request. */
+	if (!exchange_body_is_over(ex))
+		ex->keep_alive = false;
 	for (unsigned i = 0; i < n; i++) {
 		length += v[i].n;
 		all[1 + i] = v[i];
@@ -126,6 +126,25 @@ void answer_error(struct request *r, const struct err *err)
 	answer(r, status, "application/problem+json", buf_view(&out));
 }
 
+/* ---- lists of words ---- */
+
+/* Each header of that name is a list of words (RFC 9110, 5.6.1). */
+static bool has_token(const struct request *r, const char *name,
+		      const char *token)
+{
+	for (size_t i = 0; i < r->n_headers; i++) {
+		struct str rest = r->headers[i].value;
+
+		if (!str_eq(r->headers[i].name, str_of(name)))
+			continue;
+		while (rest.n)
+			if (str_eq_nocase(str_trim(str_cut(&rest, ',')),
+					  str_of(token)))
+				return true;
+	}
+	return false;
+}
+
 /* ---- streams ---- */
 
 void answer_stream(struct request *r, int status, const char *content_type)
@@ -136,10 +155,12 @@ void answer_stream(struct request *r, int status, const char *content_type)
 
 	begin(ex, status);
 	ex->is_chunked = ex->minor >= 1;
+	ex->takes_trailers = ex->is_chunked && has_token(r, "te", "trailers");
 	if (!ex->is_chunked || ex->is_bodiless)
 		ex->keep_alive = false;
 	buf_reset(head);
 	ex->conn->protocol->put_head(ex, head, status, content_type, UINT64_MAX);
+	buf_fini(&ex->head);
 	v = (struct stream_vec){ head->p, head->n };
 	fsm_move(&ex->fsm, EXCHANGE_STREAMING, "the header is out");
 	ex->conn->server->stats.streams_now++;
@@ -185,6 +206,15 @@ void answer_on_drain(struct request *r, void (*cb)(struct request *r))
 	exchange_of(r)->on_drain = cb;
 }
 
+void answer_trailer(struct request *r, const char *name, struct str value)
+{
+	struct exchange *ex = exchange_of(r);
+
+	must(ex->fsm.state == EXCHANGE_STREAMING && !ex->is_raw);
+	if (ex->takes_trailers)
+		answer_header(r, name, value);
+}
+
 void answer_end(struct request *r)
 {
 	struct exchange *ex = exchange_of(r);
@@ -199,4 +229,41 @@ void answer_end(struct request *r)
 	if (v.n && ex->conn->fsm.state < CONN_LAST)
 		exchange_send(ex, &v, 1);
 	exchange_done(ex);
+}
+
+/* ---- the bare connection ---- */
+
+bool request_wants_upgrade(const struct request *r, const char *protocol)
+{
+	const struct exchange *ex = (const struct exchange *)r;
+
+	return ex->wants_upgrade && has_token(r, "upgrade", protocol);
+}
+
+void answer_upgrade(struct request *r, const char *protocol)
+{
+	struct exchange *ex = exchange_of(r);
+	struct conn *c = ex->conn;
+	struct buf *head = &c->server->scratch;
+	struct stream_vec v;
+
+	must(request_wants_upgrade(r, protocol));
+	begin(ex, 101);
+	ex->keep_alive = false;
+	buf_reset(head);
+	c->protocol->put_upgrade(ex, head, protocol);
+	buf_fini(&ex->head);
+	v = (struct stream_vec){ head->p, head->n };
+	fsm_move(&ex->fsm, EXCHANGE_STREAMING, "upgraded");
+	c->server->stats.streams_now++;
+	ex->is_raw = true;
+	ex->is_body_whole = ex->is_body_told = false;
+	c->upgrading = NULL;
+	if (!c->has_eof)
+		c->reading = ex;
+	exchange_send(ex, &v, 1);
+	if (c->has_eof && exchange_is_first(ex))
+		conn_last(c, "nobody is there to go on");
+	else if (!c->is_corked)
+		conn_settle(c);
 }

@@ -23,6 +23,8 @@
 #define QUERY_MAX 256
 #define SPARE_MAX 256
 #define KEEP_BYTES (64u * 1024)
+/* Of a body that nobody takes yet. */
+#define UNTAKEN_BYTES (64u * 1024)
 
 static const struct fsm_state exchange_states[EXCHANGE__STATES] = {
 	[EXCHANGE_READING] = { "reading", BIT(EXCHANGE_HANDLING) |
@@ -45,8 +47,6 @@ static const struct fsm_state conn_states[CONN__STATES] = {
 	[CONN_LAST] = { "last", BIT(CONN_CLOSED) },
 	[CONN_CLOSED] = { "closed", 0, .end = true },
 };
-
-static void settle(struct conn *c);
 
 /* ---- exchanges ---- */
 
@@ -80,6 +80,8 @@ static void exchange_free(struct exchange *ex)
 	struct exchange clean = { .r.arena = ex->r.arena };
 
 	ex->conn->n_exchanges--;
+	if (ex->conn->upgrading == ex)
+		ex->conn->upgrading = NULL;
 	list_remove(&ex->at_);
 	buf_again(&ex->head);
 	buf_again(&ex->body);
@@ -225,9 +227,77 @@ bool exchange_open(struct exchange *ex)
 
 void exchange_handle(struct exchange *ex)
 {
-	fsm_move(&ex->fsm, EXCHANGE_HANDLING, "the request is whole");
-	ex->r.body = buf_view(&ex->body);
+	fsm_move(&ex->fsm, EXCHANGE_HANDLING, exchange_tells_body(ex) ?
+		 "the header is there" : "the request is whole");
+	if (!exchange_tells_body(ex))
+		ex->r.body = buf_view(&ex->body);
 	ex->r.route->handler(&ex->r);
+}
+
+/* ---- bodies in pieces ---- */
+
+/* The exchange may be gone when this returns. */
+static void tell_body(struct exchange *ex)
+{
+	struct buf bytes = ex->body;
+	bool is_last = ex->is_body_whole;
+
+	if (!ex->on_body || ex->is_body_paused || ex->is_body_told ||
+	    (bytes.n == 0 && !is_last))
+		return;
+	ex->body = BUF_NONE;
+	ex->is_body_told = is_last;
+	ex->on_body(&ex->r, buf_view(&bytes), is_last);
+	buf_fini(&bytes);
+}
+
+void exchange_body(struct exchange *ex, struct str piece, bool is_last)
+{
+	ex->is_body_whole = is_last;
+	if (ex->on_body && !ex->is_body_paused && ex->body.n == 0) {
+		ex->is_body_told = is_last;
+		if (piece.n || is_last)
+			ex->on_body(&ex->r, piece, is_last);
+		return;
+	}
+	buf_str(&ex->body, piece);
+	tell_body(ex);
+}
+
+/* Not while it is being taken already. */
+static void settle_soon(struct conn *c)
+{
+	if (!c->is_corked)
+		conn_settle(c);
+}
+
+void request_on_body(struct request *r, request_body *cb)
+{
+	struct exchange *ex = exchange_of(r);
+	struct conn *c = ex->conn;
+
+	must(exchange_tells_body(ex));
+	ex->on_body = cb;
+	tell_body(ex);
+	settle_soon(c);
+}
+
+void request_body_pause(struct request *r)
+{
+	struct exchange *ex = exchange_of(r);
+
+	ex->is_body_paused = true;
+	settle_soon(ex->conn);
+}
+
+void request_body_resume(struct request *r)
+{
+	struct exchange *ex = exchange_of(r);
+	struct conn *c = ex->conn;
+
+	ex->is_body_paused = false;
+	tell_body(ex);
+	settle_soon(c);
 }
 
 /* ---- sending ---- */
@@ -320,6 +390,11 @@ void exchange_done(struct exchange *ex)
 		s->stats.streams_now--;
 	if (c->reading == ex)
 		c->reading = NULL;
+	if (c->upgrading == ex)
+		c->upgrading = NULL;
+	/* A stream has not said so in its header. */
+	if (!exchange_body_is_over(ex))
+		ex->keep_alive = false;
 	fsm_move(&ex->fsm, EXCHANGE_DONE, "answered");
 	if (!ex->keep_alive)
 		c->no_more = true;
@@ -328,8 +403,7 @@ void exchange_done(struct exchange *ex)
 		s->config.after(&ex->r, ex->status, ex->sent);
 	if (exchange_is_first(ex))
 		advance(c);
-	if (!c->is_corked)
-		settle(c);
+	settle_soon(c);
 }
 
 /* ---- reading ---- */
@@ -340,12 +414,25 @@ void conn_move(struct conn *c, enum conn_state to, const char *why)
 		fsm_move(&c->fsm, to, why);
 }
 
+/* Somebody takes the body that comes, or it is held within a bound. */
+static bool body_has_room(const struct exchange *ex)
+{
+	if (!exchange_tells_body(ex))
+		return true;
+	return !ex->is_body_paused &&
+		(ex->on_body || ex->body.n < UNTAKEN_BYTES);
+}
+
 static bool has_room(const struct conn *c)
 {
 	const struct http_limits *limits = &c->server->config.limits;
 
-	return (c->reading || c->n_exchanges < limits->pipelined) &&
-		stream_pending(c->stream) <= limits->pending_bytes;
+	if (stream_pending(c->stream) > limits->pending_bytes)
+		return false;
+	if (c->reading)
+		return body_has_room(c->reading);
+	/* Whether it is a request what comes behind an upgrade is not known. */
+	return !c->upgrading && c->n_exchanges < limits->pipelined;
 }
 
 bool conn_may_read(const struct conn *c)
@@ -400,10 +487,11 @@ static void set_deadline(struct conn *c)
 	uint64_t now = loop_now_ms(c->server->loop);
 	enum conn_state was = c->fsm.state;
 
-	if (c->reading && !c->is_paused) {
+	if (c->reading && !c->is_paused &&
+	    c->reading->fsm.state != EXCHANGE_STREAMING) {
 		conn_move(c, CONN_BODY, "a body is coming");
 		c->deadline_ms = now + limits->body_ms;
-	} else if (c->in.n && !c->is_paused) {
+	} else if (!c->reading && c->in.n && !c->is_paused) {
 		conn_move(c, CONN_HEADER, "a header has begun");
 		if (was != CONN_HEADER)
 			c->deadline_ms = now + limits->header_ms;
@@ -418,7 +506,7 @@ static void set_deadline(struct conn *c)
 
 /* After anything has happened: what was left lying is taken, and limits are
  * set anew. */
-static void settle(struct conn *c)
+void conn_settle(struct conn *c)
 {
 	size_t left = SIZE_MAX;
 
@@ -444,7 +532,17 @@ static void on_data(struct stream *stream, struct str bytes)
 	if (c->no_more)
 		return;
 	take(c, bytes);
-	settle(c);
+	conn_settle(c);
+}
+
+/* Whoever has it may not answer any more. */
+static void tell_gone(struct exchange *ex)
+{
+	void (*gone)(struct request *r) = ex->r.on_gone;
+
+	ex->r.on_gone = NULL;
+	if (gone && ex->fsm.state >= EXCHANGE_HANDLING)
+		gone(&ex->r);
 }
 
 static struct exchange *next_stream(struct conn *c)
@@ -467,8 +565,7 @@ static void end_streams(struct conn *c)
 	struct stream_vec v;
 
 	while (c->fsm.state < CONN_LAST && (ex = next_stream(c))) {
-		if (ex->r.on_gone)
-			ex->r.on_gone(&ex->r);
+		tell_gone(ex);
 		buf_reset(&s->scratch);
 		c->protocol->put_end(ex, &s->scratch);
 		v = (struct stream_vec){ s->scratch.p, s->scratch.n };
@@ -478,23 +575,30 @@ static void end_streams(struct conn *c)
 	}
 }
 
+/* A body that ends in its middle; what is being answered ends as streams do. */
+static void break_off(struct exchange *ex)
+{
+	if (ex->is_raw) {
+		exchange_body(ex, STR_NONE, true);
+	} else if (ex->fsm.state < EXCHANGE_STREAMING) {
+		tell_gone(ex);
+		exchange_free(ex);
+	}
+}
+
 /* A client may end its side after its last request and still gets answers. */
 static void on_eof(struct stream *stream)
 {
 	struct conn *c = stream_data(stream);
 
 	c->has_eof = true;
-	if (c->reading) {
-		struct exchange *ex = c->reading;
-
-		c->reading = NULL;
-		exchange_free(ex);
-	}
 	c->no_more = true;
 	buf_fini(&c->in);
+	if (c->reading)
+		break_off(TAKE(c->reading));
 	end_streams(c);
 	advance(c);
-	settle(c);
+	conn_settle(c);
 }
 
 static void on_drain(struct stream *stream)
@@ -504,7 +608,7 @@ static void on_drain(struct stream *stream)
 
 	if (ex && ex->on_drain && ex->fsm.state == EXCHANGE_STREAMING)
 		ex->on_drain(&ex->r);
-	settle(c);
+	conn_settle(c);
 }
 
 void conn_refuse(struct conn *c, struct exchange *ex, const struct err *err)
@@ -512,8 +616,14 @@ void conn_refuse(struct conn *c, struct exchange *ex, const struct err *err)
 	if (!ex)
 		ex = conn_ask(c);
 	c->server->stats.refused++;
-	ex->keep_alive = false;
 	c->no_more = true;
+	/* Its handler hears of it when the connection has ended. */
+	if (ex->fsm.state >= EXCHANGE_STREAMING) {
+		conn_cut(c);
+		return;
+	}
+	tell_gone(ex);
+	ex->keep_alive = false;
 	answer_error(&ex->r, err);
 }
 
@@ -526,13 +636,10 @@ static void on_close(struct stream *stream, const struct err *err)
 
 	fsm_move(&c->fsm, CONN_CLOSED, "the stream is closed");
 	while ((ex = list_first(&c->exchanges, struct exchange, at_))) {
-		bool is_open = ex->fsm.state == EXCHANGE_HANDLING ||
-			ex->fsm.state == EXCHANGE_STREAMING;
-
 		if (ex->fsm.state == EXCHANGE_STREAMING)
 			c->server->stats.streams_now--;
-		if (is_open && ex->r.on_gone)
-			ex->r.on_gone(&ex->r);
+		if (ex->fsm.state != EXCHANGE_DONE)
+			tell_gone(ex);
 		exchange_free(ex);
 	}
 	buf_fini(&c->in);
@@ -583,7 +690,7 @@ void conn_cut(struct conn *c)
 void conn_drain(struct conn *c)
 {
 	if (c->fsm.state < CONN_LAST)
-		settle(c);
+		conn_settle(c);
 }
 
 /* Bytes that the client does not take for as long as it may take to send a

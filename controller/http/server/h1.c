@@ -16,7 +16,8 @@ static bool begin_body(struct conn *c, struct exchange *ex,
 	uint64_t max = c->server->config.limits.body_bytes;
 	struct err err;
 
-	if (head->framing == HTTP1_LENGTH && head->length > max) {
+	if (head->framing == HTTP1_LENGTH && head->length > max &&
+	    !exchange_tells_body(ex)) {
 		err_set(&err, E_TOO_LARGE, "body: %llu bytes, more than the %llu "
 			"allowed", (unsigned long long)head->length,
 			(unsigned long long)max);
@@ -25,10 +26,15 @@ static bool begin_body(struct conn *c, struct exchange *ex,
 		return false;
 	}
 	http1_body_init(&ex->decoder, head);
-	if (head->framing == HTTP1_LENGTH)
-		buf_reserve(&ex->body, MIN(head->length, BELIEVED_BYTES));
 	c->reading = ex;
-	if (head->expect_continue && in.n == 0) {
+	if (exchange_tells_body(ex))
+		exchange_handle(ex);
+	else if (head->framing == HTTP1_LENGTH)
+		buf_reserve(&ex->body, MIN(head->length, BELIEVED_BYTES));
+	if (c->reading != ex)
+		return true;
+	if (head->expect_continue && in.n == 0 &&
+	    ex->fsm.state < EXCHANGE_STREAMING) {
 		struct buf *out = &c->server->scratch;
 		struct stream_vec v;
 
@@ -73,6 +79,11 @@ static bool read_head(struct conn *c, struct str *in)
 	ex->minor = head.minor;
 	ex->keep_alive = head.keep_alive;
 	ex->has_body = head.framing != HTTP1_EMPTY;
+	ex->is_body_whole = !ex->has_body;
+	ex->wants_upgrade = head.upgrade && head.method == HTTP_M_GET &&
+		head.keep_alive && !ex->has_body;
+	if (ex->wants_upgrade)
+		c->upgrading = ex;
 	if (!head.keep_alive)
 		c->no_more = !ex->has_body;
 	if (!exchange_open(ex))
@@ -86,7 +97,9 @@ static bool read_head(struct conn *c, struct str *in)
 static bool read_body(struct conn *c, struct str *in)
 {
 	struct exchange *ex = c->reading;
-	uint64_t max = c->server->config.limits.body_bytes;
+	bool in_pieces = exchange_tells_body(ex);
+	uint64_t max = in_pieces ? UINT64_MAX :
+		c->server->config.limits.body_bytes;
 	struct str piece;
 	struct err err;
 
@@ -94,19 +107,44 @@ static bool read_body(struct conn *c, struct str *in)
 		conn_refuse(c, ex, &err);
 		return false;
 	}
-	buf_str(&ex->body, piece);
-	if (!ex->decoder.is_done)
+	if (ex->decoder.is_done) {
+		c->reading = NULL;
+		c->no_more = !ex->keep_alive;
+	}
+	if (in_pieces) {
+		exchange_body(ex, piece, ex->decoder.is_done);
 		return true;
-	c->reading = NULL;
-	c->no_more = !ex->keep_alive;
-	exchange_handle(ex);
+	}
+	buf_str(&ex->body, piece);
+	ex->is_body_whole = ex->decoder.is_done;
+	if (ex->is_body_whole)
+		exchange_handle(ex);
+	return true;
+}
+
+/* All that comes is the handler's. */
+static void read_raw(struct conn *c, struct str *in)
+{
+	struct str all = *in;
+
+	*in = str_from(all, all.n);
+	exchange_body(c->reading, all, false);
+}
+
+static bool read_next(struct conn *c, struct str *in)
+{
+	if (!c->reading)
+		return read_head(c, in);
+	if (!c->reading->is_raw)
+		return read_body(c, in);
+	read_raw(c, in);
 	return true;
 }
 
 static void h1_read(struct conn *c, struct str *in)
 {
 	while (in->n > 0 && conn_may_read(c))
-		if (!(c->reading ? read_body(c, in) : read_head(c, in)))
+		if (!read_next(c, in))
 			return;
 }
 
@@ -169,8 +207,23 @@ static void h1_put_chunk_end(struct exchange *ex, struct buf *out)
 
 static void h1_put_end(struct exchange *ex, struct buf *out)
 {
-	if (ex->is_chunked)
-		buf_z(out, "0\r\n\r\n");
+	if (!ex->is_chunked)
+		return;
+	buf_z(out, "0\r\n");
+	buf_add(out, ex->head.p, ex->head.n);
+	buf_add(out, "\r\n", 2);
+}
+
+static void h1_put_upgrade(struct exchange *ex, struct buf *out,
+			   const char *name)
+{
+	buf_z(out, "HTTP/1.1 101 Switching Protocols\r\nDate: ");
+	buf_z(out, server_date(ex->conn->server));
+	buf_z(out, "\r\nConnection: Upgrade\r\n");
+	put_line(out, "Upgrade", str_of(name));
+	put_line(out, "X-Conflux-Trace", str_n(ex->r.trace_text, 32));
+	buf_add(out, ex->head.p, ex->head.n);
+	buf_add(out, "\r\n", 2);
 }
 
 static void h1_put_continue(struct exchange *ex, struct buf *out)
@@ -184,5 +237,6 @@ const struct http_protocol h1_protocol = {
 	.put_chunk_start = h1_put_chunk_start,
 	.put_chunk_end = h1_put_chunk_end,
 	.put_end = h1_put_end,
+	.put_upgrade = h1_put_upgrade,
 	.put_continue = h1_put_continue,
 };

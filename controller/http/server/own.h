@@ -34,6 +34,9 @@ struct http_protocol {
 	void (*put_chunk_start)(struct exchange *ex, struct buf *out, size_t n);
 	void (*put_chunk_end)(struct exchange *ex, struct buf *out);
 	void (*put_end)(struct exchange *ex, struct buf *out);
+	/* "From here on it is 'name'": the header block of answer_upgrade. */
+	void (*put_upgrade)(struct exchange *ex, struct buf *out,
+			    const char *name);
 	/* "Go on with the body" (100). */
 	void (*put_continue)(struct exchange *ex, struct buf *out);
 };
@@ -53,15 +56,18 @@ struct exchange {
 	struct list at_;                 /* of the connection, oldest first */
 	struct conn *conn;
 	struct fsm fsm;
-	struct buf head;                 /* lines of answer_header */
-	struct buf body;                 /* of the request */
+	struct buf head;                 /* lines of answer_header, then trailers */
+	struct buf body;                 /* of the request: what is not told */
 	struct buf held;                 /* of the answer, until it is its turn */
 	struct http1_body decoder;       /* HTTP/1.1 */
 	unsigned minor;
 	bool keep_alive, has_body, wants_continue, is_chunked, is_bodiless;
+	bool wants_upgrade, is_raw, takes_trailers;
+	bool is_body_whole, is_body_paused, is_body_told;
 	int status;
 	uint64_t sent;
 	void (*on_drain)(struct request *r);
+	request_body *on_body;
 };
 
 enum conn_state {
@@ -83,6 +89,7 @@ struct conn {
 	struct list exchanges;
 	unsigned n_exchanges;
 	struct exchange *reading;        /* whose body is coming, or NULL */
+	struct exchange *upgrading;      /* may take over what comes, or NULL */
 	struct buf in;                   /* read and not taken yet */
 	size_t scanned;                  /* of 'in', HTTP/1.1 */
 	uint64_t deadline_ms;            /* 0: none; on the loop's clock */
@@ -130,8 +137,12 @@ void conn_move(struct conn *c, enum conn_state to, const char *why);
 struct exchange *conn_ask(struct conn *c);
 /* The header is there: route, `before`; false: answered already. */
 bool exchange_open(struct exchange *ex);
-/* The body is whole: runs the handler. */
+/* The body is whole, or is told in pieces: runs the handler. */
 void exchange_handle(struct exchange *ex);
+/* A piece of a body that is told in pieces; the exchange may be gone then. */
+void exchange_body(struct exchange *ex, struct str piece, bool is_last);
+/* Takes what is in the connection already, and sets its limits anew. */
+void conn_settle(struct conn *c);
 /* What cannot be read is answered, and ends the connection. */
 void conn_refuse(struct conn *c, struct exchange *ex, const struct err *err);
 /* Bytes of an answer: to the socket where it is its turn, else held. */
@@ -144,6 +155,16 @@ void conn_last(struct conn *c, const char *why);
 void conn_expire(struct conn *c);
 void conn_drain(struct conn *c);
 void conn_cut(struct conn *c);
+
+static inline bool exchange_tells_body(const struct exchange *ex)
+{
+	return ex->is_raw || (ex->r.route && ex->r.route->is_stream);
+}
+
+static inline bool exchange_body_is_over(const struct exchange *ex)
+{
+	return !ex->has_body || ex->is_body_whole;
+}
 
 static inline struct exchange *exchange_of(const struct request *r)
 {

@@ -9,9 +9,10 @@
  * A request lives in an arena of its own from the last byte of its header
  * block until its answer is complete or the connection ends.  `before` runs
  * when the header is there, so that who may not ask sends no body; the handler
- * when the whole body is there (bounded), on the loop of the connection.  It may
- * answer at once or later, on the same loop.  Answers of pipelined requests
- * leave in the order of the requests.
+ * when the whole body is there (bounded), on the loop of the connection, or at
+ * once where its route takes the body in pieces.  It may answer at once or later,
+ * on the same loop.  Answers of pipelined requests leave in the order of the
+ * requests.
  *
  * Every answer has Date and X-Conflux-Trace.  Each connection is a checked
  * state machine (conn.c); limits end it with an answer that says so (408, 413,
@@ -76,6 +77,25 @@ void answer_pieces(struct request *r, int status, const char *content_type,
  * code, trace. */
 void answer_error(struct request *r, const struct err *err);
 
+/* ---- bodies in pieces ---- */
+
+/*
+ * Of a route that says is_stream (its handler runs when the header is there), or
+ * behind answer_upgrade: 'cb' gets the body as it comes, 'bytes' valid during the
+ * call; the last call, maybe without bytes, says is_last.  What is there already
+ * is told before this returns.  'cb' may answer; then it is not called again.
+ *
+ * The total is not limited; what comes before 'cb' is known waits in the
+ * connection.  While no answer has begun, 'body_ms' without progress ends the
+ * request with 408, and on_gone runs: as for a client that breaks off.
+ */
+typedef void request_body(struct request *r, struct str bytes, bool is_last);
+void request_on_body(struct request *r, request_body *cb);
+/* No 'cb' until resumed, and the client is made to wait; what is there then is
+ * told before request_body_resume returns. */
+void request_body_pause(struct request *r);
+void request_body_resume(struct request *r);
+
 /* ---- streams (server sent events, Kubernetes watches) ---- */
 
 /* Sends the header block now; chunks follow until answer_end.  With HEAD it is
@@ -87,7 +107,24 @@ void answer_chunk(struct request *r, struct str bytes);
  * on_drain. */
 size_t answer_pending(const struct request *r);
 void answer_on_drain(struct request *r, void (*cb)(struct request *r));
+/* Sent behind the last chunk, where the client takes trailers (HTTP/1.1: TE:
+ * trailers); else dropped.  Between answer_stream and answer_end.  An answer that
+ * is trailers alone is one without a body: answer_header and answer. */
+void answer_trailer(struct request *r, const char *name, struct str value);
 void answer_end(struct request *r);
+
+/* ---- the bare connection (WebSocket) ---- */
+
+/* The client asks to go on with 'protocol', and may (RFC 9110, 7.8). */
+bool request_wants_upgrade(const struct request *r, const char *protocol);
+/*
+ * Goes on with 'protocol', which the client has asked for: bytes come by
+ * request_on_body and go by answer_chunk, until answer_end, which closes.  No
+ * limit by time but that of unsent bytes applies.  A client that ends its side is
+ * told to the handler by is_last, and where that does not end the answer by
+ * on_gone.
+ */
+void answer_upgrade(struct request *r, const char *protocol);
 
 /* ---- routes ---- */
 
@@ -102,6 +139,7 @@ struct route {
 	route_handler *handler;
 	unsigned permission;
 	const char *name;                /* for metrics */
+	bool is_stream;                  /* takes its body by request_on_body */
 };
 
 struct http_limits {

@@ -244,7 +244,7 @@ static enum code take_apart(struct arena *arena, enum http_parser_type type,
 struct said {
 	unsigned hosts, lengths, codings;
 	uint64_t length;
-	bool close, keep_alive;
+	bool close, keep_alive, upgrade, upgrades;
 };
 
 static void say_connection(struct said *s, struct str value)
@@ -256,6 +256,8 @@ static void say_connection(struct said *s, struct str value)
 			s->close = true;
 		else if (str_eq_nocase(word, STR("keep-alive")))
 			s->keep_alive = true;
+		else if (str_eq_nocase(word, STR("upgrade")))
+			s->upgrade = true;
 	}
 }
 
@@ -276,6 +278,8 @@ static enum code say(struct said *s, const struct http_header *h,
 		s->hosts++;
 	} else if (str_is(h->name, "connection")) {
 		say_connection(s, v);
+	} else if (str_is(h->name, "upgrade")) {
+		s->upgrades = v.n > 0;
 	} else if (str_is(h->name, "content-length")) {
 		s->lengths++;
 		if (!all_digits(v) || !str_u64(v, &s->length))
@@ -315,6 +319,7 @@ static enum code framing_of(const struct said *s, struct http1_head *head,
 	head->length = s->length;
 	head->keep_alive = head->minor == 1 ? !s->close :
 		s->keep_alive && !s->close;
+	head->upgrade = head->minor == 1 && s->upgrade && s->upgrades;
 	return OK;
 }
 

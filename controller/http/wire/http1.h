@@ -56,6 +56,7 @@ struct http1_head {
 	uint64_t length;                 /* with HTTP1_LENGTH, above 0 */
 	bool keep_alive;
 	bool expect_continue;            /* requests of HTTP/1.1 */
+	bool upgrade;                    /* asked for by Connection and Upgrade */
 };
 
 /*

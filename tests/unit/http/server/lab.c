@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -27,6 +28,13 @@ static struct request *later[64], *stream;
 static unsigned n_later, n_gone;
 static bool is_drained, is_draining;
 static struct buf heard[FDS_MAX], told;
+
+static struct pieced {
+	struct request *r;               /* NULL: answered, or gone */
+	size_t bytes;
+	unsigned pieces, sum;
+	bool is_last, pauses;
+} pieced;
 
 /* ---- handlers; all but the waiting runs on the loop ---- */
 
@@ -89,6 +97,8 @@ static void gone(struct request *r)
 	n_gone++;
 	if (stream == r)
 		stream = NULL;
+	if (pieced.r == r)
+		pieced.r = NULL;
 	for (unsigned i = 0; i < n_later; i++)
 		if (later[i] == r) {
 			n_later--;
@@ -117,6 +127,99 @@ static void get_stream(struct request *r)
 	answer_chunk(r, STR("first "));
 }
 
+/* ---- bodies in pieces ---- */
+
+static void count_piece(struct request *r, struct str bytes, bool is_last)
+{
+	AUTO_BUF out = BUF_NONE;
+
+	pthread_mutex_lock(&lock);
+	pieced.bytes += bytes.n;
+	pieced.pieces++;
+	for (size_t i = 0; i < bytes.n; i++)
+		pieced.sum = pieced.sum * 31 + (unsigned char)bytes.p[i];
+	pieced.is_last = is_last;
+	change();
+	if (pieced.pauses && !is_last)
+		request_body_pause(r);
+	if (!is_last)
+		return;
+	buf_printf(&out, "<%zu bytes, %u>", pieced.bytes, pieced.sum);
+	answer(r, 200, "text/plain", buf_view(&out));
+	pieced.r = NULL;
+}
+
+static void post_pieces(struct request *r)
+{
+	r->on_gone = gone;
+	pthread_mutex_lock(&lock);
+	pieced = (struct pieced){ .r = r };
+	change();
+	request_on_body(r, count_piece);
+}
+
+/* Takes nothing until it is told to, and then pauses after each piece. */
+static void post_paused(struct request *r)
+{
+	r->on_gone = gone;
+	pthread_mutex_lock(&lock);
+	pieced = (struct pieced){ .r = r, .pauses = true };
+	change();
+}
+
+/* Answers before the body is there. */
+static void post_early(struct request *r)
+{
+	answer(r, 200, "text/plain", STR("early"));
+}
+
+/* Has enough with the first piece. */
+static void enough(struct request *r, struct str bytes, bool is_last)
+{
+	answer(r, 200, "text/plain", STR("enough"));
+}
+
+static void post_enough(struct request *r)
+{
+	request_on_body(r, enough);
+}
+
+static void echo_piece(struct request *r, struct str bytes, bool is_last)
+{
+	answer_chunk(r, bytes);
+	if (!is_last)
+		return;
+	answer_trailer(r, "X-Sum", STR("42"));
+	answer_trailer(r, "X-More", STR("of it"));
+	answer_end(r);
+}
+
+static void post_both(struct request *r)
+{
+	r->on_gone = gone;
+	answer_stream(r, 200, "text/plain");
+	request_on_body(r, echo_piece);
+}
+
+static void on_raw(struct request *r, struct str bytes, bool is_last)
+{
+	answer_chunk(r, bytes);
+	if (str_find_str(bytes, STR("bye")) != SIZE_MAX)
+		answer_end(r);
+}
+
+static void get_upgrade(struct request *r)
+{
+	if (!request_wants_upgrade(r, "parrot")) {
+		answer(r, 426, "text/plain", STR("no parrot"));
+		return;
+	}
+	r->on_gone = gone;
+	answer_header(r, "X-Parrot", STR("green"));
+	answer_upgrade(r, "parrot");
+	request_on_body(r, on_raw);
+}
+
 static bool before(struct request *r)
 {
 	struct err err;
@@ -129,15 +232,21 @@ static bool before(struct request *r)
 }
 
 static const struct route routes[] = {
-	{ HTTP_M_GET, "/hello", get_hello, 0, "hello" },
-	{ HTTP_M_GET, "/args/{a}/{rest...}", get_args, 0, "args" },
-	{ HTTP_M_POST, "/echo", post_echo, 0, "echo" },
-	{ HTTP_M_PUT, "/echo", post_echo, 0, "echo" },
-	{ HTTP_M_GET, "/big", get_big, 0, "big" },
-	{ HTTP_M_GET, "/error", get_error, 0, "error" },
-	{ HTTP_M_GET, "/nothing", get_nothing, 0, "nothing" },
-	{ HTTP_M_GET, "/later", get_later, 0, "later" },
-	{ HTTP_M_GET, "/stream", get_stream, 0, "stream" },
+	{ HTTP_M_GET, "/hello", get_hello, 0, "hello", false },
+	{ HTTP_M_GET, "/args/{a}/{rest...}", get_args, 0, "args", false },
+	{ HTTP_M_POST, "/echo", post_echo, 0, "echo", false },
+	{ HTTP_M_PUT, "/echo", post_echo, 0, "echo", false },
+	{ HTTP_M_GET, "/big", get_big, 0, "big", false },
+	{ HTTP_M_GET, "/error", get_error, 0, "error", false },
+	{ HTTP_M_GET, "/nothing", get_nothing, 0, "nothing", false },
+	{ HTTP_M_GET, "/later", get_later, 0, "later", false },
+	{ HTTP_M_GET, "/stream", get_stream, 0, "stream", false },
+	{ HTTP_M_POST, "/pieces", post_pieces, 0, "pieces", true },
+	{ HTTP_M_POST, "/paused", post_paused, 0, "paused", true },
+	{ HTTP_M_POST, "/early", post_early, 0, "early", true },
+	{ HTTP_M_POST, "/enough", post_enough, 0, "enough", true },
+	{ HTTP_M_POST, "/both", post_both, 0, "both", true },
+	{ HTTP_M_GET, "/upgrade", get_upgrade, 0, "upgrade", false },
 };
 
 /* ---- life ---- */
@@ -150,6 +259,7 @@ void lab_setup(void)
 	lab_limits.body_bytes = 4096;
 	loop = loop_new("http", 0);
 	n_later = n_gone = 0;
+	pieced = (struct pieced){ 0 };
 	is_drained = is_draining = false;
 	stream = NULL;
 }
@@ -289,6 +399,58 @@ void lab_end_stream(void)
 	lab_do(do_end);
 }
 
+void lab_wait_pieces(unsigned n)
+{
+	WAIT_FOR(pieced.r && pieced.pieces >= n);
+}
+
+void lab_wait_body(void)
+{
+	WAIT_FOR(pieced.is_last);
+}
+
+size_t lab_pieces_bytes(void)
+{
+	size_t bytes;
+
+	pthread_mutex_lock(&lock);
+	bytes = pieced.bytes;
+	pthread_mutex_unlock(&lock);
+	return bytes;
+}
+
+static void do_take(void)
+{
+	request_on_body(pieced.r, count_piece);
+}
+
+void lab_take_body(void)
+{
+	WAIT_FOR(pieced.r);
+	lab_do(do_take);
+}
+
+static void do_resume(void)
+{
+	request_body_resume(pieced.r);
+}
+
+void lab_resume_body(void)
+{
+	lab_do(do_resume);
+}
+
+static void do_flow(void)
+{
+	pieced.pauses = false;
+	request_body_resume(pieced.r);
+}
+
+void lab_let_body_flow(void)
+{
+	lab_do(do_flow);
+}
+
 void lab_wait_gone(unsigned n)
 {
 	WAIT_FOR(n_gone >= n);
@@ -357,6 +519,18 @@ void client_say_n(int fd, const void *p, size_t n)
 		from += k;
 		n -= (size_t)k;
 	}
+}
+
+bool client_say_some(int fd, const void *p, size_t n, size_t *said)
+{
+	struct pollfd room = { .fd = fd, .events = POLLOUT };
+	ssize_t k;
+
+	if (poll(&room, 1, 200) != 1)
+		return false;
+	k = send(fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	*said = k > 0 ? (size_t)k : 0;
+	return k > 0;
 }
 
 void client_say(int fd, const char *what)

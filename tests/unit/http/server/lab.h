@@ -30,6 +30,16 @@ void lab_chunk(const char *text);
 /* Chunks until somebody is gone. */
 void lab_chunk_until_gone(void);
 void lab_end_stream(void);
+/* Of the request to /pieces or /paused: waits until it is there and 'n' pieces of
+ * its body were told; until the last one was; what came so far. */
+void lab_wait_pieces(unsigned n);
+void lab_wait_body(void);
+size_t lab_pieces_bytes(void);
+/* /paused takes nothing before this, and pauses behind each piece. */
+void lab_take_body(void);
+void lab_resume_body(void);
+/* From here on it does not pause. */
+void lab_let_body_flow(void);
 void lab_drain(unsigned grace_ms);
 /* Waits until the drain has ended. */
 void lab_wait_drained(void);
@@ -38,6 +48,8 @@ void lab_wait_drained(void);
 int client_new(void);
 void client_say(int fd, const char *text);
 void client_say_n(int fd, const void *p, size_t n);
+/* As much as the pipe takes; false: it has taken nothing for 200 ms. */
+bool client_say_some(int fd, const void *p, size_t n, size_t *said);
 /* No more will be said; answers are still read. */
 void client_half_close(int fd);
 /* Reads until 'want' has been heard; all that was heard since the last call is

@@ -10,15 +10,15 @@ static void nothing(struct request *r)
 }
 
 static const struct route routes[] = {
-	{ HTTP_M_GET, "/", nothing, 0, "root" },
-	{ HTTP_M_GET, "/a", nothing, 0, "a" },
-	{ HTTP_M_POST, "/a", nothing, 0, "post-a" },
-	{ HTTP_M_GET, "/a/{x}", nothing, 0, "a-x" },
-	{ HTTP_M_GET, "/a/b", nothing, 0, "a-b" },
-	{ HTTP_M_GET, "/a/{x}/c", nothing, 0, "a-x-c" },
-	{ HTTP_M_GET, "/a/b/d", nothing, 0, "a-b-d" },
-	{ HTTP_M_DELETE, "/f/{x}/{rest...}", nothing, 0, "f-rest" },
-	{ HTTP_M_GET, "/f/{x}/y", nothing, 0, "f-x-y" },
+	{ HTTP_M_GET, "/", nothing, 0, "root", false },
+	{ HTTP_M_GET, "/a", nothing, 0, "a", false },
+	{ HTTP_M_POST, "/a", nothing, 0, "post-a", false },
+	{ HTTP_M_GET, "/a/{x}", nothing, 0, "a-x", false },
+	{ HTTP_M_GET, "/a/b", nothing, 0, "a-b", false },
+	{ HTTP_M_GET, "/a/{x}/c", nothing, 0, "a-x-c", false },
+	{ HTTP_M_GET, "/a/b/d", nothing, 0, "a-b-d", false },
+	{ HTTP_M_DELETE, "/f/{x}/{rest...}", nothing, 0, "f-rest", false },
+	{ HTTP_M_GET, "/f/{x}/y", nothing, 0, "f-x-y", false },
 };
 static struct router *router;
 static struct arena *arena;
