@@ -15,6 +15,8 @@
 #include "base/banned.h"
 
 #define PART "api"
+/* Of parsed flags, a loop. */
+#define FLAGS_BYTES (32 * 1024 * 1024)
 
 const struct route api_routes[] = {
 #define ROUTE(method, path, handler, verb, kind)               \
@@ -184,6 +186,11 @@ static struct str bearer(const struct request *r)
 	const struct str *h = request_header(r, "authorization");
 	struct str prefix;
 
+	if (!h && str_starts(r->path, STR("/api/v1/ofrep/"))) {
+		/* OFREP has two ways to say it. */
+		h = request_header(r, "x-api-key");
+		return h ? *h : STR_NONE;
+	}
 	if (!h)
 		return STR_NONE;
 	prefix = str_first(*h, 7);
@@ -464,6 +471,7 @@ static enum code loop_open(struct api *api, struct api_loop *at, unsigned i,
 
 	snprintf(name, sizeof(name), "http-%u", i);
 	at->api = api;
+	at->flags = ofrep_cache_new(FLAGS_BYTES);
 	list_init(&at->watches);
 	list_init(&at->waits);
 	rc = loop_try_new(name, 0, &at->loop, err);
@@ -613,6 +621,7 @@ void api_free(struct api **ap)
 			http_server_free(&at->server);
 		view_free(&at->view);
 		token_cache_fini(&at->token);
+		ofrep_cache_free(&at->flags);
 		if (at->loop)
 			loop_free(&at->loop);
 	}

@@ -9,7 +9,7 @@
 
 #define PIECES_MAX 128       /* 8 MiB in chunks of 64 KiB */
 
-static bool not_modified(struct request *r, struct str etag)
+bool api_not_modified(struct request *r, struct str etag)
 {
 	const struct str *h = request_header(r, "if-none-match");
 	struct str rest;
@@ -86,7 +86,7 @@ void get_fetch(struct request *r)
 	etag[65] = '"';
 	etag[66] = '\0';
 	add_headers(r, &v, str_n(etag, 66));
-	if (not_modified(r, str_n(etag, 66)))
+	if (api_not_modified(r, str_n(etag, 66)))
 		answer(r, 304, NULL, STR_NONE);
 	else
 		send_content(r, txn, at.tenant, &v);

@@ -5,6 +5,7 @@
 #define API_OWN_H
 
 #include "api/api.h"
+#include "api/ofrep_cache.h"
 #include "auth/auth.h"
 #include "model/content.h"
 #include "model/permission.h"
@@ -18,6 +19,7 @@ struct api_loop {
 	struct http_server *server;
 	struct view *view;
 	struct token_cache token;        /* of the last request */
+	struct ofrep_cache *flags;
 	struct turn turn;                /* lets the view go */
 	struct follower follower;
 	struct list watches, waits;
@@ -65,6 +67,8 @@ bool api_may(struct request *r, enum verb verb, enum kind_id kind,
 	     struct str tenant, struct str name);
 /* "?label.k=v" and X-Conflux-Label-K: the query wins.  False: answered. */
 bool api_labels(struct request *r, struct labels *out);
+/* Does If-None-Match name 'etag' (with its quotes)? */
+bool api_not_modified(struct request *r, struct str etag);
 bool api_is_kube(const struct request *r);
 void api_status_body(struct buf *out, const struct request *r,
 		     const struct err *err);

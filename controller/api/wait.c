@@ -106,7 +106,8 @@ static bool take_conditions(struct request *r, uint64_t *min,
 	*is_linearizable = false;
 	if (!rev && !mode)
 		return true;
-	if (r->route->method != HTTP_M_GET) {
+	if (r->route->method != HTTP_M_GET &&
+	    verb_writes(r->route->permission >> 8)) {
 		api_fail(r, E_INVALID, "min_revision and consistency are for "
 			 "reads; nothing was done");
 		return false;

@@ -18,7 +18,10 @@ libc6-dev libssl-dev libuv1-dev liblmdb-dev libhttp-parser-dev libgit2-dev
 libjansson-dev libyaml-dev libtomlplusplus-dev libisal-dev libxxhash-dev check libsubunit-dev
 libraft-dev libraft0 jq procps iproute2"
 case "${1:-}" in
-"") want=$base ;;
+"") want=$base
+	# For the SDKs that scenarios run: any Node from 18 on with npm will do.
+	node --version 2>/dev/null | grep -Eq '^v(1[89]|[2-9][0-9])\.' &&
+		command -v npm >/dev/null || want="$want nodejs npm" ;;
 bench) want="nginx-light etcd-server wrk nghttp2-client" ;;
 lint) want="clang clang-format clang-tidy libclang-rt-14-dev" ;;
 chaos) want="iproute2 nftables util-linux gcc libc6-dev ca-certificates"
