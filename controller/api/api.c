@@ -1,6 +1,5 @@
 /*
- * The api: its loops, who is asking, and errors in the form that was asked
- * for.
+ * The api: its loops, and errors in the form that was asked for.
  */
 #include "api/own.h"
 
@@ -153,8 +152,10 @@ void api_error(struct request *r, const struct err *err)
 	AUTO_BUF body = BUF_NONE;
 
 	if (err->code == E_UNCERTAIN || err->code == E_UNAVAILABLE ||
-	    err->code == E_BUSY || err->code == E_NOT_LEADER)
-		answer_header(r, "Retry-After", STR("1"));
+	    err->code == E_BUSY || err->code == E_NOT_LEADER ||
+	    err->code == E_RATE)
+		answer_header_u64(r, "Retry-After", caller_of(r) ?
+				  MAX(caller_of(r)->retry_after_s, 1u) : 1);
 	if (!api_is_kube(r)) {
 		answer_error(r, err);
 		return;
@@ -179,126 +180,7 @@ void api_fail(struct request *r, enum code code, const char *fmt, ...)
 	api_error(r, &err);
 }
 
-/* ---- who is asking ---- */
-
-static struct str bearer(const struct request *r)
-{
-	const struct str *h = request_header(r, "authorization");
-	struct str prefix;
-
-	if (!h && str_starts(r->path, STR("/api/v1/ofrep/"))) {
-		/* OFREP has two ways to say it. */
-		h = request_header(r, "x-api-key");
-		return h ? *h : STR_NONE;
-	}
-	if (!h)
-		return STR_NONE;
-	prefix = str_first(*h, 7);
-	if (!str_eq_nocase(prefix, STR("bearer ")))
-		return STR_NONE;
-	return str_trim(str_from(*h, 7));
-}
-
-/* Counted for the audit: who is unknown is named by network. */
-static void note_denied(struct request *r, const struct subject *subject,
-			enum verb verb, const struct err *err)
-{
-	struct store *store = caller_of(r)->at->api->config.store;
-	AUTO_BUF why = BUF_NONE;
-
-	if (err->code != E_DENIED && err->code != E_UNAUTHORIZED)
-		return;
-	buf_printf(&why, "%s, %s", verb_name(verb), code_slug(err->code));
-	if (err->code == E_UNAUTHORIZED)
-		store_denied_from(store, r->peer->host, buf_view(&why));
-	else
-		store_denied(store, subject->name, buf_view(&why));
-}
-
-static bool authorise(struct request *r, struct caller *caller)
-{
-	unsigned permission = r->route->permission;
-	struct target target = { .kind = permission & 0xff };
-	struct kv_txn *txn;
-	struct err err;
-
-	if (permission == PERMISSION_NONE)
-		return true;
-	if (view_use(caller->at->view, 0, &txn, &err) == OK) {
-		token_subject_cached(&caller->at->token, txn, bearer(r), r->arena,
-				     &caller->subject, &caller->credential);
-		/* A source writes only its own namespace; HTTP has none. */
-		if (permission_check(&caller->subject, permission >> 8, &target,
-				     &err) == OK)
-			return true;
-	}
-	note_denied(r, &caller->subject, permission >> 8, &err);
-	if (err.code == E_UNAUTHORIZED)
-		answer_header(r, "WWW-Authenticate", STR("Bearer"));
-	if (err.code == E_UNAUTHORIZED && api_is_kube(r))
-		str_copy(err.text, sizeof(err.text), STR("Unauthorized"));
-	api_error(r, &err);
-	return false;
-}
-
-/* Who asks for a dry run where there is none must not get a write. */
-static bool knows_dry_run(struct request *r)
-{
-	if (r->method == HTTP_M_GET || api_is_kube(r) ||
-	    !request_query(r, "dryRun"))
-		return true;
-	api_fail(r, E_INVALID, "dryRun is for /apis alone; nothing was done");
-	return false;
-}
-
-/* What is asked of the node itself, or passed on to the leader. */
-static bool needs_no_state(const struct request *r)
-{
-	unsigned permission = r->route->permission;
-
-	return permission == PERMISSION_NONE ||
-	       permission >> 8 == VERB_STATUS ||
-	       permission >> 8 == VERB_METRICS ||
-	       permission >> 8 == VERB_MAINTAIN;
-}
-
-/* A state that is known to be wrong is shown to nobody. */
-static bool may_be_shown(struct request *r)
-{
-	struct err err;
-
-	if (!store_is_fenced(caller_of(r)->at->api->config.store) ||
-	    needs_no_state(r))
-		return true;
-	err_set(&err, E_UNAVAILABLE, "this node is fenced: its state is not that "
-		"of the majority");
-	err_hint(&err, "ask another node; /readyz?verbose says more");
-	api_error(r, &err);
-	return false;
-}
-
-static bool before(struct request *r)
-{
-	struct caller *caller = ANEW(r->arena, struct caller);
-
-	caller->at = r->server_data;
-	caller->subject.name = STR("anonymous");
-	r->data = caller;
-	return authorise(r, caller) && may_be_shown(r) && knows_dry_run(r);
-}
-
-bool api_may(struct request *r, enum verb verb, enum kind_id kind,
-	     struct str tenant, struct str name)
-{
-	struct target target = { kind, tenant, name };
-	struct err err;
-
-	if (permission_check(&caller_of(r)->subject, verb, &target, &err) == OK)
-		return true;
-	note_denied(r, &caller_of(r)->subject, verb, &err);
-	api_error(r, &err);
-	return false;
-}
+/* ---- no route ---- */
 
 static void no_route(struct request *r, const struct err *err)
 {
@@ -448,6 +330,7 @@ static void on_turn(struct turn *turn)
 	struct api_loop *at = container_of(turn, struct api_loop, turn);
 
 	view_idle(at->view);
+	admission_turn(&at->admission, door_woke_ns(at), clock_mono_ns());
 }
 
 static void on_wake(struct follower *f, uint64_t rev)
@@ -463,7 +346,7 @@ static enum code loop_open(struct api *api, struct api_loop *at, unsigned i,
 {
 	struct http_server_config config = {
 		.routes = api_routes, .n_routes = api_n_routes,
-		.limits = api->config.limits, .data = at, .before = before,
+		.limits = api->config.limits, .data = at, .before = door_open,
 		.no_route = no_route,
 	};
 	char name[16];
@@ -472,6 +355,7 @@ static enum code loop_open(struct api *api, struct api_loop *at, unsigned i,
 	snprintf(name, sizeof(name), "http-%u", i);
 	at->api = api;
 	at->flags = ofrep_cache_new(FLAGS_BYTES);
+	at->admission.target_ns = api->config.queue_target_ms * UINT64_C(1000000);
 	list_init(&at->watches);
 	list_init(&at->waits);
 	rc = loop_try_new(name, 0, &at->loop, err);
@@ -497,6 +381,7 @@ enum code api_new(const struct api_config *config, struct api **out,
 	api->config = *config;
 	api->n = config->loops ? config->loops : 1;
 	api->started_ms = clock_wall_ms();
+	api->limits = limits_new(config->rates);
 	api->loops = mem_zero(api->n * sizeof(*api->loops));
 	for (unsigned i = 0; i < api->n && rc == OK; i++)
 		rc = loop_open(api, &api->loops[i], i, err);
@@ -625,6 +510,7 @@ void api_free(struct api **ap)
 		if (at->loop)
 			loop_free(&at->loop);
 	}
+	limits_free(&api->limits);
 	free(api->loops);
 	free(api);
 	*ap = NULL;

@@ -8,6 +8,7 @@
 #ifndef API_API_H
 #define API_API_H
 
+#include "api/limits.h"
 #include "http/server/server.h"
 #include "store/store.h"
 
@@ -42,6 +43,8 @@ struct api_config {
 	struct store *store;
 	unsigned loops;                  /* 1.. */
 	struct http_limits limits;
+	unsigned queue_target_ms;        /* server.queue_target; 0: no bound */
+	struct limits_rate rates[LIMIT__COUNT];
 	const char *version;             /* "0.1.0" */
 	/* False: there is no reconciler; any thread. */
 	bool (*reconcile)(void *data, struct api_reconcile *rec);

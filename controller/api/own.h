@@ -4,6 +4,7 @@
 #ifndef API_OWN_H
 #define API_OWN_H
 
+#include "api/admission.h"
 #include "api/api.h"
 #include "api/ofrep_cache.h"
 #include "auth/auth.h"
@@ -20,6 +21,7 @@ struct api_loop {
 	struct view *view;
 	struct token_cache token;        /* of the last request */
 	struct ofrep_cache *flags;
+	struct admission admission;
 	struct turn turn;                /* lets the view go */
 	struct follower follower;
 	struct list watches, waits;
@@ -28,6 +30,7 @@ struct api_loop {
 
 struct api {
 	struct api_config config;
+	struct limits *limits;
 	struct api_loop *loops;
 	unsigned n;
 	uint64_t started_ms;
@@ -39,6 +42,8 @@ struct caller {
 	struct subject subject;
 	struct str credential;
 	uint64_t min_rev;                /* of the picture that it reads */
+	unsigned retry_after_s;          /* of an answer that refuses; 0: 1 */
+	struct str charged;              /* the tenant whose rate it counts for */
 };
 
 /* Which permission a route asks for: verb and kind in one number. */
@@ -55,6 +60,12 @@ static inline struct caller *caller_of(const struct request *r)
 void api_dispatch(struct request *r);
 /* Runs the route's own handler. */
 void api_run(struct request *r);
+
+/* ---- the door (door.c): runs before a request's body is read ---- */
+/* Is it let in, and as whom?  False: answered. */
+bool door_open(struct request *r);
+/* When the turn of the loop woke, on the clock of request.start_ns. */
+uint64_t door_woke_ns(const struct api_loop *at);
 
 /* A picture for this request; false: answered with an error. */
 bool api_view(struct request *r, struct kv_txn **out);
@@ -89,6 +100,17 @@ bool api_check_members(struct request *r, const struct body_member *members,
 		       size_t n, const struct value *body);
 #define API_BODY_OF(r, members, out) \
 	api_body_of((r), (members), ARRAY_LEN(members), (out))
+
+/* ---- sums over the loops (gather.c) ---- */
+struct api_sums {
+	struct http_stats http;
+	unsigned loops, overloaded;
+	uint64_t shed, turn_recent_us;
+};
+typedef void api_gathered(struct request *r, const struct api_sums *sums);
+/* 'done' is called on the request's loop, now or later; not where the connection
+ * has ended meanwhile. */
+void api_gather(struct request *r, api_gathered *done);
 
 /* ---- writes ---- */
 

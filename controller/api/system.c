@@ -210,20 +210,10 @@ static void refusal_metrics(struct buf *out, const struct rc_status *s)
 			   (unsigned long long)s->refused_by[i]);
 }
 
-static void http_metrics(struct buf *out, struct api *api)
+static void http_metrics(struct buf *out, const struct api_sums *sums)
 {
-	struct http_stats sum = { 0 };
+	const struct http_stats sum = sums->http;
 
-	for (unsigned i = 0; i < api->n; i++) {
-		struct http_stats one;
-
-		http_server_stats(api->loops[i].server, &one);
-		sum.connections_now += one.connections_now;
-		sum.requests += one.requests;
-		sum.refused += one.refused;
-		sum.bytes_out += one.bytes_out;
-		sum.streams_now += one.streams_now;
-	}
 	metric(out, "conflux_http_connections", "gauge", "Open connections",
 	       sum.connections_now);
 	metric(out, "conflux_http_streams", "gauge", "Watches that are open",
@@ -234,6 +224,27 @@ static void http_metrics(struct buf *out, struct api *api)
 	       "Requests refused before a handler", sum.refused);
 	metric(out, "conflux_http_sent_bytes_total", "counter", "Bytes sent",
 	       sum.bytes_out);
+	metric(out, "conflux_http_loops", "gauge", "Loops that serve connections",
+	       sums->loops);
+	metric(out, "conflux_http_turn_microseconds_max", "gauge",
+	       "Longest turn of one of these in the last 10 seconds",
+	       sums->turn_recent_us);
+	metric(out, "conflux_http_loops_overloaded", "gauge",
+	       "Loops that have more requests than they answer in time",
+	       sums->overloaded);
+	metric(out, "conflux_http_shed_total", "counter",
+	       "Requests that were refused because of that", sums->shed);
+}
+
+static void limit_metrics(struct buf *out, const struct limits *limits)
+{
+	static const char name[] = "conflux_http_limited_total";
+
+	buf_printf(out, "# HELP %s Requests answered 429, by what they were "
+		   "counted for\n# TYPE %s counter\n", name, name);
+	for (unsigned i = 0; i < LIMIT__COUNT; i++)
+		buf_printf(out, "%s{by=\"%s\"} %llu\n", name, limits_name(i),
+			   (unsigned long long)limits_refused(limits, i));
 }
 
 /* One line a member and metric, as the format wants them: by metric. */
@@ -301,7 +312,7 @@ static void peer_metrics(struct buf *out, struct store *store)
 	free(peers);
 }
 
-void get_metrics(struct request *r)
+static void answer_metrics(struct request *r, const struct api_sums *sums)
 {
 	struct api *api = caller_of(r)->at->api;
 	AUTO_BUF out = BUF_NONE;
@@ -309,12 +320,18 @@ void get_metrics(struct request *r)
 
 	store_status(api->config.store, &s);
 	store_metrics(&out, &s);
-	http_metrics(&out, api);
+	http_metrics(&out, sums);
+	limit_metrics(&out, api->limits);
 	peer_metrics(&out, api->config.store);
 	refusal_metrics(&out, &s.node);
 	if (api->config.metrics)
 		api->config.metrics(api->config.data, &out);
 	answer(r, 200, "text/plain; version=0.0.4", buf_view(&out));
+}
+
+void get_metrics(struct request *r)
+{
+	api_gather(r, answer_metrics);
 }
 
 /* ---- audit ---- */

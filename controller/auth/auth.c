@@ -61,14 +61,18 @@ void token_cache_fini(struct token_cache *cache)
 	secret_wipe(&cache->token);
 }
 
+bool token_cache_has(const struct token_cache *cache, struct kv_txn *txn,
+		     struct str token)
+{
+	return token.n && cache->snapshot == kv_snapshot(txn) &&
+	       secret_eq(&cache->token, token);
+}
+
 void token_subject_cached(struct token_cache *cache, struct kv_txn *txn,
 			  struct str token, struct arena *arena,
 			  struct subject *out, struct str *credential)
 {
-	uint64_t snapshot = kv_snapshot(txn);
-
-	if (cache->snapshot == snapshot && token.n &&
-	    secret_eq(&cache->token, token)) {
+	if (token_cache_has(cache, txn, token)) {
 		*out = (struct subject){ arena_str(arena, str_of(cache->name)),
 					 cache->role, STR_NONE };
 		*credential = arena_str(arena, str_of(cache->credential));
@@ -83,7 +87,7 @@ void token_subject_cached(struct token_cache *cache, struct kv_txn *txn,
 	secret_wipe(&cache->token);
 	secret_set(&cache->token, token);
 	cache->role = out->role;
-	cache->snapshot = snapshot;
+	cache->snapshot = kv_snapshot(txn);
 }
 
 /* ---- the root token ---- */

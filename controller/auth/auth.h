@@ -29,6 +29,9 @@ struct token_cache {
 	enum subject_role role;
 };
 void token_cache_fini(struct token_cache *cache);
+/* 'token' is the one, and what came of it is still so. */
+bool token_cache_has(const struct token_cache *cache, struct kv_txn *txn,
+		     struct str token);
 /* As token_subject. */
 void token_subject_cached(struct token_cache *cache, struct kv_txn *txn,
 			  struct str token, struct arena *arena,

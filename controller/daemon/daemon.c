@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "daemon/descriptors.h"
+#include "daemon/processors.h"
 #include "daemon/own.h"
 #include "io/file.h"
 #include "io/tls.h"
@@ -16,6 +17,7 @@
 
 #define PART "daemon"
 #define TOKEN_RETRY_MS 50
+#define LOOPS_MAX 64u
 
 static uint64_t number(const struct daemon *d, enum setting id)
 {
@@ -291,6 +293,15 @@ static struct http_limits http_limits_of(const struct daemon *d)
 	return l;
 }
 
+static struct limits_rate rate_of(const struct daemon *d, enum setting rate,
+				  enum setting burst)
+{
+	return (struct limits_rate){ number(d, rate), number(d, burst) };
+}
+
+#define RATE_OF(d, name) \
+	rate_of(d, SETTING_limits_##name##_rate, SETTING_limits_##name##_burst)
+
 static enum code load_tls(const struct settings *s, struct tls_server **out,
 			  struct err *err)
 {
@@ -321,6 +332,13 @@ static enum code start_api(struct daemon *d, struct err *err)
 		.store = d->store,
 		.loops = (unsigned)number(d, SETTING_server_loops),
 		.limits = http_limits_of(d),
+		.queue_target_ms =
+			(unsigned)number(d, SETTING_server_queue_target),
+		.rates = {
+			[LIMIT_SUBJECT] = RATE_OF(d, subject),
+			[LIMIT_TENANT] = RATE_OF(d, tenant),
+			[LIMIT_ADDRESS] = RATE_OF(d, address),
+		},
 		.version = DAEMON_VERSION,
 		.reconcile = daemon_reconcile,
 		.metrics = put_metrics,
@@ -332,6 +350,8 @@ static enum code start_api(struct daemon *d, struct err *err)
 	struct stream_addr bound;
 	enum code rc = load_tls(d->settings, &d->tls, err);
 
+	if (config.loops == 0)
+		config.loops = MIN(processors_usable("/"), LOOPS_MAX);
 	config.limits.connections = descriptors_for(config.limits.connections,
 						    config.loops);
 	if (rc == OK)

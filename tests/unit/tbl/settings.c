@@ -166,7 +166,7 @@ START_TEST(errors_of_the_file_name_line_and_hint)
 	bad_file("log:\n  level: info\nservr:\n  loops: 2\n", E_INVALID,
 		 "line 3: servr is no section", "mean server?");
 	bad_file("server:\n  loops: 65\n", E_INVALID,
-		 "line 2: server.loops: '65' is too large", "1 to 64");
+		 "line 2: server.loops: '65' is too large", "0 to 64");
 	bad_file("server:\n  loops: [1]\n", E_INVALID, "not a value of type", "");
 	bad_file("server: 7\n", E_INVALID, "holds no settings", "");
 	bad_file("- a\n", E_INVALID, "holds no sections", "");
@@ -203,7 +203,7 @@ START_TEST(errors_of_flags_are_usage)
 	    "given twice", "");
 	bad(NULL, FLAGS("file"), E_USAGE, "unexpected argument", "");
 	bad(NULL, FLAGS("--server-loops", "two"), E_INVALID,
-	    "--server-loops: server.loops: 'two'", "1 to 64");
+	    "--server-loops: server.loops: 'two'", "0 to 64");
 	bad(NULL, FLAGS("--tls-cert-file", "c"), E_INVALID, "together", "");
 }
 END_TEST

@@ -1,0 +1,275 @@
+/*
+ * The door: what is asked of each request before anything is read of its body.
+ *
+ * First, is there room (admission.h)?  Then who asks: a token, looked up in this
+ * node's state.  Then how often (limits.h), and whether he may.  What keeps a node
+ * observable is let in under any load: health, status, metrics, maintenance.
+ *
+ * Whoever shows no valid token is counted by network.  A network that has used up
+ * its rate is not looked at any more, or it could go on guessing; but tokens that
+ * were valid lately, from there, are, so that a guest cannot lock out the others.
+ */
+#include "api/own.h"
+
+#include "auth/auth.h"
+#include "base/clock.h"
+
+#include "base/banned.h"
+
+static struct str bearer(const struct request *r)
+{
+	const struct str *h = request_header(r, "authorization");
+	struct str prefix;
+
+	if (!h && str_starts(r->path, STR("/api/v1/ofrep/"))) {
+		/* OFREP has two ways to say it. */
+		h = request_header(r, "x-api-key");
+		return h ? *h : STR_NONE;
+	}
+	if (!h)
+		return STR_NONE;
+	prefix = str_first(*h, 7);
+	if (!str_eq_nocase(prefix, STR("bearer ")))
+		return STR_NONE;
+	return str_trim(str_from(*h, 7));
+}
+
+/* Counted for the audit: who is unknown (also NULL) is named by network. */
+static void note_denied(struct request *r, const struct subject *subject,
+			enum verb verb, const struct err *err)
+{
+	struct store *store = caller_of(r)->at->api->config.store;
+	AUTO_BUF why = BUF_NONE;
+
+	if (err->code != E_DENIED && err->code != E_UNAUTHORIZED &&
+	    err->code != E_RATE)
+		return;
+	buf_printf(&why, "%s, %s", verb_name(verb), code_slug(err->code));
+	if (err->code == E_UNAUTHORIZED || !subject)
+		store_denied_from(store, r->peer->host, buf_view(&why));
+	else
+		store_denied(store, subject->name, buf_view(&why));
+}
+
+/* ---- is there room? ---- */
+
+/* Whoever is told to come again does not come together. */
+static unsigned spread_s(const struct request *r)
+{
+	return 1 + r->trace[0] % 3;
+}
+
+uint64_t door_woke_ns(const struct api_loop *at)
+{
+	return loop_now_ms(at->loop) * UINT64_C(1000000);
+}
+
+/* What is asked of the node itself, or passed on to the leader. */
+static bool needs_no_state(const struct request *r)
+{
+	unsigned permission = r->route->permission;
+
+	return permission == PERMISSION_NONE ||
+	       permission >> 8 == VERB_STATUS ||
+	       permission >> 8 == VERB_METRICS ||
+	       permission >> 8 == VERB_MAINTAIN;
+}
+
+static bool has_room(struct request *r)
+{
+	struct api_loop *at = caller_of(r)->at;
+	struct err err;
+
+	if (needs_no_state(r) ||
+	    admission_take(&at->admission, door_woke_ns(at), r->start_ns))
+		return true;
+	caller_of(r)->retry_after_s = spread_s(r);
+	err_set(&err, E_BUSY, "this node has more requests than it can answer in "
+		"time; nothing was done");
+	err_hint(&err, "come again later, or ask another node");
+	api_error(r, &err);
+	return false;
+}
+
+/* ---- how often? ---- */
+
+static void refuse_rate(struct request *r, enum limit_of of, struct str who,
+			uint64_t wait_ns)
+{
+	struct limits *limits = caller_of(r)->at->api->limits;
+	uint64_t wait_s = (wait_ns + UINT64_C(999999999)) / UINT64_C(1000000000);
+	AUTO_BUF policy = BUF_NONE;
+	AUTO_BUF rest = BUF_NONE;
+	struct err err;
+
+	wait_s = MAX(wait_s, 1u);
+	caller_of(r)->retry_after_s = (unsigned)MIN(wait_s, 86400u);
+	limits_policy(limits, of, &policy);
+	buf_printf(&rest, "\"%s\";r=0;t=%llu", limits_name(of),
+		   (unsigned long long)wait_s);
+	answer_header(r, "RateLimit-Policy", buf_view(&policy));
+	answer_header(r, "RateLimit", buf_view(&rest));
+	err_set(&err, E_RATE, "%s %.*s asks more often than it may",
+		limits_name(of), STR_ARG(str_first(who, 100)));
+	err_hint(&err, "limits.%s_rate and limits.%s_burst are the limit; wait %llu s",
+		 limits_name(of), limits_name(of), (unsigned long long)wait_s);
+	note_denied(r, of == LIMIT_ADDRESS ? NULL : &caller_of(r)->subject,
+		    r->route->permission >> 8, &err);
+	api_error(r, &err);
+}
+
+static bool take(struct request *r, enum limit_of of, struct str who)
+{
+	struct limits *limits = caller_of(r)->at->api->limits;
+	uint64_t wait;
+
+	if (!limits_is_on(limits, of) ||
+	    limits_take(limits, of, who, r->start_ns, &wait))
+		return true;
+	refuse_rate(r, of, who, wait);
+	return false;
+}
+
+/* ---- who asks? ---- */
+
+/* A network that guesses is not looked at for a while. */
+static bool may_show_token(struct request *r, struct str token)
+{
+	struct limits *limits = caller_of(r)->at->api->limits;
+	AUTO_BUF network = BUF_NONE;
+	uint64_t wait;
+
+	if (!limits_is_on(limits, LIMIT_ADDRESS))
+		return true;
+	limits_network(&network, r->peer->host);
+	if (limits_has(limits, LIMIT_ADDRESS, buf_view(&network), r->start_ns,
+		       &wait) ||
+	    (token.n && limits_knows(limits, token, buf_view(&network))))
+		return true;
+	refuse_rate(r, LIMIT_ADDRESS, buf_view(&network), wait);
+	return false;
+}
+
+/* What came of it counts for the network. */
+static void count_token(struct request *r, struct str token)
+{
+	const struct caller *caller = caller_of(r);
+	struct limits *limits = caller->at->api->limits;
+	AUTO_BUF network = BUF_NONE;
+	uint64_t wait;
+
+	if (!limits_is_on(limits, LIMIT_ADDRESS))
+		return;
+	limits_network(&network, r->peer->host);
+	if (caller->subject.role == ROLE_NOBODY)
+		(void)!limits_take(limits, LIMIT_ADDRESS, buf_view(&network),
+				   r->start_ns, &wait);
+	else
+		limits_know(limits, token, buf_view(&network));
+}
+
+/* False: answered. */
+static bool identify(struct request *r, struct kv_txn *txn)
+{
+	struct caller *caller = caller_of(r);
+	struct str token = bearer(r);
+	bool is_same = token_cache_has(&caller->at->token, txn, token);
+
+	if (!is_same && !may_show_token(r, token))
+		return false;
+	token_subject_cached(&caller->at->token, txn, token, r->arena,
+			     &caller->subject, &caller->credential);
+	if (!is_same)
+		count_token(r, token);
+	return true;
+}
+
+/* ---- may he? ---- */
+
+static bool authorise(struct request *r, struct caller *caller)
+{
+	unsigned permission = r->route->permission;
+	struct target target = { .kind = permission & 0xff };
+	struct kv_txn *txn;
+	struct err err;
+
+	if (permission == PERMISSION_NONE)
+		return true;
+	if (view_use(caller->at->view, 0, &txn, &err) == OK) {
+		if (!identify(r, txn))
+			return false;
+		if (caller->subject.role != ROLE_NOBODY && !needs_no_state(r) &&
+		    !take(r, LIMIT_SUBJECT, caller->subject.name))
+			return false;
+		/* A source writes only its own namespace; HTTP has none. */
+		if (permission_check(&caller->subject, permission >> 8, &target,
+				     &err) == OK)
+			return true;
+	}
+	note_denied(r, &caller->subject, permission >> 8, &err);
+	if (err.code == E_UNAUTHORIZED)
+		answer_header(r, "WWW-Authenticate", STR("Bearer"));
+	if (err.code == E_UNAUTHORIZED && api_is_kube(r))
+		str_copy(err.text, sizeof(err.text), STR("Unauthorized"));
+	api_error(r, &err);
+	return false;
+}
+
+/* Who asks for a dry run where there is none must not get a write. */
+static bool knows_dry_run(struct request *r)
+{
+	if (r->method == HTTP_M_GET || api_is_kube(r) ||
+	    !request_query(r, "dryRun"))
+		return true;
+	api_fail(r, E_INVALID, "dryRun is for /apis alone; nothing was done");
+	return false;
+}
+
+/* A state that is known to be wrong is shown to nobody. */
+static bool may_be_shown(struct request *r)
+{
+	struct err err;
+
+	if (!store_is_fenced(caller_of(r)->at->api->config.store) ||
+	    needs_no_state(r))
+		return true;
+	err_set(&err, E_UNAVAILABLE, "this node is fenced: its state is not that "
+		"of the majority");
+	err_hint(&err, "ask another node; /readyz?verbose says more");
+	api_error(r, &err);
+	return false;
+}
+
+bool door_open(struct request *r)
+{
+	struct caller *caller = ANEW(r->arena, struct caller);
+
+	caller->at = r->server_data;
+	caller->subject.name = STR("anonymous");
+	r->data = caller;
+	return has_room(r) && authorise(r, caller) && may_be_shown(r) && knows_dry_run(r);
+}
+
+/* A request counts once for a tenant. */
+static bool take_tenant(struct request *r, struct str tenant)
+{
+	struct caller *caller = caller_of(r);
+
+	if (str_eq(caller->charged, tenant))
+		return true;
+	caller->charged = arena_str(r->arena, tenant);
+	return take(r, LIMIT_TENANT, tenant);
+}
+
+bool api_may(struct request *r, enum verb verb, enum kind_id kind,
+	     struct str tenant, struct str name)
+{
+	struct target target = { kind, tenant, name };
+	struct err err;
+
+	if (permission_check(&caller_of(r)->subject, verb, &target, &err) == OK)
+		return tenant.n == 0 || take_tenant(r, tenant);
+	note_denied(r, &caller_of(r)->subject, verb, &err);
+	api_error(r, &err);
+	return false;
+}

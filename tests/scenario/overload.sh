@@ -1,0 +1,156 @@
+#!/usr/bin/env bash
+# More than a node can do, or may do for one client: who is refused, how, and who is
+# not.
+. "$(dirname "$0")/lib.bash"
+FETCH=api/v1/fetch/config/acme/shop/prod/main
+
+code() { # curl arguments
+	curl -s -o /dev/null -w '%{http_code}' "$@"
+}
+fetch() { code -H "Authorization: Bearer ${2:-$TOKEN}" "$URL/${1:-$FETCH}"; }
+# How many of so many fetches are answered with this status.
+count() { # status, times, path, token
+	local n=0 i
+	for ((i = 0; i < $2; i++)); do
+		[ "$(fetch "${3:-$FETCH}" "${4:-$TOKEN}")" != "$1" ] || n=$((n + 1))
+	done
+	echo "$n"
+}
+metric() {
+	curl -s -H "Authorization: Bearer $TOKEN" "$URL/metrics" |
+		sed -n "s/^$1 //p"
+}
+one_configuration() {
+	make_tenant acme
+	make_config main hello
+	yes 201
+}
+
+step "a subject has its burst, then its rate; others have theirs"
+start_daemon
+one_configuration
+conflux token create other --read-only -o json | jq -r .token >"$WORK/other"
+stop_daemon
+start_daemon --limits-subject-rate 1 --limits-subject-burst 10
+N=$(count 200 30)
+[ "$N" -ge 10 ] && [ "$N" -le 20 ] || fail "$N of 30 were answered"
+until [ "$(fetch)" = 429 ]; do :; done
+ask GET "$URL/$FETCH"
+yes 429
+is "$(field .code)" too-many-requests code
+is "$(header Retry-After)" 1 Retry-After
+is "$(header RateLimit-Policy)" '"subject";q=10;w=10' policy
+ask GET "$KUBE/tenants"
+yes 429
+is "$(field .reason)" TooManyRequests reason
+is "$(fetch "$FETCH" "$(cat "$WORK/other")")" 200 "another token"
+for path in metrics api/v1/status livez; do
+	is "$(fetch "$path")" 200 "$path"
+done
+sleep "$(header Retry-After)"
+is "$(fetch)" 200 "after Retry-After"
+[ "$(metric 'conflux_http_limited_total{by="subject"}')" -ge 10 ] || fail metric
+stop_daemon
+start_daemon
+has "$(conflux audit list -o json)" "fetch, too-many-requests"
+stop_daemon
+
+step "a tenant too, whoever asks; another tenant does not feel it"
+start_daemon --limits-tenant-rate 1 --limits-tenant-burst 10
+make_tenant blue
+ask POST "$URL/api/v1/mgt/configs" -d '{"tenant": "blue", "application": "shop",
+	"environment": "prod", "name": "main", "format": "text", "content": "x"}'
+yes 201
+N=$(count 200 15)
+M=$(count 200 15 "$FETCH" "$(cat "$WORK/other")")
+[ $((N + M)) -ge 10 ] && [ $((N + M)) -le 20 ] || fail "$N and $M were answered"
+is "$(fetch "${FETCH/acme/blue}")" 200 "another tenant"
+stop_daemon
+
+step "whoever guesses tokens is not looked at any more; who was known there is"
+start_daemon --limits-address-rate 1 --limits-address-burst 5 --server-loops 2
+is "$(fetch)" 200
+N=$(count 401 20 "$FETCH" wrong)
+[ "$N" -ge 5 ] && [ "$N" -le 12 ] || fail "$N of 20 were looked at"
+until [ "$(fetch "$FETCH" wrong)" = 429 ]; do :; done
+is "$(fetch "$FETCH" "$(cat "$WORK/other")")" 429 "a right guess"
+is "$(fetch)" 200 "a token that was known before"
+is "$(code "$URL/livez")" 200 "without a token"
+until [ "$(fetch "$FETCH" "$(cat "$WORK/other")")" = 200 ]; do sleep 0.2; done
+stop_daemon
+
+step "a queue that stands is cut: some are refused at once, the others are served"
+cat >"$WORK/flood.py" <<'PY'
+"""64 requests on their way on each of 32 connections, for some seconds; says how
+many answers there were by status, and what a probe beside it got."""
+import collections, re, select, socket, sys, time
+host, port, path, token, seconds = sys.argv[1:]
+request = (f"GET /{path} HTTP/1.1\r\nhost: h\r\n"
+           f"authorization: Bearer {token}\r\n\r\n").encode()
+seen = collections.Counter()
+retry = collections.Counter()
+
+def ask(path):
+    with socket.create_connection((host, int(port)), 20) as s:
+        s.sendall(f"GET /{path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n"
+                  f"authorization: Bearer {token}\r\n\r\n".encode())
+        got = b""
+        while more := s.recv(65536):
+            got += more
+    return got.decode()
+
+socks = {}
+for _ in range(32):
+    s = socket.create_connection((host, int(port)))
+    socks[s.fileno()] = [s, b"", 0]
+    s.sendall(request * 64)
+poll = select.epoll()
+for fd in socks:
+    poll.register(fd, select.EPOLLIN)
+end = time.monotonic() + float(seconds)
+probes = 0
+while time.monotonic() < end:
+    for fd, _ in poll.poll(1):
+        entry = socks[fd]
+        more = entry[0].recv(1 << 20)
+        if not more:
+            sys.exit("a connection was closed")
+        text = entry[1] + more
+        cut = text.rfind(b"HTTP/1.1 ")
+        whole, entry[1] = text[:cut], text[cut:]
+        statuses = re.findall(rb"HTTP/1.1 (\d+)", whole)
+        for s in statuses:
+            seen[s.decode()] += 1
+        for r in re.findall(rb"Retry-After: (\d+)", whole):
+            retry[r.decode()] += 1
+        if statuses:
+            entry[0].sendall(request * len(statuses))
+    if seen["503"] and probes < 3:
+        probes += 1
+        for p in ("livez", "metrics", "api/v1/status"):
+            answer = ask(p)
+            if not answer.startswith("HTTP/1.1 200"):
+                sys.exit(f"{p}: {answer[:200]}")
+print(seen["200"], seen["503"], sum(retry.values()), probes,
+      sum(n for s, n in seen.items() if s not in ("200", "503")))
+PY
+flood() { # seconds
+	timeout 60 python3 "$WORK/flood.py" 127.0.0.1 "${URL##*:}" "$FETCH" "$TOKEN" \
+		"$1" || fail "the flood"
+}
+start_daemon --server-loops 1 --server-queue-target 2ms
+read -r OK_N BUSY RETRY PROBES OTHERS <<<"$(flood 3)"
+[ "$BUSY" -gt 0 ] || fail "nobody was refused ($OK_N served)"
+[ "$OK_N" -gt 1000 ] || fail "only $OK_N were served, $BUSY refused"
+[ "$RETRY" -gt 0 ] && [ "$PROBES" -gt 0 ] || fail "no Retry-After, or no probe"
+is "$OTHERS" 0 "other answers"
+[ "$(metric conflux_http_shed_total)" -ge "$BUSY" ] || fail "metric of what was refused"
+is "$(fetch)" 200 "when it is over"
+is "$(metric conflux_http_loops_overloaded)" 0 overloaded
+stop_daemon
+
+step "without a target nobody is refused"
+start_daemon --server-loops 1 --server-queue-target 0
+read -r OK_N BUSY _ _ OTHERS <<<"$(flood 1)"
+is "$BUSY $OTHERS" "0 0" "refused"
+stop_daemon
