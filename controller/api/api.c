@@ -414,6 +414,21 @@ static enum code probe(struct api *api, struct str addr,
 	return OK;
 }
 
+/* All of them, or none. */
+static enum code start_loops(struct api *api, struct err *err)
+{
+	enum code rc = OK;
+	unsigned n = 0;
+
+	while (n < api->n && rc == OK)
+		rc = loop_start(api->loops[n++].loop, err);
+	for (unsigned i = 0; rc && i + 1 < n; i++) {
+		loop_stop(api->loops[i].loop);
+		loop_join(api->loops[i].loop);
+	}
+	return rc;
+}
+
 /* Listening is done before the loops run, so no thread is needed for it. */
 enum code api_listen(struct api *api, struct str addr, struct tls_server *tls,
 		     struct stream_addr *bound, struct err *err)
@@ -436,11 +451,10 @@ enum code api_listen(struct api *api, struct str addr, struct tls_server *tls,
 				 "listen on 127.0.0.1");
 		}
 	}
-	for (unsigned i = 0; i < api->n && rc == OK; i++) {
-		rc = loop_start(api->loops[i].loop, err);
-		if (rc == OK)
-			store_follow(api->config.store, &api->loops[i].follower);
-	}
+	if (rc == OK)
+		rc = start_loops(api, err);
+	for (unsigned i = 0; i < api->n && rc == OK; i++)
+		store_follow(api->config.store, &api->loops[i].follower);
 	return rc;
 }
 
