@@ -347,6 +347,7 @@ static enum code loop_open(struct api *api, struct api_loop *at, unsigned i,
 	struct http_server_config config = {
 		.routes = api_routes, .n_routes = api_n_routes,
 		.limits = api->config.limits, .data = at, .before = door_open,
+		.end = instance_leave,
 		.no_route = no_route,
 	};
 	char name[16];
@@ -382,6 +383,7 @@ enum code api_new(const struct api_config *config, struct api **out,
 	api->n = config->loops ? config->loops : 1;
 	api->started_ms = clock_wall_ms();
 	api->limits = limits_new(config->rates);
+	api->acks = acks_new(config->acks);
 	api->loops = mem_zero(api->n * sizeof(*api->loops));
 	for (unsigned i = 0; i < api->n && rc == OK; i++)
 		rc = loop_open(api, &api->loops[i], i, err);
@@ -525,6 +527,7 @@ void api_free(struct api **ap)
 			loop_free(&at->loop);
 	}
 	limits_free(&api->limits);
+	acks_free(&api->acks);
 	free(api->loops);
 	free(api);
 	*ap = NULL;

@@ -45,6 +45,7 @@ struct api_config {
 	struct http_limits limits;
 	unsigned queue_target_ms;        /* server.queue_target; 0: no bound */
 	struct limits_rate rates[LIMIT__COUNT];
+	size_t acks;                     /* acknowledgements kept at most; 1.. */
 	const char *version;             /* "0.1.0" */
 	/* False: there is no reconciler; any thread. */
 	bool (*reconcile)(void *data, struct api_reconcile *rec);

@@ -247,7 +247,11 @@ bool door_open(struct request *r)
 	caller->at = r->server_data;
 	caller->subject.name = STR("anonymous");
 	r->data = caller;
-	return has_room(r) && authorise(r, caller) && may_be_shown(r) && knows_dry_run(r);
+	if (!has_room(r) || !authorise(r, caller) || !may_be_shown(r) ||
+	    !knows_dry_run(r))
+		return false;
+	instance_join(r);
+	return true;
 }
 
 /* A request counts once for a tenant. */

@@ -4,6 +4,7 @@
 #ifndef API_OWN_H
 #define API_OWN_H
 
+#include "api/acks.h"
 #include "api/admission.h"
 #include "api/api.h"
 #include "api/ofrep_cache.h"
@@ -31,6 +32,7 @@ struct api_loop {
 struct api {
 	struct api_config config;
 	struct limits *limits;
+	struct acks *acks;
 	struct api_loop *loops;
 	unsigned n;
 	uint64_t started_ms;
@@ -100,6 +102,11 @@ bool api_check_members(struct request *r, const struct body_member *members,
 		       size_t n, const struct value *body);
 #define API_BODY_OF(r, members, out) \
 	api_body_of((r), (members), ARRAY_LEN(members), (out))
+
+/* ---- instances (instances.c) ---- */
+/* A watch of an instance that says who it is begins; the request ends. */
+void instance_join(struct request *r);
+void instance_leave(struct request *r);
 
 /* ---- sums over the loops (gather.c) ---- */
 struct api_sums {

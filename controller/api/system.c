@@ -236,6 +236,22 @@ static void http_metrics(struct buf *out, const struct api_sums *sums)
 	       "Requests that were refused because of that", sums->shed);
 }
 
+static void instance_metrics(struct buf *out, struct acks *acks)
+{
+	struct acks_counts c;
+
+	acks_counts(acks, &c);
+	metric(out, "conflux_instances_connected", "gauge",
+	       "Instances that said who they are and watch here", c.connected);
+	metric(out, "conflux_acks", "gauge", "Acknowledgements that are kept",
+	       c.kept);
+	metric(out, "conflux_acks_taken_total", "counter",
+	       "Acknowledgements that came", c.taken);
+	metric(out, "conflux_acks_evicted_total", "counter",
+	       "Acknowledgements that went because there were too many",
+	       c.evicted);
+}
+
 static void limit_metrics(struct buf *out, const struct limits *limits)
 {
 	static const char name[] = "conflux_http_limited_total";
@@ -322,6 +338,7 @@ static void answer_metrics(struct request *r, const struct api_sums *sums)
 	store_metrics(&out, &s);
 	http_metrics(&out, sums);
 	limit_metrics(&out, api->limits);
+	instance_metrics(&out, api->acks);
 	peer_metrics(&out, api->config.store);
 	refusal_metrics(&out, &s.node);
 	if (api->config.metrics)

@@ -1,8 +1,9 @@
-/* reconcile, audit, token, status, version. */
+/* reconcile, audit, token, instances, status, version. */
 #include "cli/cli.h"
 
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "http/wire/url.h"
 
 #include "base/banned.h"
@@ -211,6 +212,58 @@ enum code cmd_token(struct cli *cli, struct err *err)
 		return token_delete(cli, cli->args[1], err);
 	err_set(err, E_USAGE, "token: that is not understood");
 	return err_hint(err, "conflux token %s", cli->command->arguments);
+}
+
+/* ---- instances ---- */
+
+static void add_instance(struct table *t, const struct value *item)
+{
+	static const char *const members[] = { "instance", "key", "version",
+					       "state" };
+	uint64_t ms = 0;
+	char age[16];
+
+	for (size_t i = 0; i < ARRAY_LEN(members); i++)
+		table_add(t, text_of(t->arena, value_get(item, str_of(members[i]))));
+	(void)!value_to_u64(value_getz(item, "age_ms"), &ms);
+	clock_age(age, ms);
+	table_add(t, arena_str(t->arena, str_of(age)));
+	table_addz(t, value_to_bool(value_getz(item, "connected"), false) ? "yes" :
+									   "no");
+	table_add(t, text_short(t->arena, value_text_at(item, "reason")));
+}
+
+enum code cmd_instances(struct cli *cli, struct err *err)
+{
+	static const char *const header[] = { "INSTANCE", "CONFIGURATION",
+					      "VERSION", "STATE", "AGE",
+					      "CONNECTED", "REASON" };
+	AUTO_BUF target = BUF_NONE;
+	const struct value *list;
+	uint64_t limit = 100;
+	struct value *v;
+	struct table t;
+	enum code rc = cli_u64(cli, FLAG_LIMIT, &limit, err);
+
+	if (rc)
+		return rc;
+	buf_printf(&target, "/api/v1/instances?limit=%llu",
+		   (unsigned long long)limit);
+	if (cli->n_args)
+		put_query(&target, "key", str_of(cli->args[0]));
+	rc = cli_get(cli, buf_view(&target), &v, err);
+	if (rc == OK)
+		rc = cli_list(v, "instances", &list, err);
+	if (rc || out_is_value(cli))
+		return rc ? rc : out_value(cli, v, err);
+	if (cli->output == OUT_NAME)
+		return out_names(cli, list, "instance", err);
+	table_init(&t, cli->arena, ARRAY_LEN(header));
+	for (size_t i = 0; i < ARRAY_LEN(header); i++)
+		table_addz(&t, header[i]);
+	for (size_t i = 0; i < value_count(list); i++)
+		add_instance(&t, list->a.items[i]);
+	return table_print(&t, err);
 }
 
 /* ---- status, version ---- */

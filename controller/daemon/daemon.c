@@ -339,6 +339,7 @@ static enum code start_api(struct daemon *d, struct err *err)
 			[LIMIT_TENANT] = RATE_OF(d, tenant),
 			[LIMIT_ADDRESS] = RATE_OF(d, address),
 		},
+		.acks = number(d, SETTING_fleet_acks_max),
 		.version = DAEMON_VERSION,
 		.reconcile = daemon_reconcile,
 		.metrics = put_metrics,

@@ -13,6 +13,7 @@ needs_backup := base wire backup
 needs_frame := base io wire net
 needs_sse := base client
 needs_selector := base doc api
+needs_acks := base wire doc model api
 needs_ofrep := base doc model api
 needs_schema := base doc schema
 needs_batch := base wire store

@@ -79,6 +79,8 @@ static void exchange_free(struct exchange *ex)
 	struct http_server *s = ex->conn->server;
 	struct exchange clean = { .r.arena = ex->r.arena };
 
+	if (s->config.end)
+		s->config.end(&ex->r);
 	ex->conn->n_exchanges--;
 	if (ex->conn->upgrading == ex)
 		ex->conn->upgrading = NULL;

@@ -47,6 +47,7 @@ struct request {
 	struct arena *arena;
 	struct loop *loop;
 	void *server_data;               /* of http_server_config, per loop */
+	struct str door;                 /* of `before`, for `end`; in the arena */
 	uint8_t trace[16];               /* from traceparent, or new */
 	char trace_text[33];
 	uint64_t start_ns;
@@ -177,6 +178,9 @@ struct http_server_config {
 	void (*no_route)(struct request *r, const struct err *err);
 	/* After each answer, for access log and metrics; may be NULL. */
 	void (*after)(struct request *r, int status, uint64_t bytes);
+	/* A request is over, whatever became of it; the last that is heard of it.
+	 * Its `data` may be gone.  May be NULL. */
+	void (*end)(struct request *r);
 };
 
 /* One server a loop.  Own loop's thread (or before it runs). */

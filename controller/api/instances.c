@@ -1,0 +1,168 @@
+/*
+ * Acknowledgements come in, and what this node knows of instances goes out
+ * (acks.h).  Clients say who they are in X-Conflux-Instance when they watch, so
+ * that it is known which are connected.
+ */
+#include "api/own.h"
+
+#include "base/clock.h"
+
+#include "base/banned.h"
+
+#define LIMIT_DEFAULT 1000u
+#define LIMIT_MOST 10000u
+
+/* ---- acknowledgements ---- */
+
+/* Whoever may fetch a configuration may say what came of it. */
+static bool may_acknowledge(struct request *r, const struct ack *acks, size_t n)
+{
+	struct address at;
+	struct err err;
+
+	for (size_t i = 0; i < n; i++) {
+		must(address_parse(acks[i].key, &at, &err) == OK);
+		if (!api_may(r, VERB_FETCH, KIND_CONFIG, at.tenant, at.name))
+			return false;
+	}
+	return true;
+}
+
+static bool is_known(struct kv_txn *txn, const struct ack *ack)
+{
+	struct object_view object;
+	struct address at;
+	struct err err;
+
+	return address_parse(ack->key, &at, &err) == OK &&
+	       view_at(txn, &at, &object, &err) == OK;
+}
+
+void post_acks(struct request *r)
+{
+	struct acks *acks = caller_of(r)->at->api->acks;
+	size_t n, taken = 0;
+	AUTO_BUF out = BUF_NONE;
+	struct kv_txn *txn;
+	struct ack *all;
+	struct err err;
+
+	if (acks_parse(r->body, r->arena, &all, &n, &err)) {
+		err_wrap(&err, "request body");
+		api_error(r, &err);
+		return;
+	}
+	if (!may_acknowledge(r, all, n) || !api_view(r, &txn))
+		return;
+	/* One that was deleted meanwhile keeps nobody from acknowledging others. */
+	for (size_t i = 0; i < n; i++)
+		if (is_known(txn, &all[i])) {
+			acks_put(acks, &all[i], clock_wall_ms());
+			taken++;
+		}
+	if (n && taken == 0) {
+		api_fail(r, E_NOT_FOUND, "no configuration \"%.*s\"",
+			 STR_ARG(all[0].key));
+		return;
+	}
+	buf_printf(&out, "{\"taken\":%zu,\"unknown\":%zu}\n", taken, n - taken);
+	answer(r, 200, "application/json", buf_view(&out));
+}
+
+/* ---- what is known ---- */
+
+struct listing {
+	struct buf out;
+	uint64_t left, next, now_ms;
+	bool has_one, is_full;
+};
+
+static bool one_instance(void *data, const struct ack *ack, bool is_connected)
+{
+	struct listing *l = data;
+	char time[RFC3339_MAX];
+
+	if (l->left-- == 0) {
+		l->is_full = true;
+		return false;
+	}
+	l->next = ack->seq;
+	clock_rfc3339(time, ack->time_ms, true);
+	buf_z(&l->out, l->has_one ? ",{" : "{");
+	l->has_one = true;
+	ack_json(&l->out, ack);
+	buf_printf(&l->out, ",\"time\":\"%s\",\"age_ms\":%llu,"
+		   "\"connected\":%s,\"seq\":%llu}", time,
+		   (unsigned long long)(l->now_ms > ack->time_ms ?
+					l->now_ms - ack->time_ms : 0),
+		   is_connected ? "true" : "false",
+		   (unsigned long long)ack->seq);
+	return true;
+}
+
+/* False: answered. */
+static bool parse_listing(struct request *r, struct acks_query *q,
+			  struct listing *l)
+{
+	const struct str *after = request_query(r, "after");
+	const struct str *limit = request_query(r, "limit");
+	const struct str *key = request_query(r, "key");
+	const struct str *instance = request_query(r, "instance");
+
+	*q = (struct acks_query){ 0 };
+	*l = (struct listing){ .left = LIMIT_DEFAULT, .now_ms = clock_wall_ms() };
+	if ((after && !str_u64(*after, &q->after)) ||
+	    (limit && (!str_u64(*limit, &l->left) || l->left == 0 ||
+		       l->left > LIMIT_MOST))) {
+		api_fail(r, E_INVALID, "after= is a number, limit= 1 to %u",
+			 LIMIT_MOST);
+		return false;
+	}
+	if (key)
+		q->key = *key;
+	if (instance)
+		q->instance = *instance;
+	return true;
+}
+
+void get_instances(struct request *r)
+{
+	struct api *api = caller_of(r)->at->api;
+	struct store_status status;
+	struct acks_query q;
+	struct listing l;
+
+	if (!parse_listing(r, &q, &l))
+		return;
+	store_status(api->config.store, &status);
+	buf_printf(&l.out, "{\"node\":%llu,\"instances\":[",
+		   (unsigned long long)status.node.node_id);
+	acks_each(api->acks, &q, one_instance, &l);
+	buf_c(&l.out, ']');
+	if (l.is_full)
+		buf_printf(&l.out, ",\"next\":%llu", (unsigned long long)l.next);
+	buf_z(&l.out, "}\n");
+	answer(r, 200, "application/json", buf_view(&l.out));
+	buf_fini(&l.out);
+}
+
+/* ---- who is connected ---- */
+
+void instance_join(struct request *r)
+{
+	const struct str *h = request_header(r, "x-conflux-instance");
+
+	if (!h || r->route->permission == PERMISSION_NONE ||
+	    r->route->permission >> 8 != VERB_WATCH || !ack_instance_is_valid(*h))
+		return;
+	acks_join(caller_of(r)->at->api->acks, *h);
+	r->door = *h;
+}
+
+void instance_leave(struct request *r)
+{
+	const struct api_loop *at = r->server_data;
+
+	if (r->door.n)
+		acks_leave(at->api->acks, r->door);
+}

@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# What instances say of their configurations, and what a node knows of them.
+. "$(dirname "$0")/lib.bash"
+start_daemon --fleet-acks-max 3
+make_tenant acme
+make_config main hello
+yes 201
+SHA=$(printf hello | sha256sum | cut -c1-64)
+KEY=acme/shop/prod/main
+conflux token create reader --read-only >"$WORK/reader" 2>/dev/null
+
+ack() { # instance, state, more members
+	ask POST "$URL/api/v1/acks" -d "{\"instance\": \"$1\", \"key\": \"$KEY\",
+		\"version\": 1, \"sha256\": \"$SHA\", \"state\": \"$2\"${3:+, $3}}"
+}
+known() { ask GET "$URL/api/v1/instances?key=$KEY&instance=$1"; yes 200; }
+
+step "an acknowledgement is kept; whoever may fetch may acknowledge"
+ROOT=$TOKEN TOKEN=$(cat "$WORK/reader")
+ack web-1 received
+yes 200
+is "$(field .taken)" 1 taken
+ack web-1 rejected '"reason": "port is no number", "release": "r-7"'
+TOKEN=$ROOT
+known web-1
+is "$(field '.instances | length')" 1 "one, the last word"
+is "$(field '.instances[0] | .state + " " + .reason + " " + .release')" \
+	"rejected port is no number r-7" instance
+is "$(field '.instances[0].version')" 1 version
+is "$(field '.instances[0].sha256')" "$SHA" digest
+is "$(field '.instances[0].connected')" false connected
+
+step "who is nobody, or says nonsense, is refused, and nothing is kept"
+ROOT=$TOKEN TOKEN=wrong
+ack web-2 applied
+yes 401
+TOKEN=$ROOT
+ack 'web 2' applied
+yes 422
+has "$(field .detail)" '"instance"'
+KEY=acme/shop/prod/absent ack web-2 applied
+yes 404
+known web-2
+is "$(field '.instances | length')" 0 instances
+
+step "of a list those of configurations that are gone are left out"
+ask POST "$URL/api/v1/acks" -d "[
+	{\"instance\": \"web-2\", \"key\": \"acme/shop/prod/absent\", \"version\": 1,
+	 \"sha256\": \"$SHA\", \"state\": \"applied\"},
+	{\"instance\": \"web-2\", \"key\": \"$KEY\", \"version\": 1,
+	 \"sha256\": \"$SHA\", \"state\": \"applied\"}]"
+yes 200
+is "$(field '[.taken, .unknown] | join(" ")')" "1 1" "taken and unknown"
+
+step "a watch that says who it is makes an instance connected, until it ends"
+curl -sN -H "Authorization: Bearer $TOKEN" -H "X-Conflux-Instance: web-2" \
+	"$URL/api/v1/watch?key=$KEY" >"$WORK/watch" &
+W=$!
+until_ok grep -q watching "$WORK/watch"
+known web-2
+is "$(field '.instances[0].connected')" true connected
+has "$(conflux instances $KEY)" "web-2"
+kill "$W"
+wait "$W" 2>/dev/null || true
+left() { known web-2; [ "$(field '.instances[0].connected')" = false ]; }
+until_ok left
+
+step "beyond the bound those unheard for the longest go"
+for i in 3 4; do
+	ack web-$i applied
+	yes 200
+done
+known web-1
+is "$(field '.instances | length')" 0 "the oldest"
+ask GET "$URL/api/v1/instances?limit=2"
+is "$(field '[.instances[].instance] | join(" ")')" "web-2 web-3" order
+ask GET "$URL/api/v1/instances?after=$(field .next)"
+is "$(field '[.instances[].instance] | join(" ")')" "web-4" "the next page"
+ask GET "$URL/metrics"
+has "$BODY" "conflux_acks_evicted_total 1"
+stop_daemon
