@@ -2,3 +2,6 @@
 needs_raft_node := base io wire net raftcore node
 needs_raft_load := base
 needs_disk := base
+needs_watchers := base
+help_watchers := sockets.c h2.c
+pkgs_watchers := openssl libnghttp2

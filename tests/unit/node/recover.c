@@ -197,6 +197,12 @@ START_TEST(all_of_the_log_is_there_and_others_join)
 		ring_fill(at, n, 200, 1000);
 		n += 200;
 	}
+	/* What comes now no checkpoint takes in, whoever's turn it was. */
+	stop_all();
+	ring_config.checkpoint_log_bytes = 1u << 30;
+	for (unsigned id = 1; id <= 3; id++)
+		ring_start(id);
+	at = ring_elected();
 	ring_fill(at, n, 7, 50);
 	n += 7;
 	stop_all();
