@@ -15,7 +15,9 @@
 
 #include "base/banned.h"
 
-#define BACKLOG 1024
+/* The kernel cuts it to net.core.somaxconn (4,096 by default).  When many clients come
+ * again at once, one that finds it full waits for a second. */
+#define BACKLOG 16384
 
 struct listener {
 	uv_tcp_t tcp;

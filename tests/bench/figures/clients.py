@@ -4,11 +4,12 @@ import re
 from . import base
 
 
-def wrk(url, connections, token=None, script=None):
+def wrk(url, connections, token=None, script=None, headers=()):
     """(requests a second, p99 in microseconds) of one run."""
     args = ["wrk", "-t1", f"-c{connections}", f"-d{base.SECONDS}", "--latency"]
     if token:
         args += ["-H", "Authorization: Bearer " + token]
+    args += headers
     if script:
         args += ["-s", script]
     text = base.run(args + [url])

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import ssl
 import tempfile
 import urllib.request
 
@@ -12,9 +13,10 @@ from .base import BIN, free_port, memory, start, started, stop, until
 
 class Conflux:
     """One confluxd in a folder of its own, with tenant acme; or, with an id, a
-    node of a cluster."""
+    node of a cluster.  With the authority of its certificate it is asked over
+    TLS."""
 
-    def __init__(self, work, flags=(), node_id=None):
+    def __init__(self, work, flags=(), node_id=None, ca=None):
         self.dir = tempfile.mkdtemp(dir=work)
         self.data = self.dir + "/data"
         self.args = [BIN + "/confluxd", "--data-dir", self.data,
@@ -22,6 +24,7 @@ class Conflux:
                      "--log-level", "error", *flags]
         if node_id:
             self.args += ["--node-id", str(node_id)]
+        self.tls = ssl.create_default_context(cafile=ca) if ca else None
         self.start()
         if not node_id:
             self.token = open(self.data + "/root.token").read().strip()
@@ -35,7 +38,7 @@ class Conflux:
         until("confluxd", lambda: os.path.exists(address)
               and os.path.getsize(address))
         self.address = open(address).read().strip()
-        self.url = "http://" + self.address
+        self.url = ("https://" if self.tls else "http://") + self.address
 
     def tenant(self):
         self.objects("tenants", {"kind": "Tenant", "metadata": {"name": "acme"}})
@@ -55,7 +58,8 @@ class Conflux:
                                               "Bearer " + self.token,
                                               "Content-Type":
                                               "application/json"})
-        with urllib.request.urlopen(req, timeout=timeout) as answer:
+        with urllib.request.urlopen(req, timeout=timeout,
+                                    context=self.tls) as answer:
             return answer.read()
 
     def objects(self, plural, body):

@@ -1,56 +1,173 @@
-"""A configuration that is fetched, beside nginx."""
+"""A configuration that is fetched, beside nginx and etcd's gateway."""
+import base64
+import json
 import os
+import re
+import ssl
 import tempfile
 import urllib.request
 
-from .base import alternate, free_port, report, start, stop, until
+from . import base
+from .base import alternate, free_port, report, run, start, stop, until
+from .certs import Certs
 from .clients import wrk
 from .conflux import Conflux
+from .etcd import Etcd
 
 NGINX = """worker_processes 1;
 error_log {dir}/error.log;
 pid {dir}/pid;
 daemon off;
-events {{ worker_connections 1024; }}
+events {{ worker_connections 4096; }}
 http {{
 	access_log off;
 	default_type text/plain;
 	keepalive_requests 1000000000;
+	http2_max_requests 1000000000;
 	sendfile on;
 	tcp_nopush on;
 	open_file_cache max=100;
 	client_body_temp_path {dir}/1; proxy_temp_path {dir}/2;
 	fastcgi_temp_path {dir}/3; uwsgi_temp_path {dir}/4;
 	scgi_temp_path {dir}/5;
-	server {{ listen 127.0.0.1:{port}; root {dir}/html; }}
+	ssl_certificate {cert}; ssl_certificate_key {key};
+	ssl_protocols TLSv1.2 TLSv1.3;
+	server {{ listen 127.0.0.1:{http1}; root {dir}/html; }}
+	server {{ listen 127.0.0.1:{http2} http2; root {dir}/html; }}
+	server {{ listen 127.0.0.1:{tls} ssl; root {dir}/html; }}
 }}
 """
+SIZES = {"216": 216, "16k": 16 * 1024}
+# A run of this many is short, because there are many of them.
+SECONDS = 2
+
+
+class Nginx:
+    """The same bytes as files from its open file cache, without a log."""
+
+    def __init__(self, work, cert, key):
+        self.dir = tempfile.mkdtemp(dir=work)
+        os.chmod(self.dir, 0o755)
+        os.chmod(work, 0o755)
+        os.mkdir(self.dir + "/html")
+        for name, size in SIZES.items():
+            with open(f"{self.dir}/html/{name}", "w") as f:
+                f.write("x" * (size - 1) + "\n")
+        ports = {name: free_port() for name in ("http1", "http2", "tls")}
+        with open(self.dir + "/nginx.conf", "w") as f:
+            f.write(NGINX.format(dir=self.dir, cert=cert, key=key, **ports))
+        self.process = start(["nginx", "-c", self.dir + "/nginx.conf"])
+        self.urls = {name: f"http{'s' if name == 'tls' else ''}://127.0.0.1:{port}/"
+                     for name, port in ports.items()}
+        until("nginx", lambda: urllib.request.urlopen(
+            self.urls["http1"] + "216").read())
+
+    def close(self):
+        stop(self.process)
+
+
+def etag_of(url, token=None, tls=None):
+    req = urllib.request.Request(url)
+    if token:
+        req.add_header("Authorization", "Bearer " + token)
+    with urllib.request.urlopen(req, context=tls) as answer:
+        return answer.headers["ETag"], len(answer.read())
+
+
+def headers_of(token=None, etag=None):
+    out = []
+    if token:
+        out += ["-H", "Authorization: Bearer " + token]
+    if etag:
+        out += ["-H", "If-None-Match: " + etag]
+    return out
+
+
+def h2load(url, connections, headers, status):
+    """Requests a second of one run, 8 or fewer under way a connection."""
+    streams = max(1, min(8, 512 // connections))
+    text = run(["h2load", f"-c{connections}", f"-m{streams}", "-t1",
+                f"-D{base.SECONDS}", *headers, url])
+    good = int(re.search(rf"(\d+) {status // 100}xx", text).group(1))
+    done = int(re.search(r"(\d+) done", text).group(1))
+    if good < done or done == 0:
+        raise SystemExit(f"bench: answers that are not {status}:\n" + text)
+    return (float(re.search(r", ([\d.]+) req/s", text).group(1)),)
+
+
+class Fetching:
+    """A confluxd that has what nginx has, and the URLs of both."""
+
+    def __init__(self, work, flags=(), ca=None):
+        self.c = Conflux(work, flags, ca=ca)
+        for name, size in SIZES.items():
+            self.c.config(name, "x" * (size - 1) + "\n")
+        self.url = self.c.url + "/api/v1/fetch/config/acme/shop/prod/"
+
+    def both(self, load, nginx_url, name, connections, status):
+        """What each answers, as medians."""
+        etags = [None, None]
+        urls = self.url + name, nginx_url + name
+        if status == 304:
+            etags = [etag_of(urls[0], self.c.token, self.c.tls)[0],
+                     etag_of(urls[1], tls=INSECURE)[0]]
+        ours = headers_of(self.c.token, etags[0])
+        theirs = headers_of(None, etags[1])
+        return alternate(lambda: load(urls[0], connections, ours, status),
+                         lambda: load(urls[1], connections, theirs, status))
+
+
+# nginx's certificate is that of the bench, and its bytes are no secret.
+INSECURE = ssl.create_default_context()
+INSECURE.check_hostname = False
+INSECURE.verify_mode = ssl.CERT_NONE
+
+
+def http1(url, connections, headers, _status):
+    return wrk(url, connections, headers=headers)
+
+
+def rows(f, protocol, load, nginx_url, connections, goal):
+    for n in connections:
+        for name in SIZES:
+            for status in (200, 304):
+                a, b = f.both(load, nginx_url, name, n, status)
+                report(f"fetch_{protocol}_{name}_{status}_{n}c", a[0],
+                       "requests/s", "nginx", b[0], f"ratio >= {goal}",
+                       a[0] >= goal * b[0],
+                       note=f"p99 {a[1]:.0f} us, nginx {b[1]:.0f}"
+                       if len(a) > 1 else "")
+
+
+def gateway(f, work):
+    """etcd's own HTTP/1.1 and JSON."""
+    etcd = Etcd(work)
+    key = base64.b64encode(b"shop/prod/c.txt").decode()
+    value = base64.b64encode(b"x" * 216).decode()
+    etcd.ask(etcd.url, "kv/put", {"key": key, "value": value})
+    script = etcd.dir + "/range.lua"
+    with open(script, "w") as out:
+        out.write('wrk.method = "POST"\nwrk.body = \''
+                  + json.dumps({"key": key, "serializable": True}) + "'\n")
+    a, b = alternate(
+        lambda: wrk(f.url + "216", 64, f.c.token),
+        lambda: wrk(etcd.url + "/v3/kv/range", 64, script=script))
+    report("fetch_gateway_64c", a[0], "requests/s", "etcd's gateway", b[0],
+           "ratio >= 10", a[0] >= 10 * b[0])
+    etcd.close()
 
 
 def fetch(work):
-    content = "x" * 215 + "\n"
-    folder = tempfile.mkdtemp(dir=work)
-    os.chmod(folder, 0o755)
-    os.chmod(work, 0o755)
-    os.mkdir(folder + "/html")
-    with open(folder + "/html/c.txt", "w") as f:
-        f.write(content)
-    port = free_port()
-    with open(folder + "/nginx.conf", "w") as f:
-        f.write(NGINX.format(dir=folder, port=port))
-    nginx = start(["nginx", "-c", folder + "/nginx.conf"])
-    theirs = f"http://127.0.0.1:{port}/c.txt"
-    until("nginx", lambda: urllib.request.urlopen(theirs).read())
-    c = Conflux(work)
-    c.config("c.txt", content)
-    ours = c.url + "/api/v1/fetch/config/acme/shop/prod/c.txt"
-    assert c.ask("GET", ours[len(c.url):]).decode() == content
-    wrk(ours, 64, c.token), wrk(theirs, 64)          # warm
-    a, b = alternate(lambda: wrk(ours, 64, c.token),
-                     lambda: wrk(theirs, 64, c.token))
-    report("fetch_http1_64c", a[0], "requests/s", "nginx", b[0],
-           "ratio >= 1.0", a[0] >= b[0])
-    report("fetch_http1_64c_p99", a[1], "us", "nginx", b[1],
-           "ratio <= 1.5", a[1] <= 1.5 * b[1])
-    c.close()
-    stop(nginx)
+    cert, key, ca = Certs(work).of(1)
+    usual, base.SECONDS = base.SECONDS, SECONDS
+    nginx, f = Nginx(work, cert, key), Fetching(work)
+    wrk(f.url + "216", 64, f.c.token), wrk(nginx.urls["http1"] + "216", 64)  # warm
+    rows(f, "http1", http1, nginx.urls["http1"], (1, 8, 64, 256, 1024), 1.2)
+    rows(f, "http2", h2load, nginx.urls["http2"], (1, 64, 1024), 1.0)
+    gateway(f, work)
+    f.c.close()
+    f = Fetching(work, ["--tls-cert-file", cert, "--tls-key-file", key], ca)
+    rows(f, "tls", http1, nginx.urls["tls"], (64,), 1.0)
+    f.c.close()
+    nginx.close()
+    base.SECONDS = usual
