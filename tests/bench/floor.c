@@ -20,6 +20,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/banned.h"
+
 #define HEAD "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" \
 	     "Transfer-Encoding: chunked\r\n\r\nd\r\n: watching\n\n\r\n"
 #define DONE "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"

@@ -2,6 +2,7 @@
 needs_raft_node := base io wire net raftcore node
 needs_raft_load := base
 needs_disk := base
+needs_floor := base
 needs_watchers := base
 help_watchers := sockets.c h2.c
 pkgs_watchers := openssl libnghttp2

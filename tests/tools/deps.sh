@@ -22,7 +22,7 @@ case "${1:-}" in
 	# For the SDKs that scenarios run: any Node from 18 on with npm will do.
 	node --version 2>/dev/null | grep -Eq '^v(1[89]|[2-9][0-9])\.' &&
 		command -v npm >/dev/null || want="$want nodejs npm" ;;
-bench) want="nginx-light etcd-server wrk nghttp2-client" ;;
+bench) want="nginx-light etcd-server wrk nghttp2-client libnghttp2-dev" ;;
 lint) want="clang clang-format clang-tidy libclang-rt-14-dev" ;;
 chaos) want="iproute2 nftables util-linux gcc libc6-dev ca-certificates"
 	# Any Go from 1.19 on will do.

@@ -22,12 +22,17 @@ const struct str *request_query(const struct request *r, const char *name)
 
 /* ---- whole answers ---- */
 
+static const unsigned char is_control[256] = {
+	[0 ... '\t' - 1] = 1, ['\t' + 1 ... ' ' - 1] = 1,
+};
+
 static bool is_clean(struct str value)
 {
+	unsigned char bad = 0;
+
 	for (size_t i = 0; i < value.n; i++)
-		if ((unsigned char)value.p[i] < ' ' && value.p[i] != '\t')
-			return false;
-	return true;
+		bad |= is_control[(unsigned char)value.p[i]];
+	return !bad;
 }
 
 void answer_header(struct request *r, const char *name, struct str value)

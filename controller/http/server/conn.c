@@ -645,6 +645,7 @@ static void on_close(struct stream *stream, const struct err *err)
 		exchange_free(ex);
 	}
 	buf_fini(&c->in);
+	http1_repeat_free(&c->repeat);
 	server_conn_gone(c);
 	free(c);
 }

@@ -48,30 +48,61 @@ static bool begin_body(struct conn *c, struct exchange *ex,
 	return true;
 }
 
-/* False: more bytes are needed, or nothing more is read. */
-static bool read_head(struct conn *c, struct str *in)
+/* A head that was not asked just before. */
+static bool parse_head(struct conn *c, struct exchange *ex, struct str raw,
+		       struct http1_head *head)
 {
-	struct http1_head head;
-	struct exchange *ex;
+	char *block = arena_z(ex->r.arena, raw);
 	struct err err;
-	char *block;
-	size_t len;
 
-	if (http1_find(*in, c->server->config.limits.header_bytes, &c->scanned,
-		       &len, &err)) {
-		conn_refuse(c, NULL, &err);
-		return false;
-	}
-	if (len == 0)
-		return false;
-	c->scanned = 0;
-	ex = conn_ask(c);
-	block = arena_z(ex->r.arena, str_first(*in, len));
-	*in = str_from(*in, len);
-	if (http1_request(ex->r.arena, block, len, &head, &err)) {
+	if (http1_request(ex->r.arena, block, raw.n, head, &err)) {
 		conn_refuse(c, ex, &err);
 		return false;
 	}
+	/* A connection that asks again mostly asks the same; that of a watcher
+	 * does not, and keeps nothing. */
+	if (c->has_asked)
+		http1_repeat_keep(&c->repeat, raw, block, head);
+	c->has_asked = true;
+	return true;
+}
+
+/* NULL: more bytes are needed, or nothing more is read. */
+static struct exchange *take_head(struct conn *c, struct str *in,
+				  struct http1_head *head)
+{
+	struct exchange *ex;
+	struct str raw;
+	struct err err;
+	size_t len;
+
+	if (c->scanned == 0 && http1_repeat_is(c->repeat, *in)) {
+		ex = conn_ask(c);
+		len = http1_repeat_take(c->repeat, ex->r.arena, head);
+		*in = str_from(*in, len);
+		return ex;
+	}
+	if (http1_find(*in, c->server->config.limits.header_bytes, &c->scanned,
+		       &len, &err)) {
+		conn_refuse(c, NULL, &err);
+		return NULL;
+	}
+	if (len == 0)
+		return NULL;
+	c->scanned = 0;
+	raw = str_first(*in, len);
+	*in = str_from(*in, len);
+	ex = conn_ask(c);
+	return parse_head(c, ex, raw, head) ? ex : NULL;
+}
+
+static bool read_head(struct conn *c, struct str *in)
+{
+	struct http1_head head;
+	struct exchange *ex = take_head(c, in, &head);
+
+	if (!ex)
+		return false;
 	ex->r.method = head.method;
 	ex->r.target = head.target;
 	ex->r.headers = head.headers;

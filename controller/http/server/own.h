@@ -92,9 +92,10 @@ struct conn {
 	struct exchange *upgrading;      /* may take over what comes, or NULL */
 	struct buf in;                   /* read and not taken yet */
 	size_t scanned;                  /* of 'in', HTTP/1.1 */
+	struct http1_repeat *repeat;     /* HTTP/1.1: asked last */
 	uint64_t deadline_ms;            /* 0: none; on the loop's clock */
 	uint64_t out_seen, stuck_since_ms;       /* bytes that do not leave */
-	bool is_paused, has_eof, is_corked;
+	bool is_paused, has_eof, is_corked, has_asked;
 	bool no_more;                    /* what still comes is not looked at */
 };
 

@@ -83,6 +83,22 @@ enum code http1_answer(struct arena *arena, char *block, size_t n,
 		       enum http_method to, struct http1_head *out,
 		       struct err *err) MUST_USE;
 
+/*
+ * A request that is asked over and over on one connection, byte for byte: it need
+ * not be taken apart each time.
+ */
+struct http1_repeat;
+/* Keeps what http1_request has made of 'raw', whose cooked copy is 'block', in place
+ * of what is kept; nothing is kept of what has a body or is longer than 2 KiB. */
+void http1_repeat_keep(struct http1_repeat **repeat, struct str raw,
+		       const char *block, const struct http1_head *head);
+/* 'in' begins with what is kept (NULL: nothing). */
+bool http1_repeat_is(const struct http1_repeat *repeat, struct str in);
+/* Fills '*out', whose strings are the arena's, and answers the length. */
+size_t http1_repeat_take(const struct http1_repeat *repeat, struct arena *arena,
+			 struct http1_head *out);
+void http1_repeat_free(struct http1_repeat **repeat);
+
 /* ---- bodies ---- */
 
 struct http1_body {

@@ -40,18 +40,21 @@ bool url_decode(struct arena *arena, struct str in, bool plus, struct str *out)
 	return true;
 }
 
+static const unsigned char must_be_escaped[256] = {
+	[0 ... ' '] = 1, ['#'] = 1, [0x7f ... 0xff] = 1,
+};
+
 bool url_split(struct str target, struct str *path, struct str *query)
 {
+	unsigned char bad = 0;
 	size_t at;
 
 	if (target.n == 0 || target.p[0] != '/')
 		return false;
-	for (size_t i = 0; i < target.n; i++) {
-		unsigned char c = (unsigned char)target.p[i];
-
-		if (c <= ' ' || c >= 0x7f || c == '#')
-			return false;
-	}
+	for (size_t i = 0; i < target.n; i++)
+		bad |= must_be_escaped[(unsigned char)target.p[i]];
+	if (bad)
+		return false;
 	at = str_find(target, '?');
 	*path = at == SIZE_MAX ? target : str_first(target, at);
 	*query = at == SIZE_MAX ? STR_NONE : str_from(target, at + 1);

@@ -52,6 +52,30 @@ START_TEST(a_request_is_answered_and_the_connection_stays)
 }
 END_TEST
 
+/* What is asked again is not taken apart again (http1_repeat). */
+START_TEST(what_is_asked_again_is_answered_alike)
+{
+	static const char a[] = GET("/args/x%20y/a/b?q=%41+b");
+	static const char b[] = GET("/args/z%20y/a/b?q=%41+b");
+
+	start();
+	for (int i = 0; i < 3; i++) {
+		client_say(fd, a);
+		client_hear(fd, "[x y][a/b][A b]");
+	}
+	client_say(fd, b);
+	client_hear(fd, "[z y][a/b][A b]");
+	/* Pipelined, and in pieces. */
+	client_say(fd, GET("/args/z%20y/a/b?q=%41+b") GET("/args/z%20y/a/b?q=%41+b")
+		   GET("/args/x%20y/a/b?q=%41+b") "GET /args/x%20y/");
+	client_say(fd, a + strlen("GET /args/x%20y/"));
+	client_hear(fd, "[z y][a/b][A b]");
+	client_hear(fd, "[z y][a/b][A b]");
+	client_hear(fd, "[x y][a/b][A b]");
+	client_hear(fd, "[x y][a/b][A b]");
+}
+END_TEST
+
 START_TEST(bytes_may_come_one_by_one)
 {
 	const char *text = GET("/hello");
@@ -556,6 +580,7 @@ static Suite *suite(void)
 	tcase_set_timeout(t, 30);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, a_request_is_answered_and_the_connection_stays);
+	tcase_add_test(t, what_is_asked_again_is_answered_alike);
 	tcase_add_test(t, bytes_may_come_one_by_one);
 	tcase_add_test(t, head_has_the_length_and_no_body);
 	tcase_add_test(t, versions_and_connection);
