@@ -107,11 +107,29 @@ static enum code check_members(const struct value *item, struct err *err)
 	return OK;
 }
 
+enum code ack_check(const struct ack *ack, struct err *err)
+{
+	struct address at;
+
+	if (!ack_instance_is_valid(ack->instance))
+		return wrong(err, "instance", "has 1 to 128 bytes that can be seen");
+	if (address_parse(ack->key, &at, err)) {
+		err->code = E_UNPROCESSABLE;
+		return err_wrap(err, "\"key\"");
+	}
+	if (ack->version == 0)
+		return wrong(err, "version", "is a number from 1");
+	if (ack->reason.n > ACK_REASON_MAX)
+		return wrong(err, "reason", "has more than 512 bytes");
+	if (ack->release.n > ACK_RELEASE_MAX)
+		return wrong(err, "release", "has more than 253 bytes");
+	return OK;
+}
+
 static enum code parse_one(const struct value *item, struct ack *ack,
 			   struct err *err)
 {
 	struct str sha, state;
-	struct address at;
 	uint64_t version;
 	enum code rc = check_members(item, err);
 
@@ -126,18 +144,15 @@ static enum code parse_one(const struct value *item, struct ack *ack,
 	    !text_is_within(item, "reason", ACK_REASON_MAX, &ack->reason, err) ||
 	    !text_is_within(item, "release", ACK_RELEASE_MAX, &ack->release, err))
 		return err->code;
-	if (!ack_instance_is_valid(ack->instance))
-		return wrong(err, "instance", "has 1 to 128 bytes that can be seen");
-	if (address_parse(ack->key, &at, err)) {
-		err->code = E_UNPROCESSABLE;
-		return err_wrap(err, "\"key\"");
-	}
 	if (!value_to_u64(value_getz(item, "version"), &version) ||
-	    version == 0 || version > UINT32_MAX)
-		return wrong(err, "version", "is a number from 1");
+	    version > UINT32_MAX)
+		version = 0;
+	ack->version = (uint32_t)version;
+	rc = ack_check(ack, err);
+	if (rc)
+		return rc;
 	if (!hex_parse(sha, ack->sha.b, sizeof(ack->sha.b)))
 		return wrong(err, "sha256", "is 64 hex digits");
-	ack->version = (uint32_t)version;
 	return parse_state(state, &ack->state, err);
 }
 

@@ -56,6 +56,8 @@ bool ack_instance_is_valid(struct str instance);
  */
 enum code acks_parse(struct str body, struct arena *arena, struct ack **out,
 		     size_t *n, struct err *err) MUST_USE;
+/* Is it one?  E_UNPROCESSABLE: which member is wrong, and why. */
+enum code ack_check(const struct ack *ack, struct err *err) MUST_USE;
 /* One as an object, without braces: for an answer. */
 void ack_json(struct buf *out, const struct ack *ack);
 

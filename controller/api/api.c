@@ -1,7 +1,8 @@
 /*
  * The api: its loops, and errors in the form that was asked for.
  */
-#include "api/own.h"
+#include "api/grpc.h"
+#include "api/grpc_schema.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "proto/descriptors.h"
 
 #include "base/banned.h"
 
@@ -26,10 +28,13 @@ const struct route api_routes[] = {
 	  PERMISSION(VERB_##verb, KIND_##kind), #handler, true },
 #define ROUTE_OPEN(method, path, handler) \
 	{ HTTP_M_##method, path, handler, PERMISSION_NONE, #handler, false },
+#define ROUTE_OPEN_STREAM(method, path, handler) \
+	{ HTTP_M_##method, path, handler, PERMISSION_NONE, #handler, true },
 #include "api/routes.tbl"
 #undef ROUTE
 #undef ROUTE_STREAM
 #undef ROUTE_OPEN
+#undef ROUTE_OPEN_STREAM
 };
 const size_t api_n_routes = ARRAY_LEN(api_routes);
 
@@ -38,10 +43,12 @@ static route_handler *const handlers[] = {
 #define ROUTE(method, path, handler, verb, kind) handler,
 #define ROUTE_STREAM ROUTE
 #define ROUTE_OPEN(method, path, handler) handler,
+#define ROUTE_OPEN_STREAM ROUTE_OPEN
 #include "api/routes.tbl"
 #undef ROUTE
 #undef ROUTE_STREAM
 #undef ROUTE_OPEN
+#undef ROUTE_OPEN_STREAM
 };
 
 void api_run(struct request *r)
@@ -156,6 +163,10 @@ void api_error(struct request *r, const struct err *err)
 	    err->code == E_RATE)
 		answer_header_u64(r, "Retry-After", caller_of(r) ?
 				  MAX(caller_of(r)->retry_after_s, 1u) : 1);
+	if (api_is_grpc(r)) {
+		grpc_error(r, err);
+		return;
+	}
 	if (!api_is_kube(r)) {
 		answer_error(r, err);
 		return;
@@ -189,6 +200,12 @@ static void no_route(struct request *r, const struct err *err)
 	if (api_is_kube(r) && e.code == E_NOT_FOUND)
 		str_copy(e.text, sizeof(e.text),
 			 STR("the server could not find the requested resource"));
+	if (api_is_grpc(r) && e.code == E_NOT_FOUND) {
+		e.code = E_UNSUPPORTED;
+		str_copy(e.text, sizeof(e.text), STR("there is no such method"));
+		err_hint(&e, "reflection lists what there is; a gateway may have "
+			 "changed the path");
+	}
 	api_error(r, &e);
 }
 
@@ -359,6 +376,7 @@ static enum code loop_open(struct api *api, struct api_loop *at, unsigned i,
 	at->admission.target_ns = api->config.queue_target_ms * UINT64_C(1000000);
 	list_init(&at->watches);
 	list_init(&at->waits);
+	list_init(&at->calls);
 	rc = loop_try_new(name, 0, &at->loop, err);
 	if (rc == OK)
 		rc = view_new(api->config.store, &at->view, err);
@@ -385,6 +403,8 @@ enum code api_new(const struct api_config *config, struct api **out,
 	api->limits = limits_new(config->rates);
 	api->acks = acks_new(config->acks);
 	api->loops = mem_zero(api->n * sizeof(*api->loops));
+	rc = grpc_schema_new(str_n(proto_descriptors, proto_descriptors_n),
+			     &api->schema, err);
 	for (unsigned i = 0; i < api->n && rc == OK; i++)
 		rc = loop_open(api, &api->loops[i], i, err);
 	if (rc) {
@@ -492,6 +512,7 @@ static void drain_here(struct msg *msg)
 	http_server_drain(at->server, d->grace_ms, drained, at);
 	watch_end_all(at);
 	wait_end_all(at);
+	grpc_drain(at);
 	free(d);
 }
 
@@ -528,6 +549,7 @@ void api_free(struct api **ap)
 	}
 	limits_free(&api->limits);
 	acks_free(&api->acks);
+	grpc_schema_free(&api->schema);
 	free(api->loops);
 	free(api);
 	*ap = NULL;

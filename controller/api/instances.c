@@ -38,12 +38,32 @@ static bool is_known(struct kv_txn *txn, const struct ack *ack)
 	       view_at(txn, &at, &object, &err) == OK;
 }
 
-void post_acks(struct request *r)
+bool instances_take(struct request *r, const struct ack *all, size_t n,
+		    size_t *taken)
 {
 	struct acks *acks = caller_of(r)->at->api->acks;
-	size_t n, taken = 0;
-	AUTO_BUF out = BUF_NONE;
 	struct kv_txn *txn;
+
+	*taken = 0;
+	if (!may_acknowledge(r, all, n) || !api_view(r, &txn))
+		return false;
+	/* One that was deleted meanwhile keeps nobody from acknowledging others. */
+	for (size_t i = 0; i < n; i++)
+		if (is_known(txn, &all[i])) {
+			acks_put(acks, &all[i], clock_wall_ms());
+			++*taken;
+		}
+	if (n == 0 || *taken)
+		return true;
+	api_fail(r, E_NOT_FOUND, "no configuration \"%.*s\"",
+		 STR_ARG(all[0].key));
+	return false;
+}
+
+void post_acks(struct request *r)
+{
+	AUTO_BUF out = BUF_NONE;
+	size_t n, taken;
 	struct ack *all;
 	struct err err;
 
@@ -52,19 +72,8 @@ void post_acks(struct request *r)
 		api_error(r, &err);
 		return;
 	}
-	if (!may_acknowledge(r, all, n) || !api_view(r, &txn))
+	if (!instances_take(r, all, n, &taken))
 		return;
-	/* One that was deleted meanwhile keeps nobody from acknowledging others. */
-	for (size_t i = 0; i < n; i++)
-		if (is_known(txn, &all[i])) {
-			acks_put(acks, &all[i], clock_wall_ms());
-			taken++;
-		}
-	if (n && taken == 0) {
-		api_fail(r, E_NOT_FOUND, "no configuration \"%.*s\"",
-			 STR_ARG(all[0].key));
-		return;
-	}
 	buf_printf(&out, "{\"taken\":%zu,\"unknown\":%zu}\n", taken, n - taken);
 	answer(r, 200, "application/json", buf_view(&out));
 }

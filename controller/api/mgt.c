@@ -186,8 +186,8 @@ void post_config(struct request *r)
 	change_submit(ch);
 }
 
-static struct op *config_op(struct change *ch, enum op_type type,
-			    const struct object_view *o, uint64_t expect)
+struct op *config_op(struct change *ch, enum op_type type,
+		     const struct object_view *o, uint64_t expect)
 {
 	struct op *op = command_op(ch->arena, &ch->cmd, type);
 
@@ -198,8 +198,7 @@ static struct op *config_op(struct change *ch, enum op_type type,
 	return op;
 }
 
-/* False: answered. */
-static bool content_is_good(struct request *r, const struct object_view *o,
+bool config_content_is_good(struct request *r, const struct object_view *o,
 			    struct str content)
 {
 	enum format format = FORMAT_TEXT;
@@ -215,9 +214,7 @@ static bool content_is_good(struct request *r, const struct object_view *o,
 
 #define MESSAGE_MAX 4096
 
-/* What was said of a write is its reason in the audit log; a header that says
- * more does not count then.  False: answered. */
-static bool take_reason(struct request *r, struct change *ch, struct str text)
+bool change_take_reason(struct request *r, struct change *ch, struct str text)
 {
 	if (text.n)
 		ch->cmd.reason = arena_str(ch->arena, text);
@@ -229,7 +226,7 @@ static bool take_reason(struct request *r, struct change *ch, struct str text)
 	return false;
 }
 
-static void add_content(struct change *ch, const struct object_view *o,
+void config_add_content(struct change *ch, const struct object_view *o,
 			struct str content, struct str message, bool release,
 			uint64_t expect)
 {
@@ -263,13 +260,13 @@ static void take_content(struct request *r, enum verb verb, bool release,
 	    !change_if_match(r, &expect))
 		return;
 	content = value_text_at(body, "content");
-	if (!content_is_good(r, &o, content))
+	if (!config_content_is_good(r, &o, content))
 		return;
 	ch = start(r, status);
-	if (!take_reason(r, ch, value_text_at(body, "message")))
+	if (!change_take_reason(r, ch, value_text_at(body, "message")))
 		return;
-	add_content(ch, &o, content, value_text_at(body, "message"), release,
-		    expect);
+	config_add_content(ch, &o, content, value_text_at(body, "message"),
+			   release, expect);
 	change_submit(ch);
 }
 
@@ -469,10 +466,9 @@ void put_releases(struct request *r)
 	change_submit(ch);
 }
 
-/* Moves the default rule to a version that exists already. */
-static bool release_existing(struct request *r, struct change *ch,
-			     const struct object_view *o, uint64_t version,
-			     uint64_t expect)
+bool config_release(struct request *r, struct change *ch,
+		    const struct object_view *o, uint64_t version,
+		    uint64_t expect)
 {
 	struct version_row row;
 	struct kv_txn *txn;
@@ -519,14 +515,14 @@ static bool publish_ops(struct request *r, struct change *ch,
 			 "a version from 1");
 		return false;
 	}
-	if (!version && !content_is_good(r, o, content))
+	if (!version && !config_content_is_good(r, o, content))
 		return false;
 	if (releases && !parse_rules(r, ch->arena, releases, &rules))
 		return false;
 	if (!version)
-		add_content(ch, o, content, message, !releases, expect);
+		config_add_content(ch, o, content, message, !releases, expect);
 	else if (!releases)
-		return release_existing(r, ch, o, n, expect);
+		return config_release(r, ch, o, n, expect);
 	for (size_t i = 0; i < rules.n; i++)
 		if (rules.r[i].version == 0)
 			rules.r[i].version = (uint32_t)n;
@@ -553,7 +549,7 @@ void post_publish(struct request *r)
 	    !change_if_match(r, &expect))
 		return;
 	ch = start(r, 200);
-	if (!take_reason(r, ch, value_text_at(body, "message")))
+	if (!change_take_reason(r, ch, value_text_at(body, "message")))
 		return;
 	if (publish_ops(r, ch, &o, body, expect))
 		change_submit(ch);
@@ -592,7 +588,7 @@ void post_rollback(struct request *r)
 		return;
 	}
 	ch = start(r, 200);
-	if (!take_reason(r, ch, comment))
+	if (!change_take_reason(r, ch, comment))
 		return;
 	op = config_op(ch, OP_ROLLBACK, &o, expect);
 	op->mode = str_is(mode, "emergency") ? ROLLBACK_EMERGENCY :

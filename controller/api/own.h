@@ -12,8 +12,11 @@
 #include "model/content.h"
 #include "model/permission.h"
 #include "doc/format.h"
+#include "http/wire/grpc.h"
 #include "schema/check.h"
 #include "state/view.h"
+
+struct grpc_call;
 
 struct api_loop {
 	struct api *api;
@@ -25,7 +28,8 @@ struct api_loop {
 	struct admission admission;
 	struct turn turn;                /* lets the view go */
 	struct follower follower;
-	struct list watches, waits;
+	struct list watches, waits, calls;
+	_Atomic uint64_t grpc_ended[GRPC__STATUSES];     /* calls, by status */
 	_Atomic bool is_drained, is_stopped;
 };
 
@@ -33,6 +37,7 @@ struct api {
 	struct api_config config;
 	struct limits *limits;
 	struct acks *acks;
+	struct grpc_schema *schema;
 	struct api_loop *loops;
 	unsigned n;
 	uint64_t started_ms;
@@ -46,6 +51,7 @@ struct caller {
 	uint64_t min_rev;                /* of the picture that it reads */
 	unsigned retry_after_s;          /* of an answer that refuses; 0: 1 */
 	struct str charged;              /* the tenant whose rate it counts for */
+	struct grpc_call *grpc;          /* that the request became, or NULL */
 };
 
 /* Which permission a route asks for: verb and kind in one number. */
@@ -62,6 +68,10 @@ static inline struct caller *caller_of(const struct request *r)
 void api_dispatch(struct request *r);
 /* Runs the route's own handler. */
 void api_run(struct request *r);
+/* Runs 'then' when a picture of 'min_rev' is here, or (linearizable) of all that was
+ * acknowledged before, at once or later; else the request is answered (wait.c). */
+void api_when(struct request *r, uint64_t min_rev, bool is_linearizable,
+	      route_handler *then);
 
 /* ---- the door (door.c): runs before a request's body is read ---- */
 /* Is it let in, and as whom?  False: answered. */
@@ -119,6 +129,12 @@ typedef void api_gathered(struct request *r, const struct api_sums *sums);
  * has ended meanwhile. */
 void api_gather(struct request *r, api_gathered *done);
 
+/* ---- acknowledgements (instances.c) ---- */
+/* Takes what the caller may say, of configurations that there are; false:
+ * answered. */
+bool instances_take(struct request *r, const struct ack *all, size_t n,
+		    size_t *taken);
+
 /* ---- writes ---- */
 
 struct change;
@@ -152,6 +168,13 @@ struct change *change_new(struct request *r, change_done *done);
  * happen; 'content' stays valid until change_submit. */
 void change_blob(struct change *ch, struct str tenant, struct str content,
 		 const struct sha256 *sha);
+/* Instead of the header Idempotency-Key. */
+void change_set_key(struct change *ch, const struct request *r, struct str key);
+/* Of an outcome: the revision that If-Match and resourceVersion know. */
+uint64_t change_revision(const struct outcome *o);
+/* What was said of a write is its reason in the audit log; a header that says
+ * more does not count then.  False: answered, and the change is gone. */
+bool change_take_reason(struct request *r, struct change *ch, struct str text);
 /* Submits; 'done' is called with the outcome, or the error is answered. */
 void change_submit(struct change *ch);
 /* Gives it up unsent: the request is to be answered by the caller. */
@@ -168,6 +191,21 @@ bool change_if_match(struct request *r, uint64_t *out);
 enum code object_ops(struct change *ch, const struct kind *kind,
 		     struct str tenant, struct str name, struct value *object,
 		     uint64_t expect, struct err *err);
+
+/* ---- configurations (mgt.c, also used by gRPC) ---- */
+
+struct op *config_op(struct change *ch, enum op_type type,
+		     const struct object_view *o, uint64_t expect);
+/* Is it what its format says?  False: answered. */
+bool config_content_is_good(struct request *r, const struct object_view *o,
+			    struct str content);
+void config_add_content(struct change *ch, const struct object_view *o,
+			struct str content, struct str message, bool release,
+			uint64_t expect);
+/* Moves the default rule to a version that exists already; false: answered. */
+bool config_release(struct request *r, struct change *ch,
+		    const struct object_view *o, uint64_t version,
+		    uint64_t expect);
 
 /* ---- Kubernetes (kube.c, kube_delete.c) ---- */
 
@@ -208,9 +246,11 @@ extern const size_t api_n_routes;
 #define ROUTE(method, path, handler, verb, kind) route_handler handler;
 #define ROUTE_STREAM ROUTE
 #define ROUTE_OPEN(method, path, handler) route_handler handler;
+#define ROUTE_OPEN_STREAM ROUTE_OPEN
 #include "api/routes.tbl"
 #undef ROUTE
 #undef ROUTE_STREAM
 #undef ROUTE_OPEN
+#undef ROUTE_OPEN_STREAM
 
 #endif

@@ -2,7 +2,7 @@
  * What is asked of the system itself: health, version, metrics, audit, tokens,
  * and the trigger of a source.
  */
-#include "api/own.h"
+#include "api/grpc.h"
 
 #include <stdatomic.h>
 
@@ -339,6 +339,7 @@ static void answer_metrics(struct request *r, const struct api_sums *sums)
 	http_metrics(&out, sums);
 	limit_metrics(&out, api->limits);
 	instance_metrics(&out, api->acks);
+	grpc_metrics(&out, api);
 	peer_metrics(&out, api->config.store);
 	refusal_metrics(&out, &s.node);
 	if (api->config.metrics)

@@ -10,7 +10,7 @@
  * answered 504 after two seconds.  A connection that ends meanwhile takes its wait
  * along; a barrier outlives it until it has passed.
  */
-#include "api/own.h"
+#include "api/grpc.h"
 
 #include "base/failpoint.h"
 #include "base/mem.h"
@@ -24,6 +24,7 @@ struct api_wait {
 	struct list at_;                 /* of the loop, or of what is ready */
 	struct caller caller;            /* request.data meanwhile */
 	struct request *r;
+	route_handler *then;
 	struct timer timer;
 };
 
@@ -60,6 +61,7 @@ static struct request *wait_close(struct api_wait *w)
 
 static void on_gone(struct request *r)
 {
+	grpc_gone(r);
 	wait_close(container_of(caller_of(r), struct api_wait, caller));
 }
 
@@ -80,12 +82,13 @@ static void on_late(struct timer *timer)
 	refuse(container_of(timer, struct api_wait, timer), E_TIMEOUT, "");
 }
 
-static void wait_start(struct request *r)
+static void wait_start(struct request *r, route_handler *then)
 {
 	struct api_wait *w = NEW(struct api_wait);
 
 	w->caller = *caller_of(r);
 	w->r = r;
+	w->then = then;
 	r->data = &w->caller;
 	r->on_gone = on_gone;
 	list_append(&w->caller.at->waits, &w->at_);
@@ -126,14 +129,14 @@ static bool take_conditions(struct request *r, uint64_t *min,
 	return true;
 }
 
-static void run_when_here(struct request *r)
+static void run_when_here(struct request *r, route_handler *then)
 {
 	struct caller *caller = caller_of(r);
 
 	if (caller->min_rev <= store_rev(caller->at->api->config.store))
-		api_run(r);
+		then(r);
 	else
-		wait_start(r);
+		wait_start(r, then);
 }
 
 /* ---- the read barrier ---- */
@@ -142,10 +145,12 @@ struct api_barrier {
 	struct store_barrier barrier;
 	struct caller caller;            /* request.data meanwhile */
 	struct request *r;               /* NULL: the connection ended */
+	route_handler *then;
 };
 
 static void barrier_gone(struct request *r)
 {
+	grpc_gone(r);
 	container_of(caller_of(r), struct api_barrier, caller)->r = NULL;
 }
 
@@ -164,17 +169,18 @@ static void barrier_passed(struct store_barrier *barrier, enum code rc,
 		if (rc)
 			api_error(r, err);
 		else
-			run_when_here(r);
+			run_when_here(r, b->then);
 	}
 	free(b);
 }
 
-static void barrier_start(struct request *r)
+static void barrier_start(struct request *r, route_handler *then)
 {
 	struct api_barrier *b = NEW(struct api_barrier);
 
 	b->caller = *caller_of(r);
 	b->r = r;
+	b->then = then;
 	b->barrier = (struct store_barrier){ .home = r->loop,
 					     .done = barrier_passed };
 	r->data = &b->caller;
@@ -188,16 +194,23 @@ static void barrier_start(struct request *r)
 	api_fail(r, E_UNAVAILABLE, "the node is stopping");
 }
 
+void api_when(struct request *r, uint64_t min_rev, bool is_linearizable,
+	      route_handler *then)
+{
+	caller_of(r)->min_rev = min_rev;
+	if (is_linearizable && failpoint_hit(FP_READ_BARRIER, NULL) == OK)
+		barrier_start(r, then);
+	else
+		run_when_here(r, then);
+}
+
 void api_dispatch(struct request *r)
 {
 	bool is_linearizable;
+	uint64_t min_rev;
 
-	if (!take_conditions(r, &caller_of(r)->min_rev, &is_linearizable))
-		return;
-	if (is_linearizable && failpoint_hit(FP_READ_BARRIER, NULL) == OK)
-		barrier_start(r);
-	else
-		run_when_here(r);
+	if (take_conditions(r, &min_rev, &is_linearizable))
+		api_when(r, min_rev, is_linearizable, api_run);
 }
 
 /* ---- the loop ---- */
@@ -215,9 +228,13 @@ void wait_wake(struct api_loop *at)
 		list_remove(&w->at_);
 		list_append(&ready, &w->at_);
 	}
-	while (!list_empty(&ready))
-		api_run(wait_close(container_of(ready.next, struct api_wait,
-						at_)));
+	while (!list_empty(&ready)) {
+		route_handler *then;
+
+		w = container_of(ready.next, struct api_wait, at_);
+		then = w->then;
+		then(wait_close(w));
+	}
 }
 
 void wait_end_all(struct api_loop *at)

@@ -5,7 +5,7 @@
  * commands; the log keeps the order, so nothing is waited for but the last
  * outcome.  A change outlives a connection that ends before its outcome.
  */
-#include "api/own.h"
+#include "api/grpc.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -36,6 +36,7 @@ static void gone_under_way(struct request *r)
 {
 	struct under_way *u = (struct under_way *)caller_of(r);
 
+	grpc_gone(r);
 	u->change->r = NULL;
 }
 
@@ -57,16 +58,15 @@ static struct sha256 digest_of(const struct request *r)
 	return sha256_of(buf_view(&b));
 }
 
-static void set_idempotency(struct change *ch, const struct request *r)
+void change_set_key(struct change *ch, const struct request *r, struct str key)
 {
-	const struct str *key = request_header(r, "idempotency-key");
 	AUTO_BUF b = BUF_NONE;
 
-	if (!key || key->n == 0)
+	if (key.n == 0)
 		return;
 	buf_str(&b, ch->cmd.subject.name);
 	buf_c(&b, '\0');
-	buf_str(&b, *key);
+	buf_str(&b, key);
 	ch->cmd.id = sha256_of(buf_view(&b));
 	ch->cmd.body = digest_of(r);
 }
@@ -88,6 +88,7 @@ struct change *change_new(struct request *r, change_done *done)
 	struct change *ch = ANEW(arena, struct change);
 	struct under_way *u = ANEW(r->arena, struct under_way);
 	const struct str *reason = request_header(r, "x-conflux-reason");
+	const struct str *key = request_header(r, "idempotency-key");
 
 	ch->arena = arena;
 	ch->r = r;
@@ -104,7 +105,8 @@ struct change *change_new(struct request *r, change_done *done)
 	memcpy(ch->cmd.trace, r->trace, sizeof(ch->cmd.trace));
 	if (change_takes_over(r))
 		ch->cmd.flags |= COMMAND_TAKE_OVER;
-	set_idempotency(ch, r);
+	if (key)
+		change_set_key(ch, r, *key);
 	u->caller = *caller;
 	u->change = ch;
 	r->data = &u->caller;
@@ -144,7 +146,7 @@ static enum code code_of(const struct change *ch, const struct request *r)
 
 /* Of the last operation: what If-Match and resourceVersion know.  The Release
  * that apply makes behind it has a revision of its own. */
-static uint64_t revision_of(const struct outcome *o)
+uint64_t change_revision(const struct outcome *o)
 {
 	uint64_t rev = 0;
 
@@ -166,7 +168,7 @@ static void settle(struct change *ch)
 		r->on_gone = NULL;
 		if (ch->outcome.code == OK) {
 			answer_header_u64(r, "X-Conflux-Revision",
-					  revision_of(&ch->outcome));
+					  change_revision(&ch->outcome));
 			ch->done(ch, r, &ch->outcome);
 		} else {
 			err_set(&err, code_of(ch, r), "%s", ch->outcome.text);

@@ -15,6 +15,7 @@ needs_sse := base client
 needs_selector := base doc api
 needs_acks := base wire doc model api
 needs_ofrep := base doc model api
+needs_grpc := base proto http/wire api
 needs_schema := base doc schema
 needs_batch := base wire store
 needs_words := base doc schema state

@@ -16,7 +16,8 @@ RAFT=0.22.1
 base="gcc g++ make pkg-config binutils git ca-certificates curl openssl python3
 libc6-dev libssl-dev libuv1-dev liblmdb-dev libhttp-parser-dev libgit2-dev
 libjansson-dev libyaml-dev libtomlplusplus-dev libisal-dev libxxhash-dev check libsubunit-dev
-libraft-dev libraft0 jq procps iproute2"
+libraft-dev libraft0 jq procps iproute2 libprotobuf-c-dev protobuf-c-compiler
+python3-grpcio python3-protobuf"
 case "${1:-}" in
 "") want=$base
 	# For the SDKs that scenarios run: any Node from 18 on with npm will do.
