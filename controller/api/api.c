@@ -354,7 +354,7 @@ static void on_wake(struct follower *f, uint64_t rev)
 {
 	struct api_loop *at = container_of(f, struct api_loop, follower);
 
-	watch_wake(at, rev);
+	watching_wake(at->watching);
 	wait_wake(at);
 }
 
@@ -374,10 +374,12 @@ static enum code loop_open(struct api *api, struct api_loop *at, unsigned i,
 	at->api = api;
 	at->flags = ofrep_cache_new(FLAGS_BYTES);
 	at->admission.target_ns = api->config.queue_target_ms * UINT64_C(1000000);
-	list_init(&at->watches);
 	list_init(&at->waits);
 	list_init(&at->calls);
+	at->texts = watch_texts_new();
 	rc = loop_try_new(name, 0, &at->loop, err);
+	if (rc == OK)
+		at->watching = watching_new(at);
 	if (rc == OK)
 		rc = view_new(api->config.store, &at->view, err);
 	if (rc == OK)
@@ -510,7 +512,7 @@ static void drain_here(struct msg *msg)
 	struct api_loop *at = d->at;
 
 	http_server_drain(at->server, d->grace_ms, drained, at);
-	watch_end_all(at);
+	watching_drain(at->watching);
 	wait_end_all(at);
 	grpc_drain(at);
 	free(d);
@@ -546,6 +548,8 @@ void api_free(struct api **ap)
 		ofrep_cache_free(&at->flags);
 		if (at->loop)
 			loop_free(&at->loop);
+		watching_free(&at->watching);
+		watch_texts_free(&at->texts);
 	}
 	limits_free(&api->limits);
 	acks_free(&api->acks);

@@ -16,7 +16,7 @@
 
 #include "base/banned.h"
 
-static struct str bearer(const struct request *r)
+struct str api_bearer(const struct request *r)
 {
 	const struct str *h = request_header(r, "authorization");
 	struct str prefix;
@@ -172,7 +172,7 @@ static void count_token(struct request *r, struct str token)
 static bool identify(struct request *r, struct kv_txn *txn)
 {
 	struct caller *caller = caller_of(r);
-	struct str token = bearer(r);
+	struct str token = api_bearer(r);
 	bool is_same = token_cache_has(&caller->at->token, txn, token);
 
 	if (!is_same && !may_show_token(r, token))

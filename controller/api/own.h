@@ -8,6 +8,7 @@
 #include "api/admission.h"
 #include "api/api.h"
 #include "api/ofrep_cache.h"
+#include "api/watcher.h"
 #include "auth/auth.h"
 #include "model/content.h"
 #include "model/permission.h"
@@ -28,7 +29,9 @@ struct api_loop {
 	struct admission admission;
 	struct turn turn;                /* lets the view go */
 	struct follower follower;
-	struct list watches, waits, calls;
+	struct watching *watching;
+	struct watch_texts *texts;
+	struct list waits, calls;
 	_Atomic uint64_t grpc_ended[GRPC__STATUSES];     /* calls, by status */
 	_Atomic bool is_drained, is_stopped;
 };
@@ -81,6 +84,8 @@ uint64_t door_woke_ns(const struct api_loop *at);
 
 /* A picture for this request; false: answered with an error. */
 bool api_view(struct request *r, struct kv_txn **out);
+/* The token that a request brings; empty: none. */
+struct str api_bearer(const struct request *r);
 /* Answers in the form of the route: Status under /apis, else problem+json. */
 void api_error(struct request *r, const struct err *err);
 void api_fail(struct request *r, enum code code, const char *fmt, ...)
@@ -236,9 +241,19 @@ void kube_delete(struct request *r, bool namespaced);
 void wait_wake(struct api_loop *at);
 void wait_end_all(struct api_loop *at);
 
-/* ---- watches (watch.c) ---- */
-void watch_wake(struct api_loop *at, uint64_t rev);
-void watch_end_all(struct api_loop *at);
+/* ---- watches (watcher.h; watch.c, watch_sse.c, watch_poll.c) ---- */
+
+/* feed_json, kept: what many watchers are told is written once.  Valid until the
+ * next call. */
+struct watch_texts *watch_texts_new(void);
+void watch_texts_free(struct watch_texts **texts);
+struct str watch_json(struct api_loop *at, const struct feed_change *c);
+/* {"reason":"denied","status":403,"code":"denied","detail":"...","hint":"..."} */
+void watch_end_json(struct buf *out, enum watch_reason reason,
+		    const struct err *err);
+void watch_sse(struct request *r, const struct watch_spec *spec);
+void watch_poll(struct request *r, const struct watch_spec *spec,
+		unsigned wait_ms);
 
 /* ---- routes ---- */
 extern const struct route api_routes[];

@@ -157,6 +157,20 @@ static enum code tell_event(struct watching *w, struct arena *arena,
 	return out_write(buf_view(&out), w->err);
 }
 
+/* The server says why it is over, and what to do. */
+static bool refuse_watch(struct watching *w, const struct value *v)
+{
+	uint64_t status;
+	enum code code = E_GONE;
+
+	if (value_to_u64(value_getz(v, "status"), &status) && status != 410)
+		code = status == 401 ? E_UNAUTHORIZED : E_DENIED;
+	w->rc = err_set(w->err, code, "%.*s", STR_ARG(value_text_at(v, "detail")));
+	if (code == E_GONE)
+		err_hint(w->err, "fetch again, then watch without --since");
+	return false;
+}
+
 static bool on_event(void *data, struct str event, struct str id,
 		     struct str text)
 {
@@ -170,14 +184,16 @@ static bool on_event(void *data, struct str event, struct str id,
 		w->rc = err_set(w->err, E_INVALID, "an event that is no JSON");
 		return false;
 	}
-	if (!str_is(event, "change")) {
-		w->rc = err_set(w->err, E_GONE, "%.*s",
-				STR_ARG(value_text_at(v, "detail")));
-		err_hint(w->err, "fetch again, then watch without --since");
-		return false;
-	}
+	if (str_is(event, "error"))
+		return refuse_watch(w, v);
+	if (str_is(event, "end"))
+		return false;            /* goes on at another server */
+	if (!str_is(event, "change") && !str_is(event, "bookmark"))
+		return true;             /* of a newer server */
 	str_copy(w->last, sizeof(w->last), id);
 	w->failures = 0;
+	if (str_is(event, "bookmark"))
+		return true;
 	w->rc = tell_event(w, arena, v, text);
 	return w->rc == OK && (w->count == 0 || --w->left > 0);
 }

@@ -97,6 +97,7 @@ void ap_event(struct apply *a, uint64_t rev, const struct event_row *event)
 
 	flush_event(a, false);
 	row.time_ms = a->head->time_ms;
+	row.knows_before = a->head->version >= VERSION_EVENTS;
 	event_row_encode(&a->event, &row);
 	a->event_rev = rev;
 }

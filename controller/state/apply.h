@@ -37,6 +37,7 @@ struct apply {
 	struct arena *keep;              /* of the batch: outcomes */
 	int units;                       /* left in this slice */
 	uint64_t knows;                  /* cluster version of this program */
+	uint64_t token_changes;          /* of this run; no state */
 
 	/* The command that is being applied. */
 	enum apply_step step;

@@ -40,7 +40,8 @@
  * runs a program that knows the new one, and never back.  What apply does, and which
  * forms are written to the log, goes by it (docs/formats/compatibility.md).
  */
-#define CLUSTER_VERSION 2
+#define CLUSTER_VERSION 3
+#define VERSION_EVENTS 3             /* events say what was there before */
 #define COMMAND_BYTES_MAX (1024 * 1024 - 64)   /* of one log entry */
 #define COMMAND_OPS_MAX 1000000
 #define BLOB_PART_MAX (256 * 1024)

@@ -1,153 +1,136 @@
-/* What a watcher is told: see feed.h. */
+/* What an event means to a client: see feed.h. */
 #include "state/feed.h"
 
 #include "base/banned.h"
 
-void feed_fini(struct feed *f)
+static bool has_rules(struct str rules)
 {
-	buf_fini(&f->last);
+	return rules.n && rules.p[0] != 0;
 }
 
-/* ---- what it follows ---- */
-
-static bool starts_with(struct str prefix, const struct address *at)
+/* What was there before: nothing, what the row says, or what is there still. */
+static void read_before(struct feed_event *out, const struct event_row *row,
+			const struct live_row *live)
 {
-	AUTO_BUF text = BUF_NONE;
-
-	address_text(&text, at);
-	return str_starts(buf_view(&text), prefix);
+	out->knows_before = true;
+	if (row->type == EVENT_ADDED)
+		return;
+	out->was_format = live->format;
+	out->was_rules = live->rules;
+	if (row->type == EVENT_DELETED || live->rev != out->rev)
+		return;
+	out->knows_before = row->knows_before;
+	if (row->was_format.n)
+		out->was_format = row->was_format;
+	if (row->was_rules.n)
+		out->was_rules = row->was_rules;
 }
 
-bool feed_follows(const struct feed *f, const struct address *at)
+static bool is_same(const struct feed_event *e)
 {
-	for (size_t i = 0; i < f->n_keys; i++)
-		if (address_eq(&f->keys[i], at))
-			return true;
-	for (size_t i = 0; i < f->n_prefixes; i++)
-		if (starts_with(f->prefixes[i], at))
-			return true;
-	return false;
+	return e->knows_before && str_eq(e->rules, e->was_rules) &&
+	       str_eq(e->format, e->was_format);
 }
 
-static bool is_followed(const struct feed *f, uint64_t rev,
-			const struct event_row *e, struct object_view *o,
-			struct address *at)
+/* False: it is longer than an address can be. */
+static bool put_key(char *text, const struct address *at, struct str *key)
 {
-	struct str row = e->type == EVENT_DELETED ? e->before : e->after;
+	struct buf b = { text, 0, FEED_KEY_MAX };
 
-	if (e->kind != KIND_CONFIG || !view_of_event(e, row, rev, o))
+	if (at->tenant.n + at->application.n + at->environment.n + at->name.n +
+		    3 > ADDRESS_KEY_MAX)
 		return false;
-	*at = (struct address){ e->tenant, o->row.application,
-				o->row.environment, o->row.config_name };
-	return feed_follows(f, at);
+	address_text(&b, at);
+	*key = buf_view(&b);
+	return true;
 }
 
-enum code feed_check(const struct feed *f, struct kv_txn *txn, struct err *err)
+bool feed_event_read(struct feed_event *out, char *text, uint64_t rev,
+		     const struct event_row *row)
+{
+	bool is_deleted = row->type == EVENT_DELETED;
+	struct object_view o;
+
+	if (row->kind != KIND_CONFIG ||
+	    !view_of_event(row, is_deleted ? row->before : row->after, rev, &o))
+		return false;
+	*out = (struct feed_event){ .rev = rev, .is_deleted = is_deleted,
+				    .name = row->name };
+	if (!is_deleted) {
+		out->format = o.live.format;
+		out->rules = o.live.rules;
+	}
+	read_before(out, row, &o.live);
+	if (is_same(out) || (out->knows_before && !has_rules(out->rules) &&
+			     !has_rules(out->was_rules)))
+		return false;
+	out->at = (struct address){ row->tenant, o.row.application,
+				    o.row.environment, o.row.config_name };
+	return put_key(text, &out->at, &out->key);
+}
+
+bool feed_pick(struct feed_change *out, const struct feed_event *e,
+	       const struct labels *labels)
+{
+	struct rule now = { 0 }, was = { 0 };
+	unsigned position;
+	bool has = e->rules.n &&
+		   rules_pick_encoded(e->rules, labels, &now, &position);
+	bool had = e->was_rules.n &&
+		   rules_pick_encoded(e->was_rules, labels, &was, &position);
+
+	if (e->knows_before && has == had &&
+	    (!has || (now.version == was.version &&
+		      sha256_eq(&now.sha, &was.sha) &&
+		      str_eq(e->format, e->was_format))))
+		return false;
+	*out = (struct feed_change){
+		.at = e->at, .key = e->key, .rev = e->rev,
+		.is_deleted = e->is_deleted, .has_version = has,
+		.version = now.version, .sha = now.sha, .size = now.size,
+		.format = has ? e->format : STR_NONE,
+	};
+	return true;
+}
+
+static void add_version(struct buf *out, const struct feed_change *c)
+{
+	if (!c->has_version) {
+		buf_z(out, ",\"version\":null,\"sha256\":null,\"size\":null,"
+			   "\"format\":null");
+		return;
+	}
+	buf_z(out, ",\"version\":");
+	buf_u64(out, c->version);
+	buf_z(out, ",\"sha256\":\"");
+	buf_hex(out, c->sha.b, sizeof(c->sha.b));
+	buf_z(out, "\",\"size\":");
+	buf_u64(out, c->size);
+	buf_z(out, ",\"format\":");
+	buf_json(out, c->format);
+}
+
+void feed_json(struct buf *out, const struct feed_change *c)
+{
+	buf_z(out, "{\"key\":");
+	buf_json(out, c->key);
+	add_version(out, c);
+	buf_z(out, ",\"revision\":");
+	buf_u64(out, c->rev);
+	buf_z(out, c->is_deleted ? ",\"deleted\":true" : ",\"deleted\":false");
+	buf_z(out, c->end ? ",\"end\":true}" : ",\"end\":false}");
+}
+
+enum code feed_check(struct kv_txn *txn, uint64_t rev, struct err *err)
 {
 	struct head head;
 	enum code rc = view_head(txn, &head, err);
 
-	if (rc || f->cursor >= head.compacted_rev)
+	if (rc || rev >= head.compacted_rev)
 		return rc;
 	err_set(err, E_GONE, "revision %llu is compacted; %llu is the oldest "
-		"to resume from", (unsigned long long)f->cursor,
+		"to resume from", (unsigned long long)rev,
 		(unsigned long long)head.compacted_rev);
 	return err_hint(err, "fetch again, then watch from the revision that "
 			     "the fetch answers");
-}
-
-/* ---- telling ---- */
-
-static void add_version(struct buf *out, const struct feed *f,
-			const struct live_row *live)
-{
-	struct rule rule = { 0 };
-	unsigned position;
-
-	if (!rules_pick_encoded(live->rules, &f->labels, &rule, &position)) {
-		buf_z(out, "\"version\":null,\"sha256\":null");
-		return;
-	}
-	buf_printf(out, "\"version\":%u,\"sha256\":\"", rule.version);
-	buf_hex(out, rule.sha.b, sizeof(rule.sha.b));
-	buf_c(out, '"');
-}
-
-static void keep(struct feed *f, uint64_t rev, const struct event_row *e,
-		 const struct address *at, const struct live_row *live)
-{
-	struct buf *out = &f->last;
-	AUTO_BUF key = BUF_NONE;
-
-	address_text(&key, at);
-	buf_printf(out, "id: %llu\nevent: change\ndata: {\"key\":",
-		   (unsigned long long)rev);
-	buf_json(out, buf_view(&key));
-	buf_c(out, ',');
-	if (e->type == EVENT_DELETED)
-		buf_z(out, "\"version\":null,\"sha256\":null");
-	else
-		add_version(out, f, live);
-	buf_printf(out, ",\"revision\":%llu,\"deleted\":%s,\"end\":",
-		   (unsigned long long)rev,
-		   e->type == EVENT_DELETED ? "true" : "false");
-}
-
-struct feeding {
-	struct feed *f;
-	unsigned left;
-	feed_tell *tell;
-	void *data;
-	bool more, is_enough;
-};
-
-/* What was kept is told now. */
-static void tell(struct feeding *x, bool end)
-{
-	struct buf *last = &x->f->last;
-
-	if (last->n == 0)
-		return;
-	buf_z(last, end ? "true}\n\n" : "false}\n\n");
-	x->is_enough |= !x->tell(x->data, buf_view(last));
-	buf_reset(last);
-}
-
-static bool feed_one(void *data, uint64_t rev, const struct event_row *e)
-{
-	struct feeding *x = data;
-	struct feed *f = x->f;
-	struct object_view o;
-	struct address at;
-
-	if (x->is_enough || x->left == 0) {
-		x->more = true;
-		return false;
-	}
-	x->left--;
-	f->cursor = rev;
-	if (is_followed(f, rev, e, &o, &at)) {
-		tell(x, false);
-		keep(f, rev, e, &at, &o.live);
-	}
-	if (e->end)
-		tell(x, true);
-	return true;
-}
-
-enum code feed_next(struct feed *f, struct kv_txn *txn, unsigned most,
-		    feed_tell *each, void *data, bool *more, struct err *err)
-{
-	struct feeding x = { .f = f, .left = most, .tell = each, .data = data };
-	enum code rc = view_events(txn, f->cursor, feed_one, &x, err);
-
-	*more = x.more;
-	return rc;
-}
-
-void feed_gone(struct buf *out, const struct err *err)
-{
-	buf_z(out, "event: error\ndata: {\"status\":410,\"detail\":");
-	buf_json(out, str_of(err->text));
-	buf_z(out, "}\n\n");
 }

@@ -1,18 +1,14 @@
 /*
- * What a watcher is told: changes of the configurations that it follows, as
- * server sent events.  It is read from the event rows of a view and from nothing
- * else, so a watcher that lags costs no memory: it goes on where it stopped.
+ * What an event of the store means to a client: for which address it is, and what
+ * the client's labels get there now and got before.
  *
- *	id: 17
- *	event: change
- *	data: {"key":"acme/shop/prod/db.toml","version":3,"sha256":"...",
- *	       "revision":17,"deleted":false,"end":true}      (one line)
+ * A client is told when what it gets changes: the version, digest and format that
+ * the release rules pick for its labels.  Rows of events say what the rules were
+ * before, so this is a function of the row and the labels alone: whoever reads the
+ * events, from wherever, on whichever node, comes to the same.  (Rows of before
+ * cluster version 3 do not say it; there a change of any rule is told.)
  *
- * A command may touch more than the watcher follows; `end` is on the last of its
- * events that are told.  So an event is kept until the next of the same command,
- * or the command's end, is seen.
- *
- * One thread a feed; strings and addresses are borrowed.
+ * Pure; any thread.
  */
 #ifndef STATE_FEED_H
 #define STATE_FEED_H
@@ -21,35 +17,57 @@
 #include "model/labels.h"
 #include "state/view.h"
 
-struct feed {
-	/* What it follows: addresses, and what begins like a prefix. */
-	struct address *keys;
-	size_t n_keys, cap_keys;
-	struct str *prefixes;
-	size_t n_prefixes, cap_prefixes;
-	struct labels labels;            /* of the client: what it gets */
-	uint64_t cursor;                 /* looked at up to here */
-	struct buf last;                 /* of this command, not told yet */
+/* An event of a configuration that may change what somebody gets. */
+struct feed_event {
+	uint64_t rev;
+	bool is_deleted;
+	struct address at;
+	struct str key;                  /* "tenant/application/environment/name" */
+	struct str name;                 /* of the object */
+	/* What there is now and was before; a place that is empty has no rules. */
+	struct str format, rules;
+	struct str was_format, was_rules;
+	bool knows_before;
 };
 
-void feed_fini(struct feed *f);
-/* Does it follow what lies there? */
-bool feed_follows(const struct feed *f, const struct address *at);
-/* E_GONE: what came behind the cursor is compacted in part; with a text for who
- * asks to go on from there. */
-enum code feed_check(const struct feed *f, struct kv_txn *txn,
-		     struct err *err) MUST_USE;
+/* False: it changes nothing for anybody (an event of something else, or of what
+ * a configuration has beside its content).  '*out' borrows from the row; its key
+ * is written to 'text', of at least FEED_KEY_MAX bytes. */
+#define FEED_KEY_MAX (ADDRESS_KEY_MAX + 4)
+bool feed_event_read(struct feed_event *out, char *text, uint64_t rev,
+		     const struct event_row *row);
+
+/* What a client is told. */
+struct feed_change {
+	struct address at;
+	struct str key;
+	uint64_t rev;
+	bool is_deleted;                 /* the configuration */
+	bool has_version;                /* its labels get something there */
+	uint32_t version;
+	struct sha256 sha;
+	uint64_t size;
+	struct str format;               /* empty: no version */
+	/* The last of its command that this client is told of. */
+	bool end;
+	/* Of equal numbers, which are never 0, all but `end` and what the labels
+	 * get is equal: for who keeps what was encoded. */
+	uint64_t memo;
+};
+
+/* False: 'labels' get what they got before.  `end` and `memo` are 0. */
+bool feed_pick(struct feed_change *out, const struct feed_event *e,
+	       const struct labels *labels);
+
 /*
- * Tells what 'txn' shows behind the cursor, which moves on; looks at no more than
- * 'most' events.  'tell' is given whole events, and answers false where that is
- * enough for now.  '*more': there may be more to tell.  E_GONE: compacted
- * meanwhile, nothing was told; E_CORRUPT.
+ * One line of JSON:
+ *	{"key":"acme/shop/prod/db.toml","version":3,"sha256":"...","size":120,
+ *	 "format":"toml","revision":17,"deleted":false,"end":true}
  */
-typedef bool feed_tell(void *data, struct str text);
-enum code feed_next(struct feed *f, struct kv_txn *txn, unsigned most,
-		    feed_tell *tell, void *data, bool *more,
-		    struct err *err) MUST_USE;
-/* The event that says that it is over: the client has to read anew. */
-void feed_gone(struct buf *out, const struct err *err);
+void feed_json(struct buf *out, const struct feed_change *c);
+
+/* E_GONE: what came behind 'rev' is compacted in part; with a text for who asks to
+ * go on from there. */
+enum code feed_check(struct kv_txn *txn, uint64_t rev, struct err *err) MUST_USE;
 
 #endif

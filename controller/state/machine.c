@@ -667,6 +667,11 @@ uint64_t state_generation(const struct state *s)
 	return atomic_load(&s->generation);
 }
 
+uint64_t state_token_changes(const struct state *s)
+{
+	return s->apply->token_changes + state_generation(s);
+}
+
 const struct head *state_head(const struct state *s)
 {
 	return &s->head;

@@ -367,6 +367,7 @@ static enum code op_object_put(struct apply *a, const struct op *op,
 	if (t.val.p && !str_eq(row.labels, t.row.labels))
 		event.before = t.val;
 	event.live = live_of_put(a, &t, op, row.rev);
+	event_row_was(&event, t.live_val, &t.live);
 	put_row(a, &t, &row, &event.after);
 	if (!t.val.p) {
 		put_uid(a, op, row.uid);
@@ -586,6 +587,7 @@ static void change_live(struct apply *a, struct thing *t, const struct op *op,
 	t->live.rev = res->rev = ap_next_rev(a);
 	res->changed = true;
 	event.live = put_live(a, t, &t->live);
+	event_row_was(&event, t->live_val, &t->live);
 	ap_diff(a, t->live_val, event.live);
 	if (takes_over(a, t)) {
 		t->row.manager = writer_of(a->cmd, &t->row.manager_ref);

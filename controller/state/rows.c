@@ -6,6 +6,7 @@
 #include "base/banned.h"
 
 #define ROW_FORMAT 1
+#define ROW_FORMAT_EVENT 2           /* says what was before */
 
 /* ---- keys ---- */
 
@@ -227,7 +228,7 @@ bool blob_head_decode(struct str in, struct blob_head *out, struct str *bytes)
 
 void event_row_encode(struct buf *out, const struct event_row *row)
 {
-	wr_u8(out, ROW_FORMAT);
+	wr_u8(out, row->knows_before ? ROW_FORMAT_EVENT : ROW_FORMAT);
 	wr_u8(out, (uint8_t)row->type);
 	wr_u8(out, row->end);
 	wr_u8(out, (uint8_t)row->kind);
@@ -237,6 +238,23 @@ void event_row_encode(struct buf *out, const struct event_row *row)
 	wr_str(out, row->after);
 	wr_str(out, row->before);
 	wr_str(out, row->live);
+	if (row->knows_before) {
+		wr_str(out, row->was_format);
+		wr_str(out, row->was_rules);
+	}
+}
+
+void event_row_was(struct event_row *row, struct str before,
+		   const struct live_row *now)
+{
+	struct live_row was;
+
+	if (!before.n || !live_row_decode(before, &was))
+		return;
+	if (!str_eq(was.format, now->format))
+		row->was_format = was.format;
+	if (!str_eq(was.rules, now->rules))
+		row->was_rules = was.rules;
 }
 
 void event_row_set_end(struct buf *row)
@@ -246,8 +264,11 @@ void event_row_set_end(struct buf *row)
 
 bool event_row_decode(struct str in, struct event_row *out)
 {
-	struct rd rd = rd_row(in);
+	struct rd rd = rd_of(in);
+	unsigned format = rd_u8(&rd);
 
+	if (format != ROW_FORMAT && format != ROW_FORMAT_EVENT)
+		return false;
 	out->type = rd_u8(&rd);
 	out->end = rd_u8(&rd);
 	out->kind = rd_u8(&rd);
@@ -257,6 +278,9 @@ bool event_row_decode(struct str in, struct event_row *out)
 	out->after = rd_str(&rd);
 	out->before = rd_str(&rd);
 	out->live = rd_str(&rd);
+	out->knows_before = format == ROW_FORMAT_EVENT;
+	out->was_format = out->knows_before ? rd_str(&rd) : STR_NONE;
+	out->was_rules = out->knows_before ? rd_str(&rd) : STR_NONE;
 	return rd_done(&rd);
 }
 

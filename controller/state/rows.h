@@ -83,9 +83,16 @@ struct event_row {
 	struct str after;                /* object row; empty where deleted */
 	struct str before;               /* where deleted or labels changed */
 	struct str live;                 /* CONFIG: live row after (deleted: before) */
+	/* Of cluster version VERSION_EVENTS on: what of a CONFIG's live row was
+	 * another before; empty where it was the same.  Format 2 of the row. */
+	bool knows_before;
+	struct str was_format, was_rules;
 };
 void event_row_encode(struct buf *out, const struct event_row *row);
 bool event_row_decode(struct str in, struct event_row *out);
+/* Sets was_format and was_rules: 'before' is an encoded live row, or empty. */
+void event_row_was(struct event_row *row, struct str before,
+		   const struct live_row *now);
 /* Marks an encoded row as the last of its command. */
 void event_row_set_end(struct buf *row);
 

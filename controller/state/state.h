@@ -54,6 +54,8 @@ struct rc_machine state_machine(struct state *state);
 struct kv *state_kv(struct state *state);
 /* Another number: another store.  Any thread. */
 uint64_t state_generation(const struct state *state);
+/* Another number: tokens may be others than before.  Core loop. */
+uint64_t state_token_changes(const struct state *state);
 /* Where it stands; core loop. */
 const struct head *state_head(const struct state *state);
 /* True where a TICK would do something at 'now_ms'; core loop, cheap. */

@@ -46,6 +46,7 @@ enum code apply_token_put(struct apply *a, const struct op *op,
 	token_row_encode(&val, &row);
 	ap_put(a, KV_TOKENS, token_key(op), buf_view(&val));
 	ap_diff(a, STR_NONE, buf_view(&val));
+	a->token_changes++;
 	*res = (struct op_result){ .changed = true };
 	return OK;
 }
@@ -84,6 +85,7 @@ enum code apply_token_delete(struct apply *a, const struct op *op,
 	}
 	ap_diff(a, str_n(sha.b, sizeof(sha.b)), STR_NONE);
 	ap_del(a, KV_TOKENS, str_n(sha.b, sizeof(sha.b)));
+	a->token_changes++;
 	*res = (struct op_result){ .changed = true };
 	return OK;
 }

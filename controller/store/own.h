@@ -62,6 +62,7 @@ struct store {
 	uint64_t leader;                 /* 0: none is known */
 	uint64_t led_last;               /* the last one that was known */
 	_Atomic uint64_t rev, compacted, bytes, audit_seq, time_ms, version;
+	_Atomic uint64_t token_changes;
 	_Atomic uint64_t done, refused, uncertain, forwarded, forward_calls;
 	_Atomic uint64_t forward_failed, leader_changes, member_changes;
 	_Atomic bool is_leader, has_failed, is_fenced, is_stopping;

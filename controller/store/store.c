@@ -322,13 +322,16 @@ static void publish_head(struct store *s)
 static void on_commit(void *data, uint64_t rev)
 {
 	struct store *s = data;
+	uint64_t tokens = state_token_changes(s->state);
 	struct follower *f;
 
-	if (rev == atomic_load(&s->rev)) {
+	if (rev == atomic_load(&s->rev) &&
+	    tokens == atomic_load(&s->token_changes)) {
 		publish_head(s);
 		return;
 	}
 	publish_head(s);
+	atomic_store(&s->token_changes, tokens);
 	tickets_on_commit(s, rev);
 	list_each(&s->followers, f, at_) {
 		atomic_store(&f->rev_, rev);
@@ -382,6 +385,11 @@ void store_unfollow(struct store *s, struct follower *f,
 uint64_t store_rev(struct store *s)
 {
 	return atomic_load(&s->rev);
+}
+
+uint64_t store_token_changes(const struct store *s)
+{
+	return atomic_load(&s->token_changes);
 }
 
 /* ---- asking the leader ---- */

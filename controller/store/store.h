@@ -264,8 +264,8 @@ bool store_backup(struct store *store, struct rc_backup *backup) MUST_USE;
 
 /* ---- following ---- */
 
-/* Wake-ups on 'home' when new revisions are visible, coalesced: 'rev' is the
- * newest.  Embed it.  Start on its own loop, stop on its own loop. */
+/* Wake-ups on 'home' when new revisions are visible, or tokens have changed,
+ * coalesced: 'rev' is the newest.  Embed it.  Start on its own loop, stop on its own loop. */
 struct follower {
 	struct loop *home;
 	void (*wake)(struct follower *f, uint64_t rev);
@@ -283,6 +283,8 @@ void store_unfollow(struct store *store, struct follower *f,
 		    void (*stopped)(struct follower *f));
 /* Newest visible revision; any thread. */
 uint64_t store_rev(struct store *store);
+/* Another number: tokens may be others than before; any thread. */
+uint64_t store_token_changes(const struct store *store);
 
 /* ---- condition ---- */
 struct store_status {

@@ -104,9 +104,23 @@ func (w *watch) read(in *bufio.Reader, n *node, alive *time.Timer) bool {
 			kind = line[7:]
 		case strings.HasPrefix(line, "data: ") && kind == "error":
 			return true
+		case strings.HasPrefix(line, "data: ") && kind == "bookmark":
+			w.bookmark(line[6:])
+		case strings.HasPrefix(line, "data: ") && kind == "end":
+			return false
 		case strings.HasPrefix(line, "data: "):
 			w.tell(n, line[6:])
 		}
+	}
+}
+
+// All up to there was told: what it goes on from.
+func (w *watch) bookmark(data string) {
+	var e struct {
+		Revision uint64 `json:"revision"`
+	}
+	if err := json.Unmarshal([]byte(data), &e); err == nil {
+		atomic.StoreUint64(&w.cursor, e.Revision)
 	}
 }
 

@@ -33,12 +33,18 @@ static struct {
 	bool is_known;
 } *outcomes;                             /* by proposal */
 static struct outcome *now;              /* of the entry that is applied */
+/* What each class gets at each address, as events have made it. */
+static struct {
+	struct str key;
+	uint64_t digest[CLASSES];
+} places[CONFIGS_MAX];
+static size_t n_places;
 
 void record_begin(void)
 {
 	arena = arena_new(64 * 1024);
 	outcomes = mem_zero((PROPOSALS_MAX + 1) * sizeof(*outcomes));
-	n_events = 0;
+	n_events = n_places = 0;
 	last = 0;
 }
 
@@ -118,13 +124,16 @@ static uint64_t mix(uint64_t h, struct str s)
 	return (h ^ s.n) * 0x9e3779b97f4a7c15ull;
 }
 
-uint64_t config_digest(struct str key, uint64_t rev, uint64_t version, struct str sha)
+uint64_t config_digest(struct str key, uint64_t version, struct str sha,
+		       struct str format)
 {
 	uint64_t h = mix(0xcbf29ce484222325ull, key);
 
-	h = mix(h, str_n(&rev, sizeof(rev)));
+	if (!version)
+		return 0;
 	h = mix(h, str_n(&version, sizeof(version)));
 	h = mix(h, sha);
+	h = mix(h, format);
 	return h ^ h >> 29;
 }
 
@@ -142,27 +151,32 @@ static void object_key(struct buf *out, const struct object_view *o)
 	address_text(out, &at);
 }
 
-static bool list_object(void *data, const struct object_view *o)
+/* Of what a class gets of it. */
+static uint64_t object_digest(unsigned cls, struct str key,
+			      const struct object_view *o)
 {
-	struct listing *l = data;
-	const char *zone = classes[l->cls].zone;
+	const char *zone = classes[cls].zone;
 	struct label label = { STR("zone"), str_of(zone) };
 	struct labels labels = { &label, zone[0] ? 1 : 0, 1 };
 	struct rule rule = { 0 };
-	AUTO_BUF key = BUF_NONE;
 	AUTO_BUF sha = BUF_NONE;
 	unsigned position;
 
+	if (!rules_pick_encoded(o->live.rules, &labels, &rule, &position))
+		return 0;
+	buf_hex(&sha, rule.sha.b, sizeof(rule.sha.b));
+	return config_digest(key, rule.version, buf_view(&sha), o->live.format);
+}
+
+static bool list_object(void *data, const struct object_view *o)
+{
+	struct listing *l = data;
+	AUTO_BUF key = BUF_NONE;
+
 	object_key(&key, o);
-	if (!follows(l->cls, buf_view(&key)))
-		return true;
-	if (rules_pick_encoded(o->live.rules, &labels, &rule, &position))
-		buf_hex(&sha, rule.sha.b, sizeof(rule.sha.b));
-	else
-		rule.version = 0;
-	l->each(l->data, buf_view(&key), config_digest(buf_view(&key), o->rev,
-						    rule.version,
-						    buf_view(&sha)));
+	if (follows(l->cls, buf_view(&key)))
+		l->each(l->data, buf_view(&key),
+			object_digest(l->cls, buf_view(&key), o));
 	return true;
 }
 
@@ -225,6 +239,31 @@ static bool shows_rev(const struct event_row *e, uint64_t rev)
 	       MAX(o.row.rev, o.live.rev) == rev;
 }
 
+static uint64_t *place_of(struct str key)
+{
+	for (size_t i = 0; i < n_places; i++)
+		if (str_eq(places[i].key, key))
+			return places[i].digest;
+	must(n_places < CONFIGS_MAX);
+	places[n_places].key = key;
+	memset(places[n_places].digest, 0, sizeof(places[n_places].digest));
+	return places[n_places++].digest;
+}
+
+/* Is what a class gets there another than before?  Events of before version 3 are
+ * told where any rule has changed. */
+static bool is_told(unsigned cls, struct str key, const struct event_row *e,
+		    const struct object_view *o)
+{
+	uint64_t *was = &place_of(key)[cls];
+	uint64_t is = e->type == EVENT_DELETED ? 0 : object_digest(cls, key, o);
+	bool differs = is != *was;
+
+	*was = is;
+	return differs || (!e->knows_before && e->type == EVENT_MODIFIED &&
+			   o->live.rev == o->rev);
+}
+
 static void keep_event(uint64_t index, uint64_t rev, const struct event_row *e)
 {
 	struct told told = { .index = index,
@@ -237,7 +276,8 @@ static void keep_event(uint64_t index, uint64_t rev, const struct event_row *e)
 		object_key(&key, &o);
 		told.key = arena_str(arena, buf_view(&key));
 		for (unsigned i = 0; i < CLASSES; i++)
-			told.follows |= follows(i, told.key) ? BIT(i) : 0;
+			told.follows |= is_told(i, told.key, e, &o) &&
+					follows(i, told.key) ? BIT(i) : 0;
 	}
 	mem_grow((void **)&events, &cap_events, n_events + 1, sizeof(*events));
 	events[n_events++] = told;

@@ -117,6 +117,8 @@ bool replicas_want_rows(void);
 
 /* What some watchers follow, and the label that they have: "" for none. */
 #define CLASSES 4
+/* Addresses that there ever are. */
+#define CONFIGS_MAX 64
 extern const struct class {
 	const char *prefix, *key, *zone;
 } classes[CLASSES];
@@ -124,7 +126,7 @@ extern const struct class {
 /* An event as the record has it: revision 1 is the first. */
 struct told {
 	uint64_t index;
-	unsigned follows;                /* bits of classes */
+	unsigned follows;                /* bits of classes that are told of it */
 	bool is_deleted;
 	struct str key;                  /* "" where it is no configuration */
 };
@@ -152,8 +154,9 @@ bool record_is_end(unsigned cls, uint64_t rev);
 typedef void config_each(void *data, struct str key, uint64_t digest);
 void configs_each(struct kv_txn *txn, unsigned cls, config_each *each, void *data);
 uint64_t configs_digest(struct kv_txn *txn, unsigned cls);
-/* Of one configuration. */
-uint64_t config_digest(struct str key, uint64_t rev, uint64_t version, struct str sha);
+/* Of what a client gets at an address; 0: nothing. */
+uint64_t config_digest(struct str key, uint64_t version, struct str sha,
+		       struct str format);
 void record_take(uint64_t proposal, const struct outcome *o);
 /* What the record has as the outcome of a proposal; NULL: nothing. */
 const struct outcome *record_outcome(uint64_t proposal);
@@ -211,7 +214,7 @@ void watchers_step(void);
 void watchers_crash(const struct server *s);
 void watchers_wake(const struct server *s);
 /* Those of 's' that are due look at it at once. */
-void watchers_hurry(const struct server *s);
+void watchers_hurry(struct server *s);
 bool watchers_are_done(void);
 
 /* Over all histories. */
@@ -219,7 +222,7 @@ struct state_totals {
 	unsigned long long commands, refusals, replays, events, lists, gone, watches,
 		moves, slow_lists, scans, compactions, contents, staged, blobs,
 		unopened, installed, wrecked, orderly, slices, deaths, resumed_within,
-		gone_while_fed, fed_over_installs;
+		gone_while_fed, fed_over_installs, bookmarks;
 };
 extern struct state_totals sum;
 

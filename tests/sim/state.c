@@ -333,9 +333,9 @@ static void print_sums(void)
 	printf("%llu states installed, %llu with a watch on them, %llu wrecked, %llu "
 	       "closed in order, %llu not opened, %llu deaths within %llu slices, "
 	       "%llu watches gone while they were fed, %llu resumed within a "
-	       "command\n", sum.installed, sum.fed_over_installs, sum.wrecked,
+	       "command, %llu bookmarks\n", sum.installed, sum.fed_over_installs, sum.wrecked,
 	       sum.orderly, sum.unopened, sum.deaths, sum.slices,
-	       sum.gone_while_fed, sum.resumed_within);
+	       sum.gone_while_fed, sum.resumed_within, sum.bookmarks);
 }
 
 static const char *make_root(void)

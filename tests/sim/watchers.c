@@ -1,8 +1,8 @@
 /*
- * Who follows.  A watcher has a connection to one server: there a feed
- * (state/feed.h) over the views of that server, as api/watch.c has it; the bytes
- * travel in pieces of any size, and what is on its way is lost with the
- * connection.  The client takes them apart as the client's library does
+ * Who follows.  A watcher has a connection to one server: there it is a follower
+ * of the server's hub (state/hub.h) over the views of that server, as
+ * api/watcher.c has it; the bytes travel in pieces of any size, and what is on its
+ * way is lost with the connection.  The client takes them apart as the client's library does
  * (client/sse.h), sets a command's changes at once, and goes on at another server
  * with the newest revision that it has.  Where that is compacted it lists.
  *
@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "client/sse.h"
 #include "doc/format.h"
-#include "state/feed.h"
+#include "state/hub.h"
 #include "state/state.h"
 
 #include "base/banned.h"
@@ -25,7 +25,6 @@
 #define WATCHERS 4
 #define LISTS 2
 #define EARLY_US (2000 * MS)
-#define CONFIGS_MAX 64
 #define CUTS_MAX 512
 
 /* A configuration as the client knows it. */
@@ -40,17 +39,22 @@ struct change {
 	uint64_t digest;
 };
 
+/* What a server has for its watchers. */
+struct post {
+	struct hub *hub;
+	uint64_t wake_at;                /* 0: nothing to look for */
+};
+
 struct watcher {
 	unsigned cls;
 
 	/* At the server. */
 	struct server *s;                /* NULL: not connected */
 	struct feed feed;
-	struct address key;              /* of the feed, with a prefix */
-	struct str prefix;
-	struct label label;
-	bool is_early, is_ending;
-	uint64_t early_until, wake_at;   /* 0: nothing to look for */
+	uint64_t start;                  /* where it begins */
+	bool is_early, is_ending, is_stalled;
+	uint64_t bookmark;               /* the last that it was sent */
+	uint64_t early_until, wake_at;   /* while it is early; 0: nothing to look for */
 	struct buf wire;                 /* told, on its way */
 	uint64_t wire_due;
 	uint64_t complete_to;            /* all up to there is on the wire */
@@ -78,6 +82,7 @@ struct slow {
 };
 
 static struct watcher watchers[WATCHERS];
+static struct post posts[SERVERS];
 static struct slow slows[LISTS];
 static struct state_totals *const t = &sum;
 
@@ -85,6 +90,8 @@ void watchers_begin(void)
 {
 	memset(watchers, 0, sizeof(watchers));
 	memset(slows, 0, sizeof(slows));
+	for (unsigned i = 0; i < SERVERS; i++)
+		posts[i] = (struct post){ .hub = hub_new() };
 	for (unsigned i = 0; i < WATCHERS; i++) {
 		watchers[i].cls = i % CLASSES;
 		watchers[i].connect_at = w.now + below(300 * MS);
@@ -101,9 +108,14 @@ static void forget_changes(struct watcher *x)
 	x->n_changes = 0;
 }
 
+static struct post *post_of(const struct server *s)
+{
+	return &posts[s->id - 1];
+}
+
 static void end_watch(struct watcher *x)
 {
-	feed_fini(&x->feed);
+	hub_remove(&x->feed);
 	buf_reset(&x->wire);
 	sse_fini(&x->sse);
 	x->sse = (struct sse){ 0 };
@@ -130,6 +142,8 @@ void watchers_end(void)
 		for (size_t k = 0; k < CONFIGS_MAX; k++)
 			buf_fini(&x->configs[k].key);
 	}
+	for (unsigned i = 0; i < SERVERS; i++)
+		hub_free(&posts[i].hub);
 	for (unsigned i = 0; i < LISTS; i++)
 		kv_end(&slows[i].txn);
 }
@@ -179,7 +193,7 @@ static void take_command(struct watcher *x, uint64_t rev)
 struct heard {
 	struct str key;
 	uint64_t rev, version;
-	struct str sha;
+	struct str sha, format;
 	bool is_deleted, is_end;
 };
 
@@ -193,6 +207,7 @@ static bool parse(struct str text, struct heard *out)
 	*out = (struct heard){
 		.key = value_text(value_getz(v, "key")),
 		.sha = value_text(value_getz(v, "sha256")),
+		.format = value_text(value_getz(v, "format")),
 		.is_deleted = value_to_bool(value_getz(v, "deleted"), false),
 		.is_end = value_to_bool(value_getz(v, "end"), false),
 	};
@@ -209,7 +224,8 @@ static void keep_change(struct watcher *x, const struct heard *h)
 		 sizeof(*x->changes));
 	c = &x->changes[x->n_changes++];
 	*c = (struct change){ .digest = h->is_deleted ? 0 :
-			      config_digest(h->key, h->rev, h->version, h->sha) };
+			      config_digest(h->key, h->version, h->sha,
+					    h->format) };
 	buf_str(&c->key, h->key);
 }
 
@@ -237,12 +253,35 @@ static void hear_change(struct watcher *x, struct str id, const struct heard *h)
 		take_command(x, h->rev);
 }
 
+/* All up to there was told, and it is where a command ends. */
+static void hear_bookmark(struct watcher *x, struct str id)
+{
+	uint64_t rev = 0, next = record_next(x->cls, x->since);
+	const struct told *event, *behind;
+
+	claim(CHECK_ORDER, str_u64(id, &rev) && rev > x->since && !x->n_changes,
+	      "watcher %u is to go on from %llu behind %llu", x->cls, ULL(rev),
+	      ULL(x->since));
+	claim(CHECK_COMPLETE, !next || next > rev, "watcher %u is to go on from %llu, "
+	      "and was not told of %llu", x->cls, ULL(rev), ULL(next));
+	event = record_event(rev);
+	behind = record_event(rev + 1);
+	claim(CHECK_END, event && (!behind || behind->index != event->index),
+	      "watcher %u is to go on from %llu, within a command", x->cls, ULL(rev));
+	x->since = x->end = rev;
+	t->bookmarks++;
+}
+
 static bool hear(void *data, struct str event, struct str id, struct str text)
 {
 	struct watcher *x = data;
 	struct heard h;
 
 	arena_reset(w.arena);
+	if (str_is(event, "bookmark")) {
+		hear_bookmark(x, id);
+		return !w.is_broken;
+	}
 	if (str_is(event, "error")) {
 		x->must_list = true;
 		t->gone++;
@@ -263,7 +302,8 @@ static void heard_all(struct watcher *x)
 	claim(CHECK_COMPLETE, !next || next > x->complete_to, "watcher %u heard all "
 	      "that server %llu has up to %llu, and not of %llu", x->cls,
 	      ULL(x->s->id), ULL(x->complete_to), ULL(next));
-	claim(CHECK_END, !x->n_changes || x->feed.cursor != x->complete_to,
+	claim(CHECK_END, !x->n_changes || x->is_stalled || x->is_ending ||
+	      hub_position(&x->feed) != x->complete_to,
 	      "watcher %u waits for the end of a command", x->cls);
 }
 
@@ -327,79 +367,181 @@ static void bend_text(struct watcher *x, struct str text, struct buf *out)
 	}
 }
 
-static bool tell_client(void *data, struct str text)
+static struct watcher *watcher_of(struct feed *f)
 {
-	struct watcher *x = data;
-	AUTO_BUF bent = BUF_NONE;
-
-	bend_text(x, text, &bent);
-	if (!x->wire.n)
-		x->wire_due = w.now + below(5 * MS);
-	buf_str(&x->wire, buf_view(&bent));
-	return below(10) > 0;
+	return container_of(f, struct watcher, feed);
 }
 
-/* As feed() of api/watch.c. */
-static void feed_now(struct watcher *x)
+static void wake_post(struct post *p, uint64_t at)
 {
-	struct replica *r = replica_of(x->s);
-	struct kv_txn *txn = replica_read(r, x->is_early ? x->feed.cursor : 0,
-					  &(struct err){ 0 });
+	p->wake_at = p->wake_at ? MIN(p->wake_at, at) : at;
+}
+
+static void put_event(struct buf *out, uint64_t rev, const char *event)
+{
+	buf_printf(out, "id: %llu\nevent: %s\ndata: ", ULL(rev), event);
+}
+
+static void send_text(struct watcher *x, struct str text)
+{
+	if (!x->wire.n)
+		x->wire_due = w.now + below(5 * MS);
+	buf_str(&x->wire, text);
+}
+
+static bool on_change(struct feed *f, const struct feed_change *c)
+{
+	struct watcher *x = watcher_of(f);
+	AUTO_BUF text = BUF_NONE;
+	AUTO_BUF bent = BUF_NONE;
+
+	put_event(&text, c->rev, "change");
+	feed_json(&text, c);
+	buf_z(&text, "\n\n");
+	bend_text(x, buf_view(&text), &bent);
+	send_text(x, buf_view(&bent));
+	x->is_stalled = below(10) == 0;
+	return !x->is_stalled;
+}
+
+static void on_gone(struct feed *f, const struct err *err)
+{
+	struct watcher *x = watcher_of(f);
+	uint64_t compacted = state_head(replica_of(x->s)->state)->compacted_rev;
+
+	claim(CHECK_GONE, err->code == E_GONE && f->cursor < compacted, "watcher "
+	      "%u ends at %llu: %s", x->cls, ULL(f->cursor), err->text);
+	send_text(x, STR("event: error\ndata: {}\n\n"));
+	x->is_ending = true;
+	t->gone_while_fed++;
+}
+
+/* With the heartbeat of api/watcher.c. */
+static void send_bookmark(struct watcher *x)
+{
+	AUTO_BUF text = BUF_NONE;
+	uint64_t rev = hub_position(&x->feed);
+
+	if (rev <= MAX(x->start, x->bookmark) || rev <= x->feed.cursor)
+		return;
+	x->bookmark = rev;
+	put_event(&text, rev, "bookmark");
+	buf_printf(&text, "{\"revision\":%llu}\n\n", ULL(rev));
+	send_text(x, buf_view(&text));
+}
+
+static bool is_late(void *data)
+{
+	return below(8) == 0;
+}
+
+/* Has the socket taken what was told, or some of it? */
+static void drain(struct watcher *x)
+{
+	if (!x->is_stalled || below(3))
+		return;
+	x->is_stalled = false;
+	hub_resume(&x->feed);
+	wake_post(post_of(x->s), w.now + below(2 * MS));
+}
+
+static void join(struct watcher *x);
+
+/* A planted mistake: what is compacted is passed over. */
+static void pass_over(struct post *p, uint64_t compacted)
+{
+	for (unsigned i = 0; i < WATCHERS; i++) {
+		struct watcher *x = &watchers[i];
+
+		if (!x->feed.hub || post_of(x->s) != p ||
+		    hub_position(&x->feed) >= compacted)
+			continue;
+		hub_remove(&x->feed);
+		x->start = compacted;
+		join(x);
+	}
+}
+
+/* As run() of api/watcher.c. */
+static void run_post(struct server *s)
+{
+	struct post *p = post_of(s);
+	struct replica *r = replica_of(s);
+	struct kv_txn *txn = replica_read(r, 0, &(struct err){ 0 });
 	struct head head;
 	struct err err;
 	bool more;
 
-	x->wake_at = 0;
-	if (!txn) {
-		if (x->is_early && w.now >= x->early_until)
-			end_watch(x);
-		else if (x->is_early)
-			x->wake_at = x->early_until;
+	p->wake_at = 0;
+	if (!txn)
 		return;
-	}
-	x->is_early = false;
 	must(view_head(txn, &head, &err) == OK);
-	if (bad == BAD_SILENT_410 && x->feed.cursor < head.compacted_rev)
-		x->feed.cursor = head.compacted_rev;
-	if (feed_next(&x->feed, txn, 1 + (unsigned)below(40), tell_client, x,
-		      &more, &err)) {
-		claim(CHECK_GONE, err.code == E_GONE && x->feed.cursor <
-		      head.compacted_rev, "watcher %u ends at %llu: %s", x->cls,
-		      ULL(x->feed.cursor), err.text);
-		feed_gone(&x->wire, &err);
-		x->is_ending = true;
-		t->gone_while_fed++;
-	} else if (more) {
-		x->wake_at = w.now + below(2 * MS);
-	} else {
-		x->complete_to = head.rev;
+	if (bad == BAD_SILENT_410)
+		pass_over(p, head.compacted_rev);
+	hub_set_batch(p->hub, 1 + (unsigned)below(40));
+	must(hub_run(p->hub, txn, is_late, NULL, &more, &err) == OK);
+	if (more)
+		wake_post(p, w.now + below(2 * MS));
+	for (unsigned i = 0; i < WATCHERS; i++) {
+		struct watcher *x = &watchers[i];
+
+		if (x->s != s || !hub_is_idle(&x->feed) || x->is_ending)
+			continue;
+		if (!more)
+			x->complete_to = head.rev;
+		if (below(20) == 0)
+			send_bookmark(x);
 	}
 	replica_idle(r);
 }
 
-static void begin_feed(struct watcher *x)
+static const struct feed_ops feed_ops = { .change = on_change, .gone = on_gone };
+
+static void join(struct watcher *x)
 {
 	const struct class *c = &classes[x->cls];
+	struct label label = { STR("zone"), str_of(c->zone) };
+	struct labels labels = { &label, c->zone[0] ? 1 : 0, 1 };
+	struct str prefix = str_of(c->prefix);
+	struct address key;
 	struct err err;
 
-	x->feed = (struct feed){ .cursor = x->since };
+	if (c->key)
+		must(address_parse(str_of(c->key), &key, &err) == OK);
+	x->feed = (struct feed){ .ops = &feed_ops };
+	hub_add(post_of(x->s)->hub, &x->feed, &key, c->key ? 1 : 0, &prefix, 1,
+		&labels, x->start);
+	hub_resume(&x->feed);
+	wake_post(post_of(x->s), w.now + below(2 * MS));
+}
+
+/* What it was told elsewhere is here? */
+static void begin_now(struct watcher *x)
+{
+	struct replica *r = replica_of(x->s);
+
+	x->wake_at = 0;
+	if (replica_read(r, x->start, &(struct err){ 0 })) {
+		x->is_early = false;
+		replica_idle(r);
+		join(x);
+	} else if (w.now >= x->early_until) {
+		end_watch(x);
+	} else {
+		x->wake_at = x->early_until;
+	}
+}
+
+static void begin_watch(struct watcher *x)
+{
+	x->start = x->since;
 	t->resumed_within += x->since != x->end;
 	if (bad == BAD_RESUME_LATE && x->since)
-		x->feed.cursor++;
+		x->start++;
 	if (bad == BAD_RESUME_EARLY && x->since)
-		x->feed.cursor--;
-	x->prefix = str_of(c->prefix);
-	x->feed.prefixes = &x->prefix;
-	x->feed.n_prefixes = 1;
-	if (c->key) {
-		must(address_parse(str_of(c->key), &x->key, &err) == OK);
-		x->feed.keys = &x->key;
-		x->feed.n_keys = 1;
-	}
-	x->label = (struct label){ STR("zone"), str_of(c->zone) };
-	x->feed.labels = (struct labels){ &x->label, c->zone[0] ? 1 : 0, 1 };
-	x->complete_to = 0;
-	x->is_ending = false;
+		x->start--;
+	x->complete_to = x->bookmark = 0;
+	x->is_ending = x->is_stalled = false;
 	x->is_early = true;
 	x->early_until = w.now + EARLY_US;
 	x->wake_at = w.now;
@@ -451,7 +593,7 @@ static struct server *choose(const struct watcher *x)
 	return s->core && !s->is_fatal && s->paused_until <= w.now ? s : NULL;
 }
 
-/* As get_watch of api/watch.c. */
+/* As watcher_start of api/watcher.c. */
 static void start_watch(struct watcher *x)
 {
 	struct server *s = choose(x);
@@ -470,8 +612,7 @@ static void start_watch(struct watcher *x)
 	x->last_server = s->id;
 	if (x->must_list)
 		list_now(x, s, txn);
-	x->feed = (struct feed){ .cursor = x->since };
-	is_gone = feed_check(&x->feed, txn, &err) != OK;
+	is_gone = feed_check(txn, x->since, &err) != OK;
 	if (bad == BAD_410 && below(5) == 0)
 		is_gone = true;
 	if (bad == BAD_SILENT_410)
@@ -491,7 +632,7 @@ static void start_watch(struct watcher *x)
 	x->generation = state_generation(r->state);
 	tell("watcher %u goes on at server %llu behind %llu", x->cls, ULL(s->id),
 	     ULL(x->since));
-	begin_feed(x);
+	begin_watch(x);
 }
 
 /* ---- lists that take their time ---- */
@@ -530,6 +671,7 @@ void watchers_crash(const struct server *s)
 	for (unsigned i = 0; i < WATCHERS; i++)
 		if (watchers[i].s == s)
 			break_off(&watchers[i]);
+	post_of(s)->wake_at = 0;
 	for (unsigned i = 0; i < LISTS; i++) {
 		if (slows[i].s != s)
 			continue;
@@ -540,24 +682,24 @@ void watchers_crash(const struct server *s)
 
 void watchers_wake(const struct server *s)
 {
+	if (bad == BAD_STUCK)
+		return;
+	wake_post(post_of(s), w.now + below(4 * MS));
 	for (unsigned i = 0; i < WATCHERS; i++) {
 		struct watcher *x = &watchers[i];
 		uint64_t at = w.now + below(4 * MS);
 
-		if (x->s == s && !x->is_ending && bad != BAD_STUCK)
+		if (x->s == s && x->is_early)
 			x->wake_at = x->wake_at ? MIN(x->wake_at, at) : at;
 	}
 }
 
-void watchers_hurry(const struct server *s)
+void watchers_hurry(struct server *s)
 {
-	for (unsigned i = 0; i < WATCHERS; i++) {
-		if (watchers[i].s != s)
-			continue;
-		t->fed_over_installs++;
-		if (watchers[i].wake_at && !watchers[i].is_ending && below(2))
-			feed_now(&watchers[i]);
-	}
+	for (unsigned i = 0; i < WATCHERS; i++)
+		t->fed_over_installs += watchers[i].s == s;
+	if (post_of(s)->wake_at && below(2))
+		run_post(s);
 }
 
 /* Its server does not lead any more, or has another state. */
@@ -591,21 +733,31 @@ static void step_one(struct watcher *x)
 		break_off(x);
 		return;
 	}
-	claim(CHECK_ENDS, x->wake_at || x->is_ending || x->feed.cursor >=
+	claim(CHECK_ENDS, x->wake_at || x->is_ending || x->is_stalled ||
+	      post_of(x->s)->wake_at || hub_position(&x->feed) >=
 	      state_head(replica_of(x->s)->state)->rev, "watcher %u stands at %llu, "
 	      "server %llu shows more, and does not wake it", x->cls,
-	      ULL(x->feed.cursor), ULL(x->s->id));
+	      ULL(hub_position(&x->feed)), ULL(x->s->id));
 	if (x->wire.n && w.now >= x->wire_due)
 		deliver(x);
-	if (x->s && x->wake_at && w.now >= x->wake_at && !x->is_ending &&
+	if (x->s)
+		drain(x);
+	if (x->s && x->is_early && x->wake_at && w.now >= x->wake_at &&
 	    x->s->paused_until <= w.now)
-		feed_now(x);
+		begin_now(x);
 }
 
 void watchers_step(void)
 {
 	for (unsigned i = 0; i < WATCHERS && !w.is_broken; i++)
 		step_one(&watchers[i]);
+	for (unsigned i = 0; i < SERVERS && !w.is_broken; i++) {
+		struct server *s = &w.servers[i];
+
+		if (posts[i].wake_at && w.now >= posts[i].wake_at &&
+		    s->paused_until <= w.now)
+			run_post(s);
+	}
 	for (unsigned i = 0; i < LISTS; i++) {
 		if (slows[i].s && w.now >= slows[i].until)
 			end_slow(&slows[i]);

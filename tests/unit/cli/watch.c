@@ -156,6 +156,41 @@ START_TEST(it_goes_on_at_the_next_server_within_a_second)
 }
 END_TEST
 
+/* A bookmark is what it goes on from; the server's end is none of the watch. */
+START_TEST(it_goes_on_from_a_bookmark_where_the_server_ends)
+{
+	static const char *const connections[] = {
+		HEAD EVENT(5, "a/b/c/d")
+		"id: 9\nevent: bookmark\ndata: {\"revision\":9}\n\n"
+		"event: some\ndata: {}\n\n"
+		"event: end\ndata: {\"reason\":\"draining\"}\n\n",
+		"!" HEAD EVENT(10, "a/b/c/e"), NULL,
+	};
+
+	ck_assert_msg(watch(connections, "name", "2") == OK, "%s", err.text);
+	ck_assert_str_eq(said, "a/b/c/d\na/b/c/e\n");
+	ck_assert_ptr_nonnull(strstr(heard.p, "Last-Event-ID: 9\r\n"));
+}
+END_TEST
+
+START_TEST(what_it_is_refused_has_its_code)
+{
+	static const struct {
+		const char *const connections[2];
+		enum code code;
+	} of[] = {
+		{ { HEAD "event: error\ndata: {\"status\":410,\"detail\":"
+			 "\"compacted\"}\n\n" }, E_GONE },
+		{ { HEAD "event: error\ndata: {\"status\":401,\"detail\":"
+			 "\"no token\"}\n\n" }, E_UNAUTHORIZED },
+		{ { HEAD "event: error\ndata: {\"status\":403,\"detail\":"
+			 "\"may not\"}\n\n" }, E_DENIED },
+	};
+
+	ck_assert_int_eq(watch(of[_i].connections, "name", "2"), of[_i].code);
+}
+END_TEST
+
 START_TEST(a_refusal_ends_it)
 {
 	static const char *const connections[] = {
@@ -207,6 +242,8 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, it_goes_on_whatever_happens_to_the_link);
 	tcase_add_test(t, a_refusal_ends_it);
+	tcase_add_test(t, it_goes_on_from_a_bookmark_where_the_server_ends);
+	tcase_add_loop_test(t, what_it_is_refused_has_its_code, 0, 3);
 	tcase_add_test(t, yaml_is_a_stream_of_documents);
 	tcase_add_loop_test(t, a_line_has_the_digest_in_short_or_whole, 0, 2);
 	suite_add_tcase(s, t);

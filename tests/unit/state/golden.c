@@ -272,6 +272,23 @@ static void event_row(struct buf *now, struct str was, struct buf *again)
 		event_row_encode(again, &got);
 }
 
+/* Of a cluster of version 3 on: with what was there before. */
+static void event_row_2(struct buf *now, struct str was, struct buf *again)
+{
+	struct event_row got, row = {
+		.type = EVENT_MODIFIED, .end = true, .kind = KIND_CONFIG,
+		.tenant = STR("acme"), .name = STR("shop.prod.db"),
+		.time_ms = 1700000000000, .after = STR("after"),
+		.before = STR("before"), .live = STR("live"),
+		.knows_before = true, .was_format = STR("toml"),
+		.was_rules = STR("rules") };
+
+	if (now)
+		event_row_encode(now, &row);
+	else if (event_row_decode(was, &got))
+		event_row_encode(again, &got);
+}
+
 static void audit_row(struct buf *now, struct str was, struct buf *again)
 {
 	struct audit_row got, row = {
@@ -359,6 +376,7 @@ static const struct {
 } rows[] = {
 	{ "row-object-1", object_row },	  { "row-live-1", live_row },
 	{ "row-version-1", version_row }, { "row-event-1", event_row },
+	{ "row-event-2", event_row_2 },
 	{ "row-audit-1", audit_row },	  { "row-token-1", token_row },
 	{ "row-head-1", head_row },	  { "row-blob-1", blob_row },
 	{ "row-outcome-1", outcome_row }, { "row-member-1", member_row },

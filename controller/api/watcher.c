@@ -1,0 +1,577 @@
+/*
+ * Watchers of one loop: see watcher.h.
+ *
+ * struct watching is what the loop has: the hub that finds whom a change
+ * concerns, one timer for the heartbeats of all, and one message for what is left
+ * to do.  A wake-up of the store, a watcher that begins or goes on, and that
+ * message come to run(), which tells for at most RUN_MS and posts the message
+ * where there is more, so that other work of the loop comes between.
+ *
+ * Permission: the token's row is looked up in the picture that a change is told
+ * from, so a watch tells what a read at that moment would.  When tokens change all
+ * watchers are looked at, the quiet ones too.
+ */
+#include "api/own.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "io/timer.h"
+
+#include "base/banned.h"
+
+#define RUN_MS 8
+#define HEARTBEAT_MS 15000
+/* How long a revision that is not here yet is waited for. */
+#define EARLY_MS 2000
+#define STEPS_A_LOOK 64u
+/* Heartbeats come so much too early, to be sent in company. */
+#define SLACK_MS 250
+
+struct watching {
+	struct api_loop *at;
+	struct hub *hub;
+	struct list early, open;         /* of watchers, in order of due_ms */
+	struct list unchecked;           /* open ones, since tokens changed */
+	uint64_t token_changes;          /* that were looked at */
+	struct timer timer;
+	bool is_armed;
+	uint64_t armed_ms;
+	struct msg more;
+	bool has_more;                   /* it is posted */
+	bool is_draining;
+	uint64_t until_ns;               /* of this run */
+	unsigned steps;
+	/* The token that was looked up last, in which picture. */
+	uint64_t snapshot;
+	struct sha256 token;
+	enum subject_role role;
+};
+
+static const char *const reasons[WATCH_REASON__COUNT] = {
+	[WATCH_COMPACTED] = "compacted", [WATCH_EARLY] = "early",
+	[WATCH_DENIED] = "denied", [WATCH_FENCED] = "fenced",
+	[WATCH_DRAINING] = "draining",
+};
+
+const char *watch_reason_name(enum watch_reason reason)
+{
+	return reasons[reason];
+}
+
+static struct watching *watching_of(const struct watcher *w)
+{
+	return w->at->watching;
+}
+
+static struct watcher *watcher_of(struct feed *f)
+{
+	return container_of(f, struct watcher, feed);
+}
+
+static struct store *store_of(const struct watching *x)
+{
+	return x->at->api->config.store;
+}
+
+/* ---- what to follow ---- */
+
+static enum code check_count(const struct watch_spec *spec, struct err *err)
+{
+	if (spec->n_keys + spec->n_prefixes > 0 &&
+	    spec->n_keys + spec->n_prefixes <= WATCH_KEYS_MAX)
+		return OK;
+	return err_set(err, E_INVALID, "a watch names 1 to %d keys and prefixes; an "
+		       "empty prefix is everything", WATCH_KEYS_MAX);
+}
+
+enum code watch_spec_key(struct watch_spec *spec, struct arena *arena,
+			 struct str key, struct err *err)
+{
+	struct address at;
+	enum code rc = address_parse(key, &at, err);
+
+	if (rc)
+		return err_wrap(err, "key=%.*s", STR_ARG(str_first(key, 100)));
+	if (spec->n_keys >= WATCH_KEYS_MAX)
+		return err_set(err, E_INVALID, "more than %d keys", WATCH_KEYS_MAX);
+	spec->keys = arena_grow(arena, spec->keys, &spec->cap_keys,
+				spec->n_keys + 1, sizeof(*spec->keys));
+	spec->keys[spec->n_keys++] = at;
+	return OK;
+}
+
+enum code watch_spec_prefix(struct watch_spec *spec, struct arena *arena,
+			    struct str prefix, struct err *err)
+{
+	if (prefix.n > ADDRESS_KEY_MAX)
+		return err_set(err, E_INVALID, "a prefix has at most %d bytes",
+			       ADDRESS_KEY_MAX);
+	if (spec->n_prefixes >= WATCH_KEYS_MAX)
+		return err_set(err, E_INVALID, "more than %d prefixes",
+			       WATCH_KEYS_MAX);
+	spec->prefixes = arena_grow(arena, spec->prefixes, &spec->cap_prefixes,
+				    spec->n_prefixes + 1,
+				    sizeof(*spec->prefixes));
+	spec->prefixes[spec->n_prefixes++] = prefix;
+	return OK;
+}
+
+enum code watch_spec_label(struct watch_spec *spec, struct arena *arena,
+			   struct str key, struct str value, struct err *err)
+{
+	enum code rc = label_check(key, value, err);
+
+	if (rc)
+		return rc;
+	if (!labels_set(arena, &spec->labels, key, value))
+		return err_set(err, E_INVALID, "more than %d labels", LABELS_MAX);
+	return OK;
+}
+
+void watch_spec_caller(struct watch_spec *spec, const struct request *r)
+{
+	const struct caller *caller = caller_of(r);
+	struct str token = api_bearer(r);
+	struct watch_who *who = &spec->who;
+
+	*who = (struct watch_who){ .role = caller->subject.role };
+	str_copy(who->name, sizeof(who->name), caller->subject.name);
+	if (token.n == 0)
+		return;
+	who->has_token = true;
+	who->token = sha256_of(token);
+}
+
+/* ---- may it? ---- */
+
+static enum subject_role role_now(struct watching *x, struct kv_txn *txn,
+				  const struct watch_who *who)
+{
+	uint64_t snapshot = kv_snapshot(txn);
+	struct token_row row;
+
+	if (!who->has_token)
+		return who->role;
+	if (x->snapshot != snapshot || !sha256_eq(&x->token, &who->token)) {
+		x->role = view_token(txn, &who->token, &row) ? row.role :
+							       ROLE_NOBODY;
+		x->token = who->token;
+		x->snapshot = snapshot;
+	}
+	return x->role;
+}
+
+static enum code check(struct watching *x, struct kv_txn *txn,
+		       const struct watch_who *who, enum verb verb,
+		       struct str tenant, struct str name, struct err *err)
+{
+	struct subject subject = { str_of(who->name), role_now(x, txn, who),
+				   STR_NONE };
+	struct target target = { KIND_CONFIG, tenant, name };
+
+	return permission_check(&subject, verb, &target, err);
+}
+
+/* To watch at all, and what it names. */
+static enum code check_spec(struct watching *x, struct kv_txn *txn,
+			    const struct watch_spec *spec, struct err *err)
+{
+	enum code rc = check(x, txn, &spec->who, VERB_WATCH, STR_NONE, STR_NONE,
+			     err);
+
+	for (size_t i = 0; i < spec->n_keys && rc == OK; i++)
+		rc = check(x, txn, &spec->who, VERB_FETCH, spec->keys[i].tenant,
+			   spec->keys[i].name, err);
+	return rc;
+}
+
+/* ---- the end ---- */
+
+static void forget(struct watcher *w)
+{
+	list_remove(&w->at_);
+	list_remove(&w->check_);
+	hub_remove(&w->feed);
+	w->is_open = w->is_early = false;
+}
+
+static void end(struct watcher *w, enum watch_reason reason,
+		const struct err *err)
+{
+	forget(w);
+	w->ops->end(w, reason, err);
+}
+
+void watcher_stop(struct watcher *w)
+{
+	if (w->is_open || w->is_early)
+		forget(w);
+}
+
+static void end_early(struct watching *x, struct watcher *w)
+{
+	struct err err;
+
+	err_set(&err, E_TIMEOUT, "revision %llu is not here yet (%llu)",
+		(unsigned long long)w->told,
+		(unsigned long long)store_rev(store_of(x)));
+	err_hint(&err, "where the cluster has lost or replaced its state, fetch "
+		 "again and watch from the revision that the fetch answers");
+	end(w, WATCH_EARLY, &err);
+}
+
+static void end_list(struct list *watchers, enum watch_reason reason,
+		     const struct err *err)
+{
+	while (!list_empty(watchers))
+		end(container_of(watchers->next, struct watcher, at_), reason, err);
+}
+
+static void end_all(struct watching *x, enum watch_reason reason,
+		    const struct err *err)
+{
+	end_list(&x->early, reason, err);
+	end_list(&x->open, reason, err);
+}
+
+static bool end_fenced(struct watching *x)
+{
+	struct err err;
+
+	if (!store_is_fenced(store_of(x)))
+		return false;
+	err_set(&err, E_UNAVAILABLE, "this node is fenced: its state is not that "
+		"of the majority");
+	err_hint(&err, "watch at another node");
+	end_all(x, WATCH_FENCED, &err);
+	return true;
+}
+
+/* ---- what the hub says ---- */
+
+static bool feed_may(struct feed *f, struct kv_txn *txn,
+		     const struct feed_event *e)
+{
+	struct watcher *w = watcher_of(f);
+	struct watching *x = watching_of(w);
+	struct err err;
+
+	if (check(x, txn, &w->who, VERB_WATCH, STR_NONE, STR_NONE, &err)) {
+		end(w, WATCH_DENIED, &err);
+		return false;
+	}
+	return check(x, txn, &w->who, VERB_FETCH, e->at.tenant, e->at.name, &err) ==
+	       OK;
+}
+
+static void beats_later(struct watching *x, struct watcher *w)
+{
+	w->due_ms = loop_now_ms(x->at->loop) + HEARTBEAT_MS;
+	list_remove(&w->at_);
+	list_append(&x->open, &w->at_);
+}
+
+static bool feed_change(struct feed *f, const struct feed_change *c)
+{
+	struct watcher *w = watcher_of(f);
+
+	w->told = c->rev;
+	beats_later(watching_of(w), w);
+	return w->ops->change(w, c);
+}
+
+static void feed_flush(struct feed *f)
+{
+	struct watcher *w = watcher_of(f);
+
+	if (w->ops->flush)
+		w->ops->flush(w);
+}
+
+static void feed_gone(struct feed *f, const struct err *err)
+{
+	end(watcher_of(f), WATCH_COMPACTED, err);
+}
+
+static const struct feed_ops feed_ops = {
+	.may = feed_may, .change = feed_change, .flush = feed_flush,
+	.gone = feed_gone,
+};
+
+/* ---- runs ---- */
+
+/* Nothing is due before the timer. */
+static void arm(struct watching *x)
+{
+	uint64_t due = UINT64_MAX, now = loop_now_ms(x->at->loop);
+	const struct watcher *w = list_first(&x->early, struct watcher, at_);
+
+	if (w)
+		due = w->due_ms;
+	w = list_first(&x->open, struct watcher, at_);
+	if (w)
+		due = MIN(due, w->due_ms);
+	if (due == UINT64_MAX || (timer_is_armed(&x->timer) && x->armed_ms <= due))
+		return;
+	x->armed_ms = due;
+	timer_start(&x->timer, due > now ? due - now : 0);
+}
+
+static bool is_late(void *data)
+{
+	struct watching *x = data;
+
+	return clock_mono_ns() >= x->until_ns;
+}
+
+static bool is_late_now_and_then(struct watching *x)
+{
+	return ++x->steps % STEPS_A_LOOK == 0 && is_late(x);
+}
+
+static void run_again(struct watching *x)
+{
+	if (x->has_more)
+		return;
+	x->has_more = true;
+	loop_post_sure(x->at->loop, &x->more);
+}
+
+static void open_watcher(struct watching *x, struct watcher *w)
+{
+	w->is_early = false;
+	w->is_open = true;
+	beats_later(x, w);
+	hub_resume(&w->feed);
+	if (w->ops->begin)
+		w->ops->begin(w, w->told);
+}
+
+/* Those whose revision has come. */
+static void open_early(struct watching *x, uint64_t rev)
+{
+	struct watcher *w;
+	struct list ready;
+
+	list_init(&ready);
+	list_each(&x->early, w, at_) {
+		if (w->told > rev)
+			continue;
+		list_remove(&w->at_);
+		list_append(&ready, &w->at_);
+	}
+	while (!list_empty(&ready)) {
+		w = container_of(ready.next, struct watcher, at_);
+		list_append(&x->unchecked, &w->check_);
+		open_watcher(x, w);
+	}
+}
+
+static void sweep_begin(struct watching *x)
+{
+	uint64_t changes = store_token_changes(store_of(x));
+	struct watcher *w;
+
+	if (changes == x->token_changes)
+		return;
+	x->token_changes = changes;
+	list_each(&x->open, w, at_) {
+		list_remove(&w->check_);
+		list_append(&x->unchecked, &w->check_);
+	}
+}
+
+/* False: there are more. */
+static bool sweep(struct watching *x, struct kv_txn *txn)
+{
+	struct err err;
+
+	while (!list_empty(&x->unchecked)) {
+		struct watcher *w = container_of(x->unchecked.next, struct watcher,
+						 check_);
+
+		if (is_late_now_and_then(x))
+			return false;
+		list_remove(&w->check_);
+		if (check(x, txn, &w->who, VERB_WATCH, STR_NONE, STR_NONE, &err))
+			end(w, WATCH_DENIED, &err);
+	}
+	return true;
+}
+
+static void run(struct watching *x)
+{
+	struct kv_txn *txn;
+	struct head head;
+	struct err err;
+	bool more;
+
+	if (end_fenced(x) || (list_empty(&x->open) && list_empty(&x->early)))
+		return;
+	arm(x);
+	x->until_ns = clock_mono_ns() + RUN_MS * 1000000ull;
+	/* Before the picture is taken: what changes later wakes once more. */
+	sweep_begin(x);
+	/* Not to be had, as while a checkpoint is installed: a wake-up comes. */
+	if (view_use(x->at->view, 0, &txn, &err) || view_head(txn, &head, &err))
+		return;
+	open_early(x, head.rev);
+	if (!sweep(x, txn) ||
+	    hub_run(x->hub, txn, is_late, x, &more, &err) || more)
+		run_again(x);
+}
+
+static void on_more(struct msg *msg)
+{
+	struct watching *x = container_of(msg, struct watching, more);
+
+	x->has_more = false;
+	run(x);
+}
+
+/* ---- time ---- */
+
+static void beat(struct watcher *w)
+{
+	uint64_t rev = hub_position(&w->feed);
+
+	if (!hub_is_idle(&w->feed))
+		return;
+	if (rev > w->told) {
+		w->told = rev;
+		w->ops->bookmark(w, rev);
+	} else if (w->ops->alive) {
+		w->ops->alive(w);
+	}
+}
+
+static struct watcher *first_due(struct list *watchers, uint64_t now)
+{
+	struct watcher *w = list_first(watchers, struct watcher, at_);
+
+	return w && w->due_ms <= now ? w : NULL;
+}
+
+static void on_time(struct timer *timer)
+{
+	struct watching *x = container_of(timer, struct watching, timer);
+	uint64_t now = loop_now_ms(x->at->loop);
+	struct watcher *w;
+
+	if (end_fenced(x))
+		return;
+	x->until_ns = clock_mono_ns() + RUN_MS * 1000000ull;
+	while ((w = first_due(&x->early, now)))
+		end_early(x, w);
+	while ((w = first_due(&x->open, now + SLACK_MS)) && !is_late_now_and_then(x)) {
+		beats_later(x, w);
+		beat(w);
+	}
+	arm(x);
+}
+
+/* ---- life ---- */
+
+static enum code find_start(struct watching *x, const struct watch_spec *spec,
+			    uint64_t *since, struct err *err)
+{
+	struct kv_txn *txn;
+	enum code rc = check_count(spec, err);
+
+	if (x->is_draining)
+		rc = err_set(err, E_UNAVAILABLE, "the node is stopping");
+	*since = spec->has_since ? spec->since : store_rev(store_of(x));
+	if (rc == OK)
+		rc = view_use(x->at->view, 0, &txn, err);
+	if (rc == OK)
+		rc = check_spec(x, txn, spec, err);
+	return rc ? rc : feed_check(txn, *since, err);
+}
+
+enum code watcher_start(struct watcher *w, struct api_loop *at,
+			const struct watch_spec *spec,
+			const struct watcher_ops *ops, struct err *err)
+{
+	struct watching *x = at->watching;
+	uint64_t since;
+	enum code rc = find_start(x, spec, &since, err);
+
+	if (rc)
+		return rc;
+	*w = (struct watcher){ .feed.ops = &feed_ops, .at = at, .ops = ops,
+			       .told = since, .who = spec->who, .is_early = true };
+	list_init(&w->check_);
+	list_init(&w->at_);
+	hub_add(x->hub, &w->feed, spec->keys, spec->n_keys, spec->prefixes,
+		spec->n_prefixes, &spec->labels, since);
+	if (since <= store_rev(store_of(x))) {
+		open_watcher(x, w);
+	} else {
+		w->due_ms = loop_now_ms(at->loop) + EARLY_MS;
+		list_append(&x->early, &w->at_);
+	}
+	run_again(x);
+	return OK;
+}
+
+void watcher_resume(struct watcher *w)
+{
+	if (!w->is_open)
+		return;
+	hub_resume(&w->feed);
+	run_again(watching_of(w));
+}
+
+uint64_t watcher_rev(const struct watcher *w)
+{
+	return MAX(w->told, hub_position(&w->feed));
+}
+
+struct watching *watching_new(struct api_loop *at)
+{
+	struct watching *x = NEW(struct watching);
+
+	x->at = at;
+	x->hub = hub_new();
+	list_init(&x->early);
+	list_init(&x->open);
+	list_init(&x->unchecked);
+	x->more.run = on_more;
+	timer_init(&x->timer, at->loop, on_time);
+	return x;
+}
+
+/* ---- a loop's ---- */
+
+void watching_wake(struct watching *x)
+{
+	/* What is posted comes soon, and sees it too. */
+	if (!x->has_more)
+		run(x);
+}
+
+void watching_drain(struct watching *x)
+{
+	struct err err;
+
+	x->is_draining = true;
+	err_set(&err, E_UNAVAILABLE, "the node is stopping");
+	err_hint(&err, "watch at another node");
+	end_all(x, WATCH_DRAINING, &err);
+}
+
+size_t watching_count(const struct watching *x)
+{
+	return hub_count(x->hub);
+}
+
+void watching_free(struct watching **xp)
+{
+	struct watching *x = *xp;
+
+	if (!x)
+		return;
+	hub_free(&x->hub);
+	free(x);
+	*xp = NULL;
+}

@@ -1,0 +1,137 @@
+/*
+ * Watchers: who is told of changes of configurations, in whatever encoding.
+ *
+ * A watcher names keys, prefixes and labels and a revision to start after; from
+ * there it is told what its labels get, in order, without gap, nothing twice, and
+ * where a command ends, through a table of functions.  It knows neither request
+ * nor socket: an encoding (server sent events, long poll, WebSocket, gRPC) embeds
+ * a struct watcher, starts it, and turns what it is told into bytes.  docs/watch.md
+ * is what clients see of it, state/hub.h how it finds whom a change concerns.
+ *
+ * Life of a watcher: watcher_start; `begin`; any number of `change`, `flush`,
+ * `bookmark`, `alive`; then either the encoding calls watcher_stop, or the engine
+ * calls `end`.  After either nothing is called any more and the memory is the
+ * encoding's.  watcher_stop may be called from inside the watcher's own functions,
+ * and for other watchers too; watcher_start and watcher_resume as well.
+ *
+ * Back-pressure: `change` answers false when that is enough for now (the socket
+ * is full), also for a change that it took.  Then nothing more comes until
+ * watcher_resume; meanwhile the watcher costs no memory, because it goes on from
+ * the store.
+ *
+ * All on the thread of the loop.  A watcher takes some 400 bytes and some 50 for
+ * each key, beside the texts of what it follows.
+ */
+#ifndef API_WATCHER_H
+#define API_WATCHER_H
+
+#include "model/permission.h"
+#include "state/hub.h"
+#include "wire/sum.h"
+
+struct api_loop;
+struct request;
+struct watcher;
+
+#define WATCH_KEYS_MAX 1000      /* keys and prefixes of one watcher */
+
+/* Why the engine ends a watch.  WATCH_REASON(ident, "name") */
+enum watch_reason {
+	WATCH_COMPACTED,         /* E_GONE: it must read anew */
+	WATCH_EARLY,             /* E_TIMEOUT: `since` has not come; before `begin` */
+	WATCH_DENIED,            /* E_UNAUTHORIZED, E_DENIED: as a read now would be */
+	WATCH_FENCED,            /* E_UNAVAILABLE: this node's state is wrong */
+	WATCH_DRAINING,          /* E_UNAVAILABLE: the node stops; go to another */
+	WATCH_REASON__COUNT
+};
+/* "compacted", "early", "denied", "fenced", "draining" */
+const char *watch_reason_name(enum watch_reason reason);
+
+struct watcher_ops {
+	/* It is under way: what comes after 'rev' is told from here on.  May run
+	 * before watcher_start returns.  May be NULL. */
+	void (*begin)(struct watcher *w, uint64_t rev);
+	/* What it gets at c->at is another than before.  Strings are valid during
+	 * the call.  False: enough for now. */
+	bool (*change)(struct watcher *w, const struct feed_change *c);
+	/* After one or more calls of `change` in this turn: a place to write what
+	 * was gathered.  More may come in the next turn.  May be NULL. */
+	void (*flush)(struct watcher *w);
+	/* All up to 'rev', which ends a command, was told, and it is more than the
+	 * watcher was told before: to resume from.  With the heartbeat. */
+	void (*bookmark)(struct watcher *w, uint64_t rev);
+	/* The heartbeat, where nothing was to be told.  May be NULL. */
+	void (*alive)(struct watcher *w);
+	/* It is over. */
+	void (*end)(struct watcher *w, enum watch_reason reason,
+		    const struct err *err);
+};
+
+/* On whose behalf: looked up again before each change is told, and when tokens
+ * change. */
+struct watch_who {
+	bool has_token;                  /* false: 'role' stays what it is */
+	struct sha256 token;
+	enum subject_role role;
+	char name[80];
+};
+
+/* What to follow.  Strings are borrowed until watcher_start returns. */
+struct watch_spec {
+	struct address *keys;
+	size_t n_keys, cap_keys;
+	struct str *prefixes;            /* of "tenant/application/environment/name" */
+	size_t n_prefixes, cap_prefixes;
+	struct labels labels;            /* of the client: what it gets */
+	bool has_since;                  /* false: from now on */
+	uint64_t since;                  /* to start after */
+	struct watch_who who;
+};
+/* Each refuses what cannot be with E_INVALID and a text that names it. */
+enum code watch_spec_key(struct watch_spec *spec, struct arena *arena,
+			 struct str key, struct err *err) MUST_USE;
+enum code watch_spec_prefix(struct watch_spec *spec, struct arena *arena,
+			    struct str prefix, struct err *err) MUST_USE;
+enum code watch_spec_label(struct watch_spec *spec, struct arena *arena,
+			   struct str key, struct str value,
+			   struct err *err) MUST_USE;
+/* The subject and the token of a request that `before` has let in. */
+void watch_spec_caller(struct watch_spec *spec, const struct request *r);
+
+struct watcher {
+	struct feed feed;                /* private from here on */
+	struct api_loop *at;
+	const struct watcher_ops *ops;
+	struct list at_, check_;
+	uint64_t due_ms;                 /* of the heartbeat */
+	uint64_t told;                   /* newest position that it heard of */
+	struct watch_who who;
+	bool is_early, is_open;
+};
+
+/* E_INVALID: it names nothing, or too much; E_GONE: `since` is compacted;
+ * E_UNAUTHORIZED, E_DENIED; E_UNAVAILABLE: the node stops; others of the store.
+ * On an error nothing was called and nothing is kept. */
+enum code watcher_start(struct watcher *w, struct api_loop *at,
+			const struct watch_spec *spec,
+			const struct watcher_ops *ops, struct err *err) MUST_USE;
+/* There is room again; harmless where it was not stalled.  Not from inside its own
+ * `change`. */
+void watcher_resume(struct watcher *w);
+/* The encoding is done with it; harmless where it has ended. */
+void watcher_stop(struct watcher *w);
+/* Where it may go on from: everything up to there was told, or is what it began
+ * with. */
+uint64_t watcher_rev(const struct watcher *w);
+
+/* ---- a loop's (api.c) ---- */
+struct watching;
+struct watching *watching_new(struct api_loop *at);
+void watching_free(struct watching **watching);
+/* Something new is visible. */
+void watching_wake(struct watching *watching);
+/* Ends all with WATCH_DRAINING. */
+void watching_drain(struct watching *watching);
+size_t watching_count(const struct watching *watching);
+
+#endif
