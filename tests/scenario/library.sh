@@ -1,42 +1,69 @@
 #!/usr/bin/env bash
-# What another project gets from libraftcore: the headers are enough, both
-# libraries give what the headers declare and nothing else, and the examples are
-# built outside of the tree.
+# What another project gets from libraftcore and libconflux: the headers are enough,
+# static and shared give what the headers declare and nothing else, and the examples
+# are built outside of the tree.
 set -euo pipefail
 root=$WORK/stage/opt/rc
 export PKG_CONFIG_PATH=$root/lib/pkgconfig
 cc="gcc -std=gnu17 -Wall -Wextra -Werror"
 
 die() { echo "library.sh: $*" >&2; exit 1; }
-pc() { pkg-config --define-variable=prefix="$root" "$@" raftcore; }
+pc() { pkg-config --define-variable=prefix="$root" "$@" "$lib"; }
+# Where functions that $lib declares lie.
+headers_of() { case $lib in raftcore) echo "$root/include/raftcore/" ;; *) echo "$root/include/$lib.h" ;; esac; }
 
 make BUILD="$CONFLUX_BUILD" VARIANT=release install DESTDIR="$WORK/stage" \
 	PREFIX=/opt/rc >"$WORK/install.log" 2>&1 || { cat "$WORK/install.log"; exit 1; }
-[ "$(pkg-config --variable=prefix raftcore)" = /opt/rc ] || die "prefix in raftcore.pc"
-pkg-config --exists 'raftcore >= 0.1' || die "version in raftcore.pc"
 cp -r examples "$WORK/examples"
 cd "$WORK"
 
-echo "== each header compiles alone"
-(cd "$root/include" && find raftcore -name '*.h' | sort) >headers
-while read -r header; do
-	echo "#include <$header>" >one.c
-	$cc $(pc --cflags) -fsyntax-only one.c || die "$header needs others"
-	cat one.c >>all.c
-done <headers
+for lib in raftcore conflux; do
+	echo "== $lib: pkg-config"
+	[ "$(pkg-config --variable=prefix $lib)" = /opt/rc ] || die "prefix in $lib.pc"
+	pkg-config --exists "$lib >= 0.1" || die "version in $lib.pc"
 
-echo "== what they declare is what there is, in both"
-# The compiler's own list: "/* file:line:NC */ extern int name (...);"
-gcc -std=gnu17 $(pc --cflags) -fsyntax-only -aux-info declared.X all.c
-grep -F "$root/include/" declared.X | grep -F '*/ extern ' |
-	sed -E 's:^/\*.*\*/ ::; s:^[^(]*[ *]([A-Za-z0-9_]+) \(.*:\1:' | sort -u >declared
-[ "$(wc -l <declared)" -gt 200 ] || die "only $(wc -l <declared) functions are declared"
-nm -D --defined-only "$root/lib/libraftcore.so" | awk '$2 == "T" { print $3 }' |
-	sed 's/@.*//' | sort >shared
-nm -g --defined-only "$root/lib/libraftcore.a" | awk 'NF == 3 { print $3 }' | sort >static
-diff declared shared || die "the shared library and the headers differ"
-diff declared static || die "the static library and the headers differ"
+	echo "== $lib: each header compiles alone"
+	(cd "$root/include" && find . -name '*.h' | sed 's:^\./::' | sort |
+		if [ $lib = raftcore ]; then grep ^raftcore/; else grep -v ^raftcore/; fi) >headers
+	: >all.c
+	while read -r header; do
+		echo "#include <$header>" >one.c
+		$cc $(pc --cflags) -fsyntax-only one.c || die "$header needs others"
+		cat one.c >>all.c
+	done <headers
 
+	echo "== $lib: what they declare is what there is, in both"
+	# The compiler's own list: "/* file:line:NC */ extern int name (...);"
+	gcc -std=gnu17 $(pc --cflags) -fsyntax-only -aux-info declared.X all.c
+	grep -F "$(headers_of)" declared.X | grep -F '*/ extern ' |
+		sed -E 's:^/\*.*\*/ ::; s:^[^(]*[ *]([A-Za-z0-9_]+) \(.*:\1:' | sort -u >declared
+	least=20
+	[ $lib != raftcore ] || least=200
+	[ "$(wc -l <declared)" -ge $least ] || die "only $(wc -l <declared) functions are declared"
+	nm -D --defined-only "$root/lib/lib$lib.so" | awk '$2 == "T" { print $3 }' |
+		sed 's/@.*//' | sort >shared
+	nm -g --defined-only "$root/lib/lib$lib.a" | awk 'NF == 3 { print $3 }' | sort >static
+	diff declared shared || die "the shared $lib and the headers differ"
+	diff declared static || die "the static $lib and the headers differ"
+done
+
+echo "== libconflux needs nothing of the daemon, and is C++ too"
+readelf -d "$root/lib/libconflux.so" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort >needed
+printf '%s\n' libc.so.6 libcrypto.so.3 libhttp_parser.so.2.9 libssl.so.3 | diff - needed ||
+	die "libconflux needs other libraries"
+cat >one.cc <<'END'
+#include <conflux.h>
+int main() { cfx_options o = CFX_OPTIONS_INIT; return o.size == sizeof(o) && cfx_version() ? 0 : 1; }
+END
+lib=conflux
+g++ -std=c++17 -Wall -Wextra -Werror -Wno-missing-field-initializers $(pc --cflags) -o one one.cc $(pc --libs)
+LD_LIBRARY_PATH=$root/lib ./one || die "a program in C++"
+# Static, without the shared library beside it.
+gcc $(pc --cflags) -o one -x c <(sed 's/cfx_options o/struct cfx_options o/; s/main()/main(void)/' one.cc) \
+	-x none "$root/lib/libconflux.a" $(pc --static --libs | sed 's/-lconflux//')
+./one || die "a program with libconflux.a"
+
+lib=raftcore
 echo "== a program with functions of the same names"
 cat >same.c <<'END'
 #include <stdio.h>
@@ -70,11 +97,12 @@ done
 echo "== the examples, from the outside"
 for source in examples/*.c; do
 	name=$(basename "$source" .c)
-	$cc -Wextra -Wno-unused-parameter -Werror $(pc --cflags) -o "$name" "$source" $(pc --libs)
+	case $name in sdk_*) lib=conflux ;; *) lib=raftcore ;; esac
+	$cc -Wextra -Wno-unused-parameter -Werror -D_GNU_SOURCE $(pc --cflags) -o "$name" "$source" $(pc --libs)
 	mkdir "$name.dir"
 	LD_LIBRARY_PATH=$root/lib ./"$name" "$name.dir" >"$name.log" 2>&1 || {
 		cat "$name.log"
 		die "$name ended with $?"
 	}
-	readelf -d "$name" | grep -q 'libraftcore.so.0' || die "$name is not linked to it"
+	readelf -d "$name" | grep -q "lib$lib.so.0" || die "$name is not linked to it"
 done

@@ -1,0 +1,212 @@
+/*
+ * What the files of libconflux share; nobody else includes it.
+ *
+ *	cfx.c       open, close, the thread, the loop's calls, status
+ *	engine.c    what is asked of whom and when: watch, fetch, fail-over, acks
+ *	commit.c    what was fetched becomes the next picture: validator, listeners
+ *	events.c    server sent events
+ *	link*.c, lookup.c, tls.c    connections
+ *	picture.c, doc.c, json.c    values and getters
+ *	snapshot.c, save.c  the file; signature.c   who signed
+ */
+#ifndef CLIENT_SDK_OWN_H
+#define CLIENT_SDK_OWN_H
+
+#include <pthread.h>
+
+#include "client/sdk/link.h"
+#include "client/sdk/picture.h"
+
+#define CONFLUX_SDK_VERSION "0.1.0"
+#define REASON_MAX 240
+
+/* ---- small words: util.c ---- */
+
+struct shelf *sdk_shelf(const struct cfx *cfx);
+int64_t sdk_now_ms(void);
+void sdk_wake(int eventfd);
+/* A thread without signals; 'out' NULL: nobody joins it.  0 or errno. */
+int sdk_thread(void *(*run)(void *), void *data, pthread_t *out) MUST_USE;
+/* The next of a list, trimmed; false: there is none.  An empty list has none. */
+bool sdk_cut(struct str *rest, char sep, struct str *one);
+bool sdk_starts(struct str s, struct str prefix);
+struct str sdk_from(struct str s, size_t at);
+bool sdk_u64(struct str s, uint64_t *out);
+void sdk_hex(char *out, const uint8_t *p, size_t n);     /* 2n + NUL */
+bool sdk_unhex(struct str s, uint8_t *out, size_t n);    /* exactly 2n digits */
+/* For a URL; 'slash': one stays. */
+bool sdk_escape(const heap *heap, struct bytes *out, struct str s,
+		bool slash) MUST_USE;
+/* With quotes. */
+bool sdk_json(const heap *heap, struct bytes *out, struct str s) MUST_USE;
+uint64_t sdk_random(void);                               /* no secret */
+bool sdk_sha256(struct str s, uint8_t out[32]) MUST_USE; /* false: no memory */
+/* A file of at most 'max' bytes; it may be a secret. */
+enum cfx_code sdk_read_file(const heap *heap, const char *path, size_t max,
+			    struct bytes *out, struct cfx_error *error) MUST_USE;
+
+/* ---- server sent events: events.c ---- */
+
+struct events {
+	struct bytes line, data;
+	char event[24], id[24];
+	bool has_data, was_cr;
+};
+typedef bool event_each(void *data, const char *event, const char *id,
+			struct str text);
+/* False: no memory, an event of more than 1 MiB, or 'each' said so. */
+bool events_feed(const heap *heap, struct events *events, struct str in,
+		 event_each *each, void *data) MUST_USE;
+void events_reset(struct events *events);
+void events_fini(const heap *heap, struct events *events);
+
+/* ---- signatures: signature.c ---- */
+
+struct signer;                       /* a pinned public key */
+enum cfx_code signer_new(const heap *heap, const char *public_key_file,
+			 struct signer **out, struct cfx_error *error) MUST_USE;
+void signer_free(const heap *heap, struct signer **signer);
+/* "ed25519; key=<16 hex>; sig=<base64>": what the header says.  False: not so. */
+bool signature_parse(const char *text, uint8_t out[SIGNATURE_BYTES]);
+/* CFX_E_CORRUPT: nobody signed that; CFX_E_NO_MEMORY. */
+enum cfx_code signer_check(const struct signer *signer, const char *key,
+			   uint64_t version, const uint8_t sha256[32],
+			   const uint8_t signature[SIGNATURE_BYTES],
+			   struct cfx_error *error) MUST_USE;
+
+/* ---- a configuration ---- */
+
+struct config {
+	char *key;                       /* "acme/shop/prod/main.json" */
+	char *target;                    /* of a fetch */
+	struct doc *staged;              /* fetched, not in the picture yet */
+	bool is_wanted, is_gone;
+	uint64_t want_rev, asked_rev;
+	int64_t retry_ms;                /* not before; 0: now */
+	/* Said no to, by the validator or the parser. */
+	bool has_rejected;
+	uint8_t rejected[32];
+	struct cfx_error refusal;        /* why it is not there */
+	/* The last word to the server about it. */
+	struct {
+		bool is_known, is_due, is_applied;
+		uint64_t version;
+		uint8_t sha256[32];
+		char reason[REASON_MAX];
+	} ack;
+};
+
+struct listener {
+	struct listener *next;
+	uint64_t id;
+	int config;                      /* -1: any */
+	bool is_dead;
+	cfx_listener *fn;
+	void *data;
+	char path[];
+};
+
+enum watch { WATCH_OFF, WATCH_ASKED, WATCH_LIVE };
+enum asking { ASK_NOTHING, ASK_FETCH, ASK_ACK };
+
+struct cfx {
+	heap heap;
+	struct cfx_options o;            /* texts are of strings */
+	char *strings;
+	size_t n_strings;
+	struct bytes token;
+	struct names *names;
+	locale_t c_locale;
+	uint64_t seed;
+	struct shelf shelf;
+	struct config *configs;          /* names->n */
+	struct signer *signer;
+	uint8_t *snapshot_key;           /* NULL: none */
+	struct bytes binding;            /* whose snapshot it is */
+	char instance[128];
+
+	struct net net;
+	struct endpoint *endpoints;
+	unsigned n_endpoints, at;
+	char *watch_target;
+
+	/* engine.c */
+	struct link watch, ask;
+	struct events events;
+	enum watch watch_state;
+	enum asking asking;
+	unsigned asked;                  /* which configuration */
+	bool may_poll;                   /* no watch, but fetches */
+	bool has_cursor, is_whole;
+	bool no_acks;                    /* this server takes none */
+	uint64_t cursor;
+	unsigned failed, round, late;    /* endpoints, in a row; times round */
+	int64_t next_try_ms, live_since_ms, lost_ms, staged_ms, commit_ms, ack_ms;
+	int64_t token_ms;                /* it was read last */
+	struct cfx_error refused;        /* by the cluster: not by one server */
+	bool is_dispatching;
+
+	/* commit.c */
+	pthread_mutex_t calls;           /* recursive: listeners */
+	bool has_calls, is_calling;
+	struct listener *listeners;
+	uint64_t last_listener;
+
+	/* save.c */
+	struct save *save;
+	bool save_due;
+	int64_t save_ms;
+
+	/* cfx.c */
+	pthread_mutex_t lock;            /* of status */
+	bool has_lock, has_thread;
+	pthread_t thread;
+	atomic_bool is_stopping;
+	struct cfx_status status, told;  /* the engine's; what others see */
+};
+
+static inline const struct cfx_view *cfx_now(const struct cfx *cfx)
+{
+	return atomic_load(&((struct cfx *)cfx)->shelf.now);
+}
+
+void cfx_log(struct cfx *cfx, enum cfx_level level, const char *fmt, ...)
+	PRINTF(3, 4);
+/* It becomes the status's last and is logged. */
+void cfx_trouble(struct cfx *cfx, const struct cfx_error *error);
+
+/* ---- engine.c ---- */
+
+void engine_step(struct cfx *cfx);
+int64_t engine_due(const struct cfx *cfx);
+bool engine_is_complete(const struct cfx *cfx);
+void engine_fini(struct cfx *cfx);
+/* A time from 'now' on, by full jitter over 'ms'. */
+int64_t engine_jitter(int64_t now, int64_t ms);
+
+/* ---- commit.c ---- */
+
+/* Makes all that is staged current.  CFX_E_NO_MEMORY: it stays staged. */
+enum cfx_code commit(struct cfx *cfx, const char *source,
+		     struct cfx_error *error) MUST_USE;
+/* It was told once: to acknowledge, and not to take again. */
+void commit_reject(struct cfx *cfx, unsigned at, uint64_t version,
+		   const uint8_t sha256[32], const char *reason);
+void commit_accept(struct cfx *cfx, unsigned at, const struct doc *doc);
+void commit_fini(struct cfx *cfx);
+
+/* ---- the snapshot: snapshot.c (bytes), save.c (file) ---- */
+
+/* The address, labels and names that a snapshot belongs to. */
+bool snapshot_bind(struct cfx *cfx) MUST_USE;
+bool snapshot_encode(const struct cfx *cfx, struct bytes *out,
+		     struct cfx_error *error) MUST_USE;
+/* Stages what it holds.  CFX_E_CORRUPT, CFX_E_USAGE (another's), CFX_E_NO_MEMORY. */
+enum cfx_code snapshot_decode(struct cfx *cfx, struct str in,
+			      struct cfx_error *error) MUST_USE;
+enum cfx_code snapshot_load(struct cfx *cfx, struct cfx_error *error) MUST_USE;
+/* Starts a thread that writes the picture of now, when one is due and none runs. */
+void save_step(struct cfx *cfx, int64_t now_ms);
+void save_fini(struct cfx *cfx);     /* waits until it is written */
+
+#endif

@@ -1,0 +1,210 @@
+/*
+ * The file of the snapshot.  It is written by a thread for the purpose, because a
+ * disk may take its time: beside the old one, synced, and then in its place, so
+ * that there is a whole one at any time.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "client/sdk/own.h"
+
+#include "base/banned.h"
+
+#define RETRY_MS 10000
+
+struct save {
+	heap heap;
+	pthread_t thread;
+	atomic_bool is_done;
+	int wake;
+	struct bytes bytes;
+	char *path, *beside;
+	struct cfx_error error;
+};
+
+/* ---- reading ---- */
+
+/* Whoever could have written it could choose our configuration. */
+static enum cfx_code check_owner(const char *path, struct cfx_error *error)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return cfx_fail(error, errno == ENOENT ? CFX_E_NOT_FOUND : CFX_E_IO,
+				"the snapshot %s: %s", path,
+				strerrordesc_np(errno));
+	if (!S_ISREG(st.st_mode) || (st.st_mode & (S_IWGRP | S_IWOTH)) ||
+	    (st.st_uid != geteuid() && st.st_uid != 0))
+		return cfx_fail(error, CFX_E_CORRUPT, "the snapshot %s is refused: "
+				"it is not this user's alone to write", path);
+	return CFX_OK;
+}
+
+enum cfx_code snapshot_load(struct cfx *cfx, struct cfx_error *error)
+{
+	const char *path = cfx->o.snapshot_file;
+	struct bytes all = { 0 };
+	enum cfx_code rc = check_owner(path, error);
+
+	if (rc)
+		return rc;
+	rc = sdk_read_file(&cfx->heap, path,
+			   cfx->names->n * (cfx->o.content_max + 4096) + 4096,
+			   &all, error);
+	if (rc)
+		return rc;
+	rc = snapshot_decode(cfx, bytes_view(&all), error);
+	heap_wipe(&cfx->heap, all.p, all.cap);
+	return rc;
+}
+
+/* ---- writing ---- */
+
+static enum cfx_code failed(struct save *s, const char *what)
+{
+	return cfx_fail(&s->error, CFX_E_IO, "the snapshot %s: %s: %s", s->path,
+			what, strerrordesc_np(errno));
+}
+
+static bool write_all(int fd, struct str s)
+{
+	while (s.n) {
+		ssize_t n = write(fd, s.p, s.n);
+
+		if (n < 0 && errno != EINTR)
+			return false;
+		if (n > 0)
+			s = sdk_from(s, (size_t)n);
+	}
+	return true;
+}
+
+static bool sync_folder(char *path)
+{
+	char *slash = strrchr(path, '/');
+	const char *folder = !slash ? "." : slash == path ? "/" : path;
+	int fd;
+	bool good;
+
+	if (slash && slash != path)
+		*slash = '\0';
+	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	good = fd >= 0 && fsync(fd) == 0;
+	if (fd >= 0)
+		close(fd);
+	return good;
+}
+
+static enum cfx_code write_beside(struct save *s)
+{
+	int fd = open(s->beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	enum cfx_code rc = CFX_OK;
+
+	if (fd < 0)
+		return failed(s, "a file beside it");
+	if (!write_all(fd, bytes_view(&s->bytes)))
+		rc = failed(s, "write");
+	else if (fsync(fd) < 0)
+		rc = failed(s, "sync");
+	if (close(fd) < 0 && rc == CFX_OK)
+		rc = failed(s, "close");
+	return rc;
+}
+
+static void *run(void *data)
+{
+	struct save *s = data;
+
+	if (write_beside(s) || (rename(s->beside, s->path) < 0 &&
+				failed(s, "rename")))
+		unlink(s->beside);
+	else if (!sync_folder(s->beside))
+		failed(s, "sync of the folder");
+	atomic_store(&s->is_done, true);
+	sdk_wake(s->wake);
+	return NULL;
+}
+
+static void save_free(struct save *s)
+{
+	heap heap = s->heap;
+
+	heap_wipe(&heap, s->bytes.p, s->bytes.n);
+	heap_release(&heap, s->path);
+	heap_release(&heap, s->beside);
+	heap_release(&heap, s);
+}
+
+static struct save *save_new(struct cfx *cfx, struct cfx_error *error)
+{
+	const heap *h = &cfx->heap;
+	struct save *s = HEAP_NEW(h, struct save);
+	struct bytes beside = { 0 };
+
+	if (!s) {
+		cfx_no_memory(error);
+		return NULL;
+	}
+	s->heap = cfx->heap;
+	s->wake = cfx->net.wake;
+	s->path = heap_text(h, str_of(cfx->o.snapshot_file));
+	if (!bytes_printf(h, &beside, "%s.%08x.new", cfx->o.snapshot_file,
+			  (unsigned)sdk_random()))
+		bytes_fini(h, &beside);
+	s->beside = beside.p;            /* bytes_printf ends it with a NUL */
+	if (s->path && s->beside && snapshot_encode(cfx, &s->bytes, error))
+		return s;
+	save_free(s);
+	cfx_no_memory(error);
+	return NULL;
+}
+
+static void begin(struct cfx *cfx, int64_t now)
+{
+	struct cfx_error error = { 0 };
+	struct save *s = save_new(cfx, &error);
+	int no = s ? sdk_thread(run, s, &s->thread) : 0;
+
+	if (s && no) {
+		cfx_fail(&error, CFX_E_IO, "the snapshot: a thread: %s",
+			 strerrordesc_np(no));
+		save_free(TAKE(s));
+	}
+	cfx->save = s;
+	cfx->save_due = !s;
+	if (s)
+		return;
+	cfx->save_ms = now + RETRY_MS;
+	cfx_trouble(cfx, &error);
+}
+
+static void end(struct cfx *cfx, int64_t now)
+{
+	struct save *s = TAKE(cfx->save);
+
+	pthread_join(s->thread, NULL);
+	if (s->error.code) {
+		cfx_trouble(cfx, &s->error);
+		cfx->save_due = true;
+		cfx->save_ms = now + RETRY_MS;
+	}
+	save_free(s);
+}
+
+void save_step(struct cfx *cfx, int64_t now)
+{
+	if (!cfx->o.snapshot_file)
+		return;
+	if (cfx->save && atomic_load(&cfx->save->is_done))
+		end(cfx, now);
+	if (cfx->save_due && !cfx->save && now >= cfx->save_ms)
+		begin(cfx, now);
+}
+
+void save_fini(struct cfx *cfx)
+{
+	if (cfx->save)
+		end(cfx, 0);
+}

@@ -1,0 +1,740 @@
+/*
+ * The client against a server of the test: what programs see at the start, of
+ * changes, and when servers fail or lie.
+ */
+#include "client/sdk/conflux.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/must.h"
+#include "server.h"
+#include "unit.h"
+
+#include "base/banned.h"
+
+#define JSON "application/json"
+
+static char folder[256];
+
+static const char *in_folder(const char *name)
+{
+	static char room[4][512];
+	static unsigned at;
+
+	at = (at + 1) % 4;
+	snprintf(room[at], sizeof(room[at]), "%s/%s", folder, name);
+	return room[at];
+}
+
+static void make_folder(void)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	snprintf(folder, sizeof(folder), "%s/sdk-XXXXXX", tmp ? tmp : "/tmp");
+	must(mkdtemp(folder));
+}
+
+static struct server *new_server(bool signs)
+{
+	struct server_config config = { .folder = folder, .signs = signs };
+	struct server *s = server_new(&config);
+
+	server_publish(s, "main.json", JSON, "{\"n\":1,\"s\":\"one\"}", true);
+	return s;
+}
+
+/* Quick, so that tests are. */
+static struct cfx_options options_of(const char *endpoints)
+{
+	return (struct cfx_options){
+		.size = sizeof(struct cfx_options),
+		.endpoints = endpoints,
+		.tenant = "acme", .application = "shop", .environment = "prod",
+		.configs = "main.json",
+		.token = "secret",
+		.mode = CFX_MODE_LOOP,
+		.retry_min_ms = 10, .retry_max_ms = 50,
+		.boot_timeout_ms = 5000,
+	};
+}
+
+static struct cfx *open_with(const struct cfx_options *o)
+{
+	struct cfx_error error;
+	struct cfx *cfx = NULL;
+
+	ck_assert_msg(cfx_open(o, &cfx, &error) == CFX_OK, "%s", error.text);
+	return cfx;
+}
+
+static void fails_with(const struct cfx_options *o, enum cfx_code code,
+		       const char *text)
+{
+	struct cfx_error error;
+	struct cfx *cfx = NULL;
+
+	ck_assert_int_eq(cfx_open(o, &cfx, &error), code);
+	ck_assert_int_eq(error.code, code);
+	ck_assert_ptr_null(cfx);
+	ck_assert_msg(strstr(error.text, text) != NULL, "%s", error.text);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Runs the loop until it is so; false: not in ten seconds. */
+#define UNTIL(cfx, what) \
+	({ \
+		int64_t until_ = now_ms() + 10000; \
+		while (!(what) && now_ms() < until_) \
+			run_once(cfx); \
+		ck_assert_msg(what, "%s", #what); \
+	})
+
+static void run_once(struct cfx *cfx)
+{
+	struct pollfd p = { cfx_fd(cfx), POLLIN, 0 };
+	int ms = cfx_timeout_ms(cfx);
+
+	poll(&p, 1, ms < 0 || ms > 100 ? 100 : ms);
+	cfx_dispatch(cfx);
+}
+
+static int64_t n_of(struct cfx *cfx)
+{
+	return cfx_get_i64(cfx, "main.json", "n", -1);
+}
+
+static struct cfx_status status_of(struct cfx *cfx)
+{
+	struct cfx_status s = { .size = sizeof(s) };
+
+	cfx_status(cfx, &s);
+	return s;
+}
+
+/* ---- start ---- */
+
+START_TEST(getters)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx_info info;
+	struct cfx_view *view;
+	struct cfx *cfx;
+	char room[8];
+
+	server_publish(s, "main.json", JSON, "{\"i\":7,\"d\":0.5,\"b\":true,"
+		       "\"s\":\"sixteen letters.\",\"o\":{\"x\":[1,2]},\"z\":null}",
+		       true);
+	server_publish(s, "flag", "text/plain; charset=utf-8", "true\n", true);
+	o.configs = "main.json, flag";
+	cfx = open_with(&o);
+	ck_assert_int_eq(cfx_get_i64(cfx, "main.json", "i", -1), 7);
+	ck_assert_int_eq(cfx_get_i64(cfx, "main.json", "s", -1), -1);
+	ck_assert_int_eq(cfx_get_i64(cfx, "main.json", "d", -1), -1);
+	ck_assert_int_eq(cfx_get_i64(cfx, "other.json", "i", -1), -1);
+	ck_assert_int_eq(cfx_get_i64(cfx, NULL, "i", -1), -1);
+	ck_assert_int_eq(cfx_get_i64(cfx, "main.json", NULL, -1), -1);
+	ck_assert(cfx_get_double(cfx, "main.json", "d", 9) == 0.5);
+	ck_assert(cfx_get_double(cfx, "main.json", "i", 9) == 7);
+	ck_assert(cfx_get_bool(cfx, "main.json", "b", false));
+	ck_assert(cfx_get_bool(cfx, "main.json", "i", false) == false);
+	ck_assert(cfx_get_bool(cfx, "flag", "", false));
+	ck_assert_uint_eq(cfx_get_string(cfx, "main.json", "s", "-", room,
+					 sizeof(room)), 16);
+	ck_assert_str_eq(room, "sixteen");
+	ck_assert_uint_eq(cfx_get_string(cfx, "main.json", "o.x", "-", room,
+					 sizeof(room)), 5);
+	ck_assert_str_eq(room, "[1,2]");
+	ck_assert_uint_eq(cfx_get_string(cfx, "main.json", "z", "def", room,
+					 sizeof(room)), 3);
+	ck_assert_str_eq(room, "def");
+	ck_assert_uint_eq(cfx_get_string(cfx, "main.json", "no", NULL, room, 0), 0);
+	view = cfx_view(cfx);
+	ck_assert(cfx_view_info(view, "main.json", &info));
+	ck_assert_uint_eq(info.version, 2);
+	ck_assert_str_eq(info.content_type, JSON);
+	ck_assert_uint_eq(cfx_view_count(view, "main.json", "o.x"), 2);
+	ck_assert_int_eq(cfx_view_type(view, "main.json", "z"), CFX_NULL);
+	ck_assert_int_eq(cfx_view_type(view, "main.json", "y"), CFX_NONE);
+	ck_assert(!cfx_view_info(view, "other", &info));
+	cfx_close(cfx);
+	/* A view outlives the client. */
+	ck_assert_int_eq(cfx_view_i64(view, "main.json", "i", -1), 7);
+	cfx_view_free(view);
+	server_free(s);
+}
+END_TEST
+
+START_TEST(options_are_checked)
+{
+	struct cfx_options good = options_of("http://127.0.0.1:1"), o;
+	struct cfx_allocator half = { 0 };
+
+#define WRONG(field, value, text) \
+	(o = good, o.field = value, fails_with(&o, CFX_E_USAGE, text))
+	WRONG(size, 0, "CFX_OPTIONS_INIT");
+	WRONG(tenant, NULL, "tenant");
+	WRONG(tenant, "a/b", "tenant");
+	WRONG(application, "", "application");
+	WRONG(environment, NULL, "environment");
+	WRONG(configs, "a,,b", "name");
+	WRONG(configs, "a,a", "twice");
+	WRONG(endpoints, "127.0.0.1:1", "URL");
+	WRONG(endpoints, "http://", "host");
+	WRONG(endpoints, "http://a:0", "port");
+	WRONG(endpoints, "http://a:65536", "port");
+	WRONG(endpoints, "http://a:1x", "port");
+	WRONG(endpoints, "http://a/b", "more than");
+	WRONG(endpoints, "http://u@a", "more than");
+	WRONG(endpoints, "http://[::1", "end");
+	WRONG(endpoints, "http://[a]:1", "brackets");
+	WRONG(labels, "region", "labels");
+	WRONG(labels, "=a", "labels");
+	WRONG(token, "a b", "token");
+	WRONG(token, "a\r\nX: y", "token");
+	WRONG(token_file, "x", "not both");
+	WRONG(snapshot_key_file, "x", "snapshot_file");
+	WRONG(allocator, &half, "allocator");
+	WRONG(boot, (enum cfx_boot)7, "boot");
+#undef WRONG
+}
+END_TEST
+
+START_TEST(fail_fast)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	char two[128];
+	int64_t began;
+
+	server_refuse(s, SERVER_WATCH, 1, 401, 0);
+	fails_with(&o, CFX_E_UNAUTHORIZED, "told");
+	server_refuse(s, SERVER_FETCH, 1, 403, 0);
+	fails_with(&o, CFX_E_DENIED, "told");
+	o.configs = "none.json";
+	fails_with(&o, CFX_E_NOT_FOUND, "acme/shop/prod/none.json");
+	server_cut(s, true);
+	snprintf(two, sizeof(two), "http://127.0.0.1:1,%s", server_url(s));
+	o.endpoints = two;
+	began = now_ms();
+	fails_with(&o, CFX_E_UNAVAILABLE, "127.0.0.1");
+	/* Not after the time that a start may take. */
+	ck_assert_int_lt(now_ms() - began, 3000);
+	server_free(s);
+}
+END_TEST
+
+START_TEST(fail_safe)
+{
+	struct cfx_options o = options_of("http://127.0.0.1:1");
+	struct cfx *cfx;
+
+	o.boot = CFX_BOOT_FAIL_SAFE;
+	cfx = open_with(&o);
+	ck_assert_int_eq(n_of(cfx), -1);
+	ck_assert_int_eq(status_of(cfx).last.code, CFX_E_UNAVAILABLE);
+	ck_assert(!status_of(cfx).is_complete && !status_of(cfx).is_connected);
+	cfx_close(cfx);
+}
+END_TEST
+
+START_TEST(at_once_waits_for_nothing)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx;
+
+	o.boot = CFX_BOOT_AT_ONCE;
+	server_mute(s, true);
+	cfx = open_with(&o);
+	ck_assert_int_eq(n_of(cfx), -1);
+	server_mute(s, false);
+	UNTIL(cfx, n_of(cfx) == 1);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
+/* ---- changes ---- */
+
+struct heard {
+	unsigned calls;
+	int64_t before, after;
+	uint64_t version;
+	struct cfx *cfx;
+	uint64_t forget;
+};
+
+static void hear(void *data, const struct cfx_change *change)
+{
+	struct heard *h = data;
+
+	h->calls++;
+	h->before = cfx_view_i64(change->before, "main.json", "n", -1);
+	h->after = cfx_view_i64(change->after, "main.json", "n", -1);
+	h->version = change->version;
+	/* Getters see it too. */
+	if (h->cfx)
+		ck_assert_int_eq(n_of(h->cfx), h->after);
+	if (h->forget)
+		cfx_off_change(h->cfx, h->forget);
+}
+
+START_TEST(changes)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx = open_with(&o);
+	struct heard n = { .cfx = cfx }, str = { 0 }, all = { 0 }, once = { 0 };
+	uint64_t id;
+
+	ck_assert_int_eq(cfx_on_change(cfx, "main.json", "n", hear, &n, NULL), 0);
+	ck_assert_int_eq(cfx_on_change(cfx, "main.json", "s", hear, &str, &id), 0);
+	ck_assert_int_eq(cfx_on_change(cfx, NULL, NULL, hear, &all, NULL), 0);
+	ck_assert_int_eq(cfx_on_change(cfx, NULL, "n", hear, &once, &once.forget),
+			 0);
+	once.cfx = cfx;
+	ck_assert_int_eq(cfx_on_change(cfx, "no", "", hear, &n, NULL), CFX_E_USAGE);
+	server_publish(s, "main.json", JSON, "{\"n\":2,\"s\":\"one\"}", true);
+	UNTIL(cfx, n_of(cfx) == 2);
+	ck_assert_uint_eq(n.calls, 1);
+	ck_assert_int_eq(n.before, 1);
+	ck_assert_int_eq(n.after, 2);
+	ck_assert_uint_eq(n.version, 2);
+	ck_assert_uint_eq(str.calls, 0);
+	ck_assert_uint_eq(all.calls, 1);
+	ck_assert_uint_eq(once.calls, 1);
+	cfx_off_change(cfx, id);
+	server_publish(s, "main.json", JSON, "{\"n\":3,\"s\":\"two\"}", true);
+	UNTIL(cfx, n_of(cfx) == 3);
+	ck_assert_uint_eq(n.calls, 2);
+	ck_assert_uint_eq(str.calls, 0);
+	ck_assert_uint_eq(once.calls, 1);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
+static void both(void *data, const struct cfx_change *change)
+{
+	int64_t a = cfx_view_i64(change->after, "main.json", "n", -1);
+	int64_t b = cfx_view_i64(change->after, "b.json", "n", -2);
+
+	ck_assert_int_eq(a, b);
+	(*(unsigned *)data)++;
+}
+
+START_TEST(one_command_is_one_picture)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	unsigned calls = 0;
+	struct cfx *cfx;
+	char text[32];
+
+	server_publish(s, "b.json", JSON, "{\"n\":1}", true);
+	o.configs = "main.json,b.json";
+	cfx = open_with(&o);
+	ck_assert_int_eq(cfx_on_change(cfx, NULL, "n", both, &calls, NULL), 0);
+	for (int i = 2; i < 12; i++) {
+		snprintf(text, sizeof(text), "{\"n\":%d}", i);
+		server_publish(s, "main.json", JSON, text, false);
+		/* The first of the two is told and fetched meanwhile. */
+		UNTIL(cfx, status_of(cfx).revision == server_rev(s));
+		run_once(cfx);
+		server_publish(s, "b.json", JSON, text, true);
+		UNTIL(cfx, n_of(cfx) == i);
+	}
+	ck_assert_uint_eq(calls, 20);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
+START_TEST(what_is_deleted_stays)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx = open_with(&o);
+
+	server_delete(s, "main.json");
+	UNTIL(cfx, status_of(cfx).last.code == CFX_E_NOT_FOUND);
+	ck_assert_int_eq(n_of(cfx), 1);
+	server_publish(s, "main.json", JSON, "{\"n\":5}", true);
+	UNTIL(cfx, n_of(cfx) == 5);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
+START_TEST(the_same_bytes_as_another_version)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx = open_with(&o);
+
+	server_publish(s, "main.json", JSON, "{\"n\":1,\"s\":\"one\"}", true);
+	UNTIL(cfx, server_requests(s, SERVER_ACKS) >= 2);
+	ck_assert(server_saw_ack(s, "applied main.json 2"));
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
+/* ---- fail-over ---- */
+
+START_TEST(fail_over)
+{
+	struct server *a = new_server(false), *b = new_server(false), *down;
+	struct cfx_options o;
+	char two[200];
+	struct cfx *cfx;
+	unsigned watches;
+
+	snprintf(two, sizeof(two), "%s,%s", server_url(a), server_url(b));
+	o = options_of(two);
+	o.silence_timeout_ms = 60000;
+	cfx = open_with(&o);
+	down = strcmp(status_of(cfx).endpoint, server_url(a)) ? b : a;
+	server_publish(a, "main.json", JSON, "{\"n\":2}", true);
+	server_publish(b, "main.json", JSON, "{\"n\":2}", true);
+	UNTIL(cfx, n_of(cfx) == 2);
+	watches = server_requests(down, SERVER_WATCH);
+	server_cut(down, true);
+	/* It goes on behind what it has seen, at the other. */
+	UNTIL(cfx, status_of(cfx).connects == 2 && status_of(cfx).is_connected);
+	server_publish(down == a ? b : a, "main.json", JSON, "{\"n\":3}", true);
+	UNTIL(cfx, n_of(cfx) == 3);
+	ck_assert_uint_eq(server_requests(down, SERVER_WATCH), watches);
+	ck_assert_uint_eq(status_of(cfx).fetches, 3);
+	cfx_close(cfx);
+	server_free(a);
+	server_free(b);
+}
+END_TEST
+
+START_TEST(a_change_while_it_was_away)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx = open_with(&o);
+
+	server_cut(s, true);
+	UNTIL(cfx, !status_of(cfx).is_connected);
+	ck_assert_int_gt(status_of(cfx).stale_ms, 0);
+	server_publish(s, "main.json", JSON, "{\"n\":2}", true);
+	server_cut(s, false);
+	UNTIL(cfx, n_of(cfx) == 2);
+	ck_assert_int_eq(status_of(cfx).stale_ms, 0);
+	/* And where it is too late to go on there. */
+	server_cut(s, true);
+	UNTIL(cfx, !status_of(cfx).is_connected);
+	server_publish(s, "main.json", JSON, "{\"n\":3}", true);
+	server_compact(s, server_rev(s));
+	server_cut(s, false);
+	UNTIL(cfx, n_of(cfx) == 3);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
+START_TEST(a_silent_server)
+{
+	struct server *a = new_server(false), *b = new_server(false), *mute;
+	struct cfx_options o;
+	char two[200];
+	struct cfx *cfx;
+
+	snprintf(two, sizeof(two), "%s,%s", server_url(a), server_url(b));
+	o = options_of(two);
+	o.silence_timeout_ms = 300;
+	o.request_timeout_ms = 300;
+	cfx = open_with(&o);
+	mute = strcmp(status_of(cfx).endpoint, server_url(a)) ? b : a;
+	server_mute(mute, true);
+	UNTIL(cfx, status_of(cfx).connects >= 2 &&
+	      status_of(cfx).last.code == CFX_E_TIMEOUT);
+	ck_assert(strstr(status_of(cfx).last.text, "silen") != NULL);
+	cfx_close(cfx);
+	server_free(a);
+	server_free(b);
+}
+END_TEST
+
+START_TEST(retry_after)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	int64_t began = now_ms();
+	struct cfx *cfx;
+
+	o.boot = CFX_BOOT_AT_ONCE;
+	server_refuse(s, SERVER_WATCH, 1, 503, 1);
+	cfx = open_with(&o);
+	UNTIL(cfx, n_of(cfx) == 1);
+	ck_assert_int_ge(now_ms() - began, 1000);
+	ck_assert_uint_eq(server_requests(s, SERVER_WATCH), 2);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
+/* No permission to watch: it fetches now and then. */
+START_TEST(polling)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx;
+
+	server_refuse(s, SERVER_WATCH, 1000, 403, 0);
+	cfx = open_with(&o);
+	ck_assert_int_eq(n_of(cfx), 1);
+	server_publish(s, "main.json", JSON, "{\"n\":2}", true);
+	UNTIL(cfx, n_of(cfx) == 2);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
+/* ---- lies ---- */
+
+START_TEST(bytes_that_are_not_their_hash)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx;
+
+	server_lies(s, SERVER_BYTES);
+	fails_with(&o, CFX_E_CORRUPT, "hash");
+	server_lies(s, SERVER_GARBAGE);
+	fails_with(&o, CFX_E_UNAVAILABLE, "HTTP");
+	server_lies(s, SERVER_HONEST);
+	cfx = open_with(&o);
+	server_lies(s, SERVER_BYTES);
+	server_publish(s, "main.json", JSON, "{\"n\":2}", true);
+	UNTIL(cfx, status_of(cfx).last.code == CFX_E_CORRUPT);
+	ck_assert_int_eq(n_of(cfx), 1);
+	server_lies(s, SERVER_HONEST);
+	UNTIL(cfx, n_of(cfx) == 2);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
+START_TEST(signatures)
+{
+	struct server *s = new_server(true);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx;
+
+	o.public_key_file = in_folder("public.pem");
+	server_lies(s, SERVER_UNSIGNED);
+	fails_with(&o, CFX_E_CORRUPT, "not signed");
+	server_lies(s, SERVER_FORGED);
+	fails_with(&o, CFX_E_CORRUPT, "not signed by");
+	server_lies(s, SERVER_HONEST);
+	cfx = open_with(&o);
+	ck_assert_int_eq(n_of(cfx), 1);
+	/* A version that is signed by another is not taken, also not with the
+	 * bytes that are here. */
+	server_lies(s, SERVER_FORGED);
+	server_publish(s, "main.json", JSON, "{\"n\":1,\"s\":\"one\"}", true);
+	UNTIL(cfx, status_of(cfx).last.code == CFX_E_CORRUPT);
+	server_lies(s, SERVER_HONEST);
+	ck_assert(server_saw_ack(s, "applied main.json 1") == true);
+	UNTIL(cfx, server_requests(s, SERVER_ACKS) >= 2);
+	ck_assert(server_saw_ack(s, "applied main.json 2"));
+	cfx_close(cfx);
+	o.public_key_file = in_folder("no.pem");
+	fails_with(&o, CFX_E_NOT_FOUND, "no.pem");
+	server_free(s);
+}
+END_TEST
+
+START_TEST(content_max)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+
+	o.content_max = 5;
+	fails_with(&o, CFX_E_TOO_LARGE, "content_max");
+	server_free(s);
+}
+END_TEST
+
+/* ---- the validator ---- */
+
+static bool below_ten(void *data, const struct cfx_candidate *candidate,
+		      char *reason, size_t size)
+{
+	int64_t n = cfx_view_i64(candidate->view, candidate->config, "n", -1);
+
+	(*(unsigned *)data)++;
+	snprintf(reason, size, "n is %d", (int)n);
+	return n < 10;
+}
+
+START_TEST(validator)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	unsigned asked = 0;
+	struct cfx *cfx;
+
+	o.validator = below_ten;
+	o.validator_data = &asked;
+	cfx = open_with(&o);
+	UNTIL(cfx, status_of(cfx).acknowledged == 1);
+	ck_assert(server_saw_ack(s, "applied main.json 1"));
+	server_publish(s, "main.json", JSON, "{\"n\":10}", true);
+	UNTIL(cfx, status_of(cfx).rejected == 1);
+	ck_assert_int_eq(n_of(cfx), 1);
+	ck_assert(strstr(status_of(cfx).last.text, "n is 10") != NULL);
+	UNTIL(cfx, status_of(cfx).acknowledged == 2);
+	ck_assert(server_saw_ack(s, "rejected main.json 2"));
+	/* It is not asked again about the same. */
+	server_cut(s, false);
+	server_compact(s, server_rev(s) + 1);
+	UNTIL(cfx, status_of(cfx).connects >= 2 && status_of(cfx).is_connected);
+	UNTIL(cfx, status_of(cfx).acknowledged == 3);
+	ck_assert_uint_eq(asked, 2);
+	server_publish(s, "main.json", JSON, "{\"n\":3}", true);
+	UNTIL(cfx, n_of(cfx) == 3);
+	/* What cannot be parsed is rejected without it. */
+	server_publish(s, "main.json", JSON, "{\"n\":", true);
+	UNTIL(cfx, status_of(cfx).rejected == 2);
+	ck_assert_int_eq(n_of(cfx), 3);
+	UNTIL(cfx, status_of(cfx).acknowledged == 5);
+	ck_assert(server_saw_ack(s, "rejected main.json 4"));
+	ck_assert_uint_eq(asked, 3);
+	cfx_close(cfx);
+	server_refuse(s, SERVER_FETCH, 0, 0, 0);
+	fails_with(&o, CFX_E_REJECTED, "line 1");
+	server_free(s);
+}
+END_TEST
+
+START_TEST(a_server_without_acks)
+{
+	struct server_config config = { .folder = folder, .has_no_acks = true };
+	struct server *s = server_new(&config);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx;
+
+	server_publish(s, "main.json", JSON, "{\"n\":1}", true);
+	cfx = open_with(&o);
+	UNTIL(cfx, server_requests(s, SERVER_ACKS) == 1);
+	server_publish(s, "main.json", JSON, "{\"n\":2}", true);
+	UNTIL(cfx, n_of(cfx) == 2);
+	ck_assert_int_eq(status_of(cfx).last.code, CFX_OK);
+	ck_assert_uint_eq(server_requests(s, SERVER_ACKS), 1);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
+/* ---- TLS ---- */
+
+START_TEST(tls)
+{
+	struct server_config config = { .folder = folder, .is_tls = true };
+	struct server *s = server_new(&config);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx;
+	char name[100];
+
+	server_publish(s, "main.json", JSON, "{\"n\":1}", true);
+	fails_with(&o, CFX_E_TLS, "certificate");
+	o.ca_file = in_folder("ca.pem");
+	cfx = open_with(&o);
+	server_publish(s, "main.json", JSON, "{\"n\":2}", true);
+	UNTIL(cfx, n_of(cfx) == 2);
+	cfx_close(cfx);
+	/* The certificate is of an address, not of this name. */
+	snprintf(name, sizeof(name), "https://localhost:%s",
+		 strrchr(server_url(s), ':') + 1);
+	o.endpoints = name;
+	fails_with(&o, CFX_E_TLS, "mismatch");
+	o.cert_file = in_folder("ca.pem");
+	fails_with(&o, CFX_E_USAGE, "go together");
+	server_free(s);
+}
+END_TEST
+
+START_TEST(names_are_looked_up)
+{
+	struct server *s = new_server(false);
+	char name[100];
+	struct cfx_options o;
+
+	snprintf(name, sizeof(name), "http://localhost:%s",
+		 strrchr(server_url(s), ':') + 1);
+	o = options_of(name);
+	cfx_close(open_with(&o));
+	o.endpoints = "http://no-such-host.invalid:80";
+	fails_with(&o, CFX_E_UNAVAILABLE, "no-such-host.invalid");
+	server_free(s);
+}
+END_TEST
+
+START_TEST(a_thread_of_its_own)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx;
+
+	o.mode = CFX_MODE_THREAD;
+	cfx = open_with(&o);
+	server_publish(s, "main.json", JSON, "{\"n\":2}", true);
+	ck_assert(server_saw_ack(s, "applied main.json 2"));
+	ck_assert_int_eq(n_of(cfx), 2);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("client/sdk/client");
+	TCase *t = tcase_create("client");
+
+	tcase_add_unchecked_fixture(t, make_folder, NULL);
+	tcase_add_test(t, getters);
+	tcase_add_test(t, options_are_checked);
+	tcase_add_test(t, fail_fast);
+	tcase_add_test(t, fail_safe);
+	tcase_add_test(t, at_once_waits_for_nothing);
+	tcase_add_test(t, changes);
+	tcase_add_test(t, one_command_is_one_picture);
+	tcase_add_test(t, what_is_deleted_stays);
+	tcase_add_test(t, the_same_bytes_as_another_version);
+	tcase_add_test(t, fail_over);
+	tcase_add_test(t, a_change_while_it_was_away);
+	tcase_add_test(t, a_silent_server);
+	tcase_add_test(t, retry_after);
+	tcase_add_test(t, polling);
+	tcase_add_test(t, bytes_that_are_not_their_hash);
+	tcase_add_test(t, signatures);
+	tcase_add_test(t, content_max);
+	tcase_add_test(t, validator);
+	tcase_add_test(t, a_server_without_acks);
+	tcase_add_test(t, tls);
+	tcase_add_test(t, names_are_looked_up);
+	tcase_add_test(t, a_thread_of_its_own);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+UNIT_MAIN(suite)

@@ -1,0 +1,2 @@
+needs := base client/sdk
+help := server.c

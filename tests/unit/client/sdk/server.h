@@ -1,0 +1,53 @@
+/*
+ * A server in threads of the test, with just what libconflux asks of one: fetch,
+ * watch, acks; and whatever goes wrong with servers, on demand.  Any thread.
+ */
+#ifndef TESTS_CLIENT_SDK_SERVER_H
+#define TESTS_CLIENT_SDK_SERVER_H
+
+#include <openssl/evp.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct server;
+
+enum server_route { SERVER_FETCH, SERVER_WATCH, SERVER_ACKS, SERVER_ROUTES };
+
+struct server_config {
+	const char *folder;              /* certificates and keys go there */
+	bool is_tls, signs, has_no_acks;
+	uint64_t first_rev;              /* 0: 1 */
+	unsigned heartbeat_ms;           /* 0: 1,000 */
+	void (*on_thread)(void);         /* in each thread, first; may be NULL */
+};
+
+struct server *server_new(const struct server_config *config);
+void server_free(struct server *server);
+const char *server_url(const struct server *server);     /* "https://127.0.0.1:1" */
+/* In the folder: ca.pem (also the certificate), public.pem. */
+
+/* Publishes; several with `end` false are one command. */
+void server_publish(struct server *server, const char *name, const char *type,
+		    const char *content, bool end);
+void server_delete(struct server *server, const char *name);
+/* The next 'n' requests of the route are answered so. */
+void server_refuse(struct server *server, enum server_route route, unsigned n,
+		   int status, unsigned retry_after_s);
+/* What comes next is other than its hash says; or not signed, or by another key. */
+enum server_lie { SERVER_HONEST, SERVER_BYTES, SERVER_UNSIGNED, SERVER_FORGED,
+		  SERVER_GARBAGE };
+void server_lies(struct server *server, enum server_lie lie);
+/* Watches that would resume before this revision are told 410. */
+void server_compact(struct server *server, uint64_t rev);
+/* Ends all connections, and takes new ones or not. */
+void server_cut(struct server *server, bool is_down);
+/* Says nothing any more: no heartbeat, no answer, until it is turned off. */
+void server_mute(struct server *server, bool is_mute);
+unsigned server_requests(struct server *server, enum server_route route);
+/* Waits until one like it has come: "applied main.json 2".  False: not in 10 s. */
+bool server_saw_ack(struct server *server, const char *ack);
+uint64_t server_rev(struct server *server);
+
+#endif
