@@ -173,16 +173,34 @@ static void on_drained(struct request *r)
 	}
 }
 
+static void start_stream(struct grpc_call *call)
+{
+	if (call->is_streaming)
+		return;
+	call->is_streaming = true;
+	answer_stream(call->r, 200, CONTENT_TYPE);
+	answer_on_drain(call->r, on_drained);
+}
+
 bool grpc_send(struct grpc_call *call, const ProtobufCMessage *m)
 {
-	if (!call->is_streaming) {
-		call->is_streaming = true;
-		answer_stream(call->r, 200, CONTENT_TYPE);
-		answer_on_drain(call->r, on_drained);
-	}
+	start_stream(call);
 	if (m)
 		send_message(call->r, m);
 	return answer_pending(call->r) <= PENDING_MAX;
+}
+
+bool grpc_send_frames(struct grpc_call *call, struct str frames)
+{
+	start_stream(call);
+	if (frames.n)
+		answer_chunk(call->r, frames);
+	return answer_pending(call->r) <= PENDING_MAX;
+}
+
+size_t grpc_pending(const struct grpc_call *call)
+{
+	return call->is_streaming ? answer_pending(call->r) : 0;
 }
 
 void grpc_on_drain(struct grpc_call *call,

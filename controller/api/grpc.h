@@ -58,6 +58,10 @@ void grpc_reply(struct grpc_call *call, const ProtobufCMessage *m);
 /* One of many; the first sends the header.  Without a message the header alone.
  * False: enough for now, `drained` comes. */
 bool grpc_send(struct grpc_call *call, const ProtobufCMessage *m);
+/* As that, of messages that are in frames already (grpc_put_message). */
+bool grpc_send_frames(struct grpc_call *call, struct str frames);
+/* Bytes that the client has not taken yet. */
+size_t grpc_pending(const struct grpc_call *call);
 void grpc_on_drain(struct grpc_call *call,
 		   void (*drained)(struct grpc_call *call));
 void grpc_end(struct grpc_call *call);

@@ -365,6 +365,39 @@ enum code view_config(struct kv_txn *txn, const struct address *at,
 	return OK;
 }
 
+/* Parts hold no '/', a name may: three of them are NUL bytes in a key. */
+static void live_prefix(struct buf *out, struct str prefix)
+{
+	unsigned parts = 0;
+
+	for (size_t i = 0; i < prefix.n; i++)
+		buf_c(out, prefix.p[i] == '/' && parts++ < 3 ? '\0' :
+							       prefix.p[i]);
+}
+
+enum code view_live(struct kv_txn *txn, struct str prefix, view_each_live *each,
+		    void *data, struct err *err)
+{
+	AUTO_BUF from = BUF_NONE;
+	struct live_row live;
+	struct address at;
+	struct kv_cursor c;
+	enum code rc = OK;
+	bool on = true;
+
+	live_prefix(&from, str_first(prefix, ADDRESS_KEY_MAX));
+	for (bool more = kv_seek(txn, KV_LIVE, buf_view(&from), &c);
+	     more && on && rc == OK && str_starts(c.key, buf_view(&from));
+	     more = kv_next(&c)) {
+		if (!address_of_key(c.key, &at) || !live_row_decode(c.val, &live))
+			rc = malformed(err, "a live");
+		else
+			on = each(data, &at, &live);
+	}
+	kv_cursor_close(&c);
+	return rc;
+}
+
 enum code view_chunk(struct kv_txn *txn, struct str tenant,
 		     const struct sha256 *sha, uint32_t i, struct str *out,
 		     struct err *err)

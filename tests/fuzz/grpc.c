@@ -23,12 +23,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const ProtobufCMessageDescriptor *const types[] = {
 	&conflux__v1__fetch_config_request__descriptor,
-	&conflux__v1__acknowledge_request__descriptor,
+	&conflux__v1__watch_request__descriptor,
 	&conflux__v1__publish_request__descriptor,
 	&conflux__v1__rollback_request__descriptor,
 	&grpc__health__v1__health_check_request__descriptor,
 	&grpc__reflection__v1__server_reflection_request__descriptor,
 	&google__rpc__status__descriptor,
+	&conflux__v1__acknowledge_request__descriptor,
 };
 
 static void message(const ProtobufCMessageDescriptor *type, struct str bytes)

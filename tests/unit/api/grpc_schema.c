@@ -52,9 +52,8 @@ START_TEST(files_are_found_by_what_they_declare)
 	static const char *const names[] = {
 		"conflux.v1.ConfigService", "conflux.v1.ConfigService.FetchConfig",
 		"conflux.v1.Address", "conflux.v1.Address.tenant",
-		"conflux.v1.RollbackRequest.Mode",
-		"conflux.v1.FetchConfigRequest.LabelsEntry",
-		"conflux.v1.FetchConfigRequest.LabelsEntry.key",
+		"conflux.v1.WatchResponse.Kind", "conflux.v1.WatchRequest.LabelsEntry",
+		"conflux.v1.WatchRequest.LabelsEntry.key",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
@@ -74,7 +73,8 @@ END_TEST
 START_TEST(services_are_listed)
 {
 	static const char *const names[] = {
-		"conflux.v1.ConfigService", "conflux.v1.ManagementService", "grpc.health.v1.Health",
+		"conflux.v1.ConfigService", "conflux.v1.WatcherService",
+		"conflux.v1.ManagementService", "grpc.health.v1.Health",
 		"grpc.reflection.v1.ServerReflection",
 		"grpc.reflection.v1alpha.ServerReflection",
 	};

@@ -1,0 +1,365 @@
+/*
+ * conflux.v1.WatcherService: watchers (watcher.h) as a stream of gRPC messages.
+ *
+ * A watch that starts after 0 begins with what there is: in one picture, so that it
+ * is of one revision, from which the watcher goes on.  That is made in one turn of the
+ * loop, and so it is bounded; who follows more reads it by other means, and watches
+ * from the revision that it got.
+ */
+#include "api/grpc.h"
+
+#include "api/grpc_message.h"
+#include "base/map.h"
+#include "gen/proto/conflux.pb-c.h"
+
+#include "base/banned.h"
+
+/* Names and labels: 1,000 addresses of at most 450 bytes. */
+#define REQUEST_MAX (1024 * 1024)
+/* Unsent bytes of a client that does not read; then it is fed from the store. */
+#define PENDING_MAX (64 * 1024)
+/* Of what there is at the start. */
+#define INITIAL_MAX 10000
+#define INITIAL_BYTES (16 * 1024 * 1024)
+
+typedef Conflux__V1__WatchResponse told;
+#define KIND(word) CONFLUX__V1__WATCH_RESPONSE__KIND__##word
+
+struct grpc_watch {
+	struct watcher watcher;
+	struct grpc_call *call;
+	bool want_content, is_started;
+	struct buf out;                  /* of this turn */
+};
+
+static struct grpc_watch *of(struct watcher *w)
+{
+	return container_of(w, struct grpc_watch, watcher);
+}
+
+static char *text_of(struct arena *arena, struct str s)
+{
+	return arena_z(arena, s);
+}
+
+/* ---- messages ---- */
+
+static void put_kind(struct grpc_watch *g, Conflux__V1__WatchResponse__Kind kind,
+		     uint64_t rev)
+{
+	told m = CONFLUX__V1__WATCH_RESPONSE__INIT;
+
+	m.kind = kind;
+	m.revision = rev;
+	grpc_put_message(&g->out, &m.base);
+}
+
+/* What is no longer stored is left out. */
+static void add_content(struct grpc_watch *g, const struct feed_change *c,
+			struct kv_txn *txn, struct buf *content, told *m)
+{
+	struct api_loop *at = caller_of(grpc_request(g->call))->at;
+	struct err err;
+
+	if (!txn && view_use(at->view, 0, &txn, &err))
+		return;
+	if (view_content(txn, c->at.tenant, &c->sha, c->size, content, &err))
+		return;
+	m->content = (ProtobufCBinaryData){ content->n, (uint8_t *)content->p };
+	m->has_content = true;
+}
+
+static void put_change(struct grpc_watch *g, const struct feed_change *c,
+		       struct kv_txn *txn)
+{
+	Conflux__V1__Address at = CONFLUX__V1__ADDRESS__INIT;
+	told m = CONFLUX__V1__WATCH_RESPONSE__INIT;
+	AUTO_ARENA arena = arena_new(1024);
+	AUTO_BUF content = BUF_NONE;
+
+	at.tenant = text_of(arena, c->at.tenant);
+	at.application = text_of(arena, c->at.application);
+	at.environment = text_of(arena, c->at.environment);
+	at.name = text_of(arena, c->at.name);
+	m.kind = c->has_version ? KIND(CHANGED) : KIND(REMOVED);
+	m.address = &at;
+	m.revision = c->rev;
+	m.end = c->end;
+	m.deleted = c->is_deleted;
+	if (c->has_version) {
+		m.version = c->version;
+		m.sha256 = (ProtobufCBinaryData){
+			sizeof(c->sha.b), (uint8_t *)(uintptr_t)c->sha.b };
+		m.size = c->size;
+		m.format = text_of(arena, c->format);
+		if (g->want_content)
+			add_content(g, c, txn, &content, &m);
+	}
+	grpc_put_message(&g->out, &m.base);
+}
+
+/* ---- what the watcher says ---- */
+
+static void send_out(struct grpc_watch *g)
+{
+	grpc_send_frames(g->call, buf_view(&g->out));
+	buf_fini(&g->out);
+}
+
+static void begin(struct watcher *w, uint64_t rev)
+{
+	struct grpc_watch *g = of(w);
+
+	if (!g->is_started) {
+		g->is_started = true;
+		put_kind(g, KIND(STARTED), rev);
+	}
+	send_out(g);
+}
+
+static bool change(struct watcher *w, const struct feed_change *c)
+{
+	struct grpc_watch *g = of(w);
+
+	put_change(g, c, NULL);
+	return grpc_pending(g->call) + g->out.n < PENDING_MAX;
+}
+
+static void flush(struct watcher *w)
+{
+	struct grpc_watch *g = of(w);
+
+	send_out(g);
+	/* It was enough for one turn, and the socket took it: nothing drains. */
+	if (grpc_pending(g->call) < PENDING_MAX)
+		watcher_resume(w);
+}
+
+static void bookmark(struct watcher *w, uint64_t rev)
+{
+	put_kind(of(w), KIND(BOOKMARK), rev);
+	send_out(of(w));
+}
+
+/* So that a broken connection shows. */
+static void alive(struct watcher *w)
+{
+	bookmark(w, watcher_rev(w));
+}
+
+static void end(struct watcher *w, enum watch_reason reason,
+		const struct err *err)
+{
+	struct grpc_watch *g = of(w);
+
+	if (g->out.n)
+		send_out(g);
+	grpc_set(g->call, NULL, NULL);
+	grpc_fail(g->call, err);
+}
+
+static const struct watcher_ops ops = {
+	.begin = begin, .change = change, .flush = flush, .bookmark = bookmark,
+	.alive = alive, .end = end,
+};
+
+static void gone(struct grpc_call *call)
+{
+	struct grpc_watch *g = grpc_data(call);
+
+	watcher_stop(&g->watcher);
+	buf_fini(&g->out);
+}
+
+static void drained(struct grpc_call *call)
+{
+	struct grpc_watch *g = grpc_data(call);
+
+	if (g)
+		watcher_resume(&g->watcher);
+}
+
+/* ---- what there is ---- */
+
+struct listing {
+	struct grpc_watch *g;
+	const struct watch_spec *spec;
+	struct kv_txn *txn;
+	const struct subject *subject;
+	struct map *told;                /* keys, where there are more names than one */
+	struct err err;
+	enum code rc;
+	size_t n;
+};
+
+/* Named twice is told once. */
+static bool is_new(struct listing *l, const struct address *at)
+{
+	AUTO_BUF key = BUF_NONE;
+
+	if (!l->told)
+		return true;
+	address_key(&key, at);
+	return !map_put(l->told, buf_view(&key), l);
+}
+
+static bool too_much(struct listing *l)
+{
+	if (l->n < INITIAL_MAX && l->g->out.n < INITIAL_BYTES)
+		return false;
+	l->rc = err_set(&l->err, E_TOO_LARGE, "there is more than a watch begins "
+			"with (%d configurations, %d bytes)", INITIAL_MAX,
+			INITIAL_BYTES);
+	err_hint(&l->err, "follow less, or fetch it, and watch from the revision "
+		 "of what you fetched");
+	return true;
+}
+
+static bool one_live(void *data, const struct address *at,
+		     const struct live_row *live)
+{
+	struct listing *l = data;
+	struct target target = { KIND_CONFIG, at->tenant, at->name };
+	struct feed_change c = { .at = *at, .rev = live->rev,
+				 .format = live->format };
+	struct rule rule;
+	unsigned position;
+	struct err err;
+
+	if (permission_check(l->subject, VERB_FETCH, &target, &err) ||
+	    !rules_pick_encoded(live->rules, &l->spec->labels, &rule, &position) ||
+	    !is_new(l, at))
+		return true;
+	if (too_much(l))
+		return false;
+	c.has_version = true;
+	c.version = rule.version;
+	c.sha = rule.sha;
+	c.size = rule.size;
+	put_change(l->g, &c, l->txn);
+	l->n++;
+	return true;
+}
+
+static void list_keys(struct listing *l)
+{
+	const struct watch_spec *spec = l->spec;
+	AUTO_BUF text = BUF_NONE;
+	struct config_view v;
+	struct err err;
+
+	for (size_t i = 0; i < spec->n_keys && l->rc == OK; i++)
+		if (view_config(l->txn, &spec->keys[i], &spec->labels, &v,
+				&err) == OK)
+			one_live(l, &spec->keys[i], &v.live);
+	for (size_t i = 0; i < spec->n_prefixes && l->rc == OK; i++) {
+		enum code rc = view_live(l->txn, spec->prefixes[i], one_live, l,
+					 &l->err);
+
+		l->rc = l->rc ? l->rc : rc;
+	}
+}
+
+/* STARTED, what there is, BOOKMARK; the watch goes on behind it.  False: the call
+ * has failed. */
+static bool tell_what_there_is(struct grpc_watch *g, struct watch_spec *spec)
+{
+	struct request *r = grpc_request(g->call);
+	struct listing l = { .g = g, .spec = spec,
+			     .subject = &caller_of(r)->subject };
+	struct head head;
+
+	if (!api_view(r, &l.txn))
+		return false;
+	l.rc = view_head(l.txn, &head, &l.err);
+	if (l.rc == OK) {
+		g->is_started = true;
+		put_kind(g, KIND(STARTED), head.rev);
+		if (spec->n_keys + spec->n_prefixes > 1)
+			l.told = map_new();
+		list_keys(&l);
+		map_free(&l.told);
+		put_kind(g, KIND(BOOKMARK), head.rev);
+	}
+	if (l.rc) {
+		buf_fini(&g->out);
+		grpc_fail(g->call, &l.err);
+		return false;
+	}
+	spec->has_since = true;
+	spec->since = head.rev;
+	return true;
+}
+
+/* ---- the start ---- */
+
+static enum code spec_of(struct arena *arena, const Conflux__V1__WatchRequest *q,
+			 struct watch_spec *spec, struct err *err)
+{
+	AUTO_BUF key = BUF_NONE;
+	struct address at;
+	enum code rc = OK;
+
+	if (q->since && q->from_now)
+		return err_set(err, E_INVALID, "give since, or from_now");
+	for (size_t i = 0; i < q->n_addresses && rc == OK; i++) {
+		rc = grpc_address(q->addresses[i], &at, err);
+		if (rc)
+			break;
+		buf_reset(&key);
+		address_text(&key, &at);
+		rc = watch_spec_key(spec, arena, arena_str(arena, buf_view(&key)),
+				    err);
+	}
+	for (size_t i = 0; i < q->n_prefixes && rc == OK; i++)
+		rc = watch_spec_prefix(spec, arena, str_of(q->prefixes[i]), err);
+	if (rc == OK && spec->n_keys + spec->n_prefixes == 0)
+		rc = err_set(err, E_INVALID, "a watch names 1 to %d addresses and "
+			     "prefixes; an empty prefix is everything",
+			     WATCH_KEYS_MAX);
+	spec->has_since = q->since != 0;
+	spec->since = q->since;
+	return rc;
+}
+
+static void watch(struct grpc_call *call, const ProtobufCMessage *m)
+{
+	const Conflux__V1__WatchRequest *q = (const void *)m;
+	struct request *r = grpc_request(call);
+	struct grpc_watch *g = ANEW(r->arena, struct grpc_watch);
+	struct watch_spec spec = { 0 };
+	struct err err;
+
+	if (spec_of(r->arena, q, &spec, &err)) {
+		grpc_fail(call, &err);
+		return;
+	}
+	for (size_t i = 0; i < spec.n_keys; i++)
+		if (!api_may(r, VERB_FETCH, KIND_CONFIG, spec.keys[i].tenant,
+			     spec.keys[i].name))
+			return;
+	if (!grpc_labels(call, GRPC_LABELS(q), &spec.labels))
+		return;
+	g->call = call;
+	g->want_content = q->want_content;
+	watch_spec_caller(&spec, r);
+	if (!q->since && !q->from_now && !tell_what_there_is(g, &spec))
+		return;
+	grpc_set(call, g, gone);
+	grpc_on_drain(call, drained);
+	if (watcher_start(&g->watcher, caller_of(r)->at, &spec, &ops, &err)) {
+		grpc_set(call, NULL, NULL);
+		buf_fini(&g->out);
+		grpc_fail(call, &err);
+	}
+}
+
+void grpc_watch(struct request *r)
+{
+	static const struct grpc_method method = {
+		.request = &conflux__v1__watch_request__descriptor,
+		.message = watch, .bytes_max = REQUEST_MAX, .is_long = true,
+	};
+
+	grpc_serve(r, &method);
+}
