@@ -358,13 +358,27 @@ static void on_wake(struct follower *f, uint64_t rev)
 	wait_wake(at);
 }
 
+static bool enter(void *data, const struct stream_addr *peer)
+{
+	const struct api_loop *at = data;
+
+	return crowd_enter(at->api->crowd, peer->host);
+}
+
+static void leave(void *data, const struct stream_addr *peer)
+{
+	const struct api_loop *at = data;
+
+	crowd_leave(at->api->crowd, peer->host);
+}
+
 static enum code loop_open(struct api *api, struct api_loop *at, unsigned i,
 			   struct err *err)
 {
 	struct http_server_config config = {
 		.routes = api_routes, .n_routes = api_n_routes,
 		.limits = api->config.limits, .data = at, .before = door_open,
-		.end = instance_leave,
+		.end = instance_leave, .enter = enter, .leave = leave,
 		.no_route = no_route,
 	};
 	char name[16];
@@ -404,6 +418,7 @@ enum code api_new(const struct api_config *config, struct api **out,
 	api->started_ms = clock_wall_ms();
 	api->limits = limits_new(config->rates);
 	api->acks = acks_new(config->acks);
+	api->crowd = crowd_new(config->connections_per_address);
 	api->loops = mem_zero(api->n * sizeof(*api->loops));
 	rc = grpc_schema_new(str_n(proto_descriptors, proto_descriptors_n),
 			     &api->schema, err);
@@ -513,13 +528,18 @@ static void drain_here(struct msg *msg)
 
 	http_server_drain(at->server, d->grace_ms, drained, at);
 	watching_drain(at->watching);
-	wait_end_all(at);
 	grpc_drain(at);
 	free(d);
 }
 
+void api_leave(struct api *api)
+{
+	atomic_store(&api->is_leaving, true);
+}
+
 void api_drain(struct api *api, unsigned grace_ms)
 {
+	api_leave(api);
 	for (unsigned i = 0; i < api->n; i++) {
 		struct drain *d = NEW(struct drain);
 
@@ -554,6 +574,7 @@ void api_free(struct api **ap)
 	limits_free(&api->limits);
 	acks_free(&api->acks);
 	grpc_schema_free(&api->schema);
+	crowd_free(&api->crowd);
 	free(api->loops);
 	free(api);
 	*ap = NULL;

@@ -45,6 +45,7 @@ struct api_config {
 	struct http_limits limits;
 	unsigned queue_target_ms;        /* server.queue_target; 0: no bound */
 	struct limits_rate rates[LIMIT__COUNT];
+	unsigned connections_per_address;        /* at this node; 0: any number */
 	size_t acks;                     /* acknowledgements kept at most; 1.. */
 	const char *version;             /* "0.1.0" */
 	/* False: there is no reconciler; any thread. */
@@ -62,8 +63,11 @@ enum code api_new(const struct api_config *config, struct api **out,
 /* Every loop listens on 'addr'; 'bound' is where. */
 enum code api_listen(struct api *api, struct str addr, struct tls_server *tls,
 		     struct stream_addr *bound, struct err *err) MUST_USE;
-/* Stops accepting, ends watches after 'grace_ms', waits for requests.
- * Blocking; not from a loop. */
+/* From now on /readyz says no, and everything is served.  Any thread. */
+void api_leave(struct api *api);
+/* Stops accepting, tells streams to go elsewhere, and lets what is under way or on
+ * its way end: what is left after 'grace_ms' is cut off.  Blocking; not from a
+ * loop. */
 void api_drain(struct api *api, unsigned grace_ms);
 void api_free(struct api **api);
 

@@ -7,6 +7,7 @@
 #include "api/acks.h"
 #include "api/admission.h"
 #include "api/api.h"
+#include "api/crowd.h"
 #include "api/ofrep_cache.h"
 #include "api/watcher.h"
 #include "auth/auth.h"
@@ -41,6 +42,8 @@ struct api {
 	struct limits *limits;
 	struct acks *acks;
 	struct grpc_schema *schema;
+	struct crowd *crowd;
+	_Atomic bool is_leaving;         /* tells whoever sends clients here */
 	struct api_loop *loops;
 	unsigned n;
 	uint64_t started_ms;
@@ -239,7 +242,6 @@ void kube_delete(struct request *r, bool namespaced);
 
 /* ---- requests that wait (wait.c) ---- */
 void wait_wake(struct api_loop *at);
-void wait_end_all(struct api_loop *at);
 
 /* ---- watches (watcher.h; watch.c, watch_sse.c, watch_poll.c) ---- */
 

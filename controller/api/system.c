@@ -30,8 +30,10 @@ void get_readyz(struct request *r)
 	AUTO_BUF out = BUF_NONE;
 	struct store_status s;
 	bool verbose = request_query(r, "verbose") != NULL;
+	bool is_leaving = atomic_load(&caller_of(r)->at->api->is_leaving);
 
 	store_status(store_of(r), &s);
+	s.is_ready = s.is_ready && !is_leaving;
 	if (verbose) {
 		buf_printf(&out, "[%c]cluster %s\n",
 			   s.node.is_formed ? '+' : '-',
@@ -48,6 +50,8 @@ void get_readyz(struct request *r)
 			   s.node.is_ready ? '+' : '-',
 			   (unsigned long long)s.node.applied,
 			   (unsigned long long)s.node.commit);
+		buf_printf(&out, "[%c]service %s\n", is_leaving ? '-' : '+',
+			   is_leaving ? "ends" : "ok");
 	}
 	buf_z(&out, s.is_ready ? (verbose ? "readyz check passed\n" : "ok") :
 				 (verbose ? "readyz check failed\n" : "not ready"));

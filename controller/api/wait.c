@@ -236,10 +236,3 @@ void wait_wake(struct api_loop *at)
 		then(wait_close(w));
 	}
 }
-
-void wait_end_all(struct api_loop *at)
-{
-	while (!list_empty(&at->waits))
-		refuse(container_of(at->waits.next, struct api_wait, at_),
-		       E_UNAVAILABLE, ", and the node is stopping");
-}

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/notify.h"
@@ -97,6 +98,30 @@ static int restart(const struct settings *settings, struct daemon **daemon)
 	return EXIT_SUCCESS;
 }
 
+/* Serves on while whoever sends clients here learns of it; a second signal ends
+ * that. */
+static void leave(const struct settings *settings, struct daemon *daemon,
+		  const sigset_t *wanted)
+{
+	uint64_t until = clock_mono_ms() +
+			 settings_u64(settings, SETTING_server_drain_delay);
+	int got = 0;
+
+	daemon_leave(daemon);
+	while (got != SIGTERM && got != SIGINT) {
+		uint64_t now = clock_mono_ms();
+		uint64_t left = until > now ? until - now : 0;
+		const struct timespec wait = {
+			.tv_sec = (time_t)(left / 1000),
+			.tv_nsec = (long)(left % 1000) * 1000000,
+		};
+
+		if (left == 0)
+			break;
+		got = sigtimedwait(wanted, NULL, &wait);
+	}
+}
+
 static int run(const struct settings *settings, int argc, char **argv)
 {
 	struct daemon *daemon;
@@ -132,6 +157,7 @@ static int run(const struct settings *settings, int argc, char **argv)
 	}
 	log_info(PART, LOG_KV(log_z("signal", strsignal(got))), "draining");
 	notify("STOPPING=1");
+	leave(settings, daemon, &wanted);
 	daemon_stop(&daemon);
 	log_info(PART, LOG_NO_KV, "stopped");
 	return EXIT_SUCCESS;

@@ -289,6 +289,11 @@ static struct http_limits http_limits_of(const struct daemon *d)
 	l.header_ms = (unsigned)number(d, SETTING_server_header_timeout);
 	l.body_ms = (unsigned)number(d, SETTING_server_body_timeout);
 	l.idle_ms = (unsigned)number(d, SETTING_server_idle_timeout);
+	l.handshake_ms = (unsigned)number(d, SETTING_server_handshake_timeout);
+	l.write_ms = (unsigned)number(d, SETTING_server_write_timeout);
+	l.least_rate = (unsigned)number(d, SETTING_server_least_rate);
+	l.drain_idle_ms = (unsigned)MIN(number(d, SETTING_server_drain_idle),
+					number(d, SETTING_server_drain_timeout));
 	l.connections = (unsigned)number(d, SETTING_server_connections);
 	return l;
 }
@@ -339,6 +344,8 @@ static enum code start_api(struct daemon *d, struct err *err)
 			[LIMIT_TENANT] = RATE_OF(d, tenant),
 			[LIMIT_ADDRESS] = RATE_OF(d, address),
 		},
+		.connections_per_address = (unsigned)number(
+			d, SETTING_server_connections_per_address),
 		.acks = number(d, SETTING_fleet_acks_max),
 		.version = DAEMON_VERSION,
 		.reconcile = daemon_reconcile,
@@ -432,6 +439,12 @@ enum code daemon_start(const struct settings *settings, struct daemon **out,
 	}
 	*out = d;
 	return OK;
+}
+
+void daemon_leave(struct daemon *d)
+{
+	if (d->is_listening)
+		api_leave(d->api);
 }
 
 void daemon_stop(struct daemon **dp)

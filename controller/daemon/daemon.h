@@ -28,6 +28,8 @@ struct daemon;
  */
 enum code daemon_start(const struct settings *settings, struct daemon **out,
 		       struct err *err) MUST_USE;
+/* /readyz says no from now on, while everything is served still. */
+void daemon_leave(struct daemon *daemon);
 /* Drains: stops accepting, ends watches, waits for requests as long as
  * server.drain_timeout, then stops the parts.  Also for half-made ones. */
 void daemon_stop(struct daemon **daemon);

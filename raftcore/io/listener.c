@@ -122,25 +122,57 @@ static void know_peer(struct stream *s)
 		s->peer.is_own = true;
 }
 
-static void accept_one(struct listener *l)
+static struct stream *make_stream(struct listener *l)
 {
 	struct tls_conn *tls = NULL;
-	struct stream *s;
 
 	l->turn = loop_turn(l->loop);
 	if (l->tls)
 		tls = tls_conn_server(l->tls, &loop_scratch(l->loop)->wire);
-	s = stream_make(l->loop, tls);
-	if (uv_accept((uv_stream_t *)&l->tcp, (uv_stream_t *)&s->tcp)) {
-		stream_abort(s);
-		return;
-	}
+	return stream_make(l->loop, tls);
+}
+
+static void give(struct listener *l, struct stream *s)
+{
 	know_peer(s);
 	l->cb(l, s, l->data);
 	if (s->fsm.state >= STREAM_CLOSING)
 		return;
 	must(s->ops);
 	stream_begin(s, false);
+}
+
+static void accept_one(struct listener *l)
+{
+	struct stream *s = make_stream(l);
+
+	if (uv_accept((uv_stream_t *)&l->tcp, (uv_stream_t *)&s->tcp))
+		stream_abort(s);
+	else
+		give(l, s);
+}
+
+void listener_accept_all(struct listener *l)
+{
+	uv_os_fd_t own;
+	int fd;
+
+	loop_must_be_here(l->loop);
+	if (uv_fileno((const uv_handle_t *)&l->tcp, &own))
+		return;
+	/* One that libuv holds already, until its turn comes. */
+	if (l->holds > 1)
+		accept_one(l);
+	while ((fd = accept4(own, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		struct stream *s = make_stream(l);
+
+		if (uv_tcp_open(&s->tcp, fd) == 0) {
+			give(l, s);
+			continue;
+		}
+		close(fd);
+		stream_abort(s);
+	}
 }
 
 static void release(struct listener *l)

@@ -66,6 +66,8 @@ enum code listener_new(struct loop *loop, struct str addr, bool share,
 		       struct listener **out, struct err *err) MUST_USE;
 /* The address in use, with the port that was picked. */
 void listener_addr(const struct listener *l, struct stream_addr *out);
+/* Gives whoever has connected by now to 'cb', at once: closing would reset them. */
+void listener_accept_all(struct listener *l);
 /* Stops accepting; frees itself.  Streams it gave stay. */
 void listener_close(struct listener **l);
 

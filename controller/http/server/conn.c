@@ -132,6 +132,7 @@ struct exchange *conn_ask(struct conn *c)
 	trace_new(ex);
 	list_append(&c->exchanges, &ex->at_);
 	c->n_exchanges++;
+	c->asked++;
 	c->server->stats.requests++;
 	return ex;
 }
@@ -483,6 +484,26 @@ static void set_reading(struct conn *c)
 		stream_read_resume(c->stream);
 }
 
+/* Until when so much is to be there, of what began at 'since_ms'. */
+static uint64_t slowest(const struct http_limits *limits, uint64_t since_ms,
+			uint64_t bytes)
+{
+	return limits->least_rate ? since_ms + bytes * 1000 / limits->least_rate :
+				    UINT64_MAX / 2;
+}
+
+static uint64_t body_deadline(struct conn *c, bool is_new, uint64_t now)
+{
+	const struct http_limits *limits = &c->server->config.limits;
+
+	if (is_new) {
+		c->body_since_ms = now;
+		c->body_bytes = 0;
+	}
+	return limits->body_ms +
+		MIN(now, slowest(limits, c->body_since_ms, c->body_bytes));
+}
+
 static void set_deadline(struct conn *c)
 {
 	const struct http_limits *limits = &c->server->config.limits;
@@ -492,18 +513,28 @@ static void set_deadline(struct conn *c)
 	if (c->reading && !c->is_paused &&
 	    c->reading->fsm.state != EXCHANGE_STREAMING) {
 		conn_move(c, CONN_BODY, "a body is coming");
-		c->deadline_ms = now + limits->body_ms;
+		c->deadline_ms = body_deadline(c, was != CONN_BODY, now);
 	} else if (!c->reading && c->in.n && !c->is_paused) {
 		conn_move(c, CONN_HEADER, "a header has begun");
-		if (was != CONN_HEADER)
+		if (was != CONN_HEADER || c->asked != c->header_asked)
 			c->deadline_ms = now + limits->header_ms;
+		c->header_asked = c->asked;
 	} else if (c->n_exchanges) {
 		conn_move(c, CONN_ANSWERING, "all is read");
 		c->deadline_ms = 0;
 	} else {
 		conn_move(c, CONN_IDLE, "all is answered");
-		c->deadline_ms = now + limits->idle_ms;
+		c->deadline_ms = c->server->is_draining ?
+					 c->server->drain_idle_ms :
+					 now + limits->idle_ms;
 	}
+}
+
+/* A request that was sent before the client could know is answered still. */
+static bool has_drained(const struct conn *c)
+{
+	return c->server->is_draining && c->n_exchanges == 0 && !c->reading &&
+		loop_now_ms(c->server->loop) >= c->server->drain_idle_ms;
 }
 
 /* After anything has happened: what was left lying is taken, and limits are
@@ -518,7 +549,7 @@ void conn_settle(struct conn *c)
 	}
 	if (c->fsm.state >= CONN_LAST)
 		return;
-	if (c->server->is_draining && c->n_exchanges == 0 && !c->reading) {
+	if (has_drained(c)) {
 		conn_last(c, "the server ends");
 		return;
 	}
@@ -531,6 +562,7 @@ static void on_data(struct stream *stream, struct str bytes)
 	struct conn *c = stream_data(stream);
 
 	c->server->stats.bytes_in += bytes.n;
+	c->body_bytes += bytes.n;
 	if (c->no_more)
 		return;
 	take(c, bytes);
@@ -650,11 +682,24 @@ static void on_close(struct stream *stream, const struct err *err)
 	free(c);
 }
 
-void conn_new(struct http_server *s, struct stream *stream)
+/* Who connects wants something soon. */
+static void on_open(struct stream *stream)
+{
+	struct conn *c = stream_data(stream);
+
+	if (c->fsm.state >= CONN_LAST)
+		return;
+	c->deadline_ms = loop_now_ms(c->server->loop) +
+			 c->server->config.limits.header_ms;
+	if (c->server->is_draining)
+		c->deadline_ms = MIN(c->deadline_ms, c->server->drain_idle_ms);
+}
+
+struct conn *conn_new(struct http_server *s, struct stream *stream)
 {
 	static const struct stream_ops ops = {
 		.on_data = on_data, .on_eof = on_eof, .on_drain = on_drain,
-		.on_close = on_close,
+		.on_close = on_close, .on_open = on_open,
 	};
 	struct conn *c = NEW(struct conn);
 
@@ -664,9 +709,12 @@ void conn_new(struct http_server *s, struct stream *stream)
 	fsm_init(&c->fsm, "connection", conn_states, CONN__STATES, CONN_IDLE);
 	list_init(&c->exchanges);
 	list_append(&s->conns, &c->at_);
-	/* Who connects wants something soon. */
-	c->deadline_ms = loop_now_ms(s->loop) + s->config.limits.header_ms;
 	stream_set(stream, &ops, c);
+	on_open(stream);
+	if (stream_is_tls(stream))
+		c->deadline_ms = loop_now_ms(s->loop) +
+				 s->config.limits.handshake_ms;
+	return c;
 }
 
 void conn_last(struct conn *c, const char *why)
@@ -696,22 +744,28 @@ void conn_drain(struct conn *c)
 		conn_settle(c);
 }
 
-/* Bytes that the client does not take for as long as it may take to send a
- * body. */
+/* Bytes that the client does not take, or so slowly that it means to. */
 static bool is_stuck(struct conn *c, uint64_t now)
 {
+	const struct http_limits *limits = &c->server->config.limits;
 	uint64_t in, out;
 
 	if (stream_pending(c->stream) == 0) {
-		c->stuck_since_ms = 0;
+		c->stuck_since_ms = c->slow_since_ms = 0;
 		return false;
 	}
 	stream_counts(c->stream, &in, &out);
+	if (c->slow_since_ms == 0) {
+		c->slow_since_ms = now;
+		c->out_first = out;
+	}
 	if (c->stuck_since_ms == 0 || out != c->out_seen) {
 		c->out_seen = out;
 		c->stuck_since_ms = now;
 	}
-	return now - c->stuck_since_ms > c->server->config.limits.body_ms;
+	return now > limits->write_ms +
+		MIN(c->stuck_since_ms, slowest(limits, c->slow_since_ms,
+					       out - c->out_first));
 }
 
 void conn_expire(struct conn *c)
@@ -719,13 +773,10 @@ void conn_expire(struct conn *c)
 	uint64_t now = loop_now_ms(c->server->loop);
 	struct err err;
 
-	if (c->fsm.state >= CONN_LAST)
-		return;
-	if (is_stuck(c, now)) {
+	if (c->fsm.state < CONN_CLOSED && is_stuck(c, now))
 		conn_cut(c);
-		return;
-	}
-	if (c->deadline_ms == 0 || now < c->deadline_ms)
+	if (c->fsm.state >= CONN_LAST || c->deadline_ms == 0 ||
+	    now < c->deadline_ms)
 		return;
 	if (c->fsm.state == CONN_IDLE) {
 		conn_last(c, "idle for too long");

@@ -95,6 +95,10 @@ struct conn {
 	struct http1_repeat *repeat;     /* HTTP/1.1: asked last */
 	uint64_t deadline_ms;            /* 0: none; on the loop's clock */
 	uint64_t out_seen, stuck_since_ms;       /* bytes that do not leave */
+	uint64_t out_first, slow_since_ms;       /* ... or do so slowly */
+	uint64_t body_bytes, body_since_ms;      /* that come, of a body */
+	uint64_t asked, header_asked;            /* requests, before this header */
+	bool has_entered;
 	bool is_paused, has_eof, is_corked, has_asked;
 	bool no_more;                    /* what still comes is not looked at */
 };
@@ -120,7 +124,7 @@ struct http_server {
 	uint64_t date_s;
 	char date[40];
 	bool is_draining, is_freed;
-	uint64_t drain_until_ms;
+	uint64_t drain_until_ms, drain_idle_ms;
 	void (*drained)(void *data);
 	void *drained_data;
 };
@@ -130,7 +134,7 @@ const char *server_date(struct http_server *s);
 void server_conn_gone(struct conn *c);
 
 /* ---- conn.c ---- */
-void conn_new(struct http_server *s, struct stream *stream);
+struct conn *conn_new(struct http_server *s, struct stream *stream);
 /* Nothing is kept from taking more requests off the connection. */
 bool conn_may_read(const struct conn *c);
 void conn_move(struct conn *c, enum conn_state to, const char *why);

@@ -8,12 +8,19 @@
 
 #include "base/banned.h"
 
+/* Connections beyond the limit that are told so at once. */
+#define REFUSING_MAX 64u
+
 const struct http_limits http_limits_default = {
 	.header_bytes = 16 * 1024,
 	.body_bytes = 8 * 1024 * 1024,
 	.header_ms = 10000,
 	.body_ms = 30000,
 	.idle_ms = 75000,
+	.handshake_ms = 10000,
+	.write_ms = 30000,
+	.least_rate = 512,
+	.drain_idle_ms = 1000,
 	.connections = 20000,
 	.pending_bytes = 1024 * 1024,
 	.pipelined = 64,
@@ -78,26 +85,55 @@ static unsigned tick_of(const struct http_limits *l)
 {
 	unsigned least = MIN(MIN(l->header_ms, l->body_ms), l->idle_ms);
 
+	least = MIN(least, MIN(l->handshake_ms, l->write_ms));
+
 	return MIN(MAX(least / 8, 10u), 1000u);
 }
 
 /* ---- connections ---- */
 
+/* Told before anything is asked: most clients read it as the answer. */
+static void turn_away(struct conn *c, enum code code, const char *why)
+{
+	struct exchange *ex = conn_ask(c);
+	struct err err;
+
+	err_set(&err, code, "%s", why);
+	err_hint(&err, "close some, or come again later");
+	answer_header(&ex->r, "Retry-After", STR("2"));
+	conn_refuse(c, ex, &err);
+}
+
 static void on_connection(struct listener *l, struct stream *stream, void *data)
 {
 	struct http_server *s = data;
 
+	bool is_too_many = s->stats.connections_now >=
+			   s->config.limits.connections;
+	struct conn *c;
+
 	s->stats.connections++;
-	if (s->stats.connections_now >= s->config.limits.connections ||
-	    s->is_draining) {
+	/* A handshake to say no would cost more than what is asked for. */
+	if (is_too_many &&
+	    (stream_is_tls(stream) || s->stats.connections_now >=
+	     s->config.limits.connections + REFUSING_MAX)) {
 		s->stats.refused++;
 		stream_abort(stream);
 		return;
 	}
 	s->stats.connections_now++;
-	conn_new(s, stream);
+	c = conn_new(s, stream);
 	if (!timer_is_armed(&s->timer))
 		timer_start(&s->timer, s->tick_ms);
+	if (is_too_many)
+		turn_away(c, E_BUSY, "this node has more connections than it may "
+			  "have");
+	else if (s->config.enter &&
+		 !s->config.enter(s->config.data, stream_peer(stream)))
+		turn_away(c, E_RATE, "your address has more connections than it "
+			  "may have");
+	else
+		c->has_entered = true;
 }
 
 static void server_destroy(struct http_server *s)
@@ -126,6 +162,8 @@ void server_conn_gone(struct conn *c)
 	stream_counts(c->stream, &in, &out);
 	s->stats.bytes_out += out;
 	s->stats.connections_now--;
+	if (c->has_entered && s->config.leave)
+		s->config.leave(s->config.data, stream_peer(c->stream));
 	list_remove(&c->at_);
 	drain_check(s);
 	if (s->is_freed && list_empty(&s->conns))
@@ -185,14 +223,21 @@ static void stop_listening(struct http_server *s)
 void http_server_drain(struct http_server *s, unsigned grace_ms,
 		       void (*done)(void *data), void *data)
 {
+	struct listening *l;
 	struct conn *c;
 
+	/* Who is connected already has a request on its way. */
+	list_each(&s->listeners, l, at_)
+		listener_accept_all(l->listener);
 	stop_listening(s);
 	s->is_draining = true;
+	s->drain_idle_ms = loop_now_ms(s->loop) + s->config.limits.drain_idle_ms;
 	s->drained = done;
 	s->drained_data = data;
 	s->drain_until_ms = loop_now_ms(s->loop) + grace_ms;
 	s->tick_ms = MIN(s->tick_ms, MAX(grace_ms / 4, 10u));
+	s->tick_ms = MIN(s->tick_ms,
+			 MAX(s->config.limits.drain_idle_ms / 4, 10u));
 	list_each(&s->conns, c, at_)
 		conn_drain(c);
 	if (!list_empty(&s->conns))

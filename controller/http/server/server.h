@@ -150,6 +150,16 @@ struct http_limits {
 	unsigned header_ms;
 	unsigned body_ms;                /* 30,000 without progress */
 	unsigned idle_ms;                /* keep-alive: 75,000 */
+	unsigned handshake_ms;           /* of TLS: 10,000 */
+	/* Without a byte of what waits to be sent: 30,000. */
+	unsigned write_ms;
+	/* Bytes a second that a body comes with, and an answer goes with, beyond
+	 * body_ms and write_ms: whoever keeps a connection busy with a byte now and
+	 * then is ended too.  0: no such limit; 512. */
+	unsigned least_rate;
+	/* While the server drains a connection may bring a request for this long,
+	 * so that none is lost on its way: 1,000. */
+	unsigned drain_idle_ms;
 	unsigned connections;            /* a loop: 20,000 */
 	/* Unsent bytes of a connection before it is read no more: 1 MiB. */
 	size_t pending_bytes;
@@ -174,6 +184,10 @@ struct http_server_config {
 	/* Runs when the header is there, before the body is read
 	 * (authentication, permission): false where it has answered. */
 	bool (*before)(struct request *r);
+	/* A connection from there comes; false: it is told 429 and closed.  One that
+	 * was let in is told of by `leave`.  Both may be NULL. */
+	bool (*enter)(void *data, const struct stream_addr *peer);
+	void (*leave)(void *data, const struct stream_addr *peer);
 	/* No route matched or the method is not allowed ('err' says which). */
 	void (*no_route)(struct request *r, const struct err *err);
 	/* After each answer, for access log and metrics; may be NULL. */
@@ -191,7 +205,8 @@ enum code http_server_new(struct loop *loop, const struct http_server_config *c,
 enum code http_server_listen(struct http_server *s, struct str addr, bool share,
 			     struct tls_server *tls, struct stream_addr *bound,
 			     struct err *err) MUST_USE;
-/* Stops accepting, lets requests in flight end (what is left after 'grace_ms'
+/* Takes what has connected, stops accepting, lets requests in flight end, and
+ * those come that are on their way on open connections (what is left after 'grace_ms'
  * is cut off, with on_gone), then 'done'; it may run before this returns. */
 void http_server_drain(struct http_server *s, unsigned grace_ms,
 		       void (*done)(void *data), void *data);

@@ -18,6 +18,8 @@
 #define FDS_MAX 1024
 
 struct http_limits lab_limits;
+unsigned lab_guests_max;
+static unsigned guests;
 
 static struct loop *loop;
 static struct http_server *server;
@@ -231,6 +233,19 @@ static bool before(struct request *r)
 	return false;
 }
 
+static bool enter(void *data, const struct stream_addr *peer)
+{
+	if (guests >= lab_guests_max)
+		return false;
+	guests++;
+	return true;
+}
+
+static void leave(void *data, const struct stream_addr *peer)
+{
+	guests--;
+}
+
 static const struct route routes[] = {
 	{ HTTP_M_GET, "/hello", get_hello, 0, "hello", false },
 	{ HTTP_M_GET, "/args/{a}/{rest...}", get_args, 0, "args", false },
@@ -258,6 +273,8 @@ void lab_setup(void)
 	lab_limits.header_bytes = 4096;
 	lab_limits.body_bytes = 4096;
 	loop = loop_new("http", 0);
+	lab_guests_max = UINT32_MAX;
+	guests = 0;
 	n_later = n_gone = 0;
 	pieced = (struct pieced){ 0 };
 	is_drained = is_draining = false;
@@ -269,6 +286,7 @@ void lab_start(void)
 	struct http_server_config config = {
 		.routes = routes, .n_routes = ARRAY_LEN(routes),
 		.limits = lab_limits, .before = before,
+		.enter = enter, .leave = leave,
 	};
 	struct err err;
 
@@ -475,6 +493,13 @@ static void do_drain(void)
 	http_server_drain(server, grace, drained, NULL);
 }
 
+void lab_drain_here(unsigned grace_ms)
+{
+	grace = grace_ms;
+	is_draining = true;
+	do_drain();
+}
+
 void lab_drain(unsigned grace_ms)
 {
 	grace = grace_ms;
@@ -575,6 +600,14 @@ const char *client_hear_end(int fd)
 	buf_str(&told, buf_view(&heard[fd]));
 	buf_reset(&heard[fd]);
 	return told.p;
+}
+
+void client_sip(int fd, size_t n)
+{
+	void *p = mem_alloc(n);
+
+	ck_assert_int_ge(recv(fd, p, n, MSG_DONTWAIT), 0);
+	free(p);
 }
 
 bool client_is_quiet(int fd)

@@ -9,6 +9,7 @@
 #include "unit.h"
 
 extern struct http_limits lab_limits;    /* set before lab_start */
+extern unsigned lab_guests_max;          /* connections that are let in at once */
 
 /* Fixtures. */
 void lab_setup(void);
@@ -41,6 +42,8 @@ void lab_resume_body(void);
 /* From here on it does not pause. */
 void lab_let_body_flow(void);
 void lab_drain(unsigned grace_ms);
+/* On the loop, in lab_do. */
+void lab_drain_here(unsigned grace_ms);
 /* Waits until the drain has ended. */
 void lab_wait_drained(void);
 
@@ -58,6 +61,8 @@ void client_half_close(int fd);
 const char *client_hear(int fd, const char *want);
 /* Reads until the end, and answers all that was heard. */
 const char *client_hear_end(int fd);
+/* Reads once, at most so many bytes, and forgets them. */
+void client_sip(int fd, size_t n);
 /* Nothing waits to be read. */
 bool client_is_quiet(int fd);
 void client_close(int fd);

@@ -495,27 +495,6 @@ START_TEST(idle_connections_are_closed_and_waiting_ones_are_not)
 }
 END_TEST
 
-START_TEST(connections_have_a_limit)
-{
-	struct http_stats stats;
-	int other;
-
-	lab_limits.connections = 1;
-	start();
-	client_say(fd, GET("/hello"));
-	client_hear(fd, "hello");
-	other = client_new();
-	ck_assert_int_le(client_is_quiet(other), 1);
-	client_say(fd, GET("/hello"));
-	client_hear(fd, "hello");
-	do
-		lab_stats(&stats);
-	while (stats.refused == 0);
-	ck_assert_uint_eq(stats.connections_now, 1);
-	client_close(other);
-}
-END_TEST
-
 START_TEST(counts_are_kept)
 {
 	struct http_stats stats;
@@ -605,7 +584,6 @@ static Suite *suite(void)
 	tcase_add_test(t, errors_are_problems_with_a_trace);
 	tcase_add_test(t, slow_clients_are_told_and_closed);
 	tcase_add_test(t, idle_connections_are_closed_and_waiting_ones_are_not);
-	tcase_add_test(t, connections_have_a_limit);
 	tcase_add_test(t, counts_are_kept);
 	tcase_add_test(t, a_drain_lets_open_requests_end);
 	tcase_add_test(t, a_drain_cuts_off_what_does_not_end);

@@ -1,0 +1,74 @@
+/* Connections by address. */
+#include "api/crowd.h"
+
+#include "unit.h"
+
+#include "base/banned.h"
+
+START_TEST(an_address_has_so_many_and_no_more)
+{
+	struct crowd *c = crowd_new(2);
+
+	ck_assert(crowd_enter(c, "192.0.2.1"));
+	ck_assert(crowd_enter(c, "192.0.2.1"));
+	ck_assert(!crowd_enter(c, "192.0.2.1"));
+	ck_assert(!crowd_enter(c, "::ffff:192.0.2.1"));
+	ck_assert(crowd_enter(c, "192.0.2.2"));
+	crowd_leave(c, "192.0.2.1");
+	ck_assert(crowd_enter(c, "192.0.2.1"));
+	crowd_free(&c);
+}
+END_TEST
+
+START_TEST(a_network_of_ipv6_is_one)
+{
+	struct crowd *c = crowd_new(2);
+
+	ck_assert(crowd_enter(c, "2001:db8::1"));
+	ck_assert(crowd_enter(c, "2001:db8::2"));
+	ck_assert(!crowd_enter(c, "2001:db8::3"));
+	ck_assert(crowd_enter(c, "2001:db8:0:1::3"));
+	crowd_free(&c);
+}
+END_TEST
+
+START_TEST(who_has_gone_is_forgotten)
+{
+	struct crowd *c = crowd_new(5);
+
+	for (int i = 0; i < 3; i++)
+		ck_assert(crowd_enter(c, "192.0.2.1"));
+	ck_assert_uint_eq(crowd_count(c), 1);
+	for (int i = 0; i < 3; i++)
+		crowd_leave(c, "192.0.2.1");
+	ck_assert_uint_eq(crowd_count(c), 0);
+	crowd_free(&c);
+}
+END_TEST
+
+START_TEST(without_a_limit_nothing_is_counted)
+{
+	struct crowd *c = crowd_new(0);
+
+	for (int i = 0; i < 1000; i++)
+		ck_assert(crowd_enter(c, "192.0.2.1"));
+	ck_assert_uint_eq(crowd_count(c), 0);
+	crowd_leave(c, "192.0.2.1");
+	crowd_free(&c);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("api/crowd");
+	TCase *t = tcase_create("crowd");
+
+	tcase_add_test(t, an_address_has_so_many_and_no_more);
+	tcase_add_test(t, a_network_of_ipv6_is_one);
+	tcase_add_test(t, who_has_gone_is_forgotten);
+	tcase_add_test(t, without_a_limit_nothing_is_counted);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+UNIT_MAIN(suite)
