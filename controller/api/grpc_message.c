@@ -24,7 +24,7 @@ static void let_be(void *data, void *p)
 	(void)p;
 }
 
-static bool texts_are_text(const ProtobufCMessage *m);
+static bool is_well_formed(const ProtobufCMessage *m);
 
 static bool member_is_text(const ProtobufCFieldDescriptor *f, const void *at)
 {
@@ -36,7 +36,7 @@ static bool member_is_text(const ProtobufCFieldDescriptor *f, const void *at)
 		return !text || str_is_utf8(str_of(text));
 	}
 	below = *(ProtobufCMessage *const *)at;
-	return !below || texts_are_text(below);
+	return !below || is_well_formed(below);
 }
 
 /* Protocol buffers' third version wants UTF-8, and protobuf-c does not look. */
@@ -60,8 +60,13 @@ static bool field_is_text(const ProtobufCFieldDescriptor *f,
 }
 
 /* No message of ours holds one of its own type, so this ends. */
-static bool texts_are_text(const ProtobufCMessage *m)
+static bool is_well_formed(const ProtobufCMessage *m)
 {
+	/* No field has number 0, and protobuf-c takes it for one that it does not
+	 * know. */
+	for (unsigned i = 0; i < m->n_unknown_fields; i++)
+		if (m->unknown_fields[i].tag == 0)
+			return false;
 	for (unsigned i = 0; i < m->descriptor->n_fields; i++)
 		if (!field_is_text(&m->descriptor->fields[i], m))
 			return false;
@@ -79,9 +84,9 @@ enum code grpc_take_message(const ProtobufCMessageDescriptor *type,
 	if (!m)
 		return err_set(err, E_INTERNAL, "the message is no %s",
 			       type->name);
-	if (!texts_are_text(m))
-		return err_set(err, E_INTERNAL, "%s: a text is not UTF-8",
-			       type->name);
+	if (!is_well_formed(m))
+		return err_set(err, E_INTERNAL, "%s: a text is not UTF-8, or a "
+			       "field has number 0", type->name);
 	*out = m;
 	return OK;
 }

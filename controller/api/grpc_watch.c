@@ -244,7 +244,6 @@ static bool one_live(void *data, const struct address *at,
 static void list_keys(struct listing *l)
 {
 	const struct watch_spec *spec = l->spec;
-	AUTO_BUF text = BUF_NONE;
 	struct config_view v;
 	struct err err;
 

@@ -57,6 +57,9 @@ END_TEST
 START_TEST(other_bytes_are_none)
 {
 	ck_assert_int_eq(TAKE_AS(address, "\x0a\x05" "acme"), E_INTERNAL);
+	ck_assert_int_eq(TAKE_AS(address, "\x80\x00\x00"), E_INTERNAL);
+	ck_assert_int_eq(TAKE_AS(fetch_config_request, "\x0a\x03\x80\x00\x00"),
+			 E_INTERNAL);
 	ck_assert_int_eq(TAKE_AS(address, "\xff\xff\xff\xff\xff\xff"), E_INTERNAL);
 	ck_assert_int_eq(TAKE_AS(fetch_config_request, "\x0a\x02\x0a\x09"),
 			 E_INTERNAL);
