@@ -295,6 +295,7 @@ static struct http_limits http_limits_of(const struct daemon *d)
 	l.drain_idle_ms = (unsigned)MIN(number(d, SETTING_server_drain_idle),
 					number(d, SETTING_server_drain_timeout));
 	l.connections = (unsigned)number(d, SETTING_server_connections);
+	l.streams = (unsigned)number(d, SETTING_server_streams);
 	return l;
 }
 
@@ -317,7 +318,7 @@ static enum code load_tls(const struct settings *s, struct tls_server **out,
 		return OK;
 	return tls_server_new(cert, settings_text(s, SETTING_tls_key_file),
 			      text_or_null(s, SETTING_tls_client_ca_file),
-			      "http/1.1", out, err);
+			      "h2,http/1.1", out, err);
 }
 
 static enum code write_address(const struct daemon *d, const char *addr,

@@ -14,7 +14,7 @@ set -eu
 
 RAFT=0.22.1
 base="gcc g++ make pkg-config binutils git ca-certificates curl openssl python3
-libc6-dev libssl-dev libuv1-dev liblmdb-dev libhttp-parser-dev libgit2-dev
+libc6-dev libssl-dev libuv1-dev libnghttp2-dev nghttp2-client liblmdb-dev libhttp-parser-dev libgit2-dev
 libjansson-dev libyaml-dev libtomlplusplus-dev libisal-dev libxxhash-dev check libsubunit-dev
 libraft-dev libraft0 jq procps iproute2 libprotobuf-c-dev protobuf-c-compiler
 python3-grpcio python3-protobuf"
@@ -23,7 +23,7 @@ case "${1:-}" in
 	# For the SDKs that scenarios run: any Node from 18 on with npm will do.
 	node --version 2>/dev/null | grep -Eq '^v(1[89]|[2-9][0-9])\.' &&
 		command -v npm >/dev/null || want="$want nodejs npm" ;;
-bench) want="nginx-light etcd-server wrk nghttp2-client libnghttp2-dev" ;;
+bench) want="nginx-light etcd-server wrk" ;;
 lint) want="clang clang-format clang-tidy libclang-rt-14-dev" ;;
 chaos) want="iproute2 nftables util-linux gcc libc6-dev ca-certificates"
 	# Any Go from 1.19 on will do.

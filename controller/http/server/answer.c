@@ -3,8 +3,6 @@
 
 #include "base/banned.h"
 
-#define PIECES_MAX 130
-
 const struct str *request_header(const struct request *r, const char *name)
 {
 	return http_header_find(r->headers, r->n_headers, str_of(name));
@@ -77,23 +75,16 @@ void answer_pieces(struct request *r, int status, const char *content_type,
 		   const struct stream_vec *v, unsigned n)
 {
 	struct exchange *ex = exchange_of(r);
-	struct buf *head = &ex->conn->server->scratch;
-	struct stream_vec all[PIECES_MAX];
 	uint64_t length = 0;
 
-	must(n < PIECES_MAX);
+	must(n <= ANSWER_PIECES);
 	begin(ex, status);
 	/* Answered before its body was read: what follows is no request. */
 	if (!exchange_body_is_over(ex))
 		ex->keep_alive = false;
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; i < n; i++)
 		length += v[i].n;
-		all[1 + i] = v[i];
-	}
-	buf_reset(head);
-	ex->conn->protocol->put_head(ex, head, status, content_type, length);
-	all[0] = (struct stream_vec){ head->p, head->n };
-	exchange_send(ex, all, ex->is_bodiless ? 1 : 1 + n);
+	ex->conn->protocol->answer(ex, content_type, v, n, length);
 	exchange_done(ex);
 }
 
@@ -152,58 +143,37 @@ static bool has_token(const struct request *r, const char *name,
 
 /* ---- streams ---- */
 
+static void move_to_streaming(struct exchange *ex, const char *why)
+{
+	fsm_move(&ex->fsm, EXCHANGE_STREAMING, why);
+	ex->conn->server->stats.streams_now++;
+}
+
 void answer_stream(struct request *r, int status, const char *content_type)
 {
 	struct exchange *ex = exchange_of(r);
-	struct buf *head = &ex->conn->server->scratch;
-	struct stream_vec v;
 
 	begin(ex, status);
-	ex->is_chunked = ex->minor >= 1;
-	ex->takes_trailers = ex->is_chunked && has_token(r, "te", "trailers");
-	if (!ex->is_chunked || ex->is_bodiless)
-		ex->keep_alive = false;
-	buf_reset(head);
-	ex->conn->protocol->put_head(ex, head, status, content_type, UINT64_MAX);
-	buf_fini(&ex->head);
-	v = (struct stream_vec){ head->p, head->n };
-	fsm_move(&ex->fsm, EXCHANGE_STREAMING, "the header is out");
-	ex->conn->server->stats.streams_now++;
-	exchange_send(ex, &v, 1);
-	/* Nothing follows; the handler hears of it by on_gone. */
-	if ((ex->is_bodiless || ex->conn->has_eof) && exchange_is_first(ex))
-		conn_last(ex->conn, "nobody follows the stream");
+	ex->wants_trailers = has_token(r, "te", "trailers");
+	move_to_streaming(ex, "the header is out");
+	ex->conn->protocol->begin(ex, content_type);
 }
 
 void answer_chunk(struct request *r, struct str bytes)
 {
 	struct exchange *ex = exchange_of(r);
-	const struct http_protocol *p = ex->conn->protocol;
-	struct buf *frame = &ex->conn->server->scratch;
-	struct stream_vec v[3];
-	size_t start;
 
 	must(ex->fsm.state == EXCHANGE_STREAMING);
 	if (bytes.n == 0 || ex->is_bodiless || ex->conn->fsm.state >= CONN_LAST)
 		return;
-	buf_reset(frame);
-	p->put_chunk_start(ex, frame, bytes.n);
-	start = frame->n;
-	p->put_chunk_end(ex, frame);
-	v[0] = (struct stream_vec){ frame->p, start };
-	v[1] = (struct stream_vec){ bytes.p, bytes.n };
-	v[2] = (struct stream_vec){ frame->p + start, frame->n - start };
-	exchange_send(ex, v, 3);
+	ex->conn->protocol->chunk(ex, bytes);
 }
 
 size_t answer_pending(const struct request *r)
 {
 	const struct exchange *ex = exchange_of(r);
 
-	if (!exchange_is_first(ex))
-		return ex->held.n;
-	return stream_pending(ex->conn->stream) +
-		(ex->conn->is_corked ? ex->conn->server->out.n : 0);
+	return ex->conn->protocol->pending(ex);
 }
 
 void answer_on_drain(struct request *r, void (*cb)(struct request *r))
@@ -223,16 +193,10 @@ void answer_trailer(struct request *r, const char *name, struct str value)
 void answer_end(struct request *r)
 {
 	struct exchange *ex = exchange_of(r);
-	struct buf *frame = &ex->conn->server->scratch;
-	struct stream_vec v;
 
 	must(ex->fsm.state == EXCHANGE_STREAMING);
-	buf_reset(frame);
-	if (!ex->is_bodiless)
-		ex->conn->protocol->put_end(ex, frame);
-	v = (struct stream_vec){ frame->p, frame->n };
-	if (v.n && ex->conn->fsm.state < CONN_LAST)
-		exchange_send(ex, &v, 1);
+	if (ex->conn->fsm.state < CONN_LAST)
+		ex->conn->protocol->end(ex);
 	exchange_done(ex);
 }
 
@@ -249,26 +213,13 @@ void answer_upgrade(struct request *r, const char *protocol)
 {
 	struct exchange *ex = exchange_of(r);
 	struct conn *c = ex->conn;
-	struct buf *head = &c->server->scratch;
-	struct stream_vec v;
 
 	must(request_wants_upgrade(r, protocol));
 	begin(ex, 101);
-	ex->keep_alive = false;
-	buf_reset(head);
-	c->protocol->put_upgrade(ex, head, protocol);
-	buf_fini(&ex->head);
-	v = (struct stream_vec){ head->p, head->n };
-	fsm_move(&ex->fsm, EXCHANGE_STREAMING, "upgraded");
-	c->server->stats.streams_now++;
+	move_to_streaming(ex, "upgraded");
 	ex->is_raw = true;
 	ex->is_body_whole = ex->is_body_told = false;
-	c->upgrading = NULL;
-	if (!c->has_eof)
-		c->reading = ex;
-	exchange_send(ex, &v, 1);
-	if (c->has_eof && exchange_is_first(ex))
-		conn_last(c, "nobody is there to go on");
-	else if (!c->is_corked)
+	c->protocol->upgrade(ex, protocol);
+	if (!c->is_corked && c->fsm.state < CONN_LAST)
 		conn_settle(c);
 }

@@ -1,11 +1,10 @@
 /*
- * Connections: requests come in order, are handled as they come, and their
- * answers leave in the same order.
+ * Connections and exchanges, whatever the protocol: what a request is, who is told
+ * what, limits by time, ends.
  *
  * What comes goes through the protocol (own.h) as far as it can be taken; the
- * rest is kept in 'in'.  Nothing is read while too many requests are open or
- * too many bytes wait to be sent.  Answers that are given while bytes are
- * being taken are corked: they leave in one write.
+ * rest is kept in 'in'.  Nothing is read while too much is open or waits to be
+ * sent.  Answers that are given while bytes are being taken leave in one write.
  *
  * A stream tells of its end in a later turn, so a connection and its exchanges
  * stay valid during each call from here.
@@ -19,12 +18,9 @@
 
 #include "base/banned.h"
 
-#define CORK_BYTES (16u * 1024)
 #define QUERY_MAX 256
 #define SPARE_MAX 256
 #define KEEP_BYTES (64u * 1024)
-/* Of a body that nobody takes yet. */
-#define UNTAKEN_BYTES (64u * 1024)
 
 static const struct fsm_state exchange_states[EXCHANGE__STATES] = {
 	[EXCHANGE_READING] = { "reading", BIT(EXCHANGE_HANDLING) |
@@ -65,7 +61,7 @@ static struct exchange *exchange_new(struct http_server *s)
 	return ex;
 }
 
-static void buf_again(struct buf *b)
+void buf_again(struct buf *b)
 {
 	if (b->cap > KEEP_BYTES)
 		buf_fini(b);
@@ -74,10 +70,11 @@ static void buf_again(struct buf *b)
 }
 
 /* Kept to be used again, without what it was used for. */
-static void exchange_free(struct exchange *ex)
+void exchange_free(struct exchange *ex)
 {
 	struct http_server *s = ex->conn->server;
 	struct exchange clean = { .r.arena = ex->r.arena };
+	bool has_forgotten = ex->has_forgotten;
 
 	if (s->config.end)
 		s->config.end(&ex->r);
@@ -91,18 +88,38 @@ static void exchange_free(struct exchange *ex)
 	clean.head = ex->head;
 	clean.body = ex->body;
 	clean.held = ex->held;
-	arena_reset(clean.r.arena);
 	*ex = clean;
-	list_append(&s->spare, &ex->at_);
-	if (++s->n_spare <= SPARE_MAX)
+	if (!has_forgotten && s->n_spare < SPARE_MAX) {
+		arena_reset(ex->r.arena);
+		list_append(&s->spare, &ex->at_);
+		s->n_spare++;
 		return;
-	list_remove(&ex->at_);
-	s->n_spare--;
+	}
 	buf_fini(&ex->head);
 	buf_fini(&ex->body);
 	buf_fini(&ex->held);
 	arena_free(&ex->r.arena);
 	free(ex);
+}
+
+void request_forget(struct request *r)
+{
+	r->target = r->path = r->content_type = STR("");
+	r->query = NULL;
+	r->headers = NULL;
+	r->n_query = r->n_headers = 0;
+	r->body = STR_NONE;
+	memset(r->args, 0, sizeof(r->args));
+	if (r->door.n) {
+		struct arena *small = arena_new(r->door.n + 1);
+
+		r->door = arena_str(small, r->door);
+		arena_free(&r->arena);
+		r->arena = small;
+	} else {
+		arena_free(&r->arena);
+	}
+	exchange_of(r)->has_forgotten = true;
 }
 
 static void trace_new(struct exchange *ex)
@@ -135,11 +152,6 @@ struct exchange *conn_ask(struct conn *c)
 	c->asked++;
 	c->server->stats.requests++;
 	return ex;
-}
-
-bool exchange_is_first(const struct exchange *ex)
-{
-	return ex->conn->exchanges.next == &ex->at_;
 }
 
 /* "00-<trace>-<span>-<flags>" (W3C Trace Context). */
@@ -242,6 +254,7 @@ void exchange_handle(struct exchange *ex)
 /* The exchange may be gone when this returns. */
 static void tell_body(struct exchange *ex)
 {
+	const struct http_protocol *p = ex->conn->protocol;
 	struct buf bytes = ex->body;
 	bool is_last = ex->is_body_whole;
 
@@ -250,12 +263,15 @@ static void tell_body(struct exchange *ex)
 		return;
 	ex->body = BUF_NONE;
 	ex->is_body_told = is_last;
+	p->body_taken(ex, bytes.n);
 	ex->on_body(&ex->r, buf_view(&bytes), is_last);
 	buf_fini(&bytes);
 }
 
 void exchange_body(struct exchange *ex, struct str piece, bool is_last)
 {
+	if (ex->is_body_told)
+		return;
 	ex->is_body_whole = is_last;
 	if (ex->on_body && !ex->is_body_paused && ex->body.n == 0) {
 		ex->is_body_told = is_last;
@@ -303,85 +319,15 @@ void request_body_resume(struct request *r)
 	settle_soon(c);
 }
 
-/* ---- sending ---- */
+/* ---- the end of an answer ---- */
 
-static void uncork(struct conn *c)
+void exchange_gone(struct exchange *ex)
 {
-	struct buf *out = &c->server->out;
-	struct stream_vec v = { out->p, out->n };
+	void (*gone)(struct request *r) = ex->r.on_gone;
 
-	if (out->n == 0)
-		return;
-	stream_write(c->stream, &v, 1);
-	buf_again(out);
-}
-
-static void send_now(struct conn *c, const struct stream_vec *v, unsigned n)
-{
-	size_t total = 0;
-
-	for (unsigned i = 0; i < n; i++)
-		total += v[i].n;
-	if (!c->is_corked || total > CORK_BYTES) {
-		if (c->is_corked)
-			uncork(c);
-		stream_write(c->stream, v, n);
-		return;
-	}
-	for (unsigned i = 0; i < n; i++)
-		buf_add(&c->server->out, v[i].p, v[i].n);
-	if (c->server->out.n > CORK_BYTES)
-		uncork(c);
-}
-
-void exchange_send(struct exchange *ex, const struct stream_vec *v, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		ex->sent += v[i].n;
-	if (exchange_is_first(ex)) {
-		send_now(ex->conn, v, n);
-		return;
-	}
-	for (unsigned i = 0; i < n; i++)
-		buf_add(&ex->held, v[i].p, v[i].n);
-}
-
-/* The exchange that is first now: what it has said already, or may say. */
-static void let_speak(struct exchange *ex)
-{
-	struct stream_vec v;
-
-	if (ex->wants_continue && ex->fsm.state == EXCHANGE_READING)
-		ex->conn->protocol->put_continue(ex, &ex->held);
-	ex->wants_continue = false;
-	if (ex->held.n) {
-		v = (struct stream_vec){ ex->held.p, ex->held.n };
-		send_now(ex->conn, &v, 1);
-		buf_again(&ex->held);
-	}
-	if (ex->fsm.state == EXCHANGE_STREAMING &&
-	    (ex->is_bodiless || ex->conn->has_eof))
-		conn_last(ex->conn, "nobody follows the stream");
-}
-
-/* Lets go of answers that are complete, oldest first. */
-static void advance(struct conn *c)
-{
-	struct exchange *ex;
-
-	while (c->fsm.state < CONN_LAST &&
-	       (ex = list_first(&c->exchanges, struct exchange, at_))) {
-		bool goes_on = ex->keep_alive;
-
-		let_speak(ex);
-		if (ex->fsm.state != EXCHANGE_DONE)
-			break;
-		exchange_free(ex);
-		if (!goes_on)
-			conn_last(c, "the last answer is sent");
-	}
-	if (c->has_eof && c->n_exchanges == 0)
-		conn_last(c, "the client has ended, all is answered");
+	ex->r.on_gone = NULL;
+	if (gone && ex->fsm.state >= EXCHANGE_HANDLING)
+		gone(&ex->r);
 }
 
 void exchange_done(struct exchange *ex)
@@ -399,13 +345,10 @@ void exchange_done(struct exchange *ex)
 	if (!exchange_body_is_over(ex))
 		ex->keep_alive = false;
 	fsm_move(&ex->fsm, EXCHANGE_DONE, "answered");
-	if (!ex->keep_alive)
-		c->no_more = true;
 	s->stats.by_class[ex->status / 100 % 6]++;
 	if (s->config.after)
 		s->config.after(&ex->r, ex->status, ex->sent);
-	if (exchange_is_first(ex))
-		advance(c);
+	c->protocol->done(ex);
 	settle_soon(c);
 }
 
@@ -417,48 +360,54 @@ void conn_move(struct conn *c, enum conn_state to, const char *why)
 		fsm_move(&c->fsm, to, why);
 }
 
-/* Somebody takes the body that comes, or it is held within a bound. */
-static bool body_has_room(const struct exchange *ex)
-{
-	if (!exchange_tells_body(ex))
-		return true;
-	return !ex->is_body_paused &&
-		(ex->on_body || ex->body.n < UNTAKEN_BYTES);
-}
-
-static bool has_room(const struct conn *c)
-{
-	const struct http_limits *limits = &c->server->config.limits;
-
-	if (stream_pending(c->stream) > limits->pending_bytes)
-		return false;
-	if (c->reading)
-		return body_has_room(c->reading);
-	/* Whether it is a request what comes behind an upgrade is not known. */
-	return !c->upgrading && c->n_exchanges < limits->pipelined;
-}
-
 bool conn_may_read(const struct conn *c)
 {
-	return c->fsm.state < CONN_LAST && !c->no_more && has_room(c);
+	return c->fsm.state < CONN_LAST && !c->no_more && c->protocol->has_room(c);
+}
+
+/* The protocol is what ALPN says, or else what the first bytes are: those of
+ * HTTP/2 are no request of HTTP/1.1.  False: more bytes are needed. */
+static bool know_protocol(struct conn *c, struct str in)
+{
+	static const struct str preface = STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+	const char *alpn = stream_alpn(c->stream);
+	struct str first = str_first(in, preface.n);
+	bool is_h2 = alpn && strcmp(alpn, "h2") == 0;
+
+	if (!alpn && str_eq(first, str_first(preface, first.n))) {
+		if (first.n < preface.n)
+			return false;
+		is_h2 = true;
+	}
+	c->is_known = true;
+	if (is_h2)
+		h2_start(c);
+	return true;
 }
 
 /* Takes what there is; 'bytes' are new. */
 static void take(struct conn *c, struct str bytes)
 {
+	struct conn *other = c->server->corked;
 	struct str in = bytes;
 	size_t before;
 
+	/* A handler of another connection's has answered one of this one's. */
+	if (other)
+		other->protocol->flush(other);
 	if (c->in.n) {
 		buf_str(&c->in, bytes);
 		in = buf_view(&c->in);
 	}
 	before = in.n;
 	c->is_corked = true;
-	c->protocol->read(c, &in);
+	c->server->corked = c;
+	if (c->is_known || know_protocol(c, in))
+		c->protocol->read(c, &in);
 	if (c->fsm.state < CONN_LAST)
-		uncork(c);
+		c->protocol->flush(c);
 	c->is_corked = false;
+	c->server->corked = other;
 	if (c->no_more || c->fsm.state >= CONN_LAST)
 		buf_fini(&c->in);
 	else if (c->in.n)
@@ -473,7 +422,7 @@ static void set_reading(struct conn *c)
 {
 	/* Where nothing more is looked at it is still read: the end of the
 	 * connection is seen by it. */
-	bool pause = !c->no_more && !has_room(c);
+	bool pause = !c->no_more && !c->protocol->has_room(c);
 
 	if (pause == c->is_paused)
 		return;
@@ -484,9 +433,8 @@ static void set_reading(struct conn *c)
 		stream_read_resume(c->stream);
 }
 
-/* Until when so much is to be there, of what began at 'since_ms'. */
-static uint64_t slowest(const struct http_limits *limits, uint64_t since_ms,
-			uint64_t bytes)
+uint64_t conn_slowest(const struct http_limits *limits, uint64_t since_ms,
+		      uint64_t bytes)
 {
 	return limits->least_rate ? since_ms + bytes * 1000 / limits->least_rate :
 				    UINT64_MAX / 2;
@@ -501,7 +449,7 @@ static uint64_t body_deadline(struct conn *c, bool is_new, uint64_t now)
 		c->body_bytes = 0;
 	}
 	return limits->body_ms +
-		MIN(now, slowest(limits, c->body_since_ms, c->body_bytes));
+		MIN(now, conn_slowest(limits, c->body_since_ms, c->body_bytes));
 }
 
 static void set_deadline(struct conn *c)
@@ -530,13 +478,6 @@ static void set_deadline(struct conn *c)
 	}
 }
 
-/* A request that was sent before the client could know is answered still. */
-static bool has_drained(const struct conn *c)
-{
-	return c->server->is_draining && c->n_exchanges == 0 && !c->reading &&
-		loop_now_ms(c->server->loop) >= c->server->drain_idle_ms;
-}
-
 /* After anything has happened: what was left lying is taken, and limits are
  * set anew. */
 void conn_settle(struct conn *c)
@@ -547,12 +488,10 @@ void conn_settle(struct conn *c)
 		left = c->in.n;
 		take(c, STR_NONE);
 	}
+	if (c->fsm.state < CONN_LAST)
+		c->protocol->settle(c);
 	if (c->fsm.state >= CONN_LAST)
 		return;
-	if (has_drained(c)) {
-		conn_last(c, "the server ends");
-		return;
-	}
 	set_reading(c);
 	set_deadline(c);
 }
@@ -567,16 +506,6 @@ static void on_data(struct stream *stream, struct str bytes)
 		return;
 	take(c, bytes);
 	conn_settle(c);
-}
-
-/* Whoever has it may not answer any more. */
-static void tell_gone(struct exchange *ex)
-{
-	void (*gone)(struct request *r) = ex->r.on_gone;
-
-	ex->r.on_gone = NULL;
-	if (gone && ex->fsm.state >= EXCHANGE_HANDLING)
-		gone(&ex->r);
 }
 
 static struct exchange *next_stream(struct conn *c)
@@ -594,29 +523,12 @@ static struct exchange *next_stream(struct conn *c)
  * far is an answer too. */
 static void end_streams(struct conn *c)
 {
-	struct http_server *s = c->server;
 	struct exchange *ex;
-	struct stream_vec v;
 
 	while (c->fsm.state < CONN_LAST && (ex = next_stream(c))) {
-		tell_gone(ex);
-		buf_reset(&s->scratch);
-		c->protocol->put_end(ex, &s->scratch);
-		v = (struct stream_vec){ s->scratch.p, s->scratch.n };
-		if (v.n)
-			exchange_send(ex, &v, 1);
+		exchange_gone(ex);
+		c->protocol->end(ex);
 		exchange_done(ex);
-	}
-}
-
-/* A body that ends in its middle; what is being answered ends as streams do. */
-static void break_off(struct exchange *ex)
-{
-	if (ex->is_raw) {
-		exchange_body(ex, STR_NONE, true);
-	} else if (ex->fsm.state < EXCHANGE_STREAMING) {
-		tell_gone(ex);
-		exchange_free(ex);
 	}
 }
 
@@ -628,37 +540,17 @@ static void on_eof(struct stream *stream)
 	c->has_eof = true;
 	c->no_more = true;
 	buf_fini(&c->in);
-	if (c->reading)
-		break_off(TAKE(c->reading));
+	c->protocol->eof(c);
 	end_streams(c);
-	advance(c);
 	conn_settle(c);
 }
 
 static void on_drain(struct stream *stream)
 {
 	struct conn *c = stream_data(stream);
-	struct exchange *ex = list_first(&c->exchanges, struct exchange, at_);
 
-	if (ex && ex->on_drain && ex->fsm.state == EXCHANGE_STREAMING)
-		ex->on_drain(&ex->r);
+	c->protocol->writable(c);
 	conn_settle(c);
-}
-
-void conn_refuse(struct conn *c, struct exchange *ex, const struct err *err)
-{
-	if (!ex)
-		ex = conn_ask(c);
-	c->server->stats.refused++;
-	c->no_more = true;
-	/* Its handler hears of it when the connection has ended. */
-	if (ex->fsm.state >= EXCHANGE_STREAMING) {
-		conn_cut(c);
-		return;
-	}
-	tell_gone(ex);
-	ex->keep_alive = false;
-	answer_error(&ex->r, err);
 }
 
 /* ---- life ---- */
@@ -673,10 +565,11 @@ static void on_close(struct stream *stream, const struct err *err)
 		if (ex->fsm.state == EXCHANGE_STREAMING)
 			c->server->stats.streams_now--;
 		if (ex->fsm.state != EXCHANGE_DONE)
-			tell_gone(ex);
+			exchange_gone(ex);
 		exchange_free(ex);
 	}
 	buf_fini(&c->in);
+	c->protocol->free(c);
 	http1_repeat_free(&c->repeat);
 	server_conn_gone(c);
 	free(c);
@@ -721,8 +614,9 @@ void conn_last(struct conn *c, const char *why)
 {
 	if (c->fsm.state >= CONN_LAST)
 		return;
+	/* What is corked otherwise is another connection's. */
 	if (c->is_corked)
-		uncork(c);
+		c->protocol->flush(c);
 	fsm_move(&c->fsm, CONN_LAST, why);
 	c->no_more = true;
 	c->reading = NULL;
@@ -764,25 +658,18 @@ static bool is_stuck(struct conn *c, uint64_t now)
 		c->stuck_since_ms = now;
 	}
 	return now > limits->write_ms +
-		MIN(c->stuck_since_ms, slowest(limits, c->slow_since_ms,
+		MIN(c->stuck_since_ms, conn_slowest(limits, c->slow_since_ms,
 					       out - c->out_first));
 }
 
 void conn_expire(struct conn *c)
 {
 	uint64_t now = loop_now_ms(c->server->loop);
-	struct err err;
 
 	if (c->fsm.state < CONN_CLOSED && is_stuck(c, now))
 		conn_cut(c);
-	if (c->fsm.state >= CONN_LAST || c->deadline_ms == 0 ||
-	    now < c->deadline_ms)
-		return;
-	if (c->fsm.state == CONN_IDLE) {
-		conn_last(c, "idle for too long");
-		return;
-	}
-	err_set(&err, E_SLOW, "the %s of the request took too long to arrive",
-		c->reading ? "body" : "header");
-	conn_refuse(c, c->reading, &err);
+	if (c->fsm.state < CONN_LAST)
+		c->protocol->tick(c, now);
+	if (c->fsm.state < CONN_LAST && c->deadline_ms && now >= c->deadline_ms)
+		c->protocol->expired(c);
 }

@@ -1,4 +1,9 @@
-/* HTTP/1.1 as a protocol of the server: see own.h and http/wire/http1.h. */
+/*
+ * HTTP/1.1 as a protocol of the server: see own.h and http/wire/http1.h.
+ *
+ * Requests come in order, are handled as they come, and their answers leave in the
+ * same order: one that is not the oldest is held back.
+ */
 #include "http/server/own.h"
 
 #include <stdio.h>
@@ -7,6 +12,133 @@
 
 /* A body's length is believed so far before the bytes are there. */
 #define BELIEVED_BYTES (64u * 1024)
+/* Of a body that nobody takes yet. */
+#define UNTAKEN_BYTES (64u * 1024)
+#define CONTINUE "HTTP/1.1 100 Continue\r\n\r\n"
+/* Answers that are gathered before they are sent. */
+#define CORK_BYTES (16u * 1024)
+
+/* ---- the order of answers ---- */
+
+static bool is_first(const struct exchange *ex)
+{
+	return ex->conn->exchanges.next == &ex->at_;
+}
+
+static void h1_flush(struct conn *c)
+{
+	struct buf *out = &c->server->out;
+	struct stream_vec v = { out->p, out->n };
+
+	if (out->n == 0)
+		return;
+	stream_write(c->stream, &v, 1);
+	buf_again(out);
+}
+
+static void send_now(struct conn *c, const struct stream_vec *v, unsigned n)
+{
+	size_t total = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		total += v[i].n;
+	if (!c->is_corked || total > CORK_BYTES) {
+		if (c->is_corked)
+			h1_flush(c);
+		stream_write(c->stream, v, n);
+		return;
+	}
+	for (unsigned i = 0; i < n; i++)
+		buf_add(&c->server->out, v[i].p, v[i].n);
+	if (c->server->out.n > CORK_BYTES)
+		h1_flush(c);
+}
+
+/* To the socket where it is its turn, else held. */
+static void send_vec(struct exchange *ex, const struct stream_vec *v, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		ex->sent += v[i].n;
+	if (is_first(ex)) {
+		send_now(ex->conn, v, n);
+		return;
+	}
+	for (unsigned i = 0; i < n; i++)
+		buf_add(&ex->held, v[i].p, v[i].n);
+}
+
+/* The exchange that is first now: what it has said already, or may say. */
+static void let_speak(struct exchange *ex)
+{
+	struct stream_vec v;
+
+	if (ex->wants_continue && ex->fsm.state < EXCHANGE_STREAMING)
+		buf_z(&ex->held, CONTINUE);
+	ex->wants_continue = false;
+	if (ex->held.n) {
+		v = (struct stream_vec){ ex->held.p, ex->held.n };
+		send_now(ex->conn, &v, 1);
+		buf_again(&ex->held);
+	}
+	if (ex->fsm.state == EXCHANGE_STREAMING &&
+	    (ex->is_bodiless || ex->conn->has_eof))
+		conn_last(ex->conn, "nobody follows the stream");
+}
+
+/* Lets go of answers that are complete, oldest first. */
+static void advance(struct conn *c)
+{
+	struct exchange *ex;
+
+	while (c->fsm.state < CONN_LAST &&
+	       (ex = list_first(&c->exchanges, struct exchange, at_))) {
+		bool goes_on = ex->keep_alive;
+
+		let_speak(ex);
+		if (ex->fsm.state != EXCHANGE_DONE)
+			break;
+		exchange_free(ex);
+		if (!goes_on)
+			conn_last(c, "the last answer is sent");
+	}
+	if (c->has_eof && c->n_exchanges == 0)
+		conn_last(c, "the client has ended, all is answered");
+}
+
+/* What was put together in the server's scratch. */
+static void send_scratch(struct exchange *ex)
+{
+	struct buf *out = &ex->conn->server->scratch;
+	struct stream_vec v = { out->p, out->n };
+
+	if (v.n && ex->conn->fsm.state < CONN_LAST)
+		send_vec(ex, &v, 1);
+}
+
+static void h1_done(struct exchange *ex)
+{
+	if (!ex->keep_alive)
+		ex->conn->no_more = true;
+	if (is_first(ex))
+		advance(ex->conn);
+}
+
+/* What cannot be read is answered, and ends the connection. */
+void h1_refuse(struct conn *c, struct exchange *ex, const struct err *err)
+{
+	if (!ex)
+		ex = conn_ask(c);
+	c->server->stats.refused++;
+	c->no_more = true;
+	/* Its handler hears of it when the connection has ended. */
+	if (ex->fsm.state >= EXCHANGE_STREAMING) {
+		conn_cut(c);
+		return;
+	}
+	exchange_gone(ex);
+	ex->keep_alive = false;
+	answer_error(&ex->r, err);
+}
 
 /* ---- reading ---- */
 
@@ -22,7 +154,7 @@ static bool begin_body(struct conn *c, struct exchange *ex,
 			"allowed", (unsigned long long)head->length,
 			(unsigned long long)max);
 		err_hint(&err, "server.body_bytes is the limit");
-		conn_refuse(c, ex, &err);
+		h1_refuse(c, ex, &err);
 		return false;
 	}
 	http1_body_init(&ex->decoder, head);
@@ -35,15 +167,11 @@ static bool begin_body(struct conn *c, struct exchange *ex,
 		return true;
 	if (head->expect_continue && in.n == 0 &&
 	    ex->fsm.state < EXCHANGE_STREAMING) {
-		struct buf *out = &c->server->scratch;
-		struct stream_vec v;
+		const struct stream_vec v = { CONTINUE, sizeof(CONTINUE) - 1 };
 
-		ex->wants_continue = !exchange_is_first(ex);
-		buf_reset(out);
-		c->protocol->put_continue(ex, out);
-		v = (struct stream_vec){ out->p, out->n };
+		ex->wants_continue = !is_first(ex);
 		if (!ex->wants_continue)
-			exchange_send(ex, &v, 1);
+			send_vec(ex, &v, 1);
 	}
 	return true;
 }
@@ -56,7 +184,7 @@ static bool parse_head(struct conn *c, struct exchange *ex, struct str raw,
 	struct err err;
 
 	if (http1_request(ex->r.arena, block, raw.n, head, &err)) {
-		conn_refuse(c, ex, &err);
+		h1_refuse(c, ex, &err);
 		return false;
 	}
 	/* A connection that asks again mostly asks the same; that of a watcher
@@ -84,7 +212,7 @@ static struct exchange *take_head(struct conn *c, struct str *in,
 	}
 	if (http1_find(*in, c->server->config.limits.header_bytes, &c->scanned,
 		       &len, &err)) {
-		conn_refuse(c, NULL, &err);
+		h1_refuse(c, NULL, &err);
 		return NULL;
 	}
 	if (len == 0)
@@ -135,7 +263,7 @@ static bool read_body(struct conn *c, struct str *in)
 	struct err err;
 
 	if (http1_body_next(&ex->decoder, in, max, &piece, &err)) {
-		conn_refuse(c, ex, &err);
+		h1_refuse(c, ex, &err);
 		return false;
 	}
 	if (ex->decoder.is_done) {
@@ -202,13 +330,17 @@ static void put_length(struct exchange *ex, struct buf *out, uint64_t length)
 	}
 }
 
-static void h1_put_head(struct exchange *ex, struct buf *out, int status,
-			const char *content_type, uint64_t length)
+/* The header block; 'length' UINT64_MAX: not known, a stream follows. */
+static void put_head(struct exchange *ex, const char *content_type,
+		     uint64_t length)
 {
+	struct buf *out = &ex->conn->server->scratch;
+
+	buf_reset(out);
 	buf_z(out, "HTTP/1.1 ");
-	buf_u64(out, (uint64_t)status);
+	buf_u64(out, (uint64_t)ex->status);
 	buf_c(out, ' ');
-	buf_z(out, http_reason(status));
+	buf_z(out, http_reason(ex->status));
 	buf_z(out, "\r\nDate: ");
 	buf_z(out, server_date(ex->conn->server));
 	buf_add(out, "\r\n", 2);
@@ -224,30 +356,70 @@ static void h1_put_head(struct exchange *ex, struct buf *out, int status,
 	buf_add(out, "\r\n", 2);
 }
 
-static void h1_put_chunk_start(struct exchange *ex, struct buf *out, size_t n)
+static void h1_answer(struct exchange *ex, const char *content_type,
+		      const struct stream_vec *v, unsigned n, uint64_t length)
 {
-	if (ex->is_chunked)
-		buf_printf(out, "%zx\r\n", n);
+	struct buf *head = &ex->conn->server->scratch;
+	struct stream_vec all[1 + ANSWER_PIECES];
+
+	put_head(ex, content_type, length);
+	all[0] = (struct stream_vec){ head->p, head->n };
+	for (unsigned i = 0; i < n; i++)
+		all[1 + i] = v[i];
+	send_vec(ex, all, ex->is_bodiless ? 1 : 1 + n);
 }
 
-static void h1_put_chunk_end(struct exchange *ex, struct buf *out)
+/* Nobody follows a stream that has begun: its handler hears of it by on_gone. */
+static void check_followed(struct exchange *ex)
 {
-	if (ex->is_chunked)
-		buf_add(out, "\r\n", 2);
+	if ((ex->is_bodiless || ex->conn->has_eof) && is_first(ex))
+		conn_last(ex->conn, "nobody follows the stream");
 }
 
-static void h1_put_end(struct exchange *ex, struct buf *out)
+static void h1_begin(struct exchange *ex, const char *content_type)
 {
-	if (!ex->is_chunked)
+	ex->is_chunked = ex->minor >= 1;
+	ex->takes_trailers = ex->is_chunked && ex->wants_trailers;
+	if (!ex->is_chunked || ex->is_bodiless)
+		ex->keep_alive = false;
+	put_head(ex, content_type, UINT64_MAX);
+	buf_fini(&ex->head);
+	send_scratch(ex);
+	check_followed(ex);
+}
+
+static void h1_chunk(struct exchange *ex, struct str bytes)
+{
+	char size[24];
+	struct stream_vec v[3] = {
+		{ size, 0 }, { bytes.p, bytes.n }, { "\r\n", 0 },
+	};
+
+	if (ex->is_chunked) {
+		v[0].n = (size_t)snprintf(size, sizeof(size), "%zx\r\n", bytes.n);
+		v[2].n = 2;
+	}
+	send_vec(ex, v, 3);
+}
+
+static void h1_end(struct exchange *ex)
+{
+	struct buf *out = &ex->conn->server->scratch;
+
+	if (!ex->is_chunked || ex->is_bodiless)
 		return;
+	buf_reset(out);
 	buf_z(out, "0\r\n");
 	buf_add(out, ex->head.p, ex->head.n);
 	buf_add(out, "\r\n", 2);
+	send_scratch(ex);
 }
 
-static void h1_put_upgrade(struct exchange *ex, struct buf *out,
-			   const char *name)
+static void put_upgrade(struct exchange *ex, const char *name)
 {
+	struct buf *out = &ex->conn->server->scratch;
+
+	buf_reset(out);
 	buf_z(out, "HTTP/1.1 101 Switching Protocols\r\nDate: ");
 	buf_z(out, server_date(ex->conn->server));
 	buf_z(out, "\r\nConnection: Upgrade\r\n");
@@ -257,17 +429,139 @@ static void h1_put_upgrade(struct exchange *ex, struct buf *out,
 	buf_add(out, "\r\n", 2);
 }
 
-static void h1_put_continue(struct exchange *ex, struct buf *out)
+static void h1_upgrade(struct exchange *ex, const char *name)
 {
-	buf_z(out, "HTTP/1.1 100 Continue\r\n\r\n");
+	struct conn *c = ex->conn;
+
+	ex->keep_alive = false;
+	put_upgrade(ex, name);
+	buf_fini(&ex->head);
+	c->upgrading = NULL;
+	if (!c->has_eof)
+		c->reading = ex;
+	send_scratch(ex);
+	check_followed(ex);
+}
+
+static size_t h1_pending(const struct exchange *ex)
+{
+	const struct conn *c = ex->conn;
+
+	if (!is_first(ex))
+		return ex->held.n;
+	return stream_pending(c->stream) + (c->is_corked ? c->server->out.n : 0);
+}
+
+static void h1_writable(struct conn *c)
+{
+	struct exchange *ex = list_first(&c->exchanges, struct exchange, at_);
+
+	if (ex && ex->on_drain && ex->fsm.state == EXCHANGE_STREAMING)
+		ex->on_drain(&ex->r);
+}
+
+/* ---- room, and ends ---- */
+
+/* Somebody takes the body that comes, or it is held within a bound. */
+static bool body_has_room(const struct exchange *ex)
+{
+	if (!exchange_tells_body(ex))
+		return true;
+	return !ex->is_body_paused &&
+		(ex->on_body || ex->body.n < UNTAKEN_BYTES);
+}
+
+static bool h1_has_room(const struct conn *c)
+{
+	const struct http_limits *limits = &c->server->config.limits;
+
+	if (stream_pending(c->stream) > limits->pending_bytes)
+		return false;
+	if (c->reading)
+		return body_has_room(c->reading);
+	/* Whether it is a request what comes behind an upgrade is not known. */
+	return !c->upgrading && c->n_exchanges < limits->pipelined;
+}
+
+/* Where there is room again the connection is read: conn_settle. */
+static void h1_body_taken(struct exchange *ex, size_t n)
+{
+	(void)ex;
+	(void)n;
+}
+
+/* A body that ends in its middle; what is being answered ends as streams do. */
+static void break_off(struct exchange *ex)
+{
+	if (ex->is_raw) {
+		exchange_body(ex, STR_NONE, true);
+	} else if (ex->fsm.state < EXCHANGE_STREAMING) {
+		exchange_gone(ex);
+		exchange_free(ex);
+	}
+}
+
+static void h1_eof(struct conn *c)
+{
+	if (c->reading)
+		break_off(TAKE(c->reading));
+}
+
+/* A request that was sent before the client could know is answered still. */
+static bool has_drained(const struct conn *c)
+{
+	return c->server->is_draining && c->n_exchanges == 0 && !c->reading &&
+		loop_now_ms(c->server->loop) >= c->server->drain_idle_ms;
+}
+
+static void h1_settle(struct conn *c)
+{
+	if (c->has_eof)
+		advance(c);
+	if (has_drained(c))
+		conn_last(c, "the server ends");
+}
+
+static void h1_tick(struct conn *c, uint64_t now_ms)
+{
+	(void)c;
+	(void)now_ms;
+}
+
+static void h1_expired(struct conn *c)
+{
+	struct err err;
+
+	if (c->fsm.state == CONN_IDLE) {
+		conn_last(c, "idle for too long");
+		return;
+	}
+	err_set(&err, E_SLOW, "the %s of the request took too long to arrive",
+		c->reading ? "body" : "header");
+	h1_refuse(c, c->reading, &err);
+}
+
+static void h1_free(struct conn *c)
+{
+	(void)c;
 }
 
 const struct http_protocol h1_protocol = {
 	.read = h1_read,
-	.put_head = h1_put_head,
-	.put_chunk_start = h1_put_chunk_start,
-	.put_chunk_end = h1_put_chunk_end,
-	.put_end = h1_put_end,
-	.put_upgrade = h1_put_upgrade,
-	.put_continue = h1_put_continue,
+	.has_room = h1_has_room,
+	.flush = h1_flush,
+	.answer = h1_answer,
+	.begin = h1_begin,
+	.upgrade = h1_upgrade,
+	.chunk = h1_chunk,
+	.end = h1_end,
+	.pending = h1_pending,
+	.done = h1_done,
+	.body_taken = h1_body_taken,
+	.writable = h1_writable,
+	.eof = h1_eof,
+	.settle = h1_settle,
+	.tick = h1_tick,
+	.expired = h1_expired,
+	.free = h1_free,
 };

@@ -6,6 +6,7 @@
  *			that order
  *	answer.c	what handlers call
  *	h1.c		HTTP/1.1 behind struct http_protocol
+ *	h2*.c		HTTP/2 (h2.h)
  *	router.c	routes
  */
 #ifndef HTTP_SERVER_OWN_H
@@ -21,26 +22,69 @@
 struct conn;
 struct exchange;
 
-/* How requests and answers read on the wire. */
+/*
+ * How requests and answers read on the wire: one file each.  What handlers say
+ * has been checked (answer.c), and what it means for the connection is noted
+ * (conn.c), when it gets here.  An exchange is freed by its protocol, when the
+ * answer needs it no more.
+ */
 struct http_protocol {
-	/* Takes bytes off the front of '*in' and makes exchanges of them;
-	 * what is left needs more bytes, or conn_may_read. */
+	/* Takes bytes off the front of '*in' and makes exchanges of them; what
+	 * is left needs more bytes, or conn_may_read. */
 	void (*read)(struct conn *c, struct str *in);
-	/* The header block of an answer; 'length' of the body, or UINT64_MAX:
-	 * unknown, a stream follows. */
-	void (*put_head)(struct exchange *ex, struct buf *out, int status,
-			 const char *content_type, uint64_t length);
-	/* Frames around a piece of a stream, and its end. */
-	void (*put_chunk_start)(struct exchange *ex, struct buf *out, size_t n);
-	void (*put_chunk_end)(struct exchange *ex, struct buf *out);
-	void (*put_end)(struct exchange *ex, struct buf *out);
-	/* "From here on it is 'name'": the header block of answer_upgrade. */
-	void (*put_upgrade)(struct exchange *ex, struct buf *out,
-			    const char *name);
-	/* "Go on with the body" (100). */
-	void (*put_continue)(struct exchange *ex, struct buf *out);
+	/* More may be read now. */
+	bool (*has_room)(const struct conn *c);
+	/* Sends what was put together while bytes were taken. */
+	void (*flush)(struct conn *c);
+
+	/* A whole answer: header and pieces, of 'length' bytes. */
+	void (*answer)(struct exchange *ex, const char *content_type,
+		       const struct stream_vec *v, unsigned n, uint64_t length);
+	/* The header of a stream; of a connection that becomes 'name'. */
+	void (*begin)(struct exchange *ex, const char *content_type);
+	void (*upgrade)(struct exchange *ex, const char *name);
+	void (*chunk)(struct exchange *ex, struct str bytes);
+	/* The end of a stream; trailers are in ex->head. */
+	void (*end)(struct exchange *ex);
+	size_t (*pending)(const struct exchange *ex);
+	/* The answer is complete and accounted for. */
+	void (*done)(struct exchange *ex);
+	/* 'n' bytes of the body that were held have gone to the handler. */
+	void (*body_taken)(struct exchange *ex, size_t n);
+
+	/* The socket takes bytes again. */
+	void (*writable)(struct conn *c);
+	/* Nothing more comes: what is half read is given up. */
+	void (*eof)(struct conn *c);
+	/* After anything has happened; the connection may end here. */
+	void (*settle)(struct conn *c);
+	/* Once a tick; when 'deadline_ms' has passed. */
+	void (*tick)(struct conn *c, uint64_t now_ms);
+	void (*expired)(struct conn *c);
+	/* The connection has ended: its own memory. */
+	void (*free)(struct conn *c);
 };
-extern const struct http_protocol h1_protocol;
+extern const struct http_protocol h1_protocol, h2_protocol;
+
+/* What a request is to HTTP/2. */
+struct h2_stream {
+	int32_t id;
+	bool is_closed;                  /* for nghttp2: nothing may be said */
+	bool is_broken;                  /* nothing more comes */
+	bool is_open, is_deferred, is_connect;
+	bool is_header_large, is_too_large;
+	bool is_whole_counted, is_pieces_counted;
+	bool has_item, is_read, is_ended, is_end_read;   /* DATA: h2_send.c */
+	uint32_t owed, owed_connection;  /* of windows, for the body */
+	size_t held_at;                  /* into 'held' */
+	size_t header_bytes, cap_headers;
+	uint64_t body_ms, body_since_ms; /* it made progress; began */
+	uint64_t body_bytes;
+	struct list ready_, drained_, body_;
+};
+
+/* Of an answer_pieces. */
+#define ANSWER_PIECES 129u
 
 enum exchange_state {
 	EXCHANGE_READING,                /* the body is not whole */
@@ -53,17 +97,21 @@ enum exchange_state {
 /* A request and its answer. */
 struct exchange {
 	struct request r;                /* first */
-	struct list at_;                 /* of the connection, oldest first */
+	struct list at_;                 /* of the connection */
 	struct conn *conn;
 	struct fsm fsm;
 	struct buf head;                 /* lines of answer_header, then trailers */
 	struct buf body;                 /* of the request: what is not told */
 	struct buf held;                 /* of the answer, until it is its turn */
-	struct http1_body decoder;       /* HTTP/1.1 */
+	union {
+		struct http1_body decoder;       /* HTTP/1.1 */
+		struct h2_stream h2;
+	};
 	unsigned minor;
 	bool keep_alive, has_body, wants_continue, is_chunked, is_bodiless;
-	bool wants_upgrade, is_raw, takes_trailers;
+	bool wants_upgrade, is_raw, wants_trailers, takes_trailers;
 	bool is_body_whole, is_body_paused, is_body_told;
+	bool has_forgotten;              /* its arena is not the usual one */
 	int status;
 	uint64_t sent;
 	void (*on_drain)(struct request *r);
@@ -85,6 +133,7 @@ struct conn {
 	struct http_server *server;
 	struct stream *stream;
 	const struct http_protocol *protocol;
+	void *state;                     /* the protocol's own */
 	struct fsm fsm;
 	struct list exchanges;
 	unsigned n_exchanges;
@@ -95,6 +144,7 @@ struct conn {
 	struct http1_repeat *repeat;     /* HTTP/1.1: asked last */
 	uint64_t deadline_ms;            /* 0: none; on the loop's clock */
 	uint64_t out_seen, stuck_since_ms;       /* bytes that do not leave */
+	bool is_known;                   /* which protocol it is */
 	uint64_t out_first, slow_since_ms;       /* ... or do so slowly */
 	uint64_t body_bytes, body_since_ms;      /* that come, of a body */
 	uint64_t asked, header_asked;            /* requests, before this header */
@@ -117,12 +167,18 @@ struct http_server {
 	unsigned n_spare;
 	struct http_stats stats;
 	struct prng prng;                /* trace ids */
+	struct conn *corked;             /* whose bytes are being taken, or NULL */
 	struct buf out;                  /* of the corked connection */
 	struct buf scratch;
 	struct timer timer;              /* limits by time */
 	unsigned tick_ms;
 	uint64_t date_s;
 	char date[40];
+	struct h2_out *h2_out;
+	struct list dirty;               /* what h2_mark was called with */
+	struct turn turn;
+	struct msg wake;
+	bool wake_posted;
 	bool is_draining, is_freed;
 	uint64_t drain_until_ms, drain_idle_ms;
 	void (*drained)(void *data);
@@ -132,10 +188,23 @@ struct http_server {
 /* ---- server.c ---- */
 const char *server_date(struct http_server *s);
 void server_conn_gone(struct conn *c);
+/* Its memory, when nothing holds it. */
+void server_try_destroy(struct http_server *s);
+
+/* ---- h1.c ---- */
+/* What cannot be read is answered, and ends the connection; also before it is
+ * known what the client speaks. */
+void h1_refuse(struct conn *c, struct exchange *ex, const struct err *err);
+
+/* ---- h2*.c ---- */
+/* From here on 'c' speaks HTTP/2; nothing was taken yet. */
+void h2_start(struct conn *c);
+void h2_init(struct http_server *s);
+void h2_fini(struct http_server *s);
 
 /* ---- conn.c ---- */
 struct conn *conn_new(struct http_server *s, struct stream *stream);
-/* Nothing is kept from taking more requests off the connection. */
+/* Nothing keeps from taking more off the connection. */
 bool conn_may_read(const struct conn *c);
 void conn_move(struct conn *c, enum conn_state to, const char *why);
 /* An exchange at the end of the queue. */
@@ -146,15 +215,19 @@ bool exchange_open(struct exchange *ex);
 void exchange_handle(struct exchange *ex);
 /* A piece of a body that is told in pieces; the exchange may be gone then. */
 void exchange_body(struct exchange *ex, struct str piece, bool is_last);
+/* Until when so much is to be there, of what began at 'since_ms'. */
+uint64_t conn_slowest(const struct http_limits *limits, uint64_t since_ms,
+		      uint64_t bytes);
 /* Takes what is in the connection already, and sets its limits anew. */
 void conn_settle(struct conn *c);
-/* What cannot be read is answered, and ends the connection. */
-void conn_refuse(struct conn *c, struct exchange *ex, const struct err *err);
-/* Bytes of an answer: to the socket where it is its turn, else held. */
-void exchange_send(struct exchange *ex, const struct stream_vec *v, unsigned n);
 /* The answer is complete. */
 void exchange_done(struct exchange *ex);
-bool exchange_is_first(const struct exchange *ex);
+/* Its handler may not answer any more, and hears of it. */
+void exchange_gone(struct exchange *ex);
+/* Back to the spare ones; after exchange_done, or where nobody has it. */
+void exchange_free(struct exchange *ex);
+/* Empties it, and gives much memory back. */
+void buf_again(struct buf *b);
 /* Nothing comes any more. */
 void conn_last(struct conn *c, const char *why);
 void conn_expire(struct conn *c);
@@ -163,7 +236,8 @@ void conn_cut(struct conn *c);
 
 static inline bool exchange_tells_body(const struct exchange *ex)
 {
-	return ex->is_raw || (ex->r.route && ex->r.route->is_stream);
+	return ex->is_raw || ex->wants_upgrade ||
+		(ex->r.route && ex->r.route->is_stream);
 }
 
 static inline bool exchange_body_is_over(const struct exchange *ex)

@@ -1,3 +1,3 @@
 # http/server: connections, limits, protocol interface, router
 needs := base io http/wire
-pkgs  := libuv openssl
+pkgs  := libuv openssl libnghttp2

@@ -24,6 +24,7 @@ const struct http_limits http_limits_default = {
 	.connections = 20000,
 	.pending_bytes = 1024 * 1024,
 	.pipelined = 64,
+	.streams = 100000,
 };
 
 /* ---- time ---- */
@@ -101,7 +102,7 @@ static void turn_away(struct conn *c, enum code code, const char *why)
 	err_set(&err, code, "%s", why);
 	err_hint(&err, "close some, or come again later");
 	answer_header(&ex->r, "Retry-After", STR("2"));
-	conn_refuse(c, ex, &err);
+	h1_refuse(c, ex, &err);
 }
 
 static void on_connection(struct listener *l, struct stream *stream, void *data)
@@ -136,10 +137,13 @@ static void on_connection(struct listener *l, struct stream *stream, void *data)
 		c->has_entered = true;
 }
 
-static void server_destroy(struct http_server *s)
+void server_try_destroy(struct http_server *s)
 {
 	struct exchange *ex;
 
+	if (!s->is_freed || !list_empty(&s->conns) || s->wake_posted)
+		return;
+	h2_fini(s);
 	while ((ex = list_first(&s->spare, struct exchange, at_))) {
 		list_remove(&ex->at_);
 		buf_fini(&ex->head);
@@ -166,8 +170,7 @@ void server_conn_gone(struct conn *c)
 		s->config.leave(s->config.data, stream_peer(c->stream));
 	list_remove(&c->at_);
 	drain_check(s);
-	if (s->is_freed && list_empty(&s->conns))
-		server_destroy(s);
+	server_try_destroy(s);
 }
 
 /* ---- life ---- */
@@ -185,6 +188,7 @@ enum code http_server_new(struct loop *loop, const struct http_server_config *c,
 	list_init(&s->listeners);
 	list_init(&s->conns);
 	list_init(&s->spare);
+	h2_init(s);
 	prng_init(&s->prng, rand_u64());
 	s->tick_ms = tick_of(&s->config.limits);
 	timer_init(&s->timer, loop, on_tick);
@@ -250,8 +254,7 @@ static void timer_closed(struct timer *timer)
 	struct http_server *s = container_of(timer, struct http_server, timer);
 
 	s->is_freed = true;
-	if (list_empty(&s->conns))
-		server_destroy(s);
+	server_try_destroy(s);
 }
 
 void http_server_free(struct http_server **sp)

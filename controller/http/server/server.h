@@ -2,9 +2,10 @@
  * The HTTP server: connections on HTTP loops, requests to handlers, answers
  * back.  It knows nothing of what it serves.
  *
- * A protocol (HTTP/1.1 now, HTTP/2 later) turns bytes into requests and
- * answers into bytes behind one interface (struct http_protocol, private);
- * handlers see struct request only.
+ * A protocol (HTTP/1.1, HTTP/2) turns bytes into requests and answers into bytes
+ * behind one interface (struct http_protocol, private); handlers see struct
+ * request only.  Which one it is says ALPN, and where that says nothing what the
+ * client sends first.
  *
  * A request lives in an arena of its own from the last byte of its header
  * block until its answer is complete or the connection ends.  `before` runs
@@ -43,7 +44,7 @@ struct request {
 	struct str args[8];              /* of the route's {names}, decoded */
 	const struct route *route;
 	const struct stream_addr *peer;
-	bool is_tls;
+	bool is_tls, is_http2;
 	struct arena *arena;
 	struct loop *loop;
 	void *server_data;               /* of http_server_config, per loop */
@@ -58,6 +59,12 @@ struct request {
 	void (*on_gone)(struct request *r);
 };
 
+/*
+ * Lets go of all that came with the request, and of its arena: target, path,
+ * query, headers, body and args are empty then.  For requests that are held for
+ * long, as watches are: what such a one needs it has elsewhere, behind 'data'.
+ */
+void request_forget(struct request *r);
 const struct str *request_header(const struct request *r, const char *name);
 const struct str *request_query(const struct request *r, const char *name);
 
@@ -164,6 +171,7 @@ struct http_limits {
 	/* Unsent bytes of a connection before it is read no more: 1 MiB. */
 	size_t pending_bytes;
 	unsigned pipelined;              /* unanswered requests of a connection: 64 */
+	unsigned streams;                /* of an HTTP/2 connection: 100,000 */
 };
 extern const struct http_limits http_limits_default;
 

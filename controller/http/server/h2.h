@@ -1,0 +1,113 @@
+/*
+ * HTTP/2 (RFC 9113) behind struct http_protocol, over nghttp2: what h2.c and
+ * h2_send.c share.
+ *
+ *	h2.c		sessions: what comes, limits, ends
+ *	h2_request.c	requests and their bodies
+ *	h2_send.c	what goes: answers, and when it is written
+ *
+ * Nothing of nghttp2's may be called below its own callbacks but what submits, so
+ * these note what has come ('ready'), and requests are handled when nghttp2 has
+ * returned.  Bytes are taken in small slices, so that a crowd of requests in one
+ * packet is handled one by one.
+ *
+ * Answers that are given while bytes are taken, or in one turn of the loop, leave in
+ * one write.  A whole answer goes to the socket as far as socket and windows take
+ * it, from where it lies; the rest is copied, as chunks of streams are ('held').
+ * While a connection holds too much, new requests wait ('deferred').
+ */
+#ifndef HTTP_SERVER_H2_H
+#define HTTP_SERVER_H2_H
+
+#include <nghttp2/nghttp2.h>
+
+#include "http/server/own.h"
+
+struct h2 {
+	struct conn *c;
+	nghttp2_session *session;
+	struct list ready;               /* something came for it */
+	struct list deferred;            /* requests that wait for room */
+	struct list drained;             /* nothing is held any more */
+	struct list bodies;              /* that come whole, oldest first */
+	struct list pieces;              /* and in pieces */
+	struct list dirty_;              /* of the server: it has what to send */
+	unsigned n_deferred, n_bodies;
+	size_t held_bytes;               /* of answers, not given to the socket */
+	size_t body_bytes;               /* of bodies that come whole */
+	size_t untaken_bytes;            /* of bodies in pieces */
+	bool is_inside;                  /* below a callback of nghttp2 */
+	bool is_blocked;                 /* DATA waits for the socket */
+	bool is_ended;                   /* nghttp2 is asked nothing any more */
+
+	/* A whole answer is being sent: its pieces, as far as they are left. */
+	struct exchange *answering;
+	const struct stream_vec *v;
+	unsigned n_v;
+	size_t v_at;                     /* into v[0] */
+	size_t v_left;
+
+	uint64_t sent_bytes;             /* of DATA; see is_stuck */
+	uint64_t sent_seen, stuck_since_ms;
+	uint64_t sent_first, slow_since_ms;
+	struct exchange *opening;        /* its header block is not whole */
+	uint64_t opening_ms;
+	/* Frames that cost and bring nothing are paid for: see pay. */
+	uint64_t earned;
+	double calm;
+	uint64_t calm_ms;
+	enum { H2_SERVES, H2_NOTICED, H2_ASKED, H2_GOES } drain;
+	bool has_pong;
+	uint64_t noticed_ms;
+};
+
+static inline struct h2 *h2_of(const struct conn *c)
+{
+	return c->state;
+}
+
+/* ---- h2_send.c ---- */
+
+/* Gives the socket what there is, as far as it takes it, and runs what waits for
+ * that; not below a callback. */
+void h2_pump(struct h2 *h2);
+/* Sends at the end of this turn. */
+void h2_mark(struct h2 *h2);
+void h2_answer(struct exchange *ex, const char *content_type,
+	       const struct stream_vec *v, unsigned n, uint64_t length);
+void h2_begin(struct exchange *ex, const char *content_type);
+void h2_upgrade(struct exchange *ex, const char *name);
+void h2_chunk(struct exchange *ex, struct str bytes);
+void h2_end(struct exchange *ex);
+size_t h2_pending(const struct exchange *ex);
+void h2_flush(struct conn *c);
+/* "Go on with the body." */
+void h2_continue(struct exchange *ex);
+/* nghttp2's callbacks of this file. */
+void h2_send_callbacks(nghttp2_session_callbacks *cbs);
+
+/* ---- h2_request.c ---- */
+
+/* Something came for it: it is looked at when nghttp2 has returned (h2_run). */
+void h2_ready(struct h2 *h2, struct exchange *ex);
+/* What has come is handled, and what was put off where there is room. */
+void h2_run(struct h2 *h2);
+void h2_take_header(struct exchange *ex, struct str name, struct str value);
+void h2_take_data(struct exchange *ex, struct str piece);
+/* The connection's window opens by so much. */
+void h2_give_connection(struct h2 *h2, size_t n);
+void h2_body_taken(struct exchange *ex, size_t n);
+/* Nothing of the body is waited for or held any more; the bytes stay. */
+void h2_body_over(struct h2 *h2, struct exchange *ex);
+void h2_end_late_bodies(struct h2 *h2, uint64_t now_ms);
+/* Takes it off all lists and accounts, and lets it go. */
+void h2_let_go(struct exchange *ex);
+/* The same for one that is not answered: its handler is told, and the client. */
+void h2_drop(struct h2 *h2, struct exchange *ex, uint32_t code);
+
+/* ---- h2.c ---- */
+
+/* The session has failed with 'rv'. */
+void h2_fail(struct h2 *h2, int rv);
+
+#endif

@@ -1,0 +1,454 @@
+/* Requests over HTTP/2 and their bodies: see h2.h. */
+#include "http/server/h2.h"
+
+#include "base/mem.h"
+
+#include "base/banned.h"
+
+#define HEADERS_MAX 100
+/* Requests whose bodies come whole, at one time. */
+#define BODIES_MAX 128u
+/* Requests that wait because the connection holds too much. */
+#define DEFERRED_MAX 256u
+/* Of bodies in pieces that nobody takes: beyond it the whole connection waits. */
+#define UNTAKEN_BYTES (16u * 1024 * 1024)
+
+/* ---- bodies ---- */
+
+static void give_stream(struct h2 *h2, struct exchange *ex)
+{
+	size_t n = ex->h2.owed;
+
+	ex->h2.owed = 0;
+	if (n && !ex->h2.is_closed) {
+		nghttp2_session_consume_stream(h2->session, ex->h2.id, n);
+		h2_mark(h2);
+	}
+}
+
+void h2_give_connection(struct h2 *h2, size_t n)
+{
+	if (n && !h2->is_ended) {
+		nghttp2_session_consume_connection(h2->session, n);
+		h2_mark(h2);
+	}
+}
+
+/* All bodies go on while they are few bytes; else the oldest alone. */
+static void let_bodies_come(struct h2 *h2)
+{
+	size_t bound = 2 * h2->c->server->config.limits.body_bytes;
+	struct exchange *ex;
+
+	list_each(&h2->bodies, ex, h2.body_) {
+		give_stream(h2, ex);
+		if (h2->body_bytes > bound)
+			break;
+	}
+}
+
+/* 'n' bytes came; SIZE_MAX: it begins, or need not come now. */
+static void body_moves(struct h2 *h2, struct exchange *ex, size_t n)
+{
+	ex->h2.body_ms = loop_now_ms(h2->c->server->loop);
+	if (n == SIZE_MAX) {
+		ex->h2.body_since_ms = ex->h2.body_ms;
+		ex->h2.body_bytes = 0;
+	} else {
+		ex->h2.body_bytes += n;
+	}
+}
+
+/* Nothing of the body is waited for or held any more; the bytes stay. */
+void h2_body_over(struct h2 *h2, struct exchange *ex)
+{
+	list_remove(&ex->h2.body_);
+	if (ex->h2.is_whole_counted) {
+		ex->h2.is_whole_counted = false;
+		h2->n_bodies--;
+		h2->body_bytes -= ex->body.n;
+		let_bodies_come(h2);
+	}
+	if (ex->h2.is_pieces_counted) {
+		ex->h2.is_pieces_counted = false;
+		h2->untaken_bytes -= ex->body.n;
+		h2_give_connection(h2, ex->h2.owed_connection);
+		ex->h2.owed_connection = 0;
+	}
+}
+
+void h2_body_taken(struct exchange *ex, size_t n)
+{
+	struct h2 *h2 = h2_of(ex->conn);
+
+	if (!ex->h2.is_pieces_counted)
+		return;
+	h2->untaken_bytes -= n;
+	h2_give_connection(h2, ex->h2.owed_connection);
+	ex->h2.owed_connection = 0;
+	give_stream(h2, ex);
+}
+
+static void keep_piece(struct h2 *h2, struct exchange *ex, struct str piece)
+{
+	size_t bound = 2 * h2->c->server->config.limits.body_bytes;
+
+	buf_str(&ex->body, piece);
+	h2->untaken_bytes += piece.n;
+	ex->h2.owed += (uint32_t)piece.n;
+	body_moves(h2, ex, piece.n);
+	if (h2->untaken_bytes > MAX(UNTAKEN_BYTES, bound))
+		ex->h2.owed_connection += piece.n;
+	else
+		h2_give_connection(h2, piece.n);
+}
+
+static void keep_whole(struct h2 *h2, struct exchange *ex, struct str piece)
+{
+	size_t max = h2->c->server->config.limits.body_bytes;
+
+	h2_give_connection(h2, piece.n);
+	if (ex->h2.is_too_large || ex->body.n + piece.n > max) {
+		ex->h2.is_too_large = true;
+		return;
+	}
+	buf_str(&ex->body, piece);
+	h2->body_bytes += piece.n;
+	ex->h2.owed += (uint32_t)piece.n;
+	body_moves(h2, ex, piece.n);
+	if (h2->body_bytes <= 2 * max || h2->bodies.next == &ex->h2.body_)
+		give_stream(h2, ex);
+}
+
+/* ---- requests ---- */
+
+void h2_ready(struct h2 *h2, struct exchange *ex)
+{
+	if (list_empty(&ex->h2.ready_))
+		list_append(&h2->ready, &ex->h2.ready_);
+}
+
+void h2_let_go(struct exchange *ex)
+{
+	struct h2 *h2 = h2_of(ex->conn);
+
+	if (ex->h2.is_deferred)
+		h2->n_deferred--;
+	list_remove(&ex->h2.ready_);
+	list_remove(&ex->h2.drained_);
+	/* What is gathered may lie in it. */
+	if (ex->held.n)
+		h2_flush(h2->c);
+	h2->held_bytes -= ex->held.n - ex->h2.held_at;
+	h2_body_over(h2, ex);
+	if (h2->opening == ex)
+		h2->opening = NULL;
+	if (ex->h2.id && !ex->h2.is_closed)
+		nghttp2_session_set_stream_user_data(h2->session, ex->h2.id, NULL);
+	exchange_free(ex);
+}
+
+/* It is over for its handler and for us; the client does not know. */
+void h2_drop(struct h2 *h2, struct exchange *ex, uint32_t code)
+{
+	if (!ex->h2.is_closed) {
+		nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE,
+					  ex->h2.id, code);
+		h2_mark(h2);
+	}
+	if (ex->fsm.state == EXCHANGE_STREAMING)
+		h2->c->server->stats.streams_now--;
+	exchange_gone(ex);
+	h2_let_go(ex);
+}
+
+static void refuse(struct exchange *ex, const struct err *err)
+{
+	ex->conn->server->stats.refused++;
+	h2_body_over(h2_of(ex->conn), ex);
+	exchange_gone(ex);
+	answer_error(&ex->r, err);
+}
+
+static enum http_method method_of(struct str name)
+{
+	for (unsigned m = 0; m < HTTP_M_OTHER; m++)
+		if (str_eq(name, str_of(http_method_name(m))))
+			return m;
+	return HTTP_M_OTHER;
+}
+
+static void add_header(struct exchange *ex, struct str name, struct str value)
+{
+	struct request *r = &ex->r;
+	struct http_header *h = (struct http_header *)r->headers;
+
+	if (r->n_headers == HEADERS_MAX) {
+		ex->h2.is_header_large = true;
+		return;
+	}
+	h = arena_grow(r->arena, h, &ex->h2.cap_headers, r->n_headers + 1,
+		       sizeof(*h));
+	h[r->n_headers++] = (struct http_header){ name, value };
+	r->headers = h;
+}
+
+/* nghttp2 has checked which there are, how often, and what they hold. */
+static void take_pseudo(struct exchange *ex, struct str name, struct str value)
+{
+	if (str_is(name, ":method")) {
+		ex->r.method = method_of(value);
+		ex->h2.is_connect = str_is(value, "CONNECT");
+	} else if (str_is(name, ":path")) {
+		ex->r.target = value;
+	} else if (str_is(name, ":authority")) {
+		add_header(ex, STR("host"), value);
+	} else if (str_is(name, ":protocol")) {
+		add_header(ex, STR("upgrade"), value);
+		ex->wants_upgrade = true;
+	}
+}
+
+/* A tunnel is asked for by CONNECT (RFC 8441); for routes it is the GET that it is
+ * in HTTP/1.1. */
+static void take_connect(struct exchange *ex)
+{
+	if (!ex->h2.is_connect)
+		return;
+	if (ex->wants_upgrade)
+		ex->r.method = HTTP_M_GET;
+	else
+		ex->r.target = STR("/");         /* it names no path */
+}
+
+static enum code check_head(const struct exchange *ex, struct err *err)
+{
+	uint64_t max = ex->conn->server->config.limits.body_bytes, length;
+	const struct str *h = request_header(&ex->r, "content-length");
+
+	if (ex->h2.is_header_large)
+		return err_set(err, E_HEADER_LARGE, "header: more than %zu bytes, "
+			       "or than %d lines",
+			       ex->conn->server->config.limits.header_bytes,
+			       HEADERS_MAX);
+	if (h && str_u64(*h, &length) && length > max &&
+	    !exchange_tells_body(ex)) {
+		err_set(err, E_TOO_LARGE, "body: %llu bytes, more than the %llu "
+			"allowed", (unsigned long long)length,
+			(unsigned long long)max);
+		return err_hint(err, "server.body_bytes is the limit");
+	}
+	return OK;
+}
+
+static bool expects_continue(const struct exchange *ex)
+{
+	const struct str *h = request_header(&ex->r, "expect");
+
+	return h && str_eq_nocase(*h, STR("100-continue")) && ex->body.n == 0 &&
+		!ex->is_body_whole;
+}
+
+/* Of a body that comes whole: is there a place for it? */
+static bool begin_body(struct h2 *h2, struct exchange *ex)
+{
+	body_moves(h2, ex, SIZE_MAX);
+	if (exchange_tells_body(ex)) {
+		ex->h2.is_pieces_counted = true;
+		h2->untaken_bytes += ex->body.n;
+		list_append(&h2->pieces, &ex->h2.body_);
+		return true;
+	}
+	if (ex->is_body_whole)
+		return true;
+	if (h2->n_bodies == BODIES_MAX) {
+		h2_drop(h2, ex, NGHTTP2_REFUSED_STREAM);
+		return false;
+	}
+	list_append(&h2->bodies, &ex->h2.body_);
+	ex->h2.is_whole_counted = true;
+	h2->n_bodies++;
+	h2->body_bytes += ex->body.n;
+	let_bodies_come(h2);
+	return true;
+}
+
+/* The header is there; true: what else has come is to be looked at. */
+static bool open_request(struct h2 *h2, struct exchange *ex)
+{
+	struct err err;
+
+	ex->h2.is_open = true;
+	take_connect(ex);
+	if (ex->h2.is_header_large) {
+		check_head(ex, &err);
+		refuse(ex, &err);
+		return false;
+	}
+	if (!exchange_open(ex))
+		return false;
+	if (check_head(ex, &err)) {
+		refuse(ex, &err);
+		return false;
+	}
+	if (!begin_body(h2, ex))
+		return false;
+	if (expects_continue(ex))
+		h2_continue(ex);
+	return true;
+}
+
+/* Whatever has come for it goes to where it belongs. */
+static void go_on(struct h2 *h2, struct exchange *ex)
+{
+	struct err err;
+
+	if (ex->fsm.state >= EXCHANGE_DONE)
+		return;
+	if (ex->h2.is_closed || ex->h2.is_broken) {
+		h2_drop(h2, ex, NGHTTP2_CANCEL);
+		return;
+	}
+	if (!ex->h2.is_open && !open_request(h2, ex))
+		return;
+	if (exchange_tells_body(ex)) {
+		/* Its handler asks for the body, which may end the exchange. */
+		if (ex->fsm.state == EXCHANGE_READING)
+			exchange_handle(ex);
+		else
+			exchange_body(ex, STR_NONE, ex->is_body_whole);
+	} else if (ex->h2.is_too_large) {
+		err_set(&err, E_TOO_LARGE, "body: more than %zu bytes",
+			h2->c->server->config.limits.body_bytes);
+		err_hint(&err, "server.body_bytes is the limit");
+		refuse(ex, &err);
+	} else if (ex->is_body_whole && ex->fsm.state == EXCHANGE_READING) {
+		h2_body_over(h2, ex);
+		exchange_handle(ex);
+	}
+}
+
+static bool has_room(const struct h2 *h2)
+{
+	return h2->held_bytes <= h2->c->server->config.limits.pending_bytes;
+}
+
+static void defer(struct h2 *h2, struct exchange *ex)
+{
+	if (h2->n_deferred == DEFERRED_MAX) {
+		h2_drop(h2, ex, NGHTTP2_REFUSED_STREAM);
+		return;
+	}
+	ex->h2.is_deferred = true;
+	h2->n_deferred++;
+	list_append(&h2->deferred, &ex->h2.ready_);
+}
+
+/* As for HTTP/1.1: nobody is there to follow them. */
+static void end_streams(struct h2 *h2)
+{
+	struct conn *c = h2->c;
+	struct exchange *ex;
+	struct list now;
+
+	list_init(&now);
+	while ((ex = list_first(&c->exchanges, struct exchange, at_))) {
+		list_remove(&ex->at_);
+		list_append(&now, &ex->at_);
+	}
+	while ((ex = list_first(&now, struct exchange, at_))) {
+		list_remove(&ex->at_);
+		list_append(&c->exchanges, &ex->at_);
+		if (ex->fsm.state != EXCHANGE_STREAMING)
+			continue;
+		exchange_gone(ex);
+		h2_end(ex);
+		exchange_done(ex);
+	}
+}
+
+void h2_run(struct h2 *h2)
+{
+	struct conn *c = h2->c;
+	struct exchange *ex;
+
+	while (c->fsm.state < CONN_LAST && has_room(h2) &&
+	       (ex = list_first(&h2->deferred, struct exchange, h2.ready_))) {
+		list_remove(&ex->h2.ready_);
+		ex->h2.is_deferred = false;
+		h2->n_deferred--;
+		go_on(h2, ex);
+	}
+	while (c->fsm.state < CONN_LAST &&
+	       (ex = list_first(&h2->ready, struct exchange, h2.ready_))) {
+		list_remove(&ex->h2.ready_);
+		if (!ex->h2.is_open && !has_room(h2))
+			defer(h2, ex);
+		else
+			go_on(h2, ex);
+	}
+	if (c->has_eof)
+		end_streams(h2);
+}
+
+void h2_take_header(struct exchange *ex, struct str name, struct str value)
+{
+	struct str n, v;
+
+	/* As SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, 6.5.2). */
+	ex->h2.header_bytes += name.n + value.n + 32;
+	if (ex->h2.header_bytes > ex->conn->server->config.limits.header_bytes)
+		ex->h2.is_header_large = true;
+	if (ex->h2.is_header_large)
+		return;
+	n = arena_str(ex->r.arena, name);
+	v = arena_str(ex->r.arena, value);
+	if (n.p[0] == ':')
+		take_pseudo(ex, n, v);
+	else if (!str_is(n, "upgrade"))
+		add_header(ex, n, str_trim(v));
+}
+
+void h2_take_data(struct exchange *ex, struct str piece)
+{
+	struct h2 *h2 = h2_of(ex->conn);
+
+	/* What comes before it is opened is in the same slice. */
+	if (!ex->h2.is_open) {
+		h2_give_connection(h2, piece.n);
+		ex->h2.owed += (uint32_t)piece.n;
+		buf_str(&ex->body, piece);
+	} else if (exchange_tells_body(ex)) {
+		keep_piece(h2, ex, piece);
+	} else {
+		keep_whole(h2, ex, piece);
+	}
+	h2_ready(h2, ex);
+}
+
+static bool is_late(const struct h2 *h2, const struct exchange *ex, uint64_t now)
+{
+	const struct http_limits *limits = &h2->c->server->config.limits;
+
+	return now > limits->body_ms +
+		MIN(ex->h2.body_ms, conn_slowest(limits, ex->h2.body_since_ms,
+						 ex->h2.body_bytes));
+}
+
+void h2_end_late_bodies(struct h2 *h2, uint64_t now)
+{
+	struct exchange *ex;
+	struct err err;
+
+	err_set(&err, E_SLOW, "the body of the request took too long to arrive");
+	list_each(&h2->bodies, ex, h2.body_)
+		if (is_late(h2, ex, now))
+			refuse(ex, &err);
+	list_each(&h2->pieces, ex, h2.body_) {
+		if (ex->fsm.state == EXCHANGE_STREAMING || ex->is_body_paused ||
+		    ex->is_body_whole)
+			body_moves(h2, ex, SIZE_MAX);
+		else if (is_late(h2, ex, now))
+			refuse(ex, &err);
+	}
+}

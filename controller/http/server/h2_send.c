@@ -1,0 +1,585 @@
+/* What goes out over HTTP/2: see h2.h. */
+#include "http/server/h2.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+
+#include "base/banned.h"
+
+/* The socket is given no more DATA while so much waits there. */
+#define SOCKET_BYTES (128u * 1024)
+/* What is smaller is copied, so that it shares a write with others. */
+#define COPY_BYTES 4096u
+/* What is gathered before it is written. */
+#define SMALL_BYTES (64u * 1024)
+#define FIELDS_MAX 64
+#define FRAME_HEAD 9u
+
+/* ---- to the socket ---- */
+
+/* Small things first, then pieces as they lie with what stands between them. */
+struct h2_out {
+	struct conn *owner;              /* whose bytes these are, or NULL */
+	struct buf small;
+	struct stream_vec v[31];         /* [0] is for 'small' */
+	unsigned n;                      /* behind v[0] */
+	uint8_t heads[31][FRAME_HEAD];
+};
+
+static void out_write(struct h2_out *out)
+{
+	struct conn *c = TAKE(out->owner);
+
+	if (!c || (out->small.n == 0 && out->n == 0))
+		return;
+	out->v[0] = (struct stream_vec){ out->small.p, out->small.n };
+	stream_write(c->stream, out->v, 1 + out->n);
+	buf_again(&out->small);
+	out->n = 0;
+}
+
+/* Of one connection at a time. */
+static struct h2_out *out_of(struct conn *c)
+{
+	struct h2_out *out = c->server->h2_out;
+
+	if (out->owner != c) {
+		out_write(out);
+		out->owner = c;
+	}
+	return out;
+}
+
+static void out_small(struct conn *c, const void *p, size_t n)
+{
+	struct h2_out *out = out_of(c);
+
+	if (out->n || out->small.n + n > SMALL_BYTES) {
+		out_write(out);
+		out->owner = c;
+	}
+	buf_add(&out->small, p, n);
+}
+
+/* 'p' stays where it is until out_write. */
+static void out_piece(struct conn *c, const uint8_t *head, const void *p,
+		      size_t n)
+{
+	struct h2_out *out = out_of(c);
+
+	if (out->n + 3 > ARRAY_LEN(out->v)) {
+		out_write(out);
+		out->owner = c;
+	}
+	if (head) {
+		memcpy(out->heads[out->n], head, FRAME_HEAD);
+		out->v[1 + out->n] = (struct stream_vec){ out->heads[out->n],
+							  FRAME_HEAD };
+		out->n++;
+	}
+	out->v[1 + out->n++] = (struct stream_vec){ p, n };
+}
+
+void h2_flush(struct conn *c)
+{
+	struct h2_out *out = c->server->h2_out;
+
+	if (out->owner == c)
+		out_write(out);
+}
+
+/* ---- header fields ---- */
+
+struct fields {
+	nghttp2_nv nv[FIELDS_MAX];
+	size_t n;
+	uint8_t flags;
+};
+
+/* Fields that nghttp2 serialises before the caller returns are not copied: header
+ * blocks go before all DATA but that which the socket has not taken. */
+static void fields_init(struct fields *f, const struct h2 *h2)
+{
+	f->n = 0;
+	f->flags = h2->is_inside || h2->is_blocked ? NGHTTP2_NV_FLAG_NONE :
+		NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE;
+}
+
+static void put_field(struct fields *f, struct str name, struct str value,
+		      unsigned flags)
+{
+	must(f->n < FIELDS_MAX);
+	f->nv[f->n++] = (nghttp2_nv){
+		.name = (uint8_t *)name.p, .namelen = name.n,
+		.value = (uint8_t *)value.p, .valuelen = value.n,
+		.flags = f->flags | (uint8_t)flags,
+	};
+}
+
+/* "Name: value" lines of answer_header; names become lower case in place. */
+static void put_lines(struct fields *f, struct buf *lines)
+{
+	char *p = lines->p, *end = lines->p + lines->n;
+
+	while (p < end) {
+		char *name = p, *cr;
+
+		for (; *p != ':'; p++)
+			if (*p >= 'A' && *p <= 'Z')
+				*p |= 0x20;
+		cr = memchr(p, '\r', (size_t)(end - p));
+		must(cr && cr >= p + 2);
+		put_field(f, str_n(name, (size_t)(p - name)),
+			  str_n(p + 2, (size_t)(cr - p - 2)), 0);
+		p = cr + 2;
+	}
+}
+
+/* Where the fields of an answer lie until they are serialised. */
+struct answer_fields {
+	struct fields fields;
+	char status[12], length[24];
+};
+
+static void put_answer(struct answer_fields *a, struct exchange *ex,
+		       unsigned status, const char *content_type,
+		       uint64_t length)
+{
+	struct fields *f = &a->fields;
+	int n;
+
+	fields_init(f, h2_of(ex->conn));
+	snprintf(a->status, sizeof(a->status), "%03u", status);
+	put_field(f, STR(":status"), str_n(a->status, 3), 0);
+	put_field(f, STR("date"), str_of(server_date(ex->conn->server)), 0);
+	if (content_type)
+		put_field(f, STR("content-type"), str_of(content_type), 0);
+	if (length != UINT64_MAX) {
+		n = snprintf(a->length, sizeof(a->length), "%llu",
+			     (unsigned long long)length);
+		put_field(f, STR("content-length"), str_n(a->length, (size_t)n),
+			  0);
+	}
+	/* It never comes again: no place in the table for it. */
+	put_field(f, STR("x-conflux-trace"), str_n(ex->r.trace_text, 32),
+		  NGHTTP2_NV_FLAG_NO_INDEX);
+	put_lines(f, &ex->head);
+}
+
+/* ---- DATA ---- */
+
+static size_t held_of(const struct exchange *ex)
+{
+	return ex->held.n - ex->h2.held_at;
+}
+
+static size_t left_of(const struct h2 *h2, const struct exchange *ex)
+{
+	return held_of(ex) + (h2->answering == ex ? h2->v_left : 0);
+}
+
+static void hold(struct h2 *h2, struct exchange *ex, const void *p, size_t n)
+{
+	buf_add(&ex->held, p, n);
+	h2->held_bytes += n;
+}
+
+static void submit_trailer(struct h2 *h2, struct exchange *ex)
+{
+	struct fields f = { .flags = NGHTTP2_NV_FLAG_NONE };
+
+	put_lines(&f, &ex->head);
+	nghttp2_submit_trailer(h2->session, ex->h2.id, f.nv, f.n);
+}
+
+/* nghttp2 asks how much there is; send_data then writes it. */
+static ssize_t read_data(nghttp2_session *session, int32_t id, uint8_t *buf,
+			 size_t length, uint32_t *flags,
+			 nghttp2_data_source *source, void *data)
+{
+	struct h2 *h2 = data;
+	struct exchange *ex = source->ptr;
+	size_t left = left_of(h2, ex), n = MIN(left, length);
+
+	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+	if (n < left)
+		return (ssize_t)n;
+	*flags |= NGHTTP2_DATA_FLAG_EOF;
+	ex->h2.is_read = true;
+	ex->h2.is_end_read = ex->h2.is_ended;
+	if (!ex->h2.is_ended) {
+		*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+	} else if (ex->takes_trailers && ex->head.n) {
+		*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+		submit_trailer(h2, ex);
+	}
+	return (ssize_t)n;
+}
+
+static nghttp2_data_provider provider_of(struct exchange *ex)
+{
+	return (nghttp2_data_provider){ .source.ptr = ex,
+					.read_callback = read_data };
+}
+
+static void submit_data(struct h2 *h2, struct exchange *ex)
+{
+	nghttp2_data_provider provider = provider_of(ex);
+
+	if (ex->h2.has_item)
+		return;
+	/* Whether it is the end is asked for when it goes (read_data). */
+	ex->h2.has_item = nghttp2_submit_data(h2->session,
+					      NGHTTP2_FLAG_END_STREAM,
+					      ex->h2.id, &provider) == 0;
+	h2_mark(h2);
+}
+
+static void send_payload(struct h2 *h2, const uint8_t *head, const void *p,
+			 size_t n)
+{
+	struct conn *c = h2->c;
+
+	if (n > COPY_BYTES) {
+		out_piece(c, head, p, n);
+		return;
+	}
+	if (head)
+		out_small(c, head, FRAME_HEAD);
+	if (n)
+		out_small(c, p, n);
+}
+
+static void send_pieces(struct h2 *h2, const uint8_t *head, size_t n)
+{
+	h2->v_left -= n;
+	while (n) {
+		size_t k = MIN(n, h2->v[0].n - h2->v_at);
+
+		send_payload(h2, head, (const char *)h2->v[0].p + h2->v_at, k);
+		head = NULL;
+		n -= k;
+		h2->v_at += k;
+		if (h2->v_at < h2->v[0].n)
+			continue;
+		h2->v++, h2->n_v--;
+		h2->v_at = 0;
+	}
+}
+
+static void send_held(struct h2 *h2, struct exchange *ex, const uint8_t *head,
+		      size_t n)
+{
+	send_payload(h2, head, ex->held.p + ex->h2.held_at, n);
+	ex->h2.held_at += n;
+	h2->held_bytes -= n;
+	/* Its memory is given back when it is written (h2_pump). */
+	if (held_of(ex) == 0 && list_empty(&ex->h2.drained_))
+		list_append(&h2->drained, &ex->h2.drained_);
+}
+
+static int send_data(nghttp2_session *session, nghttp2_frame *frame,
+		     const uint8_t *head, size_t n, nghttp2_data_source *source,
+		     void *data)
+{
+	struct h2 *h2 = data;
+	struct exchange *ex = source->ptr;
+
+	if (stream_pending(h2->c->stream) > SOCKET_BYTES) {
+		h2->is_blocked = true;
+		return NGHTTP2_ERR_WOULDBLOCK;
+	}
+	must(frame->data.padlen == 0);
+	h2->sent_bytes += n;
+	h2->earned += 2;
+	ex->sent += FRAME_HEAD + n;
+	if (n == 0)
+		send_payload(h2, head, NULL, 0);
+	else if (held_of(ex))
+		send_held(h2, ex, head, n);
+	else
+		send_pieces(h2, head, n);
+	if (ex->h2.is_read)
+		ex->h2.is_read = ex->h2.has_item = false;
+	return 0;
+}
+
+/* Everything but DATA: it is bounded by what has come. */
+static ssize_t send_frames(nghttp2_session *session, const uint8_t *p, size_t n,
+			   int flags, void *data)
+{
+	struct h2 *h2 = data;
+
+	out_small(h2->c, p, n);
+	return (ssize_t)n;
+}
+
+static int on_sent(nghttp2_session *session, const nghttp2_frame *frame,
+		   void *data)
+{
+	int32_t id = frame->hd.stream_id;
+	struct exchange *ex;
+
+	/* What was said between read_data and send_data. */
+	if (frame->hd.type == NGHTTP2_DATA) {
+		ex = nghttp2_session_get_stream_user_data(session, id);
+		if (ex && (held_of(ex) ||
+			   (ex->h2.is_ended && !ex->h2.is_end_read)))
+			submit_data(data, ex);
+	}
+	/* The answer is complete and the body is not: the client may stop
+	 * sending it (RFC 9113, 8.1). */
+	if ((frame->hd.type == NGHTTP2_HEADERS ||
+	     frame->hd.type == NGHTTP2_DATA) &&
+	    (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
+	    nghttp2_session_get_stream_remote_close(session, id) == 0)
+		nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id,
+					  NGHTTP2_NO_ERROR);
+	return 0;
+}
+
+void h2_send_callbacks(nghttp2_session_callbacks *cbs)
+{
+	nghttp2_session_callbacks_set_send_callback(cbs, send_frames);
+	nghttp2_session_callbacks_set_send_data_callback(cbs, send_data);
+	nghttp2_session_callbacks_set_on_frame_send_callback(cbs, on_sent);
+}
+
+/* ---- when ---- */
+
+static void run_drained(struct h2 *h2)
+{
+	struct list now;
+	struct exchange *ex;
+
+	/* What is said now drains later. */
+	list_init(&now);
+	while ((ex = list_first(&h2->drained, struct exchange, h2.drained_))) {
+		list_remove(&ex->h2.drained_);
+		list_append(&now, &ex->h2.drained_);
+	}
+	while ((ex = list_first(&now, struct exchange, h2.drained_))) {
+		list_remove(&ex->h2.drained_);
+		if (held_of(ex))
+			continue;
+		buf_fini(&ex->held);
+		ex->h2.held_at = 0;
+		if (ex->on_drain && ex->fsm.state == EXCHANGE_STREAMING)
+			ex->on_drain(&ex->r);
+	}
+}
+
+/* nghttp2 gives out what it can; what is gathered still waits. */
+static void send_session(struct h2 *h2)
+{
+	int rv;
+
+	must(!h2->is_inside);
+	if (h2->is_ended)
+		return;
+	h2->is_blocked = false;
+	h2->is_inside = true;
+	rv = nghttp2_session_send(h2->session);
+	h2->is_inside = false;
+	/* Pieces that lie elsewhere do not stay there. */
+	if (h2->c->server->h2_out->n)
+		h2_flush(h2->c);
+	if (rv)
+		h2_fail(h2, rv);
+}
+
+void h2_pump(struct h2 *h2)
+{
+	list_remove(&h2->dirty_);
+	send_session(h2);
+	if (!h2->c->is_corked)
+		h2_flush(h2->c);
+	if (!list_empty(&h2->drained) && h2->c->fsm.state < CONN_LAST)
+		run_drained(h2);
+}
+
+static void run_turn(struct turn *turn)
+{
+	struct http_server *s = container_of(turn, struct http_server, turn);
+	struct list now;
+	struct h2 *h2;
+
+	/* What is marked meanwhile goes in the next turn. */
+	list_init(&now);
+	while ((h2 = list_first(&s->dirty, struct h2, dirty_))) {
+		list_remove(&h2->dirty_);
+		list_append(&now, &h2->dirty_);
+	}
+	while ((h2 = list_first(&now, struct h2, dirty_))) {
+		h2_pump(h2);
+		h2_run(h2);
+		conn_settle(h2->c);
+	}
+	if (!list_empty(&s->dirty) && !s->wake_posted) {
+		s->wake_posted = true;
+		loop_post_sure(s->loop, &s->wake);
+	}
+}
+
+/* A turn follows. */
+static void run_wake(struct msg *msg)
+{
+	struct http_server *s = container_of(msg, struct http_server, wake);
+
+	s->wake_posted = false;
+	server_try_destroy(s);
+}
+
+void h2_init(struct http_server *s)
+{
+	s->turn.run = run_turn;
+	s->wake.run = run_wake;
+	list_init(&s->dirty);
+	s->h2_out = NEW(struct h2_out);
+	loop_on_turn(s->loop, &s->turn);
+}
+
+void h2_fini(struct http_server *s)
+{
+	loop_off_turn(s->loop, &s->turn);
+	buf_fini(&s->h2_out->small);
+	free(s->h2_out);
+}
+
+void h2_mark(struct h2 *h2)
+{
+	if (list_empty(&h2->dirty_))
+		list_append(&h2->c->server->dirty, &h2->dirty_);
+}
+
+/* ---- answers ---- */
+
+static bool is_gone(const struct exchange *ex)
+{
+	return ex->h2.is_closed || ex->conn->fsm.state >= CONN_LAST ||
+		h2_of(ex->conn)->is_ended;
+}
+
+/* What did not go at once is kept. */
+static void keep_rest(struct h2 *h2, struct exchange *ex)
+{
+	while (h2->v_left) {
+		size_t n = h2->v[0].n - h2->v_at;
+
+		hold(h2, ex, (const char *)h2->v[0].p + h2->v_at, n);
+		h2->v_left -= n;
+		h2->v++;
+		h2->v_at = 0;
+	}
+}
+
+void h2_answer(struct exchange *ex, const char *content_type,
+	       const struct stream_vec *v, unsigned n, uint64_t length)
+{
+	struct h2 *h2 = h2_of(ex->conn);
+	nghttp2_data_provider provider = provider_of(ex);
+	bool has_data = length && !ex->is_bodiless;
+	struct answer_fields fields;
+
+	if (is_gone(ex))
+		return;
+	/* An end without DATA says that there is none. */
+	put_answer(&fields, ex, (unsigned)ex->status, content_type,
+		   has_data || (ex->r.is_head && length) ? length : UINT64_MAX);
+	ex->h2.is_ended = true;
+	ex->h2.has_item = has_data;
+	h2->answering = ex;
+	h2->v = v;
+	h2->n_v = n;
+	h2->v_at = 0;
+	h2->v_left = has_data ? length : 0;
+	nghttp2_submit_response(h2->session, ex->h2.id, fields.fields.nv,
+				fields.fields.n, has_data ? &provider : NULL);
+	if (h2->is_inside)
+		h2_mark(h2);
+	else
+		send_session(h2);
+	if (!is_gone(ex))
+		keep_rest(h2, ex);
+	h2->v_left = 0;
+	h2->answering = NULL;
+	if (!h2->c->is_corked && !h2->is_inside)
+		h2_mark(h2);
+}
+
+static void begin(struct exchange *ex, unsigned status, const char *content_type)
+{
+	struct h2 *h2 = h2_of(ex->conn);
+	struct answer_fields fields;
+
+	if (is_gone(ex))
+		return;
+	ex->takes_trailers = true;
+	put_answer(&fields, ex, status, content_type, UINT64_MAX);
+	h2->answering = ex;
+	nghttp2_submit_headers(h2->session, ex->is_bodiless ?
+			       NGHTTP2_FLAG_END_STREAM : NGHTTP2_FLAG_NONE,
+			       ex->h2.id, NULL, fields.fields.nv,
+			       fields.fields.n, NULL);
+	ex->h2.is_ended = ex->is_bodiless;
+	if (!h2->is_inside)
+		send_session(h2);
+	h2->answering = NULL;
+	buf_fini(&ex->head);
+	h2_mark(h2);
+}
+
+void h2_begin(struct exchange *ex, const char *content_type)
+{
+	begin(ex, (unsigned)ex->status, content_type);
+}
+
+/* RFC 8441, 5: a tunnel is opened by 200. */
+void h2_upgrade(struct exchange *ex, const char *name)
+{
+	(void)name;
+	begin(ex, 200, NULL);
+}
+
+void h2_chunk(struct exchange *ex, struct str bytes)
+{
+	struct h2 *h2 = h2_of(ex->conn);
+
+	if (is_gone(ex))
+		return;
+	hold(h2, ex, bytes.p, bytes.n);
+	submit_data(h2, ex);
+}
+
+void h2_end(struct exchange *ex)
+{
+	struct h2 *h2 = h2_of(ex->conn);
+
+	if (is_gone(ex) || ex->h2.is_ended)
+		return;
+	ex->h2.is_ended = true;
+	if (!ex->h2.has_item && ex->head.n)
+		submit_trailer(h2, ex);
+	else
+		submit_data(h2, ex);
+	h2_mark(h2);
+}
+
+size_t h2_pending(const struct exchange *ex)
+{
+	return held_of(ex);
+}
+
+void h2_continue(struct exchange *ex)
+{
+	struct h2 *h2 = h2_of(ex->conn);
+	nghttp2_nv nv = {
+		.name = (uint8_t *)":status", .namelen = 7,
+		.value = (uint8_t *)"100", .valuelen = 3,
+	};
+
+	nghttp2_submit_headers(h2->session, NGHTTP2_FLAG_NONE, ex->h2.id, NULL,
+			       &nv, 1, NULL);
+	h2_mark(h2);
+}
