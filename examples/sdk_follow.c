@@ -14,6 +14,9 @@
  * Lines on standard input are commands: `get`, `status`, `quit`.  With a folder as the
  * only argument it starts without any server, from defaults.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE                  /* memmem */
+#endif
 #include <conflux.h>
 
 #include <inttypes.h>
@@ -87,12 +90,13 @@ static void say_status(struct cfx *cfx)
 
 static const char *value_of(const char **argv, const char *name)
 {
+	const char *value = NULL;
 	size_t n = strlen(name);
 
 	for (; *argv; argv++)
 		if (strncmp(*argv, name, n) == 0 && (*argv)[n] == '=')
-			return *argv + n + 1;
-	return NULL;
+			value = *argv + n + 1;
+	return value;            /* the last wins */
 }
 
 /* "acme/shop/prod" */

@@ -566,6 +566,7 @@ void api_free(struct api **ap)
 		view_free(&at->view);
 		token_cache_fini(&at->token);
 		ofrep_cache_free(&at->flags);
+		sign_cache_free(&at->signatures);
 		if (at->loop)
 			loop_free(&at->loop);
 		watching_free(&at->watching);

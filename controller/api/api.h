@@ -13,6 +13,7 @@
 #include "store/store.h"
 
 struct backups;
+struct signing;
 
 struct api;
 
@@ -55,6 +56,7 @@ struct api_config {
 	/* NULL: nothing is restored here; any thread. */
 	void (*restore)(void *data, struct api_restore *ask);
 	struct backups *backups;         /* backups/backups.h; NULL: none are given */
+	struct signing *signing;         /* api/sign.h; NULL: nothing is signed */
 	void *data;
 };
 

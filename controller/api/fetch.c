@@ -30,6 +30,24 @@ bool api_not_modified(struct request *r, struct str etag)
 	return false;
 }
 
+/* Who pins the public key asks for it; others are spared the time. */
+static void add_signature(struct request *r, const struct address *at,
+			  const struct config_view *v)
+{
+	const struct str *want = request_header(r, "x-conflux-want-signature");
+	struct api_loop *loop = caller_of(r)->at;
+	struct signing *signing = loop->api->config.signing;
+	char text[SIGNATURE_TEXT_MAX];
+
+	if (!want || !signing || !str_is(*want, "?1"))
+		return;
+	if (!loop->signatures)
+		loop->signatures = sign_cache_new();
+	sign_cache_get(loop->signatures, signing, at, v->rule.version,
+		       &v->rule.sha, text);
+	answer_header(r, "X-Conflux-Signature", str_of(text));
+}
+
 static void add_headers(struct request *r, const struct config_view *v,
 			struct str etag)
 {
@@ -86,6 +104,7 @@ void get_fetch(struct request *r)
 	etag[65] = '"';
 	etag[66] = '\0';
 	add_headers(r, &v, str_n(etag, 66));
+	add_signature(r, &at, &v);
 	if (api_not_modified(r, str_n(etag, 66)))
 		answer(r, 304, NULL, STR_NONE);
 	else

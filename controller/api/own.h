@@ -9,6 +9,7 @@
 #include "api/api.h"
 #include "api/crowd.h"
 #include "api/ofrep_cache.h"
+#include "api/sign.h"
 #include "api/watcher.h"
 #include "auth/auth.h"
 #include "model/content.h"
@@ -27,6 +28,7 @@ struct api_loop {
 	struct view *view;
 	struct token_cache token;        /* of the last request */
 	struct ofrep_cache *flags;
+	struct sign_cache *signatures;   /* NULL until the first is asked for */
 	struct admission admission;
 	struct turn turn;                /* lets the view go */
 	struct follower follower;

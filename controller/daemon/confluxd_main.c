@@ -1,7 +1,7 @@
 /*
  * confluxd: one node of Conflux.  Reads settings, starts the daemon, waits for
- * signals: SIGTERM and SIGINT drain and end it, SIGHUP reads certificates and
- * log level again.
+ * signals: SIGTERM and SIGINT drain and end it, SIGHUP reads certificates, the
+ * signing key and log level again.
  */
 #include <signal.h>
 #include <stdio.h>

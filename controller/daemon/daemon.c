@@ -321,6 +321,15 @@ static enum code load_tls(const struct settings *s, struct tls_server **out,
 			      "h2,http/1.1", out, err);
 }
 
+static enum code load_signing(const struct settings *s, struct signing **out,
+			      struct err *err)
+{
+	const char *path = text_or_null(s, SETTING_signing_key_file);
+	enum code rc = path ? signing_new(path, out, err) : OK;
+
+	return rc ? err_wrap(err, "signing.key_file") : OK;
+}
+
 static enum code write_address(const struct daemon *d, const char *addr,
 			       struct err *err)
 {
@@ -359,6 +368,9 @@ static enum code start_api(struct daemon *d, struct err *err)
 	struct stream_addr bound;
 	enum code rc = load_tls(d->settings, &d->tls, err);
 
+	if (rc == OK)
+		rc = load_signing(d->settings, &d->signing, err);
+	config.signing = d->signing;
 	if (config.loops == 0)
 		config.loops = MIN(processors_usable("/"), LOOPS_MAX);
 	config.limits.connections = descriptors_for(config.limits.connections,
@@ -476,6 +488,7 @@ void daemon_stop(struct daemon **dp)
 	backups_free(&d->backups);
 	keyring_free(&d->keys);
 	tls_server_free(&d->tls);
+	signing_free(&d->signing);
 	cluster_fini(&d->cluster);
 	secret_wipe(&d->token);
 	free(d->clones);
@@ -490,5 +503,12 @@ enum code daemon_reload(struct daemon *d, const struct settings *fresh,
 	log_set_level((enum log_level)settings_word(fresh, SETTING_log_level));
 	if (d->cluster.has_tls)
 		rc = store_tls_reload(d->store, err);
-	return rc == OK && d->tls ? tls_server_reload(d->tls, err) : rc;
+	if (rc == OK && d->tls)
+		rc = tls_server_reload(d->tls, err);
+	if (rc == OK && d->signing) {
+		rc = signing_reload(d->signing, err);
+		if (rc)
+			err_wrap(err, "signing.key_file");
+	}
+	return rc;
 }

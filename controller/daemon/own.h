@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "api/api.h"
+#include "api/sign.h"
 #include "backups/backups.h"
 #include "daemon/cluster.h"
 #include "daemon/daemon.h"
@@ -28,6 +29,7 @@ struct daemon {
 	struct reconciler *reconciler;
 	struct backups *backups;
 	struct tls_server *tls;
+	struct signing *signing;         /* NULL: nothing is signed */
 	struct api *api;
 	bool is_listening;
 };

@@ -27,3 +27,7 @@ needs_rows := base wire doc schema model kv raftcore state
 needs_question := base wire io doc schema model kv raftcore state source
 needs_seal := base io io/sim wire seal
 needs_wish := base wire io doc schema model kv state raftcore store
+needs_sdk_json := base doc client/sdk
+needs_sdk_events := base client client/sdk
+needs_sdk_answer := base client/sdk
+needs_sdk_snapshot := base client/sdk

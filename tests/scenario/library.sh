@@ -98,7 +98,7 @@ echo "== the examples, from the outside"
 for source in examples/*.c; do
 	name=$(basename "$source" .c)
 	case $name in sdk_*) lib=conflux ;; *) lib=raftcore ;; esac
-	$cc -Wextra -Wno-unused-parameter -Werror -D_GNU_SOURCE $(pc --cflags) -o "$name" "$source" $(pc --libs)
+	$cc -Wextra -Wno-unused-parameter -Werror $(pc --cflags) -o "$name" "$source" $(pc --libs)
 	mkdir "$name.dir"
 	LD_LIBRARY_PATH=$root/lib ./"$name" "$name.dir" >"$name.log" 2>&1 || {
 		cat "$name.log"

@@ -104,6 +104,16 @@ static enum cfx_code check_part(const char *what, const char *s,
 	return CFX_OK;
 }
 
+static bool is_instance(const char *s)
+{
+	size_t n = 0;
+
+	for (; s[n]; n++)
+		if (s[n] <= ' ' || s[n] > '~')
+			return false;
+	return n >= 1 && n <= 127;
+}
+
 static enum cfx_code check_options(const struct cfx_options *o,
 				   struct cfx_error *error)
 {
@@ -119,9 +129,9 @@ static enum cfx_code check_options(const struct cfx_options *o,
 	if (!o->endpoints || !o->endpoints[0] || !o->configs || !o->configs[0])
 		return cfx_fail(error, CFX_E_USAGE, "endpoints and configs name "
 				"one at least");
-	if (o->instance && strlen(o->instance) >= 128)
-		return cfx_fail(error, CFX_E_USAGE, "instance has at most 127 "
-				"bytes");
+	if (o->instance && !is_instance(o->instance))
+		return cfx_fail(error, CFX_E_USAGE, "instance has 1 to 127 bytes "
+				"that can be seen, without spaces");
 	if (o->token && o->token_file)
 		return cfx_fail(error, CFX_E_USAGE, "token or token_file, not "
 				"both");
@@ -272,7 +282,7 @@ static void make_instance(struct cfx *cfx)
 			 cfx->o.instance);
 		return;
 	}
-	if (gethostname(host, sizeof(host) - 1) < 0 || !host[0])
+	if (gethostname(host, sizeof(host) - 1) < 0 || !is_instance(host))
 		snprintf(host, sizeof(host), "host");
 	snprintf(cfx->instance, sizeof(cfx->instance), "%s-%016llx", host,
 		 (unsigned long long)sdk_random());

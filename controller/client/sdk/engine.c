@@ -152,6 +152,8 @@ static void begin_watch(struct cfx *cfx, int64_t now)
 		return;
 	if (!bytes_printf(&cfx->heap, &out, "GET %s", cfx->watch_target) ||
 	    !put_head(cfx, &out, "text/event-stream") ||
+	    !bytes_printf(&cfx->heap, &out, "X-Conflux-Instance: %s\r\n",
+			  cfx->instance) ||
 	    (cfx->has_cursor &&
 	     !bytes_printf(&cfx->heap, &out, "Last-Event-ID: %llu\r\n",
 			   (unsigned long long)cfx->cursor)) ||
@@ -642,7 +644,7 @@ static void ack_answered(struct cfx *cfx, int64_t now)
 
 	if (status < 300) {
 		cfx->status.acknowledged++;
-	} else if (status == 404 || status == 405 || status == 501) {
+	} else if (status == 405 || status == 501) {
 		cfx->no_acks = true;     /* an older server */
 	} else if (status == 429 || status >= 500) {
 		cfx->configs[cfx->asked].ack.is_due = true;

@@ -78,6 +78,8 @@ static int on_value(http_parser *http, const char *p, size_t n)
 	struct link *l = link_of(http);
 
 	l->is_value = true;
+	if (memchr(p, '\0', n))
+		return 1;                /* no header has such */
 	append(l->value, sizeof(l->value), p, n);
 	return 0;
 }

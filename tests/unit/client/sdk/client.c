@@ -205,6 +205,8 @@ START_TEST(options_are_checked)
 	WRONG(token, "a b", "token");
 	WRONG(token, "a\r\nX: y", "token");
 	WRONG(token_file, "x", "not both");
+	WRONG(instance, "a b", "instance");
+	WRONG(instance, "", "instance");
 	WRONG(snapshot_key_file, "x", "snapshot_file");
 	WRONG(allocator, &half, "allocator");
 	WRONG(boot, (enum cfx_boot)7, "boot");
@@ -638,6 +640,7 @@ START_TEST(a_server_without_acks)
 	UNTIL(cfx, server_requests(s, SERVER_ACKS) == 1);
 	server_publish(s, "main.json", JSON, "{\"n\":2}", true);
 	UNTIL(cfx, n_of(cfx) == 2);
+	run_once(cfx);
 	ck_assert_int_eq(status_of(cfx).last.code, CFX_OK);
 	ck_assert_uint_eq(server_requests(s, SERVER_ACKS), 1);
 	cfx_close(cfx);

@@ -439,7 +439,7 @@ static bool acks(struct connection *c, const char *request)
 	char state[20], key[80], version[20];
 
 	if (s->config.has_no_acks)
-		return say(c, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+		return say(c, "HTTP/1.1 405 No\r\nContent-Length: 0\r\n\r\n");
 	text_member(body, "state", state, sizeof(state));
 	text_member(body, "key", key, sizeof(key));
 	text_member(body, "version", version, sizeof(version));
