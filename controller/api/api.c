@@ -571,6 +571,7 @@ void api_free(struct api **ap)
 			loop_free(&at->loop);
 		watching_free(&at->watching);
 		watch_texts_free(&at->texts);
+		grpc_frames_free(&at->frames);
 	}
 	limits_free(&api->limits);
 	acks_free(&api->acks);

@@ -76,11 +76,16 @@ static void call_closed(struct timer *timer)
 	free(call);
 }
 
+static void count(struct api_loop *at, int status)
+{
+	atomic_fetch_add_explicit(&at->grpc_ended[status], 1,
+				  memory_order_relaxed);
+}
+
 static void call_over(struct grpc_call *call, int status)
 {
 	call->r = NULL;
-	atomic_fetch_add_explicit(&call->at->grpc_ended[status], 1,
-				  memory_order_relaxed);
+	count(call->at, status);
 	list_remove(&call->at_);
 	timer_close(&call->deadline, call_closed);
 }
@@ -123,6 +128,8 @@ void grpc_error(struct request *r, const struct err *err)
 	put(r, "grpc-status-details-bin", buf_view(&details));
 	if (call)
 		call_over(call, code_grpc(err->code));
+	else
+		count(r->server_data, code_grpc(err->code));
 	if (put == answer_trailer)
 		answer_end(r);
 	else
@@ -278,7 +285,12 @@ static void body_ended(struct grpc_call *call)
 	} else if (!call->has_message) {
 		refuse_count(call, "there is none");
 	} else if (decode(call, &m)) {
-		call->r->body = buf_view(&call->reader.message);
+		/* The digest of an idempotent write is that of its body; what goes
+		 * on for long need not keep it. */
+		if (call->method->is_long)
+			grpc_reader_fini(&call->reader);
+		else
+			call->r->body = buf_view(&call->reader.message);
 		call->method->message(call, m);
 	}
 }

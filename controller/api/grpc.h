@@ -78,6 +78,8 @@ void grpc_gone(struct request *r);
 /* Ends the calls that are long, because the node stops. */
 void grpc_drain(struct api_loop *at);
 void grpc_metrics(struct buf *out, struct api *api);
+/* What a loop keeps for its watches (grpc_watch.c). */
+void grpc_frames_free(struct grpc_frames **frames);
 
 /* ---- messages ---- */
 

@@ -7,6 +7,8 @@
  */
 #include "api/grpc.h"
 
+#include <stdatomic.h>
+
 #include "api/grpc_schema.h"
 #include "base/mem.h"
 #include "gen/proto/health.pb-c.h"
@@ -38,7 +40,8 @@ static serving status_of(struct api_loop *at)
 	struct store_status s;
 
 	store_status(at->api->config.store, &s);
-	return s.is_ready ? SERVING(SERVING) : SERVING(NOT_SERVING);
+	return s.is_ready && !atomic_load(&at->api->is_leaving) ?
+		       SERVING(SERVING) : SERVING(NOT_SERVING);
 }
 
 static void check(struct grpc_call *call, const ProtobufCMessage *m)

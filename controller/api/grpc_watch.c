@@ -10,6 +10,7 @@
 
 #include "api/grpc_message.h"
 #include "base/map.h"
+#include "base/mem.h"
 #include "gen/proto/conflux.pb-c.h"
 
 #include "base/banned.h"
@@ -21,6 +22,9 @@
 /* Of what there is at the start. */
 #define INITIAL_MAX 10000
 #define INITIAL_BYTES (16 * 1024 * 1024)
+/* Kept on a loop, for the next who is told the same; and how large at most. */
+#define FRAMES 4
+#define FRAME_MAX (64 * 1024)
 
 typedef Conflux__V1__WatchResponse told;
 #define KIND(word) CONFLUX__V1__WATCH_RESPONSE__KIND__##word
@@ -69,8 +73,8 @@ static void add_content(struct grpc_watch *g, const struct feed_change *c,
 	m->has_content = true;
 }
 
-static void put_change(struct grpc_watch *g, const struct feed_change *c,
-		       struct kv_txn *txn)
+static void make_change(struct grpc_watch *g, const struct feed_change *c,
+			struct kv_txn *txn, struct buf *out)
 {
 	Conflux__V1__Address at = CONFLUX__V1__ADDRESS__INIT;
 	told m = CONFLUX__V1__WATCH_RESPONSE__INIT;
@@ -95,7 +99,70 @@ static void put_change(struct grpc_watch *g, const struct feed_change *c,
 		if (g->want_content)
 			add_content(g, c, txn, &content, &m);
 	}
-	grpc_put_message(&g->out, &m.base);
+	grpc_put_message(out, &m.base);
+}
+
+/* ---- frames that many are told ---- */
+
+/* The last few, because a change goes to many one after the other. */
+struct grpc_frames {
+	struct frame {
+		struct feed_change c;    /* its texts are gone; memo 0: none */
+		bool want_content;
+		struct buf bytes;
+	} of[FRAMES];
+	unsigned next;
+};
+
+void grpc_frames_free(struct grpc_frames **frames)
+{
+	struct grpc_frames *f = TAKE(*frames);
+
+	for (unsigned i = 0; f && i < FRAMES; i++)
+		buf_fini(&f->of[i].bytes);
+	free(f);
+}
+
+static const struct buf *find_frame(const struct grpc_watch *g,
+				    const struct feed_change *c)
+{
+	const struct grpc_frames *f = g->watcher.at->frames;
+
+	for (unsigned i = 0; f && i < FRAMES; i++)
+		if (watch_is_same(&f->of[i].c, c) &&
+		    f->of[i].want_content == g->want_content)
+			return &f->of[i].bytes;
+	return NULL;
+}
+
+static void keep_frame(struct grpc_watch *g, const struct feed_change *c,
+		       struct str bytes)
+{
+	struct grpc_frames **f = &g->watcher.at->frames;
+	struct frame *to;
+
+	if (bytes.n > FRAME_MAX)
+		return;
+	if (!*f)
+		*f = NEW(struct grpc_frames);
+	to = &(*f)->of[(*f)->next++ % FRAMES];
+	to->c = *c;
+	to->want_content = g->want_content;
+	buf_reset(&to->bytes);
+	buf_str(&to->bytes, bytes);
+}
+
+static void put_change(struct grpc_watch *g, const struct feed_change *c)
+{
+	const struct buf *made = find_frame(g, c);
+	size_t start = g->out.n;
+
+	if (made) {
+		buf_str(&g->out, buf_view(made));
+		return;
+	}
+	make_change(g, c, NULL, &g->out);
+	keep_frame(g, c, str_from(buf_view(&g->out), start));
 }
 
 /* ---- what the watcher says ---- */
@@ -121,7 +188,7 @@ static bool change(struct watcher *w, const struct feed_change *c)
 {
 	struct grpc_watch *g = of(w);
 
-	put_change(g, c, NULL);
+	put_change(g, c);
 	return grpc_pending(g->call) + g->out.n < PENDING_MAX;
 }
 
@@ -236,7 +303,7 @@ static bool one_live(void *data, const struct address *at,
 	c.version = rule.version;
 	c.sha = rule.sha;
 	c.size = rule.size;
-	put_change(l->g, &c, l->txn);
+	make_change(l->g, &c, l->txn, &l->g->out);
 	l->n++;
 	return true;
 }

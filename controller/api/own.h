@@ -34,6 +34,7 @@ struct api_loop {
 	struct follower follower;
 	struct watching *watching;
 	struct watch_texts *texts;
+	struct grpc_frames *frames;
 	struct list waits, calls;
 	_Atomic uint64_t grpc_ended[GRPC__STATUSES];     /* calls, by status */
 	_Atomic bool is_drained, is_stopped;
@@ -252,6 +253,8 @@ void wait_wake(struct api_loop *at);
 struct watch_texts *watch_texts_new(void);
 void watch_texts_free(struct watch_texts **texts);
 struct str watch_json(struct api_loop *at, const struct feed_change *c);
+/* Is what clients are told of both the same? */
+bool watch_is_same(const struct feed_change *a, const struct feed_change *b);
 /* {"reason":"denied","status":403,"code":"denied","detail":"...","hint":"..."} */
 void watch_end_json(struct buf *out, enum watch_reason reason,
 		    const struct err *err);

@@ -119,7 +119,7 @@ void watch_texts_free(struct watch_texts **tp)
 	*tp = NULL;
 }
 
-static bool is_same(const struct feed_change *a, const struct feed_change *b)
+bool watch_is_same(const struct feed_change *a, const struct feed_change *b)
 {
 	return a->memo == b->memo && a->end == b->end &&
 	       a->has_version == b->has_version && a->version == b->version &&
@@ -131,7 +131,7 @@ struct str watch_json(struct api_loop *at, const struct feed_change *c)
 	struct watch_texts *t = at->texts;
 	unsigned i = 0;
 
-	while (i < TEXTS && !is_same(&t->of[i].c, c))
+	while (i < TEXTS && !watch_is_same(&t->of[i].c, c))
 		i++;
 	if (i == TEXTS) {
 		i = t->next++ % TEXTS;

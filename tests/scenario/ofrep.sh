@@ -95,6 +95,12 @@ all '{"context": {"region": "eu", "beta": true}}' -H "If-None-Match: $ETAG"
 yes 200
 is "$(field '[.flags[].key] | join(" ")')" dark
 
+step "an evaluation may wait for a revision"
+ask POST "$BASE/ofrep/v1/evaluate/flags/dark?min_revision=$(header x-conflux-revision)"
+yes 200
+ask POST "$BASE/ofrep/v1/evaluate/flags/dark?min_revision=99999999"
+yes 504
+
 step "what cannot be read as flags says so"
 make_config words.txt "no flags" text
 ask POST "$URL/api/v1/ofrep/acme/shop/prod/words.txt/ofrep/v1/evaluate/flags"

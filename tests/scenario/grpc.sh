@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# gRPC, asked by a client that has nothing of ours but the port (grpcio, of Debian),
+# in clear text and over TLS.
+. "$(dirname "$0")/lib.bash"
+CLIENT=$(dirname "$0")/grpc/client.py
+start_daemon
+make_tenant acme
+
+step "over HTTP/1.1 a call is a request with trailers"
+make_config a.json '{"a": 1}' json
+yes 201
+make_config b.json '"b"' json
+yes 201
+printf '\0\0\0\0\034\n\032\n\004acme\022\004shop\032\004prod"\006a.json' >"$WORK/frame"
+curl -s --http1.1 -D "$WORK/headers" -o "$WORK/body" --data-binary @"$WORK/frame" \
+	-H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/grpc' \
+	-H 'TE: trailers' "$URL/conflux.v1.ConfigService/FetchConfig"
+has "$(tr -d '\r' <"$WORK/headers")" "grpc-status: 0"
+has "$(tr -d '\0' <"$WORK/body")" '{"a": 1}'
+ask POST "$URL/conflux.v1.ConfigService/FetchConfig" -H 'Content-Type: application/json'
+yes 415
+has "$BODY" "application/grpc"
+
+step "a client that knows nothing asks for everything"
+coproc CLIENT_IO { /usr/bin/python3 "$CLIENT" "${URL#http://}" "$TOKEN" 2>&1; }
+CLIENT_PID=$CLIENT_IO_PID
+exec 5<&"${CLIENT_IO[0]}" 6>&"${CLIENT_IO[1]}"
+while IFS= read -r line <&5; do
+	[ "$line" != ready ] || break
+	printf '%s\n' "$line"
+done
+[ "${line:-}" = ready ] || fail "the client ended"
+ask GET "$URL/metrics"
+has "$BODY" 'conflux_grpc_calls_total{status="UNAUTHENTICATED"} 2'
+kill -TERM "$DAEMON"
+echo >&6
+cat <&5
+wait "$CLIENT_PID" || fail "the client"
+wait "$DAEMON" || fail "the daemon ended with $?"
+
+step "over TLS, with what ALPN chose"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
+	-keyout "$WORK/key.pem" -out "$WORK/cert.pem" -days 2 -subj /CN=localhost \
+	-addext subjectAltName=IP:127.0.0.1 2>/dev/null
+start_daemon --tls-cert-file "$WORK/cert.pem" --tls-key-file "$WORK/key.pem"
+/usr/bin/python3 "$CLIENT" "${URL#http://}" "$TOKEN" "$WORK/cert.pem" 2>&1 ||
+	fail "the client over TLS"
