@@ -1,6 +1,7 @@
 needs_manifest := base doc schema model source
 needs_http1 := base http/wire
 needs_json := base doc
+needs_agent := base wire edge
 needs_yaml := base doc
 needs_toml := base doc
 needs_wal := base io wire seal wal

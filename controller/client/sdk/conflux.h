@@ -93,6 +93,15 @@ enum cfx_mode {
 	CFX_MODE_LOOP                    /* cfx_fd, cfx_timeout_ms, cfx_dispatch */
 };
 
+/* Who says that a version is in force. */
+enum cfx_acknowledges {
+	/* The library: what the validator has not rejected is applied. */
+	CFX_ACKNOWLEDGE_BY_LIBRARY,
+	/* The program, by cfx_acknowledge, when it knows; the library still says what
+	 * the validator or the parser rejected. */
+	CFX_ACKNOWLEDGE_BY_PROGRAM
+};
+
 enum cfx_level { CFX_LOG_DEBUG, CFX_LOG_INFO, CFX_LOG_WARNING };
 
 /* Memory of the library's own; all four or none.  Any thread. */
@@ -135,6 +144,7 @@ struct cfx_options {
 
 	enum cfx_boot boot;
 	enum cfx_mode mode;
+	enum cfx_acknowledges acknowledges;
 	unsigned boot_timeout_ms;        /* 10,000 */
 	unsigned connect_timeout_ms;     /* 3,000: address to TLS */
 	unsigned request_timeout_ms;     /* 10,000: of a fetch */
@@ -251,6 +261,17 @@ enum cfx_code cfx_on_change(struct cfx *cfx, const char *config, const char *pat
 /* When it returns the listener runs no more, nor will: so not under a lock that
  * a listener takes.  From inside a listener it does not wait. */
 void cfx_off_change(struct cfx *cfx, uint64_t id);
+
+/*
+ * With CFX_ACKNOWLEDGE_BY_PROGRAM: what has become of a version of the picture: it is
+ * in force, or it is not, for 'reason' (may be NULL; cut to 239 bytes).  Any thread;
+ * sent when a server is there, and again to the next one; the last word counts.  A
+ * version that is not that of the picture any more is passed over, and a later
+ * version of the same content is said to be what this one was.
+ * CFX_E_USAGE: no such configuration, or the library acknowledges.
+ */
+enum cfx_code cfx_acknowledge(struct cfx *cfx, const char *config, uint64_t version,
+			      bool is_applied, const char *reason);
 
 /* ---- in a loop of the program's own (CFX_MODE_LOOP) ---- */
 

@@ -772,6 +772,7 @@ static bool is_moving(const struct cfx *cfx)
 
 void engine_step(struct cfx *cfx)
 {
+	commit_take_said(cfx);
 	for (unsigned i = 0; i < TURNS; i++) {
 		int64_t now = sdk_now_ms();
 

@@ -94,6 +94,12 @@ struct config {
 		uint8_t sha256[32];
 		char reason[REASON_MAX];
 	} ack;
+	/* By cfx_acknowledge, not taken yet; under the lock. */
+	struct {
+		bool is_due, is_applied;
+		uint64_t version;
+		char reason[REASON_MAX];
+	} said;
 };
 
 struct listener {
@@ -158,7 +164,8 @@ struct cfx {
 	int64_t save_ms;
 
 	/* cfx.c */
-	pthread_mutex_t lock;            /* of status */
+	pthread_mutex_t lock;            /* of status, and of what is said */
+	atomic_bool has_said;
 	bool has_lock, has_thread;
 	pthread_t thread;
 	atomic_bool is_stopping;
@@ -193,6 +200,8 @@ enum cfx_code commit(struct cfx *cfx, const char *source,
 void commit_reject(struct cfx *cfx, unsigned at, uint64_t version,
 		   const uint8_t sha256[32], const char *reason);
 void commit_accept(struct cfx *cfx, unsigned at, const struct doc *doc);
+/* Takes what the program has said by cfx_acknowledge. */
+void commit_take_said(struct cfx *cfx);
 void commit_fini(struct cfx *cfx);
 
 /* ---- the snapshot: snapshot.c (bytes), save.c (file) ---- */

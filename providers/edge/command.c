@@ -1,0 +1,280 @@
+/* Commands with a deadline: see edge.h. */
+#include "edge/edge.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "io/file.h"
+
+#include "base/banned.h"
+
+#define SAID_MAX 4096                /* of what a command writes: the end of it */
+#define SHOWN 160
+
+struct running {
+	pid_t pid;
+	int pidfd, out;
+	struct buf said;
+};
+
+/* ---- what it is given ---- */
+
+static char *with_file(struct arena *arena, const char *word, const char *file)
+{
+	AUTO_BUF out = BUF_NONE;
+	struct str rest = str_of(word);
+	size_t at;
+
+	while ((at = str_find_str(rest, STR("{}"))) != SIZE_MAX) {
+		buf_str(&out, str_first(rest, at));
+		buf_z(&out, file);
+		rest = str_from(rest, at + 2);
+	}
+	buf_str(&out, rest);
+	return arena_z(arena, buf_view(&out));
+}
+
+static char **words(struct arena *arena, char *const *argv, const char *file)
+{
+	size_t n = 0;
+	char **out;
+
+	while (argv[n])
+		n++;
+	out = arena_zero(arena, (n + 1) * sizeof(*out));
+	for (size_t i = 0; i < n; i++)
+		out[i] = with_file(arena, argv[i], file);
+	return out;
+}
+
+static char *variable(struct arena *arena, const char *name, const char *value)
+{
+	AUTO_BUF out = BUF_NONE;
+
+	buf_printf(&out, "%s=%s", name, value);
+	return arena_z(arena, buf_view(&out));
+}
+
+/* The agent's own, and what the command is about. */
+static char **surroundings(struct arena *arena, const struct edge_about *about)
+{
+	char version[24];
+	size_t n = 0, k = 0;
+	char **out;
+
+	while (environ[n])
+		n++;
+	out = arena_zero(arena, (n + 4) * sizeof(*out));
+	for (size_t i = 0; i < n; i++)
+		if (strncmp(environ[i], "CONFLUX_", 8) != 0)
+			out[k++] = environ[i];
+	snprintf(version, sizeof(version), "%llu",
+		 (unsigned long long)about->version);
+	out[k++] = variable(arena, "CONFLUX_FILE", about->file);
+	out[k++] = variable(arena, "CONFLUX_CONFIG", about->config);
+	out[k++] = variable(arena, "CONFLUX_VERSION", version);
+	return out;
+}
+
+/* ---- starting ---- */
+
+static enum code spawn_error(int rc, const char *name, struct err *err)
+{
+	enum code code = rc == ENOENT ? E_NOT_FOUND : rc == EACCES ? E_DENIED : E_IO;
+
+	return err_set(err, code, "%s cannot be started: %s", name, strerror(rc));
+}
+
+/* Signals are as a program expects them, and nothing of the agent's is open. */
+static int set_up(posix_spawnattr_t *attr, posix_spawn_file_actions_t *files, int out)
+{
+	sigset_t none, all;
+	int rc;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	rc = posix_spawnattr_setflags(attr, POSIX_SPAWN_SETPGROUP |
+						   POSIX_SPAWN_SETSIGMASK |
+						   POSIX_SPAWN_SETSIGDEF);
+	if (!rc)
+		rc = posix_spawnattr_setsigmask(attr, &none);
+	if (!rc)
+		rc = posix_spawnattr_setsigdefault(attr, &all);
+	if (!rc)
+		rc = posix_spawn_file_actions_addopen(files, 0, "/dev/null",
+						      O_RDONLY, 0);
+	if (!rc)
+		rc = posix_spawn_file_actions_adddup2(files, out, 1);
+	if (!rc)
+		rc = posix_spawn_file_actions_adddup2(files, out, 2);
+	return rc;
+}
+
+static int spawn(pid_t *pid, char **argv, char **env, int out)
+{
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attr;
+	int rc = posix_spawn_file_actions_init(&files);
+
+	if (rc)
+		return rc;
+	rc = posix_spawnattr_init(&attr);
+	if (!rc) {
+		rc = set_up(&attr, &files, out);
+		if (!rc)
+			rc = posix_spawnp(pid, argv[0], &files, &attr, argv, env);
+		posix_spawnattr_destroy(&attr);
+	}
+	posix_spawn_file_actions_destroy(&files);
+	return rc;
+}
+
+static enum code start(struct running *r, char *const *argv,
+		       const struct edge_about *about, struct err *err)
+{
+	struct arena *arena = arena_new(0);
+	int ends[2], rc;
+
+	if (pipe2(ends, O_CLOEXEC)) {
+		arena_free(&arena);
+		return err_set(err, E_IO, "pipe: %s", strerror(errno));
+	}
+	rc = spawn(&r->pid, words(arena, argv, about->file),
+		   surroundings(arena, about), ends[1]);
+	arena_free(&arena);
+	close(ends[1]);
+	r->out = ends[0];
+	if (rc) {
+		close(r->out);
+		return spawn_error(rc, argv[0], err);
+	}
+	fcntl(r->out, F_SETFL, O_NONBLOCK);
+	/* Not by glibc 2.36's pidfd_open: kernels since 5.3 have the call. */
+	r->pidfd = (int)syscall(SYS_pidfd_open, r->pid, 0);
+	return OK;
+}
+
+/* ---- waiting ---- */
+
+/* True: it may write more. */
+static bool read_said(struct running *r)
+{
+	char bytes[1024];
+	ssize_t n = read(r->out, bytes, sizeof(bytes));
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR;
+	buf_add(&r->said, bytes, (size_t)n);
+	if (r->said.n > 2 * SAID_MAX)
+		buf_drop(&r->said, r->said.n - SAID_MAX);
+	return n > 0;
+}
+
+/* Until it has ended: false: the time is over.  Who inherited its output may keep it
+ * open for ever, so the end of that is no end. */
+static bool wait_end(struct running *r, uint64_t until_ms)
+{
+	struct pollfd fds[2] = { { .fd = r->pidfd, .events = POLLIN },
+				 { .fd = r->out, .events = POLLIN } };
+
+	for (;;) {
+		uint64_t now = clock_mono_ms();
+
+		if (now >= until_ms)
+			return false;
+		if (poll(fds, 2, (int)(until_ms - now)) < 0 && errno != EINTR)
+			return false;
+		if (fds[1].revents && !read_said(r))
+			fds[1].fd = -1;
+		if (fds[0].revents)
+			return true;
+	}
+}
+
+/* The last line that says something, in one line. */
+static struct str last_line(const struct buf *said)
+{
+	struct str all = str_trim(buf_view(said));
+	size_t at = str_rfind(all, '\n');
+	struct str line = str_trim(at == SIZE_MAX ? all : str_from(all, at + 1));
+
+	return str_first(line, SHOWN);
+}
+
+static enum code verdict(const struct running *r, const char *name, int status,
+			 struct err *err)
+{
+	struct str said = last_line(&r->said);
+
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return OK;
+	if (WIFSIGNALED(status))
+		return err_set(err, E_FAILED, "%s was ended by signal %d%s%.*s", name,
+			       WTERMSIG(status), said.n ? ": " : "", STR_ARG(said));
+	return err_set(err, E_FAILED, "%s ended with %d%s%.*s", name,
+		       WEXITSTATUS(status), said.n ? ": " : "", STR_ARG(said));
+}
+
+static int reap(pid_t pid)
+{
+	int status = 0;
+
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return status;
+}
+
+enum code edge_run(char *const *argv, const struct edge_about *about,
+		   unsigned timeout_ms, struct err *err)
+{
+	struct running r = { .said = BUF_NONE };
+	enum code rc = start(&r, argv, about, err);
+	bool ended;
+	int status;
+
+	if (rc)
+		return rc;
+	ended = r.pidfd >= 0 && wait_end(&r, clock_mono_ms() + timeout_ms);
+	if (!ended)
+		kill(-r.pid, SIGKILL);
+	status = reap(r.pid);
+	while (read_said(&r) && r.said.n < SAID_MAX && ended) {
+		struct pollfd more = { .fd = r.out, .events = POLLIN };
+
+		if (poll(&more, 1, 0) <= 0)
+			break;
+	}
+	rc = ended ? verdict(&r, argv[0], status, err) :
+		     err_set(err, E_TIMEOUT, "%s did not end within %u ms", argv[0],
+			     timeout_ms);
+	if (r.pidfd >= 0)
+		close(r.pidfd);
+	close(r.out);
+	buf_fini(&r.said);
+	return rc;
+}
+
+enum code edge_signal(const char *pid_file, int signal, struct err *err)
+{
+	AUTO_BUF text = BUF_NONE;
+	uint64_t pid = 0;
+	enum code rc = fs_get(fs_real(), pid_file, &text, err);
+
+	if (rc)
+		return err_wrap(err, "pid_file");
+	if (!str_u64(str_trim(buf_view(&text)), &pid) || pid < 2 || pid > INT32_MAX)
+		return err_set(err, E_FAILED, "pid_file %s holds no process id",
+			       pid_file);
+	if (kill((pid_t)pid, signal))
+		return err_set(err, E_FAILED, "signal %d to process %llu: %s", signal,
+			       (unsigned long long)pid, strerror(errno));
+	return OK;
+}

@@ -1,0 +1,240 @@
+/*
+ * From a version to a verdict: see edge.h.
+ *
+ *	candidate   beside the file, synced
+ *	check       of the candidate
+ *	previous    what the file holds, kept durably
+ *	record      "switching": from here on the file may be either
+ *	rename      over the file
+ *	tell        the program: a command, a signal, or both
+ *	record      "applied"
+ *
+ * Whoever dies after "switching" finds by the file's digest which one it is, and goes
+ * on from there (edge_target_recover).
+ */
+#include "edge/edge.h"
+
+#include "base/failpoint.h"
+#include "base/log.h"
+
+#include "base/banned.h"
+
+#define PART "agent"
+
+void edge_target_open(struct edge_target *t, const struct edge_file *f,
+		      const char *state_dir)
+{
+	t->file = f;
+	t->state_dir = state_dir;
+	edge_sweep(f);
+	edge_record_load(state_dir, f, &t->record);
+}
+
+static enum code save(struct edge_target *t, struct err *err)
+{
+	return edge_record_save(t->state_dir, t->file, &t->record, err);
+}
+
+/* What is not remembered is found out again; the file is what counts. */
+static void save_or_warn(struct edge_target *t)
+{
+	struct err err;
+
+	if (save(t, &err))
+		log_warn(PART, LOG_NO_KV, "%s", err.text);
+}
+
+static enum code check(const struct edge_target *t, const char *candidate,
+		       const struct edge_version *v, struct err *err)
+{
+	struct edge_about about = { candidate, t->file->config.p, v->version };
+	enum code rc;
+
+	if (!t->file->check)
+		return OK;
+	rc = edge_run(t->file->check, &about, t->file->timeout_ms, err);
+	return rc ? err_wrap(err, "check") : OK;
+}
+
+/* The file is what the program shall read now. */
+static enum code tell(const struct edge_target *t, uint64_t version, struct err *err)
+{
+	const struct edge_file *f = t->file;
+	struct edge_about about = { f->path, f->config.p, version };
+
+	if (f->reload && edge_run(f->reload, &about, f->timeout_ms, err))
+		return err_wrap(err, "reload");
+	if (f->signal && edge_signal(f->pid_file, f->signal, err))
+		return err_wrap(err, "signal");
+	return OK;
+}
+
+static void reject(struct edge_target *t, const struct edge_version *v,
+		   const struct err *err)
+{
+	t->record.rejected = v->version;
+	t->record.rejected_sha = v->sha;
+	(void)str_copy(t->record.reason, sizeof(t->record.reason),
+		       str_of(err->text));
+}
+
+/* ---- there and back ---- */
+
+static enum code keep_previous(struct edge_target *t, struct err *err)
+{
+	AUTO_BUF content = BUF_NONE;
+	enum code rc = edge_content(t->file->path, &content, err);
+
+	t->record.has_previous = rc == OK;
+	if (rc == E_NOT_FOUND)
+		return OK;
+	return rc ? rc : edge_previous_save(t->state_dir, t->file,
+					    buf_view(&content), err);
+}
+
+/* From here on the file may be the new one. */
+static enum code switch_to(struct edge_target *t, const char *candidate,
+			   const struct edge_version *v, struct err *err)
+{
+	enum code rc = keep_previous(t, err);
+
+	if (rc)
+		return rc;
+	t->record.phase = EDGE_SWITCHING;
+	t->record.version = v->version;
+	t->record.sha = v->sha;
+	rc = save(t, err);
+	if (!rc)
+		rc = failpoint_hit(FP_AGENT_SWITCH, err);
+	if (!rc)
+		rc = edge_switch(t->file, candidate, err);
+	if (!rc)
+		rc = failpoint_hit(FP_AGENT_SWITCHED, err);
+	return rc;
+}
+
+/* What was there before is there again, and the program is told of that too. */
+static enum code turn_back(struct edge_target *t, uint64_t version, struct err *err)
+{
+	AUTO_BUF content = BUF_NONE;
+	AUTO_BUF candidate = BUF_NONE;
+	enum code rc;
+
+	if (!t->record.has_previous) {
+		edge_discard(t->file->path);
+	} else {
+		rc = edge_previous_load(t->state_dir, t->file, &content, err);
+		if (!rc)
+			rc = edge_candidate(t->file, buf_view(&content), &candidate,
+					    err);
+		if (!rc)
+			rc = edge_switch(t->file, candidate.p, err);
+		if (rc)
+			return rc;
+	}
+	rc = tell(t, version, err);
+	return rc ? err_wrap(err, "with what was there before") : OK;
+}
+
+static void forget_switch(struct edge_target *t, const struct edge_record *before)
+{
+	t->record.phase = before->phase;
+	t->record.version = before->version;
+	t->record.sha = before->sha;
+}
+
+/* The program does not take it. */
+static enum edge_verdict take_back(struct edge_target *t,
+				   const struct edge_record *before,
+				   const struct edge_version *v, struct err *err)
+{
+	struct err again;
+
+	if (turn_back(t, before->version, &again))
+		log_error(PART, LOG_KV(log_z("file", t->file->path)), "%s",
+			  again.text);
+	forget_switch(t, before);
+	reject(t, v, err);
+	save_or_warn(t);
+	return EDGE_REJECTED;
+}
+
+static enum edge_verdict taken(struct edge_target *t, struct err *err)
+{
+	if (failpoint_hit(FP_AGENT_TOLD, err))
+		return EDGE_FAILED;
+	t->record.phase = EDGE_APPLIED;
+	t->record.rejected = 0;
+	t->record.reason[0] = '\0';
+	save_or_warn(t);
+	return EDGE_TAKEN;
+}
+
+/* ---- a version ---- */
+
+static enum edge_verdict bring(struct edge_target *t, const struct edge_version *v,
+			       const char *candidate, struct err *err)
+{
+	struct edge_record before = t->record;
+
+	if (check(t, candidate, v, err)) {
+		edge_discard(candidate);
+		reject(t, v, err);
+		save_or_warn(t);
+		return EDGE_REJECTED;
+	}
+	if (switch_to(t, candidate, v, err)) {
+		/* What was begun the next try ends first. */
+		edge_discard(candidate);
+		return EDGE_FAILED;
+	}
+	if (tell(t, v->version, err))
+		return take_back(t, &before, v, err);
+	return taken(t, err);
+}
+
+void edge_target_recover(struct edge_target *t)
+{
+	struct edge_version v = { t->record.version, t->record.sha, STR_NONE };
+	struct edge_record before = { 0 };
+	struct err err;
+
+	if (t->record.phase != EDGE_SWITCHING)
+		return;
+	if (!edge_is_in_place(t->file, &v.sha)) {
+		/* It died before the rename. */
+		t->record.phase = EDGE_NOTHING;
+		save_or_warn(t);
+		return;
+	}
+	if (tell(t, v.version, &err) == OK) {
+		taken(t, &err);
+		return;
+	}
+	log_error(PART, LOG_KV(log_z("file", t->file->path),
+			       log_u("version", v.version)), "%s", err.text);
+	take_back(t, &before, &v, &err);
+}
+
+enum edge_verdict edge_target_bring(struct edge_target *t,
+				    const struct edge_version *v, bool again,
+				    struct err *err)
+{
+	AUTO_BUF candidate = BUF_NONE;
+	struct edge_record *r = &t->record;
+
+	edge_target_recover(t);
+	if (r->phase == EDGE_APPLIED && sha256_eq(&r->sha, &v->sha) &&
+	    edge_is_in_place(t->file, &v->sha)) {
+		r->version = v->version;
+		return EDGE_KEPT;
+	}
+	if (!again && r->rejected == v->version &&
+	    sha256_eq(&r->rejected_sha, &v->sha)) {
+		err_set(err, E_FAILED, "%s", r->reason);
+		return EDGE_REJECTED;
+	}
+	if (edge_candidate(t->file, v->content, &candidate, err))
+		return EDGE_FAILED;
+	return bring(t, v, candidate.p, err);
+}

@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# conflux-agent: files as their configurations are, and what the cluster hears of it.
+. "$(dirname "$0")/lib.bash"
+start_daemon
+make_tenant acme
+make_config app.conf "one"
+ID=$(field .id)
+ask POST "$URL/api/v1/tokens" -d '{"name": "agent", "read_only": true}'
+yes 201
+field .token >"$WORK/token"
+mkdir "$WORK/etc"
+FILE=$WORK/etc/app.conf
+cat >"$WORK/agent.yaml" <<YAML
+endpoints: [$URL]
+token_file: $WORK/token
+state_dir: $WORK/state
+instance: web-1
+applications:
+- tenant: acme
+  application: shop
+  environment: prod
+  files:
+  - config: app.conf
+    path: $FILE
+    mode: "0600"
+    check: [sh, -c, 'if grep -q broken "\$1"; then echo it is broken; exit 1; fi', sh, "{}"]
+    reload: [sh, -c, 'cat "\$CONFLUX_FILE" >>$WORK/told; ! grep -q refuse "\$CONFLUX_FILE"']
+YAML
+
+AGENT=
+start_agent() {
+	"$CONFLUX_BIN/conflux-agent" --config "$WORK/agent.yaml" "$@" \
+		2>>"$WORK/agent.log" &
+	AGENT=$!
+}
+stop_agent() {
+	kill "-${1:-TERM}" "$AGENT"
+	wait "$AGENT" 2>/dev/null || true
+	AGENT=
+}
+end_agent() {
+	status=$?
+	[ $status = 0 ] || tail -n 20 "$WORK/agent.log" >&2
+	[ -z "$AGENT" ] || kill -9 "$AGENT" 2>/dev/null || true
+	cleanup
+	return $status
+}
+trap end_agent EXIT
+publish() {
+	ask POST "$URL/api/v1/mgt/configs/$ID/publish" \
+		-d "$(jq -n --arg c "$1" '{content: $c}')"
+	yes 200
+}
+holds() { [ "$(cat "$FILE" 2>/dev/null)" = "$1" ]; }
+# The state that the cluster has heard of, of a version.
+heard() {
+	curl -sf -H "Authorization: Bearer $TOKEN" "$URL/api/v1/instances" |
+		jq -e --arg s "$1" --argjson v "$2" '.instances[] | select(.instance ==
+			"web-1" and .state == $s and .version == $v)'
+}
+
+step "settings are checked, and what is wrong is said with its place"
+"$CONFLUX_BIN/conflux-agent" --config "$WORK/agent.yaml" --check-config
+sed 's/mode:/mod:/' "$WORK/agent.yaml" >"$WORK/wrong.yaml"
+if "$CONFLUX_BIN/conflux-agent" --config "$WORK/wrong.yaml" 2>"$WORK/said"; then
+	fail "a wrong setting was taken"
+fi
+has "$(cat "$WORK/said")" "line 12: mod is not known"
+
+step "once: the file is there, and the end says so"
+"$CONFLUX_BIN/conflux-agent" --config "$WORK/agent.yaml" --once 2>>"$WORK/agent.log" ||
+	fail "not applied"
+holds one || fail "the file holds: $(cat "$FILE")"
+is "$(stat -c %a "$FILE")" 600 mode
+
+step "a publish becomes the file, the program is told, and the cluster hears"
+start_agent
+until_ok heard applied 1
+publish two
+until_ok holds two
+until_ok heard applied 2
+is "$(cat "$WORK/told")" "onetwo" "what the program was told"
+
+step "what the check refuses is never there, and the cluster hears why"
+publish "broken"
+until_ok heard rejected 3
+has "$(heard rejected 3)" "it is broken"
+holds two || fail "the file holds: $(cat "$FILE")"
+
+step "what the program refuses is taken back"
+publish "refuse"
+until_ok heard rejected 4
+holds two || fail "the file holds: $(cat "$FILE")"
+has "$(cat "$WORK/told")" "refusetwo"
+
+step "an agent that is killed goes on; what came meanwhile is applied"
+stop_agent KILL
+publish five
+start_agent
+until_ok holds five
+until_ok heard applied 5
+
+step "without any server an agent starts from what it knew, and mends the file"
+stop_agent
+stop_daemon
+echo mine >"$FILE"
+start_agent
+until_ok holds five
+stop_agent
+
+step "killed again and again while versions come, the file is one of them, whole"
+LISTEN=${URL#http://} start_daemon
+big() { printf "%0100000d$1" 0; }
+for i in 1 2 3 4 5 6; do
+	start_agent
+	publish "$(big "$i")"
+	sleep "0.0$i"          # wherever it is then
+	stop_agent KILL
+	content=$(cat "$FILE")
+	[ "$content" = five ] || [ ${#content} = 100001 ] ||
+		fail "${#content} bytes are neither the old nor the new one"
+done
+start_agent
+is_last() { [ "$(tail -c 1 "$FILE")" = 6 ]; }
+until_ok is_last
+until_ok heard applied 11
+stop_agent
+[ -z "$(find "$WORK/etc" -name '.*conflux*')" ] || fail "a candidate is left"
