@@ -12,7 +12,7 @@ from .base import alternate, free_port, report, run, start, stop, until
 from .certs import Certs
 from .clients import wrk
 from .conflux import Conflux
-from .etcd import Etcd
+from .etcd import Etcd, field, framed
 
 NGINX = """worker_processes 1;
 error_log {dir}/error.log;
@@ -157,6 +157,44 @@ def gateway(f, work):
     etcd.close()
 
 
+def calls(address, path, body, token=None):
+    """gRPC calls a second over eight connections, 64 under way."""
+    text = run(["h2load", "-c8", "-m8", "-t1", f"-D{base.SECONDS}", "-d", body,
+                "-H", "content-type: application/grpc", "-H", "te: trailers",
+                *headers_of(token), address + path])
+    done, good = (int(re.search(rf"(\d+) {word}", text).group(1))
+                  for word in ("succeeded", "2xx"))
+    if good < done or done == 0:
+        raise SystemExit("bench: calls that failed:\n" + text)
+    return (float(re.search(r", ([\d.]+) req/s", text).group(1)),)
+
+
+def grpc(f, work):
+    """A call of ConfigService beside one of etcd's KV."""
+    etcd = Etcd(work)
+    etcd.puts(1)
+    address = b"".join(field(i + 1, part) for i, part in
+                       enumerate((b"acme", b"shop", b"prod", b"216")))
+    body = framed(f.c.dir + "/fetch.grpc", field(1, address))
+    # h2load counts what HTTP says: that it is an answer is seen once before.
+    check_call(f, body)
+    a, b = alternate(
+        lambda: calls(f.c.url, "/conflux.v1.ConfigService/FetchConfig", body,
+                      f.c.token),
+        lambda: calls(etcd.url, "/etcdserverpb.KV/Range",
+                      etcd.ranges["serializable"]))
+    report("fetch_grpc_64", a[0], "calls/s", "etcd serializable range", b[0])
+    etcd.close()
+
+
+def check_call(f, body):
+    text = run(["nghttp", "-v", "-n", "-d", body, "-H", "content-type: application/grpc",
+                "-H", "te: trailers", *headers_of(f.c.token),
+                f.c.url + "/conflux.v1.ConfigService/FetchConfig"])
+    if not re.search(r"grpc-status: 0\b", text):
+        raise SystemExit("bench: FetchConfig is no success:\n" + text)
+
+
 def fetch(work):
     cert, key, ca = Certs(work).of(1)
     usual, base.SECONDS = base.SECONDS, SECONDS
@@ -165,6 +203,7 @@ def fetch(work):
     rows(f, "http1", http1, nginx.urls["http1"], (1, 8, 64, 256, 1024), 1.2)
     rows(f, "http2", h2load, nginx.urls["http2"], (1, 64, 1024), 1.0)
     gateway(f, work)
+    grpc(f, work)
     f.c.close()
     f = Fetching(work, ["--tls-cert-file", cert, "--tls-key-file", key], ca)
     rows(f, "tls", http1, nginx.urls["tls"], (64,), 1.0)
