@@ -2,8 +2,8 @@
  * A blocking client of the HTTP API: requests over one kept connection, and
  * server sent events.
  *
- * The client runs a loop of its own on the calling thread while it waits, so
- * deadlines, TLS and names work as in the daemon.  One thread at a time.
+ * It stands on the connections of libconflux and waits on the calling thread.  One
+ * thread at a time.
  *
  * A write has three outcomes: an answer of the server (done or refused), or
  * E_UNCERTAIN where the request may have arrived and no answer came, or one

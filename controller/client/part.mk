@@ -1,3 +1,3 @@
-# client: a blocking client of the HTTP API
-needs := base io doc http/wire
-pkgs  := libuv
+# client: a blocking client of the HTTP API, over the connections of client/sdk
+needs := base doc http/wire client/sdk
+pkgs  := openssl

@@ -118,6 +118,7 @@ void link_fini(struct link *l)
 {
 	link_close(l);
 	bytes_fini(&l->net->heap, &l->answer.body);
+	bytes_fini(&l->net->heap, &l->answer.lines);
 }
 
 bool link_is_busy(const struct link *l)
@@ -155,6 +156,7 @@ void link_ask(struct link *l, const struct endpoint *to, struct bytes *request,
 	l->take = take;
 	l->take_data = data;
 	l->is_reused = keep;
+	l->was_sent = false;
 	l->is_again = true;
 	link_http_begin(l);
 	l->state = keep ? LINK_SEND : LINK_LOOKUP;
@@ -195,6 +197,7 @@ static enum io send_some(struct link *l)
 		}
 	}
 	l->sent += (size_t)n;
+	l->was_sent = true;
 	return IO_DONE;
 }
 

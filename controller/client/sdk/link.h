@@ -8,7 +8,10 @@
 #ifndef CLIENT_SDK_LINK_H
 #define CLIENT_SDK_LINK_H
 
+/* It has an enum of a name of ours. */
+#define http_method http_parser_method
 #include <http_parser.h>
+#undef http_method
 #include <openssl/ssl.h>
 #include <sys/socket.h>
 
@@ -83,6 +86,8 @@ struct answer {
 	unsigned retry_after_s;
 	bool has_revision;
 	struct bytes body;
+	/* Where keeps_all is set: of each header "name\0value\0", as they came. */
+	struct bytes lines;
 };
 
 enum link_state {
@@ -116,6 +121,12 @@ struct link {
 	char field[32], value[256];
 	bool is_head, is_value, is_done, is_too_large, has_stopped, is_again;
 	bool is_reused;                  /* kept from an earlier question */
+	bool was_sent;                   /* a byte of this question left */
+	bool is_garbled;                 /* what came is no HTTP */
+	/* The caller's, set after link_init, or before link_ask: all headers are kept
+	 * and the body of any answer counts as whole, not of 200 alone; the answer has
+	 * no body (to HEAD). */
+	bool keeps_all, is_bodiless;
 	bool wants_write;
 };
 

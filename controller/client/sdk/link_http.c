@@ -13,10 +13,10 @@ static struct link *link_of(http_parser *http)
 static int on_begin(http_parser *http)
 {
 	struct link *l = link_of(http);
-	struct bytes body = l->answer.body;
+	struct bytes body = l->answer.body, lines = l->answer.lines;
 
-	body.n = 0;
-	l->answer = (struct answer){ .body = body };
+	body.n = lines.n = 0;
+	l->answer = (struct answer){ .body = body, .lines = lines };
 	l->field[0] = l->value[0] = '\0';
 	l->is_value = false;
 	return l->is_done;
@@ -63,25 +63,40 @@ static void end_header(struct link *l)
 	l->field[0] = l->value[0] = '\0';
 }
 
+/* Before a piece of a name or value; a NUL goes before another kind. */
+static int keep_line(struct link *l, bool is_value, const char *p, size_t n)
+{
+	struct bytes *lines = &l->answer.lines;
+
+	if (!l->keeps_all)
+		return 0;
+	l->has_stopped = (is_value != l->is_value && lines->n &&
+			  !bytes_add(&l->net->heap, lines, str_n("", 1))) ||
+		!bytes_add(&l->net->heap, lines, str_n(p, n));
+	return l->has_stopped;
+}
+
 static int on_field(http_parser *http, const char *p, size_t n)
 {
 	struct link *l = link_of(http);
+	int rc = keep_line(l, false, p, n);
 
 	if (l->is_value)
 		end_header(l);
 	append(l->field, sizeof(l->field), p, n);
-	return 0;
+	return rc;
 }
 
 static int on_value(http_parser *http, const char *p, size_t n)
 {
 	struct link *l = link_of(http);
+	int rc = keep_line(l, true, p, n);
 
 	l->is_value = true;
 	if (memchr(p, '\0', n))
 		return 1;                /* no header has such */
 	append(l->value, sizeof(l->value), p, n);
-	return 0;
+	return rc;
 }
 
 static int on_head(http_parser *http)
@@ -92,15 +107,15 @@ static int on_head(http_parser *http)
 		end_header(l);
 	l->answer.status = (int)http->status_code;
 	l->is_head = l->answer.status >= 200;
-	return 0;
+	return l->is_head && l->is_bodiless;
 }
 
 static int on_body(http_parser *http, const char *p, size_t n)
 {
 	struct link *l = link_of(http);
-	bool is_whole = l->answer.status == 200;
+	bool is_whole = l->answer.status == 200 || l->keeps_all;
 
-	if (is_whole && l->take) {
+	if (l->answer.status == 200 && l->take) {
 		l->has_stopped = !l->take(l->take_data, str_n(p, n));
 		return l->has_stopped;
 	}
@@ -141,9 +156,16 @@ void link_http_begin(struct link *l)
 	http_parser_init(&l->http, HTTP_RESPONSE);
 	l->http.data = l;
 	l->is_head = l->is_done = l->is_value = false;
-	l->is_too_large = l->has_stopped = false;
+	l->is_too_large = l->has_stopped = l->is_garbled = false;
 	l->answer.body.n = 0;
 	l->answer.status = 0;
+}
+
+static void garbled(struct link *l, enum http_errno no, struct cfx_error *error)
+{
+	l->is_garbled = true;
+	cfx_fail(error, CFX_E_UNAVAILABLE, "%s: no answer of HTTP (%s)", l->to->name,
+		 http_errno_description(no));
 }
 
 bool link_http_take(struct link *l, const char *p, size_t n,
@@ -166,9 +188,11 @@ bool link_http_take(struct link *l, const char *p, size_t n,
 	else if (n == 0 && no == HPE_OK && !l->is_head)
 		cfx_fail(error, CFX_E_UNAVAILABLE, "%s: the connection ended "
 			 "before an answer", l->to->name);
+	else if (n == 0 && no != HPE_OK)
+		cfx_fail(error, CFX_E_UNAVAILABLE, "%s: the connection ended "
+			 "within an answer", l->to->name);
 	else if (no != HPE_OK || l->http.upgrade)
-		cfx_fail(error, CFX_E_UNAVAILABLE, "%s: no answer of HTTP (%s)",
-			 l->to->name, http_errno_description(no));
+		garbled(l, no, error);
 	else
 		return true;
 	return false;
