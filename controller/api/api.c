@@ -395,6 +395,8 @@ static enum code loop_open(struct api *api, struct api_loop *at, unsigned i,
 	if (rc == OK)
 		at->watching = watching_new(at);
 	if (rc == OK)
+		at->sockets = sockets_new(at);
+	if (rc == OK)
 		rc = view_new(api->config.store, &at->view, err);
 	if (rc == OK)
 		rc = http_server_new(at->loop, &config, &at->server, err);
@@ -527,6 +529,7 @@ static void drain_here(struct msg *msg)
 	struct api_loop *at = d->at;
 
 	http_server_drain(at->server, d->grace_ms, drained, at);
+	sockets_drain(at->sockets);
 	watching_drain(at->watching);
 	grpc_drain(at);
 	free(d);
@@ -570,6 +573,7 @@ void api_free(struct api **ap)
 		if (at->loop)
 			loop_free(&at->loop);
 		watching_free(&at->watching);
+		sockets_free(&at->sockets);
 		watch_texts_free(&at->texts);
 		grpc_frames_free(&at->frames);
 	}

@@ -133,18 +133,25 @@ static bool take(struct request *r, enum limit_of of, struct str who)
 /* ---- who asks? ---- */
 
 /* A network that guesses is not looked at for a while. */
-static bool may_show_token(struct request *r, struct str token)
+static bool has_guesses(struct request *r, struct str token,
+			struct buf *network, uint64_t *wait)
 {
 	struct limits *limits = caller_of(r)->at->api->limits;
-	AUTO_BUF network = BUF_NONE;
-	uint64_t wait;
 
 	if (!limits_is_on(limits, LIMIT_ADDRESS))
 		return true;
-	limits_network(&network, r->peer->host);
-	if (limits_has(limits, LIMIT_ADDRESS, buf_view(&network), r->start_ns,
-		       &wait) ||
-	    (token.n && limits_knows(limits, token, buf_view(&network))))
+	limits_network(network, r->peer->host);
+	return limits_has(limits, LIMIT_ADDRESS, buf_view(network), r->start_ns,
+			  wait) ||
+	       (token.n && limits_knows(limits, token, buf_view(network)));
+}
+
+static bool may_show_token(struct request *r, struct str token)
+{
+	AUTO_BUF network = BUF_NONE;
+	uint64_t wait;
+
+	if (has_guesses(r, token, &network, &wait))
 		return true;
 	refuse_rate(r, LIMIT_ADDRESS, buf_view(&network), wait);
 	return false;
@@ -213,6 +220,32 @@ static bool authorise(struct request *r, struct caller *caller)
 		str_copy(err.text, sizeof(err.text), STR("Unauthorized"));
 	api_error(r, &err);
 	return false;
+}
+
+enum code door_token(struct request *r, struct str token, struct err *err)
+{
+	static const struct target target = { .kind = KIND_CONFIG };
+	struct caller *caller = caller_of(r);
+	AUTO_BUF network = BUF_NONE;
+	struct kv_txn *txn;
+	uint64_t wait;
+	enum code rc = view_use(caller->at->view, 0, &txn, err);
+
+	if (rc)
+		return rc;
+	if (!has_guesses(r, token, &network, &wait)) {
+		rc = err_set(err, E_RATE, "%.*s shows tokens more often than it may",
+			     STR_ARG(buf_view(&network)));
+	} else {
+		token_subject(txn, token, r->arena, &caller->subject,
+			      &caller->credential);
+		count_token(r, token);
+		rc = permission_check(&caller->subject, VERB_WATCH, &target, err);
+	}
+	if (rc)
+		note_denied(r, rc == E_RATE ? NULL : &caller->subject, VERB_WATCH,
+			    err);
+	return rc;
 }
 
 /* Who asks for a dry run where there is none must not get a write. */

@@ -35,6 +35,7 @@ struct api_loop {
 	struct watching *watching;
 	struct watch_texts *texts;
 	struct grpc_frames *frames;
+	struct sockets *sockets;
 	struct list waits, calls;
 	_Atomic uint64_t grpc_ended[GRPC__STATUSES];     /* calls, by status */
 	_Atomic bool is_drained, is_stopped;
@@ -85,6 +86,10 @@ void api_when(struct request *r, uint64_t min_rev, bool is_linearizable,
 /* ---- the door (door.c): runs before a request's body is read ---- */
 /* Is it let in, and as whom?  False: answered. */
 bool door_open(struct request *r);
+/* As the door of a route that asks for `watch` on configurations, of a token that
+ * is not in the header or came later; then the caller is its subject.  E_RATE,
+ * E_UNAUTHORIZED, E_DENIED. */
+enum code door_token(struct request *r, struct str token, struct err *err);
 /* When the turn of the loop woke, on the clock of request.start_ns. */
 uint64_t door_woke_ns(const struct api_loop *at);
 
@@ -259,6 +264,10 @@ bool watch_is_same(const struct feed_change *a, const struct feed_change *b);
 void watch_end_json(struct buf *out, enum watch_reason reason,
 		    const struct err *err);
 void watch_sse(struct request *r, const struct watch_spec *spec);
+/* WebSockets of a loop (watch_ws.c). */
+struct sockets *sockets_new(struct api_loop *at);
+void sockets_free(struct sockets **sockets);
+void sockets_drain(struct sockets *sockets);
 void watch_poll(struct request *r, const struct watch_spec *spec,
 		unsigned wait_ms);
 

@@ -20,12 +20,12 @@
 #include "base/banned.h"
 
 #define RUN_MS 8
-#define HEARTBEAT_MS 15000
 /* How long a revision that is not here yet is waited for. */
 #define EARLY_MS 2000
 #define STEPS_A_LOOK 64u
-/* Heartbeats come so much too early, to be sent in company. */
-#define SLACK_MS 250
+#define HEARTBEAT_MS 15000u
+/* Heartbeats come this part of their time too early, to be sent in company. */
+#define SLACK_PART 60
 
 struct watching {
 	struct api_loop *at;
@@ -38,6 +38,7 @@ struct watching {
 	uint64_t armed_ms;
 	struct msg more;
 	bool has_more;                   /* it is posted */
+	unsigned heartbeat_ms, slack_ms;
 	bool is_draining;
 	uint64_t until_ns;               /* of this run */
 	unsigned steps;
@@ -84,56 +85,14 @@ static enum code check_count(const struct watch_spec *spec, struct err *err)
 		       "empty prefix is everything", WATCH_KEYS_MAX);
 }
 
-enum code watch_spec_key(struct watch_spec *spec, struct arena *arena,
-			 struct str key, struct err *err)
-{
-	struct address at;
-	enum code rc = address_parse(key, &at, err);
-
-	if (rc)
-		return err_wrap(err, "key=%.*s", STR_ARG(str_first(key, 100)));
-	if (spec->n_keys >= WATCH_KEYS_MAX)
-		return err_set(err, E_INVALID, "more than %d keys", WATCH_KEYS_MAX);
-	spec->keys = arena_grow(arena, spec->keys, &spec->cap_keys,
-				spec->n_keys + 1, sizeof(*spec->keys));
-	spec->keys[spec->n_keys++] = at;
-	return OK;
-}
-
-enum code watch_spec_prefix(struct watch_spec *spec, struct arena *arena,
-			    struct str prefix, struct err *err)
-{
-	if (prefix.n > ADDRESS_KEY_MAX)
-		return err_set(err, E_INVALID, "a prefix has at most %d bytes",
-			       ADDRESS_KEY_MAX);
-	if (spec->n_prefixes >= WATCH_KEYS_MAX)
-		return err_set(err, E_INVALID, "more than %d prefixes",
-			       WATCH_KEYS_MAX);
-	spec->prefixes = arena_grow(arena, spec->prefixes, &spec->cap_prefixes,
-				    spec->n_prefixes + 1,
-				    sizeof(*spec->prefixes));
-	spec->prefixes[spec->n_prefixes++] = prefix;
-	return OK;
-}
-
-enum code watch_spec_label(struct watch_spec *spec, struct arena *arena,
-			   struct str key, struct str value, struct err *err)
-{
-	enum code rc = label_check(key, value, err);
-
-	if (rc)
-		return rc;
-	if (!labels_set(arena, &spec->labels, key, value))
-		return err_set(err, E_INVALID, "more than %d labels", LABELS_MAX);
-	return OK;
-}
-
 void watch_spec_caller(struct watch_spec *spec, const struct request *r)
 {
-	const struct caller *caller = caller_of(r);
-	struct str token = api_bearer(r);
-	struct watch_who *who = &spec->who;
+	watch_who_set(&spec->who, caller_of(r), api_bearer(r));
+}
 
+void watch_who_set(struct watch_who *who, const struct caller *caller,
+		   struct str token)
+{
 	*who = (struct watch_who){ .role = caller->subject.role };
 	str_copy(who->name, sizeof(who->name), caller->subject.name);
 	if (token.n == 0)
@@ -266,7 +225,7 @@ static bool feed_may(struct feed *f, struct kv_txn *txn,
 
 static void beats_later(struct watching *x, struct watcher *w)
 {
-	w->due_ms = loop_now_ms(x->at->loop) + HEARTBEAT_MS;
+	w->due_ms = loop_now_ms(x->at->loop) + x->heartbeat_ms;
 	list_remove(&w->at_);
 	list_append(&x->open, &w->at_);
 }
@@ -463,7 +422,7 @@ static void on_time(struct timer *timer)
 	x->until_ns = clock_mono_ns() + RUN_MS * 1000000ull;
 	while ((w = first_due(&x->early, now)))
 		end_early(x, w);
-	while ((w = first_due(&x->open, now + SLACK_MS)) && !is_late_now_and_then(x)) {
+	while ((w = first_due(&x->open, now + x->slack_ms)) && !is_late_now_and_then(x)) {
 		beats_later(x, w);
 		beat(w);
 	}
@@ -532,6 +491,8 @@ struct watching *watching_new(struct api_loop *at)
 	struct watching *x = NEW(struct watching);
 
 	x->at = at;
+	x->heartbeat_ms = at->api->config.heartbeat_ms ?: HEARTBEAT_MS;
+	x->slack_ms = x->heartbeat_ms / SLACK_PART;
 	x->hub = hub_new();
 	list_init(&x->early);
 	list_init(&x->open);

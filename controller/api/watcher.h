@@ -25,15 +25,11 @@
 #ifndef API_WATCHER_H
 #define API_WATCHER_H
 
-#include "model/permission.h"
+#include "api/watch_spec.h"
 #include "state/hub.h"
-#include "wire/sum.h"
 
 struct api_loop;
-struct request;
 struct watcher;
-
-#define WATCH_KEYS_MAX 1000      /* keys and prefixes of one watcher */
 
 /* Why the engine ends a watch.  WATCH_REASON(ident, "name") */
 enum watch_reason {
@@ -66,37 +62,6 @@ struct watcher_ops {
 	void (*end)(struct watcher *w, enum watch_reason reason,
 		    const struct err *err);
 };
-
-/* On whose behalf: looked up again before each change is told, and when tokens
- * change. */
-struct watch_who {
-	bool has_token;                  /* false: 'role' stays what it is */
-	struct sha256 token;
-	enum subject_role role;
-	char name[80];
-};
-
-/* What to follow.  Strings are borrowed until watcher_start returns. */
-struct watch_spec {
-	struct address *keys;
-	size_t n_keys, cap_keys;
-	struct str *prefixes;            /* of "tenant/application/environment/name" */
-	size_t n_prefixes, cap_prefixes;
-	struct labels labels;            /* of the client: what it gets */
-	bool has_since;                  /* false: from now on */
-	uint64_t since;                  /* to start after */
-	struct watch_who who;
-};
-/* Each refuses what cannot be with E_INVALID and a text that names it. */
-enum code watch_spec_key(struct watch_spec *spec, struct arena *arena,
-			 struct str key, struct err *err) MUST_USE;
-enum code watch_spec_prefix(struct watch_spec *spec, struct arena *arena,
-			    struct str prefix, struct err *err) MUST_USE;
-enum code watch_spec_label(struct watch_spec *spec, struct arena *arena,
-			   struct str key, struct str value,
-			   struct err *err) MUST_USE;
-/* The subject and the token of a request that `before` has let in. */
-void watch_spec_caller(struct watch_spec *spec, const struct request *r);
 
 struct watcher {
 	struct feed feed;                /* private from here on */

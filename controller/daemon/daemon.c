@@ -347,6 +347,9 @@ static enum code start_api(struct daemon *d, struct err *err)
 		.store = d->store,
 		.loops = (unsigned)number(d, SETTING_server_loops),
 		.limits = http_limits_of(d),
+		.heartbeat_ms = (unsigned)number(d, SETTING_server_heartbeat),
+		.allowed_origins = settings_text(d->settings,
+						 SETTING_server_allowed_origins),
 		.queue_target_ms =
 			(unsigned)number(d, SETTING_server_queue_target),
 		.rates = {

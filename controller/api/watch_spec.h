@@ -1,0 +1,56 @@
+/*
+ * What a watcher follows, and on whose behalf: taken from requests and messages.
+ */
+#ifndef API_WATCH_SPEC_H
+#define API_WATCH_SPEC_H
+
+#include "doc/value.h"
+#include "model/address.h"
+#include "model/labels.h"
+#include "model/permission.h"
+#include "wire/sum.h"
+
+struct caller;
+struct request;
+
+#define WATCH_KEYS_MAX 1000      /* keys and prefixes of one watcher */
+
+/* On whose behalf: looked up again before each change is told, and when tokens
+ * change. */
+struct watch_who {
+	bool has_token;                  /* false: 'role' stays what it is */
+	struct sha256 token;
+	enum subject_role role;
+	char name[80];
+};
+
+/* What to follow.  Strings are borrowed until watcher_start returns. */
+struct watch_spec {
+	struct address *keys;
+	size_t n_keys, cap_keys;
+	struct str *prefixes;            /* of "tenant/application/environment/name" */
+	size_t n_prefixes, cap_prefixes;
+	struct labels labels;            /* of the client: what it gets */
+	bool has_since;                  /* false: from now on */
+	uint64_t since;                  /* to start after */
+	struct watch_who who;
+};
+/* Each refuses what cannot be with E_INVALID and a text that names it. */
+enum code watch_spec_key(struct watch_spec *spec, struct arena *arena,
+			 struct str key, struct err *err) MUST_USE;
+enum code watch_spec_prefix(struct watch_spec *spec, struct arena *arena,
+			    struct str prefix, struct err *err) MUST_USE;
+enum code watch_spec_label(struct watch_spec *spec, struct arena *arena,
+			   struct str key, struct str value,
+			   struct err *err) MUST_USE;
+void watch_who_set(struct watch_who *who, const struct caller *caller,
+		   struct str token);
+/* Out of a message that a client sent:
+ *	{"keys": [...], "prefixes": [...], "labels": {"zone": "eu"}, "since": 17}
+ * Other members are passed over.  Borrows from 'message'. */
+enum code watch_spec_read(struct watch_spec *spec, struct arena *arena,
+			  const struct value *message, struct err *err) MUST_USE;
+/* The subject and the token of a request that `before` has let in. */
+void watch_spec_caller(struct watch_spec *spec, const struct request *r);
+
+#endif

@@ -1,0 +1,338 @@
+"""WebSocket clients for tests/scenario/watch.sh: two libraries that know nothing of
+each other (python3-websocket, python3-websockets) and bare frames on a socket.
+
+	sockets.py STORY    of those below; URL and TOKEN in the environment
+"""
+import asyncio
+import base64
+import json
+import os
+import socket
+import struct
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import websocket
+import websockets
+
+URL = os.environ["URL"]
+TOKEN = os.environ["TOKEN"]
+WS = URL.replace("http://", "ws://") + "/api/v1/ws"
+HOST = urllib.parse.urlsplit(URL)
+BEARER = {"Authorization": "Bearer " + TOKEN}
+
+
+def ask(method, path, body=None):
+    q = urllib.request.Request(URL + path, method=method, headers=BEARER,
+                               data=json.dumps(body).encode() if body else None)
+    with urllib.request.urlopen(q, timeout=10) as answer:
+        return json.load(answer)
+
+
+def publish(name, content):
+    """Makes it where it is not there; it is live when this returns."""
+    try:
+        ask("POST", "/api/v1/mgt/configs", {
+            "tenant": "acme", "application": "shop", "environment": "prod",
+            "name": name, "format": "text", "content": content})
+    except urllib.error.HTTPError as e:
+        assert e.code == 409, e.read()
+        at = ask("GET", "/api/v1/mgt/configs?address=acme/shop/prod/" + name)
+        ask("POST", "/api/v1/mgt/configs/" + at["id"] + "/publish",
+            {"content": content})
+
+
+def want(got, **members):
+    for name, value in members.items():
+        assert got.get(name) == value, (name, value, got)
+    return got
+
+
+# ---- the first library ----
+
+class Sync:
+    def __init__(self, **more):
+        self.ws = websocket.create_connection(WS, timeout=10, **more)
+
+    def say(self, **message):
+        self.ws.send(json.dumps(message))
+
+    def hear(self):
+        text = self.ws.recv()
+        return json.loads(text) if text else None
+
+    def closed(self):
+        """The code that it is closed with."""
+        while True:
+            op, data = self.ws.recv_data()
+            if op == websocket.ABNF.OPCODE_CLOSE:
+                return struct.unpack("!H", data[:2])[0] if len(data) >= 2 else 1005
+
+
+def sync_story():
+    c = Sync(header=BEARER)
+    c.say(type="subscribe", id="one", keys=["acme/shop/prod/a"])
+    rev = want(c.hear(), type="subscribed", id="one")["revision"]
+    c.say(type="subscribe", id="all", prefixes=["acme/"], labels={"zone": "eu"})
+    want(c.hear(), type="subscribed", id="all")
+    publish("a", "sync 1")
+    got = sorted((c.hear(), c.hear()), key=lambda m: m["id"])
+    for m, name in zip(got, ("all", "one")):
+        want(m, type="change", id=name, key="acme/shop/prod/a", end=True,
+             deleted=False, format="text", size=6)
+        assert m["revision"] > rev
+    # One of them goes; the other is told alone.
+    c.say(type="unsubscribe", id="all")
+    want(c.hear(), type="unsubscribed", id="all")
+    publish("a", "sync 2")
+    m = want(c.hear(), type="change", id="one", version=got[1]["version"] + 1)
+    # What was missed comes by its revision, what is of others does not.
+    c.say(type="subscribe", id="again", keys=["acme/shop/prod/a"], since=rev)
+    want(c.hear(), type="subscribed", id="again", revision=rev)
+    want(c.hear(), type="change", id="again", version=got[1]["version"])
+    want(c.hear(), type="change", id="again", version=m["version"])
+    # Bookmarks: something else happens, and a heartbeat passes.
+    publish("other", "sync 3")
+    b = c.hear()
+    assert want(b, type="bookmark")["revision"] > m["revision"]
+    c.ws.close(status=1000)
+
+
+def refusals():
+    c = Sync(header=BEARER)
+    for message, status in (
+            ({"type": "subscribe", "id": "x"}, 400),
+            ({"type": "subscribe", "id": "x", "keys": ["a"]}, 400),
+            ({"type": "subscribe", "id": "x", "keys": "acme/shop/prod/a"}, 400),
+            ({"type": "subscribe", "id": "x", "prefixes": [1]}, 400),
+            ({"type": "subscribe", "id": "x", "prefixes": [""], "labels": {"a": 1}}, 400),
+            ({"type": "subscribe", "id": "x", "prefixes": [""], "since": "no"}, 400),
+            ({"type": "subscribe", "id": "", "prefixes": [""]}, 400),
+            ({"type": "subscribe", "id": "x" * 65, "prefixes": [""]}, 400),
+            ({"type": "subscribe", "prefixes": [""]}, 400),
+            ({"type": "unsubscribe", "id": "x"}, 404),
+            ({"type": "what", "id": "x"}, 400),
+            ({"type": "hello", "token": "cfx_another"}, 409),
+            ([1], 400)):
+        c.ws.send(json.dumps(message))
+        want(c.hear(), type="error", status=status)
+    c.ws.send("{")
+    want(c.hear(), type="error", status=400)
+    c.say(type="subscribe", id="x", prefixes=["acme/"])
+    want(c.hear(), type="subscribed", id="x")
+    c.say(type="subscribe", id="x", prefixes=["acme/"])
+    want(c.hear(), type="error", id="x", status=409)
+    # A revision that is too old for what is kept, and one that is too new.
+    c.say(type="subscribe", id="old", prefixes=[""], since=0)
+    want(c.hear(), type="error", id="old", status=410)
+    c.say(type="subscribe", id="early", prefixes=[""], since=1 << 40)
+    want(c.hear(), type="error", id="early", status=504, reason="early")
+    # It is as good as before.
+    publish("a", "refusals")
+    want(c.hear(), type="change", id="x")
+    c.ws.send_binary(b"{}")
+    assert c.closed() == 1003
+
+
+def tokens():
+    # A browser has no header: the first message brings the token.
+    c = Sync(origin=URL)
+    c.say(type="hello", token=TOKEN)
+    assert want(c.hear(), type="hello")["revision"] > 0
+    c.say(type="subscribe", id="x", prefixes=[""])
+    want(c.hear(), type="subscribed", id="x")
+    c.ws.close()
+    # A wrong one, or none.
+    for first in ({"type": "hello", "token": "cfx_no"}, {"type": "hello"},
+                  {"type": "subscribe", "id": "x", "prefixes": [""]}):
+        c = Sync()
+        c.ws.send(json.dumps(first))
+        want(c.hear(), type="error", status=401)
+        assert c.closed() == 1008
+    for header, more, status in (({"Authorization": "Bearer cfx_no"}, {}, 401),
+                                 (BEARER, {"origin": "http://evil.example"}, 403)):
+        try:
+            Sync(header=header, **more)
+            raise AssertionError("it was let in")
+        except websocket.WebSocketBadStatusException as e:
+            assert e.status_code == status, e.status_code
+    Sync(header=BEARER, origin="http://good.example").ws.close()
+
+
+def revoked():
+    """TOKEN2 is revoked once this says that it is ready."""
+    c = Sync(header={"Authorization": "Bearer " + os.environ["TOKEN2"]})
+    c.say(type="subscribe", id="x", prefixes=["acme/"])
+    want(c.hear(), type="subscribed")
+    print("ready", flush=True)
+    want(c.hear(), type="error", id="x", reason="denied", status=401)
+    assert c.closed() == 1008
+
+
+def drained():
+    c = Sync(header=BEARER)
+    quiet = Sync(header=BEARER)
+    for i in range(3):
+        c.say(type="subscribe", id=str(i), prefixes=["acme/"])
+        want(c.hear(), type="subscribed")
+    print("ready", flush=True)
+    want(c.hear(), type="bye", reason="draining")
+    assert c.closed() == 1001
+    want(quiet.hear(), type="bye", reason="draining")
+    assert quiet.closed() == 1001
+
+
+# ---- the second library ----
+
+async def hear(ws):
+    return json.loads(await asyncio.wait_for(ws.recv(), 10))
+
+
+async def other_library():
+    async with websockets.connect(WS, extra_headers=BEARER,
+                                  subprotocols=["x", "conflux.v1"]) as ws:
+        assert ws.subprotocol == "conflux.v1"
+        await asyncio.wait_for(await ws.ping(b"are you there"), 10)
+        # In pieces.
+        text = json.dumps({"type": "subscribe", "id": "ü", "prefixes": ["acme/"]},
+                          ensure_ascii=False)
+        await ws.send(iter([text[:3], text[3:33], "", text[33:]]))
+        want(await hear(ws), type="subscribed", id="ü")
+        await asyncio.to_thread(publish, "b", "other 1")
+        want(await hear(ws), type="change", id="ü", key="acme/shop/prod/b")
+        # Many on one connection: each is told, none of what is not its own.
+        for i in range(1000):
+            await ws.send(json.dumps({"type": "subscribe", "id": f"k{i}",
+                                      "keys": [f"acme/shop/prod/n{i}",
+                                               "acme/shop/prod/many"]}))
+        for i in range(1000):
+            want(await hear(ws), type="subscribed", id=f"k{i}")
+        await asyncio.to_thread(publish, "many", "other 2")
+        ids = set()
+        while len(ids) < 1001:
+            m = want(await hear(ws), type="change", key="acme/shop/prod/many")
+            assert m["id"] not in ids, m
+            ids.add(m["id"])
+    assert ws.close_code == 1000
+    # Too big.
+    async with websockets.connect(WS, extra_headers=BEARER) as ws:
+        await ws.send("x" * 65537)
+        try:
+            await asyncio.wait_for(ws.recv(), 10)
+        except websockets.ConnectionClosed:
+            pass
+        assert ws.close_code == 1009, ws.close_code
+
+
+# ---- bare frames ----
+
+def frame(opcode, data=b"", fin=1, rsv=0, mask=True):
+    head = bytes([fin << 7 | rsv << 4 | opcode])
+    bit = 0x80 if mask else 0
+    if len(data) < 126:
+        head += bytes([bit | len(data)])
+    elif len(data) < 65536:
+        head += bytes([bit | 126]) + struct.pack("!H", len(data))
+    else:
+        head += bytes([bit | 127]) + struct.pack("!Q", len(data))
+    if not mask:
+        return head + data
+    key = os.urandom(4)
+    return head + key + bytes(b ^ key[i % 4] for i, b in enumerate(data))
+
+
+def bare(headers=None, status=b"101"):
+    s = socket.create_connection((HOST.hostname, HOST.port), 10)
+    if headers is None:
+        headers = ["Upgrade: websocket", "Connection: keep-alive, Upgrade",
+                   "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " +
+                   base64.b64encode(bytes(16)).decode()]
+    s.sendall(("\r\n".join(["GET /api/v1/ws HTTP/1.1", "Host: " + HOST.netloc,
+                            "Authorization: Bearer " + TOKEN] + headers) +
+               "\r\n\r\n").encode())
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        more = s.recv(4096)
+        assert more, answer
+        answer += more
+    assert answer.split()[1] == status, answer
+    return s, answer
+
+
+def read_frame(s):
+    def exactly(n):
+        out = b""
+        while len(out) < n:
+            more = s.recv(n - len(out))
+            assert more, "the connection ended"
+            out += more
+        return out
+    head = exactly(2)
+    assert not head[1] & 0x80, "the server masks"
+    n = head[1]
+    if n == 126:
+        n, = struct.unpack("!H", exactly(2))
+    elif n == 127:
+        n, = struct.unpack("!Q", exactly(8))
+    return head[0] & 15, exactly(n)
+
+
+def frames():
+    s, answer = bare()
+    assert b"Sec-WebSocket-Accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI=\r\n" in answer
+    # A ping between the pieces of a message, and byte by byte.
+    text = json.dumps({"type": "subscribe", "id": "x", "prefixes": [""]}).encode()
+    for b in (frame(1, text[:5], fin=0) + frame(9, b"ping") +
+              frame(0, text[5:], fin=1)):
+        s.sendall(bytes([b]))
+    assert read_frame(s) == (10, b"ping")
+    opcode, data = read_frame(s)
+    assert opcode == 1 and json.loads(data)["type"] == "subscribed"
+    s.sendall(frame(8, struct.pack("!H", 1000) + b"bye"))
+    assert read_frame(s) == (8, struct.pack("!H", 1000))
+    assert s.recv(1) == b"", "it does not end"
+    for data, code in (
+            (frame(1, b"{}", mask=False), 1002),
+            (frame(1, b"{}", rsv=4), 1002),
+            (frame(3, b"{}"), 1002),
+            (frame(11), 1002),
+            (frame(0, b"{}"), 1002),
+            (frame(1, b"{", fin=0) + frame(1, b"}"), 1002),
+            (frame(9, b"", fin=0), 1002),
+            (frame(9, b"x" * 126), 1002),
+            (frame(8, b"x"), 1002),
+            (frame(8, struct.pack("!H", 1005)), 1002),
+            (frame(8, struct.pack("!H", 999)), 1002),
+            (frame(8, struct.pack("!H", 1000) + b"\xff"), 1007),
+            (frame(1, b"\xff"), 1007),
+            (frame(1, b"\xc3", fin=0) + frame(0, b"("), 1007),
+            (frame(2, b"{}"), 1003),
+            (frame(1, b"x" * 40000, fin=0) + frame(0, b"x" * 40000), 1009),
+            (b"\x81\xff" + struct.pack("!Q", 1 << 40) + b"keykx", 1009),
+            (b"\x81\xff" + b"\xff" * 8 + b"keykx", 1002)):
+        s, _ = bare()
+        s.sendall(data)
+        opcode, got = read_frame(s)
+        assert (opcode, got[:2]) == (8, struct.pack("!H", code)), (data[:20], got)
+        s.close()
+    # A close with nothing in it is answered with nothing in it.
+    s, _ = bare()
+    s.sendall(frame(8))
+    assert read_frame(s) == (8, b"")
+    # Not a WebSocket.
+    key = "Sec-WebSocket-Key: " + base64.b64encode(bytes(16)).decode()
+    bare(["X: y"], b"426")
+    bare(["Upgrade: websocket", "Connection: Upgrade", key,
+          "Sec-WebSocket-Version: 8"], b"426")
+    bare(["Upgrade: websocket", "Connection: Upgrade",
+          "Sec-WebSocket-Version: 13"], b"400")
+    bare(["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: abc",
+          "Sec-WebSocket-Version: 13"], b"400")
+
+
+STORIES = {"sync": sync_story, "refusals": refusals, "tokens": tokens,
+           "revoked": revoked, "drained": drained, "frames": frames,
+           "other": lambda: asyncio.run(other_library())}
+STORIES[sys.argv[1]]()
