@@ -34,6 +34,11 @@ struct str api_bearer(const struct request *r)
 	return str_trim(str_from(*h, 7));
 }
 
+static bool is_by_certificate(const struct request *r)
+{
+	return r->certificate.n && api_bearer(r).n == 0;
+}
+
 /* Counted for the audit: who is unknown (also NULL) is named by network. */
 static void note_denied(struct request *r, const struct subject *subject,
 			enum verb verb, const struct err *err)
@@ -45,7 +50,7 @@ static void note_denied(struct request *r, const struct subject *subject,
 	    err->code != E_RATE)
 		return;
 	buf_printf(&why, "%s, %s", verb_name(verb), code_slug(err->code));
-	if (err->code == E_UNAUTHORIZED || !subject)
+	if (!subject || (err->code == E_UNAUTHORIZED && !is_by_certificate(r)))
 		store_denied_from(store, r->peer->host, buf_view(&why));
 	else
 		store_denied(store, subject->name, buf_view(&why));
@@ -175,12 +180,32 @@ static void count_token(struct request *r, struct str token)
 		limits_know(limits, token, buf_view(&network));
 }
 
+bool api_credential_key(const struct request *r, struct sha256 *out)
+{
+	struct str token = api_bearer(r);
+
+	if (token.n)
+		*out = sha256_of(token);
+	else if (r->certificate.n)
+		*out = certificate_key(r->certificate);
+	return token.n || r->certificate.n;
+}
+
 /* False: answered. */
 static bool identify(struct request *r, struct kv_txn *txn)
 {
 	struct caller *caller = caller_of(r);
 	struct str token = api_bearer(r);
-	bool is_same = token_cache_has(&caller->at->token, txn, token);
+	bool is_same;
+
+	/* Whose authority vouches for him guesses nothing; who shows a token wants to
+	 * be who the token says. */
+	if (is_by_certificate(r)) {
+		certificate_subject(txn, r->certificate, r->arena,
+				    &caller->subject, &caller->credential);
+		return true;
+	}
+	is_same = token_cache_has(&caller->at->token, txn, token);
 
 	if (!is_same && !may_show_token(r, token))
 		return false;
@@ -212,6 +237,12 @@ static bool authorise(struct request *r, struct caller *caller)
 		if (permission_check(&caller->subject, permission >> 8, &target,
 				     &err) == OK)
 			return true;
+	}
+	if (err.code == E_UNAUTHORIZED && is_by_certificate(r)) {
+		err_set(&err, E_UNAUTHORIZED, "the certificate \"%.*s\" stands for "
+			"no token", STR_ARG(str_first(r->certificate, 200)));
+		err_hint(&err, "conflux token create NAME --certificate-name %.*s",
+			 STR_ARG(str_first(r->certificate, 100)));
 	}
 	note_denied(r, &caller->subject, permission >> 8, &err);
 	if (err.code == E_UNAUTHORIZED)
@@ -246,6 +277,24 @@ enum code door_token(struct request *r, struct str token, struct err *err)
 		note_denied(r, rc == E_RATE ? NULL : &caller->subject, VERB_WATCH,
 			    err);
 	return rc;
+}
+
+void door_certificate(struct request *r)
+{
+	static const struct target target = { .kind = KIND_CONFIG };
+	static const struct subject nobody = { .name = { "anonymous", 9 } };
+	struct caller *caller = caller_of(r);
+	struct kv_txn *txn;
+	struct err err;
+
+	if (view_use(caller->at->view, 0, &txn, &err))
+		return;
+	certificate_subject(txn, r->certificate, r->arena, &caller->subject,
+			    &caller->credential);
+	if (permission_check(&caller->subject, VERB_WATCH, &target, &err) == OK)
+		return;
+	caller->subject = nobody;
+	caller->credential = STR("none");
 }
 
 /* Who asks for a dry run where there is none must not get a write. */
@@ -283,7 +332,8 @@ bool door_open(struct request *r)
 	if (!has_room(r) || !authorise(r, caller) || !may_be_shown(r) ||
 	    !knows_dry_run(r))
 		return false;
-	instance_join(r);
+	if (r->route->permission >> 8 == VERB_WATCH)
+		instance_join(r);
 	return true;
 }
 

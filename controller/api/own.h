@@ -90,6 +90,9 @@ bool door_open(struct request *r);
  * is not in the header or came later; then the caller is its subject.  E_RATE,
  * E_UNAUTHORIZED, E_DENIED. */
 enum code door_token(struct request *r, struct str token, struct err *err);
+/* The same of the certificate that the client has shown; where it may not watch the
+ * caller stays nobody, and a token may still come. */
+void door_certificate(struct request *r);
 /* When the turn of the loop woke, on the clock of request.start_ns. */
 uint64_t door_woke_ns(const struct api_loop *at);
 
@@ -97,6 +100,9 @@ uint64_t door_woke_ns(const struct api_loop *at);
 bool api_view(struct request *r, struct kv_txn **out);
 /* The token that a request brings; empty: none. */
 struct str api_bearer(const struct request *r);
+/* The key of the token's row in the state, or of the certificate's; false: it has
+ * shown neither. */
+bool api_credential_key(const struct request *r, struct sha256 *out);
 /* Answers in the form of the route: Status under /apis, else problem+json. */
 void api_error(struct request *r, const struct err *err);
 void api_fail(struct request *r, enum code code, const char *fmt, ...)

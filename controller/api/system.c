@@ -482,8 +482,11 @@ static bool one_token(void *data, const struct token_row *row)
 		buf_c(out, ',');
 	buf_z(out, "{\"name\":");
 	buf_json(out, row->name);
-	buf_printf(out, ",\"role\":\"%s\",\"created\":\"%s\"}",
+	buf_printf(out, ",\"role\":\"%s\",\"created\":\"%s\"",
 		   role_name(row->role), time);
+	if (row->certificate.n)
+		add_text(out, "certificate_name", row->certificate);
+	buf_c(out, '}');
 	return true;
 }
 
@@ -502,7 +505,7 @@ void get_tokens(struct request *r)
 
 struct new_token {
 	char text[TOKEN_TEXT_MAX];
-	struct str name;
+	struct str name, certificate;    /* of which one is what it is */
 	enum subject_role role;
 };
 
@@ -514,12 +517,24 @@ static void token_made(struct change *ch, struct request *r,
 
 	buf_z(&out, "{\"name\":");
 	buf_json(&out, t->name);
-	buf_printf(&out, ",\"role\":\"%s\",\"token\":\"%s\"}",
-		   role_name(t->role), t->text);
+	buf_printf(&out, ",\"role\":\"%s\"", role_name(t->role));
+	if (t->certificate.n)
+		add_text(&out, "certificate_name", t->certificate);
+	else
+		add_text(&out, "token", str_of(t->text));
+	buf_c(&out, '}');
 	answer_header(r, "Cache-Control", STR("no-store"));
 	answer(r, 201, "application/json", buf_view(&out));
 	wipe(out.p, out.n);
 	wipe(t->text, sizeof(t->text));
+}
+
+/* Anything else would bind nobody. */
+static bool is_certificate_name(struct str name)
+{
+	return name.n <= CERTIFICATE_NAME_MAX &&
+	       (str_starts(name, STR("CN=")) ? name.n > 3 :
+					       str_find(name, ':') != SIZE_MAX);
 }
 
 void post_token(struct request *r)
@@ -527,11 +542,11 @@ void post_token(struct request *r)
 	static const struct body_member members[] = {
 		{ "name", VALUE_STRING, true },
 		{ "read_only", VALUE_BOOL, false },
+		{ "certificate_name", VALUE_STRING, false },
 	};
 	struct value *body;
 	struct change *ch;
 	struct new_token *t;
-	struct sha256 sha;
 	struct op *op;
 	struct str name;
 
@@ -543,6 +558,12 @@ void post_token(struct request *r)
 			 "digits and dashes, at most 63");
 		return;
 	}
+	if (value_getz(body, "certificate_name") &&
+	    !is_certificate_name(value_text_at(body, "certificate_name"))) {
+		api_fail(r, E_UNPROCESSABLE, "\"certificate_name\" is CN=NAME or a "
+			 "URI, as the certificate has it");
+		return;
+	}
 	ch = change_new(r, token_made);
 	/* The outcome that a key brings back does not hold the token's text:
 	 * sent again, it is refused because the name is taken. */
@@ -551,12 +572,16 @@ void post_token(struct request *r)
 	t->name = arena_str(ch->arena, name);
 	t->role = value_to_bool(value_getz(body, "read_only"), false) ?
 			  ROLE_READ_ONLY : ROLE_ROOT;
-	token_new(t->text, &sha);
+	t->certificate = arena_str(ch->arena,
+				   value_text_at(body, "certificate_name"));
 	ch->data = t;
-	op = command_op(ch->arena, &ch->cmd, OP_TOKEN_PUT);
+	op = command_op(ch->arena, &ch->cmd, t->certificate.n ?
+			OP_CERTIFICATE_PUT : OP_TOKEN_PUT);
 	op->name = t->name;
 	op->role = t->role;
-	op->sha = sha;
+	op->certificate = t->certificate;
+	if (t->certificate.n == 0)
+		token_new(t->text, &op->sha);
 	change_submit(ch);
 }
 

@@ -43,8 +43,9 @@ enum code watch_spec_prefix(struct watch_spec *spec, struct arena *arena,
 enum code watch_spec_label(struct watch_spec *spec, struct arena *arena,
 			   struct str key, struct str value,
 			   struct err *err) MUST_USE;
+/* 'key' is that of the token's row, or the certificate's; NULL: neither. */
 void watch_who_set(struct watch_who *who, const struct caller *caller,
-		   struct str token);
+		   const struct sha256 *key);
 /* Out of a message that a client sent:
  *	{"keys": [...], "prefixes": [...], "labels": {"zone": "eu"}, "since": 17}
  * Other members are passed over.  Borrows from 'message'. */

@@ -355,9 +355,11 @@ static enum code unsubscribe(struct socket *s, struct str id, struct err *err)
 	return OK;
 }
 
-static void greet(struct socket *s, struct str token)
+static void greet(struct socket *s, const struct sha256 *key)
 {
-	watch_who_set(&s->who, &s->caller, token);
+	watch_who_set(&s->who, &s->caller, key);
+	if (s->r->door.n == 0)
+		instance_join(s->r);
 	s->state = SOCKET_OPEN;
 	due_in(s, PING_S);
 }
@@ -366,12 +368,13 @@ static void greet(struct socket *s, struct str token)
 static enum code hello(struct socket *s, const struct value *v, struct err *err)
 {
 	struct str token = value_text(value_getz(v, "token"));
+	struct sha256 key = sha256_of(token);
 	enum code rc = OK;
 
 	if (s->state == SOCKET_HELLO) {
 		rc = door_token(s->r, token, err);
 		if (rc == OK)
-			greet(s, token);
+			greet(s, &key);
 	} else if (token.n) {
 		rc = err_set(err, E_CONFLICT, "the token of a connection cannot be "
 			     "changed");
@@ -628,6 +631,7 @@ static void open_socket(struct request *r, const struct buf *accept)
 {
 	struct socket *s = ANEW(r->arena, struct socket);
 	struct sockets *all = caller_of(r)->at->sockets;
+	struct sha256 key;
 
 	if (accept->n)
 		answer_header(r, "Sec-WebSocket-Accept", buf_view(accept));
@@ -647,8 +651,9 @@ static void open_socket(struct request *r, const struct buf *accept)
 	if (all->n++ == 0)
 		timer_start(&all->timer, 1000);
 	due_in(s, HELLO_S);
-	if (api_bearer(r).n)
-		greet(s, api_bearer(r));
+	if (caller_of(r)->subject.role != ROLE_NOBODY &&
+	    api_credential_key(r, &key))
+		greet(s, &key);
 	answer_upgrade(r, "websocket");
 	answer_on_drain(r, on_drained);
 	request_on_body(r, on_body);
@@ -667,5 +672,8 @@ void get_ws(struct request *r)
 		api_error(r, &err);
 		return;
 	}
+	/* Where it stands for nothing a token may still be said. */
+	if (api_bearer(r).n == 0 && r->certificate.n)
+		door_certificate(r);
 	open_socket(r, &accept);
 }

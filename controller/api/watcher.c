@@ -87,18 +87,21 @@ static enum code check_count(const struct watch_spec *spec, struct err *err)
 
 void watch_spec_caller(struct watch_spec *spec, const struct request *r)
 {
-	watch_who_set(&spec->who, caller_of(r), api_bearer(r));
+	struct sha256 key;
+
+	watch_who_set(&spec->who, caller_of(r),
+		      api_credential_key(r, &key) ? &key : NULL);
 }
 
 void watch_who_set(struct watch_who *who, const struct caller *caller,
-		   struct str token)
+		   const struct sha256 *key)
 {
 	*who = (struct watch_who){ .role = caller->subject.role };
 	str_copy(who->name, sizeof(who->name), caller->subject.name);
-	if (token.n == 0)
+	if (!key)
 		return;
 	who->has_token = true;
-	who->token = sha256_of(token);
+	who->token = *key;
 }
 
 /* ---- may it? ---- */

@@ -38,6 +38,29 @@ static struct str joined(struct arena *arena, struct str a, struct str b)
 	return str_n(p, a.n + b.n);
 }
 
+/* Nothing else has ever been given out, and certificate_key is none. */
+static bool is_text(struct str token)
+{
+	for (size_t i = 0; i < token.n; i++)
+		if (token.p[i] <= ' ' || token.p[i] >= 0x7f)
+			return false;
+	return token.n > 0;
+}
+
+void certificate_subject(struct kv_txn *txn, struct str name, struct arena *arena,
+			 struct subject *out, struct str *credential)
+{
+	struct sha256 key = certificate_key(name);
+	struct token_row row;
+
+	*out = (struct subject){ .name = joined(arena, STR("cert:"), name) };
+	*credential = STR("certificate");
+	if (!view_token(txn, &key, &row))
+		return;
+	out->role = row.role;
+	*credential = joined(arena, STR("certificate "), row.name);
+}
+
 void token_subject(struct kv_txn *txn, struct str token, struct arena *arena,
 		   struct subject *out, struct str *credential)
 {
@@ -47,7 +70,7 @@ void token_subject(struct kv_txn *txn, struct str token, struct arena *arena,
 
 	*out = (struct subject){ .name = STR("anonymous") };
 	*credential = STR("none");
-	if (token.n == 0 || !view_token(txn, &sha, &row))
+	if (!is_text(token) || !view_token(txn, &sha, &row))
 		return;
 	out->role = row.role;
 	/* Not printf: this runs with each request. */
@@ -164,7 +187,8 @@ static enum code token_file_remove(const char *dir, const char *path,
 
 static bool any_token(void *data, const struct token_row *row)
 {
-	*(bool *)data = *(bool *)data || row->role == ROLE_ROOT;
+	*(bool *)data = *(bool *)data ||
+			(row->role == ROLE_ROOT && row->certificate.n == 0);
 	return true;
 }
 

@@ -1,5 +1,6 @@
 /*
- * Tokens: 32 random bytes as text, of which only the SHA-256 is stored.
+ * Tokens: 32 random bytes as text, of which only the SHA-256 is stored; and names of
+ * certificates that stand for one.
  */
 #ifndef AUTH_AUTH_H
 #define AUTH_AUTH_H
@@ -16,6 +17,11 @@ void token_new(char text[TOKEN_TEXT_MAX], struct sha256 *sha);
  * where it is unknown.  'credential' is how the audit names it. */
 void token_subject(struct kv_txn *txn, struct str token, struct arena *arena,
 		   struct subject *out, struct str *credential);
+
+/* As token_subject, of whom a certificate calls 'name' (tls_cert_name): ROLE_NOBODY
+ * where none is bound to it. */
+void certificate_subject(struct kv_txn *txn, struct str name, struct arena *arena,
+			 struct subject *out, struct str *credential);
 
 /*
  * The last token that was asked for, and what came of it, for as long as nothing

@@ -150,6 +150,10 @@ static enum code token_create(struct cli *cli, const char *name, struct err *err
 		   value_str(cli->arena, str_of(name)));
 	value_setz(cli->arena, body, "read_only",
 		   value_bool(cli->arena, cli_has(cli, FLAG_READ_ONLY)));
+	if (cli_has(cli, FLAG_CERTIFICATE_NAME))
+		value_setz(cli->arena, body, "certificate_name",
+			   value_str(cli->arena, str_of(cli_text(cli,
+						FLAG_CERTIFICATE_NAME))));
 	value_json(&json, body);
 	q.body = buf_view(&json);
 	rc = cli_ask(cli, &q, &v, err);
@@ -157,6 +161,9 @@ static enum code token_create(struct cli *cli, const char *name, struct err *err
 		return rc;
 	if (out_is_value(cli))
 		return out_value(cli, v, err);
+	if (cli_has(cli, FLAG_CERTIFICATE_NAME))
+		return out_write(arena_printf(cli->arena, "token/%s created\n", name),
+				 err);
 	fprintf(stderr, "token %s (%.*s); it is shown once\n", name,
 		STR_ARG(value_text_at(v, "role")));
 	return out_write(arena_printf(cli->arena, "%.*s\n",
@@ -176,14 +183,17 @@ static enum code token_list(struct cli *cli, struct err *err)
 		return rc ? rc : out_value(cli, v, err);
 	if (cli->output == OUT_NAME)
 		return out_names(cli, list, "name", err);
-	table_init(&t, cli->arena, 3);
+	table_init(&t, cli->arena, 4);
 	table_addz(&t, "NAME");
 	table_addz(&t, "ROLE");
 	table_addz(&t, "CREATED");
+	table_addz(&t, "CERTIFICATE");
 	for (size_t i = 0; i < value_count(list); i++) {
 		table_add(&t, value_text_at(list->a.items[i], "name"));
 		table_add(&t, value_text_at(list->a.items[i], "role"));
 		table_add(&t, value_text_at(list->a.items[i], "created"));
+		table_add(&t, value_text_at(list->a.items[i],
+					    "certificate_name"));
 	}
 	return table_print(&t, err);
 }

@@ -275,6 +275,11 @@ static void put_metrics(void *data, struct buf *out)
 	PUT("last_submit_microseconds", "gauge", "The last submit took.",
 	    m.submit_us_last);
 #undef PUT
+	buf_printf(out, "# HELP conflux_tls_certificate_expiry_seconds When the "
+		   "certificate of the HTTP listener ends, Unix; 0: there is none\n"
+		   "# TYPE conflux_tls_certificate_expiry_seconds gauge\n"
+		   "conflux_tls_certificate_expiry_seconds %lld\n",
+		   d->tls ? (long long)tls_server_expiry(d->tls) : 0LL);
 	backups_metrics(d->backups, out);
 }
 

@@ -133,6 +133,7 @@ static const char *op_action(const struct op *op)
 	case OP_ROLLBACK:
 		return "rollback";
 	case OP_TOKEN_PUT:
+	case OP_CERTIFICATE_PUT:
 		return "token-create";
 	case OP_TOKEN_DELETE:
 		return "token-delete";
@@ -171,6 +172,9 @@ static void note_target(struct apply *a, const struct op *op)
 		buf_c(&a->targets, '/');
 	}
 	buf_str(&a->targets, op->name);
+	if (op->type == OP_CERTIFICATE_PUT)
+		buf_printf(&a->targets, " for the certificate %.*s",
+			   STR_ARG(op->certificate));
 }
 
 /* What the command as a whole does. */
@@ -319,7 +323,8 @@ static enum code check_op(const struct command *c, const struct op *op,
 				 .name = op->name };
 
 	if (op->type == OP_TOKEN_PUT || op->type == OP_TOKEN_DELETE ||
-	    op->type == OP_DENIED || op->type == OP_MEMBERS)
+	    op->type == OP_DENIED || op->type == OP_MEMBERS ||
+	    op->type == OP_CERTIFICATE_PUT)
 		target = (struct target){ .name = op->name };
 	return permission_check(&c->subject, op_verb(op), &target, err);
 }

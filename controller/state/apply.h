@@ -100,6 +100,8 @@ void ap_diff(struct apply *a, struct str before, struct str after);
 enum code apply_op(struct apply *a, const struct op *op, struct op_result *res,
 		   struct err *err);
 /* tokens.c */
+enum code apply_certificate_put(struct apply *a, const struct op *op,
+				struct op_result *res, struct err *err);
 enum code apply_token_put(struct apply *a, const struct op *op,
 			  struct op_result *res, struct err *err);
 enum code apply_token_delete(struct apply *a, const struct op *op,

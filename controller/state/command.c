@@ -68,6 +68,7 @@ enum verb op_verb(const struct op *op)
 		return VERB_ROLLBACK;
 	case OP_TOKEN_PUT:
 	case OP_TOKEN_DELETE:
+	case OP_CERTIFICATE_PUT:
 		return VERB_TOKEN;
 	case OP_DENIED:
 	case OP_MEMBERS:
@@ -232,6 +233,12 @@ static void encode_op(struct buf *out, const struct op *op)
 		wr_u8(out, (uint8_t)op->role);
 		return;
 	}
+	if (op->type == OP_CERTIFICATE_PUT) {
+		wr_str(out, op->name);
+		wr_u8(out, (uint8_t)op->role);
+		wr_str(out, op->certificate);
+		return;
+	}
 	if (op->type == OP_DENIED) {
 		wr_str(out, op->name);
 		wr_str(out, op->message);
@@ -274,6 +281,12 @@ static void decode_op(struct arena *arena, struct rd *rd, struct op *op)
 		op->name = rd_str(rd);
 		rd_bytes(rd, op->sha.b, sizeof(op->sha.b));
 		op->role = rd_u8(rd);
+		return;
+	}
+	if (op->type == OP_CERTIFICATE_PUT) {
+		op->name = rd_str(rd);
+		op->role = rd_u8(rd);
+		op->certificate = rd_str(rd);
 		return;
 	}
 	if (op->type == OP_DENIED) {
@@ -558,7 +571,7 @@ enum code command_next(struct arena *arena, struct op_reader *ops,
 		return E_NOT_FOUND;
 	*out = (struct op){ 0 };
 	decode_op(arena, &ops->rd, out);
-	if (out->type > OP_MEMBERS)
+	if (out->type > OP__LAST)
 		return too_new("an operation of type", out->type, err);
 	if (out->stage >= MEMBER_STAGE__END || out->member >= MEMBER_WHAT__END)
 		return too_new("a change of members of stage and kind",

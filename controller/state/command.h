@@ -40,8 +40,9 @@
  * runs a program that knows the new one, and never back.  What apply does, and which
  * forms are written to the log, goes by it (docs/formats/compatibility.md).
  */
-#define CLUSTER_VERSION 3
+#define CLUSTER_VERSION 4
 #define VERSION_EVENTS 3             /* events say what was there before */
+#define VERSION_CERTIFICATES 4       /* certificates are bound to roles */
 #define COMMAND_BYTES_MAX (1024 * 1024 - 64)   /* of one log entry */
 #define COMMAND_OPS_MAX 1000000
 #define BLOB_PART_MAX (256 * 1024)
@@ -106,7 +107,11 @@ enum op_type {
 	OP_TOKEN_DELETE = 8,
 	OP_DENIED = 9,                   /* requests that were denied; audit only */
 	OP_MEMBERS = 10,                 /* who is in the cluster, or leads; audit */
+	OP_CERTIFICATE_PUT = 11,         /* a token that is a client's certificate */
+	OP__LAST = OP_CERTIFICATE_PUT,
 };
+
+#define CERTIFICATE_NAME_MAX 512
 
 enum rollback_mode {
 	ROLLBACK_STABLE_ONLY = 1,        /* default rule only */
@@ -163,8 +168,10 @@ struct op {
 	bool force;
 	bool is_done;                    /* of ENDED and NOTED; else refused */
 
-	/* TOKEN_PUT (name, sha, role), TOKEN_DELETE (name). */
+	/* TOKEN_PUT (name, sha, role), TOKEN_DELETE (name), CERTIFICATE_PUT (name,
+	 * role, and the certificate's own name, "CN=web" or a URI). */
 	enum subject_role role;
+	struct str certificate;
 };
 
 struct precondition {

@@ -882,6 +882,8 @@ enum code apply_op(struct apply *a, const struct op *op, struct op_result *res,
 		return apply_token_put(a, op, res, err);
 	case OP_TOKEN_DELETE:
 		return apply_token_delete(a, op, res, err);
+	case OP_CERTIFICATE_PUT:
+		return apply_certificate_put(a, op, res, err);
 	case OP_DENIED:
 		return op_denied(a, op, res, err);
 	case OP_MEMBERS:

@@ -7,6 +7,7 @@
 
 #define ROW_FORMAT 1
 #define ROW_FORMAT_EVENT 2           /* says what was before */
+#define ROW_FORMAT_TOKEN 2           /* is a certificate */
 
 /* ---- keys ---- */
 
@@ -376,22 +377,38 @@ bool member_row_decode(struct str key, struct str in, struct member_row *out)
 	return rd_done(&rd);
 }
 
+struct sha256 certificate_key(struct str name)
+{
+	AUTO_BUF b = BUF_NONE;
+
+	buf_z(&b, "certificate");
+	buf_c(&b, '\0');
+	buf_str(&b, name);
+	return sha256_of(buf_view(&b));
+}
+
 void token_row_encode(struct buf *out, const struct token_row *row)
 {
-	wr_u8(out, ROW_FORMAT);
+	wr_u8(out, row->certificate.n ? ROW_FORMAT_TOKEN : ROW_FORMAT);
 	wr_str(out, row->name);
 	wr_u8(out, (uint8_t)row->role);
 	wr_var(out, row->created_ms);
+	if (row->certificate.n)
+		wr_str(out, row->certificate);
 }
 
 bool token_row_decode(struct str in, struct token_row *out)
 {
-	struct rd rd = rd_row(in);
+	struct rd rd = rd_of(in);
+	uint8_t format = rd_u8(&rd);
 
+	if (format != ROW_FORMAT && format != ROW_FORMAT_TOKEN)
+		return false;
 	out->name = rd_str(&rd);
 	out->role = rd_u8(&rd);
 	out->created_ms = rd_var(&rd);
-	return rd_done(&rd);
+	out->certificate = format == ROW_FORMAT_TOKEN ? rd_str(&rd) : STR_NONE;
+	return rd_done(&rd) && (format == ROW_FORMAT) == (out->certificate.n == 0);
 }
 
 /* ---- head ---- */

@@ -116,7 +116,12 @@ struct token_row {
 	struct str name;
 	enum subject_role role;
 	uint64_t created_ms;
+	/* What a client's certificate calls him, where that is the token; then it
+	 * is format 2 of the row. */
+	struct str certificate;
 };
+/* The key of its row: no text of a token, which has no byte 0, has this digest. */
+struct sha256 certificate_key(struct str name);
 void token_row_encode(struct buf *out, const struct token_row *row);
 bool token_row_decode(struct str in, struct token_row *out);
 

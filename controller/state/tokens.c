@@ -6,11 +6,6 @@
 
 #include "base/banned.h"
 
-static struct str token_key(const struct op *op)
-{
-	return str_n(op->sha.b, sizeof(op->sha.b));
-}
-
 static bool token_name_is_taken(struct apply *a, struct str name,
 				struct sha256 *sha)
 {
@@ -29,12 +24,9 @@ static bool token_name_is_taken(struct apply *a, struct str name,
 	return found;
 }
 
-enum code apply_token_put(struct apply *a, const struct op *op,
-			  struct op_result *res, struct err *err)
+static enum code check_put(struct apply *a, const struct op *op, struct err *err)
 {
-	struct token_row row = { op->name, op->role, a->head->time_ms };
 	struct sha256 sha;
-	AUTO_BUF val = BUF_NONE;
 
 	if (op->role != ROLE_ROOT && op->role != ROLE_READ_ONLY)
 		return err_set(err, E_INVALID, "unknown role %d", (int)op->role);
@@ -43,12 +35,68 @@ enum code apply_token_put(struct apply *a, const struct op *op,
 	if (token_name_is_taken(a, op->name, &sha))
 		return err_set(err, E_EXISTS, "token \"%.*s\" already exists",
 			       STR_ARG(op->name));
+	return OK;
+}
+
+static enum code put(struct apply *a, const struct op *op,
+		     const struct sha256 *sha, struct op_result *res)
+{
+	struct token_row row = { op->name, op->role, a->head->time_ms,
+				 op->certificate };
+	AUTO_BUF val = BUF_NONE;
+
 	token_row_encode(&val, &row);
-	ap_put(a, KV_TOKENS, token_key(op), buf_view(&val));
+	ap_put(a, KV_TOKENS, str_n(sha->b, sizeof(sha->b)), buf_view(&val));
 	ap_diff(a, STR_NONE, buf_view(&val));
 	a->token_changes++;
 	*res = (struct op_result){ .changed = true };
 	return OK;
+}
+
+enum code apply_token_put(struct apply *a, const struct op *op,
+			  struct op_result *res, struct err *err)
+{
+	enum code rc = check_put(a, op, err);
+
+	return rc ? rc : put(a, op, &op->sha, res);
+}
+
+static enum code check_certificate(struct apply *a, const struct op *op,
+				   const struct sha256 *sha, struct err *err)
+{
+	struct token_row row;
+	struct str val;
+
+	if (a->head->version < VERSION_CERTIFICATES)
+		return err_set(err, E_CONFLICT, "certificates are bound from "
+			       "cluster version %d on", VERSION_CERTIFICATES);
+	if (op->certificate.n == 0 || op->certificate.n > CERTIFICATE_NAME_MAX ||
+	    !str_is_utf8(op->certificate))
+		return err_set(err, E_INVALID, "a certificate's name has 1 to %d "
+			       "bytes of UTF-8", CERTIFICATE_NAME_MAX);
+	if (kv_get(a->txn, KV_TOKENS, str_n(sha->b, sizeof(sha->b)), &val) &&
+	    token_row_decode(val, &row))
+		return err_set(err, E_EXISTS, "the certificate \"%.*s\" is token "
+			       "\"%.*s\" already", STR_ARG(op->certificate),
+			       STR_ARG(row.name));
+	return OK;
+}
+
+enum code apply_certificate_put(struct apply *a, const struct op *op,
+				struct op_result *res, struct err *err)
+{
+	struct sha256 sha = certificate_key(op->certificate);
+	enum code rc = check_put(a, op, err);
+
+	if (rc == OK)
+		rc = check_certificate(a, op, &sha, err);
+	return rc ? rc : put(a, op, &sha, res);
+}
+
+/* One that is no certificate: whether those are asked for is a setting of nodes. */
+static bool counts_as_root(const struct token_row *row)
+{
+	return row->role == ROLE_ROOT && row->certificate.n == 0;
 }
 
 static bool is_last_root(struct apply *a, const struct sha256 *sha)
@@ -59,11 +107,11 @@ static bool is_last_root(struct apply *a, const struct sha256 *sha)
 	bool other = false;
 
 	if (!kv_get(a->txn, KV_TOKENS, str_n(sha->b, sizeof(sha->b)), &val) ||
-	    !token_row_decode(val, &own) || own.role != ROLE_ROOT)
+	    !token_row_decode(val, &own) || !counts_as_root(&own))
 		return false;
 	for (bool on = kv_seek(a->txn, KV_TOKENS, STR_NONE, &c); on && !other;
 	     on = kv_next(&c))
-		other = token_row_decode(c.val, &row) && row.role == ROLE_ROOT &&
+		other = token_row_decode(c.val, &row) && counts_as_root(&row) &&
 			!str_eq(row.name, own.name);
 	kv_cursor_close(&c);
 	return !other;

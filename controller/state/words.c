@@ -264,11 +264,14 @@ static void say_rollback(struct words *w, const struct op *op)
 
 static void say_token(struct words *w, const struct op *op)
 {
-	bool is_put = op->type == OP_TOKEN_PUT;
+	bool is_put = op->type != OP_TOKEN_DELETE;
 
 	say_str(w, "name", is_put ? "make token " : "delete token ", op->name);
 	if (is_put && op->role < ROLE__COUNT)
 		say_z(w, "role", ", ", role_name(op->role));
+	if (op->type == OP_CERTIFICATE_PUT)
+		say_str(w, "certificate", ", for the certificate ",
+			op->certificate);
 }
 
 static void say_denied(struct words *w, const struct op *op)
@@ -338,6 +341,7 @@ static void say_op(struct words *w, const struct op *op)
 		break;
 	case OP_TOKEN_PUT:
 	case OP_TOKEN_DELETE:
+	case OP_CERTIFICATE_PUT:
 		say_token(w, op);
 		break;
 	case OP_DENIED:

@@ -554,3 +554,49 @@ bool tls_cert_uri(const struct tls_cert *cert, unsigned i, struct str *out)
 	}
 	return false;
 }
+
+static bool is_name(struct str s)
+{
+	if (s.n == 0 || s.n > TLS_NAME_MAX - 3 || !str_is_utf8(s))
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
+			return false;
+	return true;
+}
+
+static bool common_name(const struct tls_cert *cert, struct buf *out)
+{
+	const X509_NAME *subject = X509_get_subject_name(cert->x509);
+	int at = X509_NAME_get_index_by_NID((X509_NAME *)subject, NID_commonName, -1);
+	unsigned char *text = NULL;
+	struct str name;
+	bool is_good;
+	int n;
+
+	if (at < 0 || X509_NAME_get_index_by_NID((X509_NAME *)subject,
+						 NID_commonName, at) >= 0)
+		return false;
+	n = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(
+					       X509_NAME_get_entry(subject, at)));
+	if (n < 0)
+		return false;
+	name = str_n(text, (size_t)n);
+	is_good = is_name(name);
+	if (is_good)
+		buf_printf(out, "CN=%.*s", STR_ARG(name));
+	OPENSSL_free(text);
+	return is_good;
+}
+
+bool tls_cert_name(const struct tls_cert *cert, struct buf *out)
+{
+	struct str uri;
+
+	if (!tls_cert_uri(cert, 0, &uri))
+		return common_name(cert, out);
+	if (!is_name(uri) || str_starts(uri, STR("CN=")))
+		return false;
+	buf_str(out, uri);
+	return true;
+}

@@ -8,7 +8,7 @@
 #ifndef IO_TLS_H
 #define IO_TLS_H
 
-#include "base/str.h"
+#include "base/buf.h"
 
 struct tls_server;
 struct tls_client;
@@ -63,6 +63,14 @@ int64_t tls_cert_expiry(const struct tls_cert *cert);
 /* True where it is for this host name or numeric address, by its subject
  * alternative names; a wildcard is a whole label. */
 bool tls_cert_is_for(const struct tls_cert *cert, const char *host);
+/*
+ * What it calls its holder, appended to 'out': the first URI of its subject
+ * alternative names, else "CN=" and the common name of its subject, where it has
+ * exactly one.  UTF-8 without control bytes, at most TLS_NAME_MAX bytes; false: it
+ * has no such name.  No URI begins with "CN=".
+ */
+#define TLS_NAME_MAX 512
+bool tls_cert_name(const struct tls_cert *cert, struct buf *out);
 /* The URI number 'i' of its subject alternative names, borrowed from it; false
  * behind the last. */
 bool tls_cert_uri(const struct tls_cert *cert, unsigned i, struct str *out);

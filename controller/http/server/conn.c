@@ -142,6 +142,9 @@ struct exchange *conn_ask(struct conn *c)
 	ex->r.target = ex->r.path = STR("");
 	ex->r.peer = stream_peer(c->stream);
 	ex->r.is_tls = stream_is_tls(c->stream);
+	if (c->certificate.n &&
+	    (int64_t)(clock_wall_ms() / 1000) < c->certificate_ends_s)
+		ex->r.certificate = buf_view(&c->certificate);
 	ex->r.loop = c->server->loop;
 	ex->r.server_data = c->server->config.data;
 	ex->r.start_ns = clock_mono_ns();
@@ -571,8 +574,20 @@ static void on_close(struct stream *stream, const struct err *err)
 	buf_fini(&c->in);
 	c->protocol->free(c);
 	http1_repeat_free(&c->repeat);
+	buf_fini(&c->certificate);
 	server_conn_gone(c);
 	free(c);
+}
+
+static void know_certificate(struct conn *c)
+{
+	struct tls_cert *cert = stream_peer_cert(c->stream);
+
+	if (!cert)
+		return;
+	if (tls_cert_name(cert, &c->certificate))
+		c->certificate_ends_s = tls_cert_expiry(cert);
+	tls_cert_free(&cert);
 }
 
 /* Who connects wants something soon. */
@@ -582,6 +597,7 @@ static void on_open(struct stream *stream)
 
 	if (c->fsm.state >= CONN_LAST)
 		return;
+	know_certificate(c);
 	c->deadline_ms = loop_now_ms(c->server->loop) +
 			 c->server->config.limits.header_ms;
 	if (c->server->is_draining)
@@ -603,10 +619,11 @@ struct conn *conn_new(struct http_server *s, struct stream *stream)
 	list_init(&c->exchanges);
 	list_append(&s->conns, &c->at_);
 	stream_set(stream, &ops, c);
-	on_open(stream);
 	if (stream_is_tls(stream))
 		c->deadline_ms = loop_now_ms(s->loop) +
 				 s->config.limits.handshake_ms;
+	else
+		on_open(stream);
 	return c;
 }
 

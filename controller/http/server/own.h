@@ -149,6 +149,8 @@ struct conn {
 	uint64_t body_bytes, body_since_ms;      /* that come, of a body */
 	uint64_t asked, header_asked;            /* requests, before this header */
 	bool has_entered;
+	struct buf certificate;          /* its name; empty: none */
+	int64_t certificate_ends_s;      /* Unix */
 	bool is_paused, has_eof, is_corked, has_asked;
 	bool no_more;                    /* what still comes is not looked at */
 };

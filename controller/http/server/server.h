@@ -45,6 +45,9 @@ struct request {
 	const struct route *route;
 	const struct stream_addr *peer;
 	bool is_tls, is_http2;
+	/* What the client's certificate calls it (tls_cert_name), which was verified
+	 * and has not ended; empty: it has shown none. */
+	struct str certificate;
 	struct arena *arena;
 	struct loop *loop;
 	void *server_data;               /* of http_server_config, per loop */

@@ -126,6 +126,7 @@ static int64_t days_of(const struct tls_cert *of)
 
 START_TEST(what_a_certificate_says)
 {
+	AUTO_BUF name = BUF_NONE;
 	struct tls_cert *of;
 	struct str uri;
 
@@ -140,6 +141,9 @@ START_TEST(what_a_certificate_says)
 	ck_assert(tls_cert_uri(of, 1, &uri));
 	ck_assert(str_is(uri, "urn:x"));
 	ck_assert(!tls_cert_uri(of, 2, &uri));
+	/* A URI goes before the common name. */
+	ck_assert(tls_cert_name(of, &name));
+	ck_assert_str_eq(name.p, "conflux://node/7");
 	ck_assert(tls_cert_is_for(of, "a.conflux.test"));
 	ck_assert(!tls_cert_is_for(of, "conflux.test"));
 	ck_assert(!tls_cert_is_for(of, "a.b.conflux.test"));
@@ -152,6 +156,9 @@ START_TEST(what_a_certificate_says)
 	of = stream_peer_cert(net.client.s);
 	ck_assert_int_eq(days_of(of), 20);
 	ck_assert(!tls_cert_uri(of, 0, &uri));
+	buf_reset(&name);
+	ck_assert(tls_cert_name(of, &name));
+	ck_assert_str_eq(name.p, "CN=server");
 	ck_assert(tls_cert_is_for(of, "127.0.0.1"));
 	ck_assert(!tls_cert_is_for(of, "127.0.0.2"));
 	ck_assert(tls_cert_is_for(of, "localhost"));

@@ -124,6 +124,18 @@ static void make_members(struct command *c)
 	c->origin = STR("127.0.0.1:5112");
 }
 
+/* Of a cluster of version 4 on. */
+static void make_certificate(struct command *c)
+{
+	struct op *op = command_op(arena, c, OP_CERTIFICATE_PUT);
+
+	op->name = STR("web");
+	op->role = ROLE_READ_ONLY;
+	op->certificate = STR("spiffe://acme/web");
+	c->subject = (struct subject){ STR("token:root"), ROLE_ROOT, STR_NONE };
+	c->credential = STR("token root");
+}
+
 static void make_ops(struct command *c)
 {
 	struct precondition *pre = command_pre(arena, c);
@@ -162,6 +174,7 @@ static const struct {
 	{ "command-restored-1", COMMAND_RESTORED },
 	{ "command-version-1", COMMAND_VERSION },
 	{ "command-members-1", COMMAND_OPS },
+	{ "command-certificate-1", COMMAND_OPS },
 };
 
 static void make_command(struct command *c, const char *name,
@@ -170,6 +183,8 @@ static void make_command(struct command *c, const char *name,
 	*c = (struct command){ .type = type, .time_ms = 1700000000000 };
 	if (strcmp(name, "command-members-1") == 0)
 		make_members(c);
+	else if (strcmp(name, "command-certificate-1") == 0)
+		make_certificate(c);
 	else if (type == COMMAND_OPS)
 		make_ops(c);
 	if (type == COMMAND_LIMITS)
@@ -309,7 +324,19 @@ static void audit_row(struct buf *now, struct str was, struct buf *again)
 static void token_row(struct buf *now, struct str was, struct buf *again)
 {
 	struct token_row got, row = { STR("ann"), ROLE_READ_ONLY,
-				      1700000000000 };
+				      1700000000000, STR_NONE };
+
+	if (now)
+		token_row_encode(now, &row);
+	else if (token_row_decode(was, &got))
+		token_row_encode(again, &got);
+}
+
+/* Of a cluster of version 4 on. */
+static void token_row_2(struct buf *now, struct str was, struct buf *again)
+{
+	struct token_row got, row = { STR("web"), ROLE_READ_ONLY, 1700000000000,
+				      STR("spiffe://acme/web") };
 
 	if (now)
 		token_row_encode(now, &row);
@@ -376,7 +403,7 @@ static const struct {
 } rows[] = {
 	{ "row-object-1", object_row },	  { "row-live-1", live_row },
 	{ "row-version-1", version_row }, { "row-event-1", event_row },
-	{ "row-event-2", event_row_2 },
+	{ "row-event-2", event_row_2 },	  { "row-token-2", token_row_2 },
 	{ "row-audit-1", audit_row },	  { "row-token-1", token_row },
 	{ "row-head-1", head_row },	  { "row-blob-1", blob_row },
 	{ "row-outcome-1", outcome_row }, { "row-member-1", member_row },

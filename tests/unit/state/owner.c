@@ -220,6 +220,52 @@ START_TEST(the_last_root_token_stays)
 }
 END_TEST
 
+static enum code certificate(const char *name, const char *of,
+			     enum subject_role role)
+{
+	struct command *c = bench_command(&b);
+	struct op *op = command_op(b.arena, c, OP_CERTIFICATE_PUT);
+
+	op->name = str_of(name);
+	op->role = role;
+	op->certificate = str_of(of);
+	return bench_apply(&b, c)->code;
+}
+
+static void be_version(uint64_t v)
+{
+	struct command c = { .type = COMMAND_VERSION, .version = v,
+			     .time_ms = b.time_ms };
+
+	ck_assert_int_eq(bench_apply(&b, &c)->code, OK);
+}
+
+START_TEST(a_certificate_stands_for_a_token)
+{
+	AUTO_BUF text = BUF_NONE;
+
+	ck_assert_int_eq(token(OP_TOKEN_PUT, "root", ROLE_ROOT), OK);
+	/* Where a node may not know it, it is refused. */
+	ck_assert_int_eq(certificate("web", "CN=web", ROLE_ROOT), E_CONFLICT);
+	ck_assert_ptr_nonnull(strstr(b.last.text, "cluster version 4"));
+	be_version(VERSION_CERTIFICATES);
+	ck_assert_int_eq(certificate("web", "CN=web", ROLE_ROOT), OK);
+	ck_assert_int_eq(certificate("web", "CN=other", ROLE_ROOT), E_EXISTS);
+	ck_assert_int_eq(certificate("again", "CN=web", ROLE_ROOT), E_EXISTS);
+	ck_assert_ptr_nonnull(strstr(b.last.text, "token \"web\" already"));
+	ck_assert_int_eq(certificate("none", "", ROLE_ROOT), E_INVALID);
+	ck_assert_int_eq(certificate("odd", "CN=\xff", ROLE_ROOT), E_INVALID);
+	ck_assert_int_eq(certificate("sys", "CN=sys", ROLE_SYSTEM), E_INVALID);
+	for (int i = 0; i <= CERTIFICATE_NAME_MAX; i++)
+		buf_c(&text, 'x');
+	ck_assert_int_eq(certificate("long", text.p, ROLE_ROOT), E_INVALID);
+	/* Certificates may stop being asked for: they are no last root. */
+	ck_assert_int_eq(token(OP_TOKEN_DELETE, "root", 0), E_CONFLICT);
+	ck_assert_int_eq(token(OP_TOKEN_DELETE, "web", 0), OK);
+	ck_assert_int_eq(certificate("web", "CN=web", ROLE_READ_ONLY), OK);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("state/owner");
@@ -230,6 +276,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, who_takes_over_is_the_manager, 0, 4);
 	tcase_add_test(t, a_version_has_the_author_that_was_told);
 	tcase_add_test(t, the_last_root_token_stays);
+	tcase_add_test(t, a_certificate_stands_for_a_token);
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -206,6 +206,10 @@ START_TEST(tokens_and_denials)
 	op->role = ROLE_READ_ONLY;
 	memset(op->sha.b, 0xab, sizeof(op->sha.b));
 	add(&c, OP_TOKEN_DELETE)->name = STR("eve");
+	op = add(&c, OP_CERTIFICATE_PUT);
+	op->name = STR("web");
+	op->role = ROLE_ROOT;
+	op->certificate = STR("CN=web");
 	op = add(&c, OP_MEMBERS);
 	op->stage = MEMBER_ASKED;
 	op->member = MEMBER_ADD;
@@ -232,6 +236,8 @@ START_TEST(tokens_and_denials)
 	ck_assert_str_eq(next_says(), "make token bob, read-only");
 	ck_assert_ptr_null(strstr(words.json.p, "abab"));
 	ck_assert_str_eq(next_says(), "delete token eve");
+	ck_assert_str_eq(next_says(), "make token web, root, for the certificate "
+			 "CN=web");
 	ck_assert_str_eq(next_says(), "record member-add of node 4 at "
 			 "10.0.0.4:9001, by force: asked");
 	ck_assert_str_eq(next_says(), "record member-remove of node 4: ended, "
