@@ -30,22 +30,29 @@ bool api_not_modified(struct request *r, struct str etag)
 	return false;
 }
 
+bool api_sign(struct api_loop *loop, const struct address *at, uint64_t version,
+	      const struct sha256 *sha, char out[SIGNATURE_TEXT_MAX])
+{
+	struct signing *signing = loop->api->config.signing;
+
+	if (!signing)
+		return false;
+	if (!loop->signatures)
+		loop->signatures = sign_cache_new();
+	sign_cache_get(loop->signatures, signing, at, version, sha, out);
+	return true;
+}
+
 /* Who pins the public key asks for it; others are spared the time. */
 static void add_signature(struct request *r, const struct address *at,
 			  const struct config_view *v)
 {
 	const struct str *want = request_header(r, "x-conflux-want-signature");
-	struct api_loop *loop = caller_of(r)->at;
-	struct signing *signing = loop->api->config.signing;
 	char text[SIGNATURE_TEXT_MAX];
 
-	if (!want || !signing || !str_is(*want, "?1"))
-		return;
-	if (!loop->signatures)
-		loop->signatures = sign_cache_new();
-	sign_cache_get(loop->signatures, signing, at, v->rule.version,
-		       &v->rule.sha, text);
-	answer_header(r, "X-Conflux-Signature", str_of(text));
+	if (want && str_is(*want, "?1") &&
+	    api_sign(caller_of(r)->at, at, v->rule.version, &v->rule.sha, text))
+		answer_header(r, "X-Conflux-Signature", str_of(text));
 }
 
 static void add_headers(struct request *r, const struct config_view *v,

@@ -301,14 +301,7 @@ static void on_body(struct request *r, struct str bytes, bool is_last)
 	struct err err;
 	bool whole;
 
-	do {
-		/* A second message behind the only one would take its place. */
-		if (call->has_message && bytes.n) {
-			refuse_count(call, "there are more");
-			return;
-		}
-		if (call->has_message)
-			break;
+	while (bytes.n) {
 		if (grpc_read(&call->reader, &bytes, &whole, &err)) {
 			if (err.code == E_INVALID)
 				err.code = E_INTERNAL;
@@ -317,7 +310,7 @@ static void on_body(struct request *r, struct str bytes, bool is_last)
 		}
 		if (whole && !take_message(call))
 			return;
-	} while (bytes.n);
+	}
 	if (is_last) {
 		body_ended(call);
 	} else if (call->is_streaming && answer_pending(r) > PENDING_MAX) {

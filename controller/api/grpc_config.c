@@ -64,6 +64,7 @@ static void answer_config(struct grpc_call *call, struct kv_txn *txn,
 {
 	Conflux__V1__FetchConfigResponse m = CONFLUX__V1__FETCH_CONFIG_RESPONSE__INIT;
 	struct str sha = str_n(v->rule.sha.b, sizeof(v->rule.sha.b));
+	char signature[SIGNATURE_TEXT_MAX];
 	AUTO_BUF content = BUF_NONE;
 	struct str one;
 	struct err err;
@@ -76,6 +77,10 @@ static void answer_config(struct grpc_call *call, struct kv_txn *txn,
 	m.revision = v->live.rev;
 	m.rule = v->position;
 	m.format = text_of(arena_str(grpc_request(call)->arena, v->live.format));
+	if (f->q->want_signature &&
+	    api_sign(caller_of(grpc_request(call))->at, &f->at,
+		     v->rule.version, &v->rule.sha, signature))
+		m.signature = signature;
 	m.not_modified = str_eq(sha, str_n(f->q->if_not_sha256.data,
 					   f->q->if_not_sha256.len));
 	if (!m.not_modified && v->rule.size <= BLOB_CHUNK) {

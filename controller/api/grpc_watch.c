@@ -32,7 +32,7 @@ typedef Conflux__V1__WatchResponse told;
 struct grpc_watch {
 	struct watcher watcher;
 	struct grpc_call *call;
-	bool want_content, is_started;
+	bool want_content, want_signature, is_started;
 	struct buf out;                  /* of this turn */
 };
 
@@ -78,6 +78,7 @@ static void make_change(struct grpc_watch *g, const struct feed_change *c,
 {
 	Conflux__V1__Address at = CONFLUX__V1__ADDRESS__INIT;
 	told m = CONFLUX__V1__WATCH_RESPONSE__INIT;
+	char signature[SIGNATURE_TEXT_MAX];
 	AUTO_ARENA arena = arena_new(1024);
 	AUTO_BUF content = BUF_NONE;
 
@@ -96,6 +97,10 @@ static void make_change(struct grpc_watch *g, const struct feed_change *c,
 			sizeof(c->sha.b), (uint8_t *)(uintptr_t)c->sha.b };
 		m.size = c->size;
 		m.format = text_of(arena, c->format);
+		if (g->want_signature &&
+		    api_sign(caller_of(grpc_request(g->call))->at, &c->at,
+			     c->version, &c->sha, signature))
+			m.signature = signature;
 		if (g->want_content)
 			add_content(g, c, txn, &content, &m);
 	}
@@ -108,7 +113,7 @@ static void make_change(struct grpc_watch *g, const struct feed_change *c,
 struct grpc_frames {
 	struct frame {
 		struct feed_change c;    /* its texts are gone; memo 0: none */
-		bool want_content;
+		bool want_content, want_signature;
 		struct buf bytes;
 	} of[FRAMES];
 	unsigned next;
@@ -130,7 +135,8 @@ static const struct buf *find_frame(const struct grpc_watch *g,
 
 	for (unsigned i = 0; f && i < FRAMES; i++)
 		if (watch_is_same(&f->of[i].c, c) &&
-		    f->of[i].want_content == g->want_content)
+		    f->of[i].want_content == g->want_content &&
+		    f->of[i].want_signature == g->want_signature)
 			return &f->of[i].bytes;
 	return NULL;
 }
@@ -148,6 +154,7 @@ static void keep_frame(struct grpc_watch *g, const struct feed_change *c,
 	to = &(*f)->of[(*f)->next++ % FRAMES];
 	to->c = *c;
 	to->want_content = g->want_content;
+	to->want_signature = g->want_signature;
 	buf_reset(&to->bytes);
 	buf_str(&to->bytes, bytes);
 }
@@ -408,6 +415,7 @@ static void watch(struct grpc_call *call, const ProtobufCMessage *m)
 		return;
 	g->call = call;
 	g->want_content = q->want_content;
+	g->want_signature = q->want_signature;
 	watch_spec_caller(&spec, r);
 	if (!q->since && !q->from_now && !tell_what_there_is(g, &spec))
 		return;

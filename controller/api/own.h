@@ -114,6 +114,10 @@ bool api_may(struct request *r, enum verb verb, enum kind_id kind,
 bool api_labels(struct request *r, struct labels *out);
 /* Does If-None-Match name 'etag' (with its quotes)? */
 bool api_not_modified(struct request *r, struct str etag);
+/* The signature of what 'at' is in that version, as X-Conflux-Signature has it;
+ * false: this node signs nothing (fetch.c). */
+bool api_sign(struct api_loop *loop, const struct address *at, uint64_t version,
+	      const struct sha256 *sha, char out[SIGNATURE_TEXT_MAX]);
 bool api_is_kube(const struct request *r);
 void api_status_body(struct buf *out, const struct request *r,
 		     const struct err *err);

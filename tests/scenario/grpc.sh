@@ -11,15 +11,33 @@ make_config a.json '{"a": 1}' json
 yes 201
 make_config b.json '"b"' json
 yes 201
+make_config c.json '"c"' json
+yes 201
+fetch() {
+	curl -s --http1.1 -D "$WORK/headers" -o "$WORK/body" --data-binary @"$WORK/frame" \
+		-H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/grpc' \
+		-H 'TE: trailers' "$@" "$URL/conflux.v1.ConfigService/FetchConfig"
+	HEADERS=$(tr -d '\r' <"$WORK/headers")
+}
 printf '\0\0\0\0\034\n\032\n\004acme\022\004shop\032\004prod"\006a.json' >"$WORK/frame"
-curl -s --http1.1 -D "$WORK/headers" -o "$WORK/body" --data-binary @"$WORK/frame" \
-	-H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/grpc' \
-	-H 'TE: trailers' "$URL/conflux.v1.ConfigService/FetchConfig"
-has "$(tr -d '\r' <"$WORK/headers")" "grpc-status: 0"
+fetch
+is "$(header grpc-status)" 0 status
 has "$(tr -d '\0' <"$WORK/body")" '{"a": 1}'
 ask POST "$URL/conflux.v1.ConfigService/FetchConfig" -H 'Content-Type: application/json'
 yes 415
 has "$BODY" "application/grpc"
+
+step "a deadline is kept by the node, not by the client alone"
+# With min_revision 2^35, which is waited for.
+printf '\0\0\0\0\043\n\032\n\004acme\022\004shop\032\004prod"\006a.json \200\200\200\200\200\001' >"$WORK/frame"
+fetch -H 'grpc-timeout: 200m'
+is "$(header grpc-status)" 4 status
+is "$(header grpc-message)" "the deadline has passed" message
+fetch -H 'grpc-timeout: 30S'
+has "$(header grpc-message)" "is not here yet"
+fetch -H 'grpc-timeout: soon'
+is "$(header grpc-status)" 13 status
+is "$(header content-type)" application/grpc type
 
 step "a client that knows nothing asks for everything"
 coproc CLIENT_IO { /usr/bin/python3 "$CLIENT" "${URL#http://}" "$TOKEN" 2>&1; }
@@ -32,6 +50,9 @@ done
 [ "${line:-}" = ready ] || fail "the client ended"
 ask GET "$URL/metrics"
 has "$BODY" 'conflux_grpc_calls_total{status="UNAUTHENTICATED"} 2'
+# Two that the client cancelled, and one whose deadline it saw first, or we.
+grep -Eq '^conflux_grpc_calls_total\{status="CANCELLED"\} [1-9]' <<<"$BODY" ||
+	fail "nobody was cancelled"
 kill -TERM "$DAEMON"
 echo >&6
 cat <&5
@@ -42,6 +63,10 @@ step "over TLS, with what ALPN chose"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
 	-keyout "$WORK/key.pem" -out "$WORK/cert.pem" -days 2 -subj /CN=localhost \
 	-addext subjectAltName=IP:127.0.0.1 2>/dev/null
-start_daemon --tls-cert-file "$WORK/cert.pem" --tls-key-file "$WORK/key.pem"
-/usr/bin/python3 "$CLIENT" "${URL#http://}" "$TOKEN" "$WORK/cert.pem" 2>&1 ||
+openssl genpkey -algorithm ED25519 -out "$WORK/signing.key" 2>/dev/null
+openssl pkey -in "$WORK/signing.key" -pubout -out "$WORK/signing.pub" 2>/dev/null
+chmod 600 "$WORK/signing.key"
+start_daemon --tls-cert-file "$WORK/cert.pem" --tls-key-file "$WORK/key.pem" \
+	--signing-key-file "$WORK/signing.key"
+/usr/bin/python3 "$CLIENT" "${URL#http://}" "$TOKEN" "$WORK/cert.pem" "$WORK/signing.pub" 2>&1 ||
 	fail "the client over TLS"

@@ -1,7 +1,7 @@
 """A client of Conflux made with grpcio and nothing of ours: what messages look like it
 learns by reflection.
 
-    client.py TARGET TOKEN [CA_FILE]
+    client.py TARGET TOKEN [CA_FILE PUBLIC_KEY_FILE]
 
 With a CA file it speaks TLS, and looks only whether that goes.  Else it
 runs one check after the other; the first that fails ends it with what was seen.  A line
@@ -9,9 +9,11 @@ runs one check after the other; the first that fails ends it with what was seen.
 others can do (the node is stopped meanwhile).
 """
 import base64
+import subprocess
 import sys
-import threading
+import tempfile
 import time
+import urllib.request
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -183,6 +185,13 @@ class Service:
         return ask
 
 
+def http(method, path, body=None):
+    """What is not there in gRPC."""
+    urllib.request.urlopen(urllib.request.Request(
+        f"http://{TARGET}{path}", body, {"Authorization": f"Bearer {TOKEN}"},
+        method=method)).read()
+
+
 def address(name, tenant="acme"):
     return message("conflux.v1.Address")(
         tenant=tenant, application="shop", environment="prod", name=name)
@@ -302,6 +311,9 @@ def main():
     is_("is not here yet" in e.details(), True, e.details())
 
     step("a watch begins with what there is, and goes on with what changes")
+    # The newest that there is, so that an overlap would show.
+    manage.Rollback(address=address("a.json"), mode=1, version=2)
+    manage.Rollback(address=address("a.json"), mode=1, version=1)
     w = watcher.Watch(timeout=None, addresses=[address("a.json")],
                       prefixes=["acme/shop/prod/a", "acme/shop/prod/none"],
                       want_content=True)
@@ -336,6 +348,28 @@ def main():
     is_(seen(w), [("CHANGED", "a.json", 24, b'{"a": 99}')])
     is_(seen(now), [("CHANGED", "a.json", 24, b"")])
 
+    step("what is no longer there is told, too")
+    gone = manage.Publish(address=address("c.json"), content=b'"C"')
+    is_(seen(now), [("CHANGED", "c.json", 2, b"")])
+    http("DELETE", f"/api/v1/mgt/configs/{gone.id}")
+    m = next(now)
+    is_((KINDS[m.kind], m.address.name, m.deleted, m.end),
+        ("REMOVED", "c.json", True, True))
+    http("PUT", f"/api/v1/mgt/configs/{p.id}/releases",
+         b'{"releases": [{"labels": {"x": "y"}, "version_id": 1}]}')
+    for watch in (w, now):
+        m = next(watch)
+        is_((KINDS[m.kind], m.address.name, m.deleted, m.version),
+            ("REMOVED", "a.json", False, 0))
+    fails(CODE.NOT_FOUND, config.FetchConfig, address=address("a.json"))
+    labelled = config.FetchConfig(address=address("a.json"),
+                                  labels={"x": "y"})
+    is_((labelled.version, labelled.rule), (1, 0))
+    http("PUT", f"/api/v1/mgt/configs/{p.id}/releases",
+         b'{"releases": [{"labels": {}, "version_id": 24}]}')
+    is_(seen(w), [("CHANGED", "a.json", 24, b'{"a": 99}')])
+    is_(seen(now), [("CHANGED", "a.json", 24, b"")])
+
     step("what cannot be: methods, messages, their number, compression")
     raw = {"request_serializer": None, "response_deserializer": None}
     e = fails(CODE.UNIMPLEMENTED, CHANNEL.unary_unary(
@@ -365,21 +399,46 @@ def main():
     step("a node that stops answers what is asked, and tells streams to move")
     print("ready", flush=True)
     sys.stdin.readline()
-    for stream in (w, now, hw):
+    for stream, hint in ((w, "watch at another node"),
+                         (now, "watch at another node"),
+                         (hw, "go on at another node")):
         e = fails(CODE.UNAVAILABLE, lambda s=stream: s)
-    reason, meta, n = details(fails(CODE.UNAVAILABLE, lambda: w))
-    is_((reason, meta["hint"], n), ("UNAVAILABLE", "watch at another node", 2))
+        reason, meta, n = details(e)
+        is_((reason, meta["hint"], n), ("UNAVAILABLE", hint, 2))
 
 
 def over_tls():
     step("fetch and watch over TLS")
     learn()
     config = Service("conflux.v1.ConfigService")
-    is_(config.FetchConfig(address=address("a.json")).content, b'{"a": 99}')
+    a = config.FetchConfig(address=address("a.json"), want_signature=True)
+    is_(a.content, b'{"a": 99}')
     w = Service("conflux.v1.WatcherService").Watch(prefixes=["acme/"])
     is_(seen(w, 4), [("STARTED", "", 0, b""), ("CHANGED", "a.json", 24, b""),
                      ("CHANGED", "b.json", 22, b""), ("BOOKMARK", "", 0, b"")])
     w.cancel()
+
+    step("what is signed is what was asked for")
+    is_(config.FetchConfig(address=address("a.json")).signature, "")
+    w = Service("conflux.v1.WatcherService").Watch(
+        prefixes=["acme/shop/prod/a"], want_signature=True)
+    is_([next(w), next(w)][1].signature, a.signature)
+    text = "conflux-signature-v1\nacme/shop/prod/a.json\n%d\n%s\n" % (
+        a.version, a.sha256.hex())
+    is_(verifies(text, a.signature), True, a.signature)
+    is_(verifies(text.replace("a.json", "b.json"), a.signature), False)
+
+
+def verifies(text, signature):
+    with tempfile.TemporaryDirectory() as d:
+        with open(d + "/text", "w") as f:
+            f.write(text)
+        with open(d + "/sig", "wb") as f:
+            f.write(base64.b64decode(signature.split("sig=")[1]))
+        return subprocess.run(
+            ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", sys.argv[4],
+             "-rawin", "-in", d + "/text", "-sigfile", d + "/sig"],
+            capture_output=True).returncode == 0
 
 
 if len(sys.argv) > 3:
