@@ -18,6 +18,7 @@
 
 #define SAID_MAX 4096                /* of what a command writes: the end of it */
 #define SHOWN 160
+#define PIPE_READS 1024             /* a pipe holds 64 KiB unless told otherwise */
 
 struct running {
 	pid_t pid;
@@ -164,18 +165,26 @@ static enum code start(struct running *r, char *const *argv,
 
 /* ---- waiting ---- */
 
-/* True: it may write more. */
-static bool read_said(struct running *r)
+/* Bytes read; 0: no more will come; -1: none now. */
+static ssize_t read_said(struct running *r)
 {
 	char bytes[1024];
 	ssize_t n = read(r->out, bytes, sizeof(bytes));
 
 	if (n < 0)
-		return errno == EAGAIN || errno == EINTR;
+		return errno == EAGAIN || errno == EINTR ? -1 : 0;
 	buf_add(&r->said, bytes, (size_t)n);
 	if (r->said.n > 2 * SAID_MAX)
 		buf_drop(&r->said, r->said.n - SAID_MAX);
-	return n > 0;
+	return n;
+}
+
+/* What is in the pipe when it has ended: its last words.  Who inherited the pipe may
+ * go on writing. */
+static void read_rest(struct running *r)
+{
+	for (unsigned i = 0; i < PIPE_READS && read_said(r) > 0; i++)
+		;
 }
 
 /* Until it has ended: false: the time is over.  Who inherited its output may keep it
@@ -192,7 +201,7 @@ static bool wait_end(struct running *r, uint64_t until_ms)
 			return false;
 		if (poll(fds, 2, (int)(until_ms - now)) < 0 && errno != EINTR)
 			return false;
-		if (fds[1].revents && !read_said(r))
+		if (fds[1].revents && read_said(r) == 0)
 			fds[1].fd = -1;
 		if (fds[0].revents)
 			return true;
@@ -246,12 +255,7 @@ enum code edge_run(char *const *argv, const struct edge_about *about,
 	if (!ended)
 		kill(-r.pid, SIGKILL);
 	status = reap(r.pid);
-	while (read_said(&r) && r.said.n < SAID_MAX && ended) {
-		struct pollfd more = { .fd = r.out, .events = POLLIN };
-
-		if (poll(&more, 1, 0) <= 0)
-			break;
-	}
+	read_rest(&r);
 	rc = ended ? verdict(&r, argv[0], status, err) :
 		     err_set(err, E_TIMEOUT, "%s did not end within %u ms", argv[0],
 			     timeout_ms);

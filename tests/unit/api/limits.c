@@ -14,7 +14,7 @@
 #define START (100 * S)
 
 static struct limits *limits;
-static uint64_t wait_ns;
+static _Thread_local uint64_t wait_ns;
 
 static void make(uint64_t rate, uint64_t burst)
 {

@@ -587,6 +587,16 @@ static void cut_all(struct server *s)
 	pthread_cond_broadcast(&s->cond);
 }
 
+static bool has_thread(struct server *s, unsigned i)
+{
+	bool has;
+
+	pthread_mutex_lock(&s->lock);
+	has = s->connections[i].is_over || s->connections[i].fd >= 0;
+	pthread_mutex_unlock(&s->lock);
+	return has;
+}
+
 void server_free(struct server *s)
 {
 	pthread_mutex_lock(&s->lock);
@@ -597,7 +607,7 @@ void server_free(struct server *s)
 	pthread_join(s->thread, NULL);
 	close(s->fd);
 	for (unsigned i = 0; i < CONNECTIONS; i++)
-		if (s->connections[i].is_over || s->connections[i].fd >= 0)
+		if (has_thread(s, i))
 			pthread_join(s->connections[i].thread, NULL);
 	for (unsigned i = 0; i < s->n; i++)
 		free(s->configs[i].content);
