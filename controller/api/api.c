@@ -395,6 +395,8 @@ static enum code loop_open(struct api *api, struct api_loop *at, unsigned i,
 	if (rc == OK)
 		at->watching = watching_new(at);
 	if (rc == OK)
+		at->healths = grpc_healths_new(at);
+	if (rc == OK)
 		at->sockets = sockets_new(at);
 	if (rc == OK)
 		rc = view_new(api->config.store, &at->view, err);
@@ -576,6 +578,7 @@ void api_free(struct api **ap)
 		sockets_free(&at->sockets);
 		watch_texts_free(&at->texts);
 		grpc_frames_free(&at->frames);
+		grpc_healths_free(&at->healths);
 	}
 	limits_free(&api->limits);
 	acks_free(&api->acks);

@@ -418,6 +418,17 @@ void grpc_serve(struct request *r, const struct grpc_method *method)
 
 /* ---- the loop ---- */
 
+/* Looked for anew each time: an end may be the end of others. */
+static struct grpc_call *first_long(const struct api_loop *at)
+{
+	struct grpc_call *call;
+
+	list_each(&at->calls, call, at_)
+		if (call->method->is_long)
+			return call;
+	return NULL;
+}
+
 void grpc_drain(struct api_loop *at)
 {
 	struct grpc_call *call;
@@ -425,9 +436,7 @@ void grpc_drain(struct api_loop *at)
 
 	err_set(&err, E_UNAVAILABLE, "the node is stopping");
 	err_hint(&err, "go on at another node");
-	list_each(&at->calls, call, at_) {
-		if (!call->method->is_long)
-			continue;
+	while ((call = first_long(at))) {
 		if (call->gone)
 			call->gone(call);
 		grpc_fail(call, &err);

@@ -78,6 +78,9 @@ void grpc_gone(struct request *r);
 /* Ends the calls that are long, because the node stops. */
 void grpc_drain(struct api_loop *at);
 void grpc_metrics(struct buf *out, struct api *api);
+/* Watches of health, a loop's (grpc_health.c); the timer goes with the loop. */
+struct grpc_healths *grpc_healths_new(struct api_loop *at);
+void grpc_healths_free(struct grpc_healths **healths);
 /* What a loop keeps for its watches (grpc_watch.c). */
 void grpc_frames_free(struct grpc_frames **frames);
 

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "api/grpc_schema.h"
+#include "base/list.h"
 #include "base/mem.h"
 #include "gen/proto/health.pb-c.h"
 #include "io/timer.h"
@@ -74,63 +75,103 @@ void grpc_health_check(struct request *r)
 
 /* ---- watch ---- */
 
-struct watching_health {
-	struct grpc_call *call;
+/* Those of a loop, and one look for all: who is not known may ask, and many. */
+struct grpc_healths {
 	struct api_loop *at;
+	struct list watches;
 	struct timer timer;
 	serving told;
 };
 
-static void tell(struct watching_health *w, serving status)
+struct watching_health {
+	struct list at_;
+	struct grpc_call *call;
+};
+
+static void tell(struct grpc_call *call, serving status)
 {
 	Grpc__Health__V1__HealthCheckResponse answer =
 		GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
 
-	w->told = status;
 	answer.status = status;
-	grpc_send(w->call, &answer.base);
+	grpc_send(call, &answer.base);
+}
+
+/* To tell one may be the end of others. */
+static void tell_all(struct grpc_healths *h, serving status)
+{
+	struct watching_health *w;
+	struct list rest;
+
+	list_init(&rest);
+	list_each(&h->watches, w, at_) {
+		list_remove(&w->at_);
+		list_append(&rest, &w->at_);
+	}
+	while ((w = list_first(&rest, struct watching_health, at_))) {
+		list_remove(&w->at_);
+		list_append(&h->watches, &w->at_);
+		tell(w->call, status);
+	}
 }
 
 static void on_look(struct timer *timer)
 {
-	struct watching_health *w = container_of(timer, struct watching_health,
-						 timer);
-	serving status = status_of(w->at);
+	struct grpc_healths *h = container_of(timer, struct grpc_healths, timer);
+	serving status = status_of(h->at);
 
-	if (status != w->told)
-		tell(w, status);
-	timer_start(&w->timer, LOOK_MS);
+	if (list_empty(&h->watches))
+		return;
+	if (status != h->told)
+		tell_all(h, status);
+	h->told = status;
+	timer_start(&h->timer, LOOK_MS);
 }
 
-static void closed(struct timer *timer)
+struct grpc_healths *grpc_healths_new(struct api_loop *at)
 {
-	free(container_of(timer, struct watching_health, timer));
+	struct grpc_healths *h = NEW(struct grpc_healths);
+
+	h->at = at;
+	list_init(&h->watches);
+	timer_init(&h->timer, at->loop, on_look);
+	return h;
+}
+
+void grpc_healths_free(struct grpc_healths **healths)
+{
+	free(TAKE(*healths));
 }
 
 static void gone(struct grpc_call *call)
 {
 	struct watching_health *w = grpc_data(call);
 
-	timer_close(&w->timer, closed);
+	list_remove(&w->at_);
 }
 
 static void watch(struct grpc_call *call, const ProtobufCMessage *m)
 {
 	const Grpc__Health__V1__HealthCheckRequest *q = (const void *)m;
 	struct request *r = grpc_request(call);
-	struct watching_health *w = NEW(struct watching_health);
+	struct grpc_healths *h = caller_of(r)->at->healths;
+	struct watching_health *w;
 
-	w->call = call;
-	w->at = caller_of(r)->at;
-	timer_init(&w->timer, r->loop, on_look);
-	grpc_set(call, w, gone);
 	/* One that is not known might become so: the call stays open. */
-	if (!is_service(w->at, str_of(q->service))) {
-		tell(w, SERVING(SERVICE_UNKNOWN));
+	if (!is_service(h->at, str_of(q->service))) {
+		tell(call, SERVING(SERVICE_UNKNOWN));
 		return;
 	}
-	tell(w, status_of(w->at));
-	timer_start(&w->timer, LOOK_MS);
+	/* The first brings it up to date; the others are told what it saw. */
+	if (list_empty(&h->watches)) {
+		h->told = status_of(h->at);
+		timer_start(&h->timer, LOOK_MS);
+	}
+	w = ANEW(r->arena, struct watching_health);
+	w->call = call;
+	list_append(&h->watches, &w->at_);
+	grpc_set(call, w, gone);
+	tell(call, h->told);
 }
 
 void grpc_health_watch(struct request *r)

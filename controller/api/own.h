@@ -35,6 +35,7 @@ struct api_loop {
 	struct watching *watching;
 	struct watch_texts *texts;
 	struct grpc_frames *frames;
+	struct grpc_healths *healths;
 	struct sockets *sockets;
 	struct list waits, calls;
 	_Atomic uint64_t grpc_ended[GRPC__STATUSES];     /* calls, by status */

@@ -3,7 +3,7 @@
 # in clear text and over TLS.
 . "$(dirname "$0")/lib.bash"
 CLIENT=$(dirname "$0")/grpc/client.py
-start_daemon
+start_daemon --server-drain-delay 1500ms
 make_tenant acme
 
 step "over HTTP/1.1 a call is a request with trailers"

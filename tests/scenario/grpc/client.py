@@ -399,6 +399,7 @@ def main():
     step("a node that stops answers what is asked, and tells streams to move")
     print("ready", flush=True)
     sys.stdin.readline()
+    is_(next(hw).status, 2, "health, while it leaves")
     for stream, hint in ((w, "watch at another node"),
                          (now, "watch at another node"),
                          (hw, "go on at another node")):
