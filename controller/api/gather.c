@@ -38,6 +38,10 @@ static void add(struct api_sums *sum, const struct api_sums *one)
 	sum->http.streams_now += one->http.streams_now;
 	for (unsigned i = 0; i < ARRAY_LEN(sum->http.by_class); i++)
 		sum->http.by_class[i] += one->http.by_class[i];
+	sum->watch.now += one->watch.now;
+	sum->watch.behind += one->watch.behind;
+	sum->watch.told += one->watch.told;
+	sum->watch.rows += one->watch.rows;
 	sum->shed += one->shed;
 	sum->overloaded += one->overloaded;
 	sum->turn_recent_us = MAX(sum->turn_recent_us, one->turn_recent_us);
@@ -76,6 +80,7 @@ static void look(struct part *p)
 	struct loop_stats stats;
 
 	http_server_stats(p->at->server, &p->sums.http);
+	watching_stats(p->at->watching, &p->sums.watch);
 	loop_stats_take(p->at->loop, &stats);
 	p->sums.turn_recent_us = stats.turn_recent_us;
 	p->sums.shed = p->at->admission.shed;

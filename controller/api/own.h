@@ -148,6 +148,7 @@ void instance_leave(struct request *r);
 /* ---- sums over the loops (gather.c) ---- */
 struct api_sums {
 	struct http_stats http;
+	struct watch_stats watch;
 	unsigned loops, overloaded;
 	uint64_t shed, turn_recent_us;
 };

@@ -220,8 +220,8 @@ static void http_metrics(struct buf *out, const struct api_sums *sums)
 
 	metric(out, "conflux_http_connections", "gauge", "Open connections",
 	       sum.connections_now);
-	metric(out, "conflux_http_streams", "gauge", "Watches that are open",
-	       sum.streams_now);
+	metric(out, "conflux_http_streams", "gauge", "Answers that go on: streams "
+	       "of events, WebSockets, calls", sum.streams_now);
 	metric(out, "conflux_http_requests_total", "counter", "Requests answered",
 	       sum.requests);
 	metric(out, "conflux_http_refused_total", "counter",
@@ -238,6 +238,18 @@ static void http_metrics(struct buf *out, const struct api_sums *sums)
 	       sums->overloaded);
 	metric(out, "conflux_http_shed_total", "counter",
 	       "Requests that were refused because of that", sums->shed);
+}
+
+static void watch_metrics(struct buf *out, const struct watch_stats *s)
+{
+	metric(out, "conflux_watchers", "gauge", "Watches that are open", s->now);
+	metric(out, "conflux_watchers_behind", "gauge",
+	       "Of these, that are not up to date: they resume, or do not read",
+	       s->behind);
+	metric(out, "conflux_watch_changes_total", "counter",
+	       "Changes that watches were told", s->told);
+	metric(out, "conflux_watch_events_read_total", "counter",
+	       "Events that were read for that", s->rows);
 }
 
 static void instance_metrics(struct buf *out, struct acks *acks)
@@ -341,6 +353,7 @@ static void answer_metrics(struct request *r, const struct api_sums *sums)
 	store_status(api->config.store, &s);
 	store_metrics(&out, &s);
 	http_metrics(&out, sums);
+	watch_metrics(&out, &sums->watch);
 	limit_metrics(&out, api->limits);
 	instance_metrics(&out, api->acks);
 	grpc_metrics(&out, api);

@@ -43,6 +43,7 @@ struct watching {
 	bool is_draining;
 	uint64_t until_ns;               /* of this run */
 	unsigned steps;
+	uint64_t told;                   /* changes, to all */
 	/* The token that was looked up last, in which picture. */
 	uint64_t snapshot;
 	struct sha256 token;
@@ -239,6 +240,7 @@ static bool feed_change(struct feed *f, const struct feed_change *c)
 	struct watcher *w = watcher_of(f);
 
 	w->told = c->rev;
+	watching_of(w)->told++;
 	beats_later(watching_of(w), w);
 	return w->ops->change(w, c);
 }
@@ -525,9 +527,10 @@ void watching_drain(struct watching *x)
 	end_all(x, WATCH_DRAINING, &err);
 }
 
-size_t watching_count(const struct watching *x)
+void watching_stats(const struct watching *x, struct watch_stats *out)
 {
-	return hub_count(x->hub);
+	*out = (struct watch_stats){ hub_count(x->hub), hub_behind(x->hub),
+				     x->told, hub_rows(x->hub) };
 }
 
 void watching_free(struct watching **xp)

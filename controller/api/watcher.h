@@ -97,6 +97,10 @@ void watching_free(struct watching **watching);
 void watching_wake(struct watching *watching);
 /* Ends all with WATCH_DRAINING. */
 void watching_drain(struct watching *watching);
-size_t watching_count(const struct watching *watching);
+struct watch_stats {
+	uint64_t now, behind;            /* watchers; of these not at the head */
+	uint64_t told, rows;             /* changes; events that were read */
+};
+void watching_stats(const struct watching *watching, struct watch_stats *out);
 
 #endif

@@ -144,6 +144,11 @@ size_t hub_count(const struct hub *hub)
 	return hub->n;
 }
 
+size_t hub_behind(const struct hub *hub)
+{
+	return hub->n - hub->pass[HEAD].n;
+}
+
 uint64_t hub_rows(const struct hub *hub)
 {
 	return hub->rows;

@@ -151,6 +151,8 @@ wait "$SOCKET" || fail "the WebSocket"
 
 step "a node that stops tells all to go elsewhere"
 ask GET "$URL/metrics"
+has "$BODY" "conflux_watchers_behind 0"
+is "$(sed -n 's/^conflux_watchers //p' <<<"$BODY")" 5 "watchers"
 curl -s -o "$WORK/poll" -w '%{http_code}' -H "Authorization: Bearer $TOKEN" \
 	"$URL/api/v1/watch?key=$KEY&wait=60s" >"$WORK/code" &
 POLL=$!
