@@ -64,6 +64,16 @@ void *grpc_data(const struct grpc_call *call)
 	return call->data;
 }
 
+void grpc_forget(struct grpc_call *call)
+{
+	/* Its texts lie in the arena. */
+	call->caller.subject = (struct subject){ .role = call->caller.subject.role };
+	call->caller.credential = call->caller.charged = STR_NONE;
+	call->r->data = &call->caller;
+	grpc_reader_fini(&call->reader);
+	request_forget(call->r);
+}
+
 /* ---- the end ---- */
 
 static void call_closed(struct timer *timer)
@@ -117,10 +127,11 @@ void grpc_error(struct request *r, const struct err *err)
 	void (*put)(struct request *r, const char *name, struct str value) =
 		call && call->is_streaming ? answer_trailer : answer_header;
 	AUTO_BUF status = BUF_NONE, text = BUF_NONE, details = BUF_NONE;
+	AUTO_ARENA arena = arena_new(0);
 
 	buf_printf(&status, "%d", code_grpc(err->code));
 	grpc_message_encode(&text, str_of(err->text));
-	grpc_details(&details, r->arena, err, str_of(r->trace_text),
+	grpc_details(&details, arena, err, str_of(r->trace_text),
 		     r->data ? caller_of(r)->retry_after_s : 0);
 	r->on_gone = NULL;
 	put(r, "grpc-status", buf_view(&status));
@@ -285,12 +296,8 @@ static void body_ended(struct grpc_call *call)
 	} else if (!call->has_message) {
 		refuse_count(call, "there is none");
 	} else if (decode(call, &m)) {
-		/* The digest of an idempotent write is that of its body; what goes
-		 * on for long need not keep it. */
-		if (call->method->is_long)
-			grpc_reader_fini(&call->reader);
-		else
-			call->r->body = buf_view(&call->reader.message);
+		/* The digest of an idempotent write is that of its body. */
+		call->r->body = buf_view(&call->reader.message);
 		call->method->message(call, m);
 	}
 }
@@ -333,7 +340,6 @@ static void on_deadline(struct timer *timer)
 	struct grpc_call *call = container_of(timer, struct grpc_call, deadline);
 	struct request *r = call->r;
 	void (*gone)(struct request *r) = r->on_gone;
-	struct caller *caller;
 	struct err err;
 
 	call->is_cancelling = true;
@@ -342,9 +348,7 @@ static void on_deadline(struct timer *timer)
 		gone(r);
 	if (call->gone)
 		call->gone(call);
-	caller = ANEW(r->arena, struct caller);
-	*caller = call->caller;
-	r->data = caller;
+	r->data = &call->caller;
 	err_set(&err, E_TIMEOUT, "the deadline has passed");
 	if (verb_writes(r->route->permission >> 8))
 		err_hint(&err, "a write may happen all the same: repeat it with the "

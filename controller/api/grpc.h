@@ -53,6 +53,10 @@ void grpc_set(struct grpc_call *call, void *data,
 	      void (*gone)(struct grpc_call *call));
 void *grpc_data(const struct grpc_call *call);
 
+/* Lets go of all that came with the request, the message too: of a call that goes on
+ * for long, whose method keeps nothing in the request's arena. */
+void grpc_forget(struct grpc_call *call);
+
 /* The only answer. */
 void grpc_reply(struct grpc_call *call, const ProtobufCMessage *m);
 /* One of many; the first sends the header.  Without a message the header alone.

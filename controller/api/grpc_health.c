@@ -148,13 +148,13 @@ static void gone(struct grpc_call *call)
 	struct watching_health *w = grpc_data(call);
 
 	list_remove(&w->at_);
+	free(w);
 }
 
 static void watch(struct grpc_call *call, const ProtobufCMessage *m)
 {
 	const Grpc__Health__V1__HealthCheckRequest *q = (const void *)m;
-	struct request *r = grpc_request(call);
-	struct grpc_healths *h = caller_of(r)->at->healths;
+	struct grpc_healths *h = caller_of(grpc_request(call))->at->healths;
 	struct watching_health *w;
 
 	/* One that is not known might become so: the call stays open. */
@@ -167,11 +167,12 @@ static void watch(struct grpc_call *call, const ProtobufCMessage *m)
 		h->told = status_of(h->at);
 		timer_start(&h->timer, LOOK_MS);
 	}
-	w = ANEW(r->arena, struct watching_health);
+	w = NEW(struct watching_health);
 	w->call = call;
 	list_append(&h->watches, &w->at_);
 	grpc_set(call, w, gone);
 	tell(call, h->told);
+	grpc_forget(call);
 }
 
 void grpc_health_watch(struct request *r)

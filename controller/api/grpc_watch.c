@@ -230,6 +230,7 @@ static void end(struct watcher *w, enum watch_reason reason,
 		send_out(g);
 	grpc_set(g->call, NULL, NULL);
 	grpc_fail(g->call, err);
+	free(g);
 }
 
 static const struct watcher_ops ops = {
@@ -243,6 +244,7 @@ static void gone(struct grpc_call *call)
 
 	watcher_stop(&g->watcher);
 	buf_fini(&g->out);
+	free(g);
 }
 
 static void drained(struct grpc_call *call)
@@ -399,7 +401,7 @@ static void watch(struct grpc_call *call, const ProtobufCMessage *m)
 {
 	const Conflux__V1__WatchRequest *q = (const void *)m;
 	struct request *r = grpc_request(call);
-	struct grpc_watch *g = ANEW(r->arena, struct grpc_watch);
+	struct grpc_watch *g;
 	struct watch_spec spec = { 0 };
 	struct err err;
 
@@ -413,19 +415,25 @@ static void watch(struct grpc_call *call, const ProtobufCMessage *m)
 			return;
 	if (!grpc_labels(call, GRPC_LABELS(q), &spec.labels))
 		return;
+	g = NEW(struct grpc_watch);
 	g->call = call;
 	g->want_content = q->want_content;
 	g->want_signature = q->want_signature;
 	watch_spec_caller(&spec, r);
-	if (!q->since && !q->from_now && !tell_what_there_is(g, &spec))
+	if (!q->since && !q->from_now && !tell_what_there_is(g, &spec)) {
+		free(g);
 		return;
+	}
 	grpc_set(call, g, gone);
 	grpc_on_drain(call, drained);
-	if (watcher_start(&g->watcher, caller_of(r)->at, &spec, &ops, &err)) {
-		grpc_set(call, NULL, NULL);
-		buf_fini(&g->out);
-		grpc_fail(call, &err);
+	if (watcher_start(&g->watcher, caller_of(r)->at, &spec, &ops, &err) == OK) {
+		grpc_forget(call);
+		return;
 	}
+	grpc_set(call, NULL, NULL);
+	buf_fini(&g->out);
+	free(g);
+	grpc_fail(call, &err);
 }
 
 void grpc_watch(struct request *r)
