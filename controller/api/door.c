@@ -80,12 +80,19 @@ static bool needs_no_state(const struct request *r)
 	       permission >> 8 == VERB_MAINTAIN;
 }
 
+/* Not so what is open to all and asks who it is later, as WebSockets do. */
+static bool keeps_observable(const struct request *r)
+{
+	return needs_no_state(r) && !(r->route->permission == PERMISSION_NONE &&
+				      str_starts(r->path, STR("/api/")));
+}
+
 static bool has_room(struct request *r)
 {
 	struct api_loop *at = caller_of(r)->at;
 	struct err err;
 
-	if (needs_no_state(r) ||
+	if (keeps_observable(r) ||
 	    admission_take(&at->admission, door_woke_ns(at), r->start_ns))
 		return true;
 	caller_of(r)->retry_after_s = spread_s(r);
@@ -273,6 +280,10 @@ enum code door_token(struct request *r, struct str token, struct err *err)
 		count_token(r, token);
 		rc = permission_check(&caller->subject, VERB_WATCH, &target, err);
 	}
+	if (rc == OK && !limits_take(caller->at->api->limits, LIMIT_SUBJECT,
+				     caller->subject.name, r->start_ns, &wait))
+		rc = err_set(err, E_RATE, "subject %.*s asks more often than it may",
+			     STR_ARG(caller->subject.name));
 	if (rc)
 		note_denied(r, rc == E_RATE ? NULL : &caller->subject, VERB_WATCH,
 			    err);

@@ -287,11 +287,13 @@ static void make_refused(struct wish *wish)
 
 static void make_tokens(struct command *c)
 {
-	struct op *op = command_op(names, c, below(3) ? OP_TOKEN_PUT :
-				   OP_TOKEN_DELETE);
+	static const enum op_type types[] = { OP_TOKEN_DELETE, OP_TOKEN_PUT,
+					      OP_CERTIFICATE_PUT };
+	struct op *op = command_op(names, c, types[below(3)]);
 
 	op->name = arena_printf(names, "k%u", (unsigned)below(3));
-	op->sha = sha256_of(arena_printf(names, "%u", (unsigned)below(1000)));
+	op->certificate = arena_printf(names, "%u", (unsigned)below(1000));
+	op->sha = sha256_of(op->certificate);
 	op->role = ROLE_READ_ONLY;
 }
 
