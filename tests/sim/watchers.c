@@ -3,7 +3,7 @@
  * of the server's hub (state/hub.h) over the views of that server, as
  * api/watcher.c has it; the bytes travel in pieces of any size, and what is on its
  * way is lost with the connection.  The client takes them apart as the client's library does
- * (client/sse.h), sets a command's changes at once, and goes on at another server
+ * (client/sdk), sets a command's changes at once, and goes on at another server
  * with the newest revision that it has.  Where that is compacted it lists.
  *
  * Lists take their time: the picture that one began with is held meanwhile.
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "client/sse.h"
+#include "client/sdk/events.h"
 #include "doc/format.h"
 #include "state/hub.h"
 #include "state/state.h"
@@ -60,7 +60,7 @@ struct watcher {
 	uint64_t complete_to;            /* all up to there is on the wire */
 
 	/* The client. */
-	struct sse sse;
+	struct events events;
 	uint64_t since;                  /* newest that it heard of */
 	uint64_t end;                    /* newest command that it has whole */
 	struct config configs[CONFIGS_MAX];
@@ -117,8 +117,8 @@ static void end_watch(struct watcher *x)
 {
 	hub_remove(&x->feed);
 	buf_reset(&x->wire);
-	sse_fini(&x->sse);
-	x->sse = (struct sse){ 0 };
+	events_fini(&heap_of_libc, &x->events);
+	x->events = (struct events){ 0 };
 	x->s = NULL;
 	x->wake_at = 0;
 	x->connect_at = w.now + below(below(4) ? 20 * MS : 400 * MS);
@@ -272,8 +272,10 @@ static void hear_bookmark(struct watcher *x, struct str id)
 	t->bookmarks++;
 }
 
-static bool hear(void *data, struct str event, struct str id, struct str text)
+static bool hear(void *data, const char *event_text, const char *id_text,
+		 struct str text)
 {
+	struct str event = str_of(event_text), id = str_of(id_text);
 	struct watcher *x = data;
 	struct heard h;
 
@@ -311,12 +313,11 @@ static void heard_all(struct watcher *x)
 static void arrive(struct watcher *x, size_t n)
 {
 	AUTO_BUF rest = BUF_NONE;
-	struct err err;
-	bool enough;
 
-	claim(CHECK_COMPLETE, sse_feed(&x->sse, str_first(buf_view(&x->wire), n),
-				       hear, x, &enough, &err) == OK, "%s",
-	      err.text);
+	claim(CHECK_COMPLETE, events_feed(&heap_of_libc, &x->events,
+					  str_first(buf_view(&x->wire), n), hear,
+					  x) || w.is_broken,
+	      "watcher %u hears an event of more than its client takes", x->cls);
 	buf_str(&rest, str_from(buf_view(&x->wire), n));
 	buf_reset(&x->wire);
 	buf_str(&x->wire, buf_view(&rest));

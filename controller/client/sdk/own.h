@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 
+#include "client/sdk/events.h"
 #include "client/sdk/link.h"
 #include "client/sdk/picture.h"
 
@@ -44,21 +45,6 @@ bool sdk_sha256(struct str s, uint8_t out[32]) MUST_USE; /* false: no memory */
 /* A file of at most 'max' bytes; it may be a secret. */
 enum cfx_code sdk_read_file(const heap *heap, const char *path, size_t max,
 			    struct bytes *out, struct cfx_error *error) MUST_USE;
-
-/* ---- server sent events: events.c ---- */
-
-struct events {
-	struct bytes line, data;
-	char event[24], id[24];
-	bool has_data, was_cr;
-};
-typedef bool event_each(void *data, const char *event, const char *id,
-			struct str text);
-/* False: no memory, an event of more than 1 MiB, or 'each' said so. */
-bool events_feed(const heap *heap, struct events *events, struct str in,
-		 event_each *each, void *data) MUST_USE;
-void events_reset(struct events *events);
-void events_fini(const heap *heap, struct events *events);
 
 /* ---- signatures: signature.c ---- */
 
