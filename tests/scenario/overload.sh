@@ -16,6 +16,15 @@ count() { # status, times, path, token
 	done
 	echo "$n"
 }
+# A bucket fills up again while a busy machine looks elsewhere.
+ask_until_refused() { # url
+	local i
+	for ((i = 0; i < 100; i++)); do
+		ask GET "$1"
+		[ "$STATUS" != 429 ] || return 0
+	done
+	fail "never refused"
+}
 metric() {
 	curl -s -H "Authorization: Bearer $TOKEN" "$URL/metrics" |
 		sed -n "s/^$1 //p"
@@ -34,14 +43,11 @@ stop_daemon
 start_daemon --limits-subject-rate 1 --limits-subject-burst 10
 N=$(count 200 30)
 [ "$N" -ge 10 ] && [ "$N" -le 20 ] || fail "$N of 30 were answered"
-until [ "$(fetch)" = 429 ]; do :; done
-ask GET "$URL/$FETCH"
-yes 429
+ask_until_refused "$URL/$FETCH"
 is "$(field .code)" too-many-requests code
 is "$(header Retry-After)" 1 Retry-After
 is "$(header RateLimit-Policy)" '"subject";q=10;w=10' policy
-ask GET "$KUBE/tenants"
-yes 429
+ask_until_refused "$KUBE/tenants"
 is "$(field .reason)" TooManyRequests reason
 is "$(fetch "$FETCH" "$(cat "$WORK/other")")" 200 "another token"
 for path in metrics api/v1/status livez; do
@@ -134,12 +140,12 @@ while time.monotonic() < end:
 print(seen["200"], seen["503"], sum(retry.values()), probes,
       sum(n for s, n in seen.items() if s not in ("200", "503")))
 PY
-flood() { # seconds
-	timeout 60 python3 "$WORK/flood.py" 127.0.0.1 "${URL##*:}" "$FETCH" "$TOKEN" \
+flood() { # seconds, path
+	timeout 60 python3 "$WORK/flood.py" 127.0.0.1 "${URL##*:}" "$2" "$TOKEN" \
 		"$1" || fail "the flood"
 }
 start_daemon --server-loops 1 --server-queue-target 2ms
-read -r OK_N BUSY RETRY PROBES OTHERS <<<"$(flood 3)"
+read -r OK_N BUSY RETRY PROBES OTHERS <<<"$(flood 3 api/v1/audit/verify)"
 [ "$BUSY" -gt 0 ] || fail "nobody was refused ($OK_N served)"
 [ "$OK_N" -gt 1000 ] || fail "only $OK_N were served, $BUSY refused"
 [ "$RETRY" -gt 0 ] && [ "$PROBES" -gt 0 ] || fail "no Retry-After, or no probe"
@@ -151,6 +157,6 @@ stop_daemon
 
 step "without a target nobody is refused"
 start_daemon --server-loops 1 --server-queue-target 0
-read -r OK_N BUSY _ _ OTHERS <<<"$(flood 1)"
+read -r OK_N BUSY _ _ OTHERS <<<"$(flood 1 "$FETCH")"
 is "$BUSY $OTHERS" "0 0" "refused"
 stop_daemon
