@@ -10,17 +10,28 @@
  */
 #include "api/own.h"
 
+#include "base/mem.h"
+
 #include "base/banned.h"
 
 /* Unsent bytes of a client that does not read; then it is fed from the store. */
 #define PENDING_MAX (32 * 1024)
 
+/* On its own, so that the request may forget what it brought: watches are many, and
+ * most are idle. */
 struct sse_watch {
-	struct caller caller;            /* request.data: first */
 	struct watcher watcher;
-	struct request *r;
+	struct request *r;               /* its data is this */
+	struct caller *caller;           /* until it has begun */
 	struct buf out;                  /* of this turn */
+	bool is_started, has_begun;
 };
+
+static void let_go(struct sse_watch *s)
+{
+	buf_fini(&s->out);
+	free(s);
+}
 
 static struct sse_watch *of(struct watcher *w)
 {
@@ -29,7 +40,7 @@ static struct sse_watch *of(struct watcher *w)
 
 static struct sse_watch *of_request(struct request *r)
 {
-	return container_of(caller_of(r), struct sse_watch, caller);
+	return r->data;
 }
 
 static void on_gone(struct request *r)
@@ -37,12 +48,21 @@ static void on_gone(struct request *r)
 	struct sse_watch *s = of_request(r);
 
 	watcher_stop(&s->watcher);
-	buf_fini(&s->out);
+	let_go(s);
 }
 
 static void on_drained(struct request *r)
 {
 	watcher_resume(&of_request(r)->watcher);
+}
+
+/* What the watch was asked for with is borrowed until it has started. */
+static void forget_request(struct sse_watch *s)
+{
+	if (!s->is_started || !s->has_begun)
+		return;
+	s->caller = NULL;
+	request_forget(s->r);
 }
 
 static void begin(struct watcher *w, uint64_t rev)
@@ -54,6 +74,8 @@ static void begin(struct watcher *w, uint64_t rev)
 	answer_stream(r, 200, "text/event-stream");
 	answer_on_drain(r, on_drained);
 	answer_chunk(r, STR(": watching\n\n"));
+	of(w)->has_begun = true;
+	forget_request(of(w));
 }
 
 static bool change(struct watcher *w, const struct feed_change *c)
@@ -103,9 +125,10 @@ static void end(struct watcher *w, enum watch_reason reason,
 	bool moves = reason == WATCH_DRAINING || reason == WATCH_FENCED;
 
 	r->on_gone = NULL;
+	r->data = s->caller;
 	/* What it was told before this in the same turn. */
 	buf_str(&out, buf_view(&s->out));
-	buf_fini(&s->out);
+	let_go(s);
 	if (reason == WATCH_EARLY) {
 		api_error(r, err);
 		return;
@@ -124,15 +147,21 @@ static const struct watcher_ops ops = {
 
 void watch_sse(struct request *r, const struct watch_spec *spec)
 {
-	struct sse_watch *s = ANEW(r->arena, struct sse_watch);
+	struct caller *caller = caller_of(r);
+	struct sse_watch *s = NEW(struct sse_watch);
 	struct err err;
 
-	s->caller = *caller_of(r);
+	s->caller = caller;
 	s->r = r;
-	r->data = &s->caller;
+	r->data = s;
 	r->on_gone = on_gone;
-	if (watcher_start(&s->watcher, s->caller.at, spec, &ops, &err) == OK)
+	if (watcher_start(&s->watcher, caller->at, spec, &ops, &err) == OK) {
+		s->is_started = true;
+		forget_request(s);
 		return;
+	}
 	r->on_gone = NULL;
+	r->data = caller;
+	let_go(s);
 	api_error(r, &err);
 }

@@ -33,3 +33,4 @@ needs_sdk_json := base doc client/sdk
 needs_sdk_events := base client/sdk
 needs_sdk_answer := base client/sdk
 needs_sdk_snapshot := base client/sdk
+needs_h2 := base io http/wire http/server

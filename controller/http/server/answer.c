@@ -64,7 +64,7 @@ static void begin(struct exchange *ex, int status)
 {
 	struct conn *c = ex->conn;
 
-	must(ex->fsm.state < EXCHANGE_STREAMING);
+	must(ex->state < EXCHANGE_STREAMING);
 	if (is_last(ex) && (c->server->is_draining || c->has_eof))
 		ex->keep_alive = false;
 	ex->status = status;
@@ -145,7 +145,7 @@ static bool has_token(const struct request *r, const char *name,
 
 static void move_to_streaming(struct exchange *ex, const char *why)
 {
-	fsm_move(&ex->fsm, EXCHANGE_STREAMING, why);
+	exchange_move(ex, EXCHANGE_STREAMING, why);
 	ex->conn->server->stats.streams_now++;
 }
 
@@ -163,7 +163,7 @@ void answer_chunk(struct request *r, struct str bytes)
 {
 	struct exchange *ex = exchange_of(r);
 
-	must(ex->fsm.state == EXCHANGE_STREAMING);
+	must(ex->state == EXCHANGE_STREAMING);
 	if (bytes.n == 0 || ex->is_bodiless || ex->conn->fsm.state >= CONN_LAST)
 		return;
 	ex->conn->protocol->chunk(ex, bytes);
@@ -185,7 +185,7 @@ void answer_trailer(struct request *r, const char *name, struct str value)
 {
 	struct exchange *ex = exchange_of(r);
 
-	must(ex->fsm.state == EXCHANGE_STREAMING && !ex->is_raw);
+	must(ex->state == EXCHANGE_STREAMING && !ex->is_raw);
 	if (ex->takes_trailers)
 		answer_header(r, name, value);
 }
@@ -194,7 +194,7 @@ void answer_end(struct request *r)
 {
 	struct exchange *ex = exchange_of(r);
 
-	must(ex->fsm.state == EXCHANGE_STREAMING);
+	must(ex->state == EXCHANGE_STREAMING);
 	if (ex->conn->fsm.state < CONN_LAST)
 		ex->conn->protocol->end(ex);
 	exchange_done(ex);

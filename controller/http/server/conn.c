@@ -46,6 +46,9 @@ static const struct fsm_state conn_states[CONN__STATES] = {
 
 /* ---- exchanges ---- */
 
+/* Of a request that has found no route, or forgotten it. */
+static const struct str no_args[ROUTE_ARGS];
+
 static struct exchange *exchange_new(struct http_server *s)
 {
 	struct exchange *ex = list_first(&s->spare, struct exchange, at_);
@@ -109,7 +112,7 @@ void request_forget(struct request *r)
 	r->headers = NULL;
 	r->n_query = r->n_headers = 0;
 	r->body = STR_NONE;
-	memset(r->args, 0, sizeof(r->args));
+	r->args = no_args;
 	if (r->door.n) {
 		struct arena *small = arena_new(r->door.n + 1);
 
@@ -131,13 +134,22 @@ static void trace_new(struct exchange *ex)
 	hex_text(ex->r.trace_text, ex->r.trace, sizeof(ex->r.trace));
 }
 
+void exchange_move(struct exchange *ex, enum exchange_state to, const char *why)
+{
+	struct fsm fsm;
+
+	fsm_init(&fsm, "exchange", exchange_states, EXCHANGE__STATES, ex->state);
+	fsm_move(&fsm, to, why);
+	ex->state = (uint8_t)to;
+}
+
 struct exchange *conn_ask(struct conn *c)
 {
 	struct exchange *ex = exchange_new(c->server);
 
 	ex->conn = c;
-	fsm_init(&ex->fsm, "exchange", exchange_states, EXCHANGE__STATES,
-		 EXCHANGE_READING);
+	ex->state = EXCHANGE_READING;
+	ex->r.args = no_args;
 	ex->r.method = HTTP_M_OTHER;
 	ex->r.target = ex->r.path = STR("");
 	ex->r.peer = stream_peer(c->stream);
@@ -228,14 +240,16 @@ bool exchange_open(struct exchange *ex)
 {
 	struct http_server *s = ex->conn->server;
 	struct request *r = &ex->r;
+	struct str *args = arena_zero(r->arena, ROUTE_ARGS * sizeof(*args));
 	unsigned allowed = 0;
 	struct err err;
 
+	r->args = args;
 	take_traceparent(r);
 	take_content_type(r);
 	r->is_head = r->method == HTTP_M_HEAD;
 	if (take_target(r, &err) ||
-	    router_find(s->router, r->method, r->path, r->arena, r->args,
+	    router_find(s->router, r->method, r->path, r->arena, args,
 			&r->route, &allowed, &err)) {
 		answer_no_route(ex, allowed, &err);
 		return false;
@@ -245,7 +259,7 @@ bool exchange_open(struct exchange *ex)
 
 void exchange_handle(struct exchange *ex)
 {
-	fsm_move(&ex->fsm, EXCHANGE_HANDLING, exchange_tells_body(ex) ?
+	exchange_move(ex, EXCHANGE_HANDLING, exchange_tells_body(ex) ?
 		 "the header is there" : "the request is whole");
 	if (!exchange_tells_body(ex))
 		ex->r.body = buf_view(&ex->body);
@@ -329,7 +343,7 @@ void exchange_gone(struct exchange *ex)
 	void (*gone)(struct request *r) = ex->r.on_gone;
 
 	ex->r.on_gone = NULL;
-	if (gone && ex->fsm.state >= EXCHANGE_HANDLING)
+	if (gone && ex->state >= EXCHANGE_HANDLING)
 		gone(&ex->r);
 }
 
@@ -338,7 +352,7 @@ void exchange_done(struct exchange *ex)
 	struct conn *c = ex->conn;
 	struct http_server *s = c->server;
 
-	if (ex->fsm.state == EXCHANGE_STREAMING)
+	if (ex->state == EXCHANGE_STREAMING)
 		s->stats.streams_now--;
 	if (c->reading == ex)
 		c->reading = NULL;
@@ -347,10 +361,12 @@ void exchange_done(struct exchange *ex)
 	/* A stream has not said so in its header. */
 	if (!exchange_body_is_over(ex))
 		ex->keep_alive = false;
-	fsm_move(&ex->fsm, EXCHANGE_DONE, "answered");
+	exchange_move(ex, EXCHANGE_DONE, "answered");
 	s->stats.by_class[ex->status / 100 % 6]++;
 	if (s->config.after)
 		s->config.after(&ex->r, ex->status, ex->sent);
+	/* What is left of it is between us and the client. */
+	ex->r.on_gone = NULL;
 	c->protocol->done(ex);
 	settle_soon(c);
 }
@@ -462,7 +478,7 @@ static void set_deadline(struct conn *c)
 	enum conn_state was = c->fsm.state;
 
 	if (c->reading && !c->is_paused &&
-	    c->reading->fsm.state != EXCHANGE_STREAMING) {
+	    c->reading->state != EXCHANGE_STREAMING) {
 		conn_move(c, CONN_BODY, "a body is coming");
 		c->deadline_ms = body_deadline(c, was != CONN_BODY, now);
 	} else if (!c->reading && c->in.n && !c->is_paused) {
@@ -516,7 +532,7 @@ static struct exchange *next_stream(struct conn *c)
 	struct exchange *ex;
 
 	list_each(&c->exchanges, ex, at_)
-		if (ex->fsm.state == EXCHANGE_STREAMING && !ex->is_bodiless)
+		if (ex->state == EXCHANGE_STREAMING && !ex->is_bodiless)
 			return ex;
 	return NULL;
 }
@@ -565,9 +581,9 @@ static void on_close(struct stream *stream, const struct err *err)
 
 	fsm_move(&c->fsm, CONN_CLOSED, "the stream is closed");
 	while ((ex = list_first(&c->exchanges, struct exchange, at_))) {
-		if (ex->fsm.state == EXCHANGE_STREAMING)
+		if (ex->state == EXCHANGE_STREAMING)
 			c->server->stats.streams_now--;
-		if (ex->fsm.state != EXCHANGE_DONE)
+		if (ex->state != EXCHANGE_DONE)
 			exchange_gone(ex);
 		exchange_free(ex);
 	}

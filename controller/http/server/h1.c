@@ -72,7 +72,7 @@ static void let_speak(struct exchange *ex)
 {
 	struct stream_vec v;
 
-	if (ex->wants_continue && ex->fsm.state < EXCHANGE_STREAMING)
+	if (ex->wants_continue && ex->state < EXCHANGE_STREAMING)
 		buf_z(&ex->held, CONTINUE);
 	ex->wants_continue = false;
 	if (ex->held.n) {
@@ -80,7 +80,7 @@ static void let_speak(struct exchange *ex)
 		send_now(ex->conn, &v, 1);
 		buf_again(&ex->held);
 	}
-	if (ex->fsm.state == EXCHANGE_STREAMING &&
+	if (ex->state == EXCHANGE_STREAMING &&
 	    (ex->is_bodiless || ex->conn->has_eof))
 		conn_last(ex->conn, "nobody follows the stream");
 }
@@ -95,7 +95,7 @@ static void advance(struct conn *c)
 		bool goes_on = ex->keep_alive;
 
 		let_speak(ex);
-		if (ex->fsm.state != EXCHANGE_DONE)
+		if (ex->state != EXCHANGE_DONE)
 			break;
 		exchange_free(ex);
 		if (!goes_on)
@@ -131,7 +131,7 @@ void h1_refuse(struct conn *c, struct exchange *ex, const struct err *err)
 	c->server->stats.refused++;
 	c->no_more = true;
 	/* Its handler hears of it when the connection has ended. */
-	if (ex->fsm.state >= EXCHANGE_STREAMING) {
+	if (ex->state >= EXCHANGE_STREAMING) {
 		conn_cut(c);
 		return;
 	}
@@ -166,7 +166,7 @@ static bool begin_body(struct conn *c, struct exchange *ex,
 	if (c->reading != ex)
 		return true;
 	if (head->expect_continue && in.n == 0 &&
-	    ex->fsm.state < EXCHANGE_STREAMING) {
+	    ex->state < EXCHANGE_STREAMING) {
 		const struct stream_vec v = { CONTINUE, sizeof(CONTINUE) - 1 };
 
 		ex->wants_continue = !is_first(ex);
@@ -456,7 +456,7 @@ static void h1_writable(struct conn *c)
 {
 	struct exchange *ex = list_first(&c->exchanges, struct exchange, at_);
 
-	if (ex && ex->on_drain && ex->fsm.state == EXCHANGE_STREAMING)
+	if (ex && ex->on_drain && ex->state == EXCHANGE_STREAMING)
 		ex->on_drain(&ex->r);
 }
 
@@ -495,7 +495,7 @@ static void break_off(struct exchange *ex)
 {
 	if (ex->is_raw) {
 		exchange_body(ex, STR_NONE, true);
-	} else if (ex->fsm.state < EXCHANGE_STREAMING) {
+	} else if (ex->state < EXCHANGE_STREAMING) {
 		exchange_gone(ex);
 		exchange_free(ex);
 	}

@@ -106,6 +106,12 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd,
 		else
 			h2->earned++;
 		break;
+	case NGHTTP2_PRIORITY:
+		/* nghttp2 takes none, and so looks at none (RFC 9113, 6.3). */
+		if (hd->stream_id == 0)
+			terminate(h2, NGHTTP2_PROTOCOL_ERROR);
+		pay_control(h2);
+		break;
 	default:
 		pay_control(h2);
 		break;
@@ -177,7 +183,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id,
 	struct h2 *h2 = data;
 	struct exchange *ex = nghttp2_session_get_stream_user_data(session, id);
 
-	if (!ex || ex->fsm.state == EXCHANGE_DONE) {
+	if (!ex || ex->state == EXCHANGE_DONE) {
 		h2_give_connection(h2, n);
 		return 0;
 	}
@@ -194,14 +200,14 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code,
 	if (!ex)
 		return 0;
 	ex->h2.is_closed = true;
-	if (ex->fsm.state < EXCHANGE_STREAMING && h2->answering != ex &&
+	if (ex->state < EXCHANGE_STREAMING && h2->answering != ex &&
 	    clock_mono_ns() - ex->r.start_ns < HASTE_NS)
 		pay(h2);
 	if (h2->answering == ex) {
 		/* A stream that ends with its header: told later. */
 		h2_ready(h2, ex);
 		h2_mark(h2);
-	} else if (ex->fsm.state == EXCHANGE_DONE) {
+	} else if (ex->state == EXCHANGE_DONE) {
 		h2_let_go(ex);
 	} else {
 		h2_drop(h2, ex, 0);
@@ -350,10 +356,11 @@ static void h2_eof(struct conn *c)
 	struct h2 *h2 = h2_of(c);
 	struct exchange *ex;
 
+	h2_pump(h2);
 	list_each(&c->exchanges, ex, at_) {
 		if (ex->is_raw)
 			ex->is_body_whole = true;
-		else if (ex->fsm.state < EXCHANGE_STREAMING &&
+		else if (ex->state < EXCHANGE_STREAMING &&
 			 !ex->is_body_whole)
 			ex->h2.is_broken = true;
 		else

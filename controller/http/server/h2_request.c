@@ -156,7 +156,7 @@ void h2_drop(struct h2 *h2, struct exchange *ex, uint32_t code)
 					  ex->h2.id, code);
 		h2_mark(h2);
 	}
-	if (ex->fsm.state == EXCHANGE_STREAMING)
+	if (ex->state == EXCHANGE_STREAMING)
 		h2->c->server->stats.streams_now--;
 	exchange_gone(ex);
 	h2_let_go(ex);
@@ -182,13 +182,14 @@ static void add_header(struct exchange *ex, struct str name, struct str value)
 {
 	struct request *r = &ex->r;
 	struct http_header *h = (struct http_header *)r->headers;
+	size_t cap = ex->h2.cap_headers;
 
 	if (r->n_headers == HEADERS_MAX) {
 		ex->h2.is_header_large = true;
 		return;
 	}
-	h = arena_grow(r->arena, h, &ex->h2.cap_headers, r->n_headers + 1,
-		       sizeof(*h));
+	h = arena_grow(r->arena, h, &cap, r->n_headers + 1, sizeof(*h));
+	ex->h2.cap_headers = (uint32_t)cap;
 	h[r->n_headers++] = (struct http_header){ name, value };
 	r->headers = h;
 }
@@ -303,7 +304,7 @@ static void go_on(struct h2 *h2, struct exchange *ex)
 {
 	struct err err;
 
-	if (ex->fsm.state >= EXCHANGE_DONE)
+	if (ex->state >= EXCHANGE_DONE)
 		return;
 	if (ex->h2.is_closed || ex->h2.is_broken) {
 		h2_drop(h2, ex, NGHTTP2_CANCEL);
@@ -313,7 +314,7 @@ static void go_on(struct h2 *h2, struct exchange *ex)
 		return;
 	if (exchange_tells_body(ex)) {
 		/* Its handler asks for the body, which may end the exchange. */
-		if (ex->fsm.state == EXCHANGE_READING)
+		if (ex->state == EXCHANGE_READING)
 			exchange_handle(ex);
 		else
 			exchange_body(ex, STR_NONE, ex->is_body_whole);
@@ -322,7 +323,7 @@ static void go_on(struct h2 *h2, struct exchange *ex)
 			h2->c->server->config.limits.body_bytes);
 		err_hint(&err, "server.body_bytes is the limit");
 		refuse(ex, &err);
-	} else if (ex->is_body_whole && ex->fsm.state == EXCHANGE_READING) {
+	} else if (ex->is_body_whole && ex->state == EXCHANGE_READING) {
 		h2_body_over(h2, ex);
 		exchange_handle(ex);
 	}
@@ -344,7 +345,7 @@ static void defer(struct h2 *h2, struct exchange *ex)
 	list_append(&h2->deferred, &ex->h2.ready_);
 }
 
-/* As for HTTP/1.1: nobody is there to follow them. */
+/* As for HTTP/1.1: nobody is there to follow them.  What could go has gone. */
 static void end_streams(struct h2 *h2)
 {
 	struct conn *c = h2->c;
@@ -359,11 +360,15 @@ static void end_streams(struct h2 *h2)
 	while ((ex = list_first(&now, struct exchange, at_))) {
 		list_remove(&ex->at_);
 		list_append(&c->exchanges, &ex->at_);
-		if (ex->fsm.state != EXCHANGE_STREAMING)
-			continue;
-		exchange_gone(ex);
-		h2_end(ex);
-		exchange_done(ex);
+		if (ex->state == EXCHANGE_STREAMING) {
+			exchange_gone(ex);
+			h2_end(ex);
+			exchange_done(ex);
+		} else if (ex->state == EXCHANGE_DONE && h2_pending(ex) &&
+			   !h2->is_blocked) {
+			/* Nobody will open the window that it waits for. */
+			h2_drop(h2, ex, NGHTTP2_CANCEL);
+		}
 	}
 }
 
@@ -396,7 +401,7 @@ void h2_take_header(struct exchange *ex, struct str name, struct str value)
 	struct str n, v;
 
 	/* As SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, 6.5.2). */
-	ex->h2.header_bytes += name.n + value.n + 32;
+	ex->h2.header_bytes += (uint32_t)(name.n + value.n + 32);
 	if (ex->h2.header_bytes > ex->conn->server->config.limits.header_bytes)
 		ex->h2.is_header_large = true;
 	if (ex->h2.is_header_large)
@@ -445,7 +450,7 @@ void h2_end_late_bodies(struct h2 *h2, uint64_t now)
 		if (is_late(h2, ex, now))
 			refuse(ex, &err);
 	list_each(&h2->pieces, ex, h2.body_) {
-		if (ex->fsm.state == EXCHANGE_STREAMING || ex->is_body_paused ||
+		if (ex->state == EXCHANGE_STREAMING || ex->is_body_paused ||
 		    ex->is_body_whole)
 			body_moves(h2, ex, SIZE_MAX);
 		else if (is_late(h2, ex, now))

@@ -13,6 +13,8 @@
 #define COPY_BYTES 4096u
 /* What is gathered before it is written. */
 #define SMALL_BYTES (64u * 1024)
+/* Of what is held: so much that is sent already stays in front. */
+#define COMPACT_BYTES (64u * 1024)
 #define FIELDS_MAX 64
 #define FRAME_HEAD 9u
 
@@ -181,6 +183,11 @@ static size_t left_of(const struct h2 *h2, const struct exchange *ex)
 
 static void hold(struct h2 *h2, struct exchange *ex, const void *p, size_t n)
 {
+	/* One that never runs empty does not grow for ever. */
+	if (ex->h2.held_at > COMPACT_BYTES && ex->h2.held_at > held_of(ex)) {
+		buf_drop(&ex->held, ex->h2.held_at);
+		ex->h2.held_at = 0;
+	}
 	buf_add(&ex->held, p, n);
 	h2->held_bytes += n;
 }
@@ -272,7 +279,7 @@ static void send_held(struct h2 *h2, struct exchange *ex, const uint8_t *head,
 		      size_t n)
 {
 	send_payload(h2, head, ex->held.p + ex->h2.held_at, n);
-	ex->h2.held_at += n;
+	ex->h2.held_at += (uint32_t)n;
 	h2->held_bytes -= n;
 	/* Its memory is given back when it is written (h2_pump). */
 	if (held_of(ex) == 0 && list_empty(&ex->h2.drained_))
@@ -365,7 +372,7 @@ static void run_drained(struct h2 *h2)
 			continue;
 		buf_fini(&ex->held);
 		ex->h2.held_at = 0;
-		if (ex->on_drain && ex->fsm.state == EXCHANGE_STREAMING)
+		if (ex->on_drain && ex->state == EXCHANGE_STREAMING)
 			ex->on_drain(&ex->r);
 	}
 }

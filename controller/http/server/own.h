@@ -76,8 +76,8 @@ struct h2_stream {
 	bool is_whole_counted, is_pieces_counted;
 	bool has_item, is_read, is_ended, is_end_read;   /* DATA: h2_send.c */
 	uint32_t owed, owed_connection;  /* of windows, for the body */
-	size_t held_at;                  /* into 'held' */
-	size_t header_bytes, cap_headers;
+	uint32_t held_at;                /* into 'held' */
+	uint32_t header_bytes, cap_headers;
 	uint64_t body_ms, body_since_ms; /* it made progress; began */
 	uint64_t body_bytes;
 	struct list ready_, drained_, body_;
@@ -94,12 +94,13 @@ enum exchange_state {
 	EXCHANGE__STATES,
 };
 
-/* A request and its answer. */
+/* A request and its answer.  There may be a hundred thousand that wait on one
+ * connection: what is not needed for long is in the arena. */
 struct exchange {
 	struct request r;                /* first */
 	struct list at_;                 /* of the connection */
 	struct conn *conn;
-	struct fsm fsm;
+	uint8_t state;                   /* enum exchange_state */
 	struct buf head;                 /* lines of answer_header, then trailers */
 	struct buf body;                 /* of the request: what is not told */
 	struct buf held;                 /* of the answer, until it is its turn */
@@ -209,6 +210,8 @@ struct conn *conn_new(struct http_server *s, struct stream *stream);
 /* Nothing keeps from taking more off the connection. */
 bool conn_may_read(const struct conn *c);
 void conn_move(struct conn *c, enum conn_state to, const char *why);
+/* Checked: the table of moves is in conn.c. */
+void exchange_move(struct exchange *ex, enum exchange_state to, const char *why);
 /* An exchange at the end of the queue. */
 struct exchange *conn_ask(struct conn *c);
 /* The header is there: route, `before`; false: answered already. */

@@ -29,7 +29,10 @@
 
 struct request;
 
-/* What a route's handler gets; strings live as long as the request. */
+#define ROUTE_ARGS 8
+
+/* What a route's handler gets; strings live as long as the request, or until
+ * request_forget. */
 struct request {
 	enum http_method method;         /* HEAD runs the GET handler */
 	bool is_head;
@@ -41,7 +44,7 @@ struct request {
 	size_t n_headers;
 	struct str body;
 	struct str content_type;         /* without parameters, lower case */
-	struct str args[8];              /* of the route's {names}, decoded */
+	const struct str *args;          /* of the route's {names}, decoded: 8 */
 	const struct route *route;
 	const struct stream_addr *peer;
 	bool is_tls, is_http2;

@@ -521,6 +521,7 @@ static const struct {
 	{ T_WINDOW, 0, 0, "\177\377\377\377", 4, 3 },
 	{ T_CONTINUATION, F_END_HEADERS, 1, "", 0, PROTOCOL_ERROR },
 	{ T_PUSH, F_END_HEADERS, 1, "\0\0\0\2", 4, PROTOCOL_ERROR },
+	{ T_PRIORITY, 0, 0, "\0\0\0\0\1", 5, PROTOCOL_ERROR },
 	{ T_RST, 0, 7, "\0\0\0\0", 4, PROTOCOL_ERROR },
 };
 
@@ -735,6 +736,13 @@ START_TEST(all_streams_end_with_their_client)
 	/* Who has ended his side still gets the answer. */
 	lab_answer_later("late");
 	HAS(h2_answer_of(fd, 1), "late");
+	h2_goaway(fd);
+	again();
+	/* What waits for a window waits in vain. */
+	h2_setting(fd, 4, 0);
+	h2_ask(fd, 1, "GET", "/big", true);
+	h2_wait(fd, T_HEADERS, 1);
+	client_half_close(fd);
 	h2_goaway(fd);
 	again();
 	h2_ask(fd, 1, "GET", "/later", true);
