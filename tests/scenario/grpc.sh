@@ -67,6 +67,6 @@ openssl genpkey -algorithm ED25519 -out "$WORK/signing.key" 2>/dev/null
 openssl pkey -in "$WORK/signing.key" -pubout -out "$WORK/signing.pub" 2>/dev/null
 chmod 600 "$WORK/signing.key"
 start_daemon --tls-cert-file "$WORK/cert.pem" --tls-key-file "$WORK/key.pem" \
-	--signing-key-file "$WORK/signing.key"
+	--signing-key-file "$WORK/signing.key" --server-heartbeat 300ms
 /usr/bin/python3 "$CLIENT" "${URL#http://}" "$TOKEN" "$WORK/cert.pem" "$WORK/signing.pub" 2>&1 ||
 	fail "the client over TLS"

@@ -419,6 +419,19 @@ def over_tls():
                      ("CHANGED", "b.json", 22, b""), ("BOOKMARK", "", 0, b"")])
     w.cancel()
 
+    step("who is told nothing hears from where to go on")
+    w = Service("conflux.v1.WatcherService").Watch(
+        prefixes=["acme/shop/prod/none"], from_now=True)
+    is_(KINDS[next(w).kind], "STARTED")
+    p = Service("conflux.v1.ManagementService").Publish(
+        address=address("b.json"), content=b'"other"')
+    m = next(w)
+    while m.revision < p.revision:
+        is_(KINDS[m.kind], "BOOKMARK")
+        m = next(w)
+    is_((KINDS[m.kind], m.address.name), ("BOOKMARK", ""))
+    is_(next(w).revision, m.revision, "a sign of life")
+
     step("what is signed is what was asked for")
     is_(config.FetchConfig(address=address("a.json")).signature, "")
     w = Service("conflux.v1.WatcherService").Watch(
