@@ -122,7 +122,6 @@ static void end(struct watcher *w, enum watch_reason reason,
 	struct sse_watch *s = of(w);
 	struct request *r = s->r;
 	AUTO_BUF out = BUF_NONE;
-	bool moves = reason == WATCH_DRAINING || reason == WATCH_FENCED;
 
 	r->on_gone = NULL;
 	r->data = s->caller;
@@ -133,7 +132,8 @@ static void end(struct watcher *w, enum watch_reason reason,
 		api_error(r, err);
 		return;
 	}
-	buf_z(&out, moves ? "event: end\ndata: " : "event: error\ndata: ");
+	buf_z(&out, watch_reason_moves(reason) ? "event: end\ndata: " :
+						 "event: error\ndata: ");
 	watch_end_json(&out, reason, err);
 	buf_z(&out, "\n\n");
 	answer_chunk(r, buf_view(&out));

@@ -294,7 +294,7 @@ static void end(struct watcher *w, enum watch_reason reason,
 	struct sub *sub = sub_of(w);
 	struct socket *s = sub->s;
 
-	if (reason == WATCH_DRAINING || reason == WATCH_FENCED) {
+	if (watch_reason_moves(reason)) {
 		bye(s, reason, err);     /* frees this one, too */
 		return;
 	}

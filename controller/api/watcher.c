@@ -14,6 +14,7 @@
 #include "api/own.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "io/timer.h"
 
@@ -23,6 +24,9 @@
 /* How long a revision that is not here yet is waited for. */
 #define EARLY_MS 2000
 #define STEPS_A_LOOK 64u
+/* Keys and prefixes of all watchers of a loop: some 200 bytes each, and their
+ * texts. */
+#define PLACES_MAX 1000000u
 /* Of 19,000 quiet watches it is what costs anything at all: half a percent of a core. */
 #define HEARTBEAT_MS 20000u
 /* Heartbeats come this part of their time too early, to be sent in company. */
@@ -53,12 +57,17 @@ struct watching {
 static const char *const reasons[WATCH_REASON__COUNT] = {
 	[WATCH_COMPACTED] = "compacted", [WATCH_EARLY] = "early",
 	[WATCH_DENIED] = "denied", [WATCH_FENCED] = "fenced",
-	[WATCH_DRAINING] = "draining",
+	[WATCH_FAILED] = "failed", [WATCH_DRAINING] = "draining",
 };
 
 const char *watch_reason_name(enum watch_reason reason)
 {
 	return reasons[reason];
+}
+
+bool watch_reason_moves(enum watch_reason reason)
+{
+	return reason >= WATCH_FENCED;
 }
 
 static struct watching *watching_of(const struct watcher *w)
@@ -381,9 +390,17 @@ static void run(struct watching *x)
 	if (view_use(x->at->view, 0, &txn, &err) || view_head(txn, &head, &err))
 		return;
 	open_early(x, head.rev);
-	if (!sweep(x, txn) ||
-	    hub_run(x->hub, txn, is_late, x, &more, &err) || more)
+	if (!sweep(x, txn)) {
 		run_again(x);
+		return;
+	}
+	if (hub_run(x->hub, txn, is_late, x, &more, &err)) {
+		log_error("api", LOG_KV(log_z("error", err.text)),
+			  "events cannot be read, all watches end");
+		end_all(x, WATCH_FAILED, &err);
+	} else if (more) {
+		run_again(x);
+	}
 }
 
 static void on_more(struct msg *msg)
@@ -445,6 +462,13 @@ static enum code find_start(struct watching *x, const struct watch_spec *spec,
 
 	if (x->is_draining)
 		rc = err_set(err, E_UNAVAILABLE, "the node is stopping");
+	if (rc == OK && hub_places(x->hub) + spec->n_keys + spec->n_prefixes >
+			PLACES_MAX) {
+		rc = err_set(err, E_BUSY, "this node has as many watches as it can "
+			     "hold");
+		err_hint(err, "watch at another node, or a prefix in place of many "
+			 "keys");
+	}
 	*since = spec->has_since ? spec->since : store_rev(store_of(x));
 	if (rc == OK)
 		rc = view_use(x->at->view, 0, &txn, err);

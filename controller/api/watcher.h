@@ -37,11 +37,14 @@ enum watch_reason {
 	WATCH_EARLY,             /* E_TIMEOUT: `since` has not come; before `begin` */
 	WATCH_DENIED,            /* E_UNAUTHORIZED, E_DENIED: as a read now would be */
 	WATCH_FENCED,            /* E_UNAVAILABLE: this node's state is wrong */
+	WATCH_FAILED,            /* of the store: go to another node */
 	WATCH_DRAINING,          /* E_UNAVAILABLE: the node stops; go to another */
 	WATCH_REASON__COUNT
 };
-/* "compacted", "early", "denied", "fenced", "draining" */
+/* "compacted", "early", "denied", "fenced", "failed", "draining" */
 const char *watch_reason_name(enum watch_reason reason);
+/* The watch is none the worse, this node is: it goes on at another. */
+bool watch_reason_moves(enum watch_reason reason);
 
 struct watcher_ops {
 	/* It is under way: what comes after 'rev' is told from here on.  May run
@@ -74,7 +77,8 @@ struct watcher {
 	bool is_early, is_open;
 };
 
-/* E_INVALID: it names nothing, or too much; E_GONE: `since` is compacted;
+/* E_INVALID: it names nothing, or too much; E_BUSY: the loop has PLACES_MAX keys
+ * and prefixes already; E_GONE: `since` is compacted;
  * E_UNAUTHORIZED, E_DENIED; E_UNAVAILABLE: the node stops; others of the store.
  * On an error nothing was called and nothing is kept. */
 enum code watcher_start(struct watcher *w, struct api_loop *at,

@@ -75,7 +75,7 @@ struct hub {
 	struct list waiting, stalled, gone;
 	struct err gone_err;
 	struct feed *running;            /* whose function runs */
-	size_t n;
+	size_t n, n_places;
 	uint64_t memo, rows;
 	unsigned events_max, steps, turn;
 };
@@ -142,6 +142,11 @@ void hub_set_batch(struct hub *hub, unsigned events)
 size_t hub_count(const struct hub *hub)
 {
 	return hub->n;
+}
+
+size_t hub_places(const struct hub *hub)
+{
+	return hub->n_places;
 }
 
 size_t hub_behind(const struct hub *hub)
@@ -314,6 +319,7 @@ void hub_add(struct hub *hub, struct feed *f, const struct address *keys,
 		if (prefixes[i].n <= FEED_KEY_MAX)
 			subscribe(f, prefixes[i], true);
 	hub->n++;
+	hub->n_places += f->n_subs;
 	f->state = FEED_STALLED;
 	list_append(&hub->stalled, &f->at_);
 }
@@ -327,6 +333,7 @@ void hub_remove(struct feed *f)
 	leave(f, FEED_OUT);
 	for (size_t i = 0; i < f->n_subs; i++)
 		topic_unref(hub, f->subs[i].topic);
+	hub->n_places -= f->n_subs;
 	free(f->block);
 	f->block = NULL;
 	f->subs = NULL;

@@ -97,6 +97,7 @@ enum code hub_run(struct hub *hub, struct kv_txn *txn,
 /* At most so many events are read at once: for tests.  0: the default. */
 void hub_set_batch(struct hub *hub, unsigned events);
 size_t hub_count(const struct hub *hub);
+size_t hub_places(const struct hub *hub);        /* keys and prefixes of all */
 size_t hub_behind(const struct hub *hub);        /* of these not at the head */
 /* Rows read since it was made. */
 uint64_t hub_rows(const struct hub *hub);

@@ -110,9 +110,9 @@ while [ "$FROM" -lt "$AFTER" ]; do
 done
 is "$ALL" "3 4 1 5 1 6 " "all"
 
-step "WebSocket: two libraries, and bare frames"
+step "WebSocket: two libraries, bare frames, and streams of HTTP/2"
 export TOKEN2
-for story in sync tokens frames other; do
+for story in sync tokens frames other http2; do
 	/usr/bin/python3 "$HERE/sockets.py" $story || fail "$story"
 done
 

@@ -1,5 +1,6 @@
 """WebSocket clients for tests/scenario/watch.sh: two libraries that know nothing of
-each other (python3-websocket, python3-websockets) and bare frames on a socket.
+each other (python3-websocket, python3-websockets), bare frames on a socket, and
+streams of HTTP/2 (python3-h2).
 
 	sockets.py STORY    of those below; URL and TOKEN in the environment
 """
@@ -14,6 +15,10 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+import h2.config
+import h2.connection
+import h2.events
+import h2.settings
 import websocket
 import websockets
 
@@ -332,7 +337,71 @@ def frames():
           "Sec-WebSocket-Version: 13"], b"400")
 
 
+# ---- over HTTP/2 (RFC 8441), as streams of one connection ----
+
+def http2():
+    s = socket.create_connection((HOST.hostname, HOST.port), 10)
+    c = h2.connection.H2Connection(config=h2.config.H2Configuration(
+        header_encoding="utf-8", validate_outbound_headers=False))
+    c.initiate_connection()
+    got = {}
+
+    def take():
+        s.sendall(c.data_to_send())
+        more = s.recv(65536)
+        assert more, "the connection ended"
+        for e in c.receive_data(more):
+            if isinstance(e, h2.events.ResponseReceived):
+                got[e.stream_id] = {"head": dict(e.headers), "data": b"", "end": False}
+            elif isinstance(e, h2.events.DataReceived):
+                got[e.stream_id]["data"] += e.data
+                c.acknowledge_received_data(e.flow_controlled_length, e.stream_id)
+            elif isinstance(e, h2.events.StreamEnded):
+                got[e.stream_id]["end"] = True
+
+    def message(stream):
+        while True:
+            data = got[stream]["data"]
+            if len(data) >= 2:
+                n, at = data[1], 2
+                if n == 126 and len(data) >= 4:
+                    n, at = struct.unpack("!H", data[2:4])[0], 4
+                if n < 126 or at == 4:
+                    if len(data) >= at + n:
+                        got[stream]["data"] = data[at + n:]
+                        return data[0] & 15, data[at:at + n]
+            take()
+
+    while h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL not in c.remote_settings:
+        take()
+    streams = [c.get_next_available_stream_id()]
+    for i in range(3):
+        stream = streams[0] + 2 * i
+        c.send_headers(stream, [(":method", "CONNECT"), (":protocol", "websocket"),
+                                (":scheme", "http"), (":authority", HOST.netloc),
+                                (":path", "/api/v1/ws"),
+                                ("sec-websocket-version", "13"),
+                                ("authorization", "Bearer " + TOKEN)])
+        while stream not in got:
+            take()
+        assert got[stream]["head"][":status"] == "200", got
+        c.send_data(stream, frame(1, json.dumps(
+            {"type": "subscribe", "id": str(i), "prefixes": ["acme/"]}).encode()))
+        want(json.loads(message(stream)[1]), type="subscribed", id=str(i))
+    publish("h2", "http2")
+    for i in range(3):
+        want(json.loads(message(streams[0] + 2 * i)[1]), type="change", id=str(i),
+             key="acme/shop/prod/h2")
+    # One of them is closed, the others go on.
+    c.send_data(streams[0], frame(8, struct.pack("!H", 1000)))
+    assert message(streams[0]) == (8, struct.pack("!H", 1000))
+    while not got[streams[0]]["end"]:
+        take()
+    publish("h2", "http2 again")
+    want(json.loads(message(streams[0] + 2)[1]), type="change", id="1")
+
+
 STORIES = {"sync": sync_story, "refusals": refusals, "tokens": tokens,
-           "revoked": revoked, "drained": drained, "frames": frames,
+           "revoked": revoked, "drained": drained, "frames": frames, "http2": http2,
            "other": lambda: asyncio.run(other_library())}
 STORIES[sys.argv[1]]()

@@ -556,6 +556,31 @@ START_TEST(what_is_compacted_is_gone)
 }
 END_TEST
 
+START_TEST(an_event_that_cannot_be_read_is_an_error)
+{
+	struct kv *kv;
+	struct kv_txn *txn;
+	AUTO_BUF key = BUF_NONE;
+	struct fan x;
+	struct err err;
+	bool more;
+
+	two_tenants();
+	kv = state_kv(b.state);
+	wr_u64_be(&key, 9);
+	ck_assert_int_eq(kv_write(kv, &txn, &err), OK);
+	kv_put(txn, KV_EVENTS, buf_view(&key), STR("?"));
+	ck_assert_int_eq(kv_commit(&txn, &err), OK);
+	kv_close(&kv);
+	add(&x, NULL, "", NULL, 0);
+	txn = bench_read(&b);
+	ck_assert_int_eq(hub_run(hub, txn, NULL, NULL, &more, &err), E_CORRUPT);
+	ck_assert(!more);
+	kv_end(&txn);
+	drop(&x);
+}
+END_TEST
+
 /* ---- many ---- */
 
 /* Who comes back after a fault reads the store together. */
@@ -872,6 +897,7 @@ static Suite *suite(void)
 	tcase_add_test(t, what_lies_beside_the_content_is_no_change);
 	tcase_add_test(t, what_had_no_version_comes_and_goes_unheard);
 	tcase_add_test(t, what_is_compacted_is_gone);
+	tcase_add_test(t, an_event_that_cannot_be_read_is_an_error);
 	tcase_add_test(t, a_thousand_that_resume_read_it_together);
 	suite_add_tcase(s, t);
 	t = tcase_create("old");
