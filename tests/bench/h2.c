@@ -7,6 +7,9 @@
 #include "base/banned.h"
 
 #define WINDOW (1 << 30)
+/* Streams of a connection that open at once: a server refuses who asks for more than
+ * it can do. */
+#define OPENING 16
 
 static ssize_t on_send(nghttp2_session *session, const uint8_t *p, size_t n,
 		       int flags, void *data)
@@ -75,6 +78,19 @@ static void ask(struct socket *s, struct watch *w)
 		die("%s", nghttp2_strerror(w->stream));
 }
 
+/* In the order of the watches, so the first ones are open first. */
+static void ask_more(struct socket *s)
+{
+	unsigned open = 0;
+
+	while (s->n_open < s->n_asked && s->watches[s->n_open].is_open)
+		s->n_open++;
+	for (unsigned i = s->n_open; i < s->n_asked; i++)
+		open += s->watches[i].is_open;
+	while (s->n_asked < s->n_watches && s->n_asked - s->n_open - open < OPENING)
+		ask(s, &s->watches[s->n_asked++]);
+}
+
 static void send_all(struct socket *s)
 {
 	int rc = nghttp2_session_send(s->session);
@@ -105,8 +121,8 @@ void h2_begin(struct socket *s)
 	s->session = session;
 	nghttp2_submit_settings(session, 0, settings, 2);
 	nghttp2_session_set_local_window_size(session, 0, 0, WINDOW);
-	for (unsigned i = 0; i < s->n_watches; i++)
-		ask(s, &s->watches[i]);
+	s->n_asked = s->n_open = 0;
+	ask_more(s);
 	send_all(s);
 }
 
@@ -116,6 +132,7 @@ void h2_take(struct socket *s, const char *p, size_t n)
 
 	if (rc < 0)
 		die("%s", nghttp2_strerror((int)rc));
+	ask_more(s);
 	send_all(s);
 }
 

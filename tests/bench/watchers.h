@@ -22,7 +22,7 @@ struct socket {
 	SSL *ssl;
 	void *session;                   /* of nghttp2 */
 	struct watch *watches;
-	unsigned n_watches;
+	unsigned n_watches, n_asked, n_open;     /* HTTP/2: in that order */
 	bool is_up, is_connected, has_head, was_open;
 	uint32_t wants;
 	struct buf out, head;
