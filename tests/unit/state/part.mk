@@ -1,2 +1,2 @@
-help := bench.c
+help := bench.c fan.c
 pkgs := lmdb
