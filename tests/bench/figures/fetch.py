@@ -98,7 +98,8 @@ class Fetching:
     """A confluxd that has what nginx has, and the URLs of both."""
 
     def __init__(self, work, flags=(), ca=None):
-        self.c = Conflux(work, flags, ca=ca)
+        # One loop, as nginx has one worker.
+        self.c = Conflux(work, ["--server-loops", "1", *flags], ca=ca)
         for name, size in SIZES.items():
             self.c.config(name, "x" * (size - 1) + "\n")
         self.url = self.c.url + "/api/v1/fetch/config/acme/shop/prod/"

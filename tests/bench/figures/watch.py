@@ -1,4 +1,6 @@
 """One change to many watchers, beside the least that it costs."""
+import json
+import socket
 import subprocess
 
 from . import base
@@ -170,3 +172,37 @@ def idle_watch(work):
     report("idle_watch_memory", c.memory("VmRSS") / 1024, "MiB")
     w.close()
     c.close()
+
+
+def subscribe(c, n):
+    """So many watches over one WebSocket; answers the socket when all watch."""
+    host, port = c.address.rsplit(":", 1)
+    s = socket.create_connection((host, int(port)))
+    s.sendall((f"GET /api/v1/ws HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\n"
+               "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+               "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+               f"Authorization: Bearer {c.token}\r\n\r\n").encode())
+    heard = b""
+    for i in range(n):
+        text = json.dumps({"type": "subscribe", "id": str(i),
+                           "keys": [KEY]}).encode()
+        # A text frame whose mask changes nothing.
+        s.sendall(bytes([0x81, 0x80 | len(text)]) + bytes(4) + text)
+        while heard.count(b'"subscribed"') <= i - 64:
+            heard += s.recv(65536)
+    while heard.count(b'"subscribed"') < n:
+        heard += s.recv(65536)
+    return s
+
+
+def watch_ws(work):
+    """10,000 watches over one WebSocket."""
+    c, n = Conflux(work), 10000
+    watching(c)
+    subscribe(c, 1).close()
+    before = c.memory("RssAnon")
+    s = subscribe(c, n)
+    each = (c.memory("RssAnon") - before) / n
+    s.close()
+    c.close()
+    report("watch_ws_10k_memory", each, "KiB a watch", goal="<= 1", met=each <= 1)
