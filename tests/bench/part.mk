@@ -6,3 +6,4 @@ needs_floor := base
 needs_watchers := base
 help_watchers := sockets.c h2.c
 pkgs_watchers := openssl libnghttp2
+needs_getter := base client/sdk

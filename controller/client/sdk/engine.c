@@ -18,7 +18,7 @@
 
 /* A watch that lived so long was a good one. */
 #define GOOD_WATCH_MS 5000
-/* What one command changed is waited for so long. */
+/* An event of what was fetched already is waited for so long. */
 #define WHOLE_MS 1000
 #define ACK_RETRY_MS 5000
 #define TURNS 32
@@ -81,6 +81,23 @@ static int64_t wait_of_round(struct cfx *cfx)
 	return MIN(ms, (int64_t)cfx->o.retry_max_ms);
 }
 
+/* Authorities and the client's certificate are read again: they may have been
+ * renewed.  (OpenSSL also marks an authority as bad for good when memory is short while
+ * it first looks at it.)  Both links are closed. */
+static void renew_tls(struct cfx *cfx)
+{
+	struct tls_setup fresh = { 0 };
+	struct cfx_error error = { 0 };
+
+	if (tls_setup_init(&fresh, &cfx->o, &error)) {
+		tls_setup_fini(&fresh);
+		cfx_trouble(cfx, &error);
+		return;
+	}
+	tls_setup_fini(&cfx->net.tls);
+	cfx->net.tls = fresh;
+}
+
 /* The endpoint is of no use now: on to the next. */
 static void fail_over(struct cfx *cfx, const struct cfx_error *error,
 		      unsigned retry_after_s, int64_t now)
@@ -94,8 +111,10 @@ static void fail_over(struct cfx *cfx, const struct cfx_error *error,
 	link_close(&cfx->ask);
 	cfx->asking = ASK_NOTHING;
 	cfx->may_poll = false;
-	if (error)
-		cfx_trouble(cfx, error);
+	cfx_trouble(cfx, error);
+	if (cfx->net.tls.ctx && (error->code == CFX_E_TLS ||
+				 error->code == CFX_E_NO_MEMORY))
+		renew_tls(cfx);
 	if (retry_after_s)
 		e->not_before_ms = engine_jitter(
 			now + (int64_t)retry_after_s * 1000,
@@ -729,12 +748,15 @@ static bool is_whole(struct cfx *cfx, int64_t now)
 	}
 	if (!any || now < cfx->commit_ms)
 		return false;
-	if (now - cfx->staged_ms >= WHOLE_MS)
+	/* One that cannot be had does not keep the others from the program. */
+	if (now - cfx->staged_ms >= (int64_t)cfx->o.request_timeout_ms)
 		return true;
 	for (unsigned i = 0; i < cfx->names->n; i++)
 		if (cfx->configs[i].is_wanted && !cfx->configs[i].retry_ms)
 			return false;
+	/* It is newer than the watch has come: what belongs to it is not known yet. */
 	return cfx->watch_state != WATCH_LIVE ||
+	       now - cfx->staged_ms >= WHOLE_MS ||
 	       (cfx->is_whole && newest <= cfx->cursor);
 }
 
@@ -791,6 +813,15 @@ void engine_step(struct cfx *cfx)
 	cfx->status.is_connected = cfx->watch_state == WATCH_LIVE;
 }
 
+/* When is_whole may answer otherwise although nothing has come. */
+static int64_t whole_by(const struct cfx *cfx)
+{
+	for (unsigned i = 0; i < cfx->names->n; i++)
+		if (cfx->configs[i].is_wanted && !cfx->configs[i].retry_ms)
+			return cfx->staged_ms + cfx->o.request_timeout_ms;
+	return cfx->staged_ms + WHOLE_MS;
+}
+
 int64_t engine_due(const struct cfx *cfx)
 {
 	int64_t due = MIN(link_due(&cfx->watch), link_due(&cfx->ask));
@@ -803,8 +834,7 @@ int64_t engine_due(const struct cfx *cfx)
 		const struct config *c = &cfx->configs[i];
 
 		if (c->staged)
-			due = MIN(due, MAX(cfx->commit_ms,
-					   cfx->staged_ms + WHOLE_MS));
+			due = MIN(due, MAX(cfx->commit_ms, whole_by(cfx)));
 		if (may_ask && c->is_wanted)
 			due = MIN(due, c->retry_ms);
 		if (may_ask && c->ack.is_due && !cfx->no_acks)

@@ -157,6 +157,7 @@ void link_ask(struct link *l, const struct endpoint *to, struct bytes *request,
 	l->take_data = data;
 	l->is_reused = keep;
 	l->was_sent = false;
+	l->send_error = 0;
 	l->is_again = true;
 	link_http_begin(l);
 	l->state = keep ? LINK_SEND : LINK_LOOKUP;
@@ -226,7 +227,7 @@ static enum cfx_code open_socket(struct link *l, struct cfx_error *error)
 {
 	struct sockaddr *sa = (struct sockaddr *)&l->addresses.at[l->address];
 	struct epoll_event event = { 0 };
-	int one = 1;
+	int one = 1, rc;
 
 	l->fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
 		       0);
@@ -239,8 +240,11 @@ static enum cfx_code open_socket(struct link *l, struct cfx_error *error)
 		return cfx_fail(error, CFX_E_IO, "%s: epoll: %s", l->to->name,
 				strerrordesc_np(errno));
 	l->events = 0;
-	if (connect(l->fd, sa, l->addresses.n_bytes[l->address]) < 0 &&
-	    errno != EINPROGRESS && errno != EINTR)
+	do
+		rc = connect(l->fd, sa, l->addresses.n_bytes[l->address]);
+	while (rc < 0 && errno == EINTR);
+	if (rc < 0 && errno != EINPROGRESS && errno != EALREADY &&
+	    errno != EISCONN)
 		return cfx_fail(error, CFX_E_UNAVAILABLE, "%s: %s", l->to->name,
 				strerrordesc_np(errno));
 	return CFX_OK;
@@ -357,11 +361,14 @@ static void step_send(struct link *l)
 {
 	enum io io = IO_DONE;
 
+	errno = 0;
+
 	while (l->sent < l->out.n && io == IO_DONE)
 		io = send_some(l);
 	if (io == IO_AGAIN)
 		return;
 	/* Where it closed, what it answered before that may tell why. */
+	l->send_error = io == IO_DONE ? 0 : errno ? errno : EPIPE;
 	forget_request(l);
 	l->state = LINK_RECEIVE;
 }
@@ -378,6 +385,10 @@ static enum cfx_code step_receive(struct link *l, int64_t now,
 
 		errno = 0;
 		io = receive_some(l, room, sizeof(room), &n);
+		if (io == IO_AGAIN && l->send_error) {
+			errno = l->send_error;
+			return lost(l, error);
+		}
 		if (io == IO_AGAIN)
 			return CFX_OK;
 		if (io == IO_FAILED)

@@ -113,6 +113,7 @@ struct link {
 	unsigned answer_ms, silence_ms;
 	struct bytes out;
 	size_t sent;
+	int send_error;                  /* errno; an answer may still be there */
 	http_parser http;
 	struct answer answer;
 	size_t body_max;

@@ -5,6 +5,8 @@
 
 #include "base/banned.h"
 
+#define FEW 4
+
 /* ---- names ---- */
 
 static unsigned name_slot(struct str name)
@@ -20,6 +22,12 @@ int names_find(const struct names *names, const char *name)
 
 	if (!name)
 		return -1;
+	if (names->n <= FEW) {           /* quicker than a hash */
+		for (unsigned i = 0; i < names->n; i++)
+			if (strcmp(names->name[i], name) == 0)
+				return (int)i;
+		return -1;
+	}
 	for (unsigned at = name_slot(s); names->table[at % 256]; at++) {
 		int i = names->table[at % 256] - 1;
 
@@ -41,6 +49,7 @@ void names_unref(const heap *heap, struct names *names)
 static enum cfx_code add_name(const heap *heap, struct names *names,
 			      struct str name, struct cfx_error *error)
 {
+	bool is_twice;
 	unsigned at;
 
 	if (names->n == CONFIGS_MAX)
@@ -52,8 +61,9 @@ static enum cfx_code add_name(const heap *heap, struct names *names,
 	names->name[names->n] = heap_text(heap, name);
 	if (!names->name[names->n])
 		return cfx_no_memory(error);
+	is_twice = names_find(names, names->name[names->n]) >= 0;
 	names->n++;
-	if (names_find(names, names->name[names->n - 1]) >= 0)
+	if (is_twice)
 		return cfx_fail(error, CFX_E_USAGE, "configs: %.*s stands there "
 				"twice", STR_ARG(name));
 	for (at = name_slot(name); names->table[at % 256]; at++)

@@ -105,6 +105,18 @@ static int no_pass_phrase(char *p, int n, int rw, void *data)
 	return -1;
 }
 
+/* Was memory short somewhere, although what was called says that all is well?  An
+ * authority may be missing then. */
+static bool was_short(void)
+{
+	unsigned long no;
+	bool was = false;
+
+	while ((no = ERR_get_error()))
+		was |= ERR_GET_REASON(no) == ERR_R_MALLOC_FAILURE;
+	return was;
+}
+
 enum cfx_code tls_setup_init(struct tls_setup *tls, const struct cfx_options *o,
 			     struct cfx_error *error)
 {
@@ -130,6 +142,8 @@ enum cfx_code tls_setup_init(struct tls_setup *tls, const struct cfx_options *o,
 			 SSL_CTX_set_default_verify_paths(ctx) != 1)
 		return tls_fail(error, NULL, o->ca_file ? "ca_file" :
 				"the system's authorities");
+	if (was_short())
+		return cfx_no_memory(error);
 	return add_identity(ctx, o, error);
 }
 

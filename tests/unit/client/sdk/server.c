@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -22,7 +23,7 @@
 
 #define CONFIGS 8
 #define CONNECTIONS 64
-#define ACKS 64
+#define ACKS 256
 
 struct one {
 	char name[64], type[64];
@@ -36,6 +37,7 @@ struct connection {
 	pthread_t thread;
 	int fd;                          /* -1: free */
 	bool is_over;                    /* to be joined */
+	bool has_thread;                 /* of the accepting thread */
 	SSL *ssl;
 };
 
@@ -488,7 +490,10 @@ static void *run_connection(void *data)
 	struct connection *c = data;
 	struct server *s = c->server;
 
+	int one = 1;
+
 	block_sigpipe();
+	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (s->config.on_thread)
 		s->config.on_thread();
 	if (s->ctx) {
@@ -516,12 +521,14 @@ static void take(struct server *s, int fd)
 
 		if (c->is_over) {
 			pthread_join(c->thread, NULL);
-			c->is_over = false;
+			c->is_over = c->has_thread = false;
 		}
 		if (c->fd >= 0)
 			continue;
 		c->fd = fd;
-		if (pthread_create(&c->thread, NULL, run_connection, c) == 0)
+		c->has_thread = pthread_create(&c->thread, NULL, run_connection,
+					       c) == 0;
+		if (c->has_thread)
 			return;
 		c->fd = -1;
 		break;
@@ -587,16 +594,6 @@ static void cut_all(struct server *s)
 	pthread_cond_broadcast(&s->cond);
 }
 
-static bool has_thread(struct server *s, unsigned i)
-{
-	bool has;
-
-	pthread_mutex_lock(&s->lock);
-	has = s->connections[i].is_over || s->connections[i].fd >= 0;
-	pthread_mutex_unlock(&s->lock);
-	return has;
-}
-
 void server_free(struct server *s)
 {
 	pthread_mutex_lock(&s->lock);
@@ -607,7 +604,7 @@ void server_free(struct server *s)
 	pthread_join(s->thread, NULL);
 	close(s->fd);
 	for (unsigned i = 0; i < CONNECTIONS; i++)
-		if (has_thread(s, i))
+		if (s->connections[i].has_thread)
 			pthread_join(s->connections[i].thread, NULL);
 	for (unsigned i = 0; i < s->n; i++)
 		free(s->configs[i].content);

@@ -1,0 +1,356 @@
+/*
+ * Every allocation and every call of the system fails once: the client answers an
+ * error, or has what it should have a little later; it never crashes, leaks or loses a
+ * change.  Memory of the library by its allocator, that of OpenSSL by its own.
+ *
+ * The n-th failure gets sparser with n unless FULL=1 is set.
+ */
+#include "calls.h"
+
+#include <dirent.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <poll.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "base/must.h"
+#include "client/sdk/conflux.h"
+#include "server.h"
+#include "unit.h"
+
+#include "base/banned.h"
+
+#define JSON "application/json"
+
+static char folder[256], snapshot[300], key[300], public[300], ca[300];
+static int64_t published;
+
+/* ---- allocations ---- */
+
+static atomic_long alloc_n, alloc_passed;
+
+static bool alloc_fails(void)
+{
+	long n;
+
+	if (calls_spared || atomic_load(&alloc_n) == 0)
+		return false;
+	n = atomic_fetch_add(&alloc_passed, 1) + 1;
+	return n == atomic_load(&alloc_n);
+}
+
+/* With what it counts, so that nothing stays behind. */
+static atomic_long blocks;
+
+static void *test_alloc(void *user, size_t n)
+{
+	void *p = alloc_fails() ? NULL : malloc(n);
+
+	atomic_fetch_add(&blocks, p != NULL);
+	return p;
+}
+
+static void *test_resize(void *user, void *p, size_t n)
+{
+	return alloc_fails() ? NULL : realloc(p, n);
+}
+
+static void test_release(void *user, void *p)
+{
+	must(p);
+	atomic_fetch_sub(&blocks, 1);
+	free(p);
+}
+
+static const struct cfx_allocator allocator = { test_alloc, test_resize,
+						test_release, NULL };
+
+static atomic_long ssl_n, ssl_passed;
+
+static bool ssl_fails(void)
+{
+	long n;
+
+	if (calls_spared || atomic_load(&ssl_n) == 0)
+		return false;
+	n = atomic_fetch_add(&ssl_passed, 1) + 1;
+	return n == atomic_load(&ssl_n);
+}
+
+static void *ssl_alloc(size_t n, const char *file, int line)
+{
+	return n == 0 || ssl_fails() ? NULL : malloc(n);
+}
+
+static void *ssl_resize(void *p, size_t n, const char *file, int line)
+{
+	return ssl_fails() ? NULL : realloc(p, n);
+}
+
+static void ssl_release(void *p, const char *file, int line)
+{
+	free(p);
+}
+
+static void spare(void)
+{
+	calls_spared = true;
+}
+
+/* ---- the run ---- */
+
+static void publish(struct server *s)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "{\"n\":%d,\"text\":\"\\u00e9\"}",
+		 (int)++published);
+	server_publish(s, "main.json", JSON, text, true);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static struct cfx_options options_of(const struct server *s)
+{
+	return (struct cfx_options){
+		.size = sizeof(struct cfx_options),
+		.endpoints = server_url(s),
+		.tenant = "acme", .application = "shop", .environment = "prod",
+		.configs = "main.json", .labels = "region=eu", .token = "t",
+		.ca_file = strncmp(server_url(s), "https", 5) ? NULL : ca,
+		.public_key_file = public,
+		.snapshot_file = snapshot, .snapshot_key_file = key,
+		.mode = CFX_MODE_LOOP,
+		.retry_min_ms = 1, .retry_max_ms = 5,
+		.connect_timeout_ms = 2000, .request_timeout_ms = 2000,
+		.allocator = &allocator,
+	};
+}
+
+static void run_once(struct cfx *cfx)
+{
+	struct pollfd p = { cfx_fd(cfx), POLLIN, 0 };
+	int ms = cfx_timeout_ms(cfx);
+
+	poll(&p, 1, ms < 0 || ms > 50 ? 50 : ms);
+	cfx_dispatch(cfx);
+}
+
+static void heard(void *data, const struct cfx_change *change)
+{
+	++*(unsigned *)data;
+}
+
+/* Until it has what was published last. */
+static void catch_up(struct cfx *cfx)
+{
+	int64_t until = now_ms() + 10000;
+
+	while (cfx_get_i64(cfx, "main.json", "n", -1) != published) {
+		struct cfx_status s = { .size = sizeof(s) };
+
+		cfx_status(cfx, &s);
+		must(now_ms() < until || !fprintf(stderr, "stuck: %s\n",
+						  s.last.text));
+		run_once(cfx);
+	}
+}
+
+struct torture {
+	struct server *server;
+	enum cfx_boot boot;
+};
+
+/* 'armed' on: something fails, once. */
+static void client_life(struct torture *t)
+{
+	struct cfx_options o = options_of(t->server);
+	struct cfx_error error = { 0 };
+	struct cfx *cfx = NULL;
+	struct cfx_view *view;
+	unsigned calls = 0;
+
+	o.boot = t->boot;
+	if (cfx_open(&o, &cfx, &error)) {
+		must(error.code && error.text[0] && !cfx);
+		return;
+	}
+	if (t->boot == CFX_BOOT_FAIL_FAST)
+		must(cfx_get_i64(cfx, "main.json", "n", -1) == published);
+	(void)cfx_on_change(cfx, NULL, "n", heard, &calls, NULL);
+	publish(t->server);
+	catch_up(cfx);
+	must(calls <= 2);
+	view = cfx_view(cfx);
+	cfx_close(cfx);
+	must(cfx_view_i64(view, "main.json", "n", -1) == published);
+	cfx_view_free(view);
+}
+
+static unsigned files_left(void)
+{
+	DIR *d = opendir(folder);
+	struct dirent *e;
+	unsigned n = 0;
+
+	while ((e = readdir(d)))
+		n += strstr(e->d_name, ".new") != NULL;
+	closedir(d);
+	return n;
+}
+
+static void setup(void)
+{
+	/* Each life writes and syncs a snapshot: in memory, where there is such. */
+	const char *tmp = access("/dev/shm", W_OK) ? getenv("TMPDIR") : "/dev/shm";
+	FILE *f;
+
+	must(CRYPTO_set_mem_functions(ssl_alloc, ssl_resize, ssl_release));
+	snprintf(folder, sizeof(folder), "%s/torture-XXXXXX", tmp ? tmp : "/tmp");
+	must(mkdtemp(folder));
+	snprintf(snapshot, sizeof(snapshot), "%s/snap", folder);
+	snprintf(key, sizeof(key), "%s/key", folder);
+	snprintf(public, sizeof(public), "%s/public.pem", folder);
+	snprintf(ca, sizeof(ca), "%s/ca.pem", folder);
+	f = fopen(key, "w");
+	fputs("0123456789abcdef0123456789abcdef", f);
+	fclose(f);
+}
+
+static struct torture begin(bool is_tls)
+{
+	struct server_config config = { .folder = folder, .signs = true,
+					.is_tls = is_tls, .on_thread = spare };
+	struct torture t = { server_new(&config), CFX_BOOT_FAIL_FAST };
+
+	publish(t.server);
+	/* What is made once a process is made here, and the snapshot is there. */
+	client_life(&t);
+	return t;
+}
+
+/* Calls life with the n-th of them failing until a life has fewer. */
+static unsigned sweep(struct torture *t, atomic_long *n, atomic_long *passed)
+{
+	unsigned runs = 0;
+
+	for (int boot = CFX_BOOT_FAIL_FAST; boot <= CFX_BOOT_AT_ONCE; boot++) {
+		t->boot = (enum cfx_boot)boot;
+		for (long i = 1;; i += getenv("FULL") ? 1 : 1 + i / 8) {
+			atomic_store(passed, 0);
+			atomic_store(n, i);
+			client_life(t);
+			atomic_store(n, 0);
+			ck_assert_int_eq(atomic_load(&blocks), 0);
+			runs++;
+			if (atomic_load(passed) < i)
+				break;
+		}
+	}
+	ck_assert_uint_eq(files_left(), 0);
+	return runs;
+}
+
+START_TEST(memory_of_the_library)
+{
+	struct torture t = begin(false);
+	unsigned runs = sweep(&t, &alloc_n, &alloc_passed);
+
+	printf("%u runs\n", runs);
+	ck_assert_uint_gt(runs, 50);
+	server_free(t.server);
+}
+END_TEST
+
+START_TEST(memory_of_openssl)
+{
+	struct torture t = begin(true);
+	unsigned runs = sweep(&t, &ssl_n, &ssl_passed);
+
+	printf("%u runs\n", runs);
+	ck_assert_uint_gt(runs, 50);
+	server_free(t.server);
+}
+END_TEST
+
+static void run_calls(const struct calls_fault *fault, uint64_t n, void *data)
+{
+	struct torture *t = data;
+
+	for (int boot = CFX_BOOT_FAIL_FAST; boot <= CFX_BOOT_AT_ONCE; boot++) {
+		t->boot = (enum cfx_boot)boot;
+		calls_arm(fault, n);
+		client_life(t);
+		must(atomic_load(&blocks) == 0);
+	}
+}
+
+START_TEST(calls_of_the_system)
+{
+	struct torture t = begin(false);
+	unsigned runs;
+
+	runs = calls_sweep(calls_of_streams, ARRAY_LEN(calls_of_streams),
+			   run_calls, &t);
+	runs += calls_sweep(calls_of_making, ARRAY_LEN(calls_of_making),
+			    run_calls, &t);
+	runs += calls_sweep(calls_of_starts, ARRAY_LEN(calls_of_starts),
+			    run_calls, &t);
+	runs += calls_sweep(calls_of_clients, ARRAY_LEN(calls_of_clients),
+			    run_calls, &t);
+	printf("%u runs\n", runs);
+	ck_assert_uint_gt(runs, 30);
+	server_free(t.server);
+	ck_assert_uint_eq(files_left(), 0);
+}
+END_TEST
+
+START_TEST(calls_under_tls)
+{
+	struct torture t = begin(true);
+	unsigned runs = calls_sweep(calls_of_streams, ARRAY_LEN(calls_of_streams),
+				    run_calls, &t);
+
+	printf("%u runs\n", runs);
+	ck_assert_uint_gt(runs, 20);
+	server_free(t.server);
+}
+END_TEST
+
+static void teardown(void)
+{
+	char path[600];
+	DIR *d = opendir(folder);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		snprintf(path, sizeof(path), "%s/%s", folder, e->d_name);
+		unlink(path);
+	}
+	closedir(d);
+	rmdir(folder);
+}
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("client/sdk/torture");
+	TCase *t = tcase_create("torture");
+
+	tcase_set_timeout(t, 150);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, memory_of_the_library);
+	tcase_add_test(t, memory_of_openssl);
+	tcase_add_test(t, calls_of_the_system);
+	tcase_add_test(t, calls_under_tls);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+UNIT_MAIN(suite)
