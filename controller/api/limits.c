@@ -30,7 +30,7 @@ struct set {
 struct table {
 	uint64_t every_ns;               /* a request; 0: no limit */
 	uint64_t room_ns;                /* the whole burst */
-	uint64_t rate, burst;
+	uint64_t burst;
 	_Atomic uint64_t refused;
 	struct set *sets;
 	pthread_mutex_t locks[LOCKS];    /* who comes and goes in a set */
@@ -54,9 +54,8 @@ static void table_init(struct table *t, const struct limits_rate *rate)
 	if (rate->rate == 0)
 		return;
 	must(rate->burst > 0 && rate->rate <= NS_PER_S);
-	t->rate = rate->rate;
 	t->burst = rate->burst;
-	t->every_ns = NS_PER_S / rate->rate;
+	t->every_ns = NS_PER_S * MAX(rate->period_s, 1u) / rate->rate;
 	t->room_ns = t->every_ns * rate->burst;
 	t->sets = mem_zero(SETS * sizeof(*t->sets));
 	for (unsigned i = 0; i < LOCKS; i++)
@@ -220,7 +219,7 @@ const char *limits_name(enum limit_of of)
 void limits_policy(const struct limits *l, enum limit_of of, struct buf *out)
 {
 	const struct table *t = &l->tables[of];
-	uint64_t window = (t->burst + t->rate - 1) / t->rate;
+	uint64_t window = (t->room_ns + NS_PER_S - 1) / NS_PER_S;
 
 	buf_printf(out, "\"%s\";q=%llu;w=%llu", names[of],
 		   (unsigned long long)t->burst, (unsigned long long)window);

@@ -27,8 +27,9 @@ enum limit_of {
 };
 
 struct limits_rate {
-	uint64_t rate;                   /* requests a second; 0: no limit */
+	uint64_t rate;                   /* requests in 'period_s'; 0: no limit */
 	uint64_t burst;                  /* at once; 1.. */
+	unsigned period_s;               /* 0 is 1 */
 };
 
 struct limits;

@@ -307,11 +307,20 @@ static struct http_limits http_limits_of(const struct daemon *d)
 static struct limits_rate rate_of(const struct daemon *d, enum setting rate,
 				  enum setting burst)
 {
-	return (struct limits_rate){ number(d, rate), number(d, burst) };
+	return (struct limits_rate){ number(d, rate), number(d, burst), 1 };
 }
 
 #define RATE_OF(d, name) \
 	rate_of(d, SETTING_limits_##name##_rate, SETTING_limits_##name##_burst)
+
+/* Guesses are rare enough to be counted by the minute. */
+static struct limits_rate guesses_of(const struct daemon *d)
+{
+	struct limits_rate rate = RATE_OF(d, address);
+
+	rate.period_s = 60;
+	return rate;
+}
 
 static enum code load_tls(const struct settings *s, struct tls_server **out,
 			  struct err *err)
@@ -360,7 +369,7 @@ static enum code start_api(struct daemon *d, struct err *err)
 		.rates = {
 			[LIMIT_SUBJECT] = RATE_OF(d, subject),
 			[LIMIT_TENANT] = RATE_OF(d, tenant),
-			[LIMIT_ADDRESS] = RATE_OF(d, address),
+			[LIMIT_ADDRESS] = guesses_of(d),
 		},
 		.connections_per_address = (unsigned)number(
 			d, SETTING_server_connections_per_address),

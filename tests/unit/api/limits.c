@@ -65,6 +65,24 @@ START_TEST(a_burst_and_then_the_rate)
 }
 END_TEST
 
+START_TEST(a_rate_may_be_by_the_minute)
+{
+	const struct limits_rate rates[LIMIT__COUNT] = {
+		[LIMIT_SUBJECT] = { 6, 2, 60 },
+	};
+	AUTO_BUF policy = BUF_NONE;
+
+	limits_free(&limits);
+	limits = limits_new(rates);
+	ck_assert_uint_eq(take("a", 8, START), 2);
+	ck_assert_uint_eq(wait_ns, 10 * S);
+	ck_assert_uint_eq(take("a", 8, START + 9 * S), 0);
+	ck_assert_uint_eq(take("a", 8, START + 10 * S), 1);
+	limits_policy(limits, LIMIT_SUBJECT, &policy);
+	ck_assert_str_eq(policy.p, "\"subject\";q=2;w=20");
+}
+END_TEST
+
 START_TEST(what_is_off_lets_pass)
 {
 	make(0, 5);
@@ -188,6 +206,7 @@ static Suite *suite(void)
 
 	tcase_add_checked_fixture(t, NULL, teardown);
 	tcase_add_test(t, a_burst_and_then_the_rate);
+	tcase_add_test(t, a_rate_may_be_by_the_minute);
 	tcase_add_test(t, what_is_off_lets_pass);
 	tcase_add_test(t, looking_takes_nothing);
 	tcase_add_test(t, names_in_any_number_push_nobody_out);
