@@ -89,8 +89,9 @@ is "$(fetch "$FETCH" "$(cat "$WORK/other")")" 429 "a right guess"
 is "$(fetch)" 200 "a token that was known before"
 is "$(code "$URL/livez")" 200 "without a token"
 stop_daemon
-start_daemon --limits-address-rate 600 --limits-address-burst 5
-until [ "$(fetch "$FETCH" wrong)" = 429 ]; do :; done
+start_daemon --limits-address-rate 60 --limits-address-burst 2
+guess_refused() { [ "$(fetch "$FETCH" wrong)" = 429 ]; }
+until_ok guess_refused
 until_ok test_other
 stop_daemon
 
