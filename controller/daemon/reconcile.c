@@ -32,10 +32,10 @@ static void finish_reconcile(struct api_reconcile *rec,
 static void reconciled(struct source_wait *wait, const struct source_result *res)
 {
 	struct asking *a = container_of(wait, struct asking, wait);
-	struct api_reconcile *rec = a->rec;
 
+	/* 'res' lies in it. */
+	finish_reconcile(a->rec, res);
 	free(a);
-	finish_reconcile(rec, res);
 }
 
 /* ---- a reconcile at the leader ---- */
