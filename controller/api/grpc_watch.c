@@ -1,15 +1,13 @@
 /*
  * conflux.v1.WatcherService: watchers (watcher.h) as a stream of gRPC messages.
  *
- * A watch that starts after 0 begins with what there is: in one picture, so that it
- * is of one revision, from which the watcher goes on.  That is made in one turn of the
- * loop, and so it is bounded; who follows more reads it by other means, and watches
- * from the revision that it got.
+ * A watch that starts after 0 begins with what there is (listing.h), of one revision,
+ * from which the watcher goes on.
  */
 #include "api/grpc.h"
 
 #include "api/grpc_message.h"
-#include "base/map.h"
+#include "api/listing.h"
 #include "base/mem.h"
 #include "gen/proto/conflux.pb-c.h"
 
@@ -19,9 +17,6 @@
 #define REQUEST_MAX (1024 * 1024)
 /* Unsent bytes of a client that does not read; then it is fed from the store. */
 #define PENDING_MAX (64 * 1024)
-/* Of what there is at the start. */
-#define INITIAL_MAX 10000
-#define INITIAL_BYTES (16 * 1024 * 1024)
 /* Kept on a loop, for the next who is told the same; and how large at most. */
 #define FRAMES 4
 #define FRAME_MAX (64 * 1024)
@@ -32,6 +27,9 @@ typedef Conflux__V1__WatchResponse told;
 struct grpc_watch {
 	struct watcher watcher;
 	struct grpc_call *call;
+	/* Until the watcher is under way. */
+	struct listing *listing;
+	struct watch_spec *spec;         /* in the request's arena */
 	bool want_content, want_signature, is_started;
 	struct buf out;                  /* of this turn */
 };
@@ -242,6 +240,7 @@ static void gone(struct grpc_call *call)
 {
 	struct grpc_watch *g = grpc_data(call);
 
+	listing_stop(&g->listing);
 	watcher_stop(&g->watcher);
 	buf_fini(&g->out);
 	free(g);
@@ -251,119 +250,85 @@ static void drained(struct grpc_call *call)
 {
 	struct grpc_watch *g = grpc_data(call);
 
-	if (g)
+	if (g && g->listing)
+		listing_go(g->listing);
+	else if (g)
 		watcher_resume(&g->watcher);
 }
 
 /* ---- what there is ---- */
 
-struct listing {
-	struct grpc_watch *g;
-	const struct watch_spec *spec;
-	struct kv_txn *txn;
-	const struct subject *subject;
-	struct map *told;                /* keys, where there are more names than one */
+static bool list_one(void *data, const struct feed_change *c, struct kv_txn *txn)
+{
+	struct grpc_watch *g = data;
+
+	make_change(g, c, txn, &g->out);
+	return grpc_pending(g->call) + g->out.n < PENDING_MAX;
+}
+
+static void list_flush(void *data)
+{
+	struct grpc_watch *g = data;
+
+	send_out(g);
+	if (g->listing && grpc_pending(g->call) < PENDING_MAX)
+		listing_go(g->listing);
+}
+
+static void fail(struct grpc_watch *g, const struct err *err)
+{
+	struct grpc_call *call = g->call;
+
+	grpc_set(call, NULL, NULL);
+	buf_fini(&g->out);
+	free(g);
+	grpc_fail(call, err);
+}
+
+static void follow(struct grpc_watch *g)
+{
+	struct api_loop *at = caller_of(grpc_request(g->call))->at;
 	struct err err;
-	enum code rc;
-	size_t n;
+
+	if (watcher_start(&g->watcher, at, g->spec, &ops, &err))
+		fail(g, &err);
+	else
+		grpc_forget(g->call);
+}
+
+static void list_done(void *data, enum code rc, const struct err *err)
+{
+	struct grpc_watch *g = data;
+
+	g->listing = NULL;
+	if (rc) {
+		fail(g, err);
+		return;
+	}
+	put_kind(g, KIND(BOOKMARK), g->spec->since);
+	send_out(g);
+	follow(g);
+}
+
+static const struct listing_ops listing_ops = {
+	.one = list_one, .flush = list_flush, .done = list_done,
 };
 
-/* Named twice is told once. */
-static bool is_new(struct listing *l, const struct address *at)
+/* STARTED, what there is, BOOKMARK; the watch goes on behind it. */
+static void list(struct grpc_watch *g)
 {
-	AUTO_BUF key = BUF_NONE;
-
-	if (!l->told)
-		return true;
-	address_key(&key, at);
-	return !map_put(l->told, buf_view(&key), l);
-}
-
-static bool too_much(struct listing *l)
-{
-	if (l->n < INITIAL_MAX && l->g->out.n < INITIAL_BYTES)
-		return false;
-	l->rc = err_set(&l->err, E_TOO_LARGE, "there is more than a watch begins "
-			"with (%d configurations, %d bytes)", INITIAL_MAX,
-			INITIAL_BYTES);
-	err_hint(&l->err, "follow less, or fetch it, and watch from the revision "
-		 "of what you fetched");
-	return true;
-}
-
-static bool one_live(void *data, const struct address *at,
-		     const struct live_row *live)
-{
-	struct listing *l = data;
-	struct target target = { KIND_CONFIG, at->tenant, at->name };
-	struct feed_change c = { .at = *at, .rev = live->rev,
-				 .format = live->format };
-	struct rule rule;
-	unsigned position;
+	const struct caller *caller = caller_of(grpc_request(g->call));
 	struct err err;
 
-	if (permission_check(l->subject, VERB_FETCH, &target, &err) ||
-	    !rules_pick_encoded(live->rules, &l->spec->labels, &rule, &position) ||
-	    !is_new(l, at))
-		return true;
-	if (too_much(l))
-		return false;
-	c.has_version = true;
-	c.version = rule.version;
-	c.sha = rule.sha;
-	c.size = rule.size;
-	make_change(l->g, &c, l->txn, &l->g->out);
-	l->n++;
-	return true;
-}
-
-static void list_keys(struct listing *l)
-{
-	const struct watch_spec *spec = l->spec;
-	struct config_view v;
-	struct err err;
-
-	for (size_t i = 0; i < spec->n_keys && l->rc == OK; i++)
-		if (view_config(l->txn, &spec->keys[i], &spec->labels, &v,
-				&err) == OK)
-			one_live(l, &spec->keys[i], &v.live);
-	for (size_t i = 0; i < spec->n_prefixes && l->rc == OK; i++) {
-		enum code rc = view_live(l->txn, spec->prefixes[i], one_live, l,
-					 &l->err);
-
-		l->rc = l->rc ? l->rc : rc;
+	if (listing_new(caller->at, g->spec, &caller->subject, &listing_ops, g,
+			&g->listing, &g->spec->since, &err)) {
+		fail(g, &err);
+		return;
 	}
-}
-
-/* STARTED, what there is, BOOKMARK; the watch goes on behind it.  False: the call
- * has failed. */
-static bool tell_what_there_is(struct grpc_watch *g, struct watch_spec *spec)
-{
-	struct request *r = grpc_request(g->call);
-	struct listing l = { .g = g, .spec = spec,
-			     .subject = &caller_of(r)->subject };
-	struct head head;
-
-	if (!api_view(r, &l.txn))
-		return false;
-	l.rc = view_head(l.txn, &head, &l.err);
-	if (l.rc == OK) {
-		g->is_started = true;
-		put_kind(g, KIND(STARTED), head.rev);
-		if (spec->n_keys + spec->n_prefixes > 1)
-			l.told = map_new();
-		list_keys(&l);
-		map_free(&l.told);
-		put_kind(g, KIND(BOOKMARK), head.rev);
-	}
-	if (l.rc) {
-		buf_fini(&g->out);
-		grpc_fail(g->call, &l.err);
-		return false;
-	}
-	spec->has_since = true;
-	spec->since = head.rev;
-	return true;
+	g->spec->has_since = true;
+	g->is_started = true;
+	put_kind(g, KIND(STARTED), g->spec->since);
+	listing_go(g->listing);
 }
 
 /* ---- the start ---- */
@@ -401,39 +366,32 @@ static void watch(struct grpc_call *call, const ProtobufCMessage *m)
 {
 	const Conflux__V1__WatchRequest *q = (const void *)m;
 	struct request *r = grpc_request(call);
+	struct watch_spec *spec = ANEW(r->arena, struct watch_spec);
 	struct grpc_watch *g;
-	struct watch_spec spec = { 0 };
 	struct err err;
 
-	if (spec_of(r->arena, q, &spec, &err)) {
+	if (spec_of(r->arena, q, spec, &err)) {
 		grpc_fail(call, &err);
 		return;
 	}
-	for (size_t i = 0; i < spec.n_keys; i++)
-		if (!api_may(r, VERB_FETCH, KIND_CONFIG, spec.keys[i].tenant,
-			     spec.keys[i].name))
+	for (size_t i = 0; i < spec->n_keys; i++)
+		if (!api_may(r, VERB_FETCH, KIND_CONFIG, spec->keys[i].tenant,
+			     spec->keys[i].name))
 			return;
-	if (!grpc_labels(call, GRPC_LABELS(q), &spec.labels))
+	if (!grpc_labels(call, GRPC_LABELS(q), &spec->labels))
 		return;
+	watch_spec_caller(spec, r);
 	g = NEW(struct grpc_watch);
 	g->call = call;
+	g->spec = spec;
 	g->want_content = q->want_content;
 	g->want_signature = q->want_signature;
-	watch_spec_caller(&spec, r);
-	if (!q->since && !q->from_now && !tell_what_there_is(g, &spec)) {
-		free(g);
-		return;
-	}
 	grpc_set(call, g, gone);
 	grpc_on_drain(call, drained);
-	if (watcher_start(&g->watcher, caller_of(r)->at, &spec, &ops, &err) == OK) {
-		grpc_forget(call);
-		return;
-	}
-	grpc_set(call, NULL, NULL);
-	buf_fini(&g->out);
-	free(g);
-	grpc_fail(call, &err);
+	if (q->since || q->from_now)
+		follow(g);
+	else
+		list(g);
 }
 
 void grpc_watch(struct request *r)

@@ -36,6 +36,7 @@ struct api_loop {
 	struct watch_texts *texts;
 	struct grpc_frames *frames;
 	struct grpc_healths *healths;
+	unsigned listings;               /* that hold a picture */
 	struct sockets *sockets;
 	struct list waits, calls;
 	_Atomic uint64_t grpc_ended[GRPC__STATUSES];     /* calls, by status */

@@ -375,8 +375,8 @@ static void live_prefix(struct buf *out, struct str prefix)
 							       prefix.p[i]);
 }
 
-enum code view_live(struct kv_txn *txn, struct str prefix, view_each_live *each,
-		    void *data, struct err *err)
+enum code view_live(struct kv_txn *txn, struct str prefix, struct str after,
+		    view_each_live *each, void *data, struct err *err)
 {
 	AUTO_BUF from = BUF_NONE;
 	struct live_row live;
@@ -386,9 +386,11 @@ enum code view_live(struct kv_txn *txn, struct str prefix, view_each_live *each,
 	bool on = true;
 
 	live_prefix(&from, str_first(prefix, ADDRESS_KEY_MAX));
-	for (bool more = kv_seek(txn, KV_LIVE, buf_view(&from), &c);
+	for (bool more = kv_seek(txn, KV_LIVE, after.n ? after : buf_view(&from), &c);
 	     more && on && rc == OK && str_starts(c.key, buf_view(&from));
 	     more = kv_next(&c)) {
+		if (after.n && str_eq(c.key, after))
+			continue;
 		if (!address_of_key(c.key, &at) || !live_row_decode(c.val, &live))
 			rc = malformed(err, "a live");
 		else

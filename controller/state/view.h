@@ -61,11 +61,12 @@ enum code view_config(struct kv_txn *txn, const struct address *at,
 		      const struct labels *labels, struct config_view *out,
 		      struct err *err) MUST_USE;
 /* What lives at addresses that begin like 'prefix' ("acme/shop/"; empty: all), in the
- * order of their keys, until 'each' answers false. */
+ * order of their keys, from behind 'after' (an address_key; empty: from the start),
+ * until 'each' answers false. */
 typedef bool view_each_live(void *data, const struct address *at,
 			    const struct live_row *live);
-enum code view_live(struct kv_txn *txn, struct str prefix, view_each_live *each,
-		    void *data, struct err *err) MUST_USE;
+enum code view_live(struct kv_txn *txn, struct str prefix, struct str after,
+		    view_each_live *each, void *data, struct err *err) MUST_USE;
 /* Chunk 'i' (of BLOB_CHUNK bytes) of a content; E_NOT_FOUND. */
 enum code view_chunk(struct kv_txn *txn, struct str tenant,
 		     const struct sha256 *sha, uint32_t i, struct str *out,

@@ -6,6 +6,31 @@ CLIENT=$(dirname "$0")/grpc/client.py
 start_daemon --server-drain-delay 1500ms
 make_tenant acme
 
+step "much comes by Git"
+make_tenant many
+git init -q -b main "$WORK/repo"
+mkdir -p "$WORK"/repo/{small,fat}/all
+python3 - "$WORK/repo" <<'PY'
+import sys
+for i in range(4000):
+    with open(f"{sys.argv[1]}/small/all/{i:04}.json", "w") as f:
+        f.write(f'{{"n": {i}}}')
+for i in range(300):
+    with open(f"{sys.argv[1]}/fat/all/{i:03}.txt", "w") as f:
+        f.write(f"{i} " * 8000)
+PY
+git -C "$WORK/repo" add -A
+git -C "$WORK/repo" -c user.name=T -c user.email=t@example.invalid commit -qm many
+ask POST "$KUBE/namespaces/many/confluxsources" -d '{
+	"apiVersion": "gitops.conflux.io/v1alpha1", "kind": "ConfluxSource",
+	"metadata": {"name": "many"},
+	"spec": {"url": "file://'"$WORK"'/repo", "ref": {"branch": "main"},
+		"interval": "1h",
+		"layout": {"files": {"pathTemplate": "{application}/{environment}/{name}"}}}}'
+yes 201
+ask POST "$URL/api/v1/sources/many/many/reconcile?wait=true"
+yes 200
+
 step "over HTTP/1.1 a call is a request with trailers"
 make_config a.json '{"a": 1}' json
 yes 201

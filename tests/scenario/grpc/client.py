@@ -192,9 +192,10 @@ def http(method, path, body=None):
         method=method)).read()
 
 
-def address(name, tenant="acme"):
+def address(name, tenant="acme", application="shop", environment="prod"):
     return message("conflux.v1.Address")(
-        tenant=tenant, application="shop", environment="prod", name=name)
+        tenant=tenant, application=application, environment=environment,
+        name=name)
 
 
 KINDS = ["?", "STARTED", "CHANGED", "REMOVED", "BOOKMARK"]
@@ -340,6 +341,44 @@ def main():
           since=1)
     fails(CODE.INVALID_ARGUMENT, watcher.Watch)
     fails(CODE.DEADLINE_EXCEEDED, watcher.Watch, prefixes=[""], timeout=0.3)
+
+    step("much that there is comes once, of one revision")
+    many = watcher.Watch(timeout=None, prefixes=["many/small/", "many/small/all/1"],
+                         addresses=[address("3999.json", "many", "small", "all")],
+                         want_content=True)
+    started = next(many)
+    manage.Publish(address=address("0007.json", "many", "small", "all"),
+                   content=b'{"n": 0}', take_over=True)
+    got = []
+    for m in many:
+        if m.kind == 4:
+            break
+        got.append(m)
+    is_(len(got), 4000)
+    is_(sorted(m.content for m in got),
+        sorted(b'{"n": %d}' % i for i in range(4000)))
+    is_([m.address.name for m in got[1:]],
+        ["%04d.json" % i for i in range(3999)])
+    is_((m.revision, max(m.revision for m in got) <= started.revision),
+        (started.revision, True))
+    is_(seen(many), [("CHANGED", "0007.json", 2, b'{"n": 0}')])
+    is_(seen(now), [("CHANGED", "0007.json", 2, b"")])
+    many.cancel()
+
+    step("who does not read holds nothing for long")
+    idle = [watcher.Watch(timeout=None, prefixes=["many/fat/"],
+                          want_content=True) for _ in range(5)]
+    for i in idle[:4]:
+        is_(KINDS[next(i).kind], "STARTED")
+    e = fails(CODE.RESOURCE_EXHAUSTED, lambda: idle[4])
+    is_(details(e)[::2], ("BUSY", 2))
+    time.sleep(2.5)
+    for i in idle[:4]:
+        e = fails(CODE.OUT_OF_RANGE, lambda i=i: i)
+        is_("was not read" in e.details(), True, e.details())
+    many = watcher.Watch(timeout=None, prefixes=["many/fat/"])
+    is_(len(seen(many, 302)), 302)
+    many.cancel()
 
     step("a call that is cancelled ends, and its neighbours go on")
     late.cancel()

@@ -45,14 +45,21 @@ static bool add(void *data, const struct address *at, const struct live_row *liv
 	return --*left > 0;
 }
 
-static const char *below(const char *prefix, unsigned most)
+static const char *below_after(const char *prefix, const char *after,
+			       size_t after_n, unsigned most)
 {
 	struct err err;
 
 	buf_reset(&got);
 	buf_c(&got, ' ');
-	ck_assert_int_eq(view_live(txn, str_of(prefix), add, &most, &err), OK);
+	ck_assert_int_eq(view_live(txn, str_of(prefix), str_n(after, after_n),
+				   add, &most, &err), OK);
 	return got.p;
+}
+
+static const char *below(const char *prefix, unsigned most)
+{
+	return below_after(prefix, NULL, 0, most);
 }
 
 START_TEST(all_that_begins_like_it_is_told)
@@ -82,6 +89,21 @@ START_TEST(it_ends_where_that_is_enough)
 }
 END_TEST
 
+START_TEST(it_goes_on_behind_a_place)
+{
+	static const char here[] = "acme\0shop\0prod\0a/b.toml";
+	static const char gone[] = "acme\0shop\0prod\0a/c.toml";
+
+	ck_assert_str_eq(below_after("acme/shop", here, sizeof(here) - 1, 9),
+			 " acme/shop/test/a.toml acme/shopping/prod/x ");
+	/* One that is not there. */
+	ck_assert_str_eq(below_after("acme/shop", gone, sizeof(gone) - 1, 1),
+			 " acme/shop/test/a.toml ");
+	ck_assert_str_eq(below_after("acme/shop/prod/", here, sizeof(here) - 1, 9),
+			 " ");
+}
+END_TEST
+
 START_TEST(a_prefix_that_no_address_has_room_for_finds_nothing)
 {
 	AUTO_BUF prefix = BUF_NONE;
@@ -100,6 +122,7 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, all_that_begins_like_it_is_told);
 	tcase_add_test(t, it_ends_where_that_is_enough);
+	tcase_add_test(t, it_goes_on_behind_a_place);
 	tcase_add_test(t, a_prefix_that_no_address_has_room_for_finds_nothing);
 	suite_add_tcase(s, t);
 	return s;
