@@ -47,6 +47,11 @@ for lib in raftcore conflux; do
 	diff declared static || die "the static $lib and the headers differ"
 done
 
+echo "== each function of libconflux is in its manual page"
+while read -r name; do
+	grep -q "$name" "$root/share/man/man3/libconflux.3" || die "$name is not in libconflux(3)"
+done <shared
+
 echo "== libconflux needs nothing of the daemon, and is C++ too"
 readelf -d "$root/lib/libconflux.so" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort >needed
 printf '%s\n' libc.so.6 libcrypto.so.3 libhttp_parser.so.2.9 libssl.so.3 | diff - needed ||

@@ -103,6 +103,60 @@ wait "$LOOP"
 has "$(cat "$WORK/loop.out")" "version 5 of main.json
 n is 5"
 
+step "a client certificate instead of a token, over TLS"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
+	-subj "/CN=ca" -keyout "$WORK/ca.key" -out "$WORK/ca.pem" 2>/dev/null
+# NAME ALTERNATIVE
+make_cert() {
+	openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
+		-subj "/CN=$1" -keyout "$WORK/$1.key" -out "$WORK/$1.csr" 2>/dev/null
+	openssl x509 -req -in "$WORK/$1.csr" -CA "$WORK/ca.pem" -CAkey "$WORK/ca.key" \
+		-CAcreateserial -days 2 -extfile <(echo "subjectAltName=$2") \
+		-out "$WORK/$1.pem" 2>/dev/null
+}
+make_cert server IP:127.0.0.1
+make_cert web URI:spiffe://acme/web
+stop_daemon
+start_daemon --signing-key-file "$WORK/signing.key" --tls-cert-file "$WORK/server.pem" \
+	--tls-key-file "$WORK/server.key" --tls-client-ca-file "$WORK/ca.pem"
+URL=https://${URL#http://}
+SSL_CERT_FILE=$WORK/ca.pem CONFLUX_SERVER=$URL conflux token create web --read-only \
+	--certificate-name spiffe://acme/web >/dev/null
+with_cert() {
+	"$WORK/sdk_follow" endpoints="$URL" at=acme/shop/prod config=main.json path=n \
+		ca="$WORK/ca.pem" "$@" </dev/null 2>"$WORK/once.log" || true
+}
+is "$(with_cert cert="$WORK/web.pem" key="$WORK/web.key")" "open 5 version=5" "a certificate"
+is "$(with_cert)" "" "nothing to show"
+has "$(cat "$WORK/once.log")" "unauthorized"
+is "$(with_cert cert="$WORK/web.pem" key="$WORK/web.key" ca="$WORK/server.pem")" "" \
+	"an authority that is none"
+has "$(cat "$WORK/once.log")" "tls"
+stop_daemon
+start_daemon --signing-key-file "$WORK/signing.key"
+ENDPOINTS=$URL
+
+step "the n-th allocation of the process fails, whoever makes it"
+# It starts, or says why not; it never ends by a signal.
+n=1
+while :; do
+	rc=0
+	MEMORY_FAILS=$n MEMORY_COUNT=$WORK/count LD_PRELOAD=$CONFLUX_BUILD/preload/memory.so \
+		"$WORK/sdk_follow" endpoints="http://localhost:${URL##*:}" token="$TOKEN" \
+		at=acme/shop/prod config=main.json path=n public_key="$WORK/signing.pub" \
+		snapshot="$WORK/short" </dev/null >"$WORK/short.out" 2>"$WORK/short.log" || rc=$?
+	case $rc in
+	0) [ "$(cat "$WORK/short.out")" = "open 5 version=5" ] ||
+		[ ! -s "$WORK/short.out" ] || fail "allocation $n: $(cat "$WORK/short.out")" ;;
+	1 | 2) [ -s "$WORK/short.log" ] || fail "allocation $n: no reason is given" ;;
+	*) fail "allocation $n: exit code $rc: $(cat "$WORK/short.log")" ;;
+	esac
+	[ "$(cat "$WORK/count")" -ge "$n" ] || break
+	n=$((n + 1 + (${FULL:-0} ? 0 : n / 24)))
+done
+[ "$n" -gt 100 ] || fail "only $n allocations"
+step "  ($n of them)"
+
 step "no server: it starts from the snapshot, and only from its own"
 (umask 077; openssl rand -hex 32 >"$WORK/key"; openssl rand -hex 32 >"$WORK/key2")
 OPTIONS=(public_key="$WORK/signing.pub" boot=safe timeout=5000)

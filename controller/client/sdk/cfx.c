@@ -98,9 +98,13 @@ static enum cfx_code check_part(const char *what, const char *s,
 {
 	size_t n = s ? strlen(s) : 0;
 
-	if (n == 0 || n > 63 || strchr(s, '/'))
-		return cfx_fail(error, CFX_E_USAGE, "%s has 1 to 63 bytes and no "
-				"'/'", what);
+	bool is_good = n >= 1 && n <= 63;
+
+	for (size_t i = 0; i < n; i++)
+		is_good &= (unsigned char)s[i] > ' ' && s[i] != '/';
+	if (!is_good)
+		return cfx_fail(error, CFX_E_USAGE, "%s has 1 to 63 bytes that can "
+				"be seen, and no '/'", what);
 	return CFX_OK;
 }
 
@@ -451,8 +455,11 @@ int cfx_fd(const struct cfx *cfx)
 
 int cfx_timeout_ms(const struct cfx *cfx)
 {
-	int64_t due = engine_due(cfx), now = sdk_now_ms();
+	int64_t due, now = sdk_now_ms();
 
+	if (cfx->has_thread)
+		return -1;               /* that thread sees to it */
+	due = engine_due(cfx);
 	if (due == INT64_MAX)
 		return -1;
 	return due <= now ? 0 : (int)MIN(due - now, (int64_t)60000);
@@ -467,7 +474,9 @@ void cfx_dispatch(struct cfx *cfx)
 static void wait_for_more(struct cfx *cfx, int64_t at_most_ms)
 {
 	struct epoll_event event;
-	int ms = cfx_timeout_ms(cfx);
+	int64_t due = engine_due(cfx), now = sdk_now_ms();
+	int ms = due == INT64_MAX ? -1 :
+		 due <= now ? 0 : (int)MIN(due - now, (int64_t)60000);
 
 	if (at_most_ms >= 0 && (ms < 0 || ms > at_most_ms))
 		ms = (int)at_most_ms;

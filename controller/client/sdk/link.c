@@ -251,7 +251,8 @@ static enum cfx_code open_socket(struct link *l, struct cfx_error *error)
 }
 
 /* From the address that it stands at on. */
-static enum cfx_code connect_next(struct link *l, struct cfx_error *error)
+static enum cfx_code connect_next(struct link *l, int64_t now,
+				  struct cfx_error *error)
 {
 	enum cfx_code rc = CFX_E_UNAVAILABLE;
 
@@ -262,13 +263,17 @@ static enum cfx_code connect_next(struct link *l, struct cfx_error *error)
 		rc = open_socket(l, error);
 		if (rc == CFX_OK) {
 			l->state = LINK_CONNECT;
+			/* One that says nothing leaves time for the others. */
+			l->deadline_ms = now + (l->connect_by_ms - now) /
+				(int64_t)(l->addresses.n - l->address);
 			return CFX_OK;
 		}
 	}
 	return rc;
 }
 
-static enum cfx_code step_lookup(struct link *l, struct cfx_error *error)
+static enum cfx_code step_lookup(struct link *l, int64_t now,
+				 struct cfx_error *error)
 {
 	enum cfx_code rc = CFX_OK;
 
@@ -281,7 +286,7 @@ static enum cfx_code step_lookup(struct link *l, struct cfx_error *error)
 	if (l->lookup && !lookup_done(l->lookup, &l->addresses, &rc, error))
 		return CFX_OK;
 	lookup_free(&l->lookup);
-	return rc ? rc : connect_next(l, error);
+	return rc ? rc : connect_next(l, now, error);
 }
 
 static bool is_connecting(struct link *l, int *no)
@@ -311,10 +316,11 @@ static enum cfx_code step_connect(struct link *l, int64_t now,
 		cfx_fail(error, CFX_E_UNAVAILABLE, "%s: %s", l->to->name,
 			 strerrordesc_np(no));
 		l->address++;
-		return l->address < l->addresses.n ? connect_next(l, error) :
-						     CFX_E_UNAVAILABLE;
+		return l->address < l->addresses.n ?
+			connect_next(l, now, error) : CFX_E_UNAVAILABLE;
 	}
 	l->state = LINK_SEND;
+	l->deadline_ms = l->connect_by_ms;
 	if (!l->to->is_tls) {
 		l->deadline_ms = now + l->answer_ms;
 		return CFX_OK;
@@ -431,7 +437,7 @@ static enum cfx_code step(struct link *l, int64_t now, struct cfx_error *error)
 		before = l->state;
 		l->wants_write = false;
 		switch (l->state) {
-		case LINK_LOOKUP: rc = step_lookup(l, error); break;
+		case LINK_LOOKUP: rc = step_lookup(l, now, error); break;
 		case LINK_CONNECT: rc = step_connect(l, now, error); break;
 		case LINK_TLS: rc = step_tls(l, now, error); break;
 		case LINK_SEND: step_send(l); break;
@@ -462,6 +468,11 @@ enum link_event link_step(struct link *l, int64_t now, struct cfx_error *error)
 		return LINK_BUSY;
 	l->is_again = false;
 	rc = step(l, now, error);
+	if (rc == CFX_OK && l->state == LINK_CONNECT && now >= l->deadline_ms &&
+	    l->address + 1 < l->addresses.n) {
+		l->address++;
+		rc = connect_next(l, now, error);
+	}
 	if (rc == CFX_OK && !l->is_done && now >= l->deadline_ms)
 		rc = cfx_fail(error, CFX_E_TIMEOUT, "%s: %s", l->to->name,
 			      l->state < LINK_SEND ?

@@ -56,8 +56,7 @@ static void lookup_unref(struct lookup *l)
 static void *run(void *data)
 {
 	struct lookup *l = data;
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
-				  .ai_flags = AI_ADDRCONFIG };
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
 	struct addrinfo *list = NULL;
 
 	l->error = getaddrinfo(l->host, l->port, &hints, &list);

@@ -58,6 +58,10 @@ static enum cfx_code add_name(const heap *heap, struct names *names,
 	if (name.n == 0 || name.n > 253)
 		return cfx_fail(error, CFX_E_USAGE, "configs: a name has 1 to "
 				"253 bytes, not %zu", name.n);
+	for (size_t i = 0; i < name.n; i++)
+		if ((unsigned char)name.p[i] < ' ')
+			return cfx_fail(error, CFX_E_USAGE, "configs: a name has "
+					"a control byte, at %zu", i + 1);
 	names->name[names->n] = heap_text(heap, name);
 	if (!names->name[names->n])
 		return cfx_no_memory(error);

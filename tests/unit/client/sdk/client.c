@@ -191,6 +191,8 @@ START_TEST(options_are_checked)
 	WRONG(environment, NULL, "environment");
 	WRONG(configs, "a,,b", "name");
 	WRONG(configs, "a,a", "twice");
+	WRONG(configs, "a\nb", "control");
+	WRONG(tenant, "a\rb", "tenant");
 	WRONG(endpoints, "127.0.0.1:1", "URL");
 	WRONG(endpoints, "http://", "host");
 	WRONG(endpoints, "http://a:0", "port");
