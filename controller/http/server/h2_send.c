@@ -1,8 +1,6 @@
 /* What goes out over HTTP/2: see h2.h. */
 #include "http/server/h2.h"
 
-#include <stdio.h>
-
 #include "base/mem.h"
 
 #include "base/banned.h"
@@ -141,28 +139,42 @@ static void put_lines(struct fields *f, struct buf *lines)
 /* Where the fields of an answer lie until they are serialised. */
 struct answer_fields {
 	struct fields fields;
-	char status[12], length[24];
+	char status[3], length[20];
 };
 
+/* Written from its end backwards. */
+static struct str decimal(char *end, uint64_t v)
+{
+	char *p = end;
+
+	do
+		*--p = (char)('0' + v % 10);
+	while (v /= 10);
+	return str_n(p, (size_t)(end - p));
+}
+
+/* To CONNECT, 2xx says that there is a tunnel (RFC 9110, 9.3.6): who answers
+ * otherwise has made none. */
+static unsigned status_of(const struct exchange *ex)
+{
+	if (ex->h2.is_connect && !ex->is_raw && ex->status / 100 == 2)
+		return 501;
+	return ex->is_raw ? 200 : (unsigned)ex->status;
+}
+
 static void put_answer(struct answer_fields *a, struct exchange *ex,
-		       unsigned status, const char *content_type,
-		       uint64_t length)
+		       const char *content_type, uint64_t length)
 {
 	struct fields *f = &a->fields;
-	int n;
 
 	fields_init(f, h2_of(ex->conn));
-	snprintf(a->status, sizeof(a->status), "%03u", status);
-	put_field(f, STR(":status"), str_n(a->status, 3), 0);
+	put_field(f, STR(":status"), decimal(a->status + 3, status_of(ex)), 0);
 	put_field(f, STR("date"), str_of(server_date(ex->conn->server)), 0);
 	if (content_type)
 		put_field(f, STR("content-type"), str_of(content_type), 0);
-	if (length != UINT64_MAX) {
-		n = snprintf(a->length, sizeof(a->length), "%llu",
-			     (unsigned long long)length);
-		put_field(f, STR("content-length"), str_n(a->length, (size_t)n),
-			  0);
-	}
+	if (length != UINT64_MAX)
+		put_field(f, STR("content-length"),
+			  decimal(a->length + sizeof(a->length), length), 0);
 	/* It never comes again: no place in the table for it. */
 	put_field(f, STR("x-conflux-trace"), str_n(ex->r.trace_text, 32),
 		  NGHTTP2_NV_FLAG_NO_INDEX);
@@ -492,7 +504,7 @@ void h2_answer(struct exchange *ex, const char *content_type,
 	if (is_gone(ex))
 		return;
 	/* An end without DATA says that there is none. */
-	put_answer(&fields, ex, (unsigned)ex->status, content_type,
+	put_answer(&fields, ex, content_type,
 		   has_data || (ex->r.is_head && length) ? length : UINT64_MAX);
 	ex->h2.is_ended = true;
 	ex->h2.has_item = has_data;
@@ -515,7 +527,7 @@ void h2_answer(struct exchange *ex, const char *content_type,
 		h2_mark(h2);
 }
 
-static void begin(struct exchange *ex, unsigned status, const char *content_type)
+static void begin(struct exchange *ex, const char *content_type)
 {
 	struct h2 *h2 = h2_of(ex->conn);
 	struct answer_fields fields;
@@ -523,7 +535,7 @@ static void begin(struct exchange *ex, unsigned status, const char *content_type
 	if (is_gone(ex))
 		return;
 	ex->takes_trailers = true;
-	put_answer(&fields, ex, status, content_type, UINT64_MAX);
+	put_answer(&fields, ex, content_type, UINT64_MAX);
 	h2->answering = ex;
 	nghttp2_submit_headers(h2->session, ex->is_bodiless ?
 			       NGHTTP2_FLAG_END_STREAM : NGHTTP2_FLAG_NONE,
@@ -539,14 +551,14 @@ static void begin(struct exchange *ex, unsigned status, const char *content_type
 
 void h2_begin(struct exchange *ex, const char *content_type)
 {
-	begin(ex, (unsigned)ex->status, content_type);
+	begin(ex, content_type);
 }
 
 /* RFC 8441, 5: a tunnel is opened by 200. */
 void h2_upgrade(struct exchange *ex, const char *name)
 {
 	(void)name;
-	begin(ex, 200, NULL);
+	begin(ex, NULL);
 }
 
 void h2_chunk(struct exchange *ex, struct str bytes)

@@ -401,11 +401,11 @@ START_TEST(a_stream_both_ways_with_trailers)
 }
 END_TEST
 
-static void ask_tunnel(unsigned id, const char *protocol)
+static void ask_tunnel(unsigned id, const char *protocol, const char *path)
 {
 	AUTO_BUF block = BUF_NONE;
 
-	h2_fields(&block, "CONNECT", "/upgrade");
+	h2_fields(&block, "CONNECT", path);
 	h2_field(&block, ":protocol", protocol);
 	h2_say(fd, T_HEADERS, F_END_HEADERS, id, block.p, block.n);
 }
@@ -417,7 +417,7 @@ START_TEST(a_stream_becomes_a_tunnel)
 	start();
 	/* It may be asked for when the server has said so. */
 	HAS(h2_wait(fd, T_SETTINGS, 0).p, "");
-	ask_tunnel(1, "parrot");
+	ask_tunnel(1, "parrot", "/upgrade");
 	h2_wait(fd, T_HEADERS, 1);
 	heard = h2_text_of(fd, 1);
 	HAS(heard, ":status: 200\n");
@@ -426,10 +426,10 @@ START_TEST(a_stream_becomes_a_tunnel)
 	h2_wait(fd, T_DATA, 1);
 	h2_data(fd, 1, "bye", false);
 	HAS(h2_answer_of(fd, 1), "\n\npollybye");
-	ask_tunnel(3, "dog");
+	ask_tunnel(3, "dog", "/upgrade");
 	HAS(h2_answer_of(fd, 3), ":status: 426\n");
 	/* The client's end is told, and without an answer ends it. */
-	ask_tunnel(5, "parrot");
+	ask_tunnel(5, "parrot", "/upgrade");
 	h2_wait(fd, T_HEADERS, 5);
 	h2_say(fd, T_RST, 0, 5, "\0\0\0\10", 4);
 	lab_wait_gone(1);
@@ -440,7 +440,10 @@ START_TEST(a_stream_becomes_a_tunnel)
 	h2_field(&block, ":authority", "h:1");
 	h2_say(fd, T_HEADERS, F_END_HEADERS, 7, block.p, block.n);
 	HAS(h2_answer_of(fd, 7), ":status: 404\n");
-	check_alive(9);
+	/* Whose handler makes none has none, whatever it says. */
+	ask_tunnel(9, "parrot", "/hello");
+	HAS(h2_answer_of(fd, 9), ":status: 501\n");
+	check_alive(11);
 }
 END_TEST
 
