@@ -18,6 +18,7 @@
 #define PART "daemon"
 #define TOKEN_RETRY_MS 50
 #define LOOPS_MAX 64u
+#define HAND_OVER_MS 2000u
 
 static uint64_t number(const struct daemon *d, enum setting id)
 {
@@ -488,6 +489,8 @@ void daemon_stop(struct daemon **dp)
 	if (d->is_listening)
 		api_drain(d->api,
 			  (unsigned)number(d, SETTING_server_drain_timeout));
+	if (d->store)
+		store_hand_over(d->store, HAND_OVER_MS);
 	if (d->reconciler)
 		source_reconciler_stop(d->reconciler);
 	/* Streams have ended with their connections; the loops are still there. */

@@ -62,6 +62,9 @@ enum code store_open(const struct store_config *config, struct store **out,
 /* Writes what was denied (for two seconds at most), refuses new writes, waits for
  * those in flight, syncs.  Not from a loop. */
 void store_close(struct store **store);
+/* Where this node leads, has another take over, so that nobody waits for an election
+ * when it ends: best effort, for 'wait_ms' at most.  Not from a loop. */
+void store_hand_over(struct store *store, unsigned wait_ms);
 struct loop *store_core_loop(struct store *store);
 
 /* ---- writing ---- */

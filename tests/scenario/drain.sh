@@ -64,7 +64,8 @@ def client(first, number, writes):
                     "name": name, "format": "text", "content": name}))
             else:
                 answer, body = ask(conn, "GET",
-                                   "/api/v1/fetch/config/acme/shop/prod/main")
+                                   "/api/v1/fetch/config/acme/shop/prod/main" +
+                                   "?consistency=linearizable" * (number % 2))
         except Exception as e:
             with lock:
                 failed.append(f"{'write' if writes else 'read'} at {at}: {e!r}")
@@ -111,6 +112,9 @@ is "$(field '.failed | length')" 0 "failed requests: $(field '.failed[0:5]')"
 [ "$(field .read)" -gt 100 ] && [ "$(field '.written | length')" -gt 10 ] ||
 	fail "there was no load"
 [ "$(field .moved)" -ge 3 ] || fail "nobody was sent elsewhere"
+
+grep -hq "leadership is handed over.*outcome=ok" "$WORK"/daemon?.log ||
+	fail "no leader handed over"
 
 step "what was acknowledged is there, at each node"
 jq -r '.written[]' "$WORK/load.json" | sort >"$WORK/written"

@@ -65,6 +65,36 @@ START_TEST(without_a_leader_it_ends_all_the_same)
 }
 END_TEST
 
+/* The others elect nobody: the next term is the one that was handed over. */
+START_TEST(a_leader_hands_over)
+{
+	unsigned leader = lab_found(3);
+	uint64_t term = lab_status(leader).node.term;
+	struct lab_write w;
+
+	ck_assert_int_eq(lab_write(&w, leader, lab_encode(lab_put("acme", 1)))->code,
+			 OK);
+	store_hand_over(lab[leader - 1].store, 20000);
+	ck_assert(!store_leads(lab[leader - 1].store));
+	ck_assert_uint_eq(lab_status(leader).node.term, term + 1);
+	lab_stop(leader);
+	ck_assert_int_eq(lab_write(&w, lab_other(leader),
+				   lab_encode(lab_put("blue", 2)))->code, OK);
+	ck_assert_uint_eq(lab_status(lab_other(leader)).node.term, term + 1);
+}
+END_TEST
+
+START_TEST(who_does_not_lead_or_is_alone_hands_nothing_over)
+{
+	unsigned leader = lab_found(3);
+	uint64_t term = lab_status(leader).node.term;
+
+	store_hand_over(lab[lab_other(leader) - 1].store, 20000);
+	ck_assert(store_leads(lab[leader - 1].store));
+	ck_assert_uint_eq(lab_status(leader).node.term, term);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *suite = suite_create("store/close");
@@ -74,6 +104,8 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(t, lab_setup, lab_teardown);
 	tcase_add_test(t, what_was_denied_last_is_written);
 	tcase_add_test(t, without_a_leader_it_ends_all_the_same);
+	tcase_add_test(t, a_leader_hands_over);
+	tcase_add_test(t, who_does_not_lead_or_is_alone_hands_nothing_over);
 	suite_add_tcase(suite, t);
 	return suite;
 }
