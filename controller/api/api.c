@@ -378,6 +378,7 @@ static enum code loop_open(struct api *api, struct api_loop *at, unsigned i,
 	struct http_server_config config = {
 		.routes = api_routes, .n_routes = api_n_routes,
 		.limits = api->config.limits, .data = at, .before = door_open,
+		.again = fetch_again,
 		.end = instance_leave, .enter = enter, .leave = leave,
 		.no_route = no_route,
 	};

@@ -90,6 +90,58 @@ static void send_content(struct request *r, struct kv_txn *txn,
 	answer_pieces(r, 200, format_content_type(format), pieces, n);
 }
 
+/* ---- the same again ---- */
+
+/* Of what an answer was made, and whom it counts for. */
+struct fetched {
+	uint64_t snapshot;
+	char subject[96], tenant[64];
+};
+
+/* The answer depends on the request, on the picture of the state, from which also
+ * comes who may see it, and on nothing else. */
+static void allow_repeat(struct request *r, struct kv_txn *txn, struct str tenant)
+{
+	const struct caller *caller = caller_of(r);
+	struct fetched about = { .snapshot = kv_snapshot(txn) };
+
+	/* A certificate ends, a key to sign with is exchanged, and a barrier is a
+	 * barrier each time. */
+	if (r->certificate.n || request_header(r, "x-conflux-want-signature") ||
+	    request_query(r, "consistency") ||
+	    !str_copy(about.subject, sizeof(about.subject), caller->subject.name) ||
+	    !str_copy(about.tenant, sizeof(about.tenant), tenant))
+		return;
+	answer_may_repeat(r, &about, sizeof(about));
+}
+
+/* Whoever may not ask so often, or asks an overloaded loop, is refused at the door,
+ * not here. */
+static bool has_rate(struct request *r, enum limit_of of, const char *who)
+{
+	struct api_loop *at = r->server_data;
+	uint64_t wait;
+
+	return !limits_is_on(at->api->limits, of) ||
+		limits_take(at->api->limits, of, str_of(who), r->start_ns, &wait);
+}
+
+bool fetch_again(struct request *r, const void *data)
+{
+	struct api_loop *at = r->server_data;
+	struct fetched about;
+	struct kv_txn *txn;
+	struct err err;
+
+	memcpy(&about, data, sizeof(about));
+	return !at->admission.is_overloaded && !r->certificate.n &&
+		view_use(at->view, 0, &txn, &err) == OK &&
+		kv_snapshot(txn) == about.snapshot &&
+		!store_is_fenced(at->api->config.store) &&
+		has_rate(r, LIMIT_SUBJECT, about.subject) &&
+		has_rate(r, LIMIT_TENANT, about.tenant);
+}
+
 void get_fetch(struct request *r)
 {
 	struct address at = { r->args[0], r->args[1], r->args[2], r->args[3] };
@@ -112,6 +164,7 @@ void get_fetch(struct request *r)
 	etag[66] = '\0';
 	add_headers(r, &v, str_n(etag, 66));
 	add_signature(r, &at, &v);
+	allow_repeat(r, txn, at.tenant);
 	if (api_not_modified(r, str_n(etag, 66)))
 		answer(r, 304, NULL, STR_NONE);
 	else

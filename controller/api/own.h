@@ -284,6 +284,10 @@ void sockets_drain(struct sockets *sockets);
 void watch_poll(struct request *r, const struct watch_spec *spec,
 		unsigned wait_ms);
 
+/* ---- fetches (fetch.c) ---- */
+/* http_server_config.again: the same answer is right for the same request. */
+bool fetch_again(struct request *r, const void *about);
+
 /* ---- routes ---- */
 extern const struct route api_routes[];
 extern const size_t api_n_routes;

@@ -265,6 +265,39 @@ head -c 9000000 /dev/zero | tr '\0' x >"$WORK/huge"
 ask POST "$URL/api/v1/mgt/configs" -d @"$WORK/huge"
 yes 413
 
+step "who asks the same again on one connection is answered what is true then"
+# One connection: the same fetch over and over, while others change what it depends on.
+cat >"$WORK/again.py" <<'PY'
+import http.client, json, sys
+url, path, token, reader, config = sys.argv[1:]
+def client():
+    return http.client.HTTPConnection(url[len("http://"):])
+def headers(of):
+    return {"Authorization": "Bearer " + of, "Content-Type": "application/json"}
+one, other = client(), client()
+def fetch(of=reader):
+    one.request("GET", path, headers=headers(of))
+    answer = one.getresponse()
+    return answer.status, answer.read().decode(), answer.headers["X-Conflux-Version"]
+def change(method, where, body=None):
+    other.request(method, where, json.dumps(body or {}), headers(token))
+    answer = other.getresponse()
+    answer.read()
+    assert answer.status < 300, answer.status
+for n in range(5):
+    content = f"a = {100 + n}\n"
+    change("POST", f"/api/v1/mgt/configs/{config}/publish", {"content": content})
+    seen = {fetch()[:2] for _ in range(6)}
+    assert seen == {(200, content)}, seen
+change("DELETE", "/api/v1/tokens/again")
+seen = [fetch()[0] for _ in range(4)]
+assert seen == [401] * 4, seen
+PY
+ask POST "$URL/api/v1/tokens" -d '{"name": "again", "read_only": true}'
+yes 201
+python3 "$WORK/again.py" "$URL" "${F#"$URL"}/app.toml" "$TOKEN" \
+	"$(field .token)" "$ID" || fail "not what is true"
+
 step "a deleted configuration is gone"
 ask DELETE "$URL/api/v1/mgt/configs/$ID"
 yes 204

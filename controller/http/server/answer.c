@@ -71,10 +71,9 @@ static void begin(struct exchange *ex, int status)
 	ex->is_bodiless = ex->r.is_head || status == 204 || status == 304;
 }
 
-void answer_pieces(struct request *r, int status, const char *content_type,
-		   const struct stream_vec *v, unsigned n)
+void answer_give(struct exchange *ex, int status, const char *content_type,
+		 const struct stream_vec *v, unsigned n)
 {
-	struct exchange *ex = exchange_of(r);
 	uint64_t length = 0;
 
 	must(n <= ANSWER_PIECES);
@@ -82,10 +81,18 @@ void answer_pieces(struct request *r, int status, const char *content_type,
 	/* Answered before its body was read: what follows is no request. */
 	if (!exchange_body_is_over(ex))
 		ex->keep_alive = false;
+	if (ex->conn->about.n)
+		memo_keep(ex, content_type, v, n);
 	for (unsigned i = 0; i < n; i++)
 		length += v[i].n;
 	ex->conn->protocol->answer(ex, content_type, v, n, length);
 	exchange_done(ex);
+}
+
+void answer_pieces(struct request *r, int status, const char *content_type,
+		   const struct stream_vec *v, unsigned n)
+{
+	answer_give(exchange_of(r), status, content_type, v, n);
 }
 
 void answer(struct request *r, int status, const char *content_type,

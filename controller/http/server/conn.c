@@ -590,6 +590,7 @@ static void on_close(struct stream *stream, const struct err *err)
 	buf_fini(&c->in);
 	c->protocol->free(c);
 	http1_repeat_free(&c->repeat);
+	memo_free(&c->memo);
 	buf_fini(&c->certificate);
 	server_conn_gone(c);
 	free(c);

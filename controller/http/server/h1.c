@@ -191,6 +191,7 @@ static bool parse_head(struct conn *c, struct exchange *ex, struct str raw,
 	 * does not, and keeps nothing. */
 	if (c->has_asked)
 		http1_repeat_keep(&c->repeat, raw, block, head);
+	memo_free(&c->memo);
 	c->has_asked = true;
 	return true;
 }
@@ -208,6 +209,7 @@ static struct exchange *take_head(struct conn *c, struct str *in,
 		ex = conn_ask(c);
 		len = http1_repeat_take(c->repeat, ex->r.arena, head);
 		*in = str_from(*in, len);
+		c->repeated = ex;
 		return ex;
 	}
 	if (http1_find(*in, c->server->config.limits.header_bytes, &c->scanned,
@@ -224,33 +226,53 @@ static struct exchange *take_head(struct conn *c, struct str *in,
 	return parse_head(c, ex, raw, head) ? ex : NULL;
 }
 
+static void begin_exchange(struct exchange *ex, const struct http1_head *head)
+{
+	struct conn *c = ex->conn;
+
+	ex->r.method = head->method;
+	ex->r.target = head->target;
+	ex->r.headers = head->headers;
+	ex->r.n_headers = head->n_headers;
+	ex->minor = head->minor;
+	ex->keep_alive = head->keep_alive;
+	ex->has_body = head->framing != HTTP1_EMPTY;
+	ex->is_body_whole = !ex->has_body;
+	ex->wants_upgrade = head->upgrade && head->method == HTTP_M_GET &&
+		head->keep_alive && !ex->has_body;
+	if (ex->wants_upgrade)
+		c->upgrading = ex;
+	if (!head->keep_alive)
+		c->no_more = !ex->has_body;
+}
+
+static bool answer_head(struct conn *c, struct exchange *ex,
+			const struct http1_head *head, struct str in)
+{
+	if (c->repeated == ex && memo_give(ex))
+		return true;
+	if (!exchange_open(ex))
+		return true;
+	if (ex->has_body)
+		return begin_body(c, ex, head, in);
+	exchange_handle(ex);
+	return true;
+}
+
 static bool read_head(struct conn *c, struct str *in)
 {
 	struct http1_head head;
 	struct exchange *ex = take_head(c, in, &head);
+	bool goes_on;
 
 	if (!ex)
 		return false;
-	ex->r.method = head.method;
-	ex->r.target = head.target;
-	ex->r.headers = head.headers;
-	ex->r.n_headers = head.n_headers;
-	ex->minor = head.minor;
-	ex->keep_alive = head.keep_alive;
-	ex->has_body = head.framing != HTTP1_EMPTY;
-	ex->is_body_whole = !ex->has_body;
-	ex->wants_upgrade = head.upgrade && head.method == HTTP_M_GET &&
-		head.keep_alive && !ex->has_body;
-	if (ex->wants_upgrade)
-		c->upgrading = ex;
-	if (!head.keep_alive)
-		c->no_more = !ex->has_body;
-	if (!exchange_open(ex))
-		return true;
-	if (ex->has_body)
-		return begin_body(c, ex, &head, *in);
-	exchange_handle(ex);
-	return true;
+	begin_exchange(ex, &head);
+	goes_on = answer_head(c, ex, &head, *in);
+	/* Who answers later does so of another time. */
+	c->repeated = NULL;
+	c->about = STR_NONE;
+	return goes_on;
 }
 
 static bool read_body(struct conn *c, struct str *in)

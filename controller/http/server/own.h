@@ -21,6 +21,7 @@
 
 struct conn;
 struct exchange;
+struct memo;
 
 /*
  * How requests and answers read on the wire: one file each.  What handlers say
@@ -143,6 +144,9 @@ struct conn {
 	struct buf in;                   /* read and not taken yet */
 	size_t scanned;                  /* of 'in', HTTP/1.1 */
 	struct http1_repeat *repeat;     /* HTTP/1.1: asked last */
+	struct memo *memo;               /* what 'repeat' was answered, or NULL */
+	struct exchange *repeated;       /* asks 'repeat', and is being handled */
+	struct str about;                /* its answer may be given again */
 	uint64_t deadline_ms;            /* 0: none; on the loop's clock */
 	uint64_t out_seen, stuck_since_ms;       /* bytes that do not leave */
 	bool is_known;                   /* which protocol it is */
@@ -198,6 +202,19 @@ void server_try_destroy(struct http_server *s);
 /* What cannot be read is answered, and ends the connection; also before it is
  * known what the client speaks. */
 void h1_refuse(struct conn *c, struct exchange *ex, const struct err *err);
+
+/* ---- memo.c ---- */
+void memo_free(struct memo **memo);
+/* Keeps the answer that is about to be given, where its handler has allowed it. */
+void memo_keep(struct exchange *ex, const char *content_type,
+	       const struct stream_vec *v, unsigned n);
+/* Gives the answer that is kept; false: it has to be made. */
+bool memo_give(struct exchange *ex);
+
+/* ---- answer.c ---- */
+/* The whole answer; its status and lines are set. */
+void answer_give(struct exchange *ex, int status, const char *content_type,
+		 const struct stream_vec *v, unsigned n);
 
 /* ---- h2*.c ---- */
 /* From here on 'c' speaks HTTP/2; nothing was taken yet. */

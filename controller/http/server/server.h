@@ -110,6 +110,19 @@ void request_on_body(struct request *r, request_body *cb);
 void request_body_pause(struct request *r);
 void request_body_resume(struct request *r);
 
+/*
+ * Whoever polls sends the same bytes over and over on his connection.  A handler whose
+ * answer depends on these bytes, on who may see it, and on a state that can be named
+ * says so before it answers: when the same bytes come again and config.again agrees,
+ * which is given 'about' (copied, at most ANSWER_ABOUT bytes), then status, headers and
+ * body are sent as they were, with a date and a trace of their own, and neither
+ * `before` nor the handler runs.  What the pieces of the answer point to is not copied:
+ * it has to be there whenever `again` agrees.  Only GET, over HTTP/1.1, in the
+ * handler's own call; elsewhere it does nothing.
+ */
+#define ANSWER_ABOUT 256
+void answer_may_repeat(struct request *r, const void *about, size_t n);
+
 /* ---- streams (server sent events, Kubernetes watches) ---- */
 
 /* Sends the header block now; chunks follow until answer_end.  With HEAD it is
@@ -198,6 +211,9 @@ struct http_server_config {
 	/* Runs when the header is there, before the body is read
 	 * (authentication, permission): false where it has answered. */
 	bool (*before)(struct request *r);
+	/* The answer that answer_may_repeat was called for may be given to 'r' too, of
+	 * which route, peer, trace and times are there, and nothing else.  NULL: never. */
+	bool (*again)(struct request *r, const void *about);
 	/* A connection from there comes; false: it is told 429 and closed.  One that
 	 * was let in is told of by `leave`.  Both may be NULL. */
 	bool (*enter)(void *data, const struct stream_addr *peer);

@@ -246,7 +246,34 @@ static void leave(void *data, const struct stream_addr *peer)
 	guests--;
 }
 
+/* ---- what may be given again ---- */
+
+atomic_uint lab_version, lab_calls;
+
+static void get_counted(struct request *r)
+{
+	static char bodies[100][40];     /* they stay */
+	unsigned version = atomic_load(&lab_version);
+	unsigned n = atomic_fetch_add(&lab_calls, 1) + 1;
+	char *body = bodies[n % 100];
+
+	snprintf(body, sizeof(bodies[0]), "version %u, call %u!", version, n);
+	answer_header_u64(r, "X-Version", version);
+	answer_may_repeat(r, &version, sizeof(version));
+	answer(r, 200, "text/plain", str_of(body));
+}
+
+static bool again(struct request *r, const void *about)
+{
+	unsigned version;
+
+	memcpy(&version, about, sizeof(version));
+	return r->route && strcmp(r->route->name, "counted") == 0 &&
+	       version == atomic_load(&lab_version);
+}
+
 static const struct route routes[] = {
+	{ HTTP_M_GET, "/counted", get_counted, 0, "counted", false },
 	{ HTTP_M_GET, "/hello", get_hello, 0, "hello", false },
 	{ HTTP_M_GET, "/args/{a}/{rest...}", get_args, 0, "args", false },
 	{ HTTP_M_POST, "/echo", post_echo, 0, "echo", false },
@@ -275,6 +302,7 @@ void lab_setup(void)
 	loop = loop_new("http", 0);
 	lab_guests_max = UINT32_MAX;
 	guests = 0;
+	lab_version = lab_calls = 0;
 	n_later = n_gone = 0;
 	pieced = (struct pieced){ 0 };
 	is_drained = is_draining = false;
@@ -285,7 +313,7 @@ void lab_start(void)
 {
 	struct http_server_config config = {
 		.routes = routes, .n_routes = ARRAY_LEN(routes),
-		.limits = lab_limits, .before = before,
+		.limits = lab_limits, .before = before, .again = again,
 		.enter = enter, .leave = leave,
 	};
 	struct err err;

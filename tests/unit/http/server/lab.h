@@ -5,6 +5,8 @@
 #ifndef TESTS_HTTP_SERVER_LAB_H
 #define TESTS_HTTP_SERVER_LAB_H
 
+#include <stdatomic.h>
+
 #include "http/server/server.h"
 #include "unit.h"
 
@@ -19,6 +21,10 @@ void lab_start(void);
 /* Runs on the loop and waits for it. */
 void lab_do(void (*what)(void));
 void lab_stats(struct http_stats *out);
+
+/* GET /counted answers "version N, call M", and that this may be given again for as
+ * long as lab_version is N. */
+extern atomic_uint lab_version, lab_calls;
 
 /* Answers the oldest request to /later; waits until there is one. */
 void lab_answer_later(const char *body);

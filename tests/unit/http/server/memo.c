@@ -1,0 +1,167 @@
+/* Answers that are given again without their handler. */
+#include "lab.h"
+
+#include "base/banned.h"
+
+#define GET(path) "GET " path " HTTP/1.1\r\nhost: h\r\n\r\n"
+
+static int fd;
+
+static void setup(void)
+{
+	lab_setup();
+	lab_start();
+	fd = client_new();
+}
+
+static void teardown(void)
+{
+	client_close(fd);
+	lab_teardown();
+}
+
+/* Says it so many times, one after another; what the last is answered. */
+static const char *ask(const char *text, unsigned times)
+{
+	const char *heard = NULL;
+
+	while (times--) {
+		client_say(fd, text);
+		heard = client_hear(fd, "!");
+	}
+	return heard;
+}
+
+static void trace_of(const char *heard, char out[40])
+{
+	const char *at = strstr(heard, "X-Conflux-Trace: ");
+
+	ck_assert_ptr_nonnull(at);
+	ck_assert(str_copy(out, 40, str_n(at + strlen("X-Conflux-Trace: "), 32)));
+}
+
+START_TEST(the_same_again_is_not_made_again)
+{
+	char trace[40], other[40];
+	const char *heard = ask(GET("/counted"), 10);
+
+	/* The first is new, the second is kept, the third is answered for good. */
+	ck_assert_uint_eq(lab_calls, 3);
+	ck_assert_ptr_nonnull(strstr(heard, "version 0, call 3!"));
+	ck_assert_ptr_nonnull(strstr(heard, "HTTP/1.1 200 OK\r\n"));
+	ck_assert_ptr_nonnull(strstr(heard, "\r\nDate: "));
+	ck_assert_ptr_nonnull(strstr(heard, "\r\nX-Version: 0\r\n"));
+	ck_assert_ptr_nonnull(strstr(heard, "\r\nContent-Type: text/plain\r\n"));
+	ck_assert_ptr_nonnull(strstr(heard, "\r\nContent-Length: 18\r\n"));
+	/* Each has a trace of its own. */
+	trace_of(heard, trace);
+	trace_of(ask(GET("/counted"), 1), other);
+	ck_assert_str_ne(trace, other);
+	ck_assert_uint_eq(lab_calls, 3);
+}
+END_TEST
+
+START_TEST(another_state_is_another_answer)
+{
+	ask(GET("/counted"), 4);
+	ck_assert_uint_eq(lab_calls, 3);
+	atomic_store(&lab_version, 7);
+	ck_assert_ptr_nonnull(strstr(ask(GET("/counted"), 1), "version 7, call 4!"));
+	ck_assert_ptr_nonnull(strstr(ask(GET("/counted"), 5), "version 7, call 4!"));
+	ck_assert_uint_eq(lab_calls, 4);
+}
+END_TEST
+
+START_TEST(another_request_is_another)
+{
+	struct http_stats stats;
+
+	ask(GET("/counted"), 4);
+	client_say(fd, GET("/hello"));
+	client_hear(fd, "hello");
+	ck_assert_ptr_nonnull(strstr(ask(GET("/counted"), 1), "call 4!"));
+	/* A query is part of it, and so is each header. */
+	ask(GET("/counted?a"), 4);
+	ck_assert_uint_eq(lab_calls, 6);
+	ask(GET("/counted?b"), 1);
+	ck_assert_uint_eq(lab_calls, 7);
+	lab_stats(&stats);
+	ck_assert_uint_eq(stats.requests, 11);
+	ck_assert_uint_eq(stats.by_class[2], 11);
+}
+END_TEST
+
+/* Of these each is handled. */
+static const char *const never[] = {
+	"GET /counted HTTP/1.1\r\nhost: h\r\ntraceparent: 00-0af7651916cd43dd8448eb211c8"
+	"0319c-b7ad6b7169203331-01\r\n\r\n",
+	"GET /counted HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\n\r\nx",
+};
+
+START_TEST(what_is_never_given_again)
+{
+	ask(never[_i], 5);
+	ck_assert_uint_eq(lab_calls, 5);
+}
+END_TEST
+
+START_TEST(the_head_alone_is_asked_of_the_handler)
+{
+	for (int i = 0; i < 5; i++) {
+		client_say(fd, "HEAD /counted HTTP/1.1\r\nhost: h\r\n\r\n");
+		client_hear(fd, "\r\n\r\n");
+	}
+	ck_assert_uint_eq(lab_calls, 5);
+	ck_assert(client_is_quiet(fd));
+}
+END_TEST
+
+START_TEST(many_at_once_are_answered_in_order)
+{
+	static const char many[] = GET("/counted") GET("/counted") GET("/counted")
+		GET("/counted") GET("/hello") GET("/counted") GET("/counted");
+
+	client_say(fd, many);
+	for (int i = 1; i < 5; i++) {
+		char want[20];
+
+		snprintf(want, sizeof(want), "call %d!", i < 4 ? i : 3);
+		client_hear(fd, want);
+	}
+	client_hear(fd, "hello");
+	client_hear(fd, "call 4!");
+	client_hear(fd, "call 5!");
+	ck_assert_uint_eq(lab_calls, 5);
+}
+END_TEST
+
+START_TEST(a_connection_that_ends_is_told_so)
+{
+	const char *heard;
+
+	ask(GET("/counted"), 5);
+	client_say(fd, "GET /counted HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
+	heard = client_hear_end(fd);
+	ck_assert_ptr_nonnull(strstr(heard, "\r\nConnection: close\r\n"));
+	ck_assert_ptr_nonnull(strstr(heard, "call 4!"));
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("http/server/memo");
+	TCase *t = tcase_create("memo");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, the_same_again_is_not_made_again);
+	tcase_add_test(t, another_state_is_another_answer);
+	tcase_add_test(t, another_request_is_another);
+	tcase_add_loop_test(t, what_is_never_given_again, 0, ARRAY_LEN(never));
+	tcase_add_test(t, the_head_alone_is_asked_of_the_handler);
+	tcase_add_test(t, many_at_once_are_answered_in_order);
+	tcase_add_test(t, a_connection_that_ends_is_told_so);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+UNIT_MAIN(suite)
