@@ -95,6 +95,25 @@ until_ok guess_refused
 until_ok test_other
 stop_daemon
 
+step "an address has so many connections, those of all loops together"
+start_daemon --server-loops 2 --server-connections-per-address 2
+PORT=${URL##*:}
+for fd in 3 4; do
+	eval "exec $fd<>/dev/tcp/127.0.0.1/$PORT"
+	printf 'GET /livez HTTP/1.1\r\nhost: h\r\n\r\n' >&$fd
+	read -r LINE <&$fd
+	has "$LINE" "200 OK"
+done
+ask GET "$URL/livez"
+yes 429
+is "$(header Retry-After)" 2 Retry-After
+has "$(field .detail)" "your address has more connections"
+exec 3>&-
+lets_in() { [ "$(code "$URL/livez")" = 200 ]; }
+until_ok lets_in
+exec 4>&-
+stop_daemon
+
 step "a queue that stands is cut: some are refused at once, the others are served"
 cat >"$WORK/flood.py" <<'PY'
 """64 requests on their way on each of 32 connections, for some seconds; says how

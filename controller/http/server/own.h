@@ -171,7 +171,7 @@ struct http_server {
 	struct router *router;
 	struct list listeners, conns;
 	struct list spare;               /* exchanges to use again */
-	unsigned n_spare;
+	unsigned n_spare, n_turned_away;
 	struct http_stats stats;
 	struct prng prng;                /* trace ids */
 	struct conn *corked;             /* whose bytes are being taken, or NULL */

@@ -8,8 +8,8 @@
 
 #include "base/banned.h"
 
-/* Connections beyond the limit that are told so at once. */
-#define REFUSING_MAX 64u
+/* Connections that are told so at once; others are closed without a word. */
+#define TURNED_AWAY_MAX 64u
 
 const struct http_limits http_limits_default = {
 	.header_bytes = 16 * 1024,
@@ -93,13 +93,25 @@ static unsigned tick_of(const struct http_limits *l)
 
 /* ---- connections ---- */
 
+/* OK, E_BUSY or E_RATE. */
+static enum code may_enter(struct http_server *s, const struct stream *stream)
+{
+	if (s->stats.connections_now >= s->config.limits.connections)
+		return E_BUSY;
+	if (s->config.enter &&
+	    !s->config.enter(s->config.data, stream_peer(stream)))
+		return E_RATE;
+	return OK;
+}
+
 /* Told before anything is asked: most clients read it as the answer. */
-static void turn_away(struct conn *c, enum code code, const char *why)
+static void turn_away(struct conn *c, enum code code)
 {
 	struct exchange *ex = conn_ask(c);
 	struct err err;
 
-	err_set(&err, code, "%s", why);
+	err_set(&err, code, "%s more connections than it may have",
+		code == E_RATE ? "your address has" : "this node has");
 	err_hint(&err, "close some, or come again later");
 	answer_header(&ex->r, "Retry-After", STR("2"));
 	h1_refuse(c, ex, &err);
@@ -108,33 +120,27 @@ static void turn_away(struct conn *c, enum code code, const char *why)
 static void on_connection(struct listener *l, struct stream *stream, void *data)
 {
 	struct http_server *s = data;
-
-	bool is_too_many = s->stats.connections_now >=
-			   s->config.limits.connections;
+	enum code rc = may_enter(s, stream);
 	struct conn *c;
 
 	s->stats.connections++;
 	/* A handshake to say no would cost more than what is asked for. */
-	if (is_too_many &&
-	    (stream_is_tls(stream) || s->stats.connections_now >=
-	     s->config.limits.connections + REFUSING_MAX)) {
+	if (rc && (stream_is_tls(stream) ||
+		   s->n_turned_away >= TURNED_AWAY_MAX)) {
 		s->stats.refused++;
 		stream_abort(stream);
 		return;
 	}
-	s->stats.connections_now++;
 	c = conn_new(s, stream);
+	c->has_entered = rc == OK;
+	if (rc == OK)
+		s->stats.connections_now++;
+	else
+		s->n_turned_away++;
 	if (!timer_is_armed(&s->timer))
 		timer_start(&s->timer, s->tick_ms);
-	if (is_too_many)
-		turn_away(c, E_BUSY, "this node has more connections than it may "
-			  "have");
-	else if (s->config.enter &&
-		 !s->config.enter(s->config.data, stream_peer(stream)))
-		turn_away(c, E_RATE, "your address has more connections than it "
-			  "may have");
-	else
-		c->has_entered = true;
+	if (rc)
+		turn_away(c, rc);
 }
 
 void server_try_destroy(struct http_server *s)
@@ -165,7 +171,10 @@ void server_conn_gone(struct conn *c)
 
 	stream_counts(c->stream, &in, &out);
 	s->stats.bytes_out += out;
-	s->stats.connections_now--;
+	if (c->has_entered)
+		s->stats.connections_now--;
+	else
+		s->n_turned_away--;
 	if (c->has_entered && s->config.leave)
 		s->config.leave(s->config.data, stream_peer(c->stream));
 	list_remove(&c->at_);
