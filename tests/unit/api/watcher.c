@@ -1,0 +1,566 @@
+/* Watchers of a loop, over a store: who may, when it begins, what ends it. */
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "api/own.h"
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include "base/banned.h"
+
+#define HEARTBEAT_MS 200
+
+static char dir[64];
+static struct api api;
+static struct api_loop at;
+static struct arena *arena;
+static struct sha256 token;              /* of a reader */
+
+/* One that writes down what it hears. */
+struct ear {
+	struct watcher watcher;
+	struct buf heard;
+	unsigned enough, flushes;
+	bool stops;                      /* itself, with the first change */
+	bool is_over;
+};
+
+static struct ear *ear_of(struct watcher *w)
+{
+	return container_of(w, struct ear, watcher);
+}
+
+static void on_begin(struct watcher *w, uint64_t rev)
+{
+	buf_z(&ear_of(w)->heard, "begin ");
+}
+
+static bool on_change(struct watcher *w, const struct feed_change *c)
+{
+	struct ear *e = ear_of(w);
+
+	ck_assert(!e->is_over && e->enough > 0);
+	buf_printf(&e->heard, "%.*s=%u%s ", STR_ARG(c->at.name), c->version,
+		   c->end ? "." : "");
+	if (e->stops) {
+		e->is_over = true;
+		watcher_stop(w);
+	}
+	return --e->enough > 0;
+}
+
+static void on_flush(struct watcher *w)
+{
+	ear_of(w)->flushes++;
+}
+
+static void on_bookmark(struct watcher *w, uint64_t rev)
+{
+	ck_assert_uint_eq(rev, store_rev(api.config.store));
+	buf_z(&ear_of(w)->heard, "bookmark ");
+}
+
+static void on_alive(struct watcher *w)
+{
+	buf_z(&ear_of(w)->heard, "alive ");
+}
+
+static void on_end(struct watcher *w, enum watch_reason reason,
+		   const struct err *err)
+{
+	struct ear *e = ear_of(w);
+
+	ck_assert(!e->is_over);
+	e->is_over = true;
+	buf_printf(&e->heard, "%s:%s ", watch_reason_name(reason),
+		   code_slug(err->code));
+}
+
+static const struct watcher_ops ops = {
+	.begin = on_begin, .change = on_change, .flush = on_flush,
+	.bookmark = on_bookmark, .alive = on_alive, .end = on_end,
+};
+
+/* ---- the store ---- */
+
+static struct command *command(enum command_type type)
+{
+	struct command *c = ANEW(arena, struct command);
+
+	c->type = type;
+	c->time_ms = clock_wall_ms();
+	c->subject = (struct subject){ STR("token:root"), ROLE_ROOT, STR_NONE };
+	c->credential = STR("token root");
+	c->origin = STR("test");
+	return c;
+}
+
+static void submit(const struct command *c)
+{
+	AUTO_BUF bytes = BUF_NONE;
+	struct outcome o;
+	struct err err;
+
+	command_encode(&bytes, c);
+	ck_assert_msg(store_submit_wait(api.config.store, buf_view(&bytes), arena,
+					&o, &err) == OK, "%s", err.text);
+	ck_assert_msg(o.code == OK, "%s", o.text);
+}
+
+static struct op *op_of(struct command *c, enum op_type type, enum kind_id kind,
+			const char *tenant, const char *name)
+{
+	struct op *op = command_op(arena, c, type);
+
+	op->kind = kind;
+	op->tenant = str_of(tenant);
+	op->name = str_of(name);
+	op->uid = uuid_new();
+	op->labels = op->meta = op->spec = STR("{}");
+	return op;
+}
+
+static void put_token(const char *name, const char *text)
+{
+	struct command *c = command(COMMAND_OPS);
+	struct op *op = command_op(arena, c, OP_TOKEN_PUT);
+
+	op->name = str_of(name);
+	op->role = ROLE_READ_ONLY;
+	op->sha = token = sha256_of(str_of(text));
+	submit(c);
+}
+
+static void end_token(const char *name)
+{
+	struct command *c = command(COMMAND_OPS);
+
+	command_op(arena, c, OP_TOKEN_DELETE)->name = str_of(name);
+	submit(c);
+}
+
+/* acme/shop/prod/NAME gets another version. */
+static void publish(const char *name)
+{
+	static unsigned n;
+	struct command *c = command(COMMAND_BLOB);
+	struct str object = arena_printf(arena, "shop.prod.%s", name);
+	struct str content = arena_printf(arena, "content %u", n++);
+	struct op *op;
+
+	c->tenant = STR("acme");
+	c->sha = sha256_of(content);
+	c->total = content.n;
+	c->bytes = content;
+	submit(c);
+	c = command(COMMAND_OPS);
+	op = op_of(c, OP_OBJECT_PUT, KIND_CONFIG, "acme", arena_z(arena, object));
+	op->only_create = true;
+	op->application = STR("shop");
+	op->environment = STR("prod");
+	op->config_name = str_of(name);
+	op->format = STR("text");
+	op = op_of(c, OP_VERSION_ADD, KIND_CONFIG, "acme", arena_z(arena, object));
+	op->sha = sha256_of(content);
+	op->size = content.n;
+	op->release = true;
+	submit(c);
+}
+
+static void on_fatal(void *data, const struct err *err)
+{
+	ck_abort_msg("%s", err->text);
+}
+
+static void pause_ms(unsigned ms)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000l }, NULL);
+}
+
+static void open_store(void)
+{
+	struct store_config c = { .dir = dir, .map_bytes = 1 << 28,
+				  .on_fatal = on_fatal };
+	struct store_status st;
+	struct command *version = command(COMMAND_VERSION);
+	struct command *tenant = command(COMMAND_OPS);
+	struct err err;
+
+	ck_assert_msg(store_open(&c, &api.config.store, &err) == OK, "%s", err.text);
+	for (store_status(api.config.store, &st); !st.is_ready;
+	     store_status(api.config.store, &st))
+		pause_ms(2);
+	version->version = CLUSTER_VERSION;
+	submit(version);
+	op_of(tenant, OP_OBJECT_PUT, KIND_TENANT, "", "acme");
+	submit(tenant);
+	put_token("reader", "cfx_reader");
+}
+
+/* ---- the loop, which the test turns ---- */
+
+static bool has_stopped;
+
+static void on_wake(struct follower *f, uint64_t rev)
+{
+	watching_wake(at.watching);
+}
+
+static void on_stopped(struct follower *f)
+{
+	has_stopped = true;
+}
+
+static void on_turn(struct turn *turn)
+{
+	view_idle(at.view);
+}
+
+/* Until it is so, for 10 s. */
+#define TURN_UNTIL(cond)                                                      \
+	do {                                                                  \
+		uint64_t until_ = clock_mono_ms() + 10000;                    \
+		while (!(cond)) {                                             \
+			ck_assert_msg(clock_mono_ms() < until_,               \
+				      "in vain: " #cond);                     \
+			loop_run_once(at.loop);                               \
+			pause_ms(1);                                          \
+		}                                                             \
+	} while (0)
+
+static void setup(void)
+{
+	struct err err;
+
+	ck_assert_int_eq(kinds_load(&err), OK);
+	arena = arena_new(0);
+	snprintf(dir, sizeof(dir), "/tmp/conflux-watcher-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	api = (struct api){ .config.heartbeat_ms = HEARTBEAT_MS };
+	open_store();
+	at = (struct api_loop){ .api = &api, .loop = loop_new("test", 0) };
+	ck_assert_int_eq(view_new(api.config.store, &at.view, &err), OK);
+	at.watching = watching_new(&at);
+	at.turn.run = on_turn;
+	loop_on_turn(at.loop, &at.turn);
+	at.follower.home = at.loop;
+	at.follower.wake = on_wake;
+	store_follow(api.config.store, &at.follower);
+}
+
+static void teardown(void)
+{
+	pid_t pid;
+
+	has_stopped = false;
+	store_unfollow(api.config.store, &at.follower, on_stopped);
+	TURN_UNTIL(has_stopped);
+	view_free(&at.view);
+	loop_free(&at.loop);
+	watching_free(&at.watching);
+	store_close(&api.config.store);
+	arena_free(&arena);
+	pid = fork();
+	if (pid == 0) {
+		execlp("rm", "rm", "-rf", dir, (char *)NULL);
+		_exit(1);
+	}
+	waitpid(pid, NULL, 0);
+}
+
+/* ---- watchers ---- */
+
+static struct watch_spec spec_of(const char *key, const char *prefix)
+{
+	struct watch_spec spec = { .who = { .has_token = true, .token = token,
+					    .name = "token:reader" } };
+	struct err err;
+
+	if (key)
+		ck_assert_int_eq(watch_spec_key(&spec, arena, str_of(key), &err), OK);
+	if (prefix)
+		ck_assert_int_eq(watch_spec_prefix(&spec, arena, str_of(prefix),
+						   &err), OK);
+	return spec;
+}
+
+static enum code try_start(struct ear *e, const struct watch_spec *spec)
+{
+	struct err err;
+
+	*e = (struct ear){ .enough = UINT_MAX };
+	buf_z(&e->heard, "");
+	/* In a turn of its own. */
+	view_idle(at.view);
+	return watcher_start(&e->watcher, &at, spec, &ops, &err);
+}
+
+static void start(struct ear *e, const char *key, const char *prefix)
+{
+	struct watch_spec spec = spec_of(key, prefix);
+
+	ck_assert_int_eq(try_start(e, &spec), OK);
+}
+
+static void stop(struct ear *e)
+{
+	watcher_stop(&e->watcher);
+	buf_fini(&e->heard);
+}
+
+static bool heard(const struct ear *e, const char *what)
+{
+	return strstr(e->heard.p, what) != NULL;
+}
+
+#define X "acme/shop/prod/x"
+#define Y "acme/shop/prod/y"
+
+START_TEST(it_begins_at_once_and_is_told_of_its_own)
+{
+	struct ear x, all;
+
+	start(&x, X, NULL);
+	start(&all, NULL, "acme/");
+	ck_assert_str_eq(x.heard.p, "begin ");
+	publish("y");
+	publish("x");
+	TURN_UNTIL(heard(&x, "x=1"));
+	TURN_UNTIL(heard(&all, "x=1"));
+	ck_assert_str_eq(x.heard.p, "begin x=1. ");
+	ck_assert_str_eq(all.heard.p, "begin y=1. x=1. ");
+	ck_assert_uint_eq(x.flushes, 1);
+	ck_assert_uint_eq(watcher_rev(&x.watcher), store_rev(api.config.store));
+	stop(&x);
+	stop(&all);
+}
+END_TEST
+
+START_TEST(who_is_quiet_hears_from_where_to_go_on)
+{
+	struct ear x;
+
+	start(&x, X, NULL);
+	TURN_UNTIL(heard(&x, "alive"));
+	ck_assert(!heard(&x, "bookmark"));
+	publish("y");
+	TURN_UNTIL(heard(&x, "bookmark"));
+	buf_reset(&x.heard);
+	buf_z(&x.heard, "");
+	TURN_UNTIL(heard(&x, "alive"));
+	ck_assert(!heard(&x, "bookmark"));
+	stop(&x);
+}
+END_TEST
+
+/* The picture that the change is in has no such token: what reads would not show
+ * is not told, also where one wake-up brings both. */
+START_TEST(a_change_behind_the_end_of_its_token_is_not_told)
+{
+	struct ear x, quiet, other;
+
+	start(&x, X, NULL);
+	start(&quiet, Y, NULL);
+	put_token("another", "cfx_another");
+	start(&other, X, NULL);
+	TURN_UNTIL(heard(&other, "begin"));
+	publish("x");
+	TURN_UNTIL(heard(&x, "x=1"));
+	TURN_UNTIL(heard(&other, "x=1"));
+	end_token("reader");
+	publish("x");
+	TURN_UNTIL(x.is_over && quiet.is_over && heard(&other, "x=2"));
+	ck_assert_str_eq(x.heard.p, "begin x=1. denied:unauthorized ");
+	ck_assert_str_eq(quiet.heard.p, "begin denied:unauthorized ");
+	ck_assert(!other.is_over);
+	stop(&x);
+	stop(&quiet);
+	stop(&other);
+}
+END_TEST
+
+START_TEST(the_end_of_its_token_alone_ends_it)
+{
+	struct ear x, by_role;
+	struct watch_spec spec = spec_of(X, NULL);
+
+	start(&x, X, NULL);
+	spec.who = (struct watch_who){ .role = ROLE_ROOT, .name = "system" };
+	ck_assert_int_eq(try_start(&by_role, &spec), OK);
+	TURN_UNTIL(heard(&x, "alive"));
+	end_token("reader");
+	TURN_UNTIL(x.is_over);
+	ck_assert(heard(&x, "denied:unauthorized"));
+	ck_assert(!by_role.is_over);
+	stop(&x);
+	stop(&by_role);
+}
+END_TEST
+
+START_TEST(who_may_not_does_not_begin)
+{
+	struct watch_spec spec = spec_of(X, NULL);
+	struct ear x;
+
+	spec.who.token = sha256_of(STR("cfx_no"));
+	ck_assert_int_eq(try_start(&x, &spec), E_UNAUTHORIZED);
+	stop(&x);
+	spec.who = (struct watch_who){ .role = ROLE_SOURCE, .name = "source:a/b" };
+	ck_assert_int_eq(try_start(&x, &spec), E_DENIED);
+	ck_assert_str_eq(x.heard.p, "");
+	stop(&x);
+}
+END_TEST
+
+START_TEST(what_it_knows_already_is_waited_for)
+{
+	struct watch_spec spec = spec_of(X, NULL);
+	uint64_t now = store_rev(api.config.store);
+	struct ear soon, never;
+
+	spec.has_since = true;
+	spec.since = now + 3;
+	ck_assert_int_eq(try_start(&soon, &spec), OK);
+	spec.since = now + 1000;
+	ck_assert_int_eq(try_start(&never, &spec), OK);
+	/* Three revisions: the object, its version, a Release. */
+	publish("x");
+	TURN_UNTIL(heard(&soon, "begin"));
+	publish("x");
+	TURN_UNTIL(heard(&soon, "x=2"));
+	ck_assert(!heard(&soon, "x=1"));
+	TURN_UNTIL(never.is_over);
+	ck_assert_str_eq(never.heard.p, "early:timeout ");
+	stop(&soon);
+	stop(&never);
+}
+END_TEST
+
+START_TEST(what_came_behind_since_is_told)
+{
+	struct watch_spec spec = spec_of(X, NULL);
+	struct ear x;
+
+	spec.has_since = true;
+	spec.since = store_rev(api.config.store);
+	for (unsigned i = 0; i < 3; i++)
+		publish("x");
+	ck_assert_int_eq(try_start(&x, &spec), OK);
+	TURN_UNTIL(heard(&x, "x=3"));
+	ck_assert_str_eq(x.heard.p, "begin x=1. x=2. x=3. ");
+	stop(&x);
+}
+END_TEST
+
+START_TEST(who_has_enough_goes_on_when_it_says_so)
+{
+	struct ear x, all;
+
+	start(&x, X, NULL);
+	start(&all, X, NULL);
+	x.enough = 2;
+	for (unsigned i = 0; i < 4; i++)
+		publish("x");
+	TURN_UNTIL(heard(&all, "x=4"));
+	ck_assert_str_eq(x.heard.p, "begin x=1. x=2. ");
+	x.enough = UINT_MAX;
+	watcher_resume(&x.watcher);
+	TURN_UNTIL(heard(&x, "x=4"));
+	ck_assert_str_eq(x.heard.p, "begin x=1. x=2. x=3. x=4. ");
+	stop(&x);
+	stop(&all);
+}
+END_TEST
+
+START_TEST(it_may_stop_while_it_is_told)
+{
+	struct ear x, all;
+	struct watch_stats stats;
+
+	start(&x, X, NULL);
+	start(&all, X, NULL);
+	x.stops = true;
+	publish("x");
+	publish("x");
+	TURN_UNTIL(heard(&all, "x=2"));
+	ck_assert_str_eq(x.heard.p, "begin x=1. ");
+	watching_stats(at.watching, &stats);
+	ck_assert_uint_eq(stats.now, 1);
+	ck_assert_uint_eq(stats.told, 3);
+	stop(&x);
+	stop(&all);
+}
+END_TEST
+
+START_TEST(a_node_that_stops_ends_them_and_begins_none)
+{
+	struct watch_spec spec = spec_of(X, NULL);
+	struct ear x, early, late;
+
+	start(&x, X, NULL);
+	spec.has_since = true;
+	spec.since = 1000;
+	ck_assert_int_eq(try_start(&early, &spec), OK);
+	watching_drain(at.watching);
+	ck_assert_str_eq(x.heard.p, "begin draining:unavailable ");
+	ck_assert_str_eq(early.heard.p, "draining:unavailable ");
+	spec = spec_of(X, NULL);
+	ck_assert_int_eq(try_start(&late, &spec), E_UNAVAILABLE);
+	stop(&x);
+	stop(&early);
+	stop(&late);
+}
+END_TEST
+
+START_TEST(it_names_something_and_not_too_much)
+{
+	struct watch_spec spec = spec_of(NULL, NULL);
+	struct ear x;
+	struct err err;
+
+	ck_assert_int_eq(try_start(&x, &spec), E_INVALID);
+	stop(&x);
+	for (unsigned i = 0; i < WATCH_KEYS_MAX; i++)
+		ck_assert_int_eq(watch_spec_key(&spec, arena, STR(X), &err), OK);
+	ck_assert_int_eq(watch_spec_key(&spec, arena, STR(X), &err), E_INVALID);
+	ck_assert_int_eq(watch_spec_key(&spec, arena, STR("a/b"), &err), E_INVALID);
+	ck_assert_int_eq(try_start(&x, &spec), OK);
+	/* Named a thousand times it is told once. */
+	publish("x");
+	TURN_UNTIL(heard(&x, "x=1"));
+	ck_assert_str_eq(x.heard.p, "begin x=1. ");
+	stop(&x);
+	ck_assert_int_eq(watch_spec_prefix(&spec, arena, STR(""), &err), OK);
+	ck_assert_int_eq(try_start(&x, &spec), E_INVALID);
+	stop(&x);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("api/watcher");
+	TCase *t = tcase_create("watcher");
+
+	tcase_set_timeout(t, 30);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, it_begins_at_once_and_is_told_of_its_own);
+	tcase_add_test(t, who_is_quiet_hears_from_where_to_go_on);
+	tcase_add_test(t, a_change_behind_the_end_of_its_token_is_not_told);
+	tcase_add_test(t, the_end_of_its_token_alone_ends_it);
+	tcase_add_test(t, who_may_not_does_not_begin);
+	tcase_add_test(t, what_it_knows_already_is_waited_for);
+	tcase_add_test(t, what_came_behind_since_is_told);
+	tcase_add_test(t, who_has_enough_goes_on_when_it_says_so);
+	tcase_add_test(t, it_may_stop_while_it_is_told);
+	tcase_add_test(t, a_node_that_stops_ends_them_and_begins_none);
+	tcase_add_test(t, it_names_something_and_not_too_much);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+UNIT_MAIN(suite)
