@@ -171,3 +171,9 @@ ask GET "$URL/metrics"
 [ "$(sed -n 's/^conflux_tls_certificate_expiry_seconds //p' <<<"$BODY")" -gt \
 	"$(date +%s)" ] || fail "expiry"
 stop_daemon
+
+step "who was denied is in the audit log by the name that an authority vouched for"
+start_daemon
+has "$("$CONFLUX_BIN/conflux" audit list -o json --limit 1000)" \
+	"times cert:CN=web: fetch, unauthorized"
+stop_daemon
