@@ -607,8 +607,12 @@ enum cfx_code cfx_open(const struct cfx_options *given, struct cfx **out,
 	rc = make(cfx, o.token, error);
 	if (rc == CFX_OK)
 		rc = boot(cfx, error);
-	if (rc == CFX_OK)
+	if (rc == CFX_OK) {
+		/* What a start has that fails, or is not through, is not whole. */
+		cfx->may_save = true;
+		save_step(cfx, sdk_now_ms());
 		show_status(cfx);
+	}
 	if (rc == CFX_OK && o.mode == CFX_MODE_THREAD) {
 		no = sdk_thread(run, cfx, &cfx->thread);
 		cfx->has_thread = no == 0;

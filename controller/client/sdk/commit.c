@@ -260,7 +260,7 @@ enum cfx_code commit(struct cfx *cfx, const char *source,
 	atomic_fetch_add(&next->refs, 1);
 	shelf_exchange(&cfx->shelf, next);
 	cfx->status.pictures++;
-	cfx->save_due |= is_server;
+	cfx->save_due |= is_server && cfx->o.snapshot_file;
 	tell(cfx, was, next);
 	for (unsigned i = 0; is_server && i < cfx->names->n; i++)
 		if (was->docs[i] != next->docs[i])

@@ -204,7 +204,7 @@ size_t cfx_get_string(const struct cfx *cfx, const char *config, const char *pat
 
 /* ---- views: several values of one picture ---- */
 
-/* The picture of now, which stays as it is while it is held.  NULL: no memory. */
+/* The picture of now, which stays as it is while it is held; never NULL. */
 struct cfx_view *cfx_view(const struct cfx *cfx);
 void cfx_view_free(struct cfx_view *view);       /* NULL is fine; any time */
 

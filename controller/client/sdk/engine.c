@@ -620,7 +620,7 @@ static enum cfx_code is_current(struct cfx *cfx, unsigned at,
 		return CFX_OK;
 	doc->revision = a->revision;
 	doc->is_from_snapshot = false;
-	cfx->save_due |= is_other;
+	cfx->save_due |= is_other && cfx->o.snapshot_file;
 	commit_accept(cfx, at, doc);
 	return CFX_OK;
 }
@@ -840,7 +840,7 @@ int64_t engine_due(const struct cfx *cfx)
 		if (may_ask && c->ack.is_due && !cfx->no_acks)
 			due = MIN(due, cfx->ack_ms);
 	}
-	if (cfx->save_due && !cfx->save)
+	if (cfx->save_due && cfx->may_save && !cfx->save)
 		due = MIN(due, cfx->save_ms);
 	if (cfx->shelf.old || cfx->shelf.waiting)
 		due = MIN(due, sdk_now_ms() + 20);

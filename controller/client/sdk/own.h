@@ -146,7 +146,7 @@ struct cfx {
 
 	/* save.c */
 	struct save *save;
-	bool save_due;
+	bool save_due, may_save;         /* not before the start is over */
 	int64_t save_ms;
 
 	/* cfx.c */

@@ -195,7 +195,7 @@ static void end(struct cfx *cfx, int64_t now)
 
 void save_step(struct cfx *cfx, int64_t now)
 {
-	if (!cfx->o.snapshot_file)
+	if (!cfx->may_save)
 		return;
 	if (cfx->save && atomic_load(&cfx->save->is_done))
 		end(cfx, now);

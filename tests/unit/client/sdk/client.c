@@ -271,6 +271,65 @@ START_TEST(at_once_waits_for_nothing)
 }
 END_TEST
 
+/* What servers have not is taken from the snapshot, and the rest from them. */
+START_TEST(the_rest_is_of_the_snapshot)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx_info info;
+	struct cfx_view *view;
+	struct cfx *cfx;
+
+	server_publish(s, "b.json", JSON, "{\"n\":7}", true);
+	o.configs = "main.json,b.json";
+	o.snapshot_file = in_folder("rest.snapshot");
+	cfx_close(open_with(&o));
+	server_delete(s, "b.json");
+	server_publish(s, "main.json", JSON, "{\"n\":2}", true);
+	fails_with(&o, CFX_E_NOT_FOUND, "b.json");
+	o.boot = CFX_BOOT_FAIL_SAFE;
+	cfx = open_with(&o);
+	UNTIL(cfx, n_of(cfx) == 2);
+	view = cfx_view(cfx);
+	ck_assert_int_eq(cfx_view_i64(view, "b.json", "n", -1), 7);
+	ck_assert(cfx_view_info(view, "b.json", &info) && info.is_from_snapshot);
+	ck_assert(cfx_view_info(view, "main.json", &info) && !info.is_from_snapshot);
+	cfx_view_free(view);
+	ck_assert(status_of(cfx).is_complete && status_of(cfx).is_from_snapshot);
+	/* It is there again, and as it was: the server says so. */
+	server_publish(s, "b.json", JSON, "{\"n\":7}", true);
+	UNTIL(cfx, !status_of(cfx).is_from_snapshot);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
+/* With nothing to do it asks for no turn, whatever happened before. */
+START_TEST(an_idle_client_sleeps)
+{
+	struct server_config config = { .folder = folder, .heartbeat_ms = 60000 };
+	struct server *s = server_new(&config);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx;
+
+	server_publish(s, "main.json", JSON, "{\"n\":1}", true);
+	for (unsigned i = 0; i < 3; i++) {
+		o.snapshot_file = i == 1 ? in_folder("idle.snapshot") : NULL;
+		o.boot = i == 2 ? CFX_BOOT_AT_ONCE : CFX_BOOT_FAIL_FAST;
+		cfx = open_with(&o);
+		server_publish(s, "main.json", JSON, i % 2 ? "{\"n\":1}" :
+			       "{\"n\":2}", true);
+		UNTIL(cfx, status_of(cfx).revision == server_rev(s) &&
+		      status_of(cfx).acknowledged >= 1);
+		UNTIL(cfx, cfx_timeout_ms(cfx) > 20000);
+		run_once(cfx);
+		ck_assert_int_gt(cfx_timeout_ms(cfx), 20000);
+		cfx_close(cfx);
+	}
+	server_free(s);
+}
+END_TEST
+
 /* ---- changes ---- */
 
 struct heard {
@@ -326,6 +385,42 @@ START_TEST(changes)
 	ck_assert_uint_eq(n.calls, 2);
 	ck_assert_uint_eq(str.calls, 0);
 	ck_assert_uint_eq(once.calls, 1);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
+/* One that an earlier one has forgotten is not called any more. */
+START_TEST(a_listener_forgets_another)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx = open_with(&o);
+	struct heard first = { .cfx = cfx }, second = { 0 };
+
+	ck_assert_int_eq(cfx_on_change(cfx, NULL, "n", hear, &first, NULL), 0);
+	ck_assert_int_eq(cfx_on_change(cfx, NULL, "n", hear, &second,
+				       &first.forget), 0);
+	server_publish(s, "main.json", JSON, "{\"n\":2}", true);
+	UNTIL(cfx, n_of(cfx) == 2);
+	ck_assert_uint_eq(first.calls, 1);
+	ck_assert_uint_eq(second.calls, 0);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
+/* Half of a command is here, and stays unseen. */
+START_TEST(closed_in_the_middle)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx = open_with(&o);
+
+	server_publish(s, "main.json", JSON, "{\"n\":2}", false);
+	UNTIL(cfx, status_of(cfx).revision == server_rev(s) &&
+	      status_of(cfx).fetches == 2);
+	run_once(cfx);
 	cfx_close(cfx);
 	server_free(s);
 }
@@ -678,6 +773,42 @@ START_TEST(tls)
 }
 END_TEST
 
+static void copy_file(const char *from, const char *to)
+{
+	char room[4096];
+	FILE *f = fopen(from, "r"), *g = fopen(to, "w");
+	size_t n = fread(room, 1, sizeof(room), f);
+
+	must(fwrite(room, 1, n, g) == n);
+	fclose(f);
+	must(fclose(g) == 0);
+}
+
+/* Authorities are read again when they do not do. */
+START_TEST(another_authority)
+{
+	struct server_config config = { .folder = folder, .is_tls = true };
+	struct server *old = server_new(&config), *s;
+	struct cfx_options o = options_of("");
+	struct cfx *cfx;
+
+	copy_file(in_folder("ca.pem"), in_folder("mine.pem"));
+	s = server_new(&config);
+	server_publish(s, "main.json", JSON, "{\"n\":1}", true);
+	o.endpoints = server_url(s);
+	o.ca_file = in_folder("mine.pem");
+	o.boot = CFX_BOOT_AT_ONCE;
+	cfx = open_with(&o);
+	UNTIL(cfx, status_of(cfx).last.code == CFX_E_TLS);
+	ck_assert_int_eq(n_of(cfx), -1);
+	copy_file(in_folder("ca.pem"), in_folder("mine.pem"));
+	UNTIL(cfx, n_of(cfx) == 1);
+	cfx_close(cfx);
+	server_free(old);
+	server_free(s);
+}
+END_TEST
+
 START_TEST(names_are_looked_up)
 {
 	struct server *s = new_server(false);
@@ -721,7 +852,11 @@ static Suite *suite(void)
 	tcase_add_test(t, fail_fast);
 	tcase_add_test(t, fail_safe);
 	tcase_add_test(t, at_once_waits_for_nothing);
+	tcase_add_test(t, the_rest_is_of_the_snapshot);
+	tcase_add_test(t, an_idle_client_sleeps);
 	tcase_add_test(t, changes);
+	tcase_add_test(t, a_listener_forgets_another);
+	tcase_add_test(t, closed_in_the_middle);
 	tcase_add_test(t, one_command_is_one_picture);
 	tcase_add_test(t, what_is_deleted_stays);
 	tcase_add_test(t, the_same_bytes_as_another_version);
@@ -736,6 +871,7 @@ static Suite *suite(void)
 	tcase_add_test(t, validator);
 	tcase_add_test(t, a_server_without_acks);
 	tcase_add_test(t, tls);
+	tcase_add_test(t, another_authority);
 	tcase_add_test(t, names_are_looked_up);
 	tcase_add_test(t, a_thread_of_its_own);
 	suite_add_tcase(s, t);

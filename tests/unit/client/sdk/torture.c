@@ -129,7 +129,9 @@ static struct cfx_options options_of(const struct server *s)
 		.snapshot_file = snapshot, .snapshot_key_file = key,
 		.mode = CFX_MODE_LOOP,
 		.retry_min_ms = 1, .retry_max_ms = 5,
-		.connect_timeout_ms = 2000, .request_timeout_ms = 2000,
+		/* Nothing that fails is a reason to wait for a time. */
+		.connect_timeout_ms = 60000, .request_timeout_ms = 60000,
+		.boot_timeout_ms = 20000,
 		.allocator = &allocator,
 	};
 }
@@ -180,6 +182,7 @@ static void client_life(struct torture *t)
 	o.boot = t->boot;
 	if (cfx_open(&o, &cfx, &error)) {
 		must(error.code && error.text[0] && !cfx);
+		must(error.code != CFX_E_TIMEOUT);
 		return;
 	}
 	if (t->boot == CFX_BOOT_FAIL_FAST)
@@ -243,7 +246,7 @@ static unsigned sweep(struct torture *t, atomic_long *n, atomic_long *passed)
 
 	for (int boot = CFX_BOOT_FAIL_FAST; boot <= CFX_BOOT_AT_ONCE; boot++) {
 		t->boot = (enum cfx_boot)boot;
-		for (long i = 1;; i += getenv("FULL") ? 1 : 1 + i / 8) {
+		for (long i = 1;; i += getenv("FULL") ? 1 : 1 + i / 6) {
 			atomic_store(passed, 0);
 			atomic_store(n, i);
 			client_life(t);
