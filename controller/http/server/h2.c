@@ -2,6 +2,7 @@
 #include "http/server/h2.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -11,6 +12,9 @@
 /* Taken at once, before what came is handled. */
 #define SLICE_BYTES 4096u
 #define STREAM_WINDOW (128 * 1024)
+/* nghttp2's buffer for a frame has more than that; it and a session have less. */
+#define FRAME_BYTES 16384u
+#define REGION_BYTES (24u * 1024)
 #define CONNECTION_WINDOW (1024 * 1024)
 /* Frames that bring nothing: so many at once, and so many a second. */
 #define CALM_BURST 1000.0
@@ -262,9 +266,72 @@ static void submit_settings(struct h2 *h2)
 						   CONNECTION_WINDOW) == 0);
 }
 
+/*
+ * Memory of a session.  nghttp2 keeps a buffer as large as a frame for each, and
+ * uses the first few hundred bytes of it, as DATA does not go through it.  It is
+ * mapped behind the session's own object: both take one page of an idle connection,
+ * whatever the heap has been through.  All else is the heap's.
+ */
+static void *session_calloc(size_t n, size_t size, void *data)
+{
+	struct h2 *h2 = data;
+	void *p;
+
+	if (h2->region || n != 1 || size > REGION_BYTES / 2)
+		return mem_zero(n * size);
+	p = mmap(NULL, REGION_BYTES, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return mem_zero(size);
+	h2->region = p;
+	h2->region_used = (size + 63) / 64 * 64;
+	return p;
+}
+
+static void *session_malloc(size_t n, void *data)
+{
+	struct h2 *h2 = data;
+	char *p;
+
+	if (n < FRAME_BYTES || !h2->region ||
+	    n > REGION_BYTES - h2->region_used)
+		return mem_alloc(n);
+	p = h2->region + h2->region_used;
+	h2->region_used = REGION_BYTES;
+	return p;
+}
+
+/* It goes with the session. */
+static bool is_in_region(const struct h2 *h2, const char *p)
+{
+	return h2->region && p >= h2->region && p < h2->region + REGION_BYTES;
+}
+
+static void session_free(void *p, void *data)
+{
+	if (!is_in_region(data, p))
+		free(p);
+}
+
+static void *session_realloc(void *p, size_t n, void *data)
+{
+	struct h2 *h2 = data;
+	void *moved;
+
+	if (!p)
+		return session_malloc(n, data);
+	if (!is_in_region(h2, p))
+		return mem_resize(p, n);
+	moved = mem_alloc(n);
+	memcpy(moved, p, MIN(n, (size_t)(h2->region + REGION_BYTES - (char *)p)));
+	return moved;
+}
+
 void h2_start(struct conn *c)
 {
 	struct h2 *h2 = NEW(struct h2);
+	nghttp2_mem mem = { h2, session_malloc, session_free, session_calloc,
+			    session_realloc };
 
 	pthread_once(&once, make_once);
 	h2->c = c;
@@ -276,8 +343,8 @@ void h2_start(struct conn *c)
 	list_init(&h2->dirty_);
 	h2->calm = CALM_BURST;
 	h2->calm_ms = loop_now_ms(c->server->loop);
-	must(nghttp2_session_server_new2(&h2->session, callbacks, h2,
-					 options) == 0);
+	must(nghttp2_session_server_new3(&h2->session, callbacks, h2, options,
+					 &mem) == 0);
 	c->protocol = &h2_protocol;
 	c->state = h2;
 	submit_settings(h2);
@@ -289,6 +356,8 @@ static void h2_free(struct conn *c)
 
 	list_remove(&h2->dirty_);
 	nghttp2_session_del(h2->session);
+	if (h2->region)
+		munmap(h2->region, REGION_BYTES);
 	free(h2);
 	c->state = NULL;
 }

@@ -47,6 +47,8 @@ struct h2 {
 	size_t v_at;                     /* into v[0] */
 	size_t v_left;
 
+	char *region;                    /* of nghttp2's memory; NULL: none */
+	size_t region_used;
 	uint64_t sent_bytes;             /* of DATA; see is_stuck */
 	uint64_t sent_seen, stuck_since_ms;
 	uint64_t sent_first, slow_since_ms;
