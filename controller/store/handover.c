@@ -127,10 +127,6 @@ void store_hand_over(struct store *s, unsigned wait_ms)
 	loop_post_sure(s->core, &h->msg);
 	rc = wait_for(h, wait_ms);
 	release(h);
-	if (rc)
-		log_info(PART, LOG_KV(log_u("to", to), log_z("why", code_slug(rc))),
-			 "nobody took over before this node ends");
-	else
-		log_info(PART, LOG_KV(log_u("to", to)),
-			 "leadership is handed over before this node ends");
+	log_info(PART, LOG_KV(log_u("to", to), log_z("outcome", code_slug(rc))),
+		 "leadership is handed over before this node ends");
 }
