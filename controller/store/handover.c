@@ -127,6 +127,10 @@ void store_hand_over(struct store *s, unsigned wait_ms)
 	loop_post_sure(s->core, &h->msg);
 	rc = wait_for(h, wait_ms);
 	release(h);
-	log_info(PART, LOG_KV(log_u("to", to), log_z("outcome", code_slug(rc))),
-		 "leadership is handed over before this node ends");
+	if (rc)
+		log_info(PART, LOG_KV(log_u("to", to), log_z("why", code_slug(rc))),
+			 "nobody took over before this node ends");
+	else
+		log_info(PART, LOG_KV(log_u("to", to)),
+			 "leadership is handed over before this node ends");
 }
