@@ -90,6 +90,10 @@ until_event "app.json"
 kill "$WATCH" && wait "$WATCH" 2>/dev/null || true
 exec 3<&-
 
+step "a WebSocket is a stream among others"
+is "$(python3 "$(dirname "$0")/h2/tunnel.py" "${URL##*:}" "$TOKEN")" "anyone?
+closed 1000 1" tunnel
+
 step "the drain lets a watch go, and ends"
 curl -sN --http2-prior-knowledge -H "$AUTH" \
 	"$URL/api/v1/watch?prefix=acme/" >"$WORK/events" &

@@ -117,6 +117,18 @@ static void put_field(struct fields *f, struct str name, struct str value,
 	};
 }
 
+/* What speaks of the connection has no place in HTTP/2 (RFC 9113, 8.2.2). */
+static bool is_of_connection(struct str name)
+{
+	static const char *const names[] = { "connection", "upgrade", "keep-alive",
+					     "transfer-encoding" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (str_eq(name, str_of(names[i])))
+			return true;
+	return false;
+}
+
 /* "Name: value" lines of answer_header; names become lower case in place. */
 static void put_lines(struct fields *f, struct buf *lines)
 {
@@ -130,8 +142,9 @@ static void put_lines(struct fields *f, struct buf *lines)
 				*p |= 0x20;
 		cr = memchr(p, '\r', (size_t)(end - p));
 		must(cr && cr >= p + 2);
-		put_field(f, str_n(name, (size_t)(p - name)),
-			  str_n(p + 2, (size_t)(cr - p - 2)), 0);
+		if (!is_of_connection(str_n(name, (size_t)(p - name))))
+			put_field(f, str_n(name, (size_t)(p - name)),
+				  str_n(p + 2, (size_t)(cr - p - 2)), 0);
 		p = cr + 2;
 	}
 }

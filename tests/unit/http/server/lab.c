@@ -213,6 +213,7 @@ static void on_raw(struct request *r, struct str bytes, bool is_last)
 static void get_upgrade(struct request *r)
 {
 	if (!request_wants_upgrade(r, "parrot")) {
+		answer_header(r, "Upgrade", STR("parrot"));
 		answer(r, 426, "text/plain", STR("no parrot"));
 		return;
 	}

@@ -373,7 +373,10 @@ START_TEST(who_does_not_ask_is_not_upgraded)
 {
 	start();
 	client_say(fd, no_upgrades[_i]);
-	ck_assert(has(client_hear(fd, "no parrot"), "426"));
+	const char *heard = client_hear(fd, "no parrot");
+
+	ck_assert(has(heard, "426"));
+	ck_assert(has(heard, "\r\nUpgrade: parrot\r\n"));
 	client_say(fd, GET("/hello"));
 	client_hear(fd, "hello");
 }
