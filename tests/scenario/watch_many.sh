@@ -111,7 +111,7 @@ c = http.client.HTTPConnection(at.hostname, at.port, timeout=10)
 head = {"Authorization": "Bearer " + os.environ["TOKEN"]}
 c.request("GET", "/api/v1/mgt/configs?address=acme/shop/prod/app", headers=head)
 which = json.load(c.getresponse())["id"]
-for i in range(1000):
+for i in range(600):
     c.request("POST", f"/api/v1/mgt/configs/{which}/publish",
               json.dumps({"content": f"again {i}"}), head)
     answer = c.getresponse()
@@ -130,7 +130,7 @@ read -r -t 30 -u 6 ANSWER || fail "$(tail -n 3 "$WORK/slow.log")"
 more 3
 all_hear
 GROWN=$(($(rss) - BEFORE))
-# They are told some 90 MB, of which the kernel keeps what it likes.
+# They are told some 40 MB, of which the kernel keeps what it likes.
 [ $GROWN -lt 8000 ] || fail "$GROWN KiB more for those that do not read"
 kill -0 "$SLOW" || fail "slow: $(tail -n 3 "$WORK/slow.log")"
 echo read >&5
