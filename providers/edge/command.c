@@ -19,10 +19,14 @@
 #define SAID_MAX 4096                /* of what a command writes: the end of it */
 #define SHOWN 160
 #define PIPE_READS 1024             /* a pipe holds 64 KiB unless told otherwise */
+#define GRACE_MS 5000                /* for a command when the agent is to end */
 
 struct running {
 	pid_t pid;
 	int pidfd, out;
+	int pidfd_error;                 /* errno, where there is none */
+	int stop;                        /* as in struct edge_about */
+	bool is_stopped;                 /* it was readable */
 	struct buf said;
 };
 
@@ -116,6 +120,8 @@ static int set_up(posix_spawnattr_t *attr, posix_spawn_file_actions_t *files, in
 		rc = posix_spawn_file_actions_adddup2(files, out, 1);
 	if (!rc)
 		rc = posix_spawn_file_actions_adddup2(files, out, 2);
+	if (!rc)
+		rc = posix_spawn_file_actions_addclosefrom_np(files, 3);
 	return rc;
 }
 
@@ -160,6 +166,7 @@ static enum code start(struct running *r, char *const *argv,
 	fcntl(r->out, F_SETFL, O_NONBLOCK);
 	/* Not by glibc 2.36's pidfd_open: kernels since 5.3 have the call. */
 	r->pidfd = (int)syscall(SYS_pidfd_open, r->pid, 0);
+	r->pidfd_error = errno;
 	return OK;
 }
 
@@ -187,20 +194,35 @@ static void read_rest(struct running *r)
 		;
 }
 
+static bool shall_stop(int stop)
+{
+	struct pollfd p = { .fd = stop > 0 ? stop : -1, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
+}
+
 /* Until it has ended: false: the time is over.  Who inherited its output may keep it
  * open for ever, so the end of that is no end. */
 static bool wait_end(struct running *r, uint64_t until_ms)
 {
-	struct pollfd fds[2] = { { .fd = r->pidfd, .events = POLLIN },
-				 { .fd = r->out, .events = POLLIN } };
+	struct pollfd fds[3] = { { .fd = r->pidfd, .events = POLLIN },
+				 { .fd = r->out, .events = POLLIN },
+				 { .fd = r->stop > 0 ? r->stop : -1,
+				   .events = POLLIN } };
 
 	for (;;) {
 		uint64_t now = clock_mono_ms();
 
 		if (now >= until_ms)
 			return false;
-		if (poll(fds, 2, (int)(until_ms - now)) < 0 && errno != EINTR)
+		if (poll(fds, 3, (int)(until_ms - now)) < 0 && errno != EINTR)
 			return false;
+		if (fds[2].revents) {
+			fds[2].fd = -1;
+			fds[2].revents = 0;
+			r->is_stopped = true;
+			until_ms = MIN(until_ms, now + GRACE_MS);
+		}
 		if (fds[1].revents && read_said(r) == 0)
 			fds[1].fd = -1;
 		if (fds[0].revents)
@@ -218,6 +240,12 @@ static struct str last_line(const struct buf *said)
 	return str_first(line, SHOWN);
 }
 
+static enum code stopped(const char *name, struct err *err)
+{
+	return err_set(err, E_CANCELLED, "%s was interrupted, because the agent ends",
+		       name);
+}
+
 static enum code verdict(const struct running *r, const char *name, int status,
 			 struct err *err)
 {
@@ -225,6 +253,9 @@ static enum code verdict(const struct running *r, const char *name, int status,
 
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return OK;
+	/* Who ends the agent may have ended the command too: it has not judged. */
+	if (r->is_stopped || shall_stop(r->stop))
+		return stopped(name, err);
 	if (WIFSIGNALED(status))
 		return err_set(err, E_FAILED, "%s was ended by signal %d%s%.*s", name,
 			       WTERMSIG(status), said.n ? ": " : "", STR_ARG(said));
@@ -244,11 +275,14 @@ static int reap(pid_t pid)
 enum code edge_run(char *const *argv, const struct edge_about *about,
 		   unsigned timeout_ms, struct err *err)
 {
-	struct running r = { .said = BUF_NONE };
-	enum code rc = start(&r, argv, about, err);
+	struct running r = { .said = BUF_NONE, .stop = about->stop };
+	enum code rc = OK;
 	bool ended;
 	int status;
 
+	if (shall_stop(r.stop))
+		return stopped(argv[0], err);
+	rc = start(&r, argv, about, err);
 	if (rc)
 		return rc;
 	ended = r.pidfd >= 0 && wait_end(&r, clock_mono_ms() + timeout_ms);
@@ -256,8 +290,15 @@ enum code edge_run(char *const *argv, const struct edge_about *about,
 		kill(-r.pid, SIGKILL);
 	status = reap(r.pid);
 	read_rest(&r);
-	rc = ended ? verdict(&r, argv[0], status, err) :
-		     err_set(err, E_TIMEOUT, "%s did not end within %u ms", argv[0],
+	if (ended)
+		rc = verdict(&r, argv[0], status, err);
+	else if (r.pidfd < 0)
+		rc = err_set(err, E_IO, "%s cannot be waited for: %s", argv[0],
+			     strerror(r.pidfd_error));
+	else if (r.is_stopped)
+		rc = stopped(argv[0], err);
+	else
+		rc = err_set(err, E_TIMEOUT, "%s did not end within %u ms", argv[0],
 			     timeout_ms);
 	if (r.pidfd >= 0)
 		close(r.pidfd);
@@ -275,10 +316,10 @@ enum code edge_signal(const char *pid_file, int signal, struct err *err)
 	if (rc)
 		return err_wrap(err, "pid_file");
 	if (!str_u64(str_trim(buf_view(&text)), &pid) || pid < 2 || pid > INT32_MAX)
-		return err_set(err, E_FAILED, "pid_file %s holds no process id",
+		return err_set(err, E_INVALID, "pid_file %s holds no process id",
 			       pid_file);
 	if (kill((pid_t)pid, signal))
-		return err_set(err, E_FAILED, "signal %d to process %llu: %s", signal,
-			       (unsigned long long)pid, strerror(errno));
+		return err_sys(err, errno, "signal %d to process %llu of %s", signal,
+			       (unsigned long long)pid, pid_file);
 	return OK;
 }

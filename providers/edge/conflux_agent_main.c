@@ -1,9 +1,11 @@
 /*
  * conflux-agent: see edge.h.  Waits for new versions (libconflux wakes it) and for
- * signals: SIGTERM and SIGINT end it between two files, SIGHUP has what was rejected
- * tried again.
+ * signals: SIGTERM and SIGINT end it between two files, or within a command's grace,
+ * SIGHUP has what was rejected tried again.  With --once SIGTERM and SIGINT end it where
+ * it is, as a crash would: the next start goes on from there.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -23,7 +25,9 @@
 
 #define PART "agent"
 #define RETRY_MS 10000               /* of what this machine, not the user, refused */
+#define RETRY_TEXT "in 10 s"
 #define ONCE_MS 30000
+#define HEARD_MS 5000                /* with --once: until the cluster has heard */
 #define VERSION "0.1.0"
 
 struct app {
@@ -33,13 +37,15 @@ struct app {
 	struct edge_target *targets;
 	atomic_bool has_news;
 	uint64_t retry_ms;               /* 0: nothing failed */
+	uint64_t said;                   /* acknowledgements */
 };
 
 struct agent {
 	struct edge_settings settings;
 	struct app *apps;
-	int wake, signals;
-	bool is_once, is_ending;
+	int wake, again, ends;           /* eventfd; signalfds: SIGHUP, the others */
+	int lock;
+	bool is_once;
 	unsigned lacking;                /* with --once: what was not applied */
 };
 
@@ -135,6 +141,7 @@ static enum code open_app(struct app *app, struct err *err)
 	o.acknowledges = CFX_ACKNOWLEDGE_BY_PROGRAM;
 	o.boot = app->agent->is_once ? CFX_BOOT_FAIL_SAFE : CFX_BOOT_AT_ONCE;
 	o.boot_timeout_ms = ONCE_MS;
+	o.content_max = EDGE_CONTENT_MAX;
 	o.log = on_log;
 	o.log_data = app;
 	if (cfx_open(&o, &app->cfx, &error) ||
@@ -155,26 +162,46 @@ static void say(const struct app *app, const struct edge_target *t, uint64_t ver
 			       log_s("config", t->file->config),
 			       log_u("version", version) };
 
-	(void)app;
 	if (verdict == EDGE_TAKEN)
 		log_write(LOG_INFO, PART, 3, kv, "applied");
 	else if (verdict == EDGE_REJECTED)
 		log_write(LOG_WARN, PART, 3, kv, "rejected: %s", err->text);
 	else if (verdict == EDGE_FAILED)
-		log_write(LOG_ERROR, PART, 3, kv, "not applied, is tried again in "
-			  "%u s: %s", RETRY_MS / 1000, err->text);
+		log_write(LOG_ERROR, PART, 3, kv, "not applied, is tried again %s: "
+			  "%s", err->code == E_CANCELLED || app->agent->is_once ?
+			  "by the next start" : RETRY_TEXT, err->text);
 }
 
 /* What the cluster hears of a configuration is the worst of its files. */
-static void acknowledge(const struct app *app, struct str config, uint64_t version,
+static void acknowledge(struct app *app, struct str config, uint64_t version,
 			const struct err *err)
 {
 	AUTO_BUF name = BUF_NONE;
 
 	buf_str(&name, config);
-	/* No memory for it: the next version tells. */
-	(void)cfx_acknowledge(app->cfx, name.p, version, err == NULL,
-			      err ? err->text : NULL);
+	if (cfx_acknowledge(app->cfx, name.p, version, err == NULL,
+			    err ? err->text : NULL) == CFX_OK)
+		app->said++;
+}
+
+/* Who ends at once waits until the servers, where there are any, have heard. */
+static void wait_heard(const struct app *app)
+{
+	uint64_t until = clock_mono_ms() + HEARD_MS;
+	struct cfx_status status = { .size = sizeof(status) };
+
+	for (;;) {
+		cfx_status(app->cfx, &status);
+		if (status.acknowledged >= app->said ||
+		    (!status.is_connected && status.is_from_snapshot))
+			return;
+		if (clock_mono_ms() >= until)
+			break;
+		poll(NULL, 0, 10);
+	}
+	log_warn(PART, LOG_KV(log_z("application", app->set->application)),
+		 "no server has heard in time what became of the versions%s%s",
+		 status.last.text[0] ? ": " : "", status.last.text);
 }
 
 static bool version_of(const struct cfx_view *view, struct str config,
@@ -182,15 +209,15 @@ static bool version_of(const struct cfx_view *view, struct str config,
 {
 	AUTO_BUF name = BUF_NONE;
 	struct cfx_info info;
-	const char *text;
-	size_t n = 0;
+	const char *content;
+	size_t n;
 
 	buf_str(&name, config);
 	if (!cfx_view_info(view, name.p, &info))
 		return false;
-	text = cfx_view_string(view, name.p, "", NULL, &n);
+	content = cfx_view_content(view, name.p, &n);
 	*out = (struct edge_version){ .version = info.version,
-				      .content = str_n(text, n) };
+				      .content = str_n(content, n) };
 	return hex_parse(str_of(info.sha256), out->sha.b, sizeof(out->sha.b));
 }
 
@@ -207,6 +234,14 @@ static enum edge_verdict bring(struct app *app, struct edge_target *t,
 	if (verdict != EDGE_REJECTED || !was_rejected || again)
 		say(app, t, v->version, verdict, err);
 	return verdict;
+}
+
+/* Somebody wants it to end. */
+static bool shall_end(const struct agent *a)
+{
+	struct pollfd p = { .fd = a->ends, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
 }
 
 static bool is_first_of(const struct edge_set *set, size_t i)
@@ -235,13 +270,21 @@ static void bring_config(struct app *app, const struct cfx_view *view, size_t i,
 		return;
 	}
 	for (size_t k = i; k < set->n_files; k++) {
-		if (!str_eq(set->files[k].config, set->files[i].config) ||
-		    bring(app, &app->targets[k], &v, again, &err) <= EDGE_TAKEN)
+		if (!str_eq(set->files[k].config, set->files[i].config))
 			continue;
+		/* Nothing is said of what has not come to its end. */
+		if (shall_end(app->agent))
+			return;
+		if (bring(app, &app->targets[k], &v, again, &err) <= EDGE_TAKEN)
+			continue;
+		if (err.code == E_CANCELLED)
+			return;
 		is_well = false;
 		worst = err;
 		app->agent->lacking++;
 	}
+	/* Meanwhile the same content may have become a later version. */
+	(void)version_of(view, set->files[i].config, &v);
 	acknowledge(app, set->files[i].config, v.version, is_well ? NULL : &worst);
 }
 
@@ -253,6 +296,7 @@ static void bring_all(struct app *app, bool again)
 	app->retry_ms = 0;
 	view = cfx_view(app->cfx);
 	if (!view) {
+		app->agent->lacking++;
 		app->retry_ms = clock_mono_ms() + RETRY_MS;
 		return;
 	}
@@ -264,16 +308,12 @@ static void bring_all(struct app *app, bool again)
 
 /* ---- life ---- */
 
-static void take_signal(struct agent *a)
+static void try_again(struct agent *a)
 {
 	struct signalfd_siginfo info;
 
-	if (read(a->signals, &info, sizeof(info)) != sizeof(info))
+	if (read(a->again, &info, sizeof(info)) != sizeof(info))
 		return;
-	if (info.ssi_signo != SIGHUP) {
-		a->is_ending = true;
-		return;
-	}
 	log_info(PART, LOG_NO_KV, "what was rejected is tried again");
 	for (size_t i = 0; i < a->settings.n_sets; i++)
 		bring_all(&a->apps[i], true);
@@ -308,36 +348,61 @@ static void take_news(struct agent *a)
 
 static void run(struct agent *a)
 {
-	struct pollfd fds[2] = { { .fd = a->wake, .events = POLLIN },
-				 { .fd = a->signals, .events = POLLIN } };
+	struct pollfd fds[3] = { { .fd = a->wake, .events = POLLIN },
+				 { .fd = a->again, .events = POLLIN },
+				 { .fd = a->ends, .events = POLLIN } };
 
-	while (!a->is_ending) {
-		fds[0].revents = fds[1].revents = 0;
-		if (poll(fds, 2, wait_ms(a)) < 0 && errno != EINTR)
+	for (;;) {
+		fds[0].revents = fds[1].revents = fds[2].revents = 0;
+		if (poll(fds, 3, wait_ms(a)) < 0 && errno != EINTR)
+			break;
+		if (fds[2].revents)
 			break;
 		if (fds[1].revents)
-			take_signal(a);
+			try_again(a);
 		else
 			take_news(a);
 	}
 }
 
-/* Threads inherit the mask: signals wait for the descriptor. */
+/* Threads inherit the mask: signals wait for the descriptors. */
 static enum code set_up(struct agent *a, struct err *err)
 {
-	sigset_t wanted;
+	sigset_t again, ends;
+	enum code rc;
 
-	sigemptyset(&wanted);
-	sigaddset(&wanted, SIGTERM);
-	sigaddset(&wanted, SIGINT);
-	sigaddset(&wanted, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, &wanted, NULL);
+	sigemptyset(&again);
+	sigemptyset(&ends);
+	sigaddset(&again, SIGHUP);
+	if (!a->is_once) {
+		sigaddset(&ends, SIGTERM);
+		sigaddset(&ends, SIGINT);
+	}
+	pthread_sigmask(SIG_BLOCK, &again, NULL);
+	pthread_sigmask(SIG_BLOCK, &ends, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	a->signals = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
+	a->again = signalfd(-1, &again, SFD_CLOEXEC | SFD_NONBLOCK);
+	a->ends = signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
 	a->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (a->signals < 0 || a->wake < 0)
+	if (a->again < 0 || a->ends < 0 || a->wake < 0)
 		return err_sys(err, errno, "eventfd or signalfd");
-	return fs_make_dir(fs_real(), a->settings.state_dir, err);
+	rc = fs_make_dir(fs_real(), a->settings.state_dir, err);
+	if (rc)
+		return err_wrap(err, "state_dir");
+	return edge_lock(a->settings.state_dir, &a->lock, err);
+}
+
+/* What is wrong stays on record; the next try of the file says it. */
+static void open_target(struct app *app, size_t i)
+{
+	struct err err;
+
+	edge_target_open(&app->targets[i], &app->set->files[i],
+			 app->agent->settings.state_dir);
+	app->targets[i].stop = app->agent->ends;
+	if (edge_target_recover(&app->targets[i], &err))
+		log_warn(PART, LOG_KV(log_z("file", app->set->files[i].path)),
+			 "what was begun is not ended yet: %s", err.text);
 }
 
 static enum code open_all(struct agent *a, struct err *err)
@@ -350,11 +415,8 @@ static enum code open_all(struct agent *a, struct err *err)
 		app->agent = a;
 		app->set = &a->settings.sets[i];
 		app->targets = mem_zero(app->set->n_files * sizeof(*app->targets));
-		for (size_t k = 0; k < app->set->n_files; k++) {
-			edge_target_open(&app->targets[k], &app->set->files[k],
-					 a->settings.state_dir);
-			edge_target_recover(&app->targets[k]);
-		}
+		for (size_t k = 0; k < app->set->n_files; k++)
+			open_target(app, k);
 		rc = open_app(app, err);
 		if (rc)
 			return rc;
@@ -386,6 +448,8 @@ static int live(struct agent *a)
 		 "conflux-agent " VERSION " starts");
 	for (size_t i = 0; i < a->settings.n_sets; i++)
 		bring_all(&a->apps[i], false);
+	for (size_t i = 0; a->is_once && i < a->settings.n_sets; i++)
+		wait_heard(&a->apps[i]);
 	if (!a->is_once)
 		run(a);
 	close_all(a);
@@ -433,9 +497,20 @@ static enum code arguments_of(int argc, char **argv, struct arguments *out,
 					  "conflux-agent --help");
 }
 
+/* Where it was started without them, no file of ours becomes standard error. */
+static bool has_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	return fd >= 0 && close(fd) == 0;
+}
+
 int main(int argc, char **argv)
 {
-	struct agent a = { .wake = -1, .signals = -1 };
+	struct agent a = { .wake = -1, .again = -1, .ends = -1, .lock = -1 };
 	struct arguments args;
 	struct err err;
 	int status;
@@ -444,6 +519,8 @@ int main(int argc, char **argv)
 		return fputs(help, stdout) < 0;
 	if (argc == 2 && strcmp(argv[1], "--version") == 0)
 		return puts("conflux-agent " VERSION) < 0;
+	if (!has_streams())
+		return EXIT_FAILURE;
 	if (arguments_of(argc, argv, &args, &err) ||
 	    edge_settings_load(args.config, &a.settings, &err))
 		return fail(&err);

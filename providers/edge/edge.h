@@ -75,16 +75,19 @@ void edge_settings_fini(struct edge_settings *s);
  * Runs argv with "{}" replaced by 'file' (a word that is "{}", or holds it), with
  * CONFLUX_FILE, CONFLUX_CONFIG and CONFLUX_VERSION in its environment, in a process
  * group of its own, and waits for it.  E_FAILED: it ended otherwise than with 0, with
- * the end of what it wrote; E_TIMEOUT: it and its group were killed; E_NOT_FOUND,
- * E_DENIED, E_IO: it could not be started.  What it leaves running is not waited for.
+ * the end of what it wrote; E_TIMEOUT: it and its group were killed; E_CANCELLED: the
+ * agent is to end, and the command was not there yet within five seconds of that, or
+ * failed; E_NOT_FOUND, E_DENIED, E_IO: it could not be started.  What it leaves running
+ * is not waited for.
  */
 struct edge_about {
 	const char *file, *config;
 	uint64_t version;
+	int stop;                        /* readable: the agent is to end; 0: never is */
 };
 enum code edge_run(char *const *argv, const struct edge_about *about,
 		   unsigned timeout_ms, struct err *err) MUST_USE;
-/* Sends 'signal' to whom 'pid_file' names. */
+/* Sends 'signal' to whom 'pid_file' names; never E_FAILED. */
 enum code edge_signal(const char *pid_file, int signal, struct err *err) MUST_USE;
 
 /* ---- file.c ---- */
@@ -99,11 +102,16 @@ enum code edge_switch(const struct edge_file *f, const char *candidate,
 void edge_discard(const char *candidate);
 /* Candidates that an agent before left, which died. */
 void edge_sweep(const struct edge_file *f);
-/* What stands there, up to EDGE_CONTENT_MAX bytes; E_NOT_FOUND. */
+/* What stands there, up to EDGE_CONTENT_MAX bytes, and of whom ('st' may be NULL);
+ * E_NOT_FOUND. */
 #define EDGE_CONTENT_MAX (64u * 1024 * 1024)
-enum code edge_content(const char *path, struct buf *out, struct err *err) MUST_USE;
+struct stat;
+enum code edge_content(const char *path, struct buf *out, struct stat *st,
+		       struct err *err) MUST_USE;
 /* It holds just this, and owner and mode are as they should be. */
 bool edge_is_in_place(const struct edge_file *f, const struct sha256 *sha);
+/* The state's folder is this agent's until '*fd' is closed; E_BUSY: another's. */
+enum code edge_lock(const char *dir, int *fd, struct err *err) MUST_USE;
 
 /* ---- record.c ---- */
 
@@ -120,6 +128,9 @@ struct edge_record {
 	uint64_t version;                /* applied, or switching to */
 	struct sha256 sha;
 	bool has_previous;               /* the content before is kept beside it */
+	uid_t previous_uid;              /* whose that file was */
+	gid_t previous_gid;
+	mode_t previous_mode;
 	/* The last version that was rejected; 0: none. */
 	uint64_t rejected;
 	struct sha256 rejected_sha;
@@ -149,28 +160,32 @@ enum edge_verdict {
 	EDGE_KEPT,                       /* it is in place already */
 	EDGE_TAKEN,                      /* it was applied now */
 	EDGE_REJECTED,                   /* by a command of the user's: not tried again */
-	EDGE_FAILED,                     /* by this machine: to be tried again */
+	EDGE_FAILED,                     /* by this machine: to be tried again, which
+					    the next agent does after E_CANCELLED */
 };
 
 struct edge_target {
 	const struct edge_file *file;
 	const char *state_dir;
 	struct edge_record record;
+	int stop;                        /* as in struct edge_about */
 };
 
-/* Reads what is known, and sweeps up. */
+/* Reads what is known, and sweeps up; 'stop' is 0. */
 void edge_target_open(struct edge_target *t, const struct edge_file *f,
 		      const char *state_dir);
 /*
  * Brings the file to 'v', and tells the program; blocks as long as commands take.
- * 'err' says why with EDGE_REJECTED and EDGE_FAILED; what was there before is then
- * there again.  'again': also what was rejected before is tried.
+ * 'err' says why with EDGE_REJECTED and EDGE_FAILED.  After EDGE_REJECTED what was there
+ * before is there again; after EDGE_FAILED it is still, or again, or the next call goes
+ * on from where this one came to.  'again': also what was rejected before is tried.
  */
 enum edge_verdict edge_target_bring(struct edge_target *t,
 				    const struct edge_version *v, bool again,
 				    struct err *err);
 /* Ends what an agent before had begun and died of: the file stays the new one where
- * the program takes it, else it becomes the old one again. */
-void edge_target_recover(struct edge_target *t);
+ * the program takes it, else it becomes the old one again.  Anything but OK: it is not
+ * ended yet. */
+enum code edge_target_recover(struct edge_target *t, struct err *err) MUST_USE;
 
 #endif

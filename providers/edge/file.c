@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -170,7 +171,8 @@ static enum code read_all(int fd, const char *path, struct buf *out, struct err 
 	}
 }
 
-enum code edge_content(const char *path, struct buf *out, struct err *err)
+enum code edge_content(const char *path, struct buf *out, struct stat *of,
+		       struct err *err)
 {
 	/* A pipe or device there must not stop the agent. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
@@ -186,6 +188,8 @@ enum code edge_content(const char *path, struct buf *out, struct err *err)
 		rc = err_set(err, E_INVALID, "%s is no regular file", path);
 	else
 		rc = read_all(fd, path, out, err);
+	if (of)
+		*of = st;
 	close(fd);
 	return rc;
 }
@@ -201,8 +205,27 @@ bool edge_is_in_place(const struct edge_file *f, const struct sha256 *sha)
 	    (st.st_mode & 07777) != f->mode ||
 	    (f->uid != (uid_t)-1 && st.st_uid != f->uid) ||
 	    (f->gid != (gid_t)-1 && st.st_gid != f->gid) ||
-	    edge_content(f->path, &content, &err))
+	    edge_content(f->path, &content, NULL, &err))
 		return false;
 	is = sha256_of(buf_view(&content));
 	return sha256_eq(&is, sha);
+}
+
+enum code edge_lock(const char *dir, int *fd, struct err *err)
+{
+	AUTO_BUF path = BUF_NONE;
+
+	buf_printf(&path, "%s/lock", dir);
+	*fd = open(path.p, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (*fd < 0) {
+		err_sys(err, errno, "state_dir: open %s", path.p);
+		return err_hint(err, "the agent is to be able to write there");
+	}
+	if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
+		return OK;
+	close(*fd);
+	*fd = -1;
+	err_set(err, E_BUSY, "another conflux-agent uses the state_dir %s", dir);
+	return err_hint(err, "stop it, or give this one a state_dir and files of "
+			"its own");
 }

@@ -4,7 +4,8 @@
  * switch:
  *
  *	{"path": "/etc/app.toml", "config": "app.toml", "phase": "applied",
- *	 "version": 3, "sha256": "...", "previous": true,
+ *	 "version": 3, "sha256": "...", "previous": true, "previous_uid": 0,
+ *	 "previous_gid": 0, "previous_mode": 416,
  *	 "rejected": 4, "rejected_sha256": "...", "reason": "check ended with 1"}
  */
 #include "edge/edge.h"
@@ -51,6 +52,14 @@ static bool digest_of(const struct value *v, struct sha256 *out)
 	return hex_parse(value_text(v), out->b, sizeof(out->b));
 }
 
+static uint32_t number_of(const struct value *v, const char *name, uint32_t none)
+{
+	uint64_t n;
+
+	return value_to_u64(value_getz(v, name), &n) && n <= UINT32_MAX ?
+		       (uint32_t)n : none;
+}
+
 static enum code decode(const struct value *v, const struct edge_file *f,
 			struct edge_record *out, struct err *err)
 {
@@ -65,6 +74,9 @@ static enum code decode(const struct value *v, const struct edge_file *f,
 	    !digest_of(value_getz(v, "rejected_sha256"), &out->rejected_sha))
 		return err_set(err, E_CORRUPT, "a member is missing or no good");
 	out->has_previous = value_to_bool(value_getz(v, "previous"), false);
+	out->previous_uid = (uid_t)number_of(v, "previous_uid", f->uid);
+	out->previous_gid = (gid_t)number_of(v, "previous_gid", f->gid);
+	out->previous_mode = (mode_t)number_of(v, "previous_mode", f->mode) & 0777;
 	(void)str_copy(out->reason, sizeof(out->reason),
 		       value_text(value_getz(v, "reason")));
 	return OK;
@@ -117,8 +129,10 @@ static void encode(const struct edge_file *f, const struct edge_record *r,
 	buf_printf(out, ",\"phase\":\"%s\",\"version\":%llu,\"sha256\":\"",
 		   phases[r->phase], (unsigned long long)r->version);
 	buf_hex(out, r->sha.b, sizeof(r->sha.b));
-	buf_printf(out, "\",\"previous\":%s,\"rejected\":%llu,"
+	buf_printf(out, "\",\"previous\":%s,\"previous_uid\":%u,"
+		   "\"previous_gid\":%u,\"previous_mode\":%u,\"rejected\":%llu,"
 		   "\"rejected_sha256\":\"", r->has_previous ? "true" : "false",
+		   r->previous_uid, r->previous_gid, r->previous_mode,
 		   (unsigned long long)r->rejected);
 	buf_hex(out, r->rejected_sha.b, sizeof(r->rejected_sha.b));
 	buf_z(out, "\",\"reason\":");

@@ -14,6 +14,8 @@
  */
 #include "edge/edge.h"
 
+#include <sys/stat.h>
+
 #include "base/failpoint.h"
 #include "base/log.h"
 
@@ -26,6 +28,7 @@ void edge_target_open(struct edge_target *t, const struct edge_file *f,
 {
 	t->file = f;
 	t->state_dir = state_dir;
+	t->stop = 0;
 	edge_sweep(f);
 	edge_record_load(state_dir, f, &t->record);
 }
@@ -33,6 +36,12 @@ void edge_target_open(struct edge_target *t, const struct edge_file *f,
 static enum code save(struct edge_target *t, struct err *err)
 {
 	return edge_record_save(t->state_dir, t->file, &t->record, err);
+}
+
+/* A command has judged; else this machine could not, or was not to, ask it. */
+static bool is_judged(enum code rc)
+{
+	return rc == E_FAILED || rc == E_TIMEOUT;
 }
 
 /* What is not remembered is found out again; the file is what counts. */
@@ -47,7 +56,8 @@ static void save_or_warn(struct edge_target *t)
 static enum code check(const struct edge_target *t, const char *candidate,
 		       const struct edge_version *v, struct err *err)
 {
-	struct edge_about about = { candidate, t->file->config.p, v->version };
+	struct edge_about about = { candidate, t->file->config.p, v->version,
+				    t->stop };
 	enum code rc;
 
 	if (!t->file->check)
@@ -60,7 +70,7 @@ static enum code check(const struct edge_target *t, const char *candidate,
 static enum code tell(const struct edge_target *t, uint64_t version, struct err *err)
 {
 	const struct edge_file *f = t->file;
-	struct edge_about about = { f->path, f->config.p, version };
+	struct edge_about about = { f->path, f->config.p, version, t->stop };
 
 	if (f->reload && edge_run(f->reload, &about, f->timeout_ms, err))
 		return err_wrap(err, "reload");
@@ -83,13 +93,18 @@ static void reject(struct edge_target *t, const struct edge_version *v,
 static enum code keep_previous(struct edge_target *t, struct err *err)
 {
 	AUTO_BUF content = BUF_NONE;
-	enum code rc = edge_content(t->file->path, &content, err);
+	struct stat st;
+	enum code rc = edge_content(t->file->path, &content, &st, err);
 
 	t->record.has_previous = rc == OK;
 	if (rc == E_NOT_FOUND)
 		return OK;
-	return rc ? rc : edge_previous_save(t->state_dir, t->file,
-					    buf_view(&content), err);
+	if (rc)
+		return rc;
+	t->record.previous_uid = st.st_uid;
+	t->record.previous_gid = st.st_gid;
+	t->record.previous_mode = st.st_mode & 0777;
+	return edge_previous_save(t->state_dir, t->file, buf_view(&content), err);
 }
 
 /* From here on the file may be the new one. */
@@ -113,8 +128,27 @@ static enum code switch_to(struct edge_target *t, const char *candidate,
 	return rc;
 }
 
-/* What was there before is there again, and the program is told of that too. */
-static enum code turn_back(struct edge_target *t, uint64_t version, struct err *err)
+/* Whose it was, and who might read it, it is again: the settings may say otherwise.
+ * An agent that may not give files away keeps the mode at least. */
+static enum code old_candidate(const struct edge_target *t, struct str content,
+			       struct buf *out, struct err *err)
+{
+	struct edge_file was = *t->file;
+	enum code rc;
+
+	was.uid = t->record.previous_uid;
+	was.gid = t->record.previous_gid;
+	was.mode = t->record.previous_mode;
+	rc = edge_candidate(&was, content, out, err);
+	if (rc != E_DENIED)
+		return rc;
+	was.uid = t->file->uid;
+	was.gid = t->file->gid;
+	return edge_candidate(&was, content, out, err);
+}
+
+/* What was there before is there again. */
+static enum code turn_back(struct edge_target *t, struct err *err)
 {
 	AUTO_BUF content = BUF_NONE;
 	AUTO_BUF candidate = BUF_NONE;
@@ -122,18 +156,16 @@ static enum code turn_back(struct edge_target *t, uint64_t version, struct err *
 
 	if (!t->record.has_previous) {
 		edge_discard(t->file->path);
-	} else {
-		rc = edge_previous_load(t->state_dir, t->file, &content, err);
-		if (!rc)
-			rc = edge_candidate(t->file, buf_view(&content), &candidate,
-					    err);
-		if (!rc)
-			rc = edge_switch(t->file, candidate.p, err);
-		if (rc)
-			return rc;
+		return OK;
 	}
-	rc = tell(t, version, err);
-	return rc ? err_wrap(err, "with what was there before") : OK;
+	rc = edge_previous_load(t->state_dir, t->file, &content, err);
+	if (!rc)
+		rc = old_candidate(t, buf_view(&content), &candidate, err);
+	if (!rc)
+		rc = edge_switch(t->file, candidate.p, err);
+	if (rc && candidate.n)
+		edge_discard(candidate.p);
+	return rc ? err_wrap(err, "what was there before cannot be put back") : OK;
 }
 
 static void forget_switch(struct edge_target *t, const struct edge_record *before)
@@ -143,20 +175,27 @@ static void forget_switch(struct edge_target *t, const struct edge_record *befor
 	t->record.sha = before->sha;
 }
 
-/* The program does not take it. */
+/* The program does not take it, or cannot be told.  Where the old content cannot be
+ * put back the switch stays on record, and is gone about again. */
 static enum edge_verdict take_back(struct edge_target *t,
 				   const struct edge_record *before,
 				   const struct edge_version *v, struct err *err)
 {
 	struct err again;
 
-	if (turn_back(t, before->version, &again))
-		log_error(PART, LOG_KV(log_z("file", t->file->path)), "%s",
-			  again.text);
+	if (turn_back(t, &again)) {
+		err_wrap(err, "%s, after", again.text);
+		err->code = again.code;
+		return EDGE_FAILED;
+	}
+	if (tell(t, before->version, &again))
+		log_error(PART, LOG_KV(log_z("file", t->file->path)),
+			  "with what was there before: %s", again.text);
 	forget_switch(t, before);
-	reject(t, v, err);
+	if (is_judged(err->code))
+		reject(t, v, err);
 	save_or_warn(t);
-	return EDGE_REJECTED;
+	return is_judged(err->code) ? EDGE_REJECTED : EDGE_FAILED;
 }
 
 static enum edge_verdict taken(struct edge_target *t, struct err *err)
@@ -176,9 +215,13 @@ static enum edge_verdict bring(struct edge_target *t, const struct edge_version 
 			       const char *candidate, struct err *err)
 {
 	struct edge_record before = t->record;
+	enum code rc = check(t, candidate, v, err);
 
-	if (check(t, candidate, v, err)) {
+	if (rc)
 		edge_discard(candidate);
+	if (rc && !is_judged(rc))
+		return EDGE_FAILED;
+	if (rc) {
 		reject(t, v, err);
 		save_or_warn(t);
 		return EDGE_REJECTED;
@@ -188,32 +231,34 @@ static enum edge_verdict bring(struct edge_target *t, const struct edge_version 
 		edge_discard(candidate);
 		return EDGE_FAILED;
 	}
-	if (tell(t, v->version, err))
-		return take_back(t, &before, v, err);
-	return taken(t, err);
+	rc = tell(t, v->version, err);
+	if (rc == E_CANCELLED)
+		return EDGE_FAILED;      /* the next agent tells it */
+	return rc ? take_back(t, &before, v, err) : taken(t, err);
 }
 
-void edge_target_recover(struct edge_target *t)
+enum code edge_target_recover(struct edge_target *t, struct err *err)
 {
 	struct edge_version v = { t->record.version, t->record.sha, STR_NONE };
 	struct edge_record before = { 0 };
-	struct err err;
+	enum code rc;
 
 	if (t->record.phase != EDGE_SWITCHING)
-		return;
+		return OK;
 	if (!edge_is_in_place(t->file, &v.sha)) {
 		/* It died before the rename. */
 		t->record.phase = EDGE_NOTHING;
 		save_or_warn(t);
-		return;
+		return OK;
 	}
-	if (tell(t, v.version, &err) == OK) {
-		taken(t, &err);
-		return;
-	}
+	rc = tell(t, v.version, err);
+	if (rc == OK)
+		return taken(t, err) == EDGE_TAKEN ? OK : err->code;
+	if (rc == E_CANCELLED)
+		return rc;
 	log_error(PART, LOG_KV(log_z("file", t->file->path),
-			       log_u("version", v.version)), "%s", err.text);
-	take_back(t, &before, &v, &err);
+			       log_u("version", v.version)), "%s", err->text);
+	return take_back(t, &before, &v, err) == EDGE_FAILED ? err->code : OK;
 }
 
 enum edge_verdict edge_target_bring(struct edge_target *t,
@@ -223,7 +268,8 @@ enum edge_verdict edge_target_bring(struct edge_target *t,
 	AUTO_BUF candidate = BUF_NONE;
 	struct edge_record *r = &t->record;
 
-	edge_target_recover(t);
+	if (edge_target_recover(t, err))
+		return EDGE_FAILED;
 	if (r->phase == EDGE_APPLIED && sha256_eq(&r->sha, &v->sha) &&
 	    edge_is_in_place(t->file, &v->sha)) {
 		r->version = v->version;

@@ -27,6 +27,9 @@ applications:
     reload: [sh, -c, 'cat "\$CONFLUX_FILE" >>$WORK/told; ! grep -q refuse "\$CONFLUX_FILE"']
 YAML
 
+once() {
+	"$CONFLUX_BIN/conflux-agent" --config "$1" --once 2>>"$WORK/agent.log"
+}
 AGENT=
 start_agent() {
 	"$CONFLUX_BIN/conflux-agent" --config "$WORK/agent.yaml" "$@" \
@@ -68,10 +71,14 @@ fi
 has "$(cat "$WORK/said")" "line 12: mod is not known"
 
 step "once: the file is there, and the end says so"
-"$CONFLUX_BIN/conflux-agent" --config "$WORK/agent.yaml" --once 2>>"$WORK/agent.log" ||
-	fail "not applied"
+once "$WORK/agent.yaml" || fail "not applied"
 holds one || fail "the file holds: $(cat "$FILE")"
 is "$(stat -c %a "$FILE")" 600 mode
+heard applied 1 >/dev/null || fail "it ended before the cluster had heard"
+sed 's/app.conf/none.conf/' "$WORK/agent.yaml" >"$WORK/none.yaml"
+if once "$WORK/none.yaml"; then
+	fail "a configuration that is not there was applied"
+fi
 
 step "a publish becomes the file, the program is told, and the cluster hears"
 start_agent
@@ -80,6 +87,12 @@ publish two
 until_ok holds two
 until_ok heard applied 2
 is "$(cat "$WORK/told")" "onetwo" "what the program was told"
+
+step "a second agent with the same state is refused"
+if "$CONFLUX_BIN/conflux-agent" --config "$WORK/agent.yaml" 2>"$WORK/said"; then
+	fail "two agents share a state_dir"
+fi
+has "$(cat "$WORK/said")" "another conflux-agent uses the state_dir $WORK/state"
 
 step "what the check refuses is never there, and the cluster hears why"
 publish "broken"
@@ -126,3 +139,30 @@ until_ok is_last
 until_ok heard applied 11
 stop_agent
 [ -z "$(find "$WORK/etc" -name '.*conflux*')" ] || fail "a candidate is left"
+
+step "content is the file byte for byte, of JSON too, and the program is told once"
+TEXT=$'\n {"a": 1}\n'
+make_config app.json "$TEXT" json
+yes 201
+ID=$(field .id)
+FILE=$WORK/etc/app.json
+sed -e 's/app\.conf/app.json/' -e '/check:/d' \
+	-e "s|reload:.*|reload: [sh, -c, 'echo >>$WORK/json.told']|" \
+	"$WORK/agent.yaml" >"$WORK/json.yaml"
+once "$WORK/json.yaml" || fail "not applied"
+once "$WORK/json.yaml" || fail "not kept"
+printf '%s' "$TEXT" | cmp - "$FILE"
+is "$(wc -l <"$WORK/json.told")" 1 "how often the program was told"
+
+step "an agent that ends while a command runs has not judged"
+publish '{"a": 2}'
+sed -e "s|reload:.*|check: [sh, -c, 'touch $WORK/asked; exec sleep 1000']|" \
+	-e '/check:/a\    timeout: 10m' "$WORK/json.yaml" >"$WORK/slow.yaml"
+"$CONFLUX_BIN/conflux-agent" --config "$WORK/slow.yaml" 2>>"$WORK/agent.log" &
+AGENT=$!
+until_ok test -e "$WORK/asked"
+SECONDS=0
+stop_agent
+[ "$SECONDS" -lt 60 ] || fail "it ended after $SECONDS s"
+once "$WORK/json.yaml" || fail "what was not judged was not tried again"
+holds '{"a": 2}' || fail "the file holds: $(cat "$FILE")"

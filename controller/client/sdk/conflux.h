@@ -219,6 +219,11 @@ bool cfx_view_bool(const struct cfx_view *view, const char *config,
 const char *cfx_view_string(const struct cfx_view *view, const char *config,
 			    const char *path, const char *fallback, size_t *bytes);
 
+/* The whole content, byte for byte as it was published: of JSON also the white space
+ * around it, and a text with its quotes.  NULL: the configuration is not there. */
+const char *cfx_view_content(const struct cfx_view *view, const char *config,
+			     size_t *bytes);
+
 enum cfx_type {
 	CFX_NONE, CFX_NULL, CFX_BOOL, CFX_NUMBER, CFX_STRING, CFX_ARRAY, CFX_OBJECT,
 	CFX_TEXT                         /* content that is not structured */

@@ -297,6 +297,10 @@ bool doc_same(const struct doc *a, const struct item *x, const struct doc *b,
 {
 	if (!x || !y)
 		return x == y;
+	/* The whole of it, with the white space around and as it is written. */
+	if (x == a->items && y == b->items)
+		return str_eq(str_n(a->content, a->content_n),
+			      str_n(b->content, b->content_n));
 	return x == y || (x->type == y->type &&
 			  str_eq(doc_text(a, x), doc_text(b, y)));
 }

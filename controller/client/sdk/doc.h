@@ -61,7 +61,7 @@ void doc_unref(struct doc *doc);                         /* NULL is fine */
 const struct item *doc_find(const struct doc *doc, const char *path);
 /* The text of it: without quotes and escapes where it is a string. */
 struct str doc_text(const struct doc *doc, const struct item *item);
-/* Are they the same value?  Items may be NULL. */
+/* Are they the same value, or of whole contents the same bytes?  Items may be NULL. */
 bool doc_same(const struct doc *a, const struct item *x, const struct doc *b,
 	      const struct item *y);
 

@@ -314,6 +314,16 @@ const char *cfx_view_string(const struct cfx_view *p, const char *config,
 	return text.p;
 }
 
+const char *cfx_view_content(const struct cfx_view *p, const char *config,
+			     size_t *bytes)
+{
+	const struct doc *doc = doc_of(p, config);
+
+	if (bytes)
+		*bytes = doc ? doc->content_n : 0;
+	return doc ? doc->content : NULL;
+}
+
 enum cfx_type cfx_view_type(const struct cfx_view *p, const char *config,
 			    const char *path)
 {

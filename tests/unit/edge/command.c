@@ -15,7 +15,7 @@ static enum code sh(const char *script, unsigned timeout_ms)
 {
 	char *const argv[] = { (char *)"sh", (char *)"-c", (char *)script,
 			       (char *)"sh", (char *)"<{}>", NULL };
-	struct edge_about about = { "/a b", "app.conf", 17 };
+	struct edge_about about = { "/a b", "app.conf", 17, 0 };
 
 	err_reset(&err);
 	return edge_run(argv, &about, timeout_ms, &err);
@@ -34,7 +34,7 @@ START_TEST(it_may_fail)
 {
 	char *const none[] = { (char *)"/no/such/program", NULL };
 	char *const folder[] = { (char *)"/tmp", NULL };
-	struct edge_about about = { "f", "c", 1 };
+	struct edge_about about = { "f", "c", 1, 0 };
 
 	ck_assert_int_eq(sh("exit 7", 10000), E_FAILED);
 	ck_assert_str_eq(err.text, "sh ended with 7");
@@ -87,6 +87,14 @@ START_TEST(signals_are_as_programs_expect_them)
 }
 END_TEST
 
+START_TEST(nothing_of_the_agent_is_open)
+{
+	ck_assert_int_eq(dup2(STDOUT_FILENO, 100), 100);
+	ck_assert_int_eq(sh("! [ -e /proc/self/fd/100 ]", 10000), OK);
+	close(100);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("edge/command");
@@ -98,6 +106,7 @@ static Suite *suite(void)
 	tcase_add_test(t, its_time_is_bounded);
 	tcase_add_test(t, what_it_leaves_running_is_not_waited_for);
 	tcase_add_test(t, signals_are_as_programs_expect_them);
+	tcase_add_test(t, nothing_of_the_agent_is_open);
 	tcase_set_timeout(t, 100);
 	suite_add_tcase(s, t);
 	return s;

@@ -38,7 +38,7 @@ static void teardown(void)
 {
 	char command[128];
 	char *const argv[] = { (char *)"rm", (char *)"-rf", dir, NULL };
-	struct edge_about about = { "", "", 0 };
+	struct edge_about about = { "", "", 0, 0 };
 
 	snprintf(command, sizeof(command), "%s", dir);
 	ck_assert_int_eq(edge_run(argv, &about, 10000, &err), OK);
@@ -218,12 +218,14 @@ START_TEST(a_program_is_told_by_a_signal)
 	file.pid_file = pid_file;
 	signal(SIGUSR1, on_signal);
 	open_target();
-	ck_assert_int_eq(bring(1, "one", false), EDGE_REJECTED);
+	/* That nobody is there yet is no verdict on the content. */
+	ck_assert_int_eq(bring(1, "one", false), EDGE_FAILED);
 	ck_assert_ptr_nonnull(strstr(err.text, "pid_file"));
+	ck_assert_int_ne(access(path, F_OK), 0);
 	ck_assert_int_eq(fs_put(fs_real(), state, pid_file, STR("1\n"), &err), OK);
-	ck_assert_int_eq(bring(2, "two", false), EDGE_REJECTED);
+	ck_assert_int_eq(bring(1, "one", false), EDGE_FAILED);
 	ck_assert_int_eq(fs_put(fs_real(), state, pid_file, str_of(pid), &err), OK);
-	ck_assert_int_eq(bring(3, "three", false), EDGE_TAKEN);
+	ck_assert_int_eq(bring(1, "one", false), EDGE_TAKEN);
 	ck_assert_int_eq(heard, SIGUSR1);
 }
 END_TEST
@@ -254,7 +256,7 @@ START_TEST(it_may_die_anywhere)
 	is = content_of(path);
 	ck_assert_msg(strcmp(is, _i < 2 ? "one" : "two") == 0, "%s", is);
 	open_target();
-	edge_target_recover(&target);
+	ck_assert_int_eq(edge_target_recover(&target, &err), OK);
 	ck_assert_str_eq(content_of(path), _i < 2 ? "one" : "two");
 	ck_assert_int_eq(bring(2, "two", false), _i < 2 ? EDGE_TAKEN : EDGE_KEPT);
 	ck_assert_str_eq(content_of(path), "two");
@@ -281,7 +283,7 @@ START_TEST(it_may_die_before_a_program_refuses)
 	ck_assert_int_eq(waitpid(child, &status, 0), child);
 	ck_assert_str_eq(content_of(path), "refuse");
 	open_target();
-	edge_target_recover(&target);
+	ck_assert_int_eq(edge_target_recover(&target, &err), OK);
 	ck_assert_str_eq(content_of(path), "one");
 	ck_assert_int_eq(bring(2, "refuse", false), EDGE_REJECTED);
 	ck_assert_str_eq(content_of(path), "one");
@@ -305,6 +307,133 @@ START_TEST(a_step_may_fail)
 	ck_assert_int_eq(bring(3, "refuse", false), EDGE_REJECTED);
 	ck_assert_str_eq(content_of(path), "two");
 	ck_assert_uint_eq(others(), 0);
+}
+END_TEST
+
+/* A command that cannot be asked has not judged. */
+START_TEST(a_command_that_is_not_there_is_no_verdict)
+{
+	char *const none[] = { (char *)"/no/such/command", NULL };
+
+	file.check = none;
+	open_target();
+	ck_assert_int_eq(bring(1, "one", false), EDGE_FAILED);
+	ck_assert_uint_eq(target.record.rejected, 0);
+	file.check = checks;
+	ck_assert_int_eq(bring(1, "one", false), EDGE_TAKEN);
+	file.reload = none;
+	ck_assert_int_eq(bring(2, "two", false), EDGE_FAILED);
+	ck_assert_str_eq(content_of(path), "one");
+	file.reload = reload;
+	ck_assert_int_eq(bring(2, "two", false), EDGE_TAKEN);
+	ck_assert_uint_eq(others(), 0);
+}
+END_TEST
+
+/* The agent is to end while a command runs, which sees to that itself.  It goes on, or is
+ * ended too, as service managers do. */
+#define SLOW "echo end >\"$FIFO\"; exec sleep 100"
+#define ENDED "echo end >\"$FIFO\"; kill -TERM $$"
+static char *const slow[] = { (char *)"sh", (char *)"-c", (char *)SLOW, NULL };
+static char *const ended[] = { (char *)"sh", (char *)"-c", (char *)ENDED, NULL };
+
+START_TEST(an_end_is_no_verdict)
+{
+	char *const *command = _i & 1 ? ended : slow;
+	char fifo[100];
+
+	snprintf(fifo, sizeof(fifo), "%s/end", state);
+	ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+	ck_assert_int_eq(setenv("FIFO", fifo, 1), 0);
+	file.reload = reload;
+	open_target();
+	ck_assert_int_eq(bring(1, "one", false), EDGE_TAKEN);
+	target.stop = open(fifo, O_RDWR | O_CLOEXEC);
+	ck_assert_int_gt(target.stop, 0);
+	*(_i & 2 ? &file.reload : &file.check) = command;
+	ck_assert_int_eq(bring(2, "two", false), EDGE_FAILED);
+	ck_assert_int_eq(err.code, E_CANCELLED);
+	ck_assert_str_eq(content_of(path), _i & 2 ? "two" : "one");
+	/* Nothing more begins. */
+	ck_assert_int_eq(bring(2, "two", false), EDGE_FAILED);
+	ck_assert_int_eq(err.code, E_CANCELLED);
+	close(target.stop);
+	/* The next agent goes on from there. */
+	file.check = checks;
+	file.reload = reload;
+	open_target();
+	ck_assert_uint_eq(target.record.rejected, 0);
+	ck_assert_int_eq(edge_target_recover(&target, &err), OK);
+	ck_assert_int_eq(bring(2, "two", false), _i & 2 ? EDGE_KEPT : EDGE_TAKEN);
+	ck_assert_str_eq(content_of(told), "1=one 2=two ");
+	ck_assert_uint_eq(others(), 0);
+}
+END_TEST
+
+/* The old content is not to be had: that is tried again, and nothing lies about it. */
+#define AWAY "for f in \"$STATE\"/*.previous; do mv \"$f\" \"$STATE/away\"; done; exit 1"
+static char *const away[] = { (char *)"sh", (char *)"-c", (char *)AWAY, NULL };
+
+START_TEST(what_cannot_be_put_back_is_tried_again)
+{
+	char *const back[] = { (char *)"sh", (char *)"-c", (char *)
+		"for f in \"$STATE\"/*.json; do mv \"$STATE/away\" "
+		"\"${f%json}previous\"; done", NULL };
+	struct edge_about about = { "", "", 0, 0 };
+
+	ck_assert_int_eq(setenv("STATE", state, 1), 0);
+	file.reload = reload;
+	open_target();
+	ck_assert_int_eq(bring(1, "one", false), EDGE_TAKEN);
+	file.reload = away;
+	ck_assert_int_eq(bring(2, "refuse", false), EDGE_FAILED);
+	ck_assert_ptr_nonnull(strstr(err.text, "cannot be put back"));
+	ck_assert_ptr_nonnull(strstr(err.text, "ended with 1"));
+	file.reload = reload;
+	open_target();
+	ck_assert_int_eq(target.record.phase, EDGE_SWITCHING);
+	ck_assert_int_eq(bring(2, "refuse", false), EDGE_FAILED);
+	ck_assert_int_eq(edge_run(back, &about, 10000, &err), OK);
+	ck_assert_int_eq(bring(2, "refuse", false), EDGE_REJECTED);
+	ck_assert_str_eq(content_of(path), "one");
+	ck_assert_uint_eq(others(), 0);
+}
+END_TEST
+
+/* What was not for all to read is not after it was put back. */
+START_TEST(the_old_file_comes_back_as_it_was)
+{
+	struct stat st;
+
+	ck_assert_int_eq(fs_put(fs_real(), dir, path, STR("secret"), &err), OK);
+	ck_assert_int_eq(chmod(path, 0600), 0);
+	if (getuid() == 0)
+		ck_assert_int_eq(chown(path, 1234, 4321), 0);
+	file.mode = 0644;
+	file.reload = reload;
+	open_target();
+	ck_assert_int_eq(bring(1, "refuse", false), EDGE_REJECTED);
+	ck_assert_str_eq(content_of(path), "secret");
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq(st.st_mode & 07777, 0600);
+	ck_assert_uint_eq(st.st_uid, getuid() == 0 ? 1234 : getuid());
+	ck_assert_uint_eq(st.st_gid, getuid() == 0 ? 4321 : st.st_gid);
+}
+END_TEST
+
+START_TEST(one_agent_has_the_state)
+{
+	int one, two;
+
+	ck_assert_int_eq(edge_lock(state, &one, &err), OK);
+	ck_assert_int_eq(edge_lock(state, &two, &err), E_BUSY);
+	ck_assert_ptr_nonnull(strstr(err.text, state));
+	ck_assert(err.hint[0]);
+	close(one);
+	ck_assert_int_eq(edge_lock(state, &two, &err), OK);
+	close(two);
+	ck_assert_int_eq(edge_lock("/proc/conflux", &two, &err), E_NOT_FOUND);
+	ck_assert_ptr_nonnull(strstr(err.text, "state_dir"));
 }
 END_TEST
 
@@ -348,7 +477,13 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, it_may_die_anywhere, 0, ARRAY_LEN(places));
 	tcase_add_test(t, it_may_die_before_a_program_refuses);
 	tcase_add_loop_test(t, a_step_may_fail, 0, ARRAY_LEN(places));
+	tcase_add_test(t, a_command_that_is_not_there_is_no_verdict);
+	tcase_add_loop_test(t, an_end_is_no_verdict, 0, 4);
+	tcase_add_test(t, what_cannot_be_put_back_is_tried_again);
+	tcase_add_test(t, the_old_file_comes_back_as_it_was);
+	tcase_add_test(t, one_agent_has_the_state);
 	tcase_add_test(t, a_damaged_record_is_none);
+	tcase_set_timeout(t, 60);
 	suite_add_tcase(s, t);
 	return s;
 }

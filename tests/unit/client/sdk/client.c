@@ -133,8 +133,9 @@ START_TEST(getters)
 	struct cfx_view *view;
 	struct cfx *cfx;
 	char room[8];
+	size_t n;
 
-	server_publish(s, "main.json", JSON, "{\"i\":7,\"d\":0.5,\"b\":true,"
+	server_publish(s, "main.json", JSON, "\t{\"i\":7,\"d\":0.5,\"b\":true,"
 		       "\"s\":\"sixteen letters.\",\"o\":{\"x\":[1,2]},\"z\":null}",
 		       true);
 	server_publish(s, "flag", "text/plain; charset=utf-8", "true\n", true);
@@ -169,6 +170,11 @@ START_TEST(getters)
 	ck_assert_int_eq(cfx_view_type(view, "main.json", "z"), CFX_NULL);
 	ck_assert_int_eq(cfx_view_type(view, "main.json", "y"), CFX_NONE);
 	ck_assert(!cfx_view_info(view, "other", &info));
+	ck_assert_int_eq(cfx_view_content(view, "main.json", &n)[0], '\t');
+	ck_assert_uint_eq(n, info.bytes);
+	ck_assert_ptr_null(cfx_view_content(view, "other", &n));
+	ck_assert_ptr_null(cfx_view_content(view, "other", NULL));
+	ck_assert_uint_eq(n, 0);
 	cfx_close(cfx);
 	/* A view outlives the client. */
 	ck_assert_int_eq(cfx_view_i64(view, "main.json", "i", -1), 7);

@@ -247,6 +247,24 @@ START_TEST(many_values)
 }
 END_TEST
 
+/* Of the whole each byte counts. */
+START_TEST(sameness_of_wholes)
+{
+	static const char *const texts[] = { "{}", "{}\n", "\"a\"", "\"\\u0061\"",
+					     "null", " null" };
+	struct doc *docs[ARRAY_LEN(texts)];
+
+	for (unsigned i = 0; i < ARRAY_LEN(texts); i++)
+		docs[i] = json(texts[i]);
+	for (unsigned i = 0; i < ARRAY_LEN(texts); i++)
+		for (unsigned k = 0; k < ARRAY_LEN(texts); k++)
+			ck_assert(doc_same(docs[i], doc_find(docs[i], ""), docs[k],
+					   doc_find(docs[k], "")) == (i == k));
+	for (unsigned i = 0; i < ARRAY_LEN(texts); i++)
+		doc_unref(docs[i]);
+}
+END_TEST
+
 START_TEST(sameness)
 {
 	struct doc *a = json("{\"x\":{\"y\":1},\"s\":\"1\",\"n\":1}");
@@ -279,6 +297,7 @@ static Suite *suite(void)
 	tcase_add_test(t, texts);
 	tcase_add_test(t, many_values);
 	tcase_add_test(t, sameness);
+	tcase_add_test(t, sameness_of_wholes);
 	suite_add_tcase(s, t);
 	return s;
 }
