@@ -12,6 +12,9 @@
 
 #include "base/banned.h"
 
+/* Of the target of a watch, in bytes. */
+#define WATCH_MAX 4096
+
 struct shelf *sdk_shelf(const struct cfx *cfx)
 {
 	return &((struct cfx *)cfx)->shelf;
@@ -185,8 +188,7 @@ static bool put_key(struct cfx *cfx, struct bytes *out, const char *name)
 			    cfx->o.application, cfx->o.environment, name);
 }
 
-static bool make_config(struct cfx *cfx, unsigned at, struct bytes *watch,
-			bool *is_good)
+static bool make_config(struct cfx *cfx, unsigned at, bool *is_good)
 {
 	struct config *c = &cfx->configs[at];
 	const heap *h = &cfx->heap;
@@ -194,9 +196,7 @@ static bool make_config(struct cfx *cfx, unsigned at, struct bytes *watch,
 	bool good = put_key(cfx, &key, cfx->names->name[at]) &&
 		    bytes_add(h, &target, STR("/api/v1/fetch/config/")) &&
 		    sdk_escape(h, &target, bytes_view(&key), true) &&
-		    put_labels(cfx, &target, "?", is_good) &&
-		    bytes_add(h, watch, at ? STR("&key=") : STR("?key=")) &&
-		    sdk_escape(h, watch, bytes_view(&key), false);
+		    put_labels(cfx, &target, "?", is_good);
 
 	if (good) {
 		c->key = heap_text(h, bytes_view(&key));
@@ -207,22 +207,50 @@ static bool make_config(struct cfx *cfx, unsigned at, struct bytes *watch,
 	return good && c->key && c->target;
 }
 
+static bool put_keys(struct cfx *cfx, struct bytes *out)
+{
+	const heap *h = &cfx->heap;
+	bool good = true;
+
+	for (unsigned i = 0; i < cfx->names->n && good; i++)
+		good = bytes_add(h, out, i ? STR("&key=") : STR("?key=")) &&
+		       sdk_escape(h, out, str_of(cfx->configs[i].key), false);
+	return good;
+}
+
+/* Of many long names all of the environment is watched, because a server takes a
+ * header of some length only. */
+static bool make_watch(struct cfx *cfx, bool *is_good)
+{
+	static const struct str path = { "/api/v1/watch", 13 };
+	const heap *h = &cfx->heap;
+	struct bytes out = { 0 }, prefix = { 0 };
+	bool good = bytes_add(h, &out, path) && put_keys(cfx, &out);
+
+	if (good && out.n > WATCH_MAX) {
+		out.n = path.n;
+		good = put_key(cfx, &prefix, "") &&
+		       bytes_add(h, &out, STR("?prefix=")) &&
+		       sdk_escape(h, &out, bytes_view(&prefix), false);
+	}
+	good = good && put_labels(cfx, &out, "&", is_good);
+	if (good)
+		cfx->watch_target = heap_text(h, bytes_view(&out));
+	bytes_fini(h, &prefix);
+	bytes_fini(h, &out);
+	return good && cfx->watch_target;
+}
+
 static enum cfx_code make_configs(struct cfx *cfx, struct cfx_error *error)
 {
-	struct bytes watch = { 0 };
 	bool is_good = true, good;
 
 	cfx->configs = heap_zero(&cfx->heap,
 				 cfx->names->n * sizeof(*cfx->configs));
-	good = cfx->configs &&
-	       bytes_add(&cfx->heap, &watch, STR("/api/v1/watch"));
+	good = cfx->configs;
 	for (unsigned i = 0; i < cfx->names->n && good; i++)
-		good = make_config(cfx, i, &watch, &is_good);
-	good = good && put_labels(cfx, &watch, "&", &is_good);
-	if (good)
-		cfx->watch_target = heap_text(&cfx->heap, bytes_view(&watch));
-	bytes_fini(&cfx->heap, &watch);
-	if (!good || !cfx->watch_target)
+		good = make_config(cfx, i, &is_good);
+	if (!good || !make_watch(cfx, &is_good))
 		return cfx_no_memory(error);
 	return is_good ? CFX_OK : cfx_fail(error, CFX_E_USAGE,
 					   "labels are key=value with commas "
