@@ -373,6 +373,26 @@ static bool sweep(struct watching *x, struct kv_txn *txn)
 	return true;
 }
 
+/* Thousands of answers are not ended in one turn. */
+static void drain(struct watching *x)
+{
+	struct list *const lists[] = { &x->early, &x->open };
+	struct err err;
+
+	x->until_ns = clock_mono_ns() + RUN_MS * 1000000ull;
+	err_set(&err, E_UNAVAILABLE, "the node is stopping");
+	err_hint(&err, "watch at another node");
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		while (!list_empty(lists[i])) {
+			if (is_late_now_and_then(x)) {
+				run_again(x);
+				return;
+			}
+			end(container_of(lists[i]->next, struct watcher, at_),
+			    WATCH_DRAINING, &err);
+		}
+}
+
 static void run(struct watching *x)
 {
 	struct kv_txn *txn;
@@ -380,6 +400,10 @@ static void run(struct watching *x)
 	struct err err;
 	bool more;
 
+	if (x->is_draining) {
+		drain(x);
+		return;
+	}
 	if (end_fenced(x) || (list_empty(&x->open) && list_empty(&x->early)))
 		return;
 	arm(x);
@@ -543,12 +567,8 @@ void watching_wake(struct watching *x)
 
 void watching_drain(struct watching *x)
 {
-	struct err err;
-
 	x->is_draining = true;
-	err_set(&err, E_UNAVAILABLE, "the node is stopping");
-	err_hint(&err, "watch at another node");
-	end_all(x, WATCH_DRAINING, &err);
+	drain(x);
 }
 
 void watching_stats(const struct watching *x, struct watch_stats *out)

@@ -517,6 +517,26 @@ START_TEST(a_node_that_stops_ends_them_and_begins_none)
 }
 END_TEST
 
+/* Many are not ended in one turn, and nobody is told anything else meanwhile. */
+START_TEST(thousands_are_ended_one_after_the_other)
+{
+	static struct ear ears[3000];
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(ears); i++)
+		start(&ears[i], X, NULL);
+	publish("x");
+	watching_drain(at.watching);
+	TURN_UNTIL(ears[ARRAY_LEN(ears) - 1].is_over);
+	for (size_t i = 0; i < ARRAY_LEN(ears); i++) {
+		n += ears[i].is_over;
+		ck_assert_str_eq(ears[i].heard.p, "begin draining:unavailable ");
+		stop(&ears[i]);
+	}
+	ck_assert_uint_eq(n, ARRAY_LEN(ears));
+}
+END_TEST
+
 START_TEST(it_names_something_and_not_too_much)
 {
 	struct watch_spec spec = spec_of(NULL, NULL);
@@ -558,6 +578,7 @@ static Suite *suite(void)
 	tcase_add_test(t, who_has_enough_goes_on_when_it_says_so);
 	tcase_add_test(t, it_may_stop_while_it_is_told);
 	tcase_add_test(t, a_node_that_stops_ends_them_and_begins_none);
+	tcase_add_test(t, thousands_are_ended_one_after_the_other);
 	tcase_add_test(t, it_names_something_and_not_too_much);
 	suite_add_tcase(s, t);
 	return s;
