@@ -520,7 +520,7 @@ END_TEST
 /* Many are not ended in one turn, and nobody is told anything else meanwhile. */
 START_TEST(thousands_are_ended_one_after_the_other)
 {
-	static struct ear ears[3000];
+	static struct ear ears[30000];
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(ears); i++)
