@@ -366,6 +366,11 @@ static void h2_read(struct conn *c, struct str *in)
 {
 	struct h2 *h2 = h2_of(c);
 
+	/* A handler below a callback made room: later. */
+	if (h2->is_inside) {
+		h2_mark(h2);
+		return;
+	}
 	while (in->n > 0 && !h2->is_ended && conn_may_read(c)) {
 		struct str slice = str_first(*in, SLICE_BYTES);
 		ssize_t rv;

@@ -364,7 +364,7 @@ static void end_streams(struct h2 *h2)
 			exchange_gone(ex);
 			h2_end(ex);
 			exchange_done(ex);
-		} else if (ex->state == EXCHANGE_DONE && h2_pending(ex) &&
+		} else if (ex->state == EXCHANGE_DONE && h2_pending(ex) > 0 &&
 			   !h2->is_blocked) {
 			/* Nobody will open the window that it waits for. */
 			h2_drop(h2, ex, NGHTTP2_CANCEL);

@@ -598,9 +598,16 @@ void h2_end(struct exchange *ex)
 	h2_mark(h2);
 }
 
+/* Many streams that hold little are much.  One that holds nothing may say something
+ * all the same, as what drains is what was held. */
 size_t h2_pending(const struct exchange *ex)
 {
-	return held_of(ex);
+	const struct h2 *h2 = h2_of(ex->conn);
+	size_t held = held_of(ex);
+
+	if (held && h2->held_bytes > h2->c->server->config.limits.pending_bytes)
+		return h2->held_bytes;
+	return held;
 }
 
 void h2_continue(struct exchange *ex)

@@ -416,6 +416,20 @@ void lab_chunk(const char *chunk)
 	lab_do(do_chunk);
 }
 
+static size_t pending;
+
+static void do_pending(void)
+{
+	pending = answer_pending(stream);
+}
+
+size_t lab_pending(void)
+{
+	WAIT_FOR(stream);
+	lab_do(do_pending);
+	return pending;
+}
+
 static void do_chunk_if(void)
 {
 	if (stream)
