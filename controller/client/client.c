@@ -276,6 +276,8 @@ static enum code attempt(struct client *c, struct call *call, const char *key,
 	call->taken = OK;
 	c->net.connect_ms = c->n_servers > 1 ? CONNECT_MS : answer_ms;
 	c->link.is_bodiless = call->request->method == HTTP_M_HEAD;
+	/* Where the server has closed it meanwhile nothing is sent into the void. */
+	link_look(&c->link);
 	link_ask(&c->link, &c->servers[c->at], &request, answer_ms, ANSWER_MAX,
 		 is_stream ? on_bytes : NULL, call, c->config.silence_ms,
 		 sdk_now_ms());
@@ -314,12 +316,16 @@ static bool may_try_again(const struct client *c, const struct call *call,
 	       (call->is_sent || c->link.is_reused || call->is_alive);
 }
 
-static enum code uncertain(enum code rc, bool is_once, struct err *err)
+static enum code uncertain(enum code rc, int status, bool is_once, struct err *err)
 {
 	struct err why;
 
 	err_copy(&why, err);
-	if (rc == E_UNAVAILABLE || rc == E_TIMEOUT)
+	if (rc == OK)
+		err_set(err, E_UNCERTAIN, "the answer is %d, and what was sent may "
+			"have arrived: the write may or may not have happened",
+			status);
+	else if (rc == E_UNAVAILABLE || rc == E_TIMEOUT)
 		err_set(err, E_UNCERTAIN, "no answer came: the write may or may "
 			"not have happened");
 	else
@@ -329,6 +335,21 @@ static enum code uncertain(enum code rc, bool is_once, struct err *err)
 		 "look at the object, or write again: the same content twice "
 		 "does no harm");
 	return E_UNCERTAIN;
+}
+
+/* An answer that is about now: it tells nothing of an attempt before.  What comes from
+ * the key, or from the object, does. */
+static bool is_about_now(const struct client_answer *a)
+{
+	return a->status == 401 || a->status == 403 || a->status == 408 ||
+	       a->status == 429 || a->status >= 500;
+}
+
+/* Who stands before the server has lost its answer: these two are not the server's. */
+static bool is_from_between(const struct client_answer *a)
+{
+	return (a->status == 502 || a->status == 504) &&
+	       !client_header(a, "x-conflux-trace");
 }
 
 enum code client_ask(struct client *c, const struct client_request *request,
@@ -350,7 +371,8 @@ enum code client_ask(struct client *c, const struct client_request *request,
 	for (unsigned n = 1;; n++) {
 		rc = attempt(c, &call, key, c->config.timeout_ms);
 		call.was_sent |= call.is_sent &&
-			(rc || client_verdict(out, NULL) == E_UNCERTAIN);
+			(rc || is_from_between(out) ||
+			 client_verdict(out, NULL) == E_UNCERTAIN);
 		call.is_alive |= rc == OK && out->status == 503;
 		if (n == c->config.attempts * c->n_servers ||
 		    !may_try_again(c, &call, rc, n))
@@ -359,8 +381,9 @@ enum code client_ask(struct client *c, const struct client_request *request,
 		if (n % c->n_servers == 0)
 			client_pause(c, 50u << (n / c->n_servers));
 	}
-	if (rc && is_write(request->method) && call.was_sent)
-		return uncertain(rc, request->is_once, err);
+	if (is_write(request->method) && call.was_sent &&
+	    (rc || (is_about_now(out) && client_verdict(out, NULL) != E_UNCERTAIN)))
+		return uncertain(rc, out->status, request->is_once, err);
 	if (rc && c->n_servers > 1)
 		err_wrap(err, "%s", c->config.server);
 	if (rc)

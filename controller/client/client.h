@@ -7,7 +7,9 @@
  *
  * A write has three outcomes: an answer of the server (done or refused), or
  * E_UNCERTAIN where the request may have arrived and no answer came, or one
- * that cannot be read.  Reads, and writes, which all carry an idempotency key,
+ * that cannot be read, or that is a proxy's 502 or 504; also where an attempt of it
+ * may have arrived and the last one is refused for what is so now (401, 403, 408, 429,
+ * 5xx).  Reads, and writes, which all carry an idempotency key,
  * are tried again on a lost connection or a 503; the key stays the same (but see
  * is_once).
  *

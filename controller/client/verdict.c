@@ -84,6 +84,8 @@ enum code client_verdict(const struct client_answer *a, struct err *err)
 	if (slug.n == 0 && client_header(a, "x-conflux-code"))
 		slug = *client_header(a, "x-conflux-code");
 	code = code_of_slug(slug, a->status);
+	if (told.n == 0)
+		buf_printf(&told, "the server answers %d", a->status);
 	err_set(err, code, "%.*s", STR_ARG(buf_view(&told)));
 	if (hint.n)
 		err_hint(err, "%.*s", STR_ARG(hint));

@@ -158,6 +158,7 @@ void link_ask(struct link *l, const struct endpoint *to, struct bytes *request,
 	l->is_reused = keep;
 	l->was_sent = false;
 	l->send_error = 0;
+	l->is_spent = false;
 	l->is_again = true;
 	link_http_begin(l);
 	l->state = keep ? LINK_SEND : LINK_LOOKUP;
@@ -406,7 +407,7 @@ static enum cfx_code step_receive(struct link *l, int64_t now,
 		if (l->is_head && l->take && l->answer.status == 200)
 			l->deadline_ms = now + l->silence_ms;
 		if (io == IO_END)
-			l->http.flags |= F_CONNECTION_CLOSE;
+			l->is_spent = true;
 	}
 	l->is_again = !l->is_done;
 	return CFX_OK;
@@ -449,11 +450,13 @@ static enum cfx_code step(struct link *l, int64_t now, struct cfx_error *error)
 }
 
 /* Somebody closed the kept connection, or said something unasked. */
-static void look_at_idle(struct link *l)
+void link_look(struct link *l)
 {
 	char c;
 	size_t n;
 
+	if (l->state != LINK_IDLE)
+		return;
 	if (receive_some(l, &c, 1, &n) != IO_AGAIN || !listen_to(l))
 		link_close(l);
 }
@@ -462,8 +465,7 @@ enum link_event link_step(struct link *l, int64_t now, struct cfx_error *error)
 {
 	enum cfx_code rc;
 
-	if (l->state == LINK_IDLE)
-		look_at_idle(l);
+	link_look(l);
 	if (!link_is_busy(l))
 		return LINK_BUSY;
 	l->is_again = false;
@@ -490,7 +492,9 @@ enum link_event link_step(struct link *l, int64_t now, struct cfx_error *error)
 	if (!l->is_done)
 		return LINK_BUSY;
 	l->state = LINK_IDLE;
-	if (!http_should_keep_alive(&l->http) || !listen_to(l))
+	/* A request that did not leave whole leaves the server waiting for it. */
+	if (l->is_spent || l->send_error || !http_should_keep_alive(&l->http) ||
+	    !listen_to(l))
 		link_close(l);
 	return LINK_ANSWERED;
 }

@@ -129,6 +129,7 @@ struct link {
 	 * no body (to HEAD). */
 	bool keeps_all, is_bodiless;
 	bool wants_write;
+	bool is_spent;                   /* is not for another question */
 };
 
 void link_init(struct link *link, struct net *net);
@@ -145,6 +146,8 @@ void link_ask(struct link *link, const struct endpoint *to,
 enum link_event link_step(struct link *link, int64_t now_ms,
 			  struct cfx_error *error);
 bool link_is_busy(const struct link *link);
+/* Closes a kept connection that the server has ended. */
+void link_look(struct link *link);
 /* The head of a stream is there: answer.status. */
 bool link_is_streaming(const struct link *link);
 /* When link_step has something to do at the latest; INT64_MAX. */

@@ -79,7 +79,11 @@ static int keep_line(struct link *l, bool is_value, const char *p, size_t n)
 static int on_field(http_parser *http, const char *p, size_t n)
 {
 	struct link *l = link_of(http);
-	int rc = keep_line(l, false, p, n);
+	int rc;
+
+	if (l->is_head)
+		return 0;                /* a trailer: who made it is not known */
+	rc = keep_line(l, false, p, n);
 
 	if (l->is_value)
 		end_header(l);
@@ -90,8 +94,11 @@ static int on_field(http_parser *http, const char *p, size_t n)
 static int on_value(http_parser *http, const char *p, size_t n)
 {
 	struct link *l = link_of(http);
-	int rc = keep_line(l, true, p, n);
+	int rc;
 
+	if (l->is_head)
+		return 0;
+	rc = keep_line(l, true, p, n);
 	l->is_value = true;
 	if (memchr(p, '\0', n))
 		return 1;                /* no header has such */
@@ -177,7 +184,7 @@ bool link_http_take(struct link *l, const char *p, size_t n,
 	if (l->is_done) {
 		/* Bytes that nobody asked for: the next answer is not known. */
 		if (taken < n)
-			l->http.flags |= F_CONNECTION_CLOSE;
+			l->is_spent = true;
 		return true;
 	}
 	if (l->is_too_large)
