@@ -260,6 +260,8 @@ start_tls() {
 start_tls
 conflux apply -f "$WORK/m" --ca-file "$WORK/cert.pem" >/dev/null ||
 	fail "apply over TLS"
+# What an earlier watch has said is not what this one says.
+rm -f "$WORK/seen" "$WORK/watch.err"
 conflux watch --prefix acme/ --count 2 --ca-file "$WORK/cert.pem" \
 	>"$WORK/seen" 2>"$WORK/watch.err" &
 W=$!
