@@ -44,7 +44,7 @@ struct api_config {
 	struct store *store;
 	unsigned loops;                  /* 1.. */
 	struct http_limits limits;
-	unsigned heartbeat_ms;           /* of watches; 0: 20,000 */
+	unsigned heartbeat_ms;           /* of watches; 0: 30,000 */
 	/* Of pages that may open a WebSocket, separated by commas; "*": all. */
 	const char *allowed_origins;
 	unsigned queue_target_ms;        /* server.queue_target; 0: no bound */

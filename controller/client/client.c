@@ -23,7 +23,7 @@
 /* To connect, where there is another server to ask. */
 #define CONNECT_MS 2000u
 #define ATTEMPTS 4u
-/* More than two heartbeats of the server. */
+/* One and a half heartbeats of the server. */
 #define SILENCE_MS 45000u
 #define ANSWER_MAX (256ull * 1024 * 1024)
 

@@ -158,7 +158,7 @@ def storm(work):
 
 def idle_watch(work):
     """19,000 watchers and 10,000 configurations of which none changes."""
-    c, n, seconds = Conflux(work), 19000, 20
+    c, n, seconds = Conflux(work), 19000, 30
     repo = Repo(work, 10000)
     c.source("repo", repo)
     c.reconcile("repo")
