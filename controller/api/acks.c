@@ -75,6 +75,23 @@ static bool text_is_within(const struct value *item, const char *member,
 	return false;
 }
 
+/* A name, or a number, which is kept as its digits. */
+static bool release_of(const struct value *item, struct arena *arena,
+		       struct str *out, struct err *err)
+{
+	const struct value *v = value_getz(item, "release");
+	uint64_t id;
+
+	if (!v || v->type != VALUE_NUMBER)
+		return text_is_within(item, "release", ACK_RELEASE_MAX, out, err);
+	if (!value_to_u64(v, &id)) {
+		(void)!wrong(err, "release", "is a text, or a whole number from 0");
+		return false;
+	}
+	*out = arena_printf(arena, "%llu", (unsigned long long)id);
+	return true;
+}
+
 static enum code parse_state(struct str text, enum ack_state *out,
 			     struct err *err)
 {
@@ -126,8 +143,8 @@ enum code ack_check(const struct ack *ack, struct err *err)
 	return OK;
 }
 
-static enum code parse_one(const struct value *item, struct ack *ack,
-			   struct err *err)
+static enum code parse_one(const struct value *item, struct arena *arena,
+			   struct ack *ack, struct err *err)
 {
 	struct str sha, state;
 	uint64_t version;
@@ -142,7 +159,7 @@ static enum code parse_one(const struct value *item, struct ack *ack,
 	    !text_is_within(item, "sha256", 64, &sha, err) ||
 	    !text_is_within(item, "state", 16, &state, err) ||
 	    !text_is_within(item, "reason", ACK_REASON_MAX, &ack->reason, err) ||
-	    !text_is_within(item, "release", ACK_RELEASE_MAX, &ack->release, err))
+	    !release_of(item, arena, &ack->release, err))
 		return err->code;
 	if (!value_to_u64(value_getz(item, "version"), &version) ||
 	    version > UINT32_MAX)
@@ -169,7 +186,7 @@ static enum code parse_all(const struct value *v, struct arena *arena,
 	for (size_t i = 0; i < count; i++) {
 		const struct value *one = v->type == VALUE_ARRAY ?
 						  v->a.items[i] : v;
-		enum code rc = parse_one(one, &all[i], err);
+		enum code rc = parse_one(one, arena, &all[i], err);
 
 		if (rc)
 			return err_wrap(err, "acknowledgement %zu", i + 1);
@@ -331,7 +348,10 @@ void acks_put(struct acks *acks, const struct ack *ack, uint64_t now_ms)
 
 static bool is_asked_for(const struct ack *ack, const struct acks_query *q)
 {
-	return (q->key.n == 0 || str_eq(q->key, ack->key)) &&
+	struct str key = ack->key;
+
+	return (q->tenant.n == 0 || str_eq(q->tenant, str_cut(&key, '/'))) &&
+	       (q->key.n == 0 || str_eq(q->key, ack->key)) &&
 	       (q->instance.n == 0 || str_eq(q->instance, ack->instance));
 }
 

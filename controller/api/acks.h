@@ -50,8 +50,9 @@ bool ack_instance_is_valid(struct str instance);
  *
  *	{"instance": "web-7", "key": "acme/shop/prod/main", "version": 3,
  *	 "sha256": "<64 hex digits>", "state": "applied",
- *	 "reason": "", "release": ""}
+ *	 "reason": "", "release": "7"}
  *
+ * The release is what the answer to the fetch said, a text or a whole number.
  * E_INVALID: no JSON; E_UNPROCESSABLE: which member of which is wrong, and why.
  */
 enum code acks_parse(struct str body, struct arena *arena, struct ack **out,
@@ -73,6 +74,7 @@ void acks_put(struct acks *acks, const struct ack *ack, uint64_t now_ms);
 struct acks_query {
 	uint64_t after;                  /* those with a greater number */
 	struct str key;                  /* empty: of all configurations */
+	struct str tenant;               /* empty: of all tenants */
 	struct str instance;             /* empty: of all */
 };
 /* In order of their numbers, that is unseen for the longest first; false ends it.

@@ -3,6 +3,7 @@
  */
 #include "api/grpc.h"
 #include "api/grpc_schema.h"
+#include "api/origin.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -60,7 +61,7 @@ void api_run(struct request *r)
 
 bool api_is_kube(const struct request *r)
 {
-	return str_starts(r->path, STR("/apis/")) || str_is(r->path, "/apis");
+	return str_starts(r->in->path, STR("/apis/")) || str_is(r->in->path, "/apis");
 }
 
 static const char *kube_reason(enum code code)
@@ -114,16 +115,16 @@ static const char *kube_reason(enum code code)
 
 static const struct kind *kind_of_request(const struct request *r)
 {
-	bool namespaced = str_find_str(r->path, STR("/namespaces/")) != SIZE_MAX;
+	bool namespaced = str_find_str(r->in->path, STR("/namespaces/")) != SIZE_MAX;
 
-	return kind_by_plural(r->args[namespaced ? 1 : 0]);
+	return kind_by_plural(r->in->args[namespaced ? 1 : 0]);
 }
 
 static void status_details(struct buf *out, const struct request *r)
 {
 	const struct kind *kind = kind_of_request(r);
-	bool namespaced = str_find_str(r->path, STR("/namespaces/")) != SIZE_MAX;
-	struct str name = r->args[namespaced ? 2 : 1];
+	bool namespaced = str_find_str(r->in->path, STR("/namespaces/")) != SIZE_MAX;
+	struct str name = r->in->args[namespaced ? 2 : 1];
 
 	if (!kind)
 		return;
@@ -197,6 +198,9 @@ static void no_route(struct request *r, const struct err *err)
 {
 	struct err e = *err;
 
+	if (origin_preflight(r))
+		return;
+	origin_add_headers(r);
 	if (api_is_kube(r) && e.code == E_NOT_FOUND)
 		str_copy(e.text, sizeof(e.text),
 			 STR("the server could not find the requested resource"));
@@ -243,34 +247,71 @@ bool api_labels(struct request *r, struct labels *out)
 	static const struct str query = { "label.", 6 };
 
 	*out = (struct labels){ 0 };
-	for (size_t i = 0; i < r->n_headers; i++)
-		if (str_starts(r->headers[i].name, header) &&
-		    !add_label(r, out, str_from(r->headers[i].name, header.n),
-			       r->headers[i].value))
+	for (size_t i = 0; i < r->in->n_headers; i++)
+		if (str_starts(r->in->headers[i].name, header) &&
+		    !add_label(r, out, str_from(r->in->headers[i].name, header.n),
+			       r->in->headers[i].value))
 			return false;
-	for (size_t i = 0; i < r->n_query; i++)
-		if (str_starts(r->query[i].name, query) &&
-		    !add_label(r, out, str_from(r->query[i].name, query.n),
-			       r->query[i].value))
+	for (size_t i = 0; i < r->in->n_query; i++)
+		if (str_starts(r->in->query[i].name, query) &&
+		    !add_label(r, out, str_from(r->in->query[i].name, query.n),
+			       r->in->query[i].value))
 			return false;
 	return true;
 }
 
+enum code api_may_be(const struct api *api, const struct subject *s,
+		     struct str instance, struct err *err)
+{
+	bool is_bound = subject_is_bound(s);
+
+	if (is_bound ? subject_may_be(s, instance) : !api->config.bound_instances)
+		return OK;
+	err_set(err, E_DENIED, "%.*s may not speak for the instance %.*s: its token is "
+		"bound to %s", STR_ARG(s->name), STR_ARG(str_first(instance, 128)),
+		is_bound ? "others" : "none");
+	return err_hint(err, "conflux token create --subject NAME --instance NAME|PATTERN "
+			"binds a token");
+}
+
+bool api_client(struct request *r, struct client *out)
+{
+	const struct str *id = request_query(r, "instance");
+	struct err err;
+
+	*out = (struct client){ 0 };
+	if (!id)
+		id = request_header(r, "x-conflux-instance");
+	if (id && id->n && !ack_instance_is_valid(*id)) {
+		api_fail(r, E_INVALID, "the name of an instance has 1 to %d bytes "
+			 "that can be seen", ACK_INSTANCE_MAX);
+		return false;
+	}
+	if (id)
+		out->id = *id;
+	if (out->id.n && api_may_be(caller_of(r)->at->api, &caller_of(r)->subject,
+				    out->id, &err)) {
+		api_error(r, &err);
+		return false;
+	}
+	return api_labels(r, &out->labels);
+}
+
 bool api_body(struct request *r, struct value **out)
 {
-	bool yaml = str_find_str(r->content_type, STR("yaml")) != SIZE_MAX;
+	bool yaml = str_find_str(r->in->content_type, STR("yaml")) != SIZE_MAX;
 	struct err err;
 	enum code rc;
 
-	if (r->body.n == 0) {
+	if (r->in->body.n == 0) {
 		api_fail(r, E_INVALID, "the request has no body");
 		return false;
 	}
 	if (yaml)
-		rc = doc_parse(FORMAT_YAML, r->body, r->arena, NULL, out, NULL,
+		rc = doc_parse(FORMAT_YAML, r->in->body, r->arena, NULL, out, NULL,
 			       &err);
 	else
-		rc = doc_parse_json(r->body, r->arena, NULL, out, &err);
+		rc = doc_parse_json(r->in->body, r->arena, NULL, out, &err);
 	if (rc == OK && (*out)->type != VALUE_OBJECT)
 		rc = err_set(&err, E_INVALID, "it is no object");
 	if (rc == OK)
@@ -362,14 +403,14 @@ static bool enter(void *data, const struct stream_addr *peer)
 {
 	const struct api_loop *at = data;
 
-	return crowd_enter(at->api->crowd, peer->host);
+	return crowd_enter_host(at->api->crowd, peer->host);
 }
 
 static void leave(void *data, const struct stream_addr *peer)
 {
 	const struct api_loop *at = data;
 
-	crowd_leave(at->api->crowd, peer->host);
+	crowd_leave_host(at->api->crowd, peer->host);
 }
 
 static enum code loop_open(struct api *api, struct api_loop *at, unsigned i,
@@ -415,15 +456,19 @@ static enum code loop_open(struct api *api, struct api_loop *at, unsigned i,
 enum code api_new(const struct api_config *config, struct api **out,
 		  struct err *err)
 {
-	struct api *api = NEW(struct api);
-	enum code rc = OK;
+	enum code rc = origin_check(str_of(config->allowed_origins), err);
+	struct api *api;
 
+	if (rc)
+		return err_wrap(err, "server.allowed_origins");
+	api = NEW(struct api);
 	api->config = *config;
 	api->n = config->loops ? config->loops : 1;
 	api->started_ms = clock_wall_ms();
 	api->limits = limits_new(config->rates);
 	api->acks = acks_new(config->acks);
 	api->crowd = crowd_new(config->connections_per_address);
+	api->watches = crowd_new(config->subject_watches);
 	api->loops = mem_zero(api->n * sizeof(*api->loops));
 	rc = grpc_schema_new(str_n(proto_descriptors, proto_descriptors_n),
 			     &api->schema, err);
@@ -585,6 +630,7 @@ void api_free(struct api **ap)
 	acks_free(&api->acks);
 	grpc_schema_free(&api->schema);
 	crowd_free(&api->crowd);
+	crowd_free(&api->watches);
 	free(api->loops);
 	free(api);
 	*ap = NULL;

@@ -13,6 +13,7 @@
 #include "store/store.h"
 
 struct backups;
+struct fleet_node;
 struct signing;
 
 struct api;
@@ -22,12 +23,19 @@ struct api;
 struct api_reconcile {
 	struct str tenant, name;
 	bool wait;
+	bool plans;                      /* POST .../plan, of 'commit' */
+	struct str commit;
 	void (*done)(struct api_reconcile *rec, enum code rc,
 		     const struct err *err);
 	/* What came of it, with 'wait'; filled in before 'done'. */
 	char revision[300];              /* "main@sha1:..." */
 	uint64_t rev;                    /* of the store; 0: nothing changed */
 	uint64_t operations;
+	char proposal[64];               /* it waits in this one; else empty */
+	char plan[65];                   /* digest of what was planned */
+	char turned_back[64];            /* the release of this commit that did */
+	char invalid[4000];              /* source_result's */
+	unsigned n_invalid;
 };
 
 /* What POST /_cluster/restore asks for.  'done' may run on any thread. */
@@ -45,12 +53,16 @@ struct api_config {
 	unsigned loops;                  /* 1.. */
 	struct http_limits limits;
 	unsigned heartbeat_ms;           /* of watches; 0: 30,000 */
-	/* Of pages that may open a WebSocket, separated by commas; "*": all. */
+	/* Of pages that may ask, separated by commas; "*": all (api/origin.h). */
 	const char *allowed_origins;
+	/* How people reach it, as in answers; "": as the request did. */
+	const char *external_url;
 	unsigned queue_target_ms;        /* server.queue_target; 0: no bound */
 	struct limits_rate rates[LIMIT__COUNT];
 	unsigned connections_per_address;        /* at this node; 0: any number */
+	unsigned subject_watches;        /* of one at this node; 0: any number */
 	size_t acks;                     /* acknowledgements kept at most; 1.. */
+	bool bound_instances;            /* nobody else says that he is an instance */
 	const char *version;             /* "0.1.0" */
 	/* False: there is no reconciler; any thread. */
 	bool (*reconcile)(void *data, struct api_reconcile *rec);
@@ -58,6 +70,8 @@ struct api_config {
 	void (*metrics)(void *data, struct buf *out);
 	/* NULL: nothing is restored here; any thread. */
 	void (*restore)(void *data, struct api_restore *ask);
+	struct fleet_node *fleet;        /* fleet/node.h; NULL: none is known */
+	struct http_out *http_out;       /* hook/http_out.h; NULL: nothing goes out */
 	struct backups *backups;         /* backups/backups.h; NULL: none are given */
 	struct signing *signing;         /* api/sign.h; NULL: nothing is signed */
 	void *data;

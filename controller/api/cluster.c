@@ -242,7 +242,7 @@ static void change_named(struct request *r, enum store_member_what what)
 
 	if (q && !str_bool(*q, &force))
 		api_fail(r, E_INVALID, "force= is true or false");
-	else if (node_id(r, r->args[0], &id))
+	else if (node_id(r, r->in->args[0], &id))
 		change(r, what, id, STR_NONE, force);
 }
 

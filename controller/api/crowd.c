@@ -44,55 +44,68 @@ void crowd_free(struct crowd **at)
 	free(crowd);
 }
 
-static bool enter(struct crowd *crowd, struct str network)
+static bool enter(struct crowd *crowd, struct str who)
 {
-	struct guest *g = map_get(crowd->guests, network);
+	struct guest *g = map_get(crowd->guests, who);
 
 	if (g && g->n >= crowd->most)
 		return false;
 	if (!g) {
 		g = NEW(struct guest);
-		map_put(crowd->guests, network, g);
+		map_put(crowd->guests, who, g);
 	}
 	g->n++;
 	return true;
 }
 
-bool crowd_enter(struct crowd *crowd, const char *host)
+bool crowd_enter(struct crowd *crowd, struct str who)
 {
-	AUTO_BUF network = BUF_NONE;
 	bool is_in;
 
 	if (crowd->most == 0)
 		return true;
-	limits_network(&network, host);
 	pthread_mutex_lock(&crowd->lock);
-	is_in = enter(crowd, buf_view(&network));
+	is_in = enter(crowd, who);
 	pthread_mutex_unlock(&crowd->lock);
 	return is_in;
 }
 
-static void leave(struct crowd *crowd, struct str network)
+static void leave(struct crowd *crowd, struct str who)
 {
-	struct guest *g = map_get(crowd->guests, network);
+	struct guest *g = map_get(crowd->guests, who);
 
 	must(g && g->n > 0);
 	if (--g->n > 0)
 		return;
-	map_del(crowd->guests, network);
+	map_del(crowd->guests, who);
 	free(g);
 }
 
-void crowd_leave(struct crowd *crowd, const char *host)
+void crowd_leave(struct crowd *crowd, struct str who)
+{
+	if (crowd->most == 0)
+		return;
+	pthread_mutex_lock(&crowd->lock);
+	leave(crowd, who);
+	pthread_mutex_unlock(&crowd->lock);
+}
+
+bool crowd_enter_host(struct crowd *crowd, const char *host)
 {
 	AUTO_BUF network = BUF_NONE;
 
-	if (crowd->most == 0)
-		return;
-	limits_network(&network, host);
-	pthread_mutex_lock(&crowd->lock);
-	leave(crowd, buf_view(&network));
-	pthread_mutex_unlock(&crowd->lock);
+	if (crowd->most)
+		limits_network(&network, host);
+	return crowd_enter(crowd, buf_view(&network));
+}
+
+void crowd_leave_host(struct crowd *crowd, const char *host)
+{
+	AUTO_BUF network = BUF_NONE;
+
+	if (crowd->most)
+		limits_network(&network, host);
+	crowd_leave(crowd, buf_view(&network));
 }
 
 size_t crowd_count(struct crowd *crowd)

@@ -1,25 +1,28 @@
 /*
- * Connections by address: none may have more than so many at this node.  An IPv6
- * address counts with its /64.  Bounded by the connections themselves.
+ * What each may have only so many of at this node, by who it is: connections by
+ * address, where one of IPv6 counts with its /64; watches by subject.  Bounded by
+ * what is counted itself.
  *
  * Any thread.
  */
 #ifndef API_CROWD_H
 #define API_CROWD_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "base/str.h"
 
 struct crowd;
 
-/* 'most' of one address; 0: as many as it likes. */
+/* 'most' of each; 0: as many as it likes. */
 struct crowd *crowd_new(unsigned most);
 void crowd_free(struct crowd **crowd);
-/* 'host' is a numeric address.  False: it has as many as it may. */
-bool crowd_enter(struct crowd *crowd, const char *host);
+/* False: it has as many as it may. */
+bool crowd_enter(struct crowd *crowd, struct str who);
 /* One that was let in has gone. */
-void crowd_leave(struct crowd *crowd, const char *host);
-/* Addresses that have connections, where they are counted. */
+void crowd_leave(struct crowd *crowd, struct str who);
+/* The same of a numeric address. */
+bool crowd_enter_host(struct crowd *crowd, const char *host);
+void crowd_leave_host(struct crowd *crowd, const char *host);
+/* Who has any, where they are counted. */
 size_t crowd_count(struct crowd *crowd);
 
 #endif

@@ -9,6 +9,8 @@
  * its rate is not looked at any more, or it could go on guessing; but tokens that
  * were valid lately, from there, are, so that a guest cannot lock out the others.
  */
+#include "api/guess.h"
+#include "api/origin.h"
 #include "api/own.h"
 
 #include "auth/auth.h"
@@ -21,7 +23,7 @@ struct str api_bearer(const struct request *r)
 	const struct str *h = request_header(r, "authorization");
 	struct str prefix;
 
-	if (!h && str_starts(r->path, STR("/api/v1/ofrep/"))) {
+	if (!h && str_starts(r->in->path, STR("/api/v1/ofrep/"))) {
 		/* OFREP has two ways to say it. */
 		h = request_header(r, "x-api-key");
 		return h ? *h : STR_NONE;
@@ -84,7 +86,7 @@ static bool needs_no_state(const struct request *r)
 static bool keeps_observable(const struct request *r)
 {
 	return needs_no_state(r) && !(r->route->permission == PERMISSION_NONE &&
-				      str_starts(r->path, STR("/api/")));
+				      str_starts(r->in->path, STR("/api/")));
 }
 
 static bool has_room(struct request *r)
@@ -187,6 +189,16 @@ static void count_token(struct request *r, struct str token)
 		limits_know(limits, token, buf_view(&network));
 }
 
+bool door_may_guess(struct request *r)
+{
+	return may_show_token(r, STR_NONE);
+}
+
+void door_guessed(struct request *r)
+{
+	count_token(r, STR_NONE);
+}
+
 bool api_credential_key(const struct request *r, struct sha256 *out)
 {
 	struct str token = api_bearer(r);
@@ -228,7 +240,8 @@ static bool identify(struct request *r, struct kv_txn *txn)
 static bool authorise(struct request *r, struct caller *caller)
 {
 	unsigned permission = r->route->permission;
-	struct target target = { .kind = permission & 0xff };
+	struct target target = { .kind = permission & 0xff, .is_open = true };
+	struct sha256 key;
 	struct kv_txn *txn;
 	struct err err;
 
@@ -251,6 +264,8 @@ static bool authorise(struct request *r, struct caller *caller)
 		err_hint(&err, "conflux token create NAME --certificate-name %.*s",
 			 STR_ARG(str_first(r->certificate, 100)));
 	}
+	if (err.code == E_UNAUTHORIZED && api_credential_key(r, &key))
+		token_say_over(txn, &key, &err);
 	note_denied(r, &caller->subject, permission >> 8, &err);
 	if (err.code == E_UNAUTHORIZED)
 		answer_header(r, "WWW-Authenticate", STR("Bearer"));
@@ -260,9 +275,29 @@ static bool authorise(struct request *r, struct caller *caller)
 	return false;
 }
 
+/* What a browser adds by itself is nothing that a page of anybody's may use; nor is the
+ * place that it runs at, where no credential is needed. */
+static bool page_may(struct request *r)
+{
+	struct err err;
+
+	if (!(r->route->permission == PERMISSION_NONE ? r->method != HTTP_M_GET :
+	      is_by_certificate(r)) || origin_is_trusted(r))
+		return true;
+	err_set(&err, E_DENIED, "a page of %.*s may do nothing here without a token",
+		STR_ARG(str_first(*request_header(r, "origin"), 200)));
+	err_hint(&err, "name its origin in server.allowed_origins if it may use "
+		 "certificates");
+	note_denied(r, NULL, r->route->permission == PERMISSION_NONE ? VERB_GET :
+		    r->route->permission >> 8, &err);
+	api_error(r, &err);
+	return false;
+}
+
 enum code door_token(struct request *r, struct str token, struct err *err)
 {
-	static const struct target target = { .kind = KIND_CONFIG };
+	static const struct target target = { .kind = KIND_CONFIG,
+					      .is_open = true };
 	struct caller *caller = caller_of(r);
 	AUTO_BUF network = BUF_NONE;
 	struct kv_txn *txn;
@@ -280,6 +315,11 @@ enum code door_token(struct request *r, struct str token, struct err *err)
 		count_token(r, token);
 		rc = permission_check(&caller->subject, VERB_WATCH, &target, err);
 	}
+	if (rc == E_UNAUTHORIZED) {
+		struct sha256 key = sha256_of(token);
+
+		token_say_over(txn, &key, err);
+	}
 	if (rc == OK && !limits_take(caller->at->api->limits, LIMIT_SUBJECT,
 				     caller->subject.name, r->start_ns, &wait))
 		rc = err_set(err, E_RATE, "subject %.*s asks more often than it may",
@@ -292,7 +332,8 @@ enum code door_token(struct request *r, struct str token, struct err *err)
 
 void door_certificate(struct request *r)
 {
-	static const struct target target = { .kind = KIND_CONFIG };
+	static const struct target target = { .kind = KIND_CONFIG,
+					      .is_open = true };
 	static const struct subject nobody = { .name = { "anonymous", 9 } };
 	struct caller *caller = caller_of(r);
 	struct kv_txn *txn;
@@ -340,7 +381,8 @@ bool door_open(struct request *r)
 	caller->at = r->server_data;
 	caller->subject.name = STR("anonymous");
 	r->data = caller;
-	if (!has_room(r) || !authorise(r, caller) || !may_be_shown(r) ||
+	origin_add_headers(r);
+	if (!has_room(r) || !page_may(r) || !authorise(r, caller) || !may_be_shown(r) ||
 	    !knows_dry_run(r))
 		return false;
 	if (r->route->permission >> 8 == VERB_WATCH)
@@ -362,7 +404,7 @@ static bool take_tenant(struct request *r, struct str tenant)
 bool api_may(struct request *r, enum verb verb, enum kind_id kind,
 	     struct str tenant, struct str name)
 {
-	struct target target = { kind, tenant, name };
+	struct target target = { .kind = kind, .tenant = tenant, .name = name };
 	struct err err;
 
 	if (permission_check(&caller_of(r)->subject, verb, &target, &err) == OK)

@@ -3,11 +3,13 @@
  * most requests take: one lookup of what is live, one of the content, and the
  * bytes go from the map to the socket.
  */
+#include "api/follow.h"
 #include "api/own.h"
 
-#include "base/banned.h"
+#include "base/clock.h"
+#include "base/mem.h"
 
-#define PIECES_MAX 128       /* 8 MiB in chunks of 64 KiB */
+#include "base/banned.h"
 
 bool api_not_modified(struct request *r, struct str etag)
 {
@@ -65,36 +67,93 @@ static void add_headers(struct request *r, const struct config_view *v,
 	answer_header(r, "Cache-Control", STR("no-cache"));
 }
 
+/* A release that is under way gives it. */
+static void add_release(struct request *r, const struct client *client,
+			const struct address *at, const struct config_view *v)
+{
+	struct api *api = caller_of(r)->at->api;
+	char name[RELEASE_NAME_MAX];
+	AUTO_BUF key = BUF_NONE;
+
+	if (!v->rule.release)
+		return;
+	release_name(name, v->rule.release);
+	answer_header(r, "X-Conflux-Release", str_of(name));
+	address_text(&key, at);
+	instance_sent(api, client->id, buf_view(&key), v->rule.version,
+		      v->rule.release);
+}
+
+/* Content of more than one chunk: one is looked up when the client has taken the one
+ * before, in the picture of then. */
+struct content {
+	struct answer_source source;
+	struct api_loop *at;
+	struct sha256 sha;
+	char tenant[64];
+};
+
+static bool read_content(struct answer_source *source, uint64_t at, struct str *out)
+{
+	struct content *c = container_of(source, struct content, source);
+	struct kv_txn *txn;
+	struct err err;
+
+	if (view_now(c->at->view, &txn, &err) ||
+	    view_chunk(txn, str_of(c->tenant), &c->sha,
+		       (uint32_t)(at / BLOB_CHUNK), out, &err))
+		return false;
+	*out = str_from(*out, at % BLOB_CHUNK);
+	return true;
+}
+
+static void free_content(struct answer_source *source)
+{
+	free(container_of(source, struct content, source));
+}
+
+static void send_source(struct request *r, struct str tenant,
+			const struct config_view *v, const char *type)
+{
+	struct content *c = NEW(struct content);
+
+	_Static_assert(BLOB_CHUNK == ANSWER_PIECE, "one chunk is one piece");
+	c->source = (struct answer_source){ .size = v->rule.size,
+					    .read = read_content,
+					    .free = free_content };
+	c->at = caller_of(r)->at;
+	c->sha = v->rule.sha;
+	must(str_copy(c->tenant, sizeof(c->tenant), tenant));
+	answer_from(r, 200, type, &c->source);
+}
+
 static void send_content(struct request *r, struct kv_txn *txn,
 			 struct str tenant, const struct config_view *v)
 {
-	struct stream_vec pieces[PIECES_MAX];
-	unsigned n = 0;
 	enum format format = FORMAT_TEXT;
+	struct stream_vec piece;
+	struct str chunk;
 	struct err err;
 
-	do {
-		struct str chunk;
-
-		if (n == PIECES_MAX ||
-		    view_chunk(txn, tenant, &v->rule.sha, n, &chunk, &err)) {
-			if (n == PIECES_MAX)
-				err_set(&err, E_INTERNAL, "content too large");
-			api_error(r, &err);
-			return;
-		}
-		pieces[n++] = (struct stream_vec){ chunk.p, chunk.n };
-	} while ((uint64_t)n * BLOB_CHUNK < v->rule.size);
+	if (view_chunk(txn, tenant, &v->rule.sha, 0, &chunk, &err)) {
+		api_error(r, &err);
+		return;
+	}
 	if (!format_parse_name(v->live.format, &format))
 		format = FORMAT_TEXT;
-	answer_pieces(r, 200, format_content_type(format), pieces, n);
+	if (v->rule.size > BLOB_CHUNK) {
+		send_source(r, tenant, v, format_content_type(format));
+		return;
+	}
+	piece = (struct stream_vec){ chunk.p, chunk.n };
+	answer_named(r, 200, format_content_type(format), &piece, 1, v->rule.sha.b);
 }
 
 /* ---- the same again ---- */
 
 /* Of what an answer was made, and whom it counts for. */
 struct fetched {
-	uint64_t snapshot;
+	uint64_t snapshot, until_ms;     /* of the token; 0: for ever */
 	char subject[96], tenant[64];
 };
 
@@ -103,7 +162,8 @@ struct fetched {
 static void allow_repeat(struct request *r, struct kv_txn *txn, struct str tenant)
 {
 	const struct caller *caller = caller_of(r);
-	struct fetched about = { .snapshot = kv_snapshot(txn) };
+	struct fetched about = { .snapshot = kv_snapshot(txn),
+				 .until_ms = caller->subject.until_ms };
 
 	/* A certificate ends, a key to sign with is exchanged, and a barrier is a
 	 * barrier each time. */
@@ -126,6 +186,17 @@ static bool has_rate(struct request *r, enum limit_of of, const char *who)
 		limits_take(at->api->limits, of, str_of(who), r->start_ns, &wait);
 }
 
+/* Would it?  A request that is refused for another's sake costs nothing here, as it is
+ * charged again at the door. */
+static bool would_have_rate(struct request *r, enum limit_of of, const char *who)
+{
+	struct api_loop *at = r->server_data;
+	uint64_t wait;
+
+	return !limits_is_on(at->api->limits, of) ||
+		limits_has(at->api->limits, of, str_of(who), r->start_ns, &wait);
+}
+
 bool fetch_again(struct request *r, const void *data)
 {
 	struct api_loop *at = r->server_data;
@@ -137,24 +208,26 @@ bool fetch_again(struct request *r, const void *data)
 	return !at->admission.is_overloaded && !r->certificate.n &&
 		view_use(at->view, 0, &txn, &err) == OK &&
 		kv_snapshot(txn) == about.snapshot &&
+		(about.until_ms == 0 || about.until_ms > clock_wall_ms()) &&
 		!store_is_fenced(at->api->config.store) &&
+		would_have_rate(r, LIMIT_TENANT, about.tenant) &&
 		has_rate(r, LIMIT_SUBJECT, about.subject) &&
 		has_rate(r, LIMIT_TENANT, about.tenant);
 }
 
 void get_fetch(struct request *r)
 {
-	struct address at = { r->args[0], r->args[1], r->args[2], r->args[3] };
-	struct labels labels;
+	struct address at = { r->in->args[0], r->in->args[1], r->in->args[2], r->in->args[3] };
+	struct client client;
 	struct config_view v;
 	struct kv_txn *txn;
 	char etag[67];
 	struct err err;
 
 	if (!api_may(r, VERB_FETCH, KIND_CONFIG, at.tenant, at.name) ||
-	    !api_labels(r, &labels) || !api_view(r, &txn))
+	    !api_client(r, &client) || !api_view(r, &txn))
 		return;
-	if (view_config(txn, &at, &labels, &v, &err)) {
+	if (view_config(txn, &at, &client, &v, &err)) {
 		api_error(r, &err);
 		return;
 	}
@@ -163,6 +236,7 @@ void get_fetch(struct request *r)
 	etag[65] = '"';
 	etag[66] = '\0';
 	add_headers(r, &v, str_n(etag, 66));
+	add_release(r, &client, &at, &v);
 	add_signature(r, &at, &v);
 	allow_repeat(r, txn, at.tenant);
 	if (api_not_modified(r, str_n(etag, 66)))

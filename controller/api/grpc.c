@@ -116,9 +116,9 @@ void grpc_gone(struct request *r)
 bool api_is_grpc(const struct request *r)
 {
 	return r->method == HTTP_M_POST &&
-	       str_starts(r->content_type, STR(CONTENT_TYPE)) &&
-	       (r->content_type.n == strlen(CONTENT_TYPE) ||
-		r->content_type.p[strlen(CONTENT_TYPE)] == '+');
+	       str_starts(r->in->content_type, STR(CONTENT_TYPE)) &&
+	       (r->in->content_type.n == strlen(CONTENT_TYPE) ||
+		r->in->content_type.p[strlen(CONTENT_TYPE)] == '+');
 }
 
 void grpc_error(struct request *r, const struct err *err)
@@ -128,10 +128,12 @@ void grpc_error(struct request *r, const struct err *err)
 		call && call->is_streaming ? answer_trailer : answer_header;
 	AUTO_BUF status = BUF_NONE, text = BUF_NONE, details = BUF_NONE;
 	AUTO_ARENA arena = arena_new(0);
+	char trace[REQUEST_TRACE_TEXT];
 
+	request_trace(r, trace);
 	buf_printf(&status, "%d", code_grpc(err->code));
 	grpc_message_encode(&text, str_of(err->text));
-	grpc_details(&details, arena, err, str_of(r->trace_text),
+	grpc_details(&details, arena, err, str_of(trace),
 		     r->data ? caller_of(r)->retry_after_s : 0);
 	r->on_gone = NULL;
 	put(r, "grpc-status", buf_view(&status));
@@ -297,7 +299,7 @@ static void body_ended(struct grpc_call *call)
 		refuse_count(call, "there is none");
 	} else if (decode(call, &m)) {
 		/* The digest of an idempotent write is that of its body. */
-		call->r->body = buf_view(&call->reader.message);
+		call->r->in->body = buf_view(&call->reader.message);
 		call->method->message(call, m);
 	}
 }
@@ -365,9 +367,9 @@ static bool take_headers(struct request *r, bool *has_deadline, uint64_t *ms)
 
 	*has_deadline = timeout != NULL;
 	if (!api_is_grpc(r) ||
-	    (!str_is(r->content_type, CONTENT_TYPE) &&
-	     !str_is(r->content_type, CONTENT_TYPE "+proto"))) {
-		r->content_type = STR("");
+	    (!str_is(r->in->content_type, CONTENT_TYPE) &&
+	     !str_is(r->in->content_type, CONTENT_TYPE "+proto"))) {
+		r->in->content_type = STR("");
 		api_fail(r, E_MEDIA_TYPE, "the content type of a gRPC call is "
 			 "application/grpc or application/grpc+proto");
 		return false;

@@ -98,10 +98,10 @@ struct grpc_label {
 	ProtobufCMessage base;
 	char *key, *value;
 };
-/* Labels of the metadata (X-Conflux-Label-K) and, going before these, of a message.
- * False: answered. */
-bool grpc_labels(struct grpc_call *call, const struct grpc_label *const *given,
-		 size_t n, struct labels *out);
+/* Who asks, out of the metadata (X-Conflux-Label-K, X-Conflux-Instance), and labels of a
+ * message, which go before these.  False: answered. */
+bool grpc_client(struct grpc_call *call, const struct grpc_label *const *given,
+		 size_t n, struct client *out);
 #define GRPC_LABELS(m) (const struct grpc_label *const *)(m)->labels, (m)->n_labels
 
 #endif

@@ -2,6 +2,8 @@
  * conflux.v1.ConfigService and ManagementService: what fetch.c and mgt.c do, as
  * gRPC messages.
  */
+#include "api/follow.h"
+#include "api/gate.h"
 #include "api/grpc.h"
 #include "gen/proto/conflux.pb-c.h"
 
@@ -26,22 +28,22 @@ static bool fail(struct grpc_call *call, enum code code, const char *text)
 	return false;
 }
 
-/* ---- labels ---- */
+/* ---- who asks ---- */
 
-bool grpc_labels(struct grpc_call *call, const struct grpc_label *const *given,
-		 size_t n, struct labels *out)
+bool grpc_client(struct grpc_call *call, const struct grpc_label *const *given,
+		 size_t n, struct client *out)
 {
 	struct request *r = grpc_request(call);
 	struct err err = { 0 };
 
-	if (!api_labels(r, out))
+	if (!api_client(r, out))
 		return false;
 	for (size_t i = 0; i < n && !err.code; i++) {
 		struct str key = str_of(given[i]->key);
 		struct str value = str_of(given[i]->value);
 
 		if (label_check(key, value, &err) == OK &&
-		    !labels_set(r->arena, out, key, value))
+		    !labels_set(r->arena, &out->labels, key, value))
 			err_set(&err, E_INVALID, "more than %d labels",
 				LABELS_MAX);
 	}
@@ -56,7 +58,7 @@ bool grpc_labels(struct grpc_call *call, const struct grpc_label *const *given,
 struct fetching {
 	const Conflux__V1__FetchConfigRequest *q;
 	struct address at;
-	struct labels labels;
+	struct client client;
 };
 
 static void answer_config(struct grpc_call *call, struct kv_txn *txn,
@@ -64,8 +66,9 @@ static void answer_config(struct grpc_call *call, struct kv_txn *txn,
 {
 	Conflux__V1__FetchConfigResponse m = CONFLUX__V1__FETCH_CONFIG_RESPONSE__INIT;
 	struct str sha = str_n(v->rule.sha.b, sizeof(v->rule.sha.b));
-	char signature[SIGNATURE_TEXT_MAX];
+	char signature[SIGNATURE_TEXT_MAX], release[RELEASE_NAME_MAX];
 	AUTO_BUF content = BUF_NONE;
+	AUTO_BUF key = BUF_NONE;
 	struct str one;
 	struct err err;
 	enum code rc = OK;
@@ -81,6 +84,14 @@ static void answer_config(struct grpc_call *call, struct kv_txn *txn,
 	    api_sign(caller_of(grpc_request(call))->at, &f->at,
 		     v->rule.version, &v->rule.sha, signature))
 		m.signature = signature;
+	if (v->rule.release) {
+		release_name(release, v->rule.release);
+		m.release = release;
+		address_text(&key, &f->at);
+		instance_sent(caller_of(grpc_request(call))->at->api,
+			      f->client.id, buf_view(&key), v->rule.version,
+			      v->rule.release);
+	}
 	m.not_modified = str_eq(sha, str_n(f->q->if_not_sha256.data,
 					   f->q->if_not_sha256.len));
 	if (!m.not_modified && v->rule.size <= BLOB_CHUNK) {
@@ -111,7 +122,7 @@ static void fetch_here(struct request *r)
 
 	if (!api_view(r, &txn))
 		return;
-	if (view_config(txn, &f->at, &f->labels, &v, &err))
+	if (view_config(txn, &f->at, &f->client, &v, &err))
 		grpc_fail(call, &err);
 	else
 		answer_config(call, txn, f, &v);
@@ -134,7 +145,7 @@ static void fetch(struct grpc_call *call, const ProtobufCMessage *m)
 		return;
 	}
 	if (!api_may(r, VERB_FETCH, KIND_CONFIG, f->at.tenant, f->at.name) ||
-	    !grpc_labels(call, GRPC_LABELS(q), &f->labels))
+	    !grpc_client(call, GRPC_LABELS(q), &f->client))
 		return;
 	grpc_set(call, f, NULL);
 	api_when(r, q->min_revision, q->linearizable, fetch_here);
@@ -292,10 +303,18 @@ static void published(struct change *ch, struct request *r,
 {
 	Conflux__V1__PublishResponse m = CONFLUX__V1__PUBLISH_RESPONSE__INIT;
 	const struct writing *w = written(ch, o);
+	struct proposed p;
 
 	m.id = (char *)(uintptr_t)w->id;
 	m.version = w->version;
 	m.revision = w->rev;
+	if (o->proposal[0]) {
+		proposed_of(ch, r, o, &p);
+		m.version = outcome_waits(o) ? 0 : m.version;
+		m.proposal_id = arena_z(r->arena, p.id);
+		m.approval_status = arena_z(r->arena, p.phase);
+		m.approval_dashboard_url = arena_z(r->arena, p.url);
+	}
 	grpc_reply(grpc_call_of(r), &m.base);
 }
 
@@ -352,10 +371,18 @@ static void rolled_back(struct change *ch, struct request *r,
 {
 	Conflux__V1__RollbackResponse m = CONFLUX__V1__ROLLBACK_RESPONSE__INIT;
 	const struct writing *w = written(ch, o);
+	struct proposed p;
 
 	m.id = (char *)(uintptr_t)w->id;
 	m.version = w->version;
 	m.revision = w->rev;
+	if (o->proposal[0]) {
+		proposed_of(ch, r, o, &p);
+		m.version = outcome_waits(o) ? 0 : m.version;
+		m.proposal_id = arena_z(r->arena, p.id);
+		m.approval_status = arena_z(r->arena, p.phase);
+		m.approval_dashboard_url = arena_z(r->arena, p.url);
+	}
 	grpc_reply(grpc_call_of(r), &m.base);
 }
 

@@ -76,7 +76,7 @@ static void make_change(struct grpc_watch *g, const struct feed_change *c,
 {
 	Conflux__V1__Address at = CONFLUX__V1__ADDRESS__INIT;
 	told m = CONFLUX__V1__WATCH_RESPONSE__INIT;
-	char signature[SIGNATURE_TEXT_MAX];
+	char signature[SIGNATURE_TEXT_MAX], release[RELEASE_NAME_MAX];
 	AUTO_ARENA arena = arena_new(1024);
 	AUTO_BUF content = BUF_NONE;
 
@@ -95,6 +95,10 @@ static void make_change(struct grpc_watch *g, const struct feed_change *c,
 			sizeof(c->sha.b), (uint8_t *)(uintptr_t)c->sha.b };
 		m.size = c->size;
 		m.format = text_of(arena, c->format);
+		if (c->release) {
+			release_name(release, c->release);
+			m.release = release;
+		}
 		if (g->want_signature &&
 		    api_sign(caller_of(grpc_request(g->call))->at, &c->at,
 			     c->version, &c->sha, signature))
@@ -378,7 +382,7 @@ static void watch(struct grpc_call *call, const ProtobufCMessage *m)
 		if (!api_may(r, VERB_FETCH, KIND_CONFIG, spec->keys[i].tenant,
 			     spec->keys[i].name))
 			return;
-	if (!grpc_labels(call, GRPC_LABELS(q), &spec->labels))
+	if (!grpc_client(call, GRPC_LABELS(q), &spec->client))
 		return;
 	watch_spec_caller(spec, r);
 	g = NEW(struct grpc_watch);

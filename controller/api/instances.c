@@ -1,8 +1,9 @@
 /*
  * Acknowledgements come in, and what this node knows of instances goes out
- * (acks.h).  Clients say who they are in X-Conflux-Instance when they watch, so
+ * (acks.h).  Clients say who they are (X-Conflux-Instance) when they watch, so
  * that it is known which are connected.
  */
+#include "api/follow.h"
 #include "api/own.h"
 
 #include "base/clock.h"
@@ -24,6 +25,11 @@ static bool may_acknowledge(struct request *r, const struct ack *acks, size_t n)
 		must(address_parse(acks[i].key, &at, &err) == OK);
 		if (!api_may(r, VERB_FETCH, KIND_CONFIG, at.tenant, at.name))
 			return false;
+		if (api_may_be(caller_of(r)->at->api, &caller_of(r)->subject,
+			       acks[i].instance, &err)) {
+			api_error(r, &err);
+			return false;
+		}
 	}
 	return true;
 }
@@ -36,6 +42,30 @@ static bool is_known(struct kv_txn *txn, const struct ack *ack)
 
 	return address_parse(ack->key, &at, &err) == OK &&
 	       view_at(txn, &at, &object, &err) == OK;
+}
+
+static struct fleet *fleet_of(const struct api *api)
+{
+	return api->config.fleet ? fleet_node_fleet(api->config.fleet) : NULL;
+}
+
+/* To releases that are under way. */
+static void tell_fleet(struct api *api, const struct ack *ack)
+{
+	static const enum fleet_word words[ACK__STATES] = {
+		[ACK_RECEIVED] = FLEET_GOT, [ACK_APPLIED] = FLEET_APPLIED,
+		[ACK_REJECTED] = FLEET_REFUSED,
+	};
+	struct fleet_said said = {
+		.instance = ack->instance, .key = ack->key,
+		.version = ack->version, .word = words[ack->state],
+		.reason = ack->reason, .release = release_number(ack->release),
+	};
+
+	if (!said.release)
+		(void)!str_u64(ack->release, &said.release);
+	if (fleet_of(api))
+		fleet_said(fleet_of(api), &said, clock_mono_ms());
 }
 
 bool instances_take(struct request *r, const struct ack *all, size_t n,
@@ -51,6 +81,7 @@ bool instances_take(struct request *r, const struct ack *all, size_t n,
 	for (size_t i = 0; i < n; i++)
 		if (is_known(txn, &all[i])) {
 			acks_put(acks, &all[i], clock_wall_ms());
+			tell_fleet(caller_of(r)->at->api, &all[i]);
 			++*taken;
 		}
 	if (n == 0 || *taken)
@@ -67,7 +98,7 @@ void post_acks(struct request *r)
 	struct ack *all;
 	struct err err;
 
-	if (acks_parse(r->body, r->arena, &all, &n, &err)) {
+	if (acks_parse(r->in->body, r->arena, &all, &n, &err)) {
 		err_wrap(&err, "request body");
 		api_error(r, &err);
 		return;
@@ -143,6 +174,7 @@ void get_instances(struct request *r)
 
 	if (!parse_listing(r, &q, &l))
 		return;
+	q.tenant = caller_of(r)->subject.tenant;
 	store_status(api->config.store, &status);
 	buf_printf(&l.out, "{\"node\":%llu,\"instances\":[",
 		   (unsigned long long)status.node.node_id);
@@ -159,9 +191,13 @@ void get_instances(struct request *r)
 
 void instance_join(struct request *r)
 {
-	const struct str *h = request_header(r, "x-conflux-instance");
+	const struct str *h = request_query(r, "instance");
+	struct err err;
 
-	if (!h || !ack_instance_is_valid(*h))
+	if (!h)
+		h = request_header(r, "x-conflux-instance");
+	if (!h || !ack_instance_is_valid(*h) ||
+	    api_may_be(caller_of(r)->at->api, &caller_of(r)->subject, *h, &err))
 		return;
 	acks_join(caller_of(r)->at->api->acks, *h);
 	r->door = *h;
@@ -173,4 +209,35 @@ void instance_leave(struct request *r)
 
 	if (r->door.n)
 		acks_leave(at->api->acks, r->door);
+}
+
+/* ---- what releases reach ---- */
+
+struct fleet_watch *instance_follow(struct api *api,
+				    const struct watch_spec *spec)
+{
+	struct fleet_spec follows = {
+		.instance = spec->client.id, .labels = &spec->client.labels,
+		.keys = spec->keys, .n_keys = spec->n_keys,
+		.prefixes = spec->prefixes, .n_prefixes = spec->n_prefixes,
+	};
+
+	if (!fleet_of(api) || !ack_instance_is_valid(follows.instance))
+		return NULL;
+	return fleet_join(fleet_of(api), &follows, clock_mono_ms());
+}
+
+void instance_unfollow(struct api *api, struct fleet_watch **watch)
+{
+	if (*watch)
+		fleet_leave(fleet_of(api), watch, clock_mono_ms());
+}
+
+void instance_sent(struct api *api, struct str id, struct str key,
+		   uint32_t version, uint64_t release)
+{
+	struct fleet_sent sent = { id, key, version, release };
+
+	if (fleet_of(api) && ack_instance_is_valid(id))
+		fleet_sent(fleet_of(api), &sent, clock_mono_ms());
 }

@@ -3,7 +3,8 @@
  * and errors follow the API conventions of Kubernetes (metadata, Status,
  * resourceVersion as the condition of a write).
  */
-#include "api/own.h"
+#include "api/gate.h"
+#include "api/kube.h"
 #include "api/selector.h"
 
 #include "base/clock.h"
@@ -13,11 +14,11 @@
 bool kube_find(struct request *r, bool namespaced, enum verb verb,
 	       struct where *out)
 {
-	struct str plural = r->args[namespaced ? 1 : 0];
+	struct str plural = r->in->args[namespaced ? 1 : 0];
 
 	out->kind = kind_by_plural(plural);
-	out->tenant = namespaced ? r->args[0] : STR_NONE;
-	out->name = r->args[namespaced ? 2 : 1];
+	out->tenant = namespaced ? r->in->args[0] : STR_NONE;
+	out->name = r->in->args[namespaced ? 2 : 1];
 	if (!out->kind || (namespaced && !out->kind->namespaced)) {
 		api_fail(r, E_NOT_FOUND,
 			 "the server could not find the requested resource");
@@ -68,7 +69,7 @@ static void table_head(struct buf *out, const struct kind *kind, uint64_t rev)
 		buf_z(out, ",{\"name\":");
 		buf_json(out, c->name);
 		buf_z(out, ",\"type\":");
-		buf_json(out, c->type);
+		buf_json(out, str_is(c->type, "window") ? STR("string") : c->type);
 		buf_z(out, ",\"format\":\"\",\"description\":");
 		buf_json(out, c->description);
 		buf_printf(out, ",\"priority\":%u}", c->priority);
@@ -116,7 +117,7 @@ static bool field_is_known(const struct kind *kind, struct str path)
 
 /* False: answered. */
 static bool take_selectors(struct request *r, const struct kind *kind,
-			   struct selector *labels, struct selector *fields)
+			   struct query_selector *labels, struct query_selector *fields)
 {
 	const struct str *l = request_query(r, "labelSelector");
 	const struct str *f = request_query(r, "fieldSelector");
@@ -140,7 +141,7 @@ static bool take_selectors(struct request *r, const struct kind *kind,
 struct listing {
 	struct request *r;
 	struct buf body;
-	struct selector labels, fields;
+	struct query_selector labels, fields;
 	bool table, has_one;
 	uint64_t now_ms;
 	struct arena *arena;             /* one item */
@@ -372,12 +373,39 @@ struct written {
 	bool created;
 };
 
+/* As it is now, while what was asked for waits; of one that is to be made its name. */
+void kube_waiting(struct request *r, const struct where *at)
+{
+	AUTO_BUF body = BUF_NONE;
+	struct object_view o;
+	struct kv_txn *txn;
+	struct err err;
+
+	if (!api_view(r, &txn))
+		return;
+	if (view_object(txn, at->kind->id, at->tenant, at->name, &o, &err) == OK) {
+		view_json(&body, &o);
+	} else {
+		buf_printf(&body, "{\"apiVersion\":\"%s\",\"kind\":\"%.*s\","
+			   "\"metadata\":{\"name\":", API_GROUP_VERSION,
+			   STR_ARG(at->kind->name));
+		buf_json(&body, at->name);
+		buf_z(&body, ",\"namespace\":");
+		buf_json(&body, at->tenant);
+		buf_z(&body, "}}");
+	}
+	answer(r, 202, "application/json", buf_view(&body));
+}
+
 static void written_done(struct change *ch, struct request *r,
 			 const struct outcome *o)
 {
 	const struct written *w = ch->data;
 
-	answer_object(r, w->created ? 201 : 200, &w->at);
+	if (outcome_waits(o))
+		kube_waiting(r, &w->at);
+	else
+		answer_object(r, w->created ? 201 : 200, &w->at);
 }
 
 /* What apply would say of existence, version and owner, at the door. */
@@ -413,21 +441,23 @@ static enum code would_apply(const struct request *r, struct kv_txn *txn,
 static void dry_run(struct request *r, struct where *at, struct value *object,
 		    uint64_t expect, bool created)
 {
-	struct change *ch = change_new(r, written_done);
 	AUTO_BUF body = BUF_NONE;
+	struct change *ch;
 	struct kv_txn *txn;
 	struct err err;
-	enum code rc = object_ops(ch, at->kind, at->tenant, at->name, object,
-				  expect, &err);
+	enum code rc;
 
+	if (!api_view(r, &txn))
+		return;
+	ch = change_new(r, written_done);
+	rc = object_ops(ch, at->kind, at->tenant, at->name, object, expect, &err);
 	if (rc == OK)
 		value_json(&body, object);
-	change_cancel(ch);
-	if (rc == OK) {
-		if (!api_view(r, &txn))
-			return;
+	if (rc == OK)
 		rc = would_apply(r, txn, at, expect, created, &err);
-	}
+	if (rc == OK && at->kind->id == KIND_CONFIG)
+		plan_warn(r, txn, ch);
+	change_cancel(ch);
 	if (rc)
 		api_error(r, &err);
 	else
@@ -546,7 +576,7 @@ static void do_patch(struct request *r, bool namespaced)
 
 	if (!kube_find(r, namespaced, VERB_PATCH, &at))
 		return;
-	if (!str_is(r->content_type, "application/merge-patch+json")) {
+	if (!str_is(r->in->content_type, "application/merge-patch+json")) {
 		api_fail(r, E_MEDIA_TYPE, "the body of the request was in an "
 			 "unknown format - accepted media types include: "
 			 "application/merge-patch+json");

@@ -2,7 +2,8 @@
  * What Kubernetes lets a request say beside its object: dryRun, conditions on
  * uid and resourceVersion, and the options of a deletion in its body.
  */
-#include "api/own.h"
+#include "api/gate.h"
+#include "api/kube.h"
 
 #include "base/hex.h"
 
@@ -43,9 +44,9 @@ static bool take_dry_run(struct request *r, struct str value, bool *out)
 bool kube_dry_run(struct request *r, bool *out)
 {
 	*out = false;
-	for (size_t i = 0; i < r->n_query; i++)
-		if (str_is(r->query[i].name, "dryRun") &&
-		    !take_dry_run(r, r->query[i].value, out))
+	for (size_t i = 0; i < r->in->n_query; i++)
+		if (str_is(r->in->query[i].name, "dryRun") &&
+		    !take_dry_run(r, r->in->query[i].value, out))
 			return false;
 	return true;
 }
@@ -181,7 +182,7 @@ static bool take_body(struct request *r, struct options *out)
 {
 	struct value *body, *v;
 
-	if (r->body.n == 0)
+	if (r->in->body.n == 0)
 		return true;
 	if (!api_body(r, &body))
 		return false;
@@ -237,7 +238,12 @@ static void answer_deleted(struct request *r, const struct where *at,
 static void deleted(struct change *ch, struct request *r,
 		    const struct outcome *o)
 {
-	answer_deleted(r, ch->data, o->results[0].uid);
+	/* Where it waits for approval the object is still there, as with one that
+	 * has finalizers. */
+	if (outcome_waits(o))
+		kube_waiting(r, ch->data);
+	else
+		answer_deleted(r, ch->data, o->results[0].uid);
 }
 
 static void submit_delete(struct request *r, const struct where *at,

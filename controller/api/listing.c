@@ -97,7 +97,8 @@ static bool goes_on(struct listing *l)
 static void tell(struct listing *l, const struct address *at,
 		 const struct live_row *live)
 {
-	struct target target = { KIND_CONFIG, at->tenant, at->name };
+	struct target target = { .kind = KIND_CONFIG, .tenant = at->tenant,
+				 .name = at->name };
 	struct feed_change c = { .at = *at, .rev = live->rev,
 				 .format = live->format, .has_version = true };
 	struct rule rule;
@@ -105,7 +106,7 @@ static void tell(struct listing *l, const struct address *at,
 	struct err err;
 
 	if (permission_check(l->subject, VERB_FETCH, &target, &err) ||
-	    !rules_pick_encoded(live->rules, &l->spec->labels, &rule, &position) ||
+	    !rules_pick_encoded(live->rules, &l->spec->client, &rule, &position) ||
 	    !is_new(l, at))
 		return;
 	if (l->n++ >= MOST) {
@@ -150,7 +151,7 @@ static void slice(struct listing *l)
 	while (l->key < l->spec->n_keys) {
 		const struct address *at = &l->spec->keys[l->key++];
 
-		if (view_config(l->txn, at, &l->spec->labels, &v, &err) == OK)
+		if (view_config(l->txn, at, &l->spec->client, &v, &err) == OK)
 			tell(l, at, &v.live);
 		if (!goes_on(l))
 			return;

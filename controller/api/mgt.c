@@ -14,15 +14,21 @@ static bool find(struct request *r, enum verb verb, struct object_view *o)
 	struct kv_txn *txn;
 	struct uuid uid;
 	struct err err;
+	enum code rc;
 
-	if (!uuid_parse(r->args[0], &uid)) {
+	if (!uuid_parse(r->in->args[0], &uid)) {
 		api_fail(r, E_INVALID, "\"%.*s\" is no id (a UUID in lower case)",
-			 STR_ARG(r->args[0]));
+			 STR_ARG(r->in->args[0]));
 		return false;
 	}
 	if (!api_view(r, &txn))
 		return false;
-	if (view_by_uid(txn, uid, o, &err)) {
+	rc = view_by_uid(txn, uid, o, &err);
+	/* He is not even told the name of what another tenant has. */
+	if (rc == OK && !subject_sees(&caller_of(r)->subject, o->tenant))
+		rc = err_set(&err, E_NOT_FOUND, "no object has the uid %.*s",
+			     STR_ARG(r->in->args[0]));
+	if (rc) {
 		api_error(r, &err);
 		return false;
 	}
@@ -367,81 +373,6 @@ void post_version(struct request *r)
 
 /* ---- rules ---- */
 
-static bool rule_member_is_known(struct str key)
-{
-	return str_is(key, "labels") || str_is(key, "version_id") ||
-		str_is(key, "priority") || str_is(key, "percent") ||
-		str_is(key, "nodes");
-}
-
-static bool parse_rule(struct request *r, struct arena *arena,
-		       const struct value *v, struct rule *out)
-{
-	const struct value *labels = value_getz(v, "labels");
-	const struct value *version = value_getz(v, "version_id");
-	const struct value *priority = value_getz(v, "priority");
-	uint64_t n = 0;
-	struct err err;
-
-	if (v->type != VALUE_OBJECT || (labels && labels->type != VALUE_OBJECT)) {
-		api_fail(r, E_UNPROCESSABLE, "a release is an object {labels, "
-			 "version_id, priority}, and labels is one too");
-		return false;
-	}
-	for (size_t i = 0; i < v->o.n; i++)
-		if (!rule_member_is_known(v->o.m[i].key)) {
-			api_fail(r, E_UNPROCESSABLE, "a release has no member "
-				 "\"%.*s\"", STR_ARG(v->o.m[i].key));
-			return false;
-		}
-	if (value_getz(v, "percent") || value_getz(v, "nodes")) {
-		api_fail(r, E_UNSUPPORTED, "percent and nodes need the release "
-			 "engine, which this version does not have");
-		return false;
-	}
-	if ((version && !value_to_u64(version, &n)) || n > UINT32_MAX ||
-	    (priority && !value_to_i64(priority, &out->priority))) {
-		api_fail(r, E_UNPROCESSABLE, "version_id and priority must be "
-			 "whole numbers");
-		return false;
-	}
-	out->version = (uint32_t)n;
-	for (size_t i = 0; i < value_count(labels); i++) {
-		struct str key = arena_str(arena, labels->o.m[i].key);
-		struct str val = arena_str(arena,
-					   value_text(labels->o.m[i].value));
-
-		if (labels->o.m[i].value->type != VALUE_STRING) {
-			api_fail(r, E_UNPROCESSABLE, "label %.*s must be a string",
-				 STR_ARG(key));
-			return false;
-		}
-		if (label_check(key, val, &err)) {
-			api_error(r, &err);
-			return false;
-		}
-		labels_set(arena, &out->labels, key, val);
-	}
-	return true;
-}
-
-/* "releases" of a body; false: answered. */
-static bool parse_rules(struct request *r, struct arena *arena,
-			const struct value *list, struct rules *out)
-{
-	struct err err;
-
-	for (size_t i = 0; i < list->a.n; i++)
-		if (!parse_rule(r, arena, list->a.items[i],
-				rules_add(arena, out)))
-			return false;
-	if (rules_check(out, &err)) {
-		api_error(r, &err);
-		return false;
-	}
-	return true;
-}
-
 void put_releases(struct request *r)
 {
 	static const struct body_member members[] = {
@@ -458,7 +389,7 @@ void put_releases(struct request *r)
 		return;
 	list = value_getz(body, "releases");
 	ch = start(r, 200);
-	if (!parse_rules(r, ch->arena, list, &rules)) {
+	if (!api_rules(r, ch->arena, list, o.row.uid, &rules)) {
 		change_cancel(ch);
 		return;
 	}
@@ -517,7 +448,7 @@ static bool publish_ops(struct request *r, struct change *ch,
 	}
 	if (!version && !config_content_is_good(r, o, content))
 		return false;
-	if (releases && !parse_rules(r, ch->arena, releases, &rules))
+	if (releases && !api_rules(r, ch->arena, releases, o->row.uid, &rules))
 		return false;
 	if (!version)
 		config_add_content(ch, o, content, message, !releases, expect);
@@ -601,36 +532,16 @@ void post_rollback(struct request *r)
 void get_resolve(struct request *r)
 {
 	struct object_view o;
-	struct labels labels;
+	struct client client;
 	struct rules rules;
 	AUTO_BUF out = BUF_NONE;
-	int at;
 
-	if (!find(r, VERB_GET, &o) || !api_labels(r, &labels))
+	if (!find(r, VERB_GET, &o) || !api_client(r, &client))
 		return;
 	if (!rules_decode(r->arena, o.live.rules, &rules)) {
 		api_fail(r, E_CORRUPT, "the rules are malformed");
 		return;
 	}
-	at = rules_pick(&rules, &labels);
-	buf_z(&out, "{\"labels\":");
-	labels_json(&out, &labels);
-	if (at < 0) {
-		buf_z(&out, ",\"version_id\":null,\"rule\":null,\"why\":\"no rule "
-			    "matches these labels\"");
-	} else {
-		const struct rule *rule = &rules.r[at];
-
-		buf_printf(&out, ",\"version_id\":%u,\"rule\":%d,\"sha256\":\"",
-			   rule->version, at);
-		buf_hex(&out, rule->sha.b, sizeof(rule->sha.b));
-		buf_printf(&out, "\",\"why\":\"%s, priority %lld\"",
-			   rule->labels.n ? "all labels of the rule match" :
-					    "the default rule",
-			   (long long)rule->priority);
-	}
-	buf_z(&out, ",\"releases\":");
-	rules_json(&out, &rules);
-	buf_c(&out, '}');
+	resolve_json(&out, &rules, &client);
 	answer(r, 200, "application/json", buf_view(&out));
 }

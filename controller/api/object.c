@@ -5,6 +5,8 @@
  * apply may not do (defaults, validation, canonical texts) is done here.
  */
 #include "api/own.h"
+#include "base/clock.h"
+#include "gate/window.h"
 
 #include "base/banned.h"
 
@@ -154,6 +156,25 @@ static enum code config_ops(struct change *ch, struct op *put,
 	return OK;
 }
 
+/* When it is shut is computed at once, so that it counts from here on. */
+static enum code window_ops(struct change *ch, const struct op *put,
+			    struct err *err)
+{
+	struct op window = *put, *op;
+	AUTO_BUF status = BUF_NONE;
+	enum code rc = window_status_of(window.spec, clock_wall_ms(), &status,
+					err);
+
+	if (rc)
+		return rc;
+	op = command_op(ch->arena, &ch->cmd, OP_OBJECT_STATUS);
+	op->kind = window.kind;
+	op->tenant = window.tenant;
+	op->name = window.name;
+	op->status = arena_str(ch->arena, buf_view(&status));
+	return OK;
+}
+
 enum code object_ops(struct change *ch, const struct kind *kind,
 		     struct str tenant, struct str name, struct value *object,
 		     uint64_t expect, struct err *err)
@@ -171,5 +192,7 @@ enum code object_ops(struct change *ch, const struct kind *kind,
 	op->spec = canonical(ch->arena, value_getz(object, "spec"));
 	if (kind->id == KIND_CONFIG)
 		return config_ops(ch, op, object, err);
+	if (kind->id == KIND_FREEZE_WINDOW)
+		return window_ops(ch, op, err);
 	return OK;
 }

@@ -29,7 +29,7 @@ struct asked {
 	bool is_bulk;
 	struct str key;                  /* not of a bulk one */
 	struct config_view config;
-	bool is_targeted;
+	const char *reason;              /* why the client has that version */
 	const struct flag_set *set;
 };
 
@@ -79,9 +79,9 @@ static bool parse_context(const struct asked *q, const struct value **out)
 	enum code rc;
 
 	*out = NULL;
-	if (q->r->body.n == 0)
+	if (q->r->in->body.n == 0)
 		return true;
-	rc = doc_parse_json(q->r->body, q->r->arena, NULL, &body, &err);
+	rc = doc_parse_json(q->r->in->body, q->r->arena, NULL, &body, &err);
 	if (rc == OK && body->type != VALUE_OBJECT)
 		rc = err_set(&err, E_PARSE, "it is no object");
 	if (rc) {
@@ -103,15 +103,26 @@ static bool parse_context(const struct asked *q, const struct value **out)
 	return true;
 }
 
-/* The labels by which the version is picked; false: answered. */
-static bool take_labels(const struct asked *q, struct labels *out)
+/* By what the version is picked; false: answered.  Who the context is about counts
+ * before who asks. */
+static bool take_client(const struct asked *q, struct client *out)
 {
 	const struct value *context;
 	unsigned ignored = 0;
+	struct err err;
+	struct str key;
 
-	if (!parse_context(q, &context) || !api_labels(q->r, out))
+	if (!parse_context(q, &context) || !api_client(q->r, out))
 		return false;
-	flag_context_labels(q->r->arena, context, out, &ignored);
+	key = value_text(value_getz(context, "targetingKey"));
+	if (key.n && api_may_be(caller_of(q->r)->at->api,
+				&caller_of(q->r)->subject, key, &err)) {
+		api_error(q->r, &err);
+		return false;
+	}
+	if (key.n)
+		out->id = key;
+	flag_context_labels(q->r->arena, context, &out->labels, &ignored);
 	if (ignored)
 		answer_header_u64(q->r, "X-Conflux-Context-Ignored", ignored);
 	return true;
@@ -172,23 +183,31 @@ static enum code take_flags(struct asked *q, struct kv_txn *txn, struct err *err
 }
 
 /* Picks the version and reads its flags; false: answered. */
+/* Where a share decided it is that, whatever else the rule asks for. */
+static const char *reason_of(const struct rule *rule)
+{
+	if (rule->has_percent)
+		return "SPLIT";
+	return rule_is_default(rule) ? "STATIC" : "TARGETING_MATCH";
+}
+
 static bool find_flags(struct asked *q)
 {
-	struct labels labels;
+	struct client client;
 	struct rules rules;
 	struct kv_txn *txn;
 	struct err err;
 	enum code rc;
 
 	if (!api_may(q->r, VERB_FETCH, KIND_CONFIG, q->at.tenant, q->at.name) ||
-	    !take_labels(q, &labels) || !api_view(q->r, &txn))
+	    !take_client(q, &client) || !api_view(q->r, &txn))
 		return false;
-	rc = view_config(txn, &q->at, &labels, &q->config, &err);
+	rc = view_config(txn, &q->at, &client, &q->config, &err);
 	if (rc == OK) {
-		q->is_targeted =
-			rules_decode(q->r->arena, q->config.live.rules, &rules) &&
-			q->config.position < rules.n &&
-			rules.r[q->config.position].labels.n > 0;
+		q->reason = "STATIC";
+		if (rules_decode(q->r->arena, q->config.live.rules, &rules) &&
+		    q->config.position < rules.n)
+			q->reason = reason_of(&rules.r[q->config.position]);
 		rc = take_flags(q, txn, &err);
 	}
 	if (rc == OK)
@@ -200,7 +219,7 @@ static bool find_flags(struct asked *q)
 static void asked_init(struct asked *q, struct request *r)
 {
 	*q = (struct asked){
-		.r = r, .at = { r->args[0], r->args[1], r->args[2], r->args[3] },
+		.r = r, .at = { r->in->args[0], r->in->args[1], r->in->args[2], r->in->args[3] },
 	};
 }
 
@@ -221,16 +240,16 @@ void post_ofrep_flag(struct request *r)
 	struct asked q;
 
 	asked_init(&q, r);
-	q.key = str_first(r->args[4], KEY_MAX);
+	q.key = str_first(r->in->args[4], KEY_MAX);
 	if (!find_flags(&q))
 		return;
-	flag = r->args[4].n > KEY_MAX ? NULL : flag_find(q.set, q.key);
+	flag = r->in->args[4].n > KEY_MAX ? NULL : flag_find(q.set, q.key);
 	if (!flag) {
 		fail(&q, 404, "FLAG_NOT_FOUND", "the configuration has no such "
 		     "flag", "");
 		return;
 	}
-	flag_evaluate(flag, q.is_targeted, &res);
+	flag_evaluate(flag, q.reason, &res);
 	flag_json(&body, q.key, &res, q.set, q.config.rule.version);
 	add_headers(&q);
 	answer(r, res.error ? 400 : 200, "application/json", buf_view(&body));
@@ -245,8 +264,7 @@ static struct str etag_of(const struct asked *q)
 
 	sha256_hex(sha, &q->config.rule.sha);
 	return arena_printf(q->r->arena, "\"%d-%s-%u-%s\"", ANSWERS,
-			    q->is_targeted ? "targeted" : "static",
-			    q->config.rule.version, sha);
+			    q->reason, q->config.rule.version, sha);
 }
 
 void post_ofrep_flags(struct request *r)
@@ -266,7 +284,7 @@ void post_ofrep_flags(struct request *r)
 		answer(r, 304, NULL, STR_NONE);
 		return;
 	}
-	flag_set_json(&body, q.set, q.is_targeted, q.config.rule.version);
+	flag_set_json(&body, q.set, q.reason, q.config.rule.version);
 	answer(r, 200, "application/json", buf_view(&body));
 }
 
@@ -281,7 +299,7 @@ void get_ofrep_configuration(struct request *r)
 		"\"object\"]}}}";
 	static const struct str etag = { "\"1\"", 3 };
 
-	if (!api_may(r, VERB_FETCH, KIND_CONFIG, r->args[0], r->args[3]))
+	if (!api_may(r, VERB_FETCH, KIND_CONFIG, r->in->args[0], r->in->args[3]))
 		return;
 	answer_header(r, "ETag", etag);
 	if (api_not_modified(r, etag))

@@ -149,11 +149,11 @@ static void evaluate_flagd(const struct value *flag, struct flag_result *out)
 		evaluate_variant(flag, out);
 }
 
-void flag_evaluate(const struct value *flag, bool is_targeted,
+void flag_evaluate(const struct value *flag, const char *reason,
 		   struct flag_result *out)
 {
 	*out = (struct flag_result){
-		.reason = is_targeted ? "TARGETING_MATCH" : "STATIC",
+		.reason = reason,
 		.value = flag,
 	};
 	if (is_flagd(flag))
@@ -220,7 +220,7 @@ void flag_json(struct buf *out, struct str key, const struct flag_result *res,
 }
 
 void flag_set_json(struct buf *out, const struct flag_set *set,
-		   bool is_targeted, uint64_t version)
+		   const char *reason, uint64_t version)
 {
 	struct flag_result res;
 	size_t start;
@@ -234,7 +234,7 @@ void flag_set_json(struct buf *out, const struct flag_set *set,
 			continue;
 		if (out->n > start)
 			buf_c(out, ',');
-		flag_evaluate(m->value, is_targeted, &res);
+		flag_evaluate(m->value, reason, &res);
 		flag_json(out, m->key, &res, set, version);
 	}
 	buf_z(out, "],\"metadata\":{");

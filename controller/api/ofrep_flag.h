@@ -49,8 +49,9 @@ struct flag_result {
 	const struct value *value;
 	const struct value *metadata;    /* of this flag, or NULL */
 };
-/* 'is_targeted': a release rule chose the configuration by labels. */
-void flag_evaluate(const struct value *flag, bool is_targeted,
+/* 'reason': why the client has this version of the configuration; what a flag says
+ * itself may come before it. */
+void flag_evaluate(const struct value *flag, const char *reason,
 		   struct flag_result *out);
 /* The answer for one flag as a JSON object; 'version' is the configuration's. */
 void flag_json(struct buf *out, struct str key, const struct flag_result *res,
@@ -59,7 +60,7 @@ void flag_json(struct buf *out, struct str key, const struct flag_result *res,
 /* The answer for all: {"flags":[...],"metadata":{...}}; what lies deeper than the
  * members of the set is part of their values. */
 void flag_set_json(struct buf *out, const struct flag_set *set,
-		   bool is_targeted, uint64_t version);
+		   const char *reason, uint64_t version);
 
 /*
  * Makes labels of an evaluation context: its scalar members, in their order.

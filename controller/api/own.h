@@ -15,6 +15,7 @@
 #include "model/content.h"
 #include "model/permission.h"
 #include "doc/format.h"
+#include "fleet/node.h"
 #include "http/wire/grpc.h"
 #include "schema/check.h"
 #include "state/view.h"
@@ -48,11 +49,15 @@ struct api {
 	struct limits *limits;
 	struct acks *acks;
 	struct grpc_schema *schema;
-	struct crowd *crowd;
+	struct crowd *crowd;             /* connections, by address */
+	struct crowd *watches;           /* by subject */
 	_Atomic bool is_leaving;         /* tells whoever sends clients here */
 	struct api_loop *loops;
 	unsigned n;
 	uint64_t started_ms;
+	struct {
+		_Atomic uint64_t runs, examined, removed, last_ms;
+	} gc;                            /* collections that were asked for here */
 };
 
 /* What `before` finds out of a request; request.data of every handler. */
@@ -64,6 +69,10 @@ struct caller {
 	unsigned retry_after_s;          /* of an answer that refuses; 0: 1 */
 	struct str charged;              /* the tenant whose rate it counts for */
 	struct grpc_call *grpc;          /* that the request became, or NULL */
+	/* Of a handler that calls api_when: for its second half. */
+	const void *later;
+	bool has_waited;
+	const struct plan_reach *reach;  /* of the plan that is shown (plan_reach.c) */
 };
 
 /* Which permission a route asks for: verb and kind in one number. */
@@ -114,6 +123,12 @@ bool api_may(struct request *r, enum verb verb, enum kind_id kind,
 	     struct str tenant, struct str name);
 /* "?label.k=v" and X-Conflux-Label-K: the query wins.  False: answered. */
 bool api_labels(struct request *r, struct labels *out);
+/* May the subject say that it is that instance (docs/instances.md)?  E_DENIED. */
+enum code api_may_be(const struct api *api, const struct subject *subject,
+		     struct str instance, struct err *err) MUST_USE;
+/* The same and who the client says that it is: "?instance=" or X-Conflux-Instance,
+ * of which the query wins.  False: answered. */
+bool api_client(struct request *r, struct client *out);
 /* Does If-None-Match name 'etag' (with its quotes)? */
 bool api_not_modified(struct request *r, struct str etag);
 /* The signature of what 'at' is in that version, as X-Conflux-Signature has it;
@@ -141,6 +156,16 @@ bool api_check_members(struct request *r, const struct body_member *members,
 #define API_BODY_OF(r, members, out) \
 	api_body_of((r), (members), ARRAY_LEN(members), (out))
 
+/* ---- release rules (rules.c) ---- */
+/* "releases" of a body, a list of {labels, nodes, percent, salt, priority, version_id};
+ * percentages without a salt have that of the configuration 'uid'.  Strings are copied to
+ * 'arena'.  False: answered. */
+bool api_rules(struct request *r, struct arena *arena, const struct value *list,
+	       struct uuid uid, struct rules *out);
+/* What a client gets, by which rule, and why. */
+void resolve_json(struct buf *out, const struct rules *rules,
+		  const struct client *client);
+
 /* ---- instances (instances.c) ---- */
 /* A watch of an instance that says who it is begins; the request ends. */
 void instance_join(struct request *r);
@@ -167,6 +192,8 @@ bool instances_take(struct request *r, const struct ack *all, size_t n,
 /* ---- writes ---- */
 
 struct change;
+/* The outcome is good.  Below /apis and of gRPC it may name a proposal, which the
+ * write became; other routes are answered for (write.c). */
 typedef void change_done(struct change *ch, struct request *r,
 			 const struct outcome *o);
 
@@ -181,12 +208,15 @@ struct change {
 	void *data;
 	/* private */
 	struct store *store;
-	struct blob_write *blobs;
+	struct blob_write *blobs, *sent; /* to go first; have gone */
+	unsigned resends;
+	struct str glass;                /* why the gate is passed; empty: it is not */
 	unsigned open;                   /* writes that have no outcome yet */
 	struct store_write write;
 	struct buf bytes;
 	struct outcome outcome;
 	struct err blob_err;
+	struct err early;                /* what was asked for cannot be; code OK: it can */
 	struct loop *loop;
 };
 
@@ -235,31 +265,6 @@ void config_add_content(struct change *ch, const struct object_view *o,
 bool config_release(struct request *r, struct change *ch,
 		    const struct object_view *o, uint64_t version,
 		    uint64_t expect);
-
-/* ---- Kubernetes (kube.c, kube_delete.c) ---- */
-
-struct where {
-	const struct kind *kind;
-	struct str tenant, name;
-};
-/* What the path names, and may it be; false: answered. */
-bool kube_find(struct request *r, bool namespaced, enum verb verb,
-	       struct where *out);
-/* "dryRun=All"; anything else that it says is refused.  False: answered. */
-bool kube_dry_run(struct request *r, bool *out);
-/* The members of metadata that are texts are texts, and nothing else (null is
- * none).  False: answered. */
-bool kube_meta_is_text(struct request *r, const struct value *object);
-/* 'uid' (empty: none given) is that of 'o'; false: answered with a conflict. */
-bool kube_same_uid(struct request *r, const struct where *at, struct str uid,
-		   const struct object_view *o);
-/* What stands there now; false: answered. */
-bool kube_current(struct request *r, const struct where *at,
-		  struct object_view *out);
-/* What apply would say of who owns it. */
-enum code kube_owner(const struct request *r, const struct object_view *o,
-		     struct err *err) MUST_USE;
-void kube_delete(struct request *r, bool namespaced);
 
 /* ---- requests that wait (wait.c) ---- */
 void wait_wake(struct api_loop *at);

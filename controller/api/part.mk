@@ -1,4 +1,4 @@
 # api: REST and Kubernetes endpoints over the store
-needs := base wire io doc schema model kv state raftcore store backups auth proto http/wire \
+needs := base wire io doc schema model kv state raftcore store gate hook fleet backups auth proto http/wire \
 	http/server
 pkgs  := libuv libprotobuf-c openssl

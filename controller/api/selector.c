@@ -126,7 +126,7 @@ static enum code not_understood(struct str text, struct err *err)
 		       "no selector", STR_ARG(str_first(text, SHOWN_MAX)));
 }
 
-static struct selector_term *add_term(struct selector *s, struct arena *arena)
+static struct selector_term *add_term(struct query_selector *s, struct arena *arena)
 {
 	s->terms = arena_grow(arena, s->terms, &s->cap, s->n + 1,
 			      sizeof(*s->terms));
@@ -135,11 +135,11 @@ static struct selector_term *add_term(struct selector *s, struct arena *arena)
 }
 
 enum code label_selector_parse(struct str text, struct arena *arena,
-			       struct selector *out, struct err *err)
+			       struct query_selector *out, struct err *err)
 {
 	struct str rest = str_trim(text);
 
-	*out = (struct selector){ 0 };
+	*out = (struct query_selector){ 0 };
 	if (rest.n == 0)
 		return OK;
 	do {
@@ -155,7 +155,7 @@ enum code label_selector_parse(struct str text, struct arena *arena,
 	return rest.n ? not_understood(text, err) : OK;
 }
 
-bool label_selector_matches(const struct selector *s, const struct value *labels)
+bool label_selector_matches(const struct query_selector *s, const struct value *labels)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		const struct selector_term *t = &s->terms[i];
@@ -176,11 +176,11 @@ bool label_selector_matches(const struct selector *s, const struct value *labels
 /* ---- fields ---- */
 
 enum code field_selector_parse(struct str text, struct arena *arena,
-			       struct selector *out, struct err *err)
+			       struct query_selector *out, struct err *err)
 {
 	struct str rest = text;
 
-	*out = (struct selector){ 0 };
+	*out = (struct query_selector){ 0 };
 	while (rest.n) {
 		struct str term = str_cut(&rest, ',');
 		struct selector_term *t = add_term(out, arena);
@@ -207,7 +207,7 @@ enum code field_selector_parse(struct str text, struct arena *arena,
 	return OK;
 }
 
-bool field_selector_matches(const struct selector *s, const struct value *object,
+bool field_selector_matches(const struct query_selector *s, const struct value *object,
 			    struct arena *arena)
 {
 	for (size_t i = 0; i < s->n; i++) {

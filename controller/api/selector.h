@@ -27,21 +27,21 @@ struct selector_term {
 	size_t n, cap;
 };
 
-struct selector {
+struct query_selector {
 	struct selector_term *terms;
 	size_t n, cap;
 };
 
 /* An empty text selects everything.  E_INVALID names what is not understood. */
 enum code label_selector_parse(struct str text, struct arena *arena,
-			       struct selector *out, struct err *err) MUST_USE;
+			       struct query_selector *out, struct err *err) MUST_USE;
 enum code field_selector_parse(struct str text, struct arena *arena,
-			       struct selector *out, struct err *err) MUST_USE;
+			       struct query_selector *out, struct err *err) MUST_USE;
 /* 'labels' is an object of strings, or NULL. */
-bool label_selector_matches(const struct selector *s,
+bool label_selector_matches(const struct query_selector *s,
 			    const struct value *labels);
 /* A field that is not there is as an empty one. */
-bool field_selector_matches(const struct selector *s, const struct value *object,
+bool field_selector_matches(const struct query_selector *s, const struct value *object,
 			    struct arena *arena);
 
 #endif

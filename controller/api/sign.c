@@ -1,20 +1,17 @@
 /* Signatures of configurations: see sign.h. */
 #include "api/sign.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "api/own.h"
 #include "base/hex.h"
 #include "base/mem.h"
 #include "base/secret.h"
+#include "io/file.h"
 
 #include "base/banned.h"
 
@@ -39,28 +36,6 @@ static int no_passphrase(char *to, int size, int rwflag, void *data)
 	return 0;
 }
 
-static enum code read_private(int fd, const char *path, struct buf *out,
-			      struct err *err)
-{
-	struct stat st;
-	ssize_t got;
-
-	if (fstat(fd, &st))
-		return err_sys(err, errno, "%s", path);
-	if (!S_ISREG(st.st_mode))
-		return err_set(err, E_INVALID, "%s: no file", path);
-	if (st.st_mode & (S_IRWXG | S_IRWXO)) {
-		err_set(err, E_DENIED, "%s: others than its owner may use it (mode "
-			"%03o)", path, (unsigned)(st.st_mode & 0777));
-		return err_hint(err, "chmod 600 %.100s", path);
-	}
-	got = read(fd, buf_extend(out, PEM_MAX), PEM_MAX);
-	if (got < 0)
-		return err_sys(err, errno, "read %s", path);
-	buf_cut(out, (size_t)got);
-	return OK;
-}
-
 static EVP_PKEY *parse(struct str pem)
 {
 	BIO *bio = BIO_new_mem_buf(pem.n ? pem.p : "", (int)pem.n);
@@ -80,13 +55,8 @@ static EVP_PKEY *parse(struct str pem)
 static enum code load(const char *path, EVP_PKEY **out, struct err *err)
 {
 	struct buf pem = BUF_NONE;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	enum code rc;
+	enum code rc = file_get_small(path, PEM_MAX, true, &pem, err);
 
-	if (fd < 0)
-		return err_sys(err, errno, "open %s", path);
-	rc = read_private(fd, path, &pem, err);
-	close(fd);
 	if (rc == OK) {
 		*out = parse(buf_view(&pem));
 		if (!*out) {

@@ -1,15 +1,14 @@
 /*
- * What is asked of the system itself: health, version, metrics, audit, tokens,
- * and the trigger of a source.
+ * What is asked of the system itself: health, version, metrics, audit, and the
+ * trigger of a source.
  */
 #include "api/grpc.h"
 
 #include <stdatomic.h>
 
-#include "auth/auth.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/secret.h"
+#include "state/view_rollout.h"
 
 #include "base/banned.h"
 
@@ -157,6 +156,10 @@ static void store_metrics(struct buf *out, const struct store_status *s)
 	metric(out, "conflux_leader_changes_total", "counter",
 	       "How often another node led than before, as seen here",
 	       s->leader_changes);
+	metric(out, "conflux_clock_offset_milliseconds", "gauge",
+	       "How far the median of the voters' clocks is from this node's, "
+	       "as of when it led last; beyond 5,000 it does not lead",
+	       (uint64_t)llabs(s->clock_offset_ms));
 	metric(out, "conflux_member_changes_total", "counter",
 	       "Memberships that came into force here", s->member_changes);
 	metric(out, "conflux_raft_term", "gauge", "Current term", s->node.term);
@@ -483,136 +486,6 @@ void get_audit_verify(struct request *r)
 	answer(r, 200, "application/json", buf_view(&out));
 }
 
-/* ---- tokens ---- */
-
-static bool one_token(void *data, const struct token_row *row)
-{
-	struct buf *out = data;
-	char time[RFC3339_MAX];
-
-	clock_rfc3339(time, row->created_ms, false);
-	if (out->p[out->n - 1] != '[')
-		buf_c(out, ',');
-	buf_z(out, "{\"name\":");
-	buf_json(out, row->name);
-	buf_printf(out, ",\"role\":\"%s\",\"created\":\"%s\"",
-		   role_name(row->role), time);
-	if (row->certificate.n)
-		add_text(out, "certificate_name", row->certificate);
-	buf_c(out, '}');
-	return true;
-}
-
-void get_tokens(struct request *r)
-{
-	AUTO_BUF out = BUF_NONE;
-	struct kv_txn *txn;
-
-	if (!api_view(r, &txn))
-		return;
-	buf_z(&out, "{\"tokens\":[");
-	view_tokens(txn, one_token, &out);
-	buf_z(&out, "]}");
-	answer(r, 200, "application/json", buf_view(&out));
-}
-
-struct new_token {
-	char text[TOKEN_TEXT_MAX];
-	struct str name, certificate;    /* of which one is what it is */
-	enum subject_role role;
-};
-
-static void token_made(struct change *ch, struct request *r,
-		       const struct outcome *o)
-{
-	struct new_token *t = ch->data;
-	AUTO_BUF out = BUF_NONE;
-
-	buf_z(&out, "{\"name\":");
-	buf_json(&out, t->name);
-	buf_printf(&out, ",\"role\":\"%s\"", role_name(t->role));
-	if (t->certificate.n)
-		add_text(&out, "certificate_name", t->certificate);
-	else
-		add_text(&out, "token", str_of(t->text));
-	buf_c(&out, '}');
-	answer_header(r, "Cache-Control", STR("no-store"));
-	answer(r, 201, "application/json", buf_view(&out));
-	wipe(out.p, out.n);
-	wipe(t->text, sizeof(t->text));
-}
-
-/* Anything else would bind nobody. */
-static bool is_certificate_name(struct str name)
-{
-	return name.n <= CERTIFICATE_NAME_MAX &&
-	       (str_starts(name, STR("CN=")) ? name.n > 3 :
-					       str_find(name, ':') != SIZE_MAX);
-}
-
-void post_token(struct request *r)
-{
-	static const struct body_member members[] = {
-		{ "name", VALUE_STRING, true },
-		{ "read_only", VALUE_BOOL, false },
-		{ "certificate_name", VALUE_STRING, false },
-	};
-	struct value *body;
-	struct change *ch;
-	struct new_token *t;
-	struct op *op;
-	struct str name;
-
-	if (!API_BODY_OF(r, members, &body))
-		return;
-	name = value_text_at(body, "name");
-	if (name.n == 0 || name.n > 63 || !is_dns_label(name)) {
-		api_fail(r, E_UNPROCESSABLE, "\"name\" must be a DNS label: lower case, "
-			 "digits and dashes, at most 63");
-		return;
-	}
-	if (value_getz(body, "certificate_name") &&
-	    !is_certificate_name(value_text_at(body, "certificate_name"))) {
-		api_fail(r, E_UNPROCESSABLE, "\"certificate_name\" is CN=NAME or a "
-			 "URI, as the certificate has it");
-		return;
-	}
-	ch = change_new(r, token_made);
-	/* The outcome that a key brings back does not hold the token's text:
-	 * sent again, it is refused because the name is taken. */
-	memset(&ch->cmd.id, 0, sizeof(ch->cmd.id));
-	t = ANEW(ch->arena, struct new_token);
-	t->name = arena_str(ch->arena, name);
-	t->role = value_to_bool(value_getz(body, "read_only"), false) ?
-			  ROLE_READ_ONLY : ROLE_ROOT;
-	t->certificate = arena_str(ch->arena,
-				   value_text_at(body, "certificate_name"));
-	ch->data = t;
-	op = command_op(ch->arena, &ch->cmd, t->certificate.n ?
-			OP_CERTIFICATE_PUT : OP_TOKEN_PUT);
-	op->name = t->name;
-	op->role = t->role;
-	op->certificate = t->certificate;
-	if (t->certificate.n == 0)
-		token_new(t->text, &op->sha);
-	change_submit(ch);
-}
-
-static void token_deleted(struct change *ch, struct request *r,
-			  const struct outcome *o)
-{
-	answer(r, 204, NULL, STR_NONE);
-}
-
-void delete_token(struct request *r)
-{
-	struct change *ch = change_new(r, token_deleted);
-	struct op *op = command_op(ch->arena, &ch->cmd, OP_TOKEN_DELETE);
-
-	op->name = arena_str(ch->arena, r->args[0]);
-	change_submit(ch);
-}
-
 /* ---- reconcile ---- */
 
 struct reconciling {
@@ -633,20 +506,113 @@ static void reconcile_gone(struct request *r)
 	x->r = NULL;
 }
 
+/* The plan itself is at /api/v1/plans/{digest}. */
+static void answer_planned(struct reconciling *x)
+{
+	AUTO_BUF out = BUF_NONE;
+
+	buf_z(&out, "{\"digest\":");
+	buf_json(&out, str_of(x->rec.plan));
+	buf_z(&out, ",\"commit\":");
+	buf_json(&out, str_of(x->rec.revision));
+	buf_printf(&out, ",\"operations\":%llu}\n",
+		   (unsigned long long)x->rec.operations);
+	answer(x->r, 200, "application/json", buf_view(&out));
+}
+
+/* What it brings goes out in steps, and is live for some of them. */
+static void put_going_out(struct buf *out, struct reconciling *x)
+{
+	struct str revision = str_of(x->rec.revision), commit, name;
+	struct request *r = x->r;
+	struct object_view o;
+	struct value *status;
+	struct kv_txn *txn;
+	struct err err;
+
+	/* "main@sha1:<40 hex digits>" */
+	commit = str_from(revision, revision.n - MIN(revision.n, (size_t)40));
+	if (view_use(x->caller.at->view, x->caller.min_rev, &txn, &err) ||
+	    !view_rollout_of_commit(txn, r->arena, x->rec.tenant,
+				    arena_printf(r->arena, "source:%.*s/%.*s",
+						 STR_ARG(x->rec.tenant),
+						 STR_ARG(x->rec.name)),
+				    commit, &name) ||
+	    view_object(txn, KIND_RELEASE, x->rec.tenant, name, &o, &err) ||
+	    doc_parse_json(o.row.status, r->arena, NULL, &status, &err))
+		return;
+	buf_z(out, ",\"release\":");
+	buf_json(out, name);
+	for (size_t i = 0; i < 3; i++) {
+		static const char *const members[] = { "phase", "step", "steps" };
+		const struct value *v = value_get(status, str_of(members[i]));
+
+		if (!v)
+			continue;
+		buf_printf(out, ",\"%s\":", members[i]);
+		value_json(out, v);
+	}
+}
+
 static void answer_reconciled(struct reconciling *x)
 {
 	AUTO_BUF out = BUF_NONE;
 
+	if (x->rec.plans) {
+		answer_planned(x);
+		return;
+	}
 	if (!x->rec.wait) {
 		answer(x->r, 202, "application/json", STR("{\"accepted\":true}\n"));
 		return;
 	}
 	buf_z(&out, "{\"accepted\":true,\"lastAppliedRevision\":");
 	buf_json(&out, str_of(x->rec.revision));
-	buf_printf(&out, ",\"revision\":%llu,\"operations\":%llu}\n",
+	buf_printf(&out, ",\"revision\":%llu,\"operations\":%llu",
 		   (unsigned long long)x->rec.rev,
 		   (unsigned long long)x->rec.operations);
-	answer(x->r, 200, "application/json", buf_view(&out));
+	if (x->rec.proposal[0]) {
+		buf_z(&out, ",\"proposal_id\":");
+		buf_json(&out, str_of(x->rec.proposal));
+	}
+	if (x->rec.turned_back[0]) {
+		buf_z(&out, ",\"turned_back\":");
+		buf_json(&out, str_of(x->rec.turned_back));
+	}
+	put_going_out(&out, x);
+	buf_z(&out, "}\n");
+	answer(x->r, x->rec.proposal[0] ? 202 : 200, "application/json",
+	       buf_view(&out));
+}
+
+/* With all that is wrong with the commit, where it was planned. */
+static void answer_refused(struct reconciling *x)
+{
+	struct str rest = str_of(x->rec.invalid);
+	AUTO_BUF out = BUF_NONE;
+	unsigned n = 0;
+
+	if (!x->rec.n_invalid) {
+		api_error(x->r, &x->err);
+		return;
+	}
+	buf_z(&out, ",\"invalid\":[");
+	while (rest.n) {
+		struct str reason = str_cut(&rest, '\n'), file = str_cut(&reason, '\t');
+		struct str object = str_cut(&reason, '\t');
+
+		buf_z(&out, n++ ? ",{\"file\":" : "{\"file\":");
+		buf_json(&out, file);
+		buf_z(&out, ",\"name\":");
+		buf_json(&out, object);
+		buf_z(&out, ",\"reason\":");
+		buf_json(&out, reason);
+		buf_c(&out, '}');
+	}
+	buf_c(&out, ']');
+	if (x->rec.n_invalid > n)
+		buf_printf(&out, ",\"invalid_more\":%u", x->rec.n_invalid - n);
+	answer_error_with(x->r, &x->err, buf_view(&out));
 }
 
 static void reconcile_here(struct msg *msg)
@@ -658,12 +624,13 @@ static void reconcile_here(struct msg *msg)
 		x->r->data = memcpy(arena_alloc(x->r->arena, sizeof(x->caller)),
 				    &x->caller, sizeof(x->caller));
 		if (x->rc)
-			api_error(x->r, &x->err);
+			answer_refused(x);
 		else
 			answer_reconciled(x);
 	}
 	free((char *)(uintptr_t)x->rec.tenant.p);
 	free((char *)(uintptr_t)x->rec.name.p);
+	free((char *)(uintptr_t)x->rec.commit.p);
 	free(x);
 }
 
@@ -678,17 +645,18 @@ static void reconcile_done(struct api_reconcile *rec, enum code rc,
 	loop_post_sure(x->loop, &x->msg);
 }
 
-void post_reconcile(struct request *r)
+static void ask_source(struct request *r, bool plans, struct str commit)
 {
 	const struct api_config *config = &caller_of(r)->at->api->config;
 	const struct str *wait = request_query(r, "wait");
 	struct reconciling *x;
 
-	if (!api_may(r, VERB_RECONCILE, KIND_SOURCE, r->args[0], r->args[1]))
-		return;
 	x = NEW(struct reconciling);
-	x->rec.tenant = str_n(mem_dup(r->args[0].p, r->args[0].n), r->args[0].n);
-	x->rec.name = str_n(mem_dup(r->args[1].p, r->args[1].n), r->args[1].n);
+	x->rec.tenant = str_n(mem_dup(r->in->args[0].p, r->in->args[0].n), r->in->args[0].n);
+	x->rec.name = str_n(mem_dup(r->in->args[1].p, r->in->args[1].n), r->in->args[1].n);
+	x->rec.plans = plans;
+	if (commit.n)
+		x->rec.commit = str_n(mem_dup(commit.p, commit.n), commit.n);
 	x->rec.done = reconcile_done;
 	if (wait)
 		(void)!str_bool(*wait, &x->rec.wait);
@@ -703,4 +671,19 @@ void post_reconcile(struct request *r)
 	err_set(&x->err, E_UNAVAILABLE, "this node has no reconciler");
 	x->rc = E_UNAVAILABLE;
 	reconcile_here(&x->msg);
+}
+
+void post_reconcile(struct request *r)
+{
+	if (api_may(r, VERB_RECONCILE, KIND_SOURCE, r->in->args[0], r->in->args[1]))
+		ask_source(r, false, STR_NONE);
+}
+
+/* ?commit=<7 to 40 hex digits>: another than the newest. */
+void post_source_plan(struct request *r)
+{
+	const struct str *commit = request_query(r, "commit");
+
+	if (api_may(r, VERB_RECONCILE, KIND_SOURCE, r->in->args[0], r->in->args[1]))
+		ask_source(r, true, commit ? *commit : STR_NONE);
 }

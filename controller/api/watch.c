@@ -19,8 +19,8 @@ static bool parse_places(struct request *r, struct watch_spec *spec)
 	struct err err;
 	enum code rc = OK;
 
-	for (size_t i = 0; i < r->n_query && rc == OK; i++) {
-		const struct url_param *q = &r->query[i];
+	for (size_t i = 0; i < r->in->n_query && rc == OK; i++) {
+		const struct url_param *q = &r->in->query[i];
 
 		if (str_is(q->name, "key"))
 			rc = watch_spec_key(spec, r->arena, q->value, &err);
@@ -80,7 +80,7 @@ void get_watch(struct request *r)
 	struct watch_spec spec = { 0 };
 	unsigned wait_ms;
 
-	if (!parse_places(r, &spec) || !api_labels(r, &spec.labels) ||
+	if (!parse_places(r, &spec) || !api_client(r, &spec.client) ||
 	    !parse_since(r, &spec) || !parse_wait(r, &wait_ms))
 		return;
 	watch_spec_caller(&spec, r);
@@ -123,6 +123,7 @@ bool watch_is_same(const struct feed_change *a, const struct feed_change *b)
 {
 	return a->memo == b->memo && a->end == b->end &&
 	       a->has_version == b->has_version && a->version == b->version &&
+	       a->release == b->release &&
 	       sha256_eq(&a->sha, &b->sha);
 }
 

@@ -1,6 +1,8 @@
 /* What a watcher follows: see watch_spec.h. */
 #include "api/watch_spec.h"
 
+#include "api/acks.h"
+
 #include "base/banned.h"
 
 enum code watch_spec_key(struct watch_spec *spec, struct arena *arena,
@@ -42,7 +44,7 @@ enum code watch_spec_label(struct watch_spec *spec, struct arena *arena,
 
 	if (rc)
 		return rc;
-	if (!labels_set(arena, &spec->labels, key, value))
+	if (!labels_set(arena, &spec->client.labels, key, value))
 		return err_set(err, E_INVALID, "more than %d labels", LABELS_MAX);
 	return OK;
 }
@@ -79,11 +81,22 @@ static enum code read_places(struct watch_spec *spec, struct arena *arena,
 	return rc;
 }
 
+static enum code read_id(struct watch_spec *spec, const struct value *v,
+			 struct err *err)
+{
+	if (v->type != VALUE_STRING || !ack_instance_is_valid(v->s))
+		return err_set(err, E_INVALID, "\"instance\" has 1 to %d bytes "
+			       "that can be seen", ACK_INSTANCE_MAX);
+	spec->client.id = v->s;
+	return OK;
+}
+
 enum code watch_spec_read(struct watch_spec *spec, struct arena *arena,
 			  const struct value *v, struct err *err)
 {
 	const struct value *labels = value_getz(v, "labels");
 	const struct value *since = value_getz(v, "since");
+	const struct value *id = value_getz(v, "instance");
 	enum code rc = read_places(spec, arena, v, err);
 
 	if (rc == OK && labels && labels->type != VALUE_OBJECT)
@@ -96,6 +109,8 @@ enum code watch_spec_read(struct watch_spec *spec, struct arena *arena,
 			     err_set(err, E_INVALID, "label \"%.*s\" is no text",
 				     STR_ARG(str_first(m->key, 63)));
 	}
+	if (rc == OK && id)
+		rc = read_id(spec, id, err);
 	spec->has_since = since && since->type != VALUE_NULL;
 	if (rc == OK && spec->has_since && !value_to_u64(since, &spec->since))
 		rc = err_set(err, E_INVALID, "\"since\" is no revision");

@@ -6,8 +6,8 @@
 
 #include "doc/value.h"
 #include "model/address.h"
-#include "model/labels.h"
 #include "model/permission.h"
+#include "model/rules.h"
 #include "wire/sum.h"
 
 struct caller;
@@ -21,7 +21,7 @@ struct watch_who {
 	bool has_token;                  /* false: 'role' stays what it is */
 	struct sha256 token;
 	enum subject_role role;
-	char name[80];
+	char name[80];                   /* for errors and rates; cut where longer */
 };
 
 /* What to follow.  Strings are borrowed until watcher_start returns. */
@@ -30,7 +30,7 @@ struct watch_spec {
 	size_t n_keys, cap_keys;
 	struct str *prefixes;            /* of "tenant/application/environment/name" */
 	size_t n_prefixes, cap_prefixes;
-	struct labels labels;            /* of the client: what it gets */
+	struct client client;            /* who it is: what it gets */
 	bool has_since;                  /* false: from now on */
 	uint64_t since;                  /* to start after */
 	struct watch_who who;
@@ -47,7 +47,8 @@ enum code watch_spec_label(struct watch_spec *spec, struct arena *arena,
 void watch_who_set(struct watch_who *who, const struct caller *caller,
 		   const struct sha256 *key);
 /* Out of a message that a client sent:
- *	{"keys": [...], "prefixes": [...], "labels": {"zone": "eu"}, "since": 17}
+ *	{"keys": [...], "prefixes": [...], "labels": {"zone": "eu"},
+ *	 "instance": "web-7", "since": 17}
  * Other members are passed over.  Borrows from 'message'. */
 enum code watch_spec_read(struct watch_spec *spec, struct arena *arena,
 			  const struct value *message, struct err *err) MUST_USE;

@@ -12,6 +12,7 @@
  *
  *	SOCKET_HELLO -> SOCKET_OPEN -> SOCKET_CLOSING -> gone
  */
+#include "api/origin.h"
 #include "api/own.h"
 
 #include "base/clock.h"
@@ -314,11 +315,14 @@ static const struct watcher_ops watch_ops = {
 static enum code subscribe(struct socket *s, struct arena *arena, struct str id,
 			   const struct value *v, struct err *err)
 {
-	struct watch_spec spec = { .who = s->who };
+	struct watch_spec spec = { .who = s->who, .client.id = s->r->door };
 	enum code rc = watch_spec_read(&spec, arena, v, err);
 	size_t places = spec.n_keys + spec.n_prefixes;
 	struct sub *sub;
 
+	if (rc == OK && spec.client.id.n)
+		rc = api_may_be(s->caller.at->api, &s->caller.subject, spec.client.id,
+				err);
 	if (rc == OK && map_get(s->subs, id))
 		rc = err_set(err, E_EXISTS, "there is a watch of this id");
 	if (rc == OK && (map_count(s->subs) >= SUBS_MAX ||
@@ -541,42 +545,14 @@ void sockets_drain(struct sockets *all)
 
 /* ---- the handshake ---- */
 
-/* "https://host:port" against the Host that was asked for. */
-static bool is_own_origin(const struct request *r, struct str origin)
-{
-	struct str scheme = r->is_tls ? STR("https://") : STR("http://");
-	struct str port = r->is_tls ? STR(":443") : STR(":80");
-	const struct str *host = request_header(r, "host");
-	struct str own;
-
-	if (!host || !str_eq_nocase(str_first(origin, scheme.n), scheme))
-		return false;
-	own = *host;
-	origin = str_from(origin, scheme.n);
-	if (str_ends(own, port))
-		own = str_first(own, own.n - port.n);
-	if (str_ends(origin, port))
-		origin = str_first(origin, origin.n - port.n);
-	return str_eq_nocase(origin, own);
-}
-
 /* A page of somebody else shall not talk to it in a user's network. */
 static bool origin_may(struct request *r)
 {
-	const struct str *origin = request_header(r, "origin");
-	struct str rest = str_of(caller_of(r)->at->api->config.allowed_origins);
-
-	if (!origin || is_own_origin(r, *origin))
+	if (origin_of(r) != ORIGIN_FOREIGN)
 		return true;
-	while (rest.n) {
-		struct str one = str_trim(str_cut(&rest, ','));
-
-		if (str_is(one, "*") || str_eq_nocase(one, *origin))
-			return true;
-	}
 	api_fail(r, E_DENIED, "origin %.*s may not open a WebSocket here; "
 		 "server.allowed_origins has those that may",
-		 STR_ARG(str_first(*origin, 200)));
+		 STR_ARG(str_first(*request_header(r, "origin"), 200)));
 	return false;
 }
 
@@ -673,7 +649,7 @@ void get_ws(struct request *r)
 		return;
 	}
 	/* Where it stands for nothing a token may still be said. */
-	if (api_bearer(r).n == 0 && r->certificate.n)
+	if (api_bearer(r).n == 0 && r->certificate.n && origin_is_trusted(r))
 		door_certificate(r);
 	open_socket(r, &accept);
 }

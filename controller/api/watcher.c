@@ -8,9 +8,10 @@
  * where there is more, so that other work of the loop comes between.
  *
  * Permission: the token's row is looked up in the picture that a change is told
- * from, so a watch tells what a read at that moment would.  When tokens change all
- * watchers are looked at, the quiet ones too.
+ * from, so a watch tells what a read at that moment would.  When tokens change, and
+ * when one ends that a watcher has, all watchers are looked at, the quiet ones too.
  */
+#include "api/follow.h"
 #include "api/own.h"
 
 #include "base/clock.h"
@@ -29,6 +30,9 @@
 #define PLACES_MAX 1000000u
 /* Of 19,000 quiet watches it is what costs anything at all: 12 us each. */
 #define HEARTBEAT_MS 30000u
+/* The clock may be set: how long at most until it is looked at again, where a token
+ * has an end. */
+#define LOOK_MS UINT64_C(10000)
 /* Heartbeats come this part of their time too early, to be sent in company. */
 #define SLACK_PART 60
 
@@ -48,10 +52,9 @@ struct watching {
 	uint64_t until_ns;               /* of this run */
 	unsigned steps;
 	uint64_t told;                   /* changes, to all */
-	/* The token that was looked up last, in which picture. */
-	uint64_t snapshot;
-	struct sha256 token;
-	enum subject_role role;
+	struct watch_owners *owners;
+	uint64_t until_ms;               /* when the first of their tokens ends, Unix;
+					    UINT64_MAX: none does */
 };
 
 static const char *const reasons[WATCH_REASON__COUNT] = {
@@ -117,55 +120,85 @@ void watch_who_set(struct watch_who *who, const struct caller *caller,
 
 /* ---- may it? ---- */
 
-static enum subject_role role_now(struct watching *x, struct kv_txn *txn,
-				  const struct watch_who *who)
+static void look_up(struct kv_txn *txn, struct watch_owner *owner)
 {
-	uint64_t snapshot = kv_snapshot(txn);
 	struct token_row row;
 
-	if (!who->has_token)
-		return who->role;
-	if (x->snapshot != snapshot || !sha256_eq(&x->token, &who->token)) {
-		x->role = view_token(txn, &who->token, &row) ? row.role :
-							       ROLE_NOBODY;
-		x->token = who->token;
-		x->snapshot = snapshot;
-	}
-	return x->role;
+	owner->subject = (struct subject){ .role = ROLE_NOBODY,
+					   .name = str_of(owner->who.name) };
+	owner->snapshot = kv_snapshot(txn);
+	if (!view_token(txn, &owner->who.token, &row) ||
+	    !str_copy(owner->tenant, sizeof(owner->tenant), row.tenant))
+		return;
+	owner->subject.role = row.role;
+	owner->subject.verbs = row.verbs;
+	owner->subject.until_ms = row.expires_ms;
+	owner->subject.tenant = str_of(owner->tenant);
 }
 
-static enum code check(struct watching *x, struct kv_txn *txn,
-		       const struct watch_who *who, enum verb verb,
-		       struct str tenant, struct str name, struct err *err)
+/* Who it is now.  The clock is looked at only where tokens end. */
+static struct subject subject_now(struct kv_txn *txn, struct watch_owner *owner)
 {
-	struct subject subject = { str_of(who->name), role_now(x, txn, who),
-				   STR_NONE };
-	struct target target = { KIND_CONFIG, tenant, name };
+	struct subject *s = &owner->subject;
 
-	return permission_check(&subject, verb, &target, err);
+	if (!owner->who.has_token)
+		return (struct subject){ .name = str_of(owner->who.name),
+					 .role = owner->who.role };
+	if (owner->snapshot != kv_snapshot(txn))
+		look_up(txn, owner);
+	if (s->until_ms && s->until_ms <= clock_wall_ms())
+		s->role = ROLE_NOBODY;
+	return *s;
+}
+
+static enum code check(struct kv_txn *txn, struct watch_owner *owner,
+		       enum verb verb, struct str tenant, struct str name,
+		       struct err *err)
+{
+	struct subject subject = subject_now(txn, owner);
+	struct target target = { .kind = KIND_CONFIG, .tenant = tenant,
+				 .name = name, .is_open = verb == VERB_WATCH };
+	enum code rc = permission_check(&subject, verb, &target, err);
+
+	if (rc == E_UNAUTHORIZED && owner->who.has_token)
+		token_say_over(txn, &owner->who.token, err);
+	return rc;
 }
 
 /* To watch at all, and what it names. */
-static enum code check_spec(struct watching *x, struct kv_txn *txn,
+static enum code check_spec(struct kv_txn *txn, struct watch_owner *owner,
 			    const struct watch_spec *spec, struct err *err)
 {
-	enum code rc = check(x, txn, &spec->who, VERB_WATCH, STR_NONE, STR_NONE,
-			     err);
+	enum code rc = check(txn, owner, VERB_WATCH, STR_NONE, STR_NONE, err);
 
 	for (size_t i = 0; i < spec->n_keys && rc == OK; i++)
-		rc = check(x, txn, &spec->who, VERB_FETCH, spec->keys[i].tenant,
+		rc = check(txn, owner, VERB_FETCH, spec->keys[i].tenant,
 			   spec->keys[i].name, err);
 	return rc;
+}
+
+/* One more of its subject's; false: it has as many as it may. */
+static bool enter(struct watching *x, const struct watch_owner *owner)
+{
+	return crowd_enter(x->at->api->watches, str_of(owner->who.name));
+}
+
+static void leave(struct watcher *w)
+{
+	crowd_leave(w->at->api->watches, str_of(w->owner->who.name));
+	watch_owner_put(watching_of(w)->owners, &w->owner);
 }
 
 /* ---- the end ---- */
 
 static void forget(struct watcher *w)
 {
+	instance_unfollow(w->at->api, &w->fleet);
 	list_remove(&w->at_);
 	list_remove(&w->check_);
 	hub_remove(&w->feed);
 	w->is_open = w->is_early = false;
+	leave(w);
 }
 
 static void end(struct watcher *w, enum watch_reason reason,
@@ -226,14 +259,13 @@ static bool feed_may(struct feed *f, struct kv_txn *txn,
 		     const struct feed_event *e)
 {
 	struct watcher *w = watcher_of(f);
-	struct watching *x = watching_of(w);
 	struct err err;
 
-	if (check(x, txn, &w->who, VERB_WATCH, STR_NONE, STR_NONE, &err)) {
+	if (check(txn, w->owner, VERB_WATCH, STR_NONE, STR_NONE, &err)) {
 		end(w, WATCH_DENIED, &err);
 		return false;
 	}
-	return check(x, txn, &w->who, VERB_FETCH, e->at.tenant, e->at.name, &err) ==
+	return check(txn, w->owner, VERB_FETCH, e->at.tenant, e->at.name, &err) ==
 	       OK;
 }
 
@@ -251,6 +283,9 @@ static bool feed_change(struct feed *f, const struct feed_change *c)
 	w->told = c->rev;
 	watching_of(w)->told++;
 	beats_later(watching_of(w), w);
+	if (c->release)
+		instance_sent(w->at->api, w->feed.client.id, c->key, c->version,
+			      c->release);
 	return w->ops->change(w, c);
 }
 
@@ -274,6 +309,13 @@ static const struct feed_ops feed_ops = {
 
 /* ---- runs ---- */
 
+static uint64_t ms_until(uint64_t wall_ms)
+{
+	uint64_t now = clock_wall_ms();
+
+	return wall_ms > now ? wall_ms - now : 0;
+}
+
 /* Nothing is due before the timer. */
 static void arm(struct watching *x)
 {
@@ -285,6 +327,8 @@ static void arm(struct watching *x)
 	w = list_first(&x->open, struct watcher, at_);
 	if (w)
 		due = MIN(due, w->due_ms);
+	if (w && x->until_ms != UINT64_MAX)
+		due = MIN(due, now + MAX(MIN(ms_until(x->until_ms), LOOK_MS), UINT64_C(1)));
 	if (due == UINT64_MAX || (timer_is_armed(&x->timer) && x->armed_ms <= due))
 		return;
 	x->armed_ms = due;
@@ -344,15 +388,29 @@ static void open_early(struct watching *x, uint64_t rev)
 static void sweep_begin(struct watching *x)
 {
 	uint64_t changes = store_token_changes(store_of(x));
+	bool has_ended = x->until_ms != UINT64_MAX && ms_until(x->until_ms) == 0;
 	struct watcher *w;
 
-	if (changes == x->token_changes)
+	if (changes == x->token_changes && !has_ended)
 		return;
 	x->token_changes = changes;
+	/* Who stays says when his ends. */
+	x->until_ms = UINT64_MAX;
 	list_each(&x->open, w, at_) {
 		list_remove(&w->check_);
 		list_append(&x->unchecked, &w->check_);
 	}
+}
+
+/* 'owner' was looked up. */
+static void note_end(struct watching *x, const struct watch_owner *owner)
+{
+	uint64_t until_ms = owner->subject.until_ms;
+
+	if (until_ms == 0 || until_ms >= x->until_ms)
+		return;
+	x->until_ms = until_ms;
+	arm(x);
 }
 
 /* False: there are more. */
@@ -367,8 +425,10 @@ static bool sweep(struct watching *x, struct kv_txn *txn)
 		if (is_late_now_and_then(x))
 			return false;
 		list_remove(&w->check_);
-		if (check(x, txn, &w->who, VERB_WATCH, STR_NONE, STR_NONE, &err))
+		if (check(txn, w->owner, VERB_WATCH, STR_NONE, STR_NONE, &err))
 			end(w, WATCH_DENIED, &err);
+		else
+			note_end(x, w->owner);
 	}
 	return true;
 }
@@ -474,12 +534,15 @@ static void on_time(struct timer *timer)
 		beat(w);
 	}
 	arm(x);
+	if (x->until_ms != UINT64_MAX && ms_until(x->until_ms) == 0)
+		run_again(x);
 }
 
 /* ---- life ---- */
 
-static enum code find_start(struct watching *x, const struct watch_spec *spec,
-			    uint64_t *since, struct err *err)
+static enum code find_start(struct watching *x, struct watch_owner *owner,
+			    const struct watch_spec *spec, uint64_t *since,
+			    struct err *err)
 {
 	struct kv_txn *txn;
 	enum code rc = check_count(spec, err);
@@ -497,8 +560,17 @@ static enum code find_start(struct watching *x, const struct watch_spec *spec,
 	if (rc == OK)
 		rc = view_use(x->at->view, 0, &txn, err);
 	if (rc == OK)
-		rc = check_spec(x, txn, spec, err);
-	return rc ? rc : feed_check(txn, *since, err);
+		rc = check_spec(txn, owner, spec, err);
+	if (rc == OK)
+		rc = feed_check(txn, *since, err);
+	if (rc == OK)
+		note_end(x, owner);
+	if (rc || enter(x, owner))
+		return rc;
+	err_set(err, E_RATE, "%s has as many watches at this node as it may",
+		owner->who.name);
+	return err_hint(err, "name more keys in each, or a prefix; "
+			"limits.subject_watches is the limit");
 }
 
 enum code watcher_start(struct watcher *w, struct api_loop *at,
@@ -506,17 +578,21 @@ enum code watcher_start(struct watcher *w, struct api_loop *at,
 			const struct watcher_ops *ops, struct err *err)
 {
 	struct watching *x = at->watching;
+	struct watch_owner *owner = watch_owner_get(x->owners, &spec->who);
 	uint64_t since;
-	enum code rc = find_start(x, spec, &since, err);
+	enum code rc = find_start(x, owner, spec, &since, err);
 
-	if (rc)
+	if (rc) {
+		watch_owner_put(x->owners, &owner);
 		return rc;
+	}
 	*w = (struct watcher){ .feed.ops = &feed_ops, .at = at, .ops = ops,
-			       .told = since, .who = spec->who, .is_early = true };
+			       .told = since, .owner = owner, .is_early = true };
 	list_init(&w->check_);
 	list_init(&w->at_);
 	hub_add(x->hub, &w->feed, spec->keys, spec->n_keys, spec->prefixes,
-		spec->n_prefixes, &spec->labels, since);
+		spec->n_prefixes, &spec->client, since);
+	w->fleet = instance_follow(at->api, spec);
 	if (since <= store_rev(store_of(x))) {
 		open_watcher(x, w);
 	} else {
@@ -547,7 +623,9 @@ struct watching *watching_new(struct api_loop *at)
 	x->at = at;
 	x->heartbeat_ms = at->api->config.heartbeat_ms ?: HEARTBEAT_MS;
 	x->slack_ms = x->heartbeat_ms / SLACK_PART;
+	x->until_ms = UINT64_MAX;
 	x->hub = hub_new();
+	x->owners = watch_owners_new();
 	list_init(&x->early);
 	list_init(&x->open);
 	list_init(&x->unchecked);
@@ -584,6 +662,7 @@ void watching_free(struct watching **xp)
 	if (!x)
 		return;
 	hub_free(&x->hub);
+	watch_owners_free(&x->owners);
 	free(x);
 	*xp = NULL;
 }

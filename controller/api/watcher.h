@@ -19,16 +19,18 @@
  * watcher_resume; meanwhile the watcher costs no memory, because it goes on from
  * the store.
  *
- * All on the thread of the loop.  A watcher takes some 400 bytes and some 50 for
+ * All on the thread of the loop.  A watcher takes some 300 bytes and some 50 for
  * each key, beside the texts of what it follows.
  */
 #ifndef API_WATCHER_H
 #define API_WATCHER_H
 
+#include "api/watch_owner.h"
 #include "api/watch_spec.h"
 #include "state/hub.h"
 
 struct api_loop;
+struct fleet_watch;
 struct watcher;
 
 /* Why the engine ends a watch.  WATCH_REASON(ident, "name") */
@@ -73,12 +75,14 @@ struct watcher {
 	struct list at_, check_;
 	uint64_t due_ms;                 /* of the heartbeat */
 	uint64_t told;                   /* newest position that it heard of */
-	struct watch_who who;
+	struct watch_owner *owner;
+	struct fleet_watch *fleet;       /* of an instance that says who it is */
 	bool is_early, is_open;
 };
 
 /* E_INVALID: it names nothing, or too much; E_BUSY: the loop has PLACES_MAX keys
- * and prefixes already; E_GONE: `since` is compacted;
+ * and prefixes already; E_RATE: the subject has limits.subject_watches at this node;
+ * E_GONE: `since` is compacted;
  * E_UNAUTHORIZED, E_DENIED; E_UNAVAILABLE: the node stops; others of the store.
  * On an error nothing was called and nothing is kept. */
 enum code watcher_start(struct watcher *w, struct api_loop *at,

@@ -5,12 +5,17 @@
  * commands; the log keeps the order, so nothing is waited for but the last
  * outcome.  A change outlives a connection that ends before its outcome.
  */
+#include "api/gate.h"
 #include "api/grpc.h"
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/mem.h"
 
 #include "base/banned.h"
+
+/* How often content and command go again. */
+#define RESENDS_MAX 3
 
 struct blob_write {
 	struct store_write write;
@@ -49,11 +54,11 @@ void change_cancel(struct change *ch)
 static struct sha256 digest_of(const struct request *r)
 {
 	AUTO_BUF b = BUF_NONE;
-	struct sha256 body = sha256_of(r->body);
+	struct sha256 body = sha256_of(r->in->body);
 
 	buf_z(&b, http_method_name(r->method));
 	buf_c(&b, ' ');
-	buf_str(&b, r->target);
+	buf_str(&b, r->in->target);
 	buf_add(&b, body.b, sizeof(body.b));
 	return sha256_of(buf_view(&b));
 }
@@ -81,6 +86,42 @@ bool change_takes_over(const struct request *r)
 	       (h && str_bool(*h, &yes) && yes);
 }
 
+/* Past the gate: where a policy lets him, and why.  Empty: not asked for. */
+static struct str breaks_glass(const struct request *r)
+{
+	const struct str *q = request_query(r, "break_glass");
+	const struct str *h = request_header(r, "x-conflux-break-glass");
+
+	return str_trim(q ? *q : h ? *h : STR_NONE);
+}
+
+/* "2h", or "2026-12-24T20:00:00Z"; what is over delays nothing. */
+static enum code take_not_before(struct request *r, struct change *ch)
+{
+	const struct str *q = request_query(r, "not_before");
+	const struct str *h = request_header(r, "x-conflux-not-before");
+	struct str text = str_trim(q ? *q : h ? *h : STR_NONE);
+	struct store_status status;
+	uint64_t ms;
+
+	if (text.n == 0)
+		return OK;
+	store_status(ch->store, &status);
+	if (status.version < VERSION_GATE)
+		return err_set(&ch->early, E_CONFLICT, "commands wait for their time "
+			       "from cluster version %d on", VERSION_GATE);
+	if (str_duration_ms(text, &ms))
+		ms += clock_wall_ms();
+	else if (!clock_parse_rfc3339(text, &ms)) {
+		err_set(&ch->early, E_INVALID, "not before \"%.*s\" is no time",
+			STR_ARG(str_first(text, 80)));
+		return err_hint(&ch->early, "a time is 2026-12-24T20:00:00Z, or from "
+				"now on 90m, 12h, 7d");
+	}
+	ch->cmd.not_before_ms = ms;
+	return OK;
+}
+
 struct change *change_new(struct request *r, change_done *done)
 {
 	struct caller *caller = caller_of(r);
@@ -89,6 +130,7 @@ struct change *change_new(struct request *r, change_done *done)
 	struct under_way *u = ANEW(r->arena, struct under_way);
 	const struct str *reason = request_header(r, "x-conflux-reason");
 	const struct str *key = request_header(r, "idempotency-key");
+	struct str glass = breaks_glass(r);
 
 	ch->arena = arena;
 	ch->r = r;
@@ -99,12 +141,18 @@ struct change *change_new(struct request *r, change_done *done)
 	ch->cmd.subject = caller->subject;
 	ch->cmd.subject.name = arena_str(arena, caller->subject.name);
 	ch->cmd.subject.tenant = arena_str(arena, caller->subject.tenant);
+	ch->cmd.subject.groups = arena_str(arena, caller->subject.groups);
 	ch->cmd.credential = arena_str(arena, caller->credential);
 	ch->cmd.origin = arena_str(arena, str_of(r->peer->text));
 	ch->cmd.reason = reason ? arena_str(arena, *reason) : STR_NONE;
 	memcpy(ch->cmd.trace, r->trace, sizeof(ch->cmd.trace));
 	if (change_takes_over(r))
 		ch->cmd.flags |= COMMAND_TAKE_OVER;
+	if (glass.n) {
+		ch->cmd.flags |= COMMAND_BREAK_GLASS;
+		ch->glass = arena_str(arena, glass);
+	}
+	(void)!take_not_before(r, ch);
 	if (key)
 		change_set_key(ch, r, *key);
 	u->caller = *caller;
@@ -155,18 +203,60 @@ uint64_t change_revision(const struct outcome *o)
 	return rev ? rev : o->rev;
 }
 
+/* What was asked for waits; in the form of the route. */
+static void answer_proposed(struct change *ch, struct request *r)
+{
+	struct proposed p;
+
+	proposed_of(ch, r, &ch->outcome, &p);
+	if (!api_is_grpc(r))
+		proposed_headers(r, &p);
+	if (api_is_grpc(r) || api_is_kube(r))
+		ch->done(ch, r, &ch->outcome);
+	else
+		proposed_answer(r, &p);
+}
+
+/* What was done past the gate is to be reviewed. */
+static void name_proposal(struct change *ch, struct request *r)
+{
+	struct proposed p;
+
+	if (!ch->outcome.proposal[0] || api_is_grpc(r))
+		return;
+	proposed_of(ch, r, &ch->outcome, &p);
+	answer_header(r, "X-Conflux-Proposal", p.id);
+}
+
+/* Where both have to find another leader, a command can overtake the content that it
+ * names: then both go again. */
+static bool sends_again(struct change *ch)
+{
+	if (ch->outcome.code != E_BLOB_MISSING || !ch->sent ||
+	    ch->resends == RESENDS_MAX)
+		return false;
+	ch->resends++;
+	ch->blobs = TAKE(ch->sent);
+	ch->blob_err = (struct err){ .code = OK };
+	change_submit(ch);
+	return true;
+}
+
 static void settle(struct change *ch)
 {
 	struct request *r = ch->r;
 	struct err err;
 
-	if (--ch->open > 0)
+	if (--ch->open > 0 || sends_again(ch))
 		return;
 	if (ch->retry && ch->outcome.code && ch->retry(ch, &ch->outcome))
 		return;
 	if (r) {
 		r->on_gone = NULL;
-		if (ch->outcome.code == OK) {
+		if (ch->outcome.code == OK && outcome_waits(&ch->outcome)) {
+			answer_proposed(ch, r);
+		} else if (ch->outcome.code == OK) {
+			name_proposal(ch, r);
 			answer_header_u64(r, "X-Conflux-Revision",
 					  change_revision(&ch->outcome));
 			ch->done(ch, r, &ch->outcome);
@@ -238,18 +328,9 @@ static void make_id(struct change *ch)
 	ch->cmd.body = ch->cmd.id;
 }
 
-void change_submit(struct change *ch)
+static void submit_blobs(struct change *ch)
 {
-	struct blob_write *b = ch->blobs;
-
-	ch->cmd.time_ms = clock_wall_ms();
-	make_id(ch);
-	buf_reset(&ch->bytes);
-	command_encode(&ch->bytes, &ch->cmd);
-	ch->blobs = NULL;
-	/* Held until all are handed over, so that none settles it early. */
-	ch->open = 1;
-	for (struct blob_write *next; b; b = next) {
+	for (struct blob_write *b = ch->sent, *next; b; b = next) {
 		next = b->next;
 		ch->open++;
 		if (!store_submit(ch->store, &b->write)) {
@@ -257,6 +338,29 @@ void change_submit(struct change *ch)
 			err_set(&ch->blob_err, E_BUSY, "too many writes at once");
 		}
 	}
+}
+
+void change_submit(struct change *ch)
+{
+	if (ch->early.code) {
+		struct err err = ch->early;
+		struct request *r = ch->r;
+
+		change_cancel(ch);
+		api_error(r, &err);
+		return;
+	}
+	ch->cmd.time_ms = clock_wall_ms();
+	if (ch->glass.n)
+		ch->cmd.reason = ch->glass;
+	make_id(ch);
+	buf_reset(&ch->bytes);
+	command_encode(&ch->bytes, &ch->cmd);
+	ch->sent = TAKE(ch->blobs);
+	/* Held until all are handed over, so that none settles it early. */
+	ch->open = 1;
+	if (failpoint_hit(FP_CONTENT_LATE, NULL) == OK)
+		submit_blobs(ch);
 	ch->write = (struct store_write){ .home = ch->loop,
 					  .bytes = buf_view(&ch->bytes),
 					  .done = main_done };

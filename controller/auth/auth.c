@@ -47,6 +47,29 @@ static bool is_text(struct str token)
 	return token.n > 0;
 }
 
+bool token_is_over(const struct token_row *row, uint64_t now_ms)
+{
+	return row->expires_ms && row->expires_ms <= now_ms;
+}
+
+/* Who it is that the row is of: 'prefix' and 'name', or its own subject. */
+static void subject_of(const struct token_row *row, const struct sha256 *key,
+		       struct str prefix, struct str name, struct arena *arena,
+		       struct subject *out)
+{
+	out->role = row->role;
+	if (row->role != ROLE_NAMED) {
+		out->name = joined(arena, prefix, name);
+		return;
+	}
+	out->name = arena_str(arena, row->subject);
+	out->tenant = arena_str(arena, row->tenant);
+	out->groups = arena_str(arena, row->groups);
+	out->verbs = row->verbs;
+	out->until_ms = row->expires_ms;
+	out->token = *key;
+}
+
 void certificate_subject(struct kv_txn *txn, struct str name, struct arena *arena,
 			 struct subject *out, struct str *credential)
 {
@@ -55,9 +78,9 @@ void certificate_subject(struct kv_txn *txn, struct str name, struct arena *aren
 
 	*out = (struct subject){ .name = joined(arena, STR("cert:"), name) };
 	*credential = STR("certificate");
-	if (!view_token(txn, &key, &row))
+	if (!view_token(txn, &key, &row) || token_is_over(&row, clock_wall_ms()))
 		return;
-	out->role = row.role;
+	subject_of(&row, &key, STR("cert:"), name, arena, out);
 	*credential = joined(arena, STR("certificate "), row.name);
 }
 
@@ -70,25 +93,73 @@ void token_subject(struct kv_txn *txn, struct str token, struct arena *arena,
 
 	*out = (struct subject){ .name = STR("anonymous") };
 	*credential = STR("none");
-	if (!is_text(token) || !view_token(txn, &sha, &row))
+	if (!is_text(token) || !view_token(txn, &sha, &row) ||
+	    token_is_over(&row, clock_wall_ms()))
 		return;
-	out->role = row.role;
 	/* Not printf: this runs with each request. */
-	out->name = joined(arena, STR("token:"), row.name);
+	subject_of(&row, &sha, STR("token:"), row.name, arena, out);
 	hex_text(digits, sha.b, sizeof(digits) / 2);
 	*credential = joined(arena, STR("token "), str_n(digits, 8));
 }
 
+void token_say_over(struct kv_txn *txn, const struct sha256 *key, struct err *err)
+{
+	char time[RFC3339_MAX];
+	struct token_row row;
+
+	if (!view_token(txn, key, &row) || !token_is_over(&row, clock_wall_ms()))
+		return;
+	clock_rfc3339(time, row.expires_ms, false);
+	err_set(err, E_UNAUTHORIZED, "token \"%.*s\" has ended at %s",
+		STR_ARG(row.name), time);
+	err_hint(err, "ask who holds the root token for another: conflux token create "
+		 "--subject %.*s", STR_ARG(str_first(row.subject, 100)));
+}
+
+/* ---- the last one ---- */
+
 void token_cache_fini(struct token_cache *cache)
 {
 	secret_wipe(&cache->token);
+	buf_fini(&cache->text);
 }
 
 bool token_cache_has(const struct token_cache *cache, struct kv_txn *txn,
 		     struct str token)
 {
 	return token.n && cache->snapshot == kv_snapshot(txn) &&
+	       (cache->subject.until_ms == 0 ||
+		cache->subject.until_ms > clock_wall_ms()) &&
 	       secret_eq(&cache->token, token);
+}
+
+/* A request may live longer than what the cache holds. */
+static void cache_give(const struct token_cache *cache, struct arena *arena,
+		       struct subject *out, struct str *credential)
+{
+	*out = cache->subject;
+	out->name = arena_str(arena, out->name);
+	if (out->role == ROLE_NAMED) {
+		out->tenant = arena_str(arena, out->tenant);
+		out->groups = arena_str(arena, out->groups);
+	}
+	*credential = arena_str(arena, str_of(cache->credential));
+}
+
+static void cache_keep(struct token_cache *cache, const struct subject *subject)
+{
+	struct subject *s = &cache->subject;
+	struct buf *text = &cache->text;
+
+	*s = *subject;
+	buf_reset(text);
+	buf_reserve(text, s->name.n + s->tenant.n + s->groups.n + 1);
+	buf_str(text, s->name);
+	buf_str(text, s->tenant);
+	buf_str(text, s->groups);
+	s->name.p = text->p;
+	s->tenant.p = s->name.p + s->name.n;
+	s->groups.p = s->tenant.p + s->tenant.n;
 }
 
 void token_subject_cached(struct token_cache *cache, struct kv_txn *txn,
@@ -96,20 +167,17 @@ void token_subject_cached(struct token_cache *cache, struct kv_txn *txn,
 			  struct subject *out, struct str *credential)
 {
 	if (token_cache_has(cache, txn, token)) {
-		*out = (struct subject){ arena_str(arena, str_of(cache->name)),
-					 cache->role, STR_NONE };
-		*credential = arena_str(arena, str_of(cache->credential));
+		cache_give(cache, arena, out, credential);
 		return;
 	}
 	token_subject(txn, token, arena, out, credential);
 	cache->snapshot = 0;
-	if (out->role == ROLE_NOBODY || out->tenant.n ||
-	    !str_copy(cache->name, sizeof(cache->name), out->name) ||
+	if (out->role == ROLE_NOBODY ||
 	    !str_copy(cache->credential, sizeof(cache->credential), *credential))
 		return;
 	secret_wipe(&cache->token);
 	secret_set(&cache->token, token);
-	cache->role = out->role;
+	cache_keep(cache, out);
 	cache->snapshot = kv_snapshot(txn);
 }
 
@@ -222,7 +290,7 @@ static enum code propose_root(struct store *store, const struct sha256 *sha,
 	AUTO_ARENA arena = arena_new(0);
 	AUTO_BUF bytes = BUF_NONE;
 	struct command c = { .type = COMMAND_OPS, .time_ms = clock_wall_ms(),
-			     .subject = { STR("system"), ROLE_SYSTEM, STR_NONE },
+			     .subject = { .name = STR("system"), .role = ROLE_SYSTEM },
 			     .credential = STR("first start"),
 			     .origin = STR("local") };
 	struct op *op = command_op(arena, &c, OP_TOKEN_PUT);

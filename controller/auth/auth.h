@@ -1,6 +1,10 @@
 /*
  * Tokens: 32 random bytes as text, of which only the SHA-256 is stored; and names of
  * certificates that stand for one.
+ *
+ * A token is of a role ("token:NAME"), or of a subject that has a name of its own,
+ * groups, verbs, perhaps a tenant, and an end.  One that has ended is as one that is
+ * unknown; ends are compared with the clock here, and with the cluster's time in apply.
  */
 #ifndef AUTH_AUTH_H
 #define AUTH_AUTH_H
@@ -14,7 +18,7 @@
 /* A new token: "cfx_" and 43 characters; 'sha' is what is stored of it. */
 void token_new(char text[TOKEN_TEXT_MAX], struct sha256 *sha);
 /* The subject that 'token' stands for, its strings in 'arena'; ROLE_NOBODY
- * where it is unknown.  'credential' is how the audit names it. */
+ * where it is unknown or has ended.  'credential' is how the audit names it. */
 void token_subject(struct kv_txn *txn, struct str token, struct arena *arena,
 		   struct subject *out, struct str *credential);
 
@@ -22,6 +26,12 @@ void token_subject(struct kv_txn *txn, struct str token, struct arena *arena,
  * where none is bound to it. */
 void certificate_subject(struct kv_txn *txn, struct str name, struct arena *arena,
 			 struct subject *out, struct str *credential);
+
+/* Does the row stand for somebody, or has its time passed? */
+bool token_is_over(const struct token_row *row, uint64_t now_ms);
+/* Why the token of that key stands for nobody, where that is because it has ended:
+ * sets 'err' to E_UNAUTHORIZED with when; else nothing. */
+void token_say_over(struct kv_txn *txn, const struct sha256 *key, struct err *err);
 
 /*
  * The last token that was asked for, and what came of it, for as long as nothing
@@ -31,8 +41,9 @@ void certificate_subject(struct kv_txn *txn, struct str name, struct arena *aren
 struct token_cache {
 	uint64_t snapshot;
 	struct secret token;
-	char name[80], credential[24];
-	enum subject_role role;
+	struct buf text;                 /* of the strings of 'subject' */
+	struct subject subject;
+	char credential[24];
 };
 void token_cache_fini(struct token_cache *cache);
 /* 'token' is the one, and what came of it is still so. */

@@ -100,6 +100,7 @@ enum code cli_ask_raw(struct cli *cli, const struct client_request *request,
 		      struct client_answer *out, struct err *err)
 {
 	enum code rc = cli_client(cli, err);
+	const struct str *header;
 
 	cli->was_answered = false;
 	if (rc == OK)
@@ -107,9 +108,15 @@ enum code cli_ask_raw(struct cli *cli, const struct client_request *request,
 	cli_progress_clear(cli);
 	if (rc)
 		return rc;
-	tell_warnings(out);
+	header = client_header(out, "x-conflux-proposal");
+	cli->proposal = header && out->status == 202 ? *header : STR_NONE;
+	if (cli->proposal.n == 0)
+		tell_warnings(out);
 	rc = client_verdict(out, err);
 	cli->was_answered = rc != OK;
+	if (rc && (doc_parse_json(out->body, cli->arena, NULL, &cli->refused, NULL) ||
+		   !value_getz(cli->refused, "invalid")))
+		cli->refused = NULL;
 	if (rc == E_UNAUTHORIZED)
 		err_hint(err, "--token-file names a file with a token, or "
 			 "CONFLUX_TOKEN holds one");
@@ -151,6 +158,31 @@ enum code cli_get(struct cli *cli, struct str target, struct value **out,
 	struct client_request q = { .method = HTTP_M_GET, .target = target };
 
 	return cli_ask(cli, &q, out, err);
+}
+
+enum code cli_show(struct cli *cli, struct str target, const struct listing *l,
+		   struct err *err)
+{
+	const struct value *list;
+	struct value *v;
+	struct table t;
+	enum code rc = cli_get(cli, target, &v, err);
+
+	if (rc == OK)
+		rc = cli_list(v, l->list, &list, err);
+	if (rc || out_is_value(cli))
+		return rc ? rc : out_value(cli, v, err);
+	if (cli->output == OUT_NAME)
+		return out_names(cli, list, l->id, err);
+	table_init(&t, cli->arena, l->columns);
+	for (size_t i = 0; i < l->columns; i++)
+		table_addz(&t, l->header[i]);
+	for (size_t i = 0; i < value_count(list); i++)
+		l->row(cli, &t, list->a.items[i]);
+	rc = table_print(&t, err);
+	if (rc == OK && l->end)
+		l->end(cli, v);
+	return rc;
 }
 
 enum code cli_send(struct cli *cli, enum http_method method, struct str target,

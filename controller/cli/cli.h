@@ -11,7 +11,11 @@
  *	backup.c	cluster backup, cluster restore
  *	recover.c	cluster recover
  *	log.c		cluster log
- *	system.c	reconcile, audit, token, status, version
+ *	gate.c		plan, proposals, approve, reject, cancel, review, release
+ *	holds.c		holds
+ *	tokens.c	token, whoami
+ *	webhook.c	webhook
+ *	system.c	reconcile, audit, status, version
  *
  * Data goes to standard output, everything else to standard error.  Exit codes
  * are those of base/errors.tbl, and 8 where diff found a difference.
@@ -70,6 +74,8 @@ struct cli {
 	struct client *client;
 	bool was_answered;               /* an error came from the server */
 	bool differs;
+	struct str proposal;             /* that the last answer names: it waits */
+	struct value *refused;           /* the last answer, where it lists what is invalid */
 	unsigned shown_s;                /* progress that stands on the terminal */
 };
 
@@ -147,6 +153,18 @@ enum code out_members(const struct cli *cli, const struct value *v,
 		      struct err *err) MUST_USE;
 /* True for json and yaml. */
 bool out_is_value(const struct cli *cli);
+/* A command that lists. */
+struct listing {
+	const char *list;                /* the member of the answer */
+	const char *id;                  /* the member of a row that -o name prints */
+	const char *const *header;
+	size_t columns;
+	void (*row)(struct cli *cli, struct table *t, const struct value *row);
+	void (*end)(struct cli *cli, const struct value *answer);  /* or NULL */
+};
+/* Gets 'target', and prints its list as was asked for. */
+enum code cli_show(struct cli *cli, struct str target, const struct listing *l,
+		   struct err *err) MUST_USE;
 /* A member as text: numbers and booleans too. */
 struct str text_of(struct arena *arena, const struct value *v);
 /* As a table has room for: ids of Git are cut to 12 digits, the whole to 60. */
@@ -175,6 +193,16 @@ enum code cli_cluster_recover(struct cli *cli, struct err *err) MUST_USE;
 
 /* ---- log.c ---- */
 enum code cli_cluster_log(struct cli *cli, struct err *err) MUST_USE;
+
+/* ---- gate.c ---- */
+/* --break-glass and --not-before, into a query. */
+void put_glass(const struct cli *cli, struct buf *target);
+/* Is it the answer to a write that waits for approval? */
+bool cli_is_proposed(const struct cli *cli, const struct value *answer);
+enum code cli_tell_proposed(struct cli *cli, const struct value *answer,
+			    struct err *err) MUST_USE;
+/* Of a file that `plan --out` wrote. */
+enum code apply_plan(struct cli *cli, const char *path, struct err *err) MUST_USE;
 
 /* ---- objects.c ---- */
 /* "/apis/gitops.conflux.io/v1alpha1/namespaces/acme/confluxsources/shop";

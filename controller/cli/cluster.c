@@ -3,6 +3,8 @@
 
 #include "cli/cli.h"
 
+#include "http/wire/url.h"
+
 #include "base/banned.h"
 
 /* How far others are only the leader knows, and nobody measures the way to
@@ -118,6 +120,106 @@ static enum code initialize(struct cli *cli, struct err *err)
 			     "there\n"), err);
 }
 
+/* ---- collection of versions ---- */
+
+static enum code gc_run(struct cli *cli, struct err *err)
+{
+	uint64_t examined = 0, removed = 0, n;
+	AUTO_BUF after = BUF_NONE;
+	AUTO_BUF out = BUF_NONE;
+
+	for (bool more = true; more;) {
+		AUTO_BUF target = BUF_NONE;
+		struct value *v;
+		enum code rc;
+
+		buf_z(&target, "/api/v1/_cluster/gc");
+		if (after.n)
+			put_query(&target, "after", buf_view(&after));
+		rc = cli_send(cli, HTTP_M_POST, buf_view(&target), NULL, &v, err);
+		if (rc)
+			return rc;
+		examined += value_to_u64(value_getz(v, "examined"), &n) ? n : 0;
+		removed += value_to_u64(value_getz(v, "removed"), &n) ? n : 0;
+		more = value_getz(v, "next") != NULL;
+		buf_reset(&after);
+		buf_str(&after, value_text_at(v, "next"));
+	}
+	buf_printf(&out, "%llu versions of %llu configurations removed\n",
+		   (unsigned long long)removed, (unsigned long long)examined);
+	return out_write(buf_view(&out), err);
+}
+
+static enum code print_preview(struct cli *cli, const struct value *v, struct err *err)
+{
+	static const char *const header[] = { "VERSION", "CREATED", "SIZE", "GOES",
+					      "WHY" };
+	const struct value *list;
+	struct table t;
+	enum code rc = cli_list(v, "versions", &list, err);
+
+	if (rc || out_is_value(cli))
+		return rc ? rc : out_value(cli, v, err);
+	if (cli->output == OUT_NAME)
+		return out_names(cli, list, "version_id", err);
+	table_init(&t, cli->arena, ARRAY_LEN(header));
+	for (size_t i = 0; i < ARRAY_LEN(header); i++)
+		table_addz(&t, header[i]);
+	for (size_t i = 0; i < value_count(list); i++) {
+		const struct value *one = list->a.items[i];
+
+		table_add(&t, text_of(cli->arena, value_getz(one, "version_id")));
+		table_add(&t, value_text_at(one, "created"));
+		table_add(&t, text_of(cli->arena, value_getz(one, "size")));
+		table_addz(&t, value_to_bool(value_getz(one, "removed"), false) ? "yes" :
+										   "no");
+		table_add(&t, value_text_at(one, "why"));
+	}
+	rc = table_print(&t, err);
+	fprintf(stderr, "%.*s: %.*s of %zu versions would go: it %.*s\n",
+		STR_ARG(value_text_at(v, "name")),
+		STR_ARG(text_of(cli->arena, value_getz(v, "removed"))),
+		value_count(list), STR_ARG(value_text_at(v, "retention")));
+	return rc;
+}
+
+static enum code gc_preview(struct cli *cli, const char *address, struct err *err)
+{
+	AUTO_BUF target = BUF_NONE;
+	struct value *v;
+	enum code rc;
+
+	buf_z(&target, "/api/v1/mgt/configs");
+	put_query(&target, "address", str_of(address));
+	rc = cli_get(cli, buf_view(&target), &v, err);
+	if (rc)
+		return rc;
+	buf_reset(&target);
+	buf_z(&target, "/api/v1/_cluster/gc/configs/");
+	url_encode(&target, value_text_at(v, "id"));
+	buf_z(&target, "/preview");
+	rc = cli_get(cli, buf_view(&target), &v, err);
+	return rc ? rc : print_preview(cli, v, err);
+}
+
+static enum code gc(struct cli *cli, struct err *err)
+{
+	struct str what = cli->n_args > 1 ? str_of(cli->args[1]) : STR_NONE;
+	struct value *v;
+	enum code rc;
+
+	if (cli->n_args == 1)
+		return gc_run(cli, err);
+	if (cli->n_args == 3 && str_is(what, "preview"))
+		return gc_preview(cli, cli->args[2], err);
+	if (cli->n_args == 2 && str_is(what, "status")) {
+		rc = cli_get(cli, STR("/api/v1/_cluster/gc/status"), &v, err);
+		return rc ? rc : out_members(cli, v, err);
+	}
+	err_set(err, E_USAGE, "cluster gc: that is not understood");
+	return err_hint(err, "gc, gc status, gc preview TENANT/APP/ENV/NAME");
+}
+
 enum code cmd_cluster(struct cli *cli, struct err *err)
 {
 	struct str what = str_of(cli->args[0]);
@@ -135,6 +237,8 @@ enum code cmd_cluster(struct cli *cli, struct err *err)
 		return cli_cluster_recover(cli, err);
 	if (str_is(what, "restore"))
 		return cli_cluster_restore(cli, err);
+	if (str_is(what, "gc"))
+		return gc(cli, err);
 	if (cli->n_args == 1 && str_is(what, "status")) {
 		rc = cli_get(cli, STR("/_cluster/status"), &v, err);
 		if (rc)

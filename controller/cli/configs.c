@@ -37,7 +37,7 @@ static enum code fetch_target(const char *address, struct buf *out,
 	return OK;
 }
 
-static enum code put_labels(const struct cli *cli, struct buf *target,
+static enum code put_client(const struct cli *cli, struct buf *target,
 			    struct err *err)
 {
 	const struct given *labels = &cli->given[FLAG_LABEL];
@@ -56,6 +56,8 @@ static enum code put_labels(const struct cli *cli, struct buf *target,
 		url_encode(&name, key);
 		put_query(target, name.p, value);
 	}
+	if (cli_has(cli, FLAG_INSTANCE))
+		put_query(target, "instance", str_of(cli_text(cli, FLAG_INSTANCE)));
 	return OK;
 }
 
@@ -90,7 +92,7 @@ enum code cmd_fetch(struct cli *cli, struct err *err)
 	enum code rc = fetch_target(cli->args[0], &target, err);
 
 	if (rc == OK)
-		rc = put_labels(cli, &target, err);
+		rc = put_client(cli, &target, err);
 	if (rc)
 		return rc;
 	q.target = buf_view(&target);
@@ -216,7 +218,7 @@ static enum code watch_target(struct cli *cli, struct buf *out, struct err *err)
 		put_query(out, "key", str_of(cli->args[i]));
 	for (size_t i = 0; i < prefixes->n; i++)
 		put_query(out, "prefix", str_of(prefixes->v[i]));
-	rc = put_labels(cli, out, err);
+	rc = put_client(cli, out, err);
 	if (cli_has(cli, FLAG_SINCE))
 		put_query(out, "since", str_of(cli_text(cli, FLAG_SINCE)));
 	return rc;
@@ -338,9 +340,43 @@ static enum code set_version(struct cli *cli, struct value *body,
 	return rc;
 }
 
+/* The version that was published has a rule of a release: '*release' names it. */
+static bool goes_out(const struct value *answer, struct str *release)
+{
+	const struct value *rules = value_at(answer, "object.status.releases");
+	const struct value *version = value_getz(answer, "version_id");
+
+	for (size_t i = 0; i < value_count(rules) && version; i++) {
+		const struct value *rule = rules->a.items[i];
+		const struct value *of = value_getz(rule, "version_id");
+
+		*release = value_text_at(rule, "release");
+		if (release->n && of && value_eq(of, version))
+			return true;
+	}
+	return false;
+}
+
 static enum code tell_version(struct cli *cli, const struct value *answer,
 			      struct err *err)
 {
+	struct str release;
+
+	if (cli_is_proposed(cli, answer))
+		return cli_tell_proposed(cli, answer, err);
+	if (goes_out(answer, &release))
+		return out_write(arena_printf(cli->arena, "%s: version %.*s goes out "
+					      "in steps, by release %.*s/%.*s; "
+					      "version %.*s is live\n",
+					      cli->args[0],
+					      STR_ARG(text_of(cli->arena,
+						value_getz(answer, "version_id"))),
+					      STR_ARG(value_text_at(answer,
+						"object.metadata.namespace")),
+					      STR_ARG(release),
+					      STR_ARG(text_of(cli->arena, value_at(
+						answer, "object.status.version")))),
+				 err);
 	return out_write(arena_printf(cli->arena, "%s: version %.*s is live, "
 				      "revision %.*s\n", cli->args[0],
 				      STR_ARG(text_of(cli->arena, value_at(answer,
@@ -377,6 +413,7 @@ enum code cmd_publish(struct cli *cli, struct err *err)
 		return rc;
 	if (cli_has(cli, FLAG_TAKE_OVER))
 		put_query(&target, "take_over", STR("true"));
+	put_glass(cli, &target);
 	rc = cli_send(cli, HTTP_M_POST, buf_view(&target), body, &answer, err);
 	return rc ? rc : tell_version(cli, answer, err);
 }
@@ -392,6 +429,7 @@ enum code cmd_rollback(struct cli *cli, struct err *err)
 	set_text(cli, body, "comment", cli_text(cli, FLAG_MESSAGE));
 	if (rc == OK)
 		rc = config_target(cli, cli->args[0], "/rollback", &target, err);
+	put_glass(cli, &target);
 	if (rc == OK)
 		rc = cli_send(cli, HTTP_M_POST, buf_view(&target), body, &answer,
 			      err);
@@ -415,7 +453,7 @@ enum code cmd_resolve(struct cli *cli, struct err *err)
 	enum code rc = config_target(cli, cli->args[0], "/resolve", &target, err);
 
 	if (rc == OK)
-		rc = put_labels(cli, &target, err);
+		rc = put_client(cli, &target, err);
 	if (rc == OK)
 		rc = cli_get(cli, buf_view(&target), &v, err);
 	if (rc)

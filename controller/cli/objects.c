@@ -192,6 +192,7 @@ static struct str with_flags(struct cli *cli, struct str target, bool dry)
 		put_query(&out, "dryRun", STR("All"));
 	if (cli_has(cli, FLAG_TAKE_OVER))
 		put_query(&out, "take_over", STR("true"));
+	put_glass(cli, &out);
 	return arena_str(cli->arena, buf_view(&out));
 }
 
@@ -242,6 +243,16 @@ static bool same_revision(const struct value *a, const struct value *b)
 		      value_text_at(b, "metadata.resourceVersion"));
 }
 
+static enum code tell_waiting(struct cli *cli, const struct kind *kind, struct str name,
+			      struct err *err)
+{
+	return out_write(arena_printf(cli->arena, "%.*s/%.*s waits%s: proposal %.*s\n",
+				      STR_ARG(kind->singular), STR_ARG(name),
+				      cli_has(cli, FLAG_NOT_BEFORE) ? "" :
+								      " for approval",
+				      STR_ARG(cli->proposal)), err);
+}
+
 static enum code apply_one(struct cli *cli, const struct manifest *m,
 			   struct err *err)
 {
@@ -256,6 +267,8 @@ static enum code apply_one(struct cli *cli, const struct manifest *m,
 		return rc;
 	if (cli->output == OUT_NAME || out_is_value(cli))
 		return out_objects(cli, m->kind, &after, 1, false, NULL, err);
+	if (cli->proposal.n)
+		return tell_waiting(cli, m->kind, m->name, err);
 	return out_write(arena_printf(cli->arena, "%.*s/%.*s %s\n",
 				      STR_ARG(m->kind->singular),
 				      STR_ARG(m->name),
@@ -287,6 +300,10 @@ enum code cmd_apply(struct cli *cli, struct err *err)
 	bool on = true;
 	size_t n;
 
+	if (cli->n_args && cli_has(cli, FLAG_FILENAME))
+		return err_set(err, E_USAGE, "apply: give either a plan or -f FILE");
+	if (cli->n_args)
+		return apply_plan(cli, cli->args[0], err);
 	rc = manifests_read(cli, &m, &n, err);
 	if (rc)
 		return rc;
@@ -303,10 +320,12 @@ static enum code delete_one(struct cli *cli, const struct kind *kind,
 			    struct str namespace, struct str name,
 			    struct err *err)
 {
-	enum code rc = cli_send(cli, HTTP_M_DELETE,
-				object_target(cli, kind, namespace, name), NULL,
+	struct str target = object_target(cli, kind, namespace, name);
+	enum code rc = cli_send(cli, HTTP_M_DELETE, with_flags(cli, target, false), NULL,
 				NULL, err);
 
+	if (rc == OK && cli->proposal.n)
+		return tell_waiting(cli, kind, name, err);
 	return rc ? rc : out_write(arena_printf(cli->arena, "%.*s/%.*s deleted\n",
 						STR_ARG(kind->singular),
 						STR_ARG(name)), err);

@@ -1,4 +1,4 @@
-/* reconcile, audit, token, instances, status, version. */
+/* reconcile, audit, instances, fleet, status, version. */
 #include "cli/cli.h"
 
 #include <stdio.h>
@@ -8,15 +8,71 @@
 
 #include "base/banned.h"
 
+/* Of a commit that goes out in steps. */
+static enum code tell_going_out(struct cli *cli, struct str tenant, struct str live,
+				const struct value *v, struct err *err)
+{
+	struct str release = value_text_at(v, "release");
+	struct str phase = value_text_at(v, "phase");
+	const struct value *step = value_getz(v, "step");
+	const char *how = "is going out";
+
+	if (str_is(phase, "Paused"))
+		how = "is paused";
+	else if (str_is(phase, "Queued"))
+		how = "waits for a release before it";
+	else if (step)
+		how = arena_printf(cli->arena, "is at step %.*s of %.*s",
+				   STR_ARG(text_of(cli->arena, step)),
+				   STR_ARG(text_of(cli->arena,
+						   value_getz(v, "steps")))).p;
+	return out_write(arena_printf(cli->arena, "%s: %.*s goes out by release %.*s/%.*s, "
+				      "which %s: conflux release show %.*s/%.*s\n",
+				      cli->args[0], STR_ARG(live), STR_ARG(tenant),
+				      STR_ARG(release), how, STR_ARG(tenant),
+				      STR_ARG(release)), err);
+}
+
+static enum code tell_reconciled(struct cli *cli, struct str tenant,
+				 const struct value *v, struct err *err)
+{
+	struct str back = value_text_at(v, "turned_back");
+	struct str live = text_short(cli->arena, value_text_at(v, "lastAppliedRevision"));
+	struct str n = text_of(cli->arena, value_getz(v, "operations"));
+	const char *what;
+
+	if (value_getz(v, "release"))
+		return tell_going_out(cli, tenant, live, v, err);
+	if (!str_is(n, "0"))
+		return out_write(arena_printf(cli->arena, "%s: %.*s is live, %.*s "
+					      "%s\n", cli->args[0],
+					      STR_ARG(live), STR_ARG(n),
+					      str_is(n, "1") ? "operation" :
+							       "operations"),
+				 err);
+	if (back.n)
+		return out_write(arena_printf(cli->arena, "%s: %.*s is the newest, and "
+					      "turned back: conflux release show "
+					      "%.*s/%.*s\n", cli->args[0],
+					      STR_ARG(live), STR_ARG(tenant),
+					      STR_ARG(back)), err);
+	/* Right after `apply` the source itself was quicker: it may be live since
+	 * this moment. */
+	what = str_is(text_of(cli->arena, value_getz(v, "revision")), "0") ?
+	       "is live, and the repository has nothing newer" :
+	       "is live, and changes no configuration";
+	return out_write(arena_printf(cli->arena, "%s: %.*s %s\n", cli->args[0],
+				      STR_ARG(live), what), err);
+}
+
 enum code cmd_reconcile(struct cli *cli, struct err *err)
 {
 	struct str name = str_of(cli->args[0]);
 	struct str tenant = str_cut(&name, '/');
 	bool wait = !cli_has(cli, FLAG_NO_WAIT);
 	AUTO_BUF target = BUF_NONE;
-	struct str live, n;
+	struct str waits;
 	struct value *v;
-	const char *what;
 	enum code rc;
 
 	if (name.n == 0 || tenant.n == 0) {
@@ -35,21 +91,17 @@ enum code cmd_reconcile(struct cli *cli, struct err *err)
 		return rc;
 	if (!wait)
 		return out_write(STR("asked for\n"), err);
-	live = text_short(cli->arena, value_text_at(v, "lastAppliedRevision"));
-	n = text_of(cli->arena, value_getz(v, "operations"));
-	if (!str_is(n, "0"))
-		return out_write(arena_printf(cli->arena, "%s: %.*s is live, %.*s "
-					      "%s\n", cli->args[0],
-					      STR_ARG(live), STR_ARG(n),
-					      str_is(n, "1") ? "operation" :
-							       "operations"),
+	waits = value_text_at(v, "proposal_id");
+	if (waits.n)
+		return out_write(arena_printf(cli->arena, "%s: %.*s waits for "
+					      "approval: proposal %.*s/%.*s\n",
+					      cli->args[0],
+					      STR_ARG(text_short(cli->arena,
+						value_text_at(v,
+						"lastAppliedRevision"))),
+					      STR_ARG(tenant), STR_ARG(waits)),
 				 err);
-	/* Right after `apply` the source itself was quicker. */
-	what = str_is(text_of(cli->arena, value_getz(v, "revision")), "0") ?
-	       "was live already: the repository has nothing newer" :
-	       "is live, and changes no configuration";
-	return out_write(arena_printf(cli->arena, "%s: %.*s %s\n", cli->args[0],
-				      STR_ARG(live), what), err);
+	return tell_reconciled(cli, tenant, v, err);
 }
 
 /* ---- audit ---- */
@@ -135,98 +187,9 @@ enum code cmd_audit(struct cli *cli, struct err *err)
 		       cli->args[0]);
 }
 
-/* ---- tokens ---- */
-
-static enum code token_create(struct cli *cli, const char *name, struct err *err)
-{
-	struct value *body = value_object(cli->arena), *v;
-	/* What the key would bring back does not hold the token. */
-	struct client_request q = { .method = HTTP_M_POST, .is_once = true,
-				    .target = STR("/api/v1/tokens") };
-	AUTO_BUF json = BUF_NONE;
-	enum code rc;
-
-	value_setz(cli->arena, body, "name",
-		   value_str(cli->arena, str_of(name)));
-	value_setz(cli->arena, body, "read_only",
-		   value_bool(cli->arena, cli_has(cli, FLAG_READ_ONLY)));
-	if (cli_has(cli, FLAG_CERTIFICATE_NAME))
-		value_setz(cli->arena, body, "certificate_name",
-			   value_str(cli->arena, str_of(cli_text(cli,
-						FLAG_CERTIFICATE_NAME))));
-	value_json(&json, body);
-	q.body = buf_view(&json);
-	rc = cli_ask(cli, &q, &v, err);
-	if (rc)
-		return rc;
-	if (out_is_value(cli))
-		return out_value(cli, v, err);
-	if (cli_has(cli, FLAG_CERTIFICATE_NAME))
-		return out_write(arena_printf(cli->arena, "token/%s created\n", name),
-				 err);
-	fprintf(stderr, "token %s (%.*s); it is shown once\n", name,
-		STR_ARG(value_text_at(v, "role")));
-	return out_write(arena_printf(cli->arena, "%.*s\n",
-				      STR_ARG(value_text_at(v, "token"))), err);
-}
-
-static enum code token_list(struct cli *cli, struct err *err)
-{
-	const struct value *list;
-	struct value *v;
-	struct table t;
-	enum code rc = cli_get(cli, STR("/api/v1/tokens"), &v, err);
-
-	if (rc == OK)
-		rc = cli_list(v, "tokens", &list, err);
-	if (rc || out_is_value(cli))
-		return rc ? rc : out_value(cli, v, err);
-	if (cli->output == OUT_NAME)
-		return out_names(cli, list, "name", err);
-	table_init(&t, cli->arena, 4);
-	table_addz(&t, "NAME");
-	table_addz(&t, "ROLE");
-	table_addz(&t, "CREATED");
-	table_addz(&t, "CERTIFICATE");
-	for (size_t i = 0; i < value_count(list); i++) {
-		table_add(&t, value_text_at(list->a.items[i], "name"));
-		table_add(&t, value_text_at(list->a.items[i], "role"));
-		table_add(&t, value_text_at(list->a.items[i], "created"));
-		table_add(&t, value_text_at(list->a.items[i],
-					    "certificate_name"));
-	}
-	return table_print(&t, err);
-}
-
-static enum code token_delete(struct cli *cli, const char *name, struct err *err)
-{
-	AUTO_BUF target = BUF_NONE;
-	enum code rc;
-
-	buf_z(&target, "/api/v1/tokens/");
-	url_encode(&target, str_of(name));
-	rc = cli_send(cli, HTTP_M_DELETE, buf_view(&target), NULL, NULL, err);
-	return rc ? rc : out_write(arena_printf(cli->arena, "token/%s deleted\n",
-						name), err);
-}
-
-enum code cmd_token(struct cli *cli, struct err *err)
-{
-	struct str what = str_of(cli->args[0]);
-
-	if (str_is(what, "list") && cli->n_args == 1)
-		return token_list(cli, err);
-	if (cli->n_args == 2 && str_is(what, "create"))
-		return token_create(cli, cli->args[1], err);
-	if (cli->n_args == 2 && str_is(what, "delete"))
-		return token_delete(cli, cli->args[1], err);
-	err_set(err, E_USAGE, "token: that is not understood");
-	return err_hint(err, "conflux token %s", cli->command->arguments);
-}
-
 /* ---- instances ---- */
 
-static void add_instance(struct table *t, const struct value *item)
+static void add_instance(struct cli *cli, struct table *t, const struct value *item)
 {
 	static const char *const members[] = { "instance", "key", "version",
 					       "state" };
@@ -248,11 +211,11 @@ enum code cmd_instances(struct cli *cli, struct err *err)
 	static const char *const header[] = { "INSTANCE", "CONFIGURATION",
 					      "VERSION", "STATE", "AGE",
 					      "CONNECTED", "REASON" };
+	static const struct listing listing = { "instances", "instance", header,
+						ARRAY_LEN(header), add_instance,
+						NULL };
 	AUTO_BUF target = BUF_NONE;
-	const struct value *list;
 	uint64_t limit = 100;
-	struct value *v;
-	struct table t;
 	enum code rc = cli_u64(cli, FLAG_LIMIT, &limit, err);
 
 	if (rc)
@@ -261,19 +224,86 @@ enum code cmd_instances(struct cli *cli, struct err *err)
 		   (unsigned long long)limit);
 	if (cli->n_args)
 		put_query(&target, "key", str_of(cli->args[0]));
-	rc = cli_get(cli, buf_view(&target), &v, err);
-	if (rc == OK)
-		rc = cli_list(v, "instances", &list, err);
-	if (rc || out_is_value(cli))
-		return rc ? rc : out_value(cli, v, err);
-	if (cli->output == OUT_NAME)
-		return out_names(cli, list, "instance", err);
-	table_init(&t, cli->arena, ARRAY_LEN(header));
-	for (size_t i = 0; i < ARRAY_LEN(header); i++)
-		table_addz(&t, header[i]);
-	for (size_t i = 0; i < value_count(list); i++)
-		add_instance(&t, list->a.items[i]);
-	return table_print(&t, err);
+	return cli_show(cli, buf_view(&target), &listing, err);
+}
+
+/* ---- fleet ---- */
+
+static void add_fleet_row(struct table *t, const struct value *item,
+			  bool of_release)
+{
+	uint64_t age = 0, lag = 0;
+	char text[16];
+
+	table_add(t, text_of(t->arena, value_getz(item, "instance")));
+	table_add(t, text_of(t->arena, value_getz(item, "state")));
+	if (of_release) {
+		table_add(t, text_of(t->arena, value_getz(item, "version")));
+		(void)!value_to_u64(value_getz(item, "lag_ms"), &lag);
+		table_add(t, arena_printf(t->arena, "%llu ms",
+					  (unsigned long long)lag));
+	} else {
+		table_add(t, text_of(t->arena, value_getz(item, "key")));
+	}
+	(void)!value_to_u64(value_getz(item, "age_ms"), &age);
+	clock_age(text, age);
+	table_add(t, arena_str(t->arena, str_of(text)));
+	table_add(t, text_of(t->arena, value_getz(item, "node")));
+	if (!of_release)
+		return;
+	table_addz(t, value_to_bool(value_getz(item, "connected"), false) ? "yes" :
+									   "no");
+	table_add(t, text_short(t->arena, value_text_at(item, "reason")));
+}
+
+static void add_of_fleet(struct cli *cli, struct table *t, const struct value *item)
+{
+	add_fleet_row(t, item, false);
+}
+
+static void add_of_release(struct cli *cli, struct table *t,
+			   const struct value *item)
+{
+	add_fleet_row(t, item, true);
+}
+
+/* Beside the table, which scripts read. */
+static void tell_waits(struct cli *cli, const struct value *answer)
+{
+	struct str what = value_text_at(answer, "waits_for");
+
+	if (what.n)
+		fprintf(stderr, "waits for: %.*s\n", STR_ARG(what));
+}
+
+enum code cmd_fleet(struct cli *cli, struct err *err)
+{
+	static const char *const of_all[] = { "INSTANCE", "STATE", "FOLLOWS",
+					      "SEEN", "NODE" };
+	static const char *const of_one[] = { "INSTANCE", "STATE", "VERSION",
+					      "LAG", "SEEN", "NODE",
+					      "CONNECTED", "REASON" };
+	static const struct listing all = { "instances", "instance", of_all,
+					    ARRAY_LEN(of_all), add_of_fleet,
+					    NULL };
+	static const struct listing one = { "instances", "instance", of_one,
+					    ARRAY_LEN(of_one), add_of_release,
+					    tell_waits };
+	bool of_release = cli->n_args > 0;
+	AUTO_BUF target = BUF_NONE;
+	uint64_t limit = 100;
+	enum code rc = cli_u64(cli, FLAG_LIMIT, &limit, err);
+
+	if (rc)
+		return rc;
+	buf_printf(&target, "/api/v1/fleet?limit=%llu", (unsigned long long)limit);
+	if (of_release)
+		put_query(&target, "release", str_of(cli->args[0]));
+	if (cli_text(cli, FLAG_AFTER))
+		put_query(&target, "after", str_of(cli_text(cli, FLAG_AFTER)));
+	if (cli_has(cli, FLAG_NAMESPACE))
+		put_query(&target, "tenant", str_of(cli_text(cli, FLAG_NAMESPACE)));
+	return cli_show(cli, buf_view(&target), of_release ? &one : &all, err);
 }
 
 /* ---- status, version ---- */

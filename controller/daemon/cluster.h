@@ -6,7 +6,7 @@
 #define DAEMON_CLUSTER_H
 
 #include "net/net.h"
-#include "store/store.h"
+#include "store/calls.h"
 #include "tbl/settings.h"
 
 #define CLUSTER_MEMBERS_MAX 9

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/secret.h"
+#include "collect/collect.h"
 #include "daemon/descriptors.h"
 #include "daemon/processors.h"
 #include "daemon/own.h"
@@ -84,6 +85,22 @@ static enum code load_keys(const struct settings *s, struct keyring **out,
 	return OK;
 }
 
+/* Calls of other nodes may come before this one has its fleet. */
+static void daemon_fleet_asked(void *data, struct rpc_token token, uint64_t peer,
+			       struct str body)
+{
+	struct daemon *d = data;
+	struct fleet_node *fleet = atomic_load(&d->fleet);
+	struct err err;
+
+	if (fleet) {
+		fleet_node_asked(fleet, token, peer, body);
+		return;
+	}
+	err_set(&err, E_UNAVAILABLE, "the node starts or stops");
+	store_answer(d->store, token, E_UNAVAILABLE, STR_NONE, &err);
+}
+
 static enum code start_store(struct daemon *d, struct err *err)
 {
 	struct store_config config = {
@@ -94,6 +111,7 @@ static enum code start_store(struct daemon *d, struct err *err)
 		.hold_ms = (unsigned)number(d, SETTING_cluster_hold),
 		.on_fatal = on_fatal,
 		.asked = daemon_asked,
+		.fleet = daemon_fleet_asked,
 		.data = d,
 	};
 	const struct cluster *c = &d->cluster;
@@ -224,6 +242,58 @@ static enum code start_sources(struct daemon *d, struct err *err)
 	return OK;
 }
 
+/* ---- instances ---- */
+
+static enum code start_fleet(struct daemon *d, struct err *err)
+{
+	struct fleet_node_config config = {
+		.store = d->store,
+		.node_id = MAX(d->cluster.node_id, (uint64_t)1),
+		.instances_max = number(d, SETTING_fleet_instances_max),
+	};
+	struct fleet_node *fleet;
+	enum code rc = fleet_node_new(&config, &fleet, err);
+
+	atomic_store(&d->fleet, fleet);
+	if (rc == OK)
+		fleet_node_start(fleet);
+	return rc;
+}
+
+static void put_fleet_metrics(struct daemon *d, struct buf *out)
+{
+	struct fleet_metrics m;
+	struct releases_metrics r;
+
+	fleet_node_metrics(d->fleet, &m);
+	releases_metrics(d->releases, &r);
+#define PUT(name, type, help, value)                                       \
+	buf_printf(out, "# HELP conflux_fleet_" name " " help "\n"          \
+			"# TYPE conflux_fleet_" name " " type "\n"           \
+			"conflux_fleet_" name " %llu\n",                     \
+		   (unsigned long long)(value))
+	PUT("instances", "gauge", "Instances that this node knows.",
+	    m.fleet.known);
+	PUT("refused_total", "counter", "Instances, words and records that there "
+	    "was no room for.", m.fleet.refused + m.gather.refused);
+	PUT("releases_running", "gauge", "Releases that are under way.", m.running);
+	PUT("reports_total", "counter", "Reports to the leader.", m.reports_sent);
+	PUT("reports_failed_total", "counter", "Reports that it did not answer.",
+	    m.reports_failed);
+	PUT("report_bytes_total", "counter", "Bytes of reports.", m.report_bytes);
+	PUT("records", "gauge", "Instances in releases that this leader has "
+	    "gathered.", m.gather.records);
+	PUT("records_taken_total", "counter", "Records that it took.",
+	    m.gather.taken);
+	PUT("moves_total", "counter", "Moves of releases that this leader made.",
+	    r.moves);
+	PUT("moves_refused_total", "counter", "Moves that were refused or lost.",
+	    r.refused);
+	PUT("looks_total", "counter", "Times that it looked at a release.", r.looks);
+	PUT("record_bytes", "gauge", "Bytes that they take.", m.gather.bytes);
+#undef PUT
+}
+
 /* ---- backups ---- */
 
 static struct backups_config backups_of(const struct settings *s)
@@ -245,6 +315,16 @@ static enum code start_backups(struct daemon *d, struct err *err)
 	config.store = d->store;
 	config.node_id = d->cluster.node_id;
 	return backups_new(&config, &d->backups, err);
+}
+
+/* On the workers of Git: both are long and nobody waits for them. */
+static void start_collector(struct daemon *d)
+{
+	d->collector = collector_new(&(struct collector_config){
+		.store = d->store, .pool = d->git,
+		.interval_ms = settings_u64(d->settings,
+					    SETTING_storage_collect_interval) });
+	collector_start(d->collector);
 }
 
 static void put_metrics(void *data, struct buf *out)
@@ -282,6 +362,46 @@ static void put_metrics(void *data, struct buf *out)
 		   "conflux_tls_certificate_expiry_seconds %lld\n",
 		   d->tls ? (long long)tls_server_expiry(d->tls) : 0LL);
 	backups_metrics(d->backups, out);
+	collector_metrics(d->collector, out);
+	sender_metrics(d->sender, out);
+	keeper_metrics(d->keeper, out);
+	put_fleet_metrics(d, out);
+}
+
+/* ---- webhooks ---- */
+
+static enum code start_webhooks(struct daemon *d, struct err *err)
+{
+	struct http_out_config out = {
+		.allow_private = settings_bool(d->settings,
+					       SETTING_webhooks_private_hosts),
+		.ca_file = text_or_null(d->settings, SETTING_webhooks_ca_file),
+		.most = (unsigned)number(d, SETTING_webhooks_requests),
+	};
+	struct sender_config config = {
+		.store = d->store,
+		.retry_most_ms = number(d, SETTING_webhooks_retry_most),
+		.give_up_ms = number(d, SETTING_webhooks_give_up_after),
+	};
+	enum code rc = http_out_new(&out, &d->http_out, err);
+
+	if (rc)
+		return rc;
+	config.out = d->http_out;
+	return sender_new(&config, &d->sender, err);
+}
+
+/* ---- releases ---- */
+
+static enum code start_releases(struct daemon *d, struct err *err)
+{
+	struct releases_config config = { .store = d->store, .fleet = d->fleet,
+					  .out = d->http_out };
+	enum code rc = releases_new(&config, &d->releases, err);
+
+	if (rc == OK)
+		releases_start(d->releases);
+	return rc;
 }
 
 /* ---- HTTP ---- */
@@ -365,6 +485,8 @@ static enum code start_api(struct daemon *d, struct err *err)
 		.heartbeat_ms = (unsigned)number(d, SETTING_server_heartbeat),
 		.allowed_origins = settings_text(d->settings,
 						 SETTING_server_allowed_origins),
+		.external_url = settings_text(d->settings,
+					      SETTING_server_external_url),
 		.queue_target_ms =
 			(unsigned)number(d, SETTING_server_queue_target),
 		.rates = {
@@ -374,11 +496,17 @@ static enum code start_api(struct daemon *d, struct err *err)
 		},
 		.connections_per_address = (unsigned)number(
 			d, SETTING_server_connections_per_address),
+		.subject_watches = (unsigned)number(
+			d, SETTING_limits_subject_watches),
 		.acks = number(d, SETTING_fleet_acks_max),
+		.bound_instances = settings_bool(d->settings,
+						 SETTING_fleet_bound_instances),
 		.version = DAEMON_VERSION,
 		.reconcile = daemon_reconcile,
 		.metrics = put_metrics,
+		.http_out = d->http_out,
 		.backups = d->backups,
+		.fleet = d->fleet,
 		.restore = daemon_restore,
 		.data = d,
 	};
@@ -391,8 +519,11 @@ static enum code start_api(struct daemon *d, struct err *err)
 	config.signing = d->signing;
 	if (config.loops == 0)
 		config.loops = MIN(processors_usable("/"), LOOPS_MAX);
-	config.limits.connections = descriptors_for(config.limits.connections,
-						    config.loops);
+	config.limits.connections = descriptors_for(
+		config.limits.connections,
+		strcmp(settings_origin(d->settings, SETTING_server_connections),
+		       "default") != 0,
+		config.loops);
 	if (rc == OK)
 		rc = api_new(&config, &d->api, err);
 	if (rc)
@@ -461,7 +592,17 @@ enum code daemon_start(const struct settings *settings, struct daemon **out,
 	if (rc == OK)
 		rc = start_sources(d, err);
 	if (rc == OK)
+		rc = start_fleet(d, err);
+	if (rc == OK)
 		rc = start_backups(d, err);
+	if (rc == OK)
+		start_collector(d);
+	if (rc == OK)
+		rc = start_webhooks(d, err);
+	if (rc == OK)
+		rc = keeper_new(d->store, &d->keeper, err);
+	if (rc == OK)
+		rc = start_releases(d, err);
 	if (rc == OK)
 		rc = start_api(d, err);
 	if (rc) {
@@ -481,6 +622,7 @@ void daemon_leave(struct daemon *d)
 void daemon_stop(struct daemon **dp)
 {
 	struct daemon *d = *dp;
+	struct fleet_node *fleet;
 
 	if (!d)
 		return;
@@ -496,6 +638,18 @@ void daemon_stop(struct daemon **dp)
 	/* Streams have ended with their connections; the loops are still there. */
 	if (d->backups)
 		backups_stop(d->backups);
+	if (d->collector)
+		collector_stop(d->collector);
+	if (d->releases)
+		releases_stop(d->releases);
+	if (d->fleet)
+		fleet_node_stop(d->fleet);
+	if (d->sender)
+		sender_stop(d->sender);
+	if (d->keeper)
+		keeper_stop(d->keeper);
+	if (d->http_out)
+		http_out_stop(d->http_out);
 	api_free(&d->api);
 	if (d->token_pool)
 		pool_free(&d->token_pool);
@@ -505,7 +659,14 @@ void daemon_stop(struct daemon **dp)
 		source_reconciler_free(&d->reconciler);
 	if (d->store)
 		store_close(&d->store);
+	releases_free(&d->releases);
+	fleet = atomic_exchange(&d->fleet, NULL);
+	fleet_node_free(&fleet);
 	backups_free(&d->backups);
+	collector_free(&d->collector);
+	sender_free(&d->sender);
+	keeper_free(&d->keeper);
+	http_out_free(&d->http_out);
 	keyring_free(&d->keys);
 	tls_server_free(&d->tls);
 	signing_free(&d->signing);

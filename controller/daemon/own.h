@@ -9,6 +9,10 @@
 #include "backups/backups.h"
 #include "daemon/cluster.h"
 #include "daemon/daemon.h"
+#include "fleet/node.h"
+#include "gate/keeper.h"
+#include "hook/sender.h"
+#include "release/release.h"
 #include "seal/keyring.h"
 #include "source/source.h"
 
@@ -27,7 +31,13 @@ struct daemon {
 	struct secret token;
 	struct source_settings sources;
 	struct reconciler *reconciler;
+	struct fleet_node *_Atomic fleet;        /* NULL: not yet */
+	struct releases *releases;
 	struct backups *backups;
+	struct collector *collector;
+	struct http_out *http_out;
+	struct sender *sender;
+	struct keeper *keeper;
 	struct tls_server *tls;
 	struct signing *signing;         /* NULL: nothing is signed */
 	struct api *api;

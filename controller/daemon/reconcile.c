@@ -26,6 +26,12 @@ static void finish_reconcile(struct api_reconcile *rec,
 	str_copy(rec->revision, sizeof(rec->revision), str_of(res->revision));
 	rec->rev = res->rev;
 	rec->operations = res->operations;
+	str_copy(rec->turned_back, sizeof(rec->turned_back),
+		 str_of(res->turned_back));
+	str_copy(rec->plan, sizeof(rec->plan), str_of(res->plan));
+	str_copy(rec->proposal, sizeof(rec->proposal), str_of(res->proposal));
+	str_copy(rec->invalid, sizeof(rec->invalid), str_of(res->invalid));
+	rec->n_invalid = res->n_invalid;
 	rec->done(rec, err.code, &err);
 }
 
@@ -88,7 +94,9 @@ static bool forward_reconcile(struct daemon *d, struct api_reconcile *rec)
 	f->d = d;
 	f->rec = rec;
 	question_encode(&f->body, &(struct source_question){
-					  rec->tenant, rec->name, rec->wait });
+					  .tenant = rec->tenant, .name = rec->name,
+					  .wait = rec->wait, .plans = rec->plans,
+					  .commit = rec->commit });
 	f->ask = (struct store_ask){ .body = buf_view(&f->body),
 				     .timeout_ms = ASK_MS,
 				     .done = forward_answered };
@@ -104,6 +112,16 @@ struct served {
 	struct daemon *d;
 	struct rpc_token token;
 };
+
+/* What is asked for, of the reconciler of this node. */
+static bool trigger(struct daemon *d, const struct source_question *q,
+		    struct source_wait *wait)
+{
+	if (q->plans)
+		return source_plan(d->reconciler, q->tenant, q->name, q->commit,
+				   wait);
+	return source_trigger(d->reconciler, q->tenant, q->name, wait);
+}
 
 static void answer_result(struct daemon *d, struct rpc_token token,
 			  const struct source_result *res)
@@ -130,17 +148,16 @@ static enum code serve_reconcile(struct daemon *d, struct rpc_token token,
 
 	if (!d->reconciler || !store_leads(d->store))
 		return err_set(err, E_NOT_LEADER, "this node does not lead");
-	if (q->wait) {
+	if (q->wait || q->plans) {
 		v = NEW(struct served);
 		*v = (struct served){ { .home = store_core_loop(d->store),
 					.done = served }, d, token };
 	}
-	if (!source_trigger(d->reconciler, q->tenant, q->name,
-			    v ? &v->wait : NULL)) {
+	if (!trigger(d, q, v ? &v->wait : NULL)) {
 		free(v);
 		return err_set(err, E_BUSY, "the node is stopping or too busy");
 	}
-	if (!q->wait)
+	if (!v)
 		answer_result(d, token, &none);
 	return OK;
 }
@@ -161,14 +178,18 @@ void daemon_asked(void *data, struct rpc_token token, struct str body)
 bool daemon_reconcile(void *data, struct api_reconcile *rec)
 {
 	struct daemon *d = data;
+	const struct source_question q = { .tenant = rec->tenant,
+					   .name = rec->name,
+					   .plans = rec->plans,
+					   .commit = rec->commit };
 	struct asking *a;
 
 	if (!store_leads(d->store))
 		return forward_reconcile(d, rec);
-	if (!rec->wait) {
+	if (!rec->wait && !rec->plans) {
 		struct err none = { 0 };
 
-		if (!source_trigger(d->reconciler, rec->tenant, rec->name, NULL))
+		if (!trigger(d, &q, NULL))
 			return false;
 		rec->done(rec, OK, &none);
 		return true;
@@ -177,7 +198,7 @@ bool daemon_reconcile(void *data, struct api_reconcile *rec)
 	a->rec = rec;
 	a->wait.home = store_core_loop(d->store);
 	a->wait.done = reconciled;
-	if (source_trigger(d->reconciler, rec->tenant, rec->name, &a->wait))
+	if (trigger(d, &q, &a->wait))
 		return true;
 	free(a);
 	return false;

@@ -70,6 +70,7 @@ static enum code mdb_error(struct err *err, int rc, const char *what)
 	switch (rc) {
 	case MDB_MAP_FULL:
 	case ENOSPC:
+	case EDQUOT:
 		err_set(err, E_FULL, "%s: the store is full", what);
 		return err_hint(err, "raise storage.map_size or free disk space");
 	case MDB_CORRUPTED:
@@ -405,6 +406,17 @@ void kv_end(struct kv_txn **txnp)
 	*txnp = NULL;
 }
 
+/* Where a write came back short LMDB answers EIO, and no call has failed: that is how
+ * a disk says that it had not all the room. */
+static int commit(MDB_txn *txn)
+{
+	int rc;
+
+	errno = 0;
+	rc = mdb_txn_commit(txn);
+	return rc == EIO && errno != EIO ? ENOSPC : rc;
+}
+
 enum code kv_commit(struct kv_txn **txnp, struct err *err)
 {
 	struct kv_txn *txn = TAKE(*txnp);
@@ -421,7 +433,7 @@ enum code kv_commit(struct kv_txn **txnp, struct err *err)
 	if (rc)
 		mdb_txn_abort(txn->mdb);
 	else
-		rc = mdb_txn_commit(txn->mdb);
+		rc = commit(txn->mdb);
 	txn_free(txn);
 	return rc ? mdb_error(err, rc, "commit") : OK;
 }

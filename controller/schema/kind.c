@@ -196,20 +196,77 @@ static const struct value *step(const struct value *at, struct str *path)
 	return at;
 }
 
+/* "3d", and "in 3d" of what is to come. */
+static void put_age(struct buf *out, uint64_t ms, uint64_t now_ms)
+{
+	char age[16];
+
+	clock_age(age, now_ms > ms ? now_ms - ms : ms - now_ms);
+	buf_printf(out, "%s%s", ms > now_ms ? "in " : "", age);
+}
+
+/* Of the intervals of a FreezeWindow the first that is not over. */
+static bool next_interval(const struct value *status, uint64_t now_ms,
+			  uint64_t *from_ms, uint64_t *to_ms)
+{
+	const struct value *list = value_getz(status, "intervals");
+
+	for (size_t i = 0; i < value_count(list); i++) {
+		const struct value *v = list->a.items[i];
+
+		if (clock_parse_rfc3339(value_text_at(v, "from"), from_ms) &&
+		    clock_parse_rfc3339(value_text_at(v, "to"), to_ms) &&
+		    *to_ms > now_ms)
+			return true;
+	}
+	return false;
+}
+
+/* What a FreezeWindow is now, and until when: its `next` and `until` are of when its
+ * status was written.  Who cannot tell says that it is shut, as the gate does. */
+static void window_cell(const struct value *object, uint64_t now_ms, struct buf *out)
+{
+	const struct value *status = value_getz(object, "status");
+	uint64_t from = 0, to = 0, known = 0;
+	char time[RFC3339_MAX];
+	AUTO_BUF text = BUF_NONE;
+
+	if (!value_at(object, "spec.interval") &&
+	    (!clock_parse_rfc3339(value_text_at(status, "computedUntil"), &known) ||
+	     known <= now_ms)) {
+		buf_json(out, STR("frozen, its times are not known"));
+		return;
+	}
+	if (!next_interval(status, now_ms, &from, &to)) {
+		buf_json(out, value_at(object, "spec.interval") ?
+				STR("over") : STR("open"));
+		return;
+	}
+	clock_rfc3339(time, from <= now_ms ? to : from, false);
+	buf_printf(&text, "%s until %s (", from <= now_ms ? "frozen" : "open", time);
+	put_age(&text, from <= now_ms ? to : from, now_ms);
+	buf_c(&text, ')');
+	buf_json(out, buf_view(&text));
+}
+
 void kind_cell_json(const struct kind_column *column, const struct value *object,
 		    uint64_t now_ms, struct buf *out)
 {
 	struct str path = column->path;
 	const struct value *at = object;
+	AUTO_BUF age = BUF_NONE;
 	uint64_t ms;
-	char age[16];
 
+	if (str_is(column->type, "window")) {
+		window_cell(object, now_ms, out);
+		return;
+	}
 	while (at && path.n)
 		at = step(at, &path);
 	if (at && str_is(column->type, "date") &&
 	    clock_parse_rfc3339(value_text(at), &ms)) {
-		clock_age(age, now_ms > ms ? now_ms - ms : 0);
-		buf_json(out, str_of(age));
+		put_age(&age, ms, now_ms);
+		buf_json(out, buf_view(&age));
 	} else {
 		value_json(out, at);
 	}

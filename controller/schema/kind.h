@@ -26,6 +26,11 @@ enum kind_id {
 	KIND_CONFIG = 4,               /* ConfluxConfig */
 	KIND_SOURCE = 5,               /* ConfluxSource */
 	KIND_RELEASE = 6,
+	KIND_RELEASE_POLICY = 7,
+	KIND_APPROVAL_POLICY = 8,
+	KIND_FREEZE_WINDOW = 9,
+	KIND_PROPOSAL = 10,            /* ReleaseProposal */
+	KIND_WEBHOOK = 11,
 	KIND__END
 };
 
@@ -60,7 +65,8 @@ const struct kind *kind_by_any(struct str word);
 size_t kinds_all(const struct kind *const **out);
 
 /* The cell of a printer column as JSON: null where the path leads nowhere; a
- * date becomes an age.  Paths read ".status.version", or
+ * date becomes an age, "3d" or "in 3d"; of the type `window` (a string for kubectl)
+ * what a FreezeWindow is now, and until when.  Paths read ".status.version", or
  * ".status.conditions[?(@.type==\"Ready\")].status". */
 void kind_cell_json(const struct kind_column *column, const struct value *object,
 		    uint64_t now_ms, struct buf *out);

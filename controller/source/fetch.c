@@ -123,11 +123,9 @@ static bool may_have_token(const struct source_settings *s, struct str url)
 	return false;
 }
 
-static enum code ref_of(const struct fetch_target *t, struct arena *arena,
-			struct str *out, struct err *err)
+static enum code ref_named(struct str name, bool is_tag, struct arena *arena,
+			   struct str *out, struct err *err)
 {
-	struct str name = t->tag.n ? t->tag : t->branch;
-
 	if (name.n == 0 || name.n > 250 || name.p[0] == '-' ||
 	    str_find_str(name, STR("..")) != SIZE_MAX)
 		return err_set(err, E_INVALID, "spec.ref names no branch or tag");
@@ -137,9 +135,16 @@ static enum code ref_of(const struct fetch_target *t, struct arena *arena,
 			return err_set(err, E_INVALID,
 				       "\"%.*s\" is no name of a branch or tag",
 				       STR_ARG(name));
-	*out = arena_printf(arena, "refs/%s/%.*s", t->tag.n ? "tags" : "heads",
+	*out = arena_printf(arena, "refs/%s/%.*s", is_tag ? "tags" : "heads",
 			    STR_ARG(name));
 	return OK;
+}
+
+static enum code ref_of(const struct fetch_target *t, struct arena *arena,
+			struct str *out, struct err *err)
+{
+	return ref_named(t->tag.n ? t->tag : t->branch, t->tag.n > 0, arena, out,
+			 err);
 }
 
 /* ---- the child ---- */
@@ -331,11 +336,15 @@ static enum code make_request(const struct source_settings *s,
 		.bytes_max = or_default(s->limits.fetch_bytes, 1ull << 30),
 		.objects_max = or_default(s->limits.fetch_objects, 5000000),
 		.ms_max = or_default(s->limits.fetch_ms, 60000),
+		.message = t->message, .revert = t->revert,
+		.base = t->base,
 	};
 	enum code rc = fetch_check_url(s, t->url, arena, &req.url, err);
 
 	if (rc == OK)
 		rc = ref_of(t, arena, &req.ref, err);
+	if (rc == OK && t->push.n)
+		rc = ref_named(t->push, false, arena, &req.push, err);
 	if (rc)
 		return rc;
 	if (may_have_token(s, req.url))
@@ -391,9 +400,9 @@ static bool is_unchanged(const struct fetch_target *t, struct str request,
 	return oid_eq(&here, &there);
 }
 
-enum code fetch_run(const struct source_settings *s,
-		    const struct fetch_target *t, atomic_bool *cancel,
-		    struct fetch_result *out, struct err *err)
+static enum code ask_child(const struct source_settings *s,
+			   const struct fetch_target *t, atomic_bool *cancel,
+			   struct fetch_result *out, struct err *err)
 {
 	AUTO_ARENA arena = arena_new(0);
 	AUTO_BUF request = BUF_NONE;
@@ -405,7 +414,7 @@ enum code fetch_run(const struct source_settings *s,
 	if (rc)
 		return rc;
 	out->bytes = 0;
-	if (is_unchanged(t, buf_view(&request), &out->commit)) {
+	if (!t->push.n && is_unchanged(t, buf_view(&request), &out->commit)) {
 		out->us = (clock_mono_ns() - started) / 1000;
 		return OK;
 	}
@@ -421,6 +430,25 @@ enum code fetch_run(const struct source_settings *s,
 		rc = take_answer(buf_view(&answer), out, err);
 	out->us = (clock_mono_ns() - started) / 1000;
 	return rc;
+}
+
+enum code fetch_run(const struct source_settings *s,
+		    const struct fetch_target *t, atomic_bool *cancel,
+		    struct fetch_result *out, struct err *err)
+{
+	struct fetch_target fetch = *t;
+
+	fetch.push = STR_NONE;
+	return ask_child(s, &fetch, cancel, out, err);
+}
+
+enum code fetch_revert(const struct source_settings *s,
+		       const struct fetch_target *t, atomic_bool *cancel,
+		       struct fetch_result *out, struct err *err)
+{
+	if (t->push.n == 0)
+		return err_set(err, E_INVALID, "no branch to push to is named");
+	return ask_child(s, t, cancel, out, err);
 }
 
 /* ---- clones ---- */

@@ -16,6 +16,9 @@ struct fetch_target {
 	struct str branch, tag;          /* exactly one is set */
 	const char *dir;                 /* of the clone */
 	uint64_t timeout_ms;             /* 0, or less than the settings' */
+	/* Where 'push' names a branch: fetch_revert. */
+	struct str push, message;
+	struct oid revert, base;         /* base zeros: its first parent */
 };
 
 struct fetch_result {
@@ -32,6 +35,18 @@ struct fetch_result {
 enum code fetch_run(const struct source_settings *settings,
 		    const struct fetch_target *target, atomic_bool *cancel,
 		    struct fetch_result *out, struct err *err) MUST_USE;
+
+/*
+ * Fetches the branch, makes a commit on top of it that takes back what came after
+ * 'base' up to 'revert', and pushes it to the branch 'push'; where that exists, it
+ * is left as it is.
+ * out->commit is what 'push' holds then.  Codes of fetch_run, and E_CONFLICT: it
+ * cannot be taken back by itself, or is not there any more; E_DENIED: the server
+ * refuses.
+ */
+enum code fetch_revert(const struct source_settings *settings,
+		       const struct fetch_target *target, atomic_bool *cancel,
+		       struct fetch_result *out, struct err *err) MUST_USE;
 
 /* Checks a url against the settings without talking to anybody; '*out' is
  * what to fetch from (for file urls the resolved path), in 'arena'. */

@@ -121,6 +121,32 @@ static void copy_text(char *to, size_t n, const char *z)
 	to[used] = '\0';
 }
 
+enum code repo_resolve(struct repo *repo, struct str text, struct oid *out,
+		       struct err *err)
+{
+	char hex[OID_TEXT];
+	git_object *found = NULL;
+	git_oid prefix;
+	int rc;
+
+	if (text.n < 7 || !str_copy(hex, sizeof(hex), text) ||
+	    git_oid_fromstrn(&prefix, hex, text.n))
+		return err_set(err, E_INVALID, "a commit is named by 7 to 40 hex "
+			       "digits");
+	rc = git_object_lookup_prefix(&found, repo->git, &prefix, text.n,
+				      GIT_OBJECT_COMMIT);
+	if (rc == GIT_EAMBIGUOUS)
+		return err_set(err, E_INVALID, "several commits begin with %s", hex);
+	if (rc == GIT_ENOTFOUND)
+		return err_set(err, E_NOT_FOUND, "there is no commit %s in what the "
+			       "source follows", hex);
+	if (rc)
+		return from_git(rc, err, "find the commit");
+	memcpy(out->b, git_object_id(found)->id, sizeof(out->b));
+	git_object_free(found);
+	return OK;
+}
+
 enum code repo_commit(struct repo *repo, const struct oid *commit,
 		      struct commit_info *out, struct err *err)
 {
@@ -309,6 +335,18 @@ void fetch_request_encode(struct buf *out, const struct fetch_request *r)
 	wr_var(out, r->bytes_max);
 	wr_var(out, r->objects_max);
 	wr_var(out, r->ms_max);
+	wr_str(out, r->push);
+	wr_str(out, r->message);
+	wr_raw(out, r->revert.b, sizeof(r->revert.b));
+	wr_raw(out, r->base.b, sizeof(r->base.b));
+}
+
+static void rd_oid(struct rd *rd, struct oid *out)
+{
+	struct str b = rd_raw(rd, sizeof(out->b));
+
+	if (b.n == sizeof(out->b))
+		memcpy(out->b, b.p, b.n);
 }
 
 bool fetch_request_decode(struct str in, struct fetch_request *r)
@@ -325,6 +363,10 @@ bool fetch_request_decode(struct str in, struct fetch_request *r)
 	r->bytes_max = rd_var(&rd);
 	r->objects_max = rd_var(&rd);
 	r->ms_max = rd_var(&rd);
+	r->push = rd_str(&rd);
+	r->message = rd_str(&rd);
+	rd_oid(&rd, &r->revert);
+	rd_oid(&rd, &r->base);
 	return rd_done(&rd);
 }
 

@@ -42,6 +42,11 @@ struct commit_info {
 enum code repo_commit(struct repo *repo, const struct oid *commit,
 		      struct commit_info *out, struct err *err) MUST_USE;
 
+/* The commit that 'text' names: 7 to 40 hex digits.  E_INVALID: it is none, or
+ * several begin so; E_NOT_FOUND. */
+enum code repo_resolve(struct repo *repo, struct str text, struct oid *out,
+		       struct err *err) MUST_USE;
+
 /* ---- trees ---- */
 enum repo_mode { REPO_FILE, REPO_TREE, REPO_SYMLINK, REPO_SUBMODULE, REPO_OTHER };
 
@@ -76,6 +81,12 @@ struct fetch_request {
 	struct str user, token, ca_file; /* token empty: offers none */
 	bool allow_private;
 	uint64_t bytes_max, objects_max, ms_max;
+	/* Where 'push' is not empty ("refs/heads/conflux/revert-1"), the ref is
+	 * fetched, and a commit on top of it that takes back what lies between
+	 * 'base' (zeros: its first parent) and 'revert' is pushed there, unless that
+	 * branch exists.  The answer's commit is what it holds. */
+	struct str push, message;
+	struct oid revert, base;
 };
 
 struct fetch_answer {

@@ -19,13 +19,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "source/git.h"
+#include "source/git_child.h"
 #include "source/source.h"
 
 #include "base/banned.h"
 
 #define REQUEST_MAX (64 * 1024)
-#define LOCAL_REF "refs/conflux/head"
 /* Address space: maps of packs, and the largest object with its delta base. */
 #define CHILD_MEMORY (4ull << 30)
 
@@ -34,16 +33,6 @@
 #else
 #define HAS_SHADOW 0
 #endif
-
-struct child {
-	struct fetch_request req;
-	struct fetch_answer ans;
-	struct err err;
-	unsigned asked;                  /* for credentials */
-	const char *stopped;             /* which bound was passed */
-	git_remote *remote;
-	git_repository *git;
-};
 
 /* ---- bounds ---- */
 
@@ -184,7 +173,7 @@ static int on_credential(git_credential **out, const char *url,
 
 /* ---- errors ---- */
 
-static enum code from_git(struct child *c, int rc, const char *what)
+enum code child_git_error(struct child *c, int rc, const char *what)
 {
 	const git_error *e = git_error_last();
 	const char *text = e && e->message ? e->message : "unknown error";
@@ -245,17 +234,17 @@ static enum code open_clone(struct child *c)
 		return OK;
 	}
 	rc = git_repository_init(&c->git, dir, 1);
-	return rc ? from_git(c, rc, "make the clone") : OK;
+	return rc ? child_git_error(c, rc, "make the clone") : OK;
 }
 
-static void set_callbacks(struct child *c, git_remote_callbacks *cb)
+void child_callbacks(struct child *c, git_remote_callbacks *cb)
 {
 	cb->transfer_progress = on_progress;
 	cb->credentials = on_credential;
 	cb->payload = c;
 }
 
-static enum code connect_remote(struct child *c)
+enum code child_connect(struct child *c, git_direction direction)
 {
 	git_remote_connect_options opts;
 	char url[2100];
@@ -265,28 +254,43 @@ static enum code connect_remote(struct child *c)
 					GIT_REMOTE_CONNECT_OPTIONS_VERSION);
 	if (!str_copy(url, sizeof(url), c->req.url))
 		return err_set(&c->err, E_INVALID, "the url is too long");
-	set_callbacks(c, &opts.callbacks);
+	child_callbacks(c, &opts.callbacks);
 	opts.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
+	c->asked = 0;
+	git_remote_free(c->remote);
+	c->remote = NULL;
 	rc = git_remote_create_anonymous(&c->remote, c->git, url);
 	if (rc == 0)
-		rc = git_remote_connect_ext(c->remote, GIT_DIRECTION_FETCH, &opts);
-	return rc ? from_git(c, rc, "connect") : OK;
+		rc = git_remote_connect_ext(c->remote, direction, &opts);
+	return rc ? child_git_error(c, rc, "connect") : OK;
 }
 
-/* The object that the server has under the ref. */
-static enum code find_ref(struct child *c, git_oid *out)
+enum code child_find_ref(struct child *c, struct str ref, git_oid *out,
+			 bool *found)
 {
 	const git_remote_head **heads;
 	size_t n;
 	int rc = git_remote_ls(&heads, &n, c->remote);
 
+	*found = false;
 	if (rc)
-		return from_git(c, rc, "list branches");
-	for (size_t i = 0; i < n; i++)
-		if (str_eq(str_of(heads[i]->name), c->req.ref)) {
+		return child_git_error(c, rc, "list branches");
+	for (size_t i = 0; i < n && !*found; i++)
+		if (str_eq(str_of(heads[i]->name), ref)) {
 			*out = heads[i]->oid;
-			return OK;
+			*found = true;
 		}
+	return OK;
+}
+
+/* The object that the server has under the ref. */
+static enum code find_ref(struct child *c, git_oid *out)
+{
+	bool found;
+	enum code rc = child_find_ref(c, c->req.ref, out, &found);
+
+	if (rc || found)
+		return rc;
 	err_set(&c->err, E_NOT_FOUND, "the repository has no %.*s",
 		STR_ARG(c->req.ref));
 	return err_hint(&c->err, "spec.ref names a branch or a tag that exists");
@@ -302,14 +306,14 @@ static enum code download(struct child *c)
 	git_fetch_options_init(&opts, GIT_FETCH_OPTIONS_VERSION);
 	buf_printf(&spec, "+%.*s:" LOCAL_REF, STR_ARG(c->req.ref));
 	specs.strings = &spec.p;
-	set_callbacks(c, &opts.callbacks);
+	child_callbacks(c, &opts.callbacks);
 	opts.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
 	opts.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
 	rc = git_remote_download(c->remote, &specs, &opts);
 	if (rc == 0)
 		rc = git_remote_update_tips(c->remote, &opts.callbacks, 0,
 					    GIT_REMOTE_DOWNLOAD_TAGS_NONE, NULL);
-	return rc ? from_git(c, rc, "fetch") : OK;
+	return rc ? child_git_error(c, rc, "fetch") : OK;
 }
 
 /* A tag object leads to its commit. */
@@ -325,7 +329,7 @@ static enum code peel(struct child *c, const git_oid *id)
 		       sizeof(c->ans.commit.b));
 	git_object_free(commit);
 	git_object_free(any);
-	return rc ? from_git(c, rc, "read the commit") : OK;
+	return rc ? child_git_error(c, rc, "read the commit") : OK;
 }
 
 /* The clone has the object and keeps it: nothing to download. */
@@ -345,7 +349,7 @@ static enum code fetch(struct child *c)
 	if (rc == OK)
 		rc = open_clone(c);
 	if (rc == OK)
-		rc = connect_remote(c);
+		rc = child_connect(c, GIT_DIRECTION_FETCH);
 	if (rc == OK)
 		rc = find_ref(c, &id);
 	if (rc == OK && !is_here(c, &id))
@@ -398,6 +402,8 @@ int source_fetch_child_main(int argc, char **argv)
 		git_libgit2_opts(GIT_OPT_SET_SSL_CERT_LOCATIONS, c.req.ca_file.p,
 				 NULL);
 	c.ans.code = fetch(&c);
+	if (c.ans.code == OK && c.req.push.n)
+		c.ans.code = child_revert(&c);
 	c.ans.text = str_of(c.err.text);
 	c.ans.hint = str_of(c.err.hint);
 	git_remote_free(c.remote);

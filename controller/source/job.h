@@ -32,6 +32,7 @@ struct job {
 	/* The source is deleted: what it owned is removed where it prunes, and
 	 * else left to nobody. */
 	bool ends, prunes;
+	bool plans;                      /* it changes nothing: planner.h */
 	struct uuid uid;
 	struct job_memory memory;
 

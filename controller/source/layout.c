@@ -376,10 +376,10 @@ enum code layout_manifests(struct str path, struct str tenant,
 		struct manifest m;
 		enum code rc;
 
-		if (one_manifest(docs->a.items[i], tenant, arena, limits, &m,
-				 err))
-			return in_file(path, err);
-		rc = each(data, &m, err);
+		rc = one_manifest(docs->a.items[i], tenant, arena, limits, &m, err);
+		if (rc)
+			rc = in_file(path, err);
+		rc = each(data, rc ? NULL : &m, err);
 		if (rc)
 			return rc;
 	}

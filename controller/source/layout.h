@@ -62,8 +62,9 @@ struct manifest {
 	uint32_t line;
 };
 
-/* Calls 'each' for each document, in order; strings live in 'arena'.
- * E_UNPROCESSABLE as layout_check; else what 'each' answers. */
+/* Calls 'each' for each document, in order; strings live in 'arena'.  With NULL for one
+ * that is invalid, and why in 'err': OK goes on behind it.  E_UNPROCESSABLE as
+ * layout_check; else what 'each' answers. */
 typedef enum code manifest_cb(void *data, const struct manifest *m,
 			      struct err *err);
 enum code layout_manifests(struct str path, struct str tenant,

@@ -69,15 +69,6 @@ bool source_exists(struct kv_txn *txn, struct str ref)
 	return view_object(txn, KIND_SOURCE, ns, rest, &view, NULL) == OK;
 }
 
-bool source_prunes(struct str spec)
-{
-	AUTO_ARENA arena = arena_new(0);
-	struct value *v = NULL;
-
-	return doc_parse_json(spec, arena, NULL, &v, NULL) == OK &&
-	       value_to_bool(value_getz(v, "prune"), false);
-}
-
 struct sweep {
 	struct kv_txn *txn;
 	struct arena *arena;

@@ -9,7 +9,7 @@
 #ifndef SOURCE_LEFT_H
 #define SOURCE_LEFT_H
 
-#include "state/view.h"
+#include "state/view_gate.h"
 
 #define LEFT_ANNOTATION "gitops.conflux.io/left-by"
 
@@ -34,7 +34,5 @@ enum code sweep_orphans(struct kv_txn *txn, struct arena *arena,
 			struct orphan **out, size_t *n, struct err *err) MUST_USE;
 /* Does the ConfluxSource of a row's manager_ref ("source:ns/name") exist? */
 bool source_exists(struct kv_txn *txn, struct str ref);
-/* "spec" of a source: does it prune? */
-bool source_prunes(struct str spec);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "source/left.h"
 #include "state/view.h"
+#include "state/view_rollout.h"
 
 #include "base/banned.h"
 
@@ -105,6 +106,8 @@ struct found {
 	struct object_view object;
 	bool has_default;
 	struct rule rule;                /* the default rule */
+	bool is_coming;                  /* a release brings something */
+	struct releasing_at coming;
 };
 
 /* Ours, or left behind by a source that is no more: that one is adopted. */
@@ -143,7 +146,6 @@ static enum code find_live(struct plan *p, struct str path,
 			   struct err *err)
 {
 	AUTO_BUF key = BUF_NONE;
-	struct labels none = { 0 };
 	struct live_row live;
 	struct str val;
 	unsigned position;
@@ -163,8 +165,9 @@ static enum code find_live(struct plan *p, struct str path,
 	judge_owner(p, f);
 	if (!f->is_ours && !f->adopt)
 		return owned_by_other(f, path, at, err);
-	f->has_default = rules_pick_encoded(f->object.live.rules, &none,
+	f->has_default = rules_pick_encoded(f->object.live.rules, CLIENT_NOBODY,
 					    &f->rule, &position);
+	f->is_coming = view_releasing(p->txn, at->tenant, live.name, &f->coming);
 	return OK;
 }
 
@@ -305,16 +308,17 @@ static enum code add_version(struct plan *p, const struct wanted *w,
 	const struct live_row *live = &f->object.live;
 	struct op *op;
 	bool same = f->has_default && sha256_eq(&f->rule.sha, &sha);
+	bool comes = f->is_coming && sha256_eq(&f->coming.sha, &sha);
 	bool lifts;
 
-	if (!same && live->has_hold && sha256_eq(&live->hold, &sha)) {
+	if (!same && !comes && live->has_hold && sha256_eq(&live->hold, &sha)) {
 		p->counts.held++;
 		return OK;
 	}
 	/* The commit changed the file back to what is live: that ends the hold
-	 * on what was rolled back. */
-	lifts = same && live->has_hold && !p->config->full;
-	if (same && !lifts) {
+	 * on what was rolled back, and a release that brings another. */
+	lifts = same && (f->is_coming || (live->has_hold && !p->config->full));
+	if (comes || (same && !lifts)) {
 		p->counts.kept += !has_put;
 		p->counts.changed += has_put;
 		return OK;
@@ -631,7 +635,8 @@ static void command_head(struct command *c, const struct plan_config *config,
 				      config->source, config->rev };
 	oid_text(hex, &config->commit);
 	c->type = COMMAND_OPS;
-	c->subject = (struct subject){ subject, ROLE_SOURCE, config->tenant };
+	c->subject = (struct subject){ .name = subject, .role = ROLE_SOURCE,
+				       .tenant = config->tenant };
 	c->credential = STR("source");
 	c->origin = config->origin;
 	c->reason = config->message;
@@ -678,7 +683,7 @@ uint64_t plan_owned(const struct plan *p)
 	return p->owned;
 }
 
-struct sha256 plan_digest(const struct plan *p)
+struct sha256 plan_own_digest(const struct plan *p)
 {
 	must(p->cmd.pre);
 	return digest_of((struct plan *)(uintptr_t)p);
@@ -700,7 +705,7 @@ static void status_op(struct op *op, const struct plan_config *config,
 void plan_command(struct plan *p, struct str status, uint64_t now_ms,
 		  struct buf *out)
 {
-	struct sha256 digest = plan_digest(p);
+	struct sha256 digest = plan_own_digest(p);
 
 	p->cmd.id = key_of(p, &digest);
 	p->cmd.body = digest;

@@ -76,7 +76,7 @@ size_t plan_size(const struct plan *plan);
 const struct plan_counts *plan_counts(const struct plan *plan);
 /* Configurations of this source once the plan is applied; only where full. */
 uint64_t plan_owned(const struct plan *plan);
-struct sha256 plan_digest(const struct plan *plan);
+struct sha256 plan_own_digest(const struct plan *plan);
 /* The source's row has moved to 'rev' by a status of our own. */
 void plan_rebase(struct plan *plan, uint64_t rev);
 /* The command, with the source's new status (may be empty) as its last

@@ -12,6 +12,8 @@
 struct source_question {
 	struct str tenant, name;
 	bool wait;                       /* until what Git says is live, or refused */
+	bool plans;                      /* source_plan, of 'commit' */
+	struct str commit;
 };
 
 void question_encode(struct buf *out, const struct source_question *q);

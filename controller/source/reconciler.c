@@ -2,31 +2,19 @@
  * Strands: one a source, on the core loop.  See source.h for what they do and
  * job.h for what runs on a worker.
  */
-#include "source/source.h"
+#include "source/own.h"
 
-#include "base/fsm.h"
 #include "base/log.h"
-#include "base/map.h"
 #include "base/mem.h"
-#include "io/timer.h"
-#include "source/job.h"
 #include "source/left.h"
+#include "source/planner.h"
+#include "source/reverts.h"
 
 #include "base/banned.h"
 
 #define EVENTS_A_TURN 2000
 #define BACKOFF_MAX_MS 300000
 #define SOON_MS 200
-
-enum strand_state {
-	STRAND_WAITING,
-	STRAND_RUNNING,
-	STRAND_FAILING,
-	STRAND_STALLED,
-	STRAND_SUSPENDED,
-	STRAND_GONE,
-	STRAND__STATES
-};
 
 #define STRAND_IDLE_NEXT (BIT(STRAND_RUNNING) | BIT(STRAND_GONE))
 
@@ -42,47 +30,6 @@ static const struct fsm_state strand_states[STRAND__STATES] = {
 	[STRAND_GONE] = { "gone", 0, .end = true },
 };
 
-struct strand {
-	struct reconciler *r;
-	struct fsm fsm;
-	struct timer timer;
-	struct work work;
-	struct job job;                  /* of the worker while it runs */
-	struct list waiting;             /* source_wait: of the next job */
-	struct list asked;               /* of the job that runs */
-	uint64_t generation;             /* newest that was seen */
-	unsigned failures;
-	bool again;                      /* due while a job runs */
-	bool is_held;                    /* due, and another node leads */
-	bool is_deleted;                 /* the object is no more */
-	bool prunes;                     /* its configurations go with it */
-	bool is_listed;                  /* mark of a scan */
-	char said[200];                  /* last failure that was logged */
-};
-
-struct reconciler {
-	struct store *store;
-	struct pool *pool;
-	const struct source_settings *settings;
-	struct loop *loop;
-	struct view *view;
-	struct map *strands;             /* "ns/name" -> strand */
-	struct follower follower;
-	struct store_role role;
-	struct store_barrier caught_up;
-	bool catching_up;
-	struct msg start_msg, stop_msg, more_msg;
-	bool more_posted, started, stopping, unfollowing;
-	bool sweeping, wants_sweep;
-	uint64_t seen_rev;
-	uv_sem_t stopped;
-
-	_Atomic uint64_t n_sources, n_suspended, n_failing, n_running;
-	_Atomic uint64_t jobs_done, jobs_failed, commits, operations, formatting;
-	_Atomic uint64_t fetch_bytes, fetch_us, plan_us, submit_us, opened;
-};
-
-static void strand_start(struct strand *s);
 static void check_stopped(struct reconciler *r);
 
 /* ---- answers ---- */
@@ -94,7 +41,7 @@ static void answer_run(struct msg *msg)
 	w->done(w, &w->result_);
 }
 
-static void answer(struct source_wait *w, const struct source_result *result)
+void source_wait_answer(struct source_wait *w, const struct source_result *result)
 {
 	w->result_ = *result;
 	w->msg_.run = answer_run;
@@ -107,7 +54,7 @@ static void answer_all(struct list *list, const struct source_result *result)
 
 	while ((w = list_first(list, struct source_wait, at_))) {
 		list_remove(&w->at_);
-		answer(w, result);
+		source_wait_answer(w, result);
 	}
 }
 
@@ -121,7 +68,7 @@ static void move_all(struct list *from, struct list *to)
 	}
 }
 
-static void refuse(struct source_result *out, enum code rc, const char *text)
+void wait_refuse(struct source_result *out, enum code rc, const char *text)
 {
 	*out = (struct source_result){ .code = rc };
 	str_copy(out->text, sizeof(out->text), str_of(text));
@@ -208,7 +155,7 @@ static void strand_end(struct strand *s, enum code rc, const char *why)
 	struct source_result result;
 
 	fsm_move(&s->fsm, STRAND_GONE, why);
-	refuse(&result, rc, why);
+	wait_refuse(&result, rc, why);
 	answer_all(&s->waiting, &result);
 	answer_all(&s->asked, &result);
 	strand_key(&key, str_of(s->job.tenant), str_of(s->job.name));
@@ -353,11 +300,11 @@ static void refuse_waiting(struct strand *s, enum code rc, const char *text)
 {
 	struct source_result result;
 
-	refuse(&result, rc, text);
+	wait_refuse(&result, rc, text);
 	answer_all(&s->waiting, &result);
 }
 
-static void strand_start(struct strand *s)
+void strand_start(struct strand *s)
 {
 	struct reconciler *r = s->r;
 
@@ -430,7 +377,7 @@ static void on_role(struct store_role *role, bool leads)
 
 /* ---- what the store says ---- */
 
-static struct strand *find(struct reconciler *r, struct str ns, struct str name)
+struct strand *reconciler_find(struct reconciler *r, struct str ns, struct str name)
 {
 	AUTO_BUF key = BUF_NONE;
 
@@ -441,7 +388,7 @@ static struct strand *find(struct reconciler *r, struct str ns, struct str name)
 static void source_is(struct reconciler *r, struct str ns, struct str name,
 		      const struct object_row *row)
 {
-	struct strand *s = find(r, ns, name);
+	struct strand *s = reconciler_find(r, ns, name);
 
 	if (!s)
 		s = strand_new(r, ns, name);
@@ -462,7 +409,7 @@ static void source_is(struct reconciler *r, struct str ns, struct str name,
 static void source_is_gone(struct reconciler *r, struct str ns, struct str name,
 			   bool prunes, struct uuid uid)
 {
-	struct strand *s = find(r, ns, name);
+	struct strand *s = reconciler_find(r, ns, name);
 
 	if (!s)
 		s = strand_new(r, ns, name);
@@ -476,6 +423,26 @@ static void source_is_gone(struct reconciler *r, struct str ns, struct str name,
 	s->job.uid = uid;
 	s->failures = 0;
 	strand_start(s);
+}
+
+/* Something of a source's own turned back, or was not let through. */
+static void concern(struct reconciler *r, const struct event_row *event)
+{
+	struct arena *arena;
+	struct str ns, name;
+	struct strand *s;
+
+	/* Each publish makes a Release, and is done with it. */
+	if ((event->kind != KIND_RELEASE && event->kind != KIND_PROPOSAL) ||
+	    event->type != EVENT_MODIFIED)
+		return;
+	arena = arena_new(0);
+	if (reverts_concern(event, arena, &ns, &name)) {
+		s = reconciler_find(r, ns, name);
+		if (s && !s->is_deleted)
+			strand_start(s);
+	}
+	arena_free(&arena);
 }
 
 struct reading {
@@ -494,6 +461,7 @@ static bool on_event(void *data, uint64_t rev, const struct event_row *event)
 		return false;
 	}
 	reading->r->seen_rev = rev;
+	concern(reading->r, event);
 	if (event->kind != KIND_SOURCE)
 		return true;
 	if (event->type != EVENT_DELETED) {
@@ -512,7 +480,7 @@ static bool on_listed(void *data, const struct object_view *o)
 	struct strand *s;
 
 	source_is(r, o->tenant, o->name, &o->row);
-	s = find(r, o->tenant, o->name);
+	s = reconciler_find(r, o->tenant, o->name);
 	s->is_listed = true;
 	return true;
 }
@@ -572,7 +540,7 @@ static void sweep_done(struct work *work)
 		const struct orphan *o = &w->found[i];
 
 		/* One that was made again owns it again. */
-		if (!find(r, o->tenant, o->name))
+		if (!reconciler_find(r, o->tenant, o->name))
 			source_is_gone(r, o->tenant, o->name, o->prunes, o->uid);
 	}
 	arena_free(&w->arena);
@@ -625,7 +593,7 @@ static enum code scan(struct reconciler *r, struct kv_txn *txn, struct err *err)
 	return OK;
 }
 
-static void read_events(struct reconciler *r)
+void reconciler_read(struct reconciler *r)
 {
 	struct reading reading = { r, 0, false };
 	struct kv_txn *txn;
@@ -655,7 +623,7 @@ static void on_more(struct msg *msg)
 
 	r->more_posted = false;
 	if (!r->stopping)
-		read_events(r);
+		reconciler_read(r);
 	else
 		check_stopped(r);
 }
@@ -666,10 +634,15 @@ static void on_wake(struct follower *f, uint64_t rev)
 
 	(void)rev;
 	if (!r->stopping)
-		read_events(r);
+		reconciler_read(r);
 }
 
 /* ---- life ---- */
+
+static void on_planner_idle(void *data)
+{
+	check_stopped(data);
+}
 
 struct reconciler *source_reconciler_new(struct store *store, struct pool *pool,
 					 const struct source_settings *settings)
@@ -682,6 +655,7 @@ struct reconciler *source_reconciler_new(struct store *store, struct pool *pool,
 	r->settings = settings;
 	r->loop = store_core_loop(store);
 	r->strands = map_new();
+	r->planner = planner_new(store, pool, settings, on_planner_idle, r);
 	list_init(&r->role.at_);
 	must(uv_sem_init(&r->stopped, 0) == 0);
 	return r;
@@ -702,7 +676,7 @@ static void on_start(struct msg *msg)
 	store_follow(r->store, &r->follower);
 	r->role.changed = on_role;
 	store_on_role(r->store, &r->role);
-	read_events(r);
+	reconciler_read(r);
 }
 
 void source_reconciler_start(struct reconciler *r)
@@ -725,7 +699,7 @@ static void on_unfollowed(struct follower *f)
 static void check_stopped(struct reconciler *r)
 {
 	if (!r->stopping || r->unfollowing || r->n_sources || r->more_posted ||
-	    r->sweeping || r->catching_up)
+	    r->sweeping || r->catching_up || !planner_stop(r->planner))
 		return;
 	r->unfollowing = true;
 	store_off_role(&r->role);
@@ -779,75 +753,8 @@ void source_reconciler_free(struct reconciler **reconciler)
 		return;
 	must(!r->started && map_count(r->strands) == 0);
 	map_free(&r->strands);
+	planner_free(&r->planner);
 	uv_sem_destroy(&r->stopped);
 	free(r);
 	*reconciler = NULL;
-}
-
-/* ---- triggers ---- */
-
-struct nudge {
-	struct msg msg;
-	struct reconciler *r;
-	struct source_wait *wait;        /* may be NULL */
-	char tenant[ADDRESS_PART_MAX + 1], name[ADDRESS_NAME_MAX + 1];
-};
-
-static void on_nudge(struct msg *msg)
-{
-	struct nudge *n = container_of(msg, struct nudge, msg);
-	struct reconciler *r = n->r;
-	struct source_result result;
-	struct strand *s;
-
-	/* A source that was made in this very moment is known by its event. */
-	if (!r->stopping && r->view)
-		read_events(r);
-	s = find(r, str_of(n->tenant), str_of(n->name));
-	if (r->stopping || !s || s->is_deleted) {
-		refuse(&result, r->stopping ? E_CANCELLED : E_NOT_FOUND,
-		       r->stopping ? "the reconciler is stopping" :
-				     "there is no such source");
-		if (n->wait)
-			answer(n->wait, &result);
-	} else {
-		if (n->wait)
-			list_append(&s->waiting, &n->wait->at_);
-		strand_start(s);
-	}
-	free(n);
-}
-
-bool source_trigger(struct reconciler *r, struct str ns, struct str name,
-		    struct source_wait *wait)
-{
-	struct nudge *n = NEW(struct nudge);
-
-	n->msg.run = on_nudge;
-	n->r = r;
-	n->wait = wait;
-	/* A name that does not fit is one that no source has. */
-	if (!str_copy(n->tenant, sizeof(n->tenant), ns) ||
-	    !str_copy(n->name, sizeof(n->name), name))
-		n->tenant[0] = '\0';
-	if (wait)
-		list_init(&wait->at_);
-	if (loop_post(r->loop, &n->msg))
-		return true;
-	free(n);
-	return false;
-}
-
-void source_metrics(const struct reconciler *r, struct source_metrics *out)
-{
-	*out = (struct source_metrics){
-		.sources = r->n_sources, .suspended = r->n_suspended,
-		.failing = r->n_failing, .jobs_running = r->n_running,
-		.jobs_done = r->jobs_done, .jobs_failed = r->jobs_failed,
-		.commits_applied = r->commits, .operations = r->operations,
-		.formatting_only = r->formatting, .fetch_bytes = r->fetch_bytes,
-		.fetch_us_last = r->fetch_us, .plan_us_last = r->plan_us,
-		.submit_us_last = r->submit_us,
-		.subtrees_opened_last = r->opened,
-	};
 }

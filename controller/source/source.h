@@ -79,12 +79,22 @@ void source_reconciler_free(struct reconciler **r);
 
 /* ---- asking for a reconcile now ---- */
 
+#define SOURCE_INVALID_MAX 4000
+
 struct source_result {
-	enum code code;             /* OK: what Git says is live */
+	/* OK: what Git says is live, or waits for people who must agree. */
+	enum code code;
 	char text[400], hint[200];  /* of a refusal */
 	char revision[300];         /* "main@sha1:<40 hex>"; may be empty */
 	uint64_t rev;               /* of the command; 0: nothing changed */
 	uint64_t operations;        /* of the plan, its own status apart */
+	char proposal[64];          /* it waits in this one; else empty */
+	char plan[65];              /* digest of the plan that was asked for */
+	char turned_back[64];       /* the release of this commit that did; else empty */
+	/* Of a plan: what is invalid, each "file TAB object TAB reason LF", as many as
+	 * there is room for, and how many there are in all. */
+	char invalid[SOURCE_INVALID_MAX];
+	unsigned n_invalid;
 };
 
 /* Who waits; embed it.  Must stay valid until 'done' ran, once, on 'home'. */
@@ -106,6 +116,15 @@ struct source_wait {
  */
 bool source_trigger(struct reconciler *r, struct str ns, struct str name,
 		    struct source_wait *wait) MUST_USE;
+
+/* Has a commit planned (hex digits, 7 to 40; empty: the newest) and the plan kept,
+ * without applying it; the result names its digest.  As source_trigger; E_INVALID,
+ * E_NOT_FOUND: there is no such commit. */
+bool source_plan(struct reconciler *r, struct str ns, struct str name,
+		 struct str commit, struct source_wait *wait) MUST_USE;
+/* For who has taken a wait: tells it.  Core loop. */
+void source_wait_answer(struct source_wait *wait,
+			const struct source_result *result);
 
 /* ---- condition ---- */
 struct source_metrics {

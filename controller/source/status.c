@@ -16,20 +16,32 @@ struct str status_revision(struct arena *arena, struct str ref,
 	return arena_printf(arena, "%.*s@sha1:%s", STR_ARG(ref), hex);
 }
 
+/* Of "main@sha1:<hex>"; the name of a branch may hold the same. */
+static bool commit_of(struct str revision, struct oid *out)
+{
+	return revision.n > OID_TEXT - 1 + 6 &&
+	       str_eq(str_first(str_from(revision, revision.n - (OID_TEXT - 1) - 6),
+				6),
+		      STR("@sha1:")) &&
+	       oid_parse(str_from(revision, revision.n - (OID_TEXT - 1)), out);
+}
+
 void status_parse(const struct value *status, struct status_read *out)
 {
-	size_t at;
-
 	*out = (struct status_read){ 0 };
 	(void)!value_to_u64(value_getz(status, "observedGeneration"),
 			    &out->observed_generation);
 	(void)!value_to_u64(value_getz(status, "configs"), &out->configs);
 	(void)!value_to_u64(value_getz(status, "ignoredFiles"), &out->ignored);
 	out->applied_text = value_text(value_getz(status, "lastAppliedRevision"));
-	at = str_find_str(out->applied_text, STR("@sha1:"));
-	out->has_applied = at != SIZE_MAX &&
-			   oid_parse(str_from(out->applied_text, at + 6),
-				     &out->applied);
+	out->attempted_text = value_text(value_getz(status,
+						    "lastAttemptedRevision"));
+	out->proposal = value_text(value_getz(status, "proposal"));
+	out->revert_release = value_text_at(status, "revert.release");
+	out->has_applied = commit_of(out->applied_text, &out->applied);
+	out->has_previous = commit_of(value_text(value_getz(status,
+							    "previousRevision")),
+				      &out->previous);
 }
 
 static const struct value *condition_of(const struct value *status,
@@ -84,7 +96,7 @@ static struct value *conditions(struct arena *arena, const struct value *before,
 {
 	bool ready = w->phase == STATUS_READY;
 	bool moving = w->phase == STATUS_RECONCILING ||
-		      w->phase == STATUS_FAILING;
+		      w->phase == STATUS_FAILING || w->phase == STATUS_WAITING;
 	bool stalled = w->phase == STATUS_STALLED;
 	const struct state states[] = {
 		{ "Ready", ready ? "True" :
@@ -109,6 +121,30 @@ static struct str lag_text(struct arena *arena, uint64_t ms)
 			    (unsigned long long)(ms % 1000 / 100));
 }
 
+static void set_previous(struct arena *arena, struct value *v, struct str now)
+{
+	struct str before = value_text(value_getz(v, "lastAppliedRevision"));
+
+	if (before.n && !str_eq(before, now))
+		value_setz(arena, v, "previousRevision", value_str(arena, before));
+}
+
+static void set_revert(struct arena *arena, struct value *v,
+		       const struct status_write *w)
+{
+	struct value *r = value_object(arena);
+
+	value_setz(arena, r, "release", value_str(arena, w->revert_release));
+	value_setz(arena, r, "branch", value_str(arena, w->revert_branch));
+	if (w->revert_commit.n)
+		value_setz(arena, r, "commit", value_str(arena, w->revert_commit));
+	if (w->revert_error.n)
+		value_setz(arena, r, "error",
+			   value_str(arena, str_first(w->revert_error,
+						      MESSAGE_MAX)));
+	value_setz(arena, v, "revert", r);
+}
+
 struct str status_text(struct arena *arena, const struct value *before,
 		       const struct status_write *w, uint64_t now_ms)
 {
@@ -118,9 +154,17 @@ struct str status_text(struct arena *arena, const struct value *before,
 	AUTO_BUF b = BUF_NONE;
 
 	value_setz(arena, v, "observedGeneration", value_u64(arena, w->generation));
-	if (w->applied.n)
+	if (w->applied.n) {
+		set_previous(arena, v, w->applied);
 		value_setz(arena, v, "lastAppliedRevision",
 			   value_str(arena, w->applied));
+	}
+	if (w->phase == STATUS_WAITING)
+		value_setz(arena, v, "proposal", value_str(arena, w->proposal));
+	else if (!w->keeps)
+		value_remove(v, STR("proposal"));
+	if (w->revert_release.n)
+		set_revert(arena, v, w);
 	if (w->attempted.n)
 		value_setz(arena, v, "lastAttemptedRevision",
 			   value_str(arena, w->attempted));
@@ -134,8 +178,9 @@ struct str status_text(struct arena *arena, const struct value *before,
 		value_setz(arena, v, "configs", value_u64(arena, w->configs));
 		value_setz(arena, v, "ignoredFiles", value_u64(arena, w->ignored));
 	}
-	value_setz(arena, v, "conditions",
-		   conditions(arena, before, w, now_ms));
+	if (!w->keeps)
+		value_setz(arena, v, "conditions",
+			   conditions(arena, before, w, now_ms));
 	value_canonical(&b, v);
 	return arena_str(arena, buf_view(&b));
 }

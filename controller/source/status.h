@@ -6,6 +6,10 @@
  *	lastAppliedRevision   "main@sha1:<40 hex>" that is live
  *	lastAppliedGeneration of the spec that it was applied under
  *	lastAttemptedRevision that was looked at last
+ *	previousRevision      that was live before it
+ *	proposal              that the newest revision waits in
+ *	revert                {release, branch, commit or error}: what was offered
+ *	                      to Git last, after a release turned back
  *	lag                   from the commit being seen to its being live
  *	configs, ignoredFiles
  *	conditions            Ready, Reconciling, Stalled (kstatus)
@@ -25,6 +29,9 @@ struct status_read {
 	bool has_applied;
 	struct oid applied;
 	struct str applied_text;         /* borrows */
+	struct str attempted_text, proposal, revert_release;
+	bool has_previous;
+	struct oid previous;
 	uint64_t configs, ignored;
 };
 void status_parse(const struct value *status, struct status_read *out);
@@ -35,6 +42,7 @@ enum status_phase {
 	STATUS_FAILING,                  /* will be tried again */
 	STATUS_STALLED,                  /* only a change of commit or spec helps */
 	STATUS_SUSPENDED,
+	STATUS_WAITING,                  /* for people who must agree */
 };
 
 struct status_write {
@@ -48,6 +56,11 @@ struct status_write {
 	bool has_lag;
 	uint64_t lag_ms;
 	uint64_t applied_generation;     /* 0: as it was */
+	bool keeps;                      /* conditions and proposal, as they were */
+	/* Of the proposal it waits in; STATUS_WAITING alone, else there is none. */
+	struct str proposal;
+	/* What was offered to Git; empty: as it was. */
+	struct str revert_release, revert_branch, revert_commit, revert_error;
 };
 
 /* Ready, and neither reconciling nor stalled. */

@@ -6,10 +6,10 @@
  * so a refusal leaves no trace but its outcome.  Operations are decoded one at
  * a time, and what they need is in an arena that is reset after each.
  */
-#include "state/apply.h"
-
 #include "base/failpoint.h"
 #include "base/mem.h"
+#include "state/gate_own.h"
+#include "state/rollout.h"
 
 #include "base/banned.h"
 
@@ -38,6 +38,7 @@ void ap_put(struct apply *a, enum kv_table table, struct str key,
 {
 	size_t old = kv_put(a->txn, table, key, val);
 
+	a->rollout_changes += table == KV_ROLLOUTS;
 	a->head->bytes -= MIN(a->head->bytes, old);
 	a->head->bytes += key.n + val.n;
 }
@@ -46,6 +47,7 @@ bool ap_del(struct apply *a, enum kv_table table, struct str key)
 {
 	size_t old = kv_del(a->txn, table, key);
 
+	a->rollout_changes += table == KV_ROLLOUTS;
 	a->head->bytes -= MIN(a->head->bytes, old);
 	return old > 0;
 }
@@ -96,6 +98,7 @@ void ap_event(struct apply *a, uint64_t rev, const struct event_row *event)
 	struct event_row row = *event;
 
 	flush_event(a, false);
+	gate_moved(a, rev, event);
 	row.time_ms = a->head->time_ms;
 	row.knows_before = a->head->version >= VERSION_EVENTS;
 	event_row_encode(&a->event, &row);
@@ -141,6 +144,24 @@ static const char *op_action(const struct op *op)
 		return "denied";
 	case OP_MEMBERS:
 		return member_action(op->member);
+	case OP_SUBJECT_PUT:
+		return "token-create";
+	case OP_PLAN_PUT:
+		return "plan";
+	case OP_EXECUTE:
+		return "execute";
+	case OP_VOTE:
+		return vote_action(op->vote);
+	case OP_RELEASE_MOVE:
+		return move_action(op->move);
+	case OP_HOOK_KEY:
+		return "webhook-key";
+	case OP_OUTBOX:
+		return "delivery";
+	case OP_VERSION_DROP:
+		return "version-drop";
+	case OP_HOLD_LIFT:
+		return "hold-lift";
 	}
 	return "unknown";
 }
@@ -172,9 +193,23 @@ static void note_target(struct apply *a, const struct op *op)
 		buf_c(&a->targets, '/');
 	}
 	buf_str(&a->targets, op->name);
+	if (op->type == OP_SUBJECT_PUT)
+		buf_printf(&a->targets, " of %.*s", STR_ARG(op->author));
 	if (op->type == OP_CERTIFICATE_PUT)
 		buf_printf(&a->targets, " for the certificate %.*s",
 			   STR_ARG(op->certificate));
+}
+
+void ap_target(struct apply *a, const char *action, enum kind_id id,
+	       struct str tenant, struct str name)
+{
+	const struct kind *kind = kind_by_id(id);
+	struct str noun = kind ? kind->singular : STR("plan");
+
+	if (a->n_targets++ < AUDIT_TARGETS_MAX)
+		buf_printf(&a->targets, "%s%s %.*s %.*s/%.*s",
+			   a->targets.n ? ", " : "", action, STR_ARG(noun),
+			   STR_ARG(tenant), STR_ARG(name));
 }
 
 /* What the command as a whole does. */
@@ -324,7 +359,7 @@ static enum code check_op(const struct command *c, const struct op *op,
 
 	if (op->type == OP_TOKEN_PUT || op->type == OP_TOKEN_DELETE ||
 	    op->type == OP_DENIED || op->type == OP_MEMBERS ||
-	    op->type == OP_CERTIFICATE_PUT)
+	    op->type == OP_CERTIFICATE_PUT || op->type == OP_SUBJECT_PUT)
 		target = (struct target){ .name = op->name };
 	return permission_check(&c->subject, op_verb(op), &target, err);
 }
@@ -338,18 +373,20 @@ static enum code run_op(struct apply *a, struct outcome *out, struct err *err)
 	arena_reset(a->arena);
 	out->op = at;
 	rc = command_next(a->arena, &a->ops, &op, err);
-	if (rc == OK)
+	if (rc == OK && !gate_is_permitted(a))
 		rc = check_op(a->cmd, &op, err);
+	if (rc == OK)
+		rc = gate_before(a, &op, err);
 	if (rc == OK)
 		rc = apply_op(a, &op, &out->results[at], err);
 	if (rc)
 		return rc;
 	note_action(a, &op);
-	if (out->results[at].changed) {
-		note_target(a, &op);
-		release_note(a, &op, &out->results[at]);
-	}
-	return OK;
+	if (!out->results[at].changed)
+		return OK;
+	note_target(a, &op);
+	release_note(a, &op, &out->results[at]);
+	return gate_after(a, &op, err);
 }
 
 static void refuse(struct outcome *out, enum code rc, const struct err *err)
@@ -378,22 +415,30 @@ static enum code end_of(struct apply *a, enum code rc, struct err *err)
 	return store ? store : rc;
 }
 
-static enum code finish_ops(struct apply *a, struct outcome *out,
-			    enum code rc, struct err *err)
+/* Nothing of it happened. */
+static void take_back(struct apply *a)
 {
-	a->step = APPLY_IDLE;
-	if (is_fatal(a, rc, err)) {
-		ap_undo(a);
-		return end_of(a, rc, err);
-	}
-	if (rc) {
-		ap_undo(a);
-		*a->head = a->before;
-		buf_reset(&a->event);
-		refuse(out, rc, err);
-		return OK;
-	}
-	release_make(a);
+	ap_undo(a);
+	*a->head = a->before;
+	buf_reset(&a->event);
+	buf_reset(&a->targets);
+	a->n_targets = 0;
+	a->action = NULL;
+	a->added_version = 0;
+	release_start(a);
+	gate_unmoved(a);
+}
+
+void ap_anew(struct apply *a)
+{
+	take_back(a);
+	sha256_start(a->diff);
+	ap_mark(a);
+}
+
+/* What was written stays. */
+static enum code conclude(struct apply *a, struct outcome *out, struct err *err)
+{
 	flush_event(a, true);
 	out->rev = a->n_targets ? a->head->rev : 0;
 	if (a->n_targets)
@@ -403,11 +448,68 @@ static enum code finish_ops(struct apply *a, struct outcome *out,
 	return kv_status(a->txn, err);
 }
 
+/* Refused; of a proposal that is what came of it, and is written. */
+static enum code give_up(struct apply *a, struct outcome *out, enum code rc,
+			 struct err *err)
+{
+	struct err why = *err;
+
+	a->step = APPLY_IDLE;
+	if (is_fatal(a, rc, err)) {
+		ap_undo(a);
+		return end_of(a, rc, err);
+	}
+	ap_anew(a);
+	if (gate_refused(a, rc, out, err))
+		return conclude(a, out, err);
+	take_back(a);
+	refuse(out, rc, &why);
+	return kv_status(a->txn, err);
+}
+
+/* It happened, and so did what follows of it for those that wait. */
+static enum code settle_ops(struct apply *a, struct outcome *out, struct err *err)
+{
+	a->step = APPLY_SETTLE;
+	if (!gate_settle(a))
+		return kv_status(a->txn, err);
+	a->step = APPLY_IDLE;
+	return conclude(a, out, err);
+}
+
+static enum code walk_ops(struct apply *a, struct outcome *out, struct err *err);
+
+static enum code finish_ops(struct apply *a, struct outcome *out,
+			    enum code rc, struct err *err)
+{
+	enum gate_verdict verdict = GATE_GO;
+
+	a->step = APPLY_IDLE;
+	if (rc == OK)
+		rc = gate_judge(a, &verdict, err);
+	if (rc == OK && verdict != GATE_GO) {
+		ap_anew(a);
+		memset(out->results, 0, out->n_results * sizeof(*out->results));
+		gate_walk(a, verdict);
+		return walk_ops(a, out, err);
+	}
+	if (rc == OK)
+		rc = release_make(a, err);
+	if (rc == OK)
+		rc = gate_executed(a, out, err);
+	if (rc || is_fatal(a, rc, err))
+		return give_up(a, out, rc, err);
+	return settle_ops(a, out, err);
+}
+
 static enum code go_on_ops(struct apply *a, struct outcome *out,
 			   struct err *err)
 {
-	enum code rc = OK;
+	bool is_chosen;
+	enum code rc = releasing_choose(a, &is_chosen, err);
 
+	if (rc == OK && !is_chosen)
+		return kv_status(a->txn, err);
 	while (rc == OK && a->ops.next < a->ops.n) {
 		if (a->units <= 0)
 			return kv_status(a->txn, err);
@@ -415,6 +517,18 @@ static enum code go_on_ops(struct apply *a, struct outcome *out,
 		rc = run_op(a, out, err);
 	}
 	return finish_ops(a, out, rc, err);
+}
+
+static enum code walk_ops(struct apply *a, struct outcome *out, struct err *err)
+{
+	enum code rc = gate_walk_on(a, out, err);
+
+	if (rc)
+		return give_up(a, out, rc, err);
+	if (a->step == APPLY_WALK)
+		return kv_status(a->txn, err);
+	return a->step == APPLY_OPS ? go_on_ops(a, out, err) :
+				      conclude(a, out, err);
 }
 
 static enum code start_ops(struct apply *a, struct outcome *out,
@@ -435,10 +549,19 @@ static enum code start_ops(struct apply *a, struct outcome *out,
 	sha256_start(a->diff);
 	ap_mark(a);
 	a->step = APPLY_OPS;
-	rc = check_pre(a, err);
+	/* Before anything can refuse it: that would be the last command's. */
+	gate_start(a);
+	rc = gate_subject(a, err);
+	if (rc == OK)
+		rc = check_pre(a, err);
 	if (rc == OK)
 		rc = apply_contents(a, err);
-	return rc ? finish_ops(a, out, rc, err) : go_on_ops(a, out, err);
+	if (rc == OK)
+		rc = gate_open(a, out, err);
+	if (rc)
+		return finish_ops(a, out, rc, err);
+	return a->step == APPLY_WALK ? walk_ops(a, out, err) :
+				       go_on_ops(a, out, err);
 }
 
 /* ---- staged commands ---- */
@@ -492,6 +615,7 @@ static enum code open_staged(struct apply *a, struct err *err)
 		return err_set(err, E_INVALID, "a staged command has another "
 			       "digest than announced");
 	rc = command_open(a->keep, buf_view(&a->gathered), &a->own, &a->ops, err);
+	a->bytes = buf_view(&a->gathered);
 	if (rc == OK && a->own.type != COMMAND_OPS)
 		rc = err_set(err, E_INVALID, "only operations can be staged");
 	return rc;
@@ -556,7 +680,7 @@ static enum code apply_restored(struct apply *a, struct err *err)
 	h->rev += RESTORED_STEP;
 	h->compacted_rev = h->rev;
 	members_forget(a);
-	a->own.subject = (struct subject){ STR("system"), ROLE_SYSTEM, STR_NONE };
+	a->own.subject = (struct subject){ .name = STR("system"), .role = ROLE_SYSTEM };
 	a->own.credential = STR("data directory");
 	a->action = is_backup ? "restore" : "recover";
 	a->n_targets = 1;
@@ -588,7 +712,7 @@ static enum code apply_version(struct apply *a, struct err *err)
 	h->version = version;
 	cluster_version_encode(&row, version);
 	ap_put(a, KV_META, VERSION_KEY, buf_view(&row));
-	a->own.subject = (struct subject){ STR("system"), ROLE_SYSTEM, STR_NONE };
+	a->own.subject = (struct subject){ .name = STR("system"), .role = ROLE_SYSTEM };
 	a->own.credential = STR("none");
 	a->own.origin = STR("local");
 	a->action = "upgrade";
@@ -598,6 +722,21 @@ static enum code apply_version(struct apply *a, struct err *err)
 	sha256_start(a->diff);
 	write_audit(a);
 	return OK;
+}
+
+/* What ends by it is told, and on record. */
+static void tick(struct apply *a)
+{
+	sha256_start(a->diff);
+	apply_tick(a);
+	flush_event(a, true);
+	if (!a->n_targets)
+		return;
+	a->own.subject = (struct subject){ .name = STR("system"), .role = ROLE_SYSTEM };
+	a->own.credential = STR("none");
+	a->own.origin = STR("local");
+	a->action = "expire";
+	write_audit(a);
 }
 
 static enum code start(struct apply *a, struct outcome *out, struct err *err)
@@ -620,7 +759,7 @@ static enum code start(struct apply *a, struct outcome *out, struct err *err)
 	case COMMAND_STAGED:
 		return start_gather(a, out, err);
 	case COMMAND_TICK:
-		apply_tick(a);
+		tick(a);
 		break;
 	case COMMAND_LIMITS:
 		apply_limits(a);
@@ -669,6 +808,7 @@ enum code apply_start(struct apply *a, struct str bytes, struct outcome *out,
 		return OK;
 	}
 	a->cmd = &a->own;
+	a->bytes = bytes;
 	a->head->time_ms = MAX(a->head->time_ms, a->own.time_ms);
 	a->n_targets = 0;
 	a->added_version = 0;
@@ -683,6 +823,8 @@ enum code apply_start(struct apply *a, struct str bytes, struct outcome *out,
 enum code apply_go_on(struct apply *a, struct outcome *out, struct err *err)
 {
 	enum code rc = a->step == APPLY_GATHER ? go_on_gather(a, out, err) :
+		       a->step == APPLY_WALK   ? walk_ops(a, out, err) :
+		       a->step == APPLY_SETTLE ? settle_ops(a, out, err) :
 						 go_on_ops(a, out, err);
 
 	return end_slice(a, rc, err);
@@ -694,6 +836,7 @@ void apply_drop(struct apply *a)
 	a->cmd = NULL;
 	a->step = APPLY_IDLE;
 	buf_fini(&a->gathered);
+	gate_forget(a);
 }
 
 struct apply *apply_new(void)
@@ -705,6 +848,8 @@ struct apply *apply_new(void)
 	a->chain = chain_new();
 	a->chain_mark = chain_new();
 	a->gather_sha = sha256_new();
+	a->gate = gate_new();
+	a->releasing = releasing_new();
 	return a;
 }
 
@@ -726,5 +871,8 @@ void apply_free(struct apply **ap)
 	buf_fini(&a->release.tenant);
 	buf_fini(&a->release.message);
 	buf_fini(&a->release.configs);
+	buf_fini(&a->release.name);
+	gate_free(&a->gate);
+	releasing_free(&a->releasing);
 	free(a);
 }

@@ -13,13 +13,18 @@
 
 #include "model/quota.h"
 #include "state/chain.h"
+#include "state/outbox.h"
 #include "state/rows.h"
 
 enum apply_step {
 	APPLY_IDLE,                      /* no command is under way */
 	APPLY_GATHER,                    /* parts of a staged command */
 	APPLY_OPS,
+	APPLY_WALK,                      /* its operations are walked over, for a plan */
+	APPLY_SETTLE,                    /* they are done; what follows for proposals */
 };
+
+struct gate;
 
 /* What a command has released so far (release.c). */
 struct release_notes {
@@ -27,6 +32,7 @@ struct release_notes {
 	struct buf configs;              /* members of a JSON array */
 	size_t n;
 	const char *type;
+	struct buf name;                 /* of the Release that was made */
 };
 
 /* What entries are applied with. */
@@ -38,12 +44,18 @@ struct apply {
 	int units;                       /* left in this slice */
 	uint64_t knows;                  /* cluster version of this program */
 	uint64_t token_changes;          /* of this run; no state */
+	uint64_t outbox_changes;         /* as that */
+	uint64_t rollout_changes;        /* as these; of table ROLLOUTS */
+	uint64_t gate_changes;           /* as that: approved proposals, policies */
+	uint64_t window_changes;         /* as that: policies and windows alone */
 
 	/* The command that is being applied. */
 	enum apply_step step;
 	struct command own;
 	const struct command *cmd;       /* NULL: none */
 	struct op_reader ops;
+	struct str bytes;                /* it, encoded */
+	struct gate *gate;
 	struct buf gathered;             /* a staged command */
 	struct sha256_ctx *gather_sha;
 	uint32_t gather_next;
@@ -60,6 +72,7 @@ struct apply {
 	struct buf member_subject;       /* asked for it, and in which record */
 	uint32_t added_version;          /* by the last VERSION_ADD */
 	struct release_notes release;
+	struct releasing *releasing;     /* rollout.c */
 };
 
 struct apply *apply_new(void);
@@ -99,7 +112,19 @@ void ap_diff(struct apply *a, struct str before, struct str after);
 
 enum code apply_op(struct apply *a, const struct op *op, struct op_result *res,
 		   struct err *err);
+/* gate_ops.c: the operations of VERSION_GATE. */
+enum code apply_gate_op(struct apply *a, const struct op *op,
+			struct op_result *res, struct err *err);
+/* versions.c */
+enum code apply_version_add(struct apply *a, const struct op *op,
+			    struct op_result *res, struct err *err);
+enum code apply_rules_set(struct apply *a, const struct op *op,
+			  struct op_result *res, struct err *err);
+enum code apply_rollback(struct apply *a, const struct op *op,
+			 struct op_result *res, struct err *err);
 /* tokens.c */
+enum code apply_subject_put(struct apply *a, const struct op *op,
+			    struct op_result *res, struct err *err);
 enum code apply_certificate_put(struct apply *a, const struct op *op,
 				struct op_result *res, struct err *err);
 enum code apply_token_put(struct apply *a, const struct op *op,
@@ -133,7 +158,7 @@ void release_start(struct apply *a);
 void release_note(struct apply *a, const struct op *op,
 		  const struct op_result *res);
 /* Makes the Release of the command, where it released something. */
-void release_make(struct apply *a);
+enum code release_make(struct apply *a, struct err *err) MUST_USE;
 /* With the tenant go its Releases. */
 void release_remove_all(struct apply *a, struct str tenant);
 void blob_ref(struct apply *a, struct str tenant, const struct sha256 *sha,

@@ -52,6 +52,23 @@ struct content_part *command_content(struct arena *arena, struct command *c)
 	return &c->contents[c->n_contents++];
 }
 
+static enum verb move_verb(enum release_move move)
+{
+	switch (move) {
+	case MOVE_PROMOTE:
+	case MOVE_PROMOTE_FULL:
+		return VERB_PROMOTE;
+	case MOVE_PAUSE:
+	case MOVE_RESUME:
+		return VERB_PAUSE;
+	case MOVE_ROLLBACK:
+	case MOVE_ABORT:
+		return VERB_ROLLBACK;
+	default:
+		return VERB_MAINTAIN;    /* the system's own */
+	}
+}
+
 enum verb op_verb(const struct op *op)
 {
 	switch (op->type) {
@@ -69,7 +86,23 @@ enum verb op_verb(const struct op *op)
 	case OP_TOKEN_PUT:
 	case OP_TOKEN_DELETE:
 	case OP_CERTIFICATE_PUT:
+	case OP_SUBJECT_PUT:
 		return VERB_TOKEN;
+	case OP_PLAN_PUT:
+		return VERB_PLAN;
+	/* Of whoever may what the plan does: each of its operations is asked. */
+	case OP_EXECUTE:
+		return VERB_PLAN;
+	case OP_VOTE:
+		return op->vote == VOTE_CANCEL ? VERB_PUBLISH : VERB_APPROVE;
+	case OP_RELEASE_MOVE:
+		return move_verb(op->move);
+	case OP_HOOK_KEY:
+	case OP_VERSION_DROP:
+	case OP_HOLD_LIFT:
+		return VERB_ADMINISTER;
+	case OP_OUTBOX:
+		return VERB_ADMINISTER;
 	case OP_DENIED:
 	case OP_MEMBERS:
 		return VERB_MAINTAIN;
@@ -88,6 +121,33 @@ const char *member_action(enum member_what what)
 	};
 
 	return what > 0 && what < MEMBER_WHAT__END ? names[what] : "unknown";
+}
+
+const char *vote_action(enum vote vote)
+{
+	static const char *const names[VOTE__END] = {
+		[VOTE_APPROVE] = "approve", [VOTE_REJECT] = "reject",
+		[VOTE_CANCEL] = "cancel", [VOTE_REVIEW] = "review",
+	};
+
+	return vote > 0 && vote < VOTE__END ? names[vote] : "unknown";
+}
+
+const char *move_action(enum release_move move)
+{
+	static const char *const names[MOVE__END] = {
+		[MOVE_START] = "release-start",
+		[MOVE_STEP_BEGUN] = "release-step-begun",
+		[MOVE_ADVANCE] = "release-advance",
+		[MOVE_PROMOTE] = "release-promote",
+		[MOVE_PROMOTE_FULL] = "release-promote-full",
+		[MOVE_PAUSE] = "release-pause", [MOVE_RESUME] = "release-resume",
+		[MOVE_ROLLBACK] = "release-rollback",
+		[MOVE_ABORT] = "release-abort", [MOVE_FORGET] = "release-forget",
+		[MOVE_MET] = "release-met", [MOVE_UNMET] = "release-unmet",
+	};
+
+	return move > 0 && move < MOVE__END ? names[move] : "unknown";
 }
 
 /* ---- one operation ---- */
@@ -224,9 +284,37 @@ static void decode_members(struct rd *rd, struct op *op)
 		rd->bad = true;
 }
 
-static void encode_op(struct buf *out, const struct op *op)
+static void encode_subject_put(struct buf *out, const struct op *op)
+{
+	wr_str(out, op->name);
+	wr_str(out, op->author);
+	wr_raw(out, op->sha.b, sizeof(op->sha.b));
+	wr_str(out, op->certificate);
+	wr_str(out, op->tenant);
+	wr_str(out, op->groups);
+	wr_var(out, op->verbs);
+	wr_var(out, op->count);
+}
+
+static void decode_subject_put(struct rd *rd, struct op *op)
+{
+	op->name = rd_str(rd);
+	op->author = rd_str(rd);
+	rd_bytes(rd, op->sha.b, sizeof(op->sha.b));
+	op->certificate = rd_str(rd);
+	op->tenant = rd_str(rd);
+	op->groups = rd_str(rd);
+	op->verbs = rd_var(rd);
+	op->count = rd_var(rd);
+}
+
+void op_encode(struct buf *out, const struct op *op)
 {
 	wr_u8(out, (uint8_t)op->type);
+	if (op->type == OP_SUBJECT_PUT) {
+		encode_subject_put(out, op);
+		return;
+	}
 	if (op->type == OP_TOKEN_PUT || op->type == OP_TOKEN_DELETE) {
 		wr_str(out, op->name);
 		wr_raw(out, op->sha.b, sizeof(op->sha.b));
@@ -269,14 +357,92 @@ static void encode_op(struct buf *out, const struct op *op)
 		wr_var(out, op->version);
 		wr_str(out, op->message);
 		break;
+	case OP_PLAN_PUT:
+	case OP_EXECUTE:
+		wr_raw(out, op->sha.b, sizeof(op->sha.b));
+		wr_str(out, op->bytes);
+		break;
+	case OP_VOTE:
+		wr_u8(out, (uint8_t)op->vote);
+		wr_raw(out, op->sha.b, sizeof(op->sha.b));
+		wr_str(out, op->message);
+		break;
+	case OP_RELEASE_MOVE:
+		wr_u8(out, (uint8_t)op->move);
+		wr_var(out, op->step);
+		wr_var(out, op->count);
+		wr_u8(out, (uint8_t)op->mode);
+		wr_u8(out, op->force);
+		wr_str(out, op->message);
+		break;
+	case OP_HOOK_KEY:
+		wr_u8(out, op->force);
+		wr_str(out, op->bytes);
+		break;
+	case OP_OUTBOX:
+		wr_u8(out, (uint8_t)op->outbox);
+		wr_var(out, op->count);
+		wr_str(out, op->message);
+		break;
+	case OP_VERSION_DROP:
+		wr_var(out, op->version);
+		break;
 	default:
 		break;
+	}
+}
+
+/* Those of VERSION_GATE that have a target.  False: another. */
+static bool decode_gate(struct rd *rd, struct op *op)
+{
+	switch (op->type) {
+	case OP_PLAN_PUT:
+	case OP_EXECUTE:
+		rd_bytes(rd, op->sha.b, sizeof(op->sha.b));
+		op->bytes = rd_str(rd);
+		return true;
+	case OP_VOTE:
+		op->vote = rd_u8(rd);
+		rd_bytes(rd, op->sha.b, sizeof(op->sha.b));
+		op->message = rd_str(rd);
+		rd->bad = rd->bad || !op->vote;
+		return true;
+	case OP_RELEASE_MOVE:
+		op->move = rd_u8(rd);
+		op->step = (uint32_t)rd_var(rd);
+		op->count = rd_var(rd);
+		op->mode = rd_u8(rd);
+		op->force = rd_u8(rd);
+		op->message = rd_str(rd);
+		rd->bad = rd->bad || !op->move;
+		return true;
+	case OP_HOOK_KEY:
+		op->force = rd_u8(rd);
+		op->bytes = rd_str(rd);
+		return true;
+	case OP_OUTBOX:
+		op->outbox = rd_u8(rd);
+		op->count = rd_var(rd);
+		op->message = rd_str(rd);
+		rd->bad = rd->bad || !op->outbox;
+		return true;
+	case OP_VERSION_DROP:
+		op->version = (uint32_t)rd_var(rd);
+		return true;
+	case OP_HOLD_LIFT:
+		return true;
+	default:
+		return false;
 	}
 }
 
 static void decode_op(struct arena *arena, struct rd *rd, struct op *op)
 {
 	op->type = rd_u8(rd);
+	if (op->type == OP_SUBJECT_PUT) {
+		decode_subject_put(rd, op);
+		return;
+	}
 	if (op->type == OP_TOKEN_PUT || op->type == OP_TOKEN_DELETE) {
 		op->name = rd_str(rd);
 		rd_bytes(rd, op->sha.b, sizeof(op->sha.b));
@@ -323,7 +489,8 @@ static void decode_op(struct arena *arena, struct rd *rd, struct op *op)
 		op->message = rd_str(rd);
 		break;
 	default:
-		rd->bad = true;
+		if (!decode_gate(rd, op))
+			rd->bad = true;
 	}
 }
 
@@ -357,6 +524,8 @@ static void decode_contents(struct arena *arena, struct rd *rd,
 
 static void encode_ops(struct buf *out, const struct command *c)
 {
+	bool is_named = c->subject.role == ROLE_NAMED;
+
 	encode_contents(out, c);
 	wr_raw(out, c->id.b, sizeof(c->id.b));
 	wr_raw(out, c->body.b, sizeof(c->body.b));
@@ -368,7 +537,16 @@ static void encode_ops(struct buf *out, const struct command *c)
 	wr_raw(out, c->trace, sizeof(c->trace));
 	wr_str(out, c->reason);
 	wr_str(out, c->commit);
-	wr_var(out, c->flags);
+	wr_var(out, (c->flags & ~(unsigned)COMMAND_LATER) |
+		    (is_named ? COMMAND_SUBJECT : 0) |
+		    (c->not_before_ms ? COMMAND_LATER : 0));
+	if (is_named) {
+		wr_str(out, c->subject.groups);
+		wr_var(out, c->subject.verbs);
+		wr_raw(out, c->subject.token.b, sizeof(c->subject.token.b));
+	}
+	if (c->not_before_ms)
+		wr_u64(out, c->not_before_ms);
 	wr_var(out, c->n_pre);
 	for (size_t i = 0; i < c->n_pre; i++) {
 		wr_u8(out, (uint8_t)c->pre[i].kind);
@@ -378,7 +556,7 @@ static void encode_ops(struct buf *out, const struct command *c)
 	}
 	wr_var(out, c->n_ops);
 	for (size_t i = 0; i < c->n_ops; i++)
-		encode_op(out, &c->ops[i]);
+		op_encode(out, &c->ops[i]);
 }
 
 /* Up to the operations. */
@@ -399,6 +577,13 @@ static void decode_ops_head(struct arena *arena, struct rd *rd,
 	c->reason = rd_str(rd);
 	c->commit = rd_str(rd);
 	c->flags = (unsigned)rd_var(rd);
+	if (c->flags & COMMAND_SUBJECT) {
+		c->subject.groups = rd_str(rd);
+		c->subject.verbs = rd_var(rd);
+		rd_bytes(rd, c->subject.token.b, sizeof(c->subject.token.b));
+	}
+	if (c->flags & COMMAND_LATER)
+		c->not_before_ms = rd_u64(rd);
 	n = rd_var(rd);
 	for (uint64_t i = 0; i < n && !rd->bad; i++) {
 		struct precondition *pre = command_pre(arena, c);
@@ -576,6 +761,10 @@ enum code command_next(struct arena *arena, struct op_reader *ops,
 	if (out->stage >= MEMBER_STAGE__END || out->member >= MEMBER_WHAT__END)
 		return too_new("a change of members of stage and kind",
 			       out->stage * 100 + out->member, err);
+	if (out->vote >= VOTE__END || out->move >= MOVE__END ||
+	    out->outbox >= OUTBOX__END)
+		return too_new("a vote, move or delivery of kind",
+			       out->vote + out->move + out->outbox, err);
 	ops->next++;
 	if (ops->rd.bad || (ops->next == ops->n && rd_left(&ops->rd)))
 		return malformed(&ops->rd, err);
@@ -651,51 +840,17 @@ void command_stamp(struct buf *out, struct str encoded, uint64_t time_ms)
 	buf_str(out, str_from(encoded, encoded.n - rd_left(&rd)));
 }
 
-/* ---- outcomes ---- */
-
-void outcome_encode(struct buf *out, const struct outcome *o)
+bool command_strip(struct buf *out, struct str encoded)
 {
-	wr_u8(out, 1);
-	wr_var(out, (uint64_t)o->code);
-	wr_str(out, str_of(o->text));
-	wr_str(out, str_of(o->hint));
-	wr_var(out, o->rev);
-	wr_var(out, o->op);
-	wr_var(out, o->n_results);
-	for (size_t i = 0; i < o->n_results; i++) {
-		const struct op_result *r = &o->results[i];
+	struct rd rd = rd_of(encoded);
 
-		wr_var(out, r->rev);
-		wr_raw(out, r->uid.b, sizeof(r->uid.b));
-		wr_var(out, r->version);
-		wr_u8(out, r->changed);
-	}
-}
-
-bool outcome_decode(struct arena *arena, struct str in, struct outcome *out)
-{
-	struct rd rd = rd_of(in);
-	uint8_t format = rd_u8(&rd);
-	uint64_t n;
-
-	*out = (struct outcome){ 0 };
-	out->code = code_from_number(rd_var(&rd));
-	str_copy(out->text, sizeof(out->text), rd_str(&rd));
-	str_copy(out->hint, sizeof(out->hint), rd_str(&rd));
-	out->rev = rd_var(&rd);
-	out->op = rd_var(&rd);
-	n = rd_var(&rd);
-	if (format != 1 || n > COMMAND_OPS_MAX || n > rd_left(&rd))
+	if (rd_u8(&rd) != COMMAND_FORMAT || rd_u8(&rd) != COMMAND_OPS)
 		return false;
-	out->results = arena_zero(arena, n * sizeof(*out->results) + 1);
-	out->n_results = n;
-	for (uint64_t i = 0; i < n; i++) {
-		struct op_result *r = &out->results[i];
-
-		r->rev = rd_var(&rd);
-		rd_bytes(&rd, r->uid.b, sizeof(r->uid.b));
-		r->version = (uint32_t)rd_var(&rd);
-		r->changed = rd_u8(&rd);
-	}
-	return rd_done(&rd);
+	rd_var(&rd);
+	buf_str(out, str_first(encoded, encoded.n - rd_left(&rd)));
+	wr_var(out, 0);
+	if (!skip_contents(&rd))
+		return false;
+	buf_str(out, str_from(encoded, encoded.n - rd_left(&rd)));
+	return true;
 }

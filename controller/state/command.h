@@ -8,7 +8,7 @@
  *	OPS:    time_ms, contents (tenant, sha256 (32 bytes), bytes), id (32
  *	        bytes), body digest (32 bytes), subject name, role, subject
  *	        tenant, credential, origin, trace id (16 bytes), reason, commit,
- *	        flags, preconditions, operations
+ *	        flags, what flags say that follows, preconditions, operations
  *	BLOB:   time_ms, tenant, sha256 (32 bytes), total, offset, bytes
  *	STAGE:  time_ms, transaction (16 bytes), part, bytes
  *	STAGED: time_ms, transaction (16 bytes), parts, sha256 (32 bytes)
@@ -30,7 +30,7 @@
 #include "model/address.h"
 #include "model/permission.h"
 #include "model/rules.h"
-#include "state/member.h"
+#include "state/op.h"
 #include "wire/wire.h"
 
 #define COMMAND_FORMAT 1
@@ -40,9 +40,10 @@
  * runs a program that knows the new one, and never back.  What apply does, and which
  * forms are written to the log, goes by it (docs/formats/compatibility.md).
  */
-#define CLUSTER_VERSION 4
+#define CLUSTER_VERSION 5
 #define VERSION_EVENTS 3             /* events say what was there before */
 #define VERSION_CERTIFICATES 4       /* certificates are bound to roles */
+#define VERSION_GATE 5               /* the gate, releases in steps, named subjects */
 #define COMMAND_BYTES_MAX (1024 * 1024 - 64)   /* of one log entry */
 #define COMMAND_OPS_MAX 1000000
 #define BLOB_PART_MAX (256 * 1024)
@@ -80,98 +81,11 @@ enum restored_from {
 	RESTORED_SURVIVOR = 2,
 };
 
-enum manager {
-	MANAGER_API = 0,
-	MANAGER_GIT = 1,
-	MANAGER_TERRAFORM = 2,
-	MANAGER__COUNT
-};
-const char *manager_name(enum manager m);
-
 enum command_flag {
 	COMMAND_TAKE_OVER = BIT(0),      /* may write what another manager owns */
-};
-
-/* REV_ANY: unconditional; REV_NONE: must not exist. */
-#define REV_ANY 0
-#define REV_NONE UINT64_MAX
-
-enum op_type {
-	OP_OBJECT_PUT = 1,
-	OP_OBJECT_STATUS = 2,
-	OP_OBJECT_DELETE = 3,
-	OP_VERSION_ADD = 4,
-	OP_RULES_SET = 5,
-	OP_ROLLBACK = 6,
-	OP_TOKEN_PUT = 7,
-	OP_TOKEN_DELETE = 8,
-	OP_DENIED = 9,                   /* requests that were denied; audit only */
-	OP_MEMBERS = 10,                 /* who is in the cluster, or leads; audit */
-	OP_CERTIFICATE_PUT = 11,         /* a token that is a client's certificate */
-	OP__LAST = OP_CERTIFICATE_PUT,
-};
-
-#define CERTIFICATE_NAME_MAX 512
-
-enum rollback_mode {
-	ROLLBACK_STABLE_ONLY = 1,        /* default rule only */
-	ROLLBACK_EMERGENCY = 2,          /* and labelled rules are cleared */
-};
-
-/* One operation.  Which fields count is said by the type. */
-struct op {
-	enum op_type type;
-
-	/* All but tokens: the object. */
-	enum kind_id kind;
-	struct str tenant, name;
-	uint64_t expect;                 /* resourceVersion, REV_ANY, REV_NONE */
-
-	/* OBJECT_PUT: 'uid' and 'created' count where it is made new.  JSON
-	 * texts are canonical; 'labels' is an object of strings, 'meta' what
-	 * else metadata holds, 'spec' the defaulted spec without content. */
-	struct uuid uid;
-	enum manager manager;
-	struct str manager_ref;
-	struct str labels, meta, spec;
-	bool only_create;                /* leave it alone where it exists */
-	/* CONFIG: its address beside tenant. */
-	struct str application, environment, config_name, format;
-
-	/* OBJECT_STATUS */
-	struct str status;
-
-	/* VERSION_ADD: 'release' also moves the default rule to it. */
-	struct sha256 sha;
-	uint64_t size;
-	bool formatting_only, release, lift_hold;
-	struct str message, path;
-	/* "Ann <ann@example.org>", UTF-8, at most AUTHOR_MAX bytes; empty: the
-	 * subject of the command. */
-	struct str author;
-
-	/* RULES_SET: version 0 is the one added before in this command. */
-	struct rules rules;
-
-	/* ROLLBACK: version 0 is the one live before. */
-	enum rollback_mode mode;
-	uint32_t version;
-	bool hold;
-
-	/* DENIED: 'name' who, 'message' why, 'size' how often. */
-
-	/* MEMBERS: 'uid' of the change, 'name' the node's address (of ADD; else
-	 * empty), 'message' why not, or what was found. */
-	enum member_stage stage;
-	enum member_what member;
-	uint64_t node;                   /* 0: none, of INITIALIZE */
-	bool force;
-	bool is_done;                    /* of ENDED and NOTED; else refused */
-
-	/* TOKEN_PUT (name, sha, role), TOKEN_DELETE (name), CERTIFICATE_PUT (name,
-	 * role, and the certificate's own name, "CN=web" or a URI). */
-	enum subject_role role;
-	struct str certificate;
+	COMMAND_BREAK_GLASS = BIT(1),    /* past the gate, where a policy lets him */
+	COMMAND_SUBJECT = BIT(2),        /* the subject's token follows; VERSION_GATE */
+	COMMAND_LATER = BIT(3),          /* not_before_ms follows (8 bytes); as that */
 };
 
 struct precondition {
@@ -217,10 +131,15 @@ struct command {
 	uint8_t trace[16];
 	struct str reason, commit;
 	unsigned flags;
+	uint64_t not_before_ms;          /* it waits until then; 0: it does not */
 	struct precondition *pre;
 	size_t n_pre, cap_pre;
 	struct op *ops;
 	size_t n_ops, cap_ops;
+
+	/* The source whose plan it executes, and as whose manager it writes then;
+	 * set by apply, and nowhere else. */
+	struct str writes_as;
 
 	/* BLOB */
 	struct str tenant;
@@ -256,6 +175,9 @@ bool command_is_known(struct str encoded);
  * program: what no member may have to apply must not get into the log. */
 void command_stamp(struct buf *out, struct str encoded, uint64_t time_ms);
 void command_encode(struct buf *out, const struct command *c);
+void op_encode(struct buf *out, const struct op *op);
+/* A command of type OPS without the contents that travel in it; false: malformed. */
+bool command_strip(struct buf *out, struct str encoded);
 /* The operations of a command that are still to be decoded. */
 struct op_reader {
 	struct rd rd;
@@ -273,9 +195,6 @@ enum code command_next(struct arena *arena, struct op_reader *ops,
 /* The whole of it. */
 enum code command_decode(struct arena *arena, struct str in,
 			 struct command *out, struct err *err) MUST_USE;
-/* The verb that an operation needs: the permission question of the door and
- * of apply. */
-enum verb op_verb(const struct op *op);
 
 /* ---- outcome ---- */
 struct op_result {
@@ -290,6 +209,9 @@ struct outcome {
 	char text[400], hint[200];
 	uint64_t rev;                    /* last revision; 0 where nothing changed */
 	size_t op;                       /* on refusal: which operation */
+	/* Where it is not executed but proposed: the ReleaseProposal, and what it
+	 * waits for ("Pending", "Approved").  Format 2 of an outcome. */
+	char proposal[64], phase[16];
 	bool replayed;                   /* answered from the idempotency row */
 	struct op_result *results;       /* one an operation */
 	size_t n_results;

@@ -70,14 +70,14 @@ bool feed_event_read(struct feed_event *out, char *text, uint64_t rev,
 }
 
 bool feed_pick(struct feed_change *out, const struct feed_event *e,
-	       const struct labels *labels)
+	       const struct client *client)
 {
 	struct rule now = { 0 }, was = { 0 };
 	unsigned position;
 	bool has = e->rules.n &&
-		   rules_pick_encoded(e->rules, labels, &now, &position);
+		   rules_pick_encoded(e->rules, client, &now, &position);
 	bool had = e->was_rules.n &&
-		   rules_pick_encoded(e->was_rules, labels, &was, &position);
+		   rules_pick_encoded(e->was_rules, client, &was, &position);
 
 	if (e->knows_before && has == had &&
 	    (!has || (now.version == was.version &&
@@ -89,6 +89,7 @@ bool feed_pick(struct feed_change *out, const struct feed_event *e,
 		.is_deleted = e->is_deleted, .has_version = has,
 		.version = now.version, .sha = now.sha, .size = now.size,
 		.format = has ? e->format : STR_NONE,
+		.release = has ? now.release : 0,
 	};
 	return true;
 }
@@ -108,6 +109,12 @@ static void add_version(struct buf *out, const struct feed_change *c)
 	buf_u64(out, c->size);
 	buf_z(out, ",\"format\":");
 	buf_json(out, c->format);
+	if (c->release) {
+		char name[RELEASE_NAME_MAX];
+
+		release_name(name, c->release);
+		buf_printf(out, ",\"release\":\"%s\"", name);
+	}
 }
 
 void feed_json(struct buf *out, const struct feed_change *c)

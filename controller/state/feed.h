@@ -1,11 +1,11 @@
 /*
  * What an event of the store means to a client: for which address it is, and what
- * the client's labels get there now and got before.
+ * the client gets there now and got before.
  *
  * A client is told when what it gets changes: the version, digest and format that
- * the release rules pick for its labels.  Rows of events say what the rules were
- * before, so this is a function of the row and the labels alone: whoever reads the
- * events, from wherever, on whichever node, comes to the same.  (Rows of before
+ * the release rules pick for it, by its labels and who it is.  Rows of events say what
+ * the rules were before, so this is a function of the row and the client alone: whoever
+ * reads the events, from wherever, on whichever node, comes to the same.  (Rows of before
  * cluster version 3 do not say it; there a change of any rule is told.)
  *
  * Pure; any thread.
@@ -14,7 +14,6 @@
 #define STATE_FEED_H
 
 #include "model/address.h"
-#include "model/labels.h"
 #include "state/view.h"
 
 /* An event of a configuration that may change what somebody gets. */
@@ -43,26 +42,28 @@ struct feed_change {
 	struct str key;
 	uint64_t rev;
 	bool is_deleted;                 /* the configuration */
-	bool has_version;                /* its labels get something there */
+	bool has_version;                /* it gets something there */
 	uint32_t version;
 	struct sha256 sha;
 	uint64_t size;
 	struct str format;               /* empty: no version */
+	uint64_t release;                /* whose rule gives it; 0: none that runs */
 	/* The last of its command that this client is told of. */
 	bool end;
-	/* Of equal numbers, which are never 0, all but `end` and what the labels
-	 * get is equal: for who keeps what was encoded. */
+	/* Of equal numbers, which are never 0, all but `end` and what the client
+	 * gets is equal: for who keeps what was encoded. */
 	uint64_t memo;
 };
 
-/* False: 'labels' get what they got before.  `end` and `memo` are 0. */
+/* False: 'client' gets what it got before.  `end` and `memo` are 0. */
 bool feed_pick(struct feed_change *out, const struct feed_event *e,
-	       const struct labels *labels);
+	       const struct client *client);
 
 /*
  * One line of JSON:
  *	{"key":"acme/shop/prod/db.toml","version":3,"sha256":"...","size":120,
  *	 "format":"toml","revision":17,"deleted":false,"end":true}
+ * and "release":"r-000000000017" where one that is under way gives it.
  */
 void feed_json(struct buf *out, const struct feed_change *c);
 

@@ -256,9 +256,10 @@ static void place(struct hub *hub, struct feed *f)
 	}
 }
 
-static size_t labels_size(const struct labels *labels)
+static size_t client_size(const struct client *client)
 {
-	size_t n = labels->n * sizeof(*labels->l);
+	const struct labels *labels = &client->labels;
+	size_t n = client->id.n + labels->n * sizeof(*labels->l);
 
 	for (size_t i = 0; i < labels->n; i++)
 		n += labels->l[i].key.n + labels->l[i].value.n;
@@ -274,20 +275,23 @@ static struct str put_text(char **at, struct str s)
 	return str_n(p, s.n);
 }
 
-/* Subscriptions and labels, in one block. */
-static void make_block(struct feed *f, size_t n_subs, const struct labels *labels)
+/* Subscriptions and who it is, in one block. */
+static void make_block(struct feed *f, size_t n_subs, const struct client *client)
 {
+	const struct labels *labels = &client->labels;
+	struct labels *own = &f->client.labels;
 	size_t subs = n_subs * sizeof(*f->subs);
 	char *at;
 
-	f->block = mem_zero(subs + labels_size(labels) + 1);
+	f->block = mem_zero(subs + client_size(client) + 1);
 	f->subs = f->block;
-	f->labels = (struct labels){ (struct label *)((char *)f->block + subs),
-				     labels->n, labels->n };
-	at = (char *)(f->labels.l + labels->n);
+	*own = (struct labels){ (struct label *)((char *)f->block + subs),
+				labels->n, labels->n };
+	at = (char *)(own->l + labels->n);
 	for (size_t i = 0; i < labels->n; i++)
-		f->labels.l[i] = (struct label){ put_text(&at, labels->l[i].key),
-						 put_text(&at, labels->l[i].value) };
+		own->l[i] = (struct label){ put_text(&at, labels->l[i].key),
+					    put_text(&at, labels->l[i].value) };
+	f->client.id = put_text(&at, client->id);
 }
 
 static void subscribe(struct feed *f, struct str text, bool is_prefix)
@@ -301,13 +305,13 @@ static void subscribe(struct feed *f, struct str text, bool is_prefix)
 
 void hub_add(struct hub *hub, struct feed *f, const struct address *keys,
 	     size_t n_keys, const struct str *prefixes, size_t n_prefixes,
-	     const struct labels *labels, uint64_t cursor)
+	     const struct client *client, uint64_t cursor)
 {
 	must(!f->hub && f->ops);
 	f->hub = hub;
 	f->cursor = cursor;
 	list_init(&f->at_);
-	make_block(f, n_keys + n_prefixes, labels);
+	make_block(f, n_keys + n_prefixes, client);
 	for (size_t i = 0; i < n_keys; i++) {
 		AUTO_BUF text = BUF_NONE;
 
@@ -338,7 +342,7 @@ void hub_remove(struct feed *f)
 	f->block = NULL;
 	f->subs = NULL;
 	f->n_subs = 0;
-	f->labels = (struct labels){ 0 };
+	f->client = (struct client){ 0 };
 	f->hub = NULL;
 	hub->n--;
 	if (hub->running == f)
@@ -609,7 +613,7 @@ static enum told tell_matches(struct telling *x, uint32_t at, struct kv_txn *txn
 			&x->p->events[x->p->matches[at - 1].event];
 		struct feed_change next;
 
-		if (!feed_pick(&next, &e->e, &f->labels))
+		if (!feed_pick(&next, &e->e, &f->client))
 			continue;
 		if (f->ops->may && !f->ops->may(f, txn, &e->e)) {
 			if (x->hub->running != f)

@@ -2,7 +2,7 @@
  * A hub tells many followers of changes: it reads each new event once, decodes it
  * once, and finds whom it concerns.
  *
- * Followers (struct feed) name keys, prefixes and labels.  Topics, a key or a
+ * Followers (struct feed) name keys, prefixes and who they are.  Topics, a key or a
  * prefix each, lie in hash maps and hold the list of their followers; an event
  * looks up its key, and its beginning in each length that prefixes have.  What
  * nobody follows costs two look-ups.
@@ -64,7 +64,7 @@ struct feed {
 	struct held *held;               /* told when it is known whether it ends */
 	struct topic_sub *subs;
 	size_t n_subs;
-	struct labels labels;
+	struct client client;
 	void *block;                     /* that these lie in */
 };
 
@@ -77,7 +77,7 @@ void hub_free(struct hub **hub);
  * are copied.  A prefix of no bytes is everything. */
 void hub_add(struct hub *hub, struct feed *f, const struct address *keys,
 	     size_t n_keys, const struct str *prefixes, size_t n_prefixes,
-	     const struct labels *labels, uint64_t cursor);
+	     const struct client *client, uint64_t cursor);
 /* Harmless where it is in none.  From inside any of the ops, of any feed. */
 void hub_remove(struct feed *f);
 void hub_resume(struct feed *f);

@@ -672,6 +672,26 @@ uint64_t state_token_changes(const struct state *s)
 	return s->apply->token_changes + state_generation(s);
 }
 
+uint64_t state_gate_changes(const struct state *s)
+{
+	return s->apply->gate_changes + state_generation(s);
+}
+
+uint64_t state_window_changes(const struct state *s)
+{
+	return s->apply->window_changes + state_generation(s);
+}
+
+uint64_t state_outbox_changes(const struct state *s)
+{
+	return s->apply->outbox_changes + state_generation(s);
+}
+
+uint64_t state_rollout_changes(const struct state *s)
+{
+	return s->apply->rollout_changes + state_generation(s);
+}
+
 const struct head *state_head(const struct state *s)
 {
 	return &s->head;

@@ -6,7 +6,7 @@
  * limits.releases_max.  They have no row by uid: nothing asks for one.
  * Deterministic.
  */
-#include "state/apply.h"
+#include "state/rollout.h"
 
 #include "base/banned.h"
 
@@ -36,6 +36,21 @@ void release_start(struct apply *a)
 	buf_reset(&a->release.tenant);
 	buf_reset(&a->release.message);
 	buf_reset(&a->release.configs);
+	buf_reset(&a->release.name);
+	releasing_start(a);
+}
+
+static void add_config(struct release_notes *r, struct str name, uint32_t version)
+{
+	if (r->n++ >= NAMED_MAX)
+		return;
+	buf_z(&r->configs, r->n > 1 ? ",{\"name\":" : "{\"name\":");
+	buf_json(&r->configs, name);
+	if (version) {
+		buf_z(&r->configs, ",\"version\":");
+		buf_u64(&r->configs, version);
+	}
+	buf_c(&r->configs, '}');
 }
 
 void release_note(struct apply *a, const struct op *op,
@@ -44,22 +59,16 @@ void release_note(struct apply *a, const struct op *op,
 	struct release_notes *r = &a->release;
 	const char *type = release_type(op);
 
-	if (!type || (r->n && !str_eq(buf_view(&r->tenant), op->tenant)))
+	if (!type || (r->type && !str_eq(buf_view(&r->tenant), op->tenant)))
 		return;
-	if (r->n == 0) {
+	if (!r->type) {
 		buf_str(&r->tenant, op->tenant);
 		buf_str(&r->message, op->message);
 		r->type = type;
 	}
-	if (r->n++ >= NAMED_MAX)
-		return;
-	buf_z(&r->configs, r->n > 1 ? ",{\"name\":" : "{\"name\":");
-	buf_json(&r->configs, op->name);
-	if (res->version) {
-		buf_z(&r->configs, ",\"version\":");
-		buf_u64(&r->configs, res->version);
-	}
-	buf_c(&r->configs, '}');
+	/* In steps: release_make adds it, with what else goes along. */
+	if (!releasing_is_there(a, op->tenant) || !releasing_is_listed(a, op->name))
+		add_config(r, op->name, res->version);
 }
 
 static void add_text(struct buf *out, const char *name, struct str text)
@@ -73,8 +82,9 @@ static void add_text(struct buf *out, const char *name, struct str text)
 	buf_c(out, ',');
 }
 
-/* Canonical: members in the order of their names. */
-static void write_spec(struct buf *out, const struct apply *a)
+/* Canonical: members in the order of their names.  'row': it goes out in steps. */
+static void write_spec(struct buf *out, const struct apply *a,
+		       const struct rollout_row *row, struct str strategy)
 {
 	const struct release_notes *r = &a->release;
 
@@ -86,9 +96,17 @@ static void write_spec(struct buf *out, const struct apply *a)
 	buf_z(out, "],\"count\":");
 	buf_u64(out, r->n);
 	buf_c(out, ',');
+	if (row) {
+		add_text(out, "policy", row->policy);
+		buf_z(out, "\"policyRevision\":");
+		buf_u64(out, row->policy_rev);
+		buf_c(out, ',');
+	}
 	add_text(out, "reason", a->cmd->reason.n ? a->cmd->reason :
 						   buf_view(&r->message));
-	buf_z(out, "\"strategy\":\"immediate\",\"type\":\"");
+	buf_z(out, "\"strategy\":");
+	buf_json(out, strategy);
+	buf_z(out, ",\"type\":\"");
 	buf_z(out, r->type);
 	buf_z(out, "\"}");
 }
@@ -105,8 +123,9 @@ static struct uuid make_uid(const struct apply *a)
 	return uid;
 }
 
-static void put_release(struct apply *a, struct str tenant)
+static enum code put_release(struct apply *a, struct str tenant, struct err *err)
 {
+	const struct rollout_row *begun = releasing_begun(a);
 	uint64_t rev = ap_next_rev(a);
 	struct str name = arena_printf(a->arena, "r-%012llu",
 				       (unsigned long long)rev);
@@ -121,7 +140,11 @@ static void put_release(struct apply *a, struct str tenant)
 	struct event_row event = { .type = EVENT_ADDED, .kind = KIND_RELEASE,
 				   .tenant = tenant, .name = name };
 
-	write_spec(&spec, a);
+	buf_str(&a->release.name, name);
+	if (begun)
+		row.status = arena_printf(a->arena, "{\"phase\":\"%s\"}",
+					  rollout_phase_name(begun->phase));
+	write_spec(&spec, a, begun, releasing_strategy(a));
 	row.spec = buf_view(&spec);
 	key_object(&key, tenant, KIND_RELEASE, name);
 	object_row_encode(&val, &row);
@@ -129,10 +152,20 @@ static void put_release(struct apply *a, struct str tenant)
 	ap_put(a, KV_OBJECTS, buf_view(&key), buf_view(&val));
 	/* No diff of it in the audit: it only repeats what the command did. */
 	ap_event(a, rev, &event);
+	return begun ? releasing_begin(a, rev, row.uid, err) : OK;
 }
 
-/* The oldest of a tenant; false: there is none. */
-static bool remove_oldest(struct apply *a, struct str tenant)
+static bool can_move(struct apply *a, struct str tenant, struct str name)
+{
+	AUTO_BUF key = BUF_NONE;
+
+	key_rollout(&key, tenant, name);
+	return kv_get(a->txn, KV_ROLLOUTS, buf_view(&key), NULL);
+}
+
+/* The oldest of a tenant, those that can still move apart unless 'all'; false: there
+ * is none. */
+static bool remove_oldest(struct apply *a, struct str tenant, bool all)
 {
 	AUTO_BUF prefix = BUF_NONE;
 	struct event_row event = { .type = EVENT_DELETED, .kind = KIND_RELEASE,
@@ -142,8 +175,11 @@ static bool remove_oldest(struct apply *a, struct str tenant)
 	bool found;
 
 	key_objects(&prefix, tenant, KIND_RELEASE);
-	found = kv_seek(a->txn, KV_OBJECTS, buf_view(&prefix), &c) &&
-		str_starts(c.key, buf_view(&prefix));
+	found = kv_seek(a->txn, KV_OBJECTS, buf_view(&prefix), &c);
+	while (found && str_starts(c.key, buf_view(&prefix)) && !all &&
+	       can_move(a, tenant, str_from(c.key, prefix.n)))
+		found = kv_next(&c);
+	found = found && str_starts(c.key, buf_view(&prefix));
 	if (found) {
 		key = arena_str(a->arena, c.key);
 		event.before = arena_str(a->arena, c.val);
@@ -157,23 +193,33 @@ static bool remove_oldest(struct apply *a, struct str tenant)
 	return true;
 }
 
-void release_make(struct apply *a)
+enum code release_make(struct apply *a, struct err *err)
 {
-	struct str tenant = buf_view(&a->release.tenant);
+	struct str tenant;
 	uint64_t n, max = MAX(a->head->limits.releases_max, (uint64_t)1);
+	enum code rc = releasing_conclude(a, err);
+	const struct rollout_row *begun = releasing_begun(a);
 
+	if (rc)
+		return rc;
+	for (size_t i = 0; begun && i < begun->n_configs; i++)
+		add_config(&a->release, begun->configs[i].name,
+			   begun->configs[i].version);
 	if (a->release.n == 0)
-		return;
+		return OK;
+	tenant = buf_view(&a->release.tenant);
 	n = ap_count(a, tenant, KIND_RELEASE) + 1;
 	for (unsigned i = 0; i < REMOVED_MAX && n > max; i++)
-		n -= remove_oldest(a, tenant);
-	put_release(a, tenant);
+		n -= remove_oldest(a, tenant, false);
+	rc = put_release(a, tenant, err);
 	ap_set_count(a, tenant, KIND_RELEASE, n);
+	return rc;
 }
 
 void release_remove_all(struct apply *a, struct str tenant)
 {
-	while (remove_oldest(a, tenant))
+	while (remove_oldest(a, tenant, true))
 		;
 	ap_set_count(a, tenant, KIND_RELEASE, 0);
+	releasing_remove_all(a, tenant);
 }

@@ -5,7 +5,9 @@
  * Nothing is removed by a node's own clock: a TICK command carries the time,
  * and each does at most a slice, so that no apply takes long.
  */
-#include "state/apply.h"
+#include "state/due.h"
+#include "state/collect.h"
+#include "state/rollout.h"
 
 #include "base/banned.h"
 
@@ -199,19 +201,13 @@ enum code blob_take(struct apply *a, const struct op *op, struct err *err)
 
 /* ---- versions ---- */
 
-static bool is_referenced(struct apply *a, const struct live_row *live,
-			  uint32_t version)
+static bool is_referenced(struct apply *a, struct str tenant,
+			  const struct live_row *live, uint32_t version)
 {
 	struct rules rules;
 
-	if (version == live->stable_version)
-		return true;
-	if (!rules_decode(a->arena, live->rules, &rules))
-		return true;
-	for (size_t i = 0; i < rules.n; i++)
-		if (rules.r[i].version == version)
-			return true;
-	return false;
+	return !rules_decode(a->arena, live->rules, &rules) ||
+	       collect_name(a->txn, tenant, live, &rules, version);
 }
 
 void retain_versions(struct apply *a, struct str tenant, struct uuid uid,
@@ -232,7 +228,7 @@ void retain_versions(struct apply *a, struct str tenant, struct uuid uid,
 	       row.version + max <= live->last_version) {
 		struct str key = arena_str(a->arena, c.key);
 
-		if (is_referenced(a, live, row.version)) {
+		if (is_referenced(a, tenant, live, row.version)) {
 			on = kv_next(&c);
 			continue;
 		}
@@ -412,6 +408,8 @@ void apply_tick(struct apply *a)
 	tick_audit(a);
 	tick_staged(a);
 	tick_blobs(a);
+	outbox_tick(a);
+	due_tick(a);
 }
 
 /* ---- is a tick worth its entry? ---- */
@@ -454,9 +452,11 @@ bool retain_is_due(struct kv_txn *txn, const struct head *h, uint64_t now_ms)
 
 	if (h->rev - h->compacted_rev > h->limits.events_max ||
 	    h->audit_seq - h->audit_first > h->limits.audit_max ||
-	    has_compacted(txn, h))
+	    has_compacted(txn, h) || outbox_is_due(txn))
 		return true;
 	if (first_time(txn, KV_IDEM_DUE, true, &ms) && ms <= now_ms)
+		return true;
+	if (due_first(txn, &ms) && ms <= now_ms)
 		return true;
 	if (first_time(txn, KV_STAGED, false, &ms) && ms + STAGED_MS < now_ms)
 		return true;

@@ -6,8 +6,12 @@
 #include "base/banned.h"
 
 #define ROW_FORMAT 1
+#define ROW_FORMAT_HELD 2            /* a release holds it */
+#define ROW_FORMAT_HELD_BY 3         /* it is known who */
+#define ROW_FORMAT_MARKED 2          /* says whether it was live */
 #define ROW_FORMAT_EVENT 2           /* says what was before */
 #define ROW_FORMAT_TOKEN 2           /* is a certificate */
+#define ROW_FORMAT_NAMED 3           /* is somebody's with a name */
 
 /* ---- keys ---- */
 
@@ -134,7 +138,10 @@ bool object_row_decode(struct str in, struct object_row *out)
 
 void live_row_encode(struct buf *out, const struct live_row *row)
 {
-	wr_u8(out, ROW_FORMAT);
+	bool has_by = row->has_hold && row->hold_by.n;
+	bool is_held = has_by || (row->has_hold && row->hold_release);
+
+	wr_u8(out, has_by ? ROW_FORMAT_HELD_BY : is_held ? ROW_FORMAT_HELD : ROW_FORMAT);
 	wr_raw(out, row->uid.b, sizeof(row->uid.b));
 	wr_str(out, row->name);
 	wr_var(out, row->rev);
@@ -145,12 +152,25 @@ void live_row_encode(struct buf *out, const struct live_row *row)
 	if (row->has_hold)
 		wr_raw(out, row->hold.b, sizeof(row->hold.b));
 	wr_str(out, row->rules);
+	if (!is_held)
+		return;
+	wr_var(out, row->hold_release);
+	wr_var(out, row->hold_version);
+	wr_str(out, row->hold_reason);
+	wr_str(out, row->hold_commit);
+	if (!has_by)
+		return;
+	wr_str(out, row->hold_by);
+	wr_var(out, row->hold_ms);
 }
 
 bool live_row_decode(struct str in, struct live_row *out)
 {
-	struct rd rd = rd_row(in);
+	struct rd rd = rd_of(in);
+	unsigned format = rd_u8(&rd);
 
+	if (format < ROW_FORMAT || format > ROW_FORMAT_HELD_BY)
+		return false;
 	rd_bytes(&rd, out->uid.b, sizeof(out->uid.b));
 	out->name = rd_str(&rd);
 	out->rev = rd_var(&rd);
@@ -162,14 +182,34 @@ bool live_row_decode(struct str in, struct live_row *out)
 	if (out->has_hold)
 		rd_bytes(&rd, out->hold.b, sizeof(out->hold.b));
 	out->rules = rd_str(&rd);
-	return rd_done(&rd);
+	out->hold_release = 0;
+	out->hold_version = 0;
+	out->hold_reason = out->hold_commit = out->hold_by = STR_NONE;
+	out->hold_ms = 0;
+	if (format == ROW_FORMAT)
+		return rd_done(&rd);
+	out->hold_release = rd_var(&rd);
+	out->hold_version = (uint32_t)rd_var(&rd);
+	out->hold_reason = rd_str(&rd);
+	out->hold_commit = rd_str(&rd);
+	if (format == ROW_FORMAT_HELD)
+		return rd_done(&rd) && out->has_hold && out->hold_release;
+	out->hold_by = rd_str(&rd);
+	out->hold_ms = rd_var(&rd);
+	return rd_done(&rd) && out->has_hold && out->hold_by.n;
 }
 
 /* ---- versions ---- */
 
+enum version_mark {
+	MARK_LIVE = BIT(0),
+	MARK_BACK = BIT(1),
+	MARKS = MARK_LIVE | MARK_BACK,
+};
+
 void version_row_encode(struct buf *out, const struct version_row *row)
 {
-	wr_u8(out, ROW_FORMAT);
+	wr_u8(out, row->is_marked ? ROW_FORMAT_MARKED : ROW_FORMAT);
 	wr_raw(out, row->sha.b, sizeof(row->sha.b));
 	wr_var(out, row->size);
 	wr_var(out, row->created_ms);
@@ -180,13 +220,20 @@ void version_row_encode(struct buf *out, const struct version_row *row)
 	wr_str(out, row->message);
 	wr_str(out, row->commit);
 	wr_str(out, row->path);
+	if (row->is_marked)
+		wr_u8(out, (uint8_t)((row->was_live ? MARK_LIVE : 0) |
+				     (row->turned_back ? MARK_BACK : 0)));
 }
 
 bool version_row_decode(struct str key, struct str in, struct version_row *out)
 {
 	struct rd number = rd_of(str_from(key, key.n >= 4 ? key.n - 4 : 0));
-	struct rd rd = rd_row(in);
+	struct rd rd = rd_of(in);
+	unsigned format = rd_u8(&rd);
+	uint8_t marks = MARK_LIVE;
 
+	if (format != ROW_FORMAT && format != ROW_FORMAT_MARKED)
+		return false;
 	out->version = rd_u32_be(&number);
 	rd_bytes(&rd, out->sha.b, sizeof(out->sha.b));
 	out->size = rd_var(&rd);
@@ -198,7 +245,12 @@ bool version_row_decode(struct str key, struct str in, struct version_row *out)
 	out->message = rd_str(&rd);
 	out->commit = rd_str(&rd);
 	out->path = rd_str(&rd);
-	return rd_done(&rd) && !number.bad;
+	out->is_marked = format == ROW_FORMAT_MARKED;
+	if (out->is_marked)
+		marks = rd_u8(&rd);
+	out->was_live = marks & MARK_LIVE;
+	out->turned_back = marks & MARK_BACK;
+	return rd_done(&rd) && !number.bad && !(marks & ~MARKS);
 }
 
 /* ---- blobs ---- */
@@ -387,14 +439,30 @@ struct sha256 certificate_key(struct str name)
 	return sha256_of(buf_view(&b));
 }
 
+static uint8_t token_format(const struct token_row *row)
+{
+	if (row->role == ROLE_NAMED)
+		return ROW_FORMAT_NAMED;
+	return row->certificate.n ? ROW_FORMAT_TOKEN : ROW_FORMAT;
+}
+
 void token_row_encode(struct buf *out, const struct token_row *row)
 {
-	wr_u8(out, row->certificate.n ? ROW_FORMAT_TOKEN : ROW_FORMAT);
+	uint8_t format = token_format(row);
+
+	wr_u8(out, format);
 	wr_str(out, row->name);
 	wr_u8(out, (uint8_t)row->role);
 	wr_var(out, row->created_ms);
-	if (row->certificate.n)
+	if (format != ROW_FORMAT)
 		wr_str(out, row->certificate);
+	if (format != ROW_FORMAT_NAMED)
+		return;
+	wr_str(out, row->subject);
+	wr_str(out, row->tenant);
+	wr_str(out, row->groups);
+	wr_var(out, row->verbs);
+	wr_var(out, row->expires_ms);
 }
 
 bool token_row_decode(struct str in, struct token_row *out)
@@ -402,13 +470,22 @@ bool token_row_decode(struct str in, struct token_row *out)
 	struct rd rd = rd_of(in);
 	uint8_t format = rd_u8(&rd);
 
-	if (format != ROW_FORMAT && format != ROW_FORMAT_TOKEN)
+	*out = (struct token_row){ 0 };
+	if (format < ROW_FORMAT || format > ROW_FORMAT_NAMED)
 		return false;
 	out->name = rd_str(&rd);
 	out->role = rd_u8(&rd);
 	out->created_ms = rd_var(&rd);
-	out->certificate = format == ROW_FORMAT_TOKEN ? rd_str(&rd) : STR_NONE;
-	return rd_done(&rd) && (format == ROW_FORMAT) == (out->certificate.n == 0);
+	if (format != ROW_FORMAT)
+		out->certificate = rd_str(&rd);
+	if (format == ROW_FORMAT_NAMED) {
+		out->subject = rd_str(&rd);
+		out->tenant = rd_str(&rd);
+		out->groups = rd_str(&rd);
+		out->verbs = rd_var(&rd);
+		out->expires_ms = rd_var(&rd);
+	}
+	return rd_done(&rd) && format == token_format(out);
 }
 
 /* ---- head ---- */

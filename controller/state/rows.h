@@ -46,6 +46,13 @@ struct live_row {
 	uint32_t stable_version;         /* default version before the last move */
 	bool has_hold;
 	struct sha256 hold;              /* content the owner may not apply again */
+	/* Of a release that turned back, format 2 of the row; with who did it, and of a
+	 * roll-back as well, format 3. */
+	uint64_t hold_release;           /* its number; 0: held by a roll-back */
+	uint32_t hold_version;           /* the version with that content */
+	struct str hold_reason, hold_commit;
+	struct str hold_by;              /* subject; empty: not known */
+	uint64_t hold_ms;                /* since when */
 	struct str rules;                /* encoded */
 };
 void live_row_encode(struct buf *out, const struct live_row *row);
@@ -58,6 +65,10 @@ struct version_row {
 	uint64_t size, created_ms, rev;
 	bool formatting_only;
 	struct str format, author, message, commit, path;
+	/* Format 2 of the row, of cluster version VERSION_GATE on: the default rule
+	 * served it once, and somebody turned it back since.  Of format 1 nobody
+	 * knows; there was no gate yet, so it counts as one that was live. */
+	bool is_marked, was_live, turned_back;
 };
 void version_row_encode(struct buf *out, const struct version_row *row);
 bool version_row_decode(struct str key, struct str in, struct version_row *out);
@@ -119,6 +130,9 @@ struct token_row {
 	/* What a client's certificate calls him, where that is the token; then it
 	 * is format 2 of the row. */
 	struct str certificate;
+	/* ROLE_NAMED, format 3: as of OP_SUBJECT_PUT. */
+	struct str subject, tenant, groups;
+	uint64_t verbs, expires_ms;
 };
 /* The key of its row: no text of a token, which has no byte 0, has this digest. */
 struct sha256 certificate_key(struct str name);

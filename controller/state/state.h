@@ -56,6 +56,16 @@ struct kv *state_kv(struct state *state);
 uint64_t state_generation(const struct state *state);
 /* Another number: tokens may be others than before.  Core loop. */
 uint64_t state_token_changes(const struct state *state);
+/* Another number: approved proposals or windows may be others than before.  Core
+ * loop. */
+uint64_t state_gate_changes(const struct state *state);
+/* Windows alone. */
+uint64_t state_window_changes(const struct state *state);
+/* Another number: what webhooks are to be told may be other than before.  Core
+ * loop. */
+uint64_t state_outbox_changes(const struct state *state);
+/* As that, of releases that run. */
+uint64_t state_rollout_changes(const struct state *state);
 /* Where it stands; core loop. */
 const struct head *state_head(const struct state *state);
 /* True where a TICK would do something at 'now_ms'; core loop, cheap. */

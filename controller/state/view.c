@@ -238,6 +238,41 @@ static void add_metadata(struct buf *out, const struct object_view *o)
 	buf_c(out, '}');
 }
 
+/* The release that turned back, or who rolled back. */
+static void add_held(struct buf *out, const struct live_row *live)
+{
+	char name[RELEASE_NAME_MAX], time[RFC3339_MAX];
+
+	if (!live->hold_version)
+		return;
+	buf_printf(out, ",\"version\":%u", live->hold_version);
+	if (live->hold_release) {
+		release_name(name, live->hold_release);
+		buf_printf(out, ",\"release\":\"%s\"", name);
+	}
+	buf_z(out, ",\"reason\":");
+	buf_json(out, live->hold_reason);
+	if (live->hold_release) {
+		buf_z(out, ",\"commit\":");
+		buf_json(out, live->hold_commit);
+	}
+	if (!live->hold_by.n)
+		return;
+	clock_rfc3339(time, live->hold_ms, false);
+	buf_z(out, ",\"by\":");
+	buf_json(out, live->hold_by);
+	buf_printf(out, ",\"since\":\"%s\"", time);
+}
+
+void view_hold_json(struct buf *out, const struct live_row *live)
+{
+	buf_z(out, "{\"sha256\":\"");
+	buf_hex(out, live->hold.b, sizeof(live->hold.b));
+	buf_c(out, '"');
+	add_held(out, live);
+	buf_c(out, '}');
+}
+
 /* What a configuration's status shows beside what was written to it. */
 static void add_live(struct buf *out, const struct object_view *o)
 {
@@ -269,9 +304,8 @@ static void add_live(struct buf *out, const struct object_view *o)
 		rules_json(out, &rules);
 	}
 	if (o->live.has_hold) {
-		buf_z(out, ",\"hold\":{\"sha256\":\"");
-		buf_hex(out, o->live.hold.b, sizeof(o->live.hold.b));
-		buf_z(out, "\"}");
+		buf_z(out, ",\"hold\":");
+		view_hold_json(out, &o->live);
 	}
 	arena_free(&arena);
 }
@@ -347,14 +381,14 @@ enum code view_at(struct kv_txn *txn, const struct address *at,
 }
 
 enum code view_config(struct kv_txn *txn, const struct address *at,
-		      const struct labels *labels, struct config_view *out,
+		      const struct client *client, struct config_view *out,
 		      struct err *err)
 {
 	enum code rc = find_live(txn, at, &out->live, err);
 
 	if (rc)
 		return rc;
-	if (!rules_pick_encoded(out->live.rules, labels, &out->rule,
+	if (!rules_pick_encoded(out->live.rules, client, &out->rule,
 				&out->position)) {
 		err_set(err, E_NOT_FOUND,
 			"%.*s/%.*s/%.*s/%.*s has no release for these labels",

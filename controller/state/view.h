@@ -47,18 +47,20 @@ uint64_t view_count(struct kv_txn *txn, struct str tenant, enum kind_id kind);
 enum code view_quota(struct kv_txn *txn, struct str tenant, enum kind_id kind,
 		     struct err *err) MUST_USE;
 /* The whole object as JSON: apiVersion, kind, metadata, spec, status. */
+/* What is held: {sha256, version, release, reason, commit, by, since}. */
+void view_hold_json(struct buf *out, const struct live_row *live);
 void view_json(struct buf *out, const struct object_view *object);
 
 /* ---- configurations ---- */
 struct config_view {
 	struct live_row live;
-	struct rule rule;                /* that the labels get */
+	struct rule rule;                /* that the client gets */
 	unsigned position;               /* of that rule */
 };
-/* What a client with 'labels' gets at an address.  E_NOT_FOUND: no such
- * address, or nothing is released for these labels. */
+/* What 'client' gets at an address.  E_NOT_FOUND: no such address, or nothing is
+ * released for it. */
 enum code view_config(struct kv_txn *txn, const struct address *at,
-		      const struct labels *labels, struct config_view *out,
+		      const struct client *client, struct config_view *out,
 		      struct err *err) MUST_USE;
 /* What lives at addresses that begin like 'prefix' ("acme/shop/"; empty: all), in the
  * order of their keys, from behind 'after' (an address_key; empty: from the start),

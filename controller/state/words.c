@@ -315,6 +315,54 @@ static void say_simple(struct words *w, const char *what, const struct op *op)
 	say_expect(w, op);
 }
 
+/* Never keys of webhooks, and of a plan how large it is alone. */
+static void say_gate(struct words *w, const struct op *op)
+{
+	switch (op->type) {
+	case OP_SUBJECT_PUT:
+		say(w, "create token");
+		say_str(w, "name", " ", op->name);
+		say_str(w, "of", " of ", op->author);
+		say_str(w, "tenant", " in tenant ", op->tenant);
+		return;
+	case OP_VOTE:
+		say(w, vote_action(op->vote));
+		break;
+	case OP_RELEASE_MOVE:
+		say(w, move_action(op->move));
+		break;
+	case OP_OUTBOX:
+		say(w, "outcome of a delivery to");
+		break;
+	case OP_PLAN_PUT:
+		say(w, "keep a plan of");
+		break;
+	case OP_EXECUTE:
+		say(w, "execute a plan of");
+		break;
+	case OP_HOOK_KEY:
+		say(w, "new key of");
+		break;
+	case OP_VERSION_DROP:
+		say(w, "remove a version of");
+		break;
+	default:
+		say(w, "lift the hold of");
+		break;
+	}
+	say_target(w, op->kind, op->tenant, op->name);
+	if (op->type == OP_PLAN_PUT)
+		say_u64(w, "bytes", ", bytes ", op->bytes.n);
+	if (op->type == OP_RELEASE_MOVE)
+		say_u64(w, "step", " at step ", op->step);
+	if (op->type == OP_OUTBOX)
+		say_u64(w, "sequence", ", number ", op->count);
+	if (op->type == OP_VERSION_DROP)
+		say_u64(w, "version", ", version ", op->version);
+	say_str(w, "message", ", because: ", op->message);
+	say_expect(w, op);
+}
+
 static void say_op(struct words *w, const struct op *op)
 {
 	enum verb verb = op->only_create ? VERB_CREATE : op_verb(op);
@@ -349,6 +397,17 @@ static void say_op(struct words *w, const struct op *op)
 		break;
 	case OP_MEMBERS:
 		say_members(w, op);
+		break;
+	case OP_SUBJECT_PUT:
+	case OP_PLAN_PUT:
+	case OP_EXECUTE:
+	case OP_VOTE:
+	case OP_RELEASE_MOVE:
+	case OP_HOOK_KEY:
+	case OP_OUTBOX:
+	case OP_VERSION_DROP:
+	case OP_HOLD_LIFT:
+		say_gate(w, op);
 		break;
 	}
 }
@@ -399,6 +458,8 @@ static void say_ops(struct words *w, const struct command *c, size_t n_ops)
 	say_str(w, "credential", NULL, c->credential);
 	say_origin(w, c->origin);
 	say_flag(w, "takes_over", ", takes over", c->flags & COMMAND_TAKE_OVER);
+	say_flag(w, "break_glass", ", breaks the glass",
+		 c->flags & COMMAND_BREAK_GLASS);
 	say_str(w, "commit", ", commit ", c->commit);
 	say_str(w, "reason", ", because: ", c->reason);
 	say_preconditions(w, c);

@@ -75,7 +75,7 @@ static void submit_record(struct store *s, struct arena *arena,
 			  struct buf *bytes, struct store_write *w,
 			  store_done *done)
 {
-	struct command c = { .type = COMMAND_OPS, .time_ms = clock_wall_ms(),
+	struct command c = { .type = COMMAND_OPS, .time_ms = store_wall_ms(s),
 			     .subject = who->subject,
 			     .credential = who->credential,
 			     .origin = who->origin, .reason = who->reason };
@@ -303,7 +303,7 @@ static void keep_who(struct making *v, const struct store_who *who)
 static void unknown_who(struct making *v, uint64_t peer)
 {
 	v->who = (struct store_who){
-		.subject = { STR("system"), ROLE_SYSTEM, STR_NONE },
+		.subject = { .name = STR("system"), .role = ROLE_SYSTEM },
 		.credential = STR("unknown"),
 		.origin = arena_printf(v->arena, "node %llu", ULL(peer)) };
 }
@@ -437,7 +437,7 @@ static struct str what_is(struct store *s, struct arena *arena,
 static void looked(struct rc_read *read, enum code rc, const struct err *err)
 {
 	static const struct store_who us = {
-		.subject = { { "system", 6 }, ROLE_SYSTEM, { NULL, 0 } },
+		.subject = { .name = { "system", 6 }, .role = ROLE_SYSTEM },
 		.credential = { "none", 4 }, .origin = { "local", 5 } };
 	struct finding *f = container_of(read, struct finding, read);
 	struct store *s = f->store;

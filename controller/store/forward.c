@@ -385,7 +385,7 @@ static void serve(struct store *s, struct rpc_token token, bool is_batch,
 		  const struct str *commands, size_t n)
 {
 	struct delivery *d = mem_zero(sizeof(*d) + n * sizeof(d->writes[0]));
-	uint64_t now_ms = clock_wall_ms();
+	uint64_t now_ms = store_wall_ms(s);
 
 	d->store = s;
 	d->token = token;

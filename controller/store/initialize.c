@@ -35,8 +35,8 @@ static void make_note(struct store *s, const struct store_initialize *i,
 {
 	AUTO_ARENA arena = arena_new(1024);
 	struct command c = {
-		.type = COMMAND_OPS, .time_ms = clock_wall_ms(),
-		.subject = { STR("system"), ROLE_SYSTEM, STR_NONE },
+		.type = COMMAND_OPS, .time_ms = store_wall_ms(s),
+		.subject = { .name = STR("system"), .role = ROLE_SYSTEM },
 		.credential = STR("the node's own machine"),
 		.origin = i->who.origin, .reason = i->who.reason };
 	struct op *op = command_op(arena, &c, OP_MEMBERS);

@@ -9,11 +9,23 @@
 #include "base/map.h"
 #include "io/timer.h"
 #include "state/state.h"
+#include "store/clocks.h"
 #include "store/denials.h"
+#include "store/calls.h"
 #include "store/store.h"
 
 #define PART "store"
 #define STORE_MEMBERS_MAX 64
+
+struct clocks {
+	enum clocks_say say;
+	bool is_asking;                  /* a round decides whether it leads */
+	bool is_handing;
+	uint64_t round, next_ms, complain_ms;
+	int64_t apart_ms;                /* wall clock and monotonic one, at the
+					    last round */
+	struct rc_transfer transfer;
+};
 
 struct store_member {
 	uint64_t id;
@@ -27,7 +39,8 @@ struct store {
 	struct rc_node *node;
 	struct pool *pool;               /* checkpoints */
 	struct map *pending;             /* proposal id -> struct ticket */
-	struct list followers, roles;    /* core loop */
+	struct list followers, roles, outboxes, gates;   /* core loop */
+	uint64_t outbox_changes, gate_changes, window_changes;
 	struct timer tick;
 	bool is_open, has_tick, tick_in_flight;
 	struct store_write tick_write;
@@ -36,6 +49,8 @@ struct store {
 	struct denials *denials;
 	struct versions_round *versions; /* that is under way; core loop */
 	uint64_t versions_at_ms;         /* the next one, not before */
+	struct clocks clocks;            /* where it leads; core loop */
+	_Atomic int64_t clock_offset_ms; /* the median, as of the last round */
 	uint64_t knows;
 	/* changes.c; core loop */
 	struct list changes;             /* that are under way */
@@ -62,7 +77,7 @@ struct store {
 	uint64_t leader;                 /* 0: none is known */
 	uint64_t led_last;               /* the last one that was known */
 	_Atomic uint64_t rev, compacted, bytes, audit_seq, time_ms, version;
-	_Atomic uint64_t token_changes;
+	_Atomic uint64_t token_changes, rollout_changes;
 	_Atomic uint64_t done, refused, uncertain, forwarded, forward_calls;
 	_Atomic uint64_t forward_failed, leader_changes, member_changes;
 	_Atomic bool is_leader, has_failed, is_fenced, is_stopping;
@@ -97,6 +112,8 @@ void tickets_init(struct store *s);
 void ticket_start(struct store *s, struct store_write *w, struct str bytes,
 		  struct buf *own);
 void tickets_on_role(struct store *s);
+/* What waits for a leader is tried now. */
+void tickets_again(struct store *s);
 void tickets_on_commit(struct store *s, uint64_t rev);
 void tickets_on_outcome(struct store *s, uint64_t id, const struct outcome *o);
 /* Whatever still waits is told that the node stops. */
@@ -151,6 +168,20 @@ void initialize_tick(struct store *s);
 /* Each second where this node leads. */
 void versions_tick(struct store *s);
 void versions_serve(void *data, const struct rc_request *request);
+
+/* clocks.c: see clocks.h */
+/* The time that this node stamps. */
+uint64_t store_wall_ms(const struct store *s);
+/* Before the tickets are told. */
+void clocks_on_role(struct store *s, bool leads);
+/* Each second where this node leads. */
+void clocks_tick(struct store *s);
+/* This node leads, and must not write (yet). */
+bool clocks_hold(struct store *s);
+void clocks_serve(void *data, const struct rc_request *request);
+
+/* calls.c */
+void calls_serve_fleet(void *data, const struct rc_request *request);
 
 /* store.c */
 void outcome_copy(struct outcome *to, const struct outcome *from);

@@ -13,6 +13,8 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/gate.h"
+#include "store/outbox.h"
 #include "store/own.h"
 
 #include "base/banned.h"
@@ -122,7 +124,7 @@ static void on_outcome(void *data, uint64_t id, const struct outcome *o)
 static void stage_part(struct store *s, struct store_write *w, uint32_t part)
 {
 	struct stage *stage = w->stage_;
-	struct command c = { .type = COMMAND_STAGE, .time_ms = clock_wall_ms(),
+	struct command c = { .type = COMMAND_STAGE, .time_ms = store_wall_ms(s),
 			     .transaction = stage->transaction, .part = part };
 	struct buf bytes = BUF_NONE;
 
@@ -135,7 +137,7 @@ static void stage_part(struct store *s, struct store_write *w, uint32_t part)
 static void stage_last(struct store *s, struct store_write *w)
 {
 	struct stage *stage = w->stage_;
-	struct command c = { .type = COMMAND_STAGED, .time_ms = clock_wall_ms(),
+	struct command c = { .type = COMMAND_STAGED, .time_ms = store_wall_ms(s),
 			     .transaction = stage->transaction,
 			     .part = stage->parts,
 			     .sha = sha256_of(w->bytes) };
@@ -319,19 +321,51 @@ static void publish_head(struct store *s)
 	atomic_store(&s->version, h->version);
 }
 
+static void tell_outbox(struct store *s)
+{
+	uint64_t changes = state_outbox_changes(s->state);
+	struct store_outbox *o;
+
+	if (changes == s->outbox_changes)
+		return;
+	s->outbox_changes = changes;
+	list_each(&s->outboxes, o, at_)
+		o->changed(o);
+}
+
+static void tell_gate(struct store *s)
+{
+	uint64_t changes = state_gate_changes(s->state);
+	uint64_t windows = state_window_changes(s->state);
+	bool has_windows = windows != s->window_changes;
+	struct store_gate *g;
+
+	if (changes == s->gate_changes)
+		return;
+	s->gate_changes = changes;
+	s->window_changes = windows;
+	list_each(&s->gates, g, at_)
+		g->changed(g, has_windows);
+}
+
 static void on_commit(void *data, uint64_t rev)
 {
 	struct store *s = data;
 	uint64_t tokens = state_token_changes(s->state);
+	uint64_t rollouts = state_rollout_changes(s->state);
 	struct follower *f;
 
+	tell_outbox(s);
+	tell_gate(s);
 	if (rev == atomic_load(&s->rev) &&
-	    tokens == atomic_load(&s->token_changes)) {
+	    tokens == atomic_load(&s->token_changes) &&
+	    rollouts == atomic_load(&s->rollout_changes)) {
 		publish_head(s);
 		return;
 	}
 	publish_head(s);
 	atomic_store(&s->token_changes, tokens);
+	atomic_store(&s->rollout_changes, rollouts);
 	tickets_on_commit(s, rev);
 	list_each(&s->followers, f, at_) {
 		atomic_store(&f->rev_, rev);
@@ -342,7 +376,7 @@ static void on_commit(void *data, uint64_t rev)
 
 static void follow_here(struct msg *msg)
 {
-	struct follower *f = container_of(msg, struct follower, control_);
+	struct follower *f = container_of(msg, struct follower, follow_);
 
 	list_append(&f->store_->followers, &f->at_);
 }
@@ -352,14 +386,14 @@ void store_follow(struct store *s, struct follower *f)
 	f->store_ = s;
 	list_init(&f->at_);
 	f->wake_.run = wake_home;
-	f->control_.run = follow_here;
+	f->follow_.run = follow_here;
 	atomic_store(&f->posted_, false);
-	loop_post_sure(s->core, &f->control_);
+	loop_post_sure(s->core, &f->follow_);
 }
 
 static void stopped_home(struct msg *msg)
 {
-	struct follower *f = container_of(msg, struct follower, control_);
+	struct follower *f = container_of(msg, struct follower, unfollow_);
 
 	f->stopped_(f);
 }
@@ -367,19 +401,19 @@ static void stopped_home(struct msg *msg)
 /* Wake-ups that were posted before run on the home loop before this. */
 static void unfollow_here(struct msg *msg)
 {
-	struct follower *f = container_of(msg, struct follower, control_);
+	struct follower *f = container_of(msg, struct follower, unfollow_);
 
 	list_remove(&f->at_);
-	f->control_.run = stopped_home;
-	loop_post_sure(f->home, &f->control_);
+	f->unfollow_.run = stopped_home;
+	loop_post_sure(f->home, &f->unfollow_);
 }
 
 void store_unfollow(struct store *s, struct follower *f,
 		    void (*stopped)(struct follower *f))
 {
 	f->stopped_ = stopped;
-	f->control_.run = unfollow_here;
-	loop_post_sure(s->core, &f->control_);
+	f->unfollow_.run = unfollow_here;
+	loop_post_sure(s->core, &f->unfollow_);
 }
 
 uint64_t store_rev(struct store *s)
@@ -447,6 +481,26 @@ void store_off_role(struct store_role *role)
 	list_remove(&role->at_);
 }
 
+void store_on_gate(struct store *s, struct store_gate *gate)
+{
+	list_append(&s->gates, &gate->at_);
+}
+
+void store_off_gate(struct store_gate *gate)
+{
+	list_remove(&gate->at_);
+}
+
+void store_on_outbox(struct store *s, struct store_outbox *outbox)
+{
+	list_append(&s->outboxes, &outbox->at_);
+}
+
+void store_off_outbox(struct store_outbox *outbox)
+{
+	list_remove(&outbox->at_);
+}
+
 /* ---- linearizable reads ---- */
 
 static void barrier_home(struct msg *msg)
@@ -488,6 +542,7 @@ static void on_role(void *data, bool is_leader, uint64_t leader, uint64_t term)
 		s->led_last = leader;
 	}
 	s->leader = leader;
+	clocks_on_role(s, is_leader);
 	tickets_on_role(s);
 	if (led != is_leader)
 		list_each(&s->roles, role, at_)
@@ -606,6 +661,8 @@ enum code store_open(const struct store_config *config, struct store **out,
 		s->config.hold_ms = HOLD_MS_DEFAULT;
 	list_init(&s->followers);
 	list_init(&s->roles);
+	list_init(&s->outboxes);
+	list_init(&s->gates);
 	list_init(&s->waiting);
 	list_init(&s->awaiting);
 	list_init(&s->changes);
@@ -633,9 +690,11 @@ enum code store_open(const struct store_config *config, struct store **out,
 		rc_handle(s->node, STORE_METHOD_SUBMIT, forward_serve_one, s);
 		rc_handle(s->node, STORE_METHOD_BATCH, forward_serve_batch, s);
 		rc_handle(s->node, STORE_METHOD_ASK, serve_ask, s);
+		rc_handle(s->node, STORE_METHOD_FLEET, calls_serve_fleet, s);
 		rc_handle(s->node, STORE_METHOD_MEMBERS, members_serve, s);
 		rc_handle(s->node, STORE_METHOD_VERSION, versions_serve, s);
 		rc_handle(s->node, STORE_METHOD_CHANGE, change_serve, s);
+		rc_handle(s->node, STORE_METHOD_CLOCK, clocks_serve, s);
 		initialize_open(s);
 		publish_head(s);
 		rc = start(s, err);
@@ -696,100 +755,6 @@ struct loop *store_core_loop(struct store *s)
 	return s->core;
 }
 
-/* ---- views ---- */
-
-struct view {
-	struct store *store;
-	struct kv_txn *txn;
-	uint64_t generation;             /* of the store that it reads */
-	uint64_t rev;                    /* least that the picture has */
-	bool is_idle;
-};
-
-/* A first picture, or one of another store: a checkpoint was installed.  While
- * that is under way there is none, and the old one stays. */
-static enum code view_open(struct view *v, struct err *err)
-{
-	struct state *state = v->store->state;
-	uint64_t generation = state_generation(state);
-	struct kv *kv;
-	struct kv_txn *txn;
-	enum code rc;
-
-	if (v->txn && v->generation == generation)
-		return OK;
-	kv = state_kv(state);
-	if (!kv && v->txn)
-		return OK;
-	if (!kv)
-		return err_set(err, E_UNAVAILABLE, "the state is not open");
-	rc = kv_read(kv, &txn, err);
-	kv_close(&kv);
-	if (rc)
-		return rc;
-	kv_end(&v->txn);
-	v->txn = txn;
-	v->generation = generation;
-	v->is_idle = true;
-	kv_reset(txn);
-	return OK;
-}
-
-enum code view_new(struct store *s, struct view **out, struct err *err)
-{
-	struct view *v = NEW(struct view);
-	enum code rc;
-
-	v->store = s;
-	rc = view_open(v, err);
-	if (rc)
-		free(v);
-	else
-		*out = v;
-	return rc;
-}
-
-void view_free(struct view **vp)
-{
-	if (!*vp)
-		return;
-	kv_end(&(*vp)->txn);
-	free(*vp);
-	*vp = NULL;
-}
-
-enum code view_use(struct view *v, uint64_t min_rev, struct kv_txn **out,
-		   struct err *err)
-{
-	uint64_t now = atomic_load(&v->store->rev);
-	enum code rc;
-
-	if (min_rev > now) {
-		err_set(err, E_TIMEOUT, "revision %llu is not here yet (%llu)",
-			(unsigned long long)min_rev, (unsigned long long)now);
-		return E_TIMEOUT;
-	}
-	rc = view_open(v, err);
-	if (rc)
-		return rc;
-	if (v->is_idle || v->rev < now) {
-		rc = kv_renew(v->txn, err);
-		if (rc)
-			return rc;
-		v->rev = now;
-		v->is_idle = false;
-	}
-	*out = v->txn;
-	return OK;
-}
-
-void view_idle(struct view *v)
-{
-	if (!v->is_idle)
-		kv_reset(v->txn);
-	v->is_idle = true;
-}
-
 /* ---- condition ---- */
 
 static void fill_written(struct store *s, struct store_status *out)
@@ -819,6 +784,7 @@ void store_status(struct store *s, struct store_status *out)
 		.leader_changes = atomic_load(&s->leader_changes),
 		.member_changes = atomic_load(&s->member_changes),
 		.version = atomic_load(&s->version), .knows = s->knows,
+		.clock_offset_ms = atomic_load(&s->clock_offset_ms),
 		.version_rounds = atomic_load(&s->version_rounds),
 		.has_failed = atomic_load(&s->has_failed),
 		.is_fenced = store_is_fenced(s),

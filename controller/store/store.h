@@ -18,6 +18,7 @@
 #include "raftcore/form.h"
 #include "raftcore/raftcore.h"
 #include "state/view.h"
+#include "store/view.h"
 
 struct store;
 
@@ -46,12 +47,19 @@ struct store_config {
 	 * 0: 2,000. */
 	unsigned hold_ms;
 	uint64_t knows;                  /* see struct state_config */
+	/* The wall clock that is compared with the others'; NULL: the machine's.
+	 * Core loop. */
+	uint64_t (*wall_ms)(void *data);
 	struct limits limits;            /* retention; zeros leave what is in force */
 	/* The node can no longer apply or write its log; core loop. */
 	void (*on_fatal)(void *data, const struct err *err);
 	/* Another node asks this one as the leader (store_ask): to be answered
 	 * by store_answer, now or later.  Core loop; may be NULL. */
 	void (*asked)(void *data, struct rpc_token token, struct str body);
+	/* Another node, 'peer', or this one says something of instances
+	 * (store/calls.h): as of 'asked'. */
+	void (*fleet)(void *data, struct rpc_token token, uint64_t peer,
+		      struct str body);
 	void *data;
 };
 
@@ -120,29 +128,8 @@ void store_denied(struct store *store, struct str who, struct str why);
 /* As that, of somebody unknown: whose network counts. */
 void store_denied_from(struct store *store, const char *host, struct str why);
 
-/* ---- questions to the leader ---- */
+/* ---- roles ---- */
 
-#define STORE_METHOD_SUBMIT 1            /* of raftcore's calls */
-#define STORE_METHOD_ASK 2
-#define STORE_METHOD_MEMBERS 3
-#define STORE_METHOD_BATCH 4             /* SUBMITs together: batch.h */
-#define STORE_METHOD_VERSION 5           /* the cluster version it knows */
-#define STORE_METHOD_CHANGE 6            /* MEMBERS, and who asks */
-#define STORE_ANSWER_MAX 8192
-
-/* Embed it; 'body' stays valid until 'done' ran, on the core loop.  'answer' is
- * valid during the call.  E_UNAVAILABLE: there is no leader. */
-struct store_ask {
-	struct str body;
-	uint32_t timeout_ms;
-	void (*done)(struct store_ask *ask, enum code rc, struct str answer,
-		     const struct err *err);
-	struct rc_call call_;
-};
-/* Any thread.  False: the store is stopping. */
-bool store_ask(struct store *store, struct store_ask *ask) MUST_USE;
-void store_answer(struct store *store, struct rpc_token token, enum code rc,
-		  struct str body, const struct err *err);
 /*
  * 'done' runs when this node shows revision 'rev', or two seconds later all the
  * same; maybe before store_await returns.  Embed it; core loop.
@@ -247,21 +234,6 @@ struct store_barrier {
 /* Any thread.  False: the store is stopping. */
 bool store_barrier(struct store *store, struct store_barrier *b) MUST_USE;
 
-/*
- * A view per loop or thread: one read transaction that is kept and renewed.
- * view_use answers a picture that has at least 'min_rev' applied (0: any) and
- * is not older than the last wake-up; valid until the next view_use or
- * view_idle.  E_TIMEOUT where 'min_rev' is not there yet: the caller waits for
- * a wake-up (store_follow) with a deadline.
- */
-struct view;
-enum code view_new(struct store *store, struct view **out, struct err *err) MUST_USE;
-void view_free(struct view **view);
-enum code view_use(struct view *view, uint64_t min_rev, struct kv_txn **out,
-		   struct err *err) MUST_USE;
-/* Lets the picture go; call at the end of each loop turn. */
-void view_idle(struct view *view);
-
 /* As rc_backup; 'done' and 'about' run on the core loop.  Any thread. */
 bool store_backup(struct store *store, struct rc_backup *backup) MUST_USE;
 
@@ -274,7 +246,7 @@ struct follower {
 	void (*wake)(struct follower *f, uint64_t rev);
 	/* private */
 	struct store *store_;
-	struct msg wake_, control_;
+	struct msg wake_, follow_, unfollow_;
 	struct list at_;
 	_Atomic uint64_t rev_;
 	_Atomic bool posted_;
@@ -301,6 +273,8 @@ struct store_status {
 	/* Of this run: another leader than the one before, another membership. */
 	uint64_t leader_changes, member_changes;
 	uint64_t version, knows;         /* of the cluster; of this program */
+	int64_t clock_offset_ms;         /* the voters' clocks are ahead of this
+					    node's; as of when it led last */
 	uint64_t version_rounds;         /* in which the members were asked */
 	/* Fenced: its state is not that of the majority, and nothing of it is to
 	 * be shown (rc_divergence). */

@@ -9,6 +9,8 @@
  * A write that another node led through is told only when it is visible here,
  * so that whoever wrote reads what was written, at the same node.
  */
+#include <stdlib.h>
+
 #include "base/mem.h"
 #include "store/own.h"
 
@@ -49,6 +51,11 @@ void ticket_give_up(struct ticket *t)
 		if (t->store->n_waiting >= WAITING_MAX)
 			err_set(&err, E_UNAVAILABLE, "no leader, and too many "
 				"writes wait for one");
+		else if (t->store->clocks.say == CLOCKS_OFF)
+			err_set(&err, E_UNAVAILABLE, "this node leads, but its "
+				"clock is %lld ms from the others': it takes no "
+				"writes until one with a better clock leads",
+				llabs(atomic_load(&t->store->clock_offset_ms)));
 		else
 			err_set(&err, E_UNAVAILABLE, "no leader for %u ms",
 				t->store->config.hold_ms);
@@ -134,6 +141,11 @@ static void try_all(struct store *s)
 void tickets_on_role(struct store *s)
 {
 	forward_on_role(s);
+	try_all(s);
+}
+
+void tickets_again(struct store *s)
+{
 	try_all(s);
 }
 
@@ -234,7 +246,9 @@ void ticket_try(struct ticket *t)
 {
 	struct store *s = t->store;
 
-	if (atomic_load(&s->is_leader) || !s->config.cluster.listen)
+	if (atomic_load(&s->is_leader) && clocks_hold(s))
+		wait_for_leader(t);
+	else if (atomic_load(&s->is_leader) || !s->config.cluster.listen)
 		propose(t);
 	else if (s->leader)
 		forward(t);

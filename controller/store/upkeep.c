@@ -33,17 +33,17 @@ void send_own(struct store *s, const struct command *c)
 
 static void send_tick(struct store *s, enum command_type type)
 {
-	struct command c = { .type = type, .time_ms = clock_wall_ms(),
+	struct command c = { .type = type, .time_ms = store_wall_ms(s),
 			     .limits = s->config.limits };
 
 	send_own(s, &c);
 }
 
-static struct command denials_command(void)
+static struct command denials_command(const struct store *s)
 {
 	return (struct command){
-		.type = COMMAND_OPS, .time_ms = clock_wall_ms(),
-		.subject = { STR("system"), ROLE_SYSTEM, STR_NONE },
+		.type = COMMAND_OPS, .time_ms = store_wall_ms(s),
+		.subject = { .name = STR("system"), .role = ROLE_SYSTEM },
 		.credential = STR("none"), .origin = STR("local"),
 	};
 }
@@ -51,7 +51,7 @@ static struct command denials_command(void)
 static void send_denials(struct store *s)
 {
 	AUTO_ARENA arena = arena_new(0);
-	struct command c = denials_command();
+	struct command c = denials_command(s);
 
 	if (denials_take(s->denials, clock_mono_ms(), false, arena, &c))
 		send_own(s, &c);
@@ -94,12 +94,13 @@ static void on_tick(struct timer *timer)
 		send_denials(s);
 	else if (limits_differ(&s->config.limits, &state_head(s->state)->limits))
 		send_tick(s, COMMAND_LIMITS);
-	else if (state_tick_is_due(s->state, clock_wall_ms()))
+	else if (state_tick_is_due(s->state, store_wall_ms(s)))
 		send_tick(s, COMMAND_TICK);
 	else
 		send_denials(s);
 	initialize_tick(s);
 	if (atomic_load(&s->is_leader)) {
+		clocks_tick(s);
 		versions_tick(s);
 		changes_tick(s);
 	}
@@ -158,7 +159,7 @@ static void farewell_here(struct msg *msg)
 {
 	struct farewell *f = container_of(msg, struct farewell, msg);
 	AUTO_ARENA arena = arena_new(0);
-	struct command c = denials_command();
+	struct command c = denials_command(f->store);
 
 	if (!denials_take(f->store->denials, clock_mono_ms(), true, arena, &c)) {
 		farewell_over(f);

@@ -34,7 +34,7 @@ struct versions_round {
 static void end_round(struct versions_round *r)
 {
 	struct store *s = r->store;
-	struct command c = { .type = COMMAND_VERSION, .time_ms = clock_wall_ms(),
+	struct command c = { .type = COMMAND_VERSION, .time_ms = store_wall_ms(s),
 			     .version = r->least };
 
 	s->versions = NULL;

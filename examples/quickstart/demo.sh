@@ -12,6 +12,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 bin=${CONFLUX_BIN:?the folder of confluxd and conflux}
 work=$(mktemp -d "${TMPDIR:-/tmp}/conflux-demo.XXXXXX")
 declare -A pid server               # of each node that runs
+agents=()                           # processes
 watcher= peers= via= leader=
 summary=() failed=0
 
@@ -20,6 +21,7 @@ bold= dim= plain=
 
 cleanup() {
 	[ -z "$watcher" ] || kill "$watcher" 2>/dev/null
+	stop_agents
 	stop_all
 	wait 2>/dev/null
 	rm -rf "$work"
@@ -92,6 +94,38 @@ stop_all() {
 	for n in "${!pid[@]}"; do soon gone "${pid[$n]}"; done
 	pid=()
 }
+# An agent, as one would run beside a program on each machine: it keeps a file, and
+# takes no version that waits for longer than 9 seconds.
+start_agent() {
+	cat >"$work/$1.yaml" <<-EOF
+	endpoints: [${server[1]}, ${server[2]}, ${server[3]}]
+	token_file: $(token_file)
+	state_dir: $work/$1
+	instance: $1
+	applications:
+	- tenant: acme
+	  application: shop
+	  environment: production
+	  files:
+	  - config: routes.yaml
+	    path: $work/$1.routes
+	    check: [sh, -c, 'if grep -q "timeout: [0-9][0-9]s" {}; then echo timeout is too long; false; fi']
+	EOF
+	"$bin/conflux-agent" --config "$work/$1.yaml" 2>>"$work/agents.log" &
+	agents+=($!)
+	disown $!
+}
+stop_agents() {
+	local a
+	for a in "${agents[@]}"; do kill "$a" 2>/dev/null; done
+	for a in "${agents[@]}"; do soon gone "$a"; done
+	agents=()
+}
+# How many of the agents' files have that in them.
+files_with() { grep -l "$1" "$work"/web-?.routes 2>/dev/null | wc -l; }
+all_have() { [ "$(files_with "$1")" = 4 ]; }
+newest_release() { conflux release list -n acme -o name | head -n 1; }
+release_is() { holds "$(conflux release show "$(newest_release)")" "$1"; }
 ready() { curl -sf "${server[$1]}/readyz"; }
 status_of() { CONFLUX_SERVER=${server[$1]} conflux status | sed -n "s/^$2  *//p"; }
 token_file() { ls "$work"/n*/root.token; }
@@ -118,6 +152,7 @@ events() { [ "$(wc -l <"$work/events")" -ge "$1" ]; }
 fetch() { conflux fetch "acme/$1"; }
 # "version" of the document that conflux get prints, and the like.
 is() { [ "$1" = "$2" ]; }
+refused() { ! "$@"; }
 holds() { case $1 in *"$2"*) ;; *) return 1 ;; esac; }
 commit() { git commit -qam "$1" && git push -q origin HEAD:main; }
 revision() { conflux status | sed -n 's/^revision  *//p'; }
@@ -216,7 +251,50 @@ conflux reconcile acme/shop >/dev/null
 check "a new commit of that file goes out" \
 	holds "$(fetch shop/production/database.toml)" "pool_size = 45"
 
-title "6. kill -9 of the leader"
+title "6. A canary: one machine first, and back by itself where that one refuses"
+cd "$here" && show conflux apply -f policies.yaml
+cd "$work/repo" || exit 1
+for n in 1 2 3 4; do start_agent "web-$n"; done
+soon all_have "timeout: 3s"
+check "four agents keep the file on their machines" all_have "timeout: 3s"
+sed -i 's/timeout: .*/timeout: 5s/' shop/production/routes.yaml
+commit "5 seconds"
+conflux reconcile acme/shop >/dev/null
+soon release_is Progressing
+soon test "$(files_with "timeout: 5s")" -ge 1
+show conflux fleet "$(newest_release)"
+soon release_is Completed
+show conflux release show "$(newest_release)"
+check "web-1 took it, and so all got it" soon all_have "timeout: 5s"
+sed -i 's/timeout: .*/timeout: 60s/' shop/production/routes.yaml
+commit "A minute"
+conflux reconcile acme/shop >/dev/null
+soon release_is RolledBack
+show conflux release show "$(newest_release)"
+check "web-1 refused it, and the release turned back by itself" release_is RolledBack
+check "no other machine ever had it" all_have "timeout: 5s"
+show conflux reconcile acme/shop
+check "the next reconcile does not bring it again" \
+	holds "$(fetch shop/production/routes.yaml)" "timeout: 5s"
+check "and names the release that turned back" \
+	holds "$(conflux reconcile acme/shop)" "$(newest_release)"
+
+title "7. A change that waits until somebody else agrees"
+RUTH=$(conflux token create ruth --subject ruth@shop.example --group leads \
+	--verb approve --tenant acme 2>/dev/null)
+echo "Closed on Monday." >shop/production/banner.txt
+commit "Monday"
+show conflux reconcile acme/shop
+show conflux proposals -n acme
+proposal=$(conflux proposals -n acme -o name | head -n 1)
+check "nothing is live before" is "$(fetch shop/production/banner.txt)" "Closed on Sunday."
+check "who is not asked cannot agree" refused conflux approve "$proposal"
+as_ruth() { CONFLUX_TOKEN=$RUTH "$@"; }
+show as_ruth conflux approve "$proposal" -m "as agreed with the shop"
+monday() { is "$(fetch shop/production/banner.txt)" "Closed on Monday."; }
+check "with ruth's approval it is live" soon monday
+
+title "8. kill -9 of the leader"
 at=$(revision)
 audited=$(records)
 sed -i 's/pool_size = .*/pool_size = 46/' shop/production/database.toml
@@ -247,7 +325,7 @@ kill "$watcher" 2>/dev/null
 wait "$watcher" 2>/dev/null
 watcher=
 
-title "7. The killed node comes back"
+title "9. The killed node comes back"
 start "$old"
 caught_up() { [ "$(status_of "$old" revision)" = "$(revision)" ]; }
 soon caught_up
@@ -270,6 +348,7 @@ check "the three nodes have the same audit chain" is "$heads" 1
 
 kill "$watcher" && wait "$watcher" 2>/dev/null
 watcher=
+stop_agents
 stop_all
 check "nothing is left running" \
 	is "$(pgrep -f "^$bin/conflux.*($work|watch --prefix acme/)" | wc -l)" 0

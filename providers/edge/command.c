@@ -6,13 +6,13 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "io/file.h"
 
 #include "base/banned.h"
 
@@ -307,19 +307,75 @@ enum code edge_run(char *const *argv, const struct edge_about *about,
 	return rc;
 }
 
-enum code edge_signal(const char *pid_file, int signal, struct err *err)
-{
-	AUTO_BUF text = BUF_NONE;
-	uint64_t pid = 0;
-	enum code rc = fs_get(fs_real(), pid_file, &text, err);
+/* ---- before that ---- */
 
-	if (rc)
-		return err_wrap(err, "pid_file");
-	if (!str_u64(str_trim(buf_view(&text)), &pid) || pid < 2 || pid > INT32_MAX)
+/* As execvp looks for it. */
+static bool is_in_path(const char *name)
+{
+	struct str rest = str_of(getenv("PATH") ? getenv("PATH") : "/bin:/usr/bin");
+
+	while (rest.n) {
+		struct str folder = str_cut(&rest, ':');
+		AUTO_BUF path = BUF_NONE;
+
+		buf_printf(&path, "%.*s%s%s", STR_ARG(folder), folder.n ? "/" : "",
+			   name);
+		if (access(path.p, X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+enum code edge_can_run(char *const *argv, struct err *err)
+{
+	const char *name = argv[0];
+
+	/* The file itself: it is not there yet. */
+	if (strstr(name, "{}"))
+		return OK;
+	errno = ENOENT;
+	if (strchr(name, '/') ? access(name, X_OK) == 0 : is_in_path(name))
+		return OK;
+	return spawn_error(errno == EACCES ? EACCES : ENOENT, name, err);
+}
+
+/* A pipe or device there must not stop the agent. */
+static enum code read_pid(const char *pid_file, uint64_t *pid, struct err *err)
+{
+	int fd = open(pid_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+	char text[32];
+	struct stat st;
+	ssize_t n;
+
+	if (fd < 0 && errno == ELOOP)
+		return err_set(err, E_INVALID, "pid_file %s is a symbolic link; name "
+			       "the file that it leads to", pid_file);
+	if (fd < 0)
+		return err_sys(err, errno, "pid_file %s", pid_file);
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return err_set(err, E_INVALID, "pid_file %s is no regular file",
+			       pid_file);
+	}
+	n = read(fd, text, sizeof(text));
+	close(fd);
+	if (n < 0 || n == sizeof(text) ||
+	    !str_u64(str_trim(str_n(text, (size_t)n)), pid) || *pid < 2 ||
+	    *pid > INT32_MAX)
 		return err_set(err, E_INVALID, "pid_file %s holds no process id",
 			       pid_file);
+	return OK;
+}
+
+enum code edge_signal(const char *pid_file, int signal, struct err *err)
+{
+	uint64_t pid = 0;
+	enum code rc = read_pid(pid_file, &pid, err);
+
+	if (rc)
+		return rc;
 	if (kill((pid_t)pid, signal))
-		return err_sys(err, errno, "signal %d to process %llu of %s", signal,
+		return err_sys(err, errno, "process %llu of pid_file %s",
 			       (unsigned long long)pid, pid_file);
 	return OK;
 }

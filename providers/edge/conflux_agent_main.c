@@ -24,8 +24,6 @@
 #include "base/banned.h"
 
 #define PART "agent"
-#define RETRY_MS 10000               /* of what this machine, not the user, refused */
-#define RETRY_TEXT "in 10 s"
 #define ONCE_MS 30000
 #define HEARD_MS 5000                /* with --once: until the cluster has heard */
 #define VERSION "0.1.0"
@@ -37,7 +35,8 @@ struct app {
 	struct edge_target *targets;
 	atomic_bool has_news;
 	uint64_t retry_ms;               /* 0: nothing failed */
-	uint64_t said;                   /* acknowledgements */
+	unsigned failures;               /* in a row, of what this machine refused */
+	bool has_failed;                 /* now */
 };
 
 struct agent {
@@ -166,10 +165,14 @@ static void say(const struct app *app, const struct edge_target *t, uint64_t ver
 		log_write(LOG_INFO, PART, 3, kv, "applied");
 	else if (verdict == EDGE_REJECTED)
 		log_write(LOG_WARN, PART, 3, kv, "rejected: %s", err->text);
+	else if (verdict == EDGE_FAILED && (err->code == E_CANCELLED ||
+					    app->agent->is_once))
+		log_write(LOG_ERROR, PART, 3, kv, "not applied, is tried again by the "
+			  "next start: %s", err->text);
 	else if (verdict == EDGE_FAILED)
-		log_write(LOG_ERROR, PART, 3, kv, "not applied, is tried again %s: "
-			  "%s", err->code == E_CANCELLED || app->agent->is_once ?
-			  "by the next start" : RETRY_TEXT, err->text);
+		log_write(LOG_ERROR, PART, 3, kv, "not applied, is tried again in "
+			  "%llu s: %s", (unsigned long long)
+			  edge_retry_ms(app->failures) / 1000, err->text);
 }
 
 /* What the cluster hears of a configuration is the worst of its files. */
@@ -180,8 +183,9 @@ static void acknowledge(struct app *app, struct str config, uint64_t version,
 
 	buf_str(&name, config);
 	if (cfx_acknowledge(app->cfx, name.p, version, err == NULL,
-			    err ? err->text : NULL) == CFX_OK)
-		app->said++;
+			    err ? err->text : NULL))
+		log_error(PART, LOG_KV(log_s("config", config)),
+			  "what became of it cannot be said");
 }
 
 /* Who ends at once waits until the servers, where there are any, have heard. */
@@ -192,7 +196,7 @@ static void wait_heard(const struct app *app)
 
 	for (;;) {
 		cfx_status(app->cfx, &status);
-		if (status.acknowledged >= app->said ||
+		if (status.unheard == 0 ||
 		    (!status.is_connected && status.is_from_snapshot))
 			return;
 		if (clock_mono_ms() >= until)
@@ -229,8 +233,7 @@ static enum edge_verdict bring(struct app *app, struct edge_target *t,
 	bool was_rejected = t->record.rejected == v->version;
 	enum edge_verdict verdict = edge_target_bring(t, v, again, err);
 
-	if (verdict == EDGE_FAILED)
-		app->retry_ms = clock_mono_ms() + RETRY_MS;
+	app->has_failed |= verdict == EDGE_FAILED;
 	if (verdict != EDGE_REJECTED || !was_rejected || again)
 		say(app, t, v->version, verdict, err);
 	return verdict;
@@ -292,18 +295,20 @@ static void bring_all(struct app *app, bool again)
 {
 	struct cfx_view *view;
 
-	atomic_store(&app->has_news, false);
+	/* What is new, or asked for, does not wait for what failed. */
+	if (atomic_exchange(&app->has_news, false) || again)
+		app->failures = 0;
 	app->retry_ms = 0;
+	app->has_failed = false;
 	view = cfx_view(app->cfx);
-	if (!view) {
-		app->agent->lacking++;
-		app->retry_ms = clock_mono_ms() + RETRY_MS;
-		return;
-	}
 	for (size_t i = 0; i < app->set->n_files; i++)
 		if (is_first_of(app->set, i))
 			bring_config(app, view, i, again);
 	cfx_view_free(view);
+	if (app->has_failed)
+		app->retry_ms = clock_mono_ms() + edge_retry_ms(app->failures++);
+	else
+		app->failures = 0;
 }
 
 /* ---- life ---- */

@@ -87,7 +87,9 @@ struct edge_about {
 };
 enum code edge_run(char *const *argv, const struct edge_about *about,
 		   unsigned timeout_ms, struct err *err) MUST_USE;
-/* Sends 'signal' to whom 'pid_file' names; never E_FAILED. */
+/* Is there a program to run?  E_NOT_FOUND, E_DENIED. */
+enum code edge_can_run(char *const *argv, struct err *err) MUST_USE;
+/* Sends 'signal' to whom 'pid_file' names; never E_FAILED.  0: is he there? */
 enum code edge_signal(const char *pid_file, int signal, struct err *err) MUST_USE;
 
 /* ---- file.c ---- */
@@ -156,6 +158,9 @@ struct edge_version {
 	struct str content;
 };
 
+/* How long to wait after so many failures in a row: 10 s, twice that, up to 300 s. */
+uint64_t edge_retry_ms(unsigned failures);
+
 enum edge_verdict {
 	EDGE_KEPT,                       /* it is in place already */
 	EDGE_TAKEN,                      /* it was applied now */
@@ -175,7 +180,9 @@ struct edge_target {
 void edge_target_open(struct edge_target *t, const struct edge_file *f,
 		      const char *state_dir);
 /*
- * Brings the file to 'v', and tells the program; blocks as long as commands take.
+ * Brings the file to 'v', and tells the program; blocks as long as commands take.  Where
+ * the program cannot be told the file stays as it is: EDGE_FAILED.  One that was not
+ * there before is put there all the same, for a program that is yet to start, and stays.
  * 'err' says why with EDGE_REJECTED and EDGE_FAILED.  After EDGE_REJECTED what was there
  * before is there again; after EDGE_FAILED it is still, or again, or the next call goes
  * on from where this one came to.  'again': also what was rejected before is tried.

@@ -56,7 +56,7 @@ static uint32_t number_of(const struct value *v, const char *name, uint32_t none
 {
 	uint64_t n;
 
-	return value_to_u64(value_getz(v, name), &n) && n <= UINT32_MAX ?
+	return value_to_u64(value_get(v, str_of(name)), &n) && n <= UINT32_MAX ?
 		       (uint32_t)n : none;
 }
 

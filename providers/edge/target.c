@@ -79,6 +79,31 @@ static enum code tell(const struct edge_target *t, uint64_t version, struct err 
 	return OK;
 }
 
+/* Can it be?  A file that is put there for a program that cannot be told would have to be
+ * taken away again, with each try. */
+static enum code can_tell(const struct edge_target *t, struct err *err)
+{
+	const struct edge_file *f = t->file;
+
+	if (f->reload && edge_can_run(f->reload, err))
+		return err_wrap(err, "reload");
+	if (f->signal && edge_signal(f->pid_file, 0, err))
+		return err_wrap(err, "signal");
+	return OK;
+}
+
+/* The file is there, without one before it, and the program could not be told of it
+ * yet: it may not have been started. */
+static bool is_untold_first(const struct edge_target *t)
+{
+	return t->record.phase == EDGE_SWITCHING && !t->record.has_previous;
+}
+
+static bool stays(const struct edge_target *t, enum code rc)
+{
+	return is_untold_first(t) && !is_judged(rc);
+}
+
 static void reject(struct edge_target *t, const struct edge_version *v,
 		   const struct err *err)
 {
@@ -94,8 +119,11 @@ static enum code keep_previous(struct edge_target *t, struct err *err)
 {
 	AUTO_BUF content = BUF_NONE;
 	struct stat st;
-	enum code rc = edge_content(t->file->path, &content, &st, err);
+	enum code rc;
 
+	if (is_untold_first(t))
+		return OK;               /* it never was in force */
+	rc = edge_content(t->file->path, &content, &st, err);
 	t->record.has_previous = rc == OK;
 	if (rc == E_NOT_FOUND)
 		return OK;
@@ -113,6 +141,8 @@ static enum code switch_to(struct edge_target *t, const char *candidate,
 {
 	enum code rc = keep_previous(t, err);
 
+	if (!rc)
+		rc = failpoint_hit(FP_AGENT_KEPT, err);
 	if (rc)
 		return rc;
 	t->record.phase = EDGE_SWITCHING;
@@ -162,7 +192,11 @@ static enum code turn_back(struct edge_target *t, struct err *err)
 	if (!rc)
 		rc = old_candidate(t, buf_view(&content), &candidate, err);
 	if (!rc)
+		rc = failpoint_hit(FP_AGENT_BACK, err);
+	if (!rc)
 		rc = edge_switch(t->file, candidate.p, err);
+	if (!rc)
+		rc = failpoint_hit(FP_AGENT_TURNED, err);
 	if (rc && candidate.n)
 		edge_discard(candidate.p);
 	return rc ? err_wrap(err, "what was there before cannot be put back") : OK;
@@ -191,6 +225,8 @@ static enum edge_verdict take_back(struct edge_target *t,
 	if (tell(t, before->version, &again))
 		log_error(PART, LOG_KV(log_z("file", t->file->path)),
 			  "with what was there before: %s", again.text);
+	if (failpoint_hit(FP_AGENT_RETOLD, err))
+		return EDGE_FAILED;
 	forget_switch(t, before);
 	if (is_judged(err->code))
 		reject(t, v, err);
@@ -232,8 +268,8 @@ static enum edge_verdict bring(struct edge_target *t, const struct edge_version 
 		return EDGE_FAILED;
 	}
 	rc = tell(t, v->version, err);
-	if (rc == E_CANCELLED)
-		return EDGE_FAILED;      /* the next agent tells it */
+	if (rc == E_CANCELLED || (rc && stays(t, rc)))
+		return EDGE_FAILED;      /* it is told later */
 	return rc ? take_back(t, &before, v, err) : taken(t, err);
 }
 
@@ -254,11 +290,34 @@ enum code edge_target_recover(struct edge_target *t, struct err *err)
 	rc = tell(t, v.version, err);
 	if (rc == OK)
 		return taken(t, err) == EDGE_TAKEN ? OK : err->code;
-	if (rc == E_CANCELLED)
+	if (rc == E_CANCELLED || stays(t, rc))
 		return rc;
 	log_error(PART, LOG_KV(log_z("file", t->file->path),
 			       log_u("version", v.version)), "%s", err->text);
 	return take_back(t, &before, &v, err) == EDGE_FAILED ? err->code : OK;
+}
+
+uint64_t edge_retry_ms(unsigned failures)
+{
+	return MIN(UINT64_C(10000) << MIN(failures, 5u), UINT64_C(300000));
+}
+
+/* What was begun ended, or may be passed over. */
+static bool is_free(struct edge_target *t, const struct edge_version *v,
+		    struct err *err)
+{
+	enum code rc = edge_target_recover(t, err);
+
+	/* Of that one nobody knows: it gives way to another. */
+	return rc == OK || (rc != E_CANCELLED && stays(t, rc) &&
+			    !sha256_eq(&t->record.sha, &v->sha));
+}
+
+static bool is_there(const struct edge_target *t)
+{
+	struct stat st;
+
+	return lstat(t->file->path, &st) == 0 && !is_untold_first(t);
 }
 
 enum edge_verdict edge_target_bring(struct edge_target *t,
@@ -268,7 +327,7 @@ enum edge_verdict edge_target_bring(struct edge_target *t,
 	AUTO_BUF candidate = BUF_NONE;
 	struct edge_record *r = &t->record;
 
-	if (edge_target_recover(t, err))
+	if (!is_free(t, v, err))
 		return EDGE_FAILED;
 	if (r->phase == EDGE_APPLIED && sha256_eq(&r->sha, &v->sha) &&
 	    edge_is_in_place(t->file, &v->sha)) {
@@ -280,7 +339,8 @@ enum edge_verdict edge_target_bring(struct edge_target *t,
 		err_set(err, E_FAILED, "%s", r->reason);
 		return EDGE_REJECTED;
 	}
-	if (edge_candidate(t->file, v->content, &candidate, err))
+	if ((is_there(t) && can_tell(t, err)) ||
+	    edge_candidate(t->file, v->content, &candidate, err))
 		return EDGE_FAILED;
 	return bring(t, v, candidate.p, err);
 }

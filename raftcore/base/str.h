@@ -14,7 +14,8 @@ struct str {
 	size_t n;
 };
 
-#define STR(lit) ((struct str){ (lit), sizeof(lit) - 1 })
+/* Of a literal alone: a pointer does not compile. */
+#define STR(lit) ((struct str){ "" lit, sizeof(lit) - 1 })
 #define STR_NONE ((struct str){ NULL, 0 })
 /* For "%.*s". */
 #define STR_ARG(s) (int)(s).n, (s).p
@@ -31,7 +32,8 @@ static inline bool str_eq(struct str a, struct str b)
 {
 	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
-#define str_is(s, lit) str_eq((s), STR(lit))
+/* Of a literal alone: another text would be as long as a pointer. */
+#define str_is(s, lit) str_eq((s), STR("" lit))
 
 int str_cmp(struct str a, struct str b);              /* bytes, memcmp order */
 bool str_eq_nocase(struct str a, struct str b);       /* ASCII only */

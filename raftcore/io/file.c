@@ -281,6 +281,61 @@ enum code fs_put(struct fs *fs, const char *dir, const char *path,
 	return rc;
 }
 
+static enum code check_small(int fd, const char *path, bool is_private,
+			     struct err *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return err_sys(err, errno, "%s", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, E_INVALID, "%s: no regular file", path);
+	if (is_private && st.st_mode & (S_IRWXG | S_IRWXO)) {
+		err_set(err, E_DENIED, "%s: others than its owner may use it (mode "
+			"%03o)", path, (unsigned)(st.st_mode & 0777));
+		return err_hint(err, "chmod 600 %.100s", path);
+	}
+	return OK;
+}
+
+/* One byte more than allowed is asked for, to see that there is none. */
+static enum code read_small(int fd, const char *path, size_t max, struct buf *out,
+			    struct err *err)
+{
+	size_t from = out->n, got = 0;
+	char *to = buf_extend(out, max + 1);
+	enum code rc = OK;
+
+	while (rc == OK && got <= max) {
+		ssize_t r = read(fd, to + got, max + 1 - got);
+
+		if (r < 0 && errno != EINTR)
+			rc = err_sys(err, errno, "read %s", path);
+		if (r == 0)
+			break;
+		got += r > 0 ? (size_t)r : 0;
+	}
+	buf_cut(out, from + got);
+	if (rc == OK && got > max)
+		rc = err_set(err, E_INVALID, "%s: larger than %zu bytes", path, max);
+	return rc;
+}
+
+enum code file_get_small(const char *path, size_t max, bool is_private,
+			 struct buf *out, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	enum code rc;
+
+	if (fd < 0)
+		return err_sys(err, errno, "open %s", path);
+	rc = check_small(fd, path, is_private, err);
+	if (rc == OK)
+		rc = read_small(fd, path, max, out, err);
+	close(fd);
+	return rc;
+}
+
 /* The folder that 'path' lies in. */
 static void folder_above(const char *path, struct buf *out)
 {

@@ -65,6 +65,18 @@ enum code fs_put(struct fs *fs, const char *dir, const char *path,
 		 struct str bytes, struct err *err) MUST_USE;
 
 /*
+ * Appends a file that somebody else has written, as keys are, from the machine's own
+ * disk: a regular file of at most 'max' bytes, and where 'is_private' one that none but
+ * its owner may use.  Blocks on no pipe.  '*out' grows once, so that who wipes it has
+ * wiped all.
+ *
+ * E_NOT_FOUND, E_IO; E_DENIED: this process may not read it, or others may use what
+ * shall be private (with a hint); E_INVALID: it is no file, or a larger one.
+ */
+enum code file_get_small(const char *path, size_t max, bool is_private,
+			 struct buf *out, struct err *err) MUST_USE;
+
+/*
  * A folder that is there durably, made where it is missing: the one above is synced
  * in any case, as who made it may have died before.  A folder above that this process
  * may not open is not synced.

@@ -22,8 +22,9 @@
 struct loop;
 
 /* Something to run on a loop; embed it in the request and find the request
- * with container_of.  Must stay valid until it ran; then it may be posted
- * again, from inside run too. */
+ * with container_of.  Begins zeroed.  Must stay valid until it ran; then it may
+ * be posted again, from inside run too, and not before: one that waits and is
+ * posted once more ends the process. */
 struct msg {
 	struct msg *next_;
 	void (*run)(struct msg *msg);
@@ -86,8 +87,8 @@ struct loop_stats {
 	uint64_t turn_max_us;         /* since the last loop_stats_take */
 	uint64_t turns_slow;          /* longer than the slow limit (50 ms) */
 	/* The longest of the last LOOP_RECENT_S seconds, and the most that one
-	 * computed: one that is long and computed little waited for a processor,
-	 * or for memory. */
+	 * computed, at most a millisecond too much: one that is long and computed
+	 * little waited for a processor, or for memory. */
 	uint64_t turn_recent_us, turn_recent_cpu_us;
 };
 #define LOOP_RECENT_S 10u

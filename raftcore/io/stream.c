@@ -16,6 +16,7 @@
 #include <linux/sockios.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 
 #include "base/mem.h"
@@ -118,7 +119,21 @@ void stream_release(struct stream *s)
 	fsm_move(&s->fsm, STREAM_CLOSED, "nothing holds it");
 	if (s->ops && s->ops->on_close)
 		s->ops->on_close(s, s->err ? s->err : &none);
-	stream_free(s);
+	if (s->holds == 0)
+		stream_free(s);
+}
+
+void stream_keep(struct stream *s)
+{
+	must(stream_is(s, STREAM_CLOSED));
+	stream_hold(s);
+}
+
+void stream_drop(struct stream *s)
+{
+	must(stream_is(s, STREAM_CLOSED) && s->holds > 0);
+	if (--s->holds == 0)
+		stream_free(s);
 }
 
 static void on_tcp_closed(uv_handle_t *handle)
@@ -285,13 +300,30 @@ static void send_made(struct stream *s, struct loop_scratch *scratch)
 		buf_reset(&scratch->wire);
 }
 
-/* One record; false: the stream has failed. */
+/* A record goes from where it was made, behind what was made before. */
+static void send_made_and(void *data, struct str record)
+{
+	struct stream *s = data;
+	struct loop_scratch *scratch = loop_scratch(s->loop);
+	struct stream_vec v[2] = { { scratch->wire.p, scratch->wire.n },
+				   { record.p, record.n } };
+	unsigned skip = v[0].n == 0;
+
+	if (stream_is(s, STREAM_OPEN))
+		send_wire(s, v + skip, 2 - skip);
+	buf_reset(&scratch->wire);
+}
+
+/* One record, the last of a write goes at once; false: the stream has failed. */
 static bool send_record(struct stream *s, struct loop_scratch *scratch,
-			struct str bytes)
+			struct str bytes, bool is_last)
 {
 	struct err err = { 0 };
+	enum code rc = is_last ? tls_conn_write_to(s->tls, bytes, send_made_and, s,
+						   &err) :
+				 tls_conn_write(s->tls, bytes, &err);
 
-	if (tls_conn_write(s->tls, bytes, &err)) {
+	if (rc) {
 		buf_reset(&scratch->wire);
 		stream_fail(s, err.code, "%s", err.text);
 		return false;
@@ -301,36 +333,52 @@ static bool send_record(struct stream *s, struct loop_scratch *scratch,
 	return stream_is(s, STREAM_OPEN);
 }
 
+/* To copy so many bytes behind those that are gathered would save no record. */
+static bool is_better_apart(size_t gathered, size_t n)
+{
+	size_t rest = n % TLS_RECORD_BYTES;
+
+	return gathered && n >= TLS_RECORD_BYTES &&
+		(rest == 0 || gathered + rest > TLS_RECORD_BYTES);
+}
+
 /* Through TLS.  Small parts share a record: each costs bytes and a cipher
  * start; a part that fills one is not copied. */
 static void send_plain(struct stream *s, const struct stream_vec *v, unsigned n)
 {
 	struct loop_scratch *scratch = loop_scratch(s->loop);
-	size_t gathered = 0;
+	size_t gathered = 0, left = 0;
 
+	for (unsigned i = 0; i < n; i++)
+		left += v[i].n;
 	for (unsigned i = 0; i < n; i++) {
 		struct str rest = str_n(v[i].p, v[i].n);
 
+		if (is_better_apart(gathered, rest.n)) {
+			if (!send_record(s, scratch,
+					 str_n(scratch->gather, gathered), false))
+				return;
+			gathered = 0;
+		}
 		while (rest.n) {
 			size_t k = MIN(rest.n, sizeof(scratch->gather) - gathered);
 			struct str piece = str_first(rest, k);
 
 			rest = str_from(rest, k);
+			left -= k;
 			if (k < sizeof(scratch->gather)) {
 				memcpy(scratch->gather + gathered, piece.p, k);
 				gathered += k;
-				if (gathered < sizeof(scratch->gather))
+				if (gathered < sizeof(scratch->gather) && left)
 					continue;
 				piece = str_n(scratch->gather, gathered);
 			}
 			gathered = 0;
-			if (!send_record(s, scratch, piece))
+			if (!send_record(s, scratch, piece, left == 0))
 				return;
 		}
 	}
-	if (gathered == 0 ||
-	    send_record(s, scratch, str_n(scratch->gather, gathered)))
-		send_made(s, scratch);
+	must(gathered == 0);
 }
 
 void stream_write(struct stream *s, const struct stream_vec *v, unsigned n)
@@ -345,6 +393,46 @@ void stream_write(struct stream *s, const struct stream_vec *v, unsigned n)
 		send_plain(s, v, n);
 	else
 		send_wire(s, v, n);
+}
+
+/* The head waits in the kernel for what comes behind it.  What does not go for whatever
+ * reason is left to stream_write's ways. */
+static size_t send_file(int fd, struct str head, int file, size_t n)
+{
+	ssize_t k = send(fd, head.p, head.n, MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL);
+	size_t done = k > 0 ? (size_t)k : 0;
+	off_t at = 0;
+
+	if (done < head.n)
+		return done;
+	while ((size_t)at < n && sendfile(fd, file, &at, n - (size_t)at) > 0)
+		;
+	return done + (size_t)at;
+}
+
+void stream_write_file(struct stream *s, struct str head, const struct stream_vec *body,
+		       unsigned n, int file)
+{
+	struct stream_vec v[VECS_MAX] = { { head.p, head.n } };
+	size_t total = 0, done;
+	uv_os_fd_t fd;
+
+	loop_must_be_here(s->loop);
+	must(n < VECS_MAX);
+	for (unsigned i = 0; i < n; i++) {
+		v[1 + i] = body[i];
+		total += body[i].n;
+	}
+	if (!stream_is(s, STREAM_OPEN) || s->tls || s->is_writing || s->queue.n ||
+	    uv_fileno((const uv_handle_t *)&s->tcp, &fd)) {
+		stream_write(s, v, 1 + n);
+		return;
+	}
+	done = send_file(fd, head, file, total);
+	s->given += head.n + total;
+	s->out += done;
+	queue_rest(s, v, 1 + n, done);
+	start_writing(s);
 }
 
 size_t stream_pending(const struct stream *s)

@@ -6,9 +6,9 @@
  * rest is copied and queued, and on_drain says when the queue is empty again.
  *
  * A stream frees itself: on_close is its last callback, and the pointer is
- * dead when that returns.  Every function may be called inside every callback,
- * also stream_close and stream_abort; after these no callback but on_close
- * comes, and what is written is dropped.
+ * dead when that returns, unless stream_keep was called there.  Every function
+ * may be called inside every callback, also stream_close and stream_abort; after
+ * these no callback but on_close comes, and what is written is dropped.
  *
  * The program ignores SIGPIPE.  All functions: the loop's own thread.
  */
@@ -104,6 +104,12 @@ struct stream_vec {
 /* Writes all parts in order.  Bytes that the socket does not take are copied.
  * After an error nothing is written and on_close follows later. */
 void stream_write(struct stream *s, const struct stream_vec *v, unsigned n);
+/*
+ * As stream_write of two parts: what is sent of 'body' at once is not copied, but taken
+ * from 'file', which holds the same bytes from its beginning, and never others.
+ */
+void stream_write_file(struct stream *s, struct str head, const struct stream_vec *body,
+		       unsigned n, int file);
 /* Bytes waiting to be sent. */
 size_t stream_pending(const struct stream *s);
 /* No on_data (nor on_eof) until resumed; then in a later turn. */
@@ -117,6 +123,10 @@ void stream_read_resume(struct stream *s);
  */
 void stream_close(struct stream *s);
 void stream_abort(struct stream *s);
+/* In on_close: its memory stays until stream_drop, for questions (peer, counts) and
+ * for calls that do nothing any more. */
+void stream_keep(struct stream *s);
+void stream_drop(struct stream *s);
 /* Bytes read and written (of the wire, with TLS's own) since it opened. */
 void stream_counts(const struct stream *s, uint64_t *in, uint64_t *out);
 /* Bytes for the wire since it opened: '*given' to the stream, and of these

@@ -2,8 +2,8 @@
  * One TLS connection between two buffers.
  *
  * OpenSSL reads and writes through a BIO of our own that lies directly on the
- * bytes which came from the socket and on the buffer that goes to it: no copy
- * and no allocation on the way.
+ * bytes which came from the socket and on the buffer that goes to it, or on the
+ * socket itself: no copy and no allocation on the way.
  */
 #include "io/tls_conn.h"
 
@@ -21,6 +21,8 @@ struct tls_conn {
 	SSL *ssl;
 	struct str in;          /* from the wire, not consumed yet */
 	struct buf *wire;       /* to the wire */
+	tls_sink *sink;         /* what is written goes there; NULL: to 'wire' */
+	void *sink_data;
 	char alpn[16];
 	bool failed;            /* nothing may be asked of 'ssl' any more */
 };
@@ -47,7 +49,10 @@ static int wire_write(BIO *bio, const char *p, int n)
 	struct tls_conn *conn = BIO_get_data(bio);
 
 	BIO_clear_retry_flags(bio);
-	buf_add(conn->wire, p, (size_t)n);
+	if (conn->sink)
+		conn->sink(conn->sink_data, str_n(p, (size_t)n));
+	else
+		buf_add(conn->wire, p, (size_t)n);
 	return n;
 }
 
@@ -195,6 +200,18 @@ enum code tls_conn_write(struct tls_conn *conn, struct str bytes,
 		return OK;
 	fail(conn, err);
 	return E_TLS;
+}
+
+enum code tls_conn_write_to(struct tls_conn *conn, struct str bytes,
+			    tls_sink *sink, void *data, struct err *err)
+{
+	enum code rc;
+
+	conn->sink = sink;
+	conn->sink_data = data;
+	rc = tls_conn_write(conn, bytes, err);
+	conn->sink = NULL;
+	return rc;
 }
 
 void tls_conn_goodbye(struct tls_conn *conn)

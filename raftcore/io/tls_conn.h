@@ -42,6 +42,11 @@ enum tls_step tls_conn_read(struct tls_conn *conn, char *out, size_t cap,
 /* Enciphers all of 'bytes' (at most TLS_RECORD_BYTES) as one record.  E_TLS. */
 enum code tls_conn_write(struct tls_conn *conn, struct str bytes,
 			 struct err *err) MUST_USE;
+/* The same, but the record is not appended to 'wire' and goes to 'sink' from where
+ * OpenSSL has made it, during the call; what 'wire' holds comes before it. */
+typedef void tls_sink(void *data, struct str record);
+enum code tls_conn_write_to(struct tls_conn *conn, struct str bytes,
+			    tls_sink *sink, void *data, struct err *err) MUST_USE;
 /* Says that no more will be sent. */
 void tls_conn_goodbye(struct tls_conn *conn);
 /* NULL: none was agreed on. */

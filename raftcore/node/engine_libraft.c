@@ -246,9 +246,9 @@ enum code engine_new(const struct engine_config *c, struct engine **out,
 
 	if (rc) {
 		free(e);
-		return err_set(err, E_INTERNAL, "the consensus engine: %s",
-			       raft_strerror(rc));
+		return err_set(err, E_INTERNAL, "the consensus engine: %s", raft_strerror(rc));
 	}
+	e->raft.tracer = NULL;           /* its own formats lines for nobody */
 	raft_seed(&e->raft, c->seed);
 	raft_set_election_timeout(&e->raft, c->election_ms);
 	raft_set_heartbeat_timeout(&e->raft, c->heartbeat_ms);

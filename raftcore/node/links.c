@@ -16,6 +16,9 @@
 #define TICK_MS 1000u
 /* Entries wait while so much is on its way to a peer. */
 #define QUEUE_BYTES (2u << 20)
+/* Of messages that wait for a connection which is being made: votes, heartbeats.  A
+ * peer that stands still accepts connections and agrees to none of them. */
+#define STANDING_BYTES (64u << 10)
 #define WARN_EACH_MS 60000u
 
 struct link *link_of(const struct rc_node *n, uint64_t id)
@@ -140,35 +143,57 @@ static bool set_peers(struct rc_node *n)
 
 /* ---- messages of the engine ---- */
 
+static size_t queued_to(const struct rc_node *n, uint64_t peer)
+{
+	struct net_peer_stats st;
+
+	return net_peer_stats(n->net, peer, &st) ?
+		       0 : st.links[NET_RAFT].queued_bytes;
+}
+
+static void count_lost(struct rc_node *n)
+{
+	atomic_fetch_add(&n->shown.lost, 1);
+}
+
 void host_send(void *host, uint64_t peer, const struct engine_message *m)
 {
 	struct rc_node *n = host;
+	const struct link *l = link_of(n, peer);
 
 	if (!n->net)
 		return;
 	buf_reset(&n->out);
 	message_encode(&n->out, m);
-	if (net_send(n->net, peer, NET_RAFT, buf_view(&n->out)))
-		atomic_fetch_add(&n->shown.lost, 1);
+	if ((l && !l->is_up && queued_to(n, peer) + n->out.n > STANDING_BYTES) ||
+	    net_send(n->net, peer, NET_RAFT, buf_view(&n->out)))
+		count_lost(n);
 }
 
 static size_t room_to(const struct rc_node *n, const struct link *l)
 {
-	struct net_peer_stats st;
-	size_t queued;
+	size_t queued = queued_to(n, l->id);
 
-	if (!l->is_up || net_peer_stats(n->net, l->id, &st))
-		return SIZE_MAX;         /* it is lost, and they go on */
-	queued = st.links[NET_RAFT].queued_bytes;
 	return queued < QUEUE_BYTES ? QUEUE_BYTES - queued : 0;
 }
 
+/*
+ * Entries do not wait for a connection: by the time there is one they are old, and
+ * so many that a peer which hangs costs what the queue may hold.  The peer says what
+ * it has when the next heartbeat finds it, and is sent what is missing, or a
+ * checkpoint.
+ */
 size_t host_room(void *host, uint64_t peer)
 {
 	struct rc_node *n = host;
 	struct link *l = link_of(n, peer);
-	size_t room = l ? room_to(n, l) : SIZE_MAX;
+	size_t room;
 
+	if (!l || !l->is_up) {
+		count_lost(n);
+		return NODE_NOWHERE;
+	}
+	room = room_to(n, l);
 	if (room == 0)
 		l->waits = true;
 	return room;
@@ -296,7 +321,8 @@ static void write_waiting(struct rc_node *n)
 	for (size_t i = 0; i < n->n_links; i++) {
 		struct link *l = n->links[i];
 
-		if (!l->waits || room_to(n, l) < QUEUE_BYTES / 2)
+		if (!l->waits ||
+		    (l->is_up && room_to(n, l) < QUEUE_BYTES / 2))
 			continue;
 		l->waits = false;
 		is_writable = true;

@@ -64,6 +64,8 @@ struct node_core;
 struct identity;
 struct founder;
 
+#define NODE_NOWHERE SIZE_MAX            /* of room: there is no connection */
+
 struct node_host {
 	/* For the log.  'append' with its entries stays valid until it was
 	 * answered by its sequence. */
@@ -103,8 +105,8 @@ struct node_host {
 	void (*cut)(void *host, uint64_t index);
 	/* A message for 'peer'; it and its bytes are valid during the call. */
 	void (*send)(void *host, uint64_t peer, const struct engine_message *m);
-	/* Bytes that the connection to 'peer' takes now: with 0 entries wait
-	 * until node_core_writable.  NULL: there is always room. */
+	/* Bytes that the connection to 'peer' takes now.  0: entries wait until
+	 * node_core_writable.  NODE_NOWHERE: they are lost.  NULL: always room. */
 	size_t (*room)(void *host, uint64_t peer);
 	/* This proposal is not applied, or it is not known (E_UNCERTAIN). */
 	void (*refuse)(void *host, struct rc_proposal *p, enum code rc,

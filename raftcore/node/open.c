@@ -136,6 +136,43 @@ static enum code check_meeting(struct node_core *c, struct err *err)
 			c->dir);
 }
 
+/* Of the log, and of what stands before it. */
+static uint64_t last_term(const struct node_core *c)
+{
+	return c->n_recovered ? c->recovered[c->n_recovered - 1].term :
+				c->base.term;
+}
+
+/* A term is durable before anything of it is written. */
+static enum code check_term(const struct node_core *c, struct err *err)
+{
+	uint64_t term = last_term(c);
+
+	if (term <= c->vote.term)
+		return OK;
+	err_set(err, E_CORRUPT, "%s: the log has entries of term %llu, but "
+		"vote.0 and vote.1 %s %llu", c->dir, ULL(term),
+		c->vote.generation ? "know of none above" : "are missing: term",
+		ULL(c->vote.term));
+	return err_hint(err, "without its vote this node could vote twice: put "
+			     "the files back, or wipe its data and let it join "
+			     "again");
+}
+
+/* A copy is made again by vote_settle; a disk that does this will do it again. */
+static enum code open_vote(struct node_core *c, struct err *err)
+{
+	enum code rc = vote_read(c->fs, c->dir, &c->vote, err);
+
+	for (unsigned i = 0; rc == OK && i < VOTE_COPIES; i++)
+		if (c->vote.damaged & BIT(i))
+			log_warn(PART, LOG_KV(log_u("term", c->vote.term)),
+				 "%s/vote.%u was damaged, or its write was torn: "
+				 "the other copy counts, and it is made again",
+				 c->dir, i);
+	return rc ? rc : vote_settle(c->fs, c->dir, &c->vote, err);
+}
+
 /* An install that was not ended: its log goes, if its checkpoint counts. */
 static enum code end_install(struct node_core *c, struct err *err)
 {
@@ -183,9 +220,7 @@ static enum code open_log(struct node_core *c, struct err *err)
 	buf_printf(&dir, "%s/wal", c->dir);
 	config.dir = dir.p;
 	if (rc == OK)
-		rc = vote_read(c->fs, c->dir, &c->vote, err);
-	if (rc == OK)
-		rc = vote_settle(c->fs, c->dir, &c->vote, err);
+		rc = open_vote(c, err);
 	if (rc == OK)
 		rc = has_segments(c->fs, dir.p, &had_segments, err);
 	if (rc == OK)
@@ -198,6 +233,8 @@ static enum code open_log(struct node_core *c, struct err *err)
 		rc = bootstrap(c, had_segments, err);
 	if (rc == OK)
 		rc = check_meeting(c, err);
+	if (rc == OK)
+		rc = check_term(c, err);
 	c->durable = c->log_last;
 	if (rc == OK)
 		c->record_bytes = MIN((size_t)4 << 20, wal_record_max(c->wal));

@@ -144,9 +144,15 @@ static bool send_append(struct node_core *c, struct box *b)
 {
 	struct engine_message *m = &b->messages[0];
 	struct engine_message part = *m;
+	size_t room = c->host->room ? c->host->room(c->host_data, b->peer) :
+				      SIZE_MAX - 1;
 
-	if (c->host->room && c->host->room(c->host_data, b->peer) == 0)
+	if (room == 0)
 		return false;
+	if (room == NODE_NOWHERE) {
+		drop(b, 1);
+		return true;
+	}
 	part.append.n = fill(c, m);
 	part.append.entries = c->filled;
 	if (part.append.n == 0) {

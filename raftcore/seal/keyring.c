@@ -1,15 +1,11 @@
 /* Keys in a file: see keyring.h. */
 #include "seal/keyring.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "base/hex.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "base/secret.h"
+#include "io/file.h"
 
 #include "base/banned.h"
 
@@ -204,38 +200,11 @@ enum code keyring_parse(struct str text, const char *path, struct keyring **out,
 	return rc;
 }
 
-static enum code read_private(int fd, const char *path, struct buf *out,
-			      struct err *err)
-{
-	struct stat st;
-	ssize_t got;
-
-	if (fstat(fd, &st))
-		return err_sys(err, errno, "%s", path);
-	if (!S_ISREG(st.st_mode) || st.st_size > FILE_MAX)
-		return err_set(err, E_INVALID, "%s: no file of keys", path);
-	if (st.st_mode & (S_IRWXG | S_IRWXO)) {
-		err_set(err, E_DENIED, "%s: others than its owner may use it (mode "
-			"%03o)", path, (unsigned)(st.st_mode & 0777));
-		return err_hint(err, "chmod 600 %.100s", path);
-	}
-	got = read(fd, buf_extend(out, FILE_MAX), FILE_MAX);
-	if (got < 0)
-		return err_sys(err, errno, "read %s", path);
-	buf_cut(out, (size_t)got);
-	return OK;
-}
-
 enum code keyring_load(const char *path, struct keyring **out, struct err *err)
 {
 	struct buf text = BUF_NONE;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	enum code rc;
+	enum code rc = file_get_small(path, FILE_MAX, true, &text, err);
 
-	if (fd < 0)
-		return err_sys(err, errno, "open %s", path);
-	rc = read_private(fd, path, &text, err);
-	close(fd);
 	if (rc == OK)
 		rc = keyring_parse(buf_view(&text), path, out, err);
 	if (text.p)

@@ -1,20 +1,17 @@
 /* Sealing to a public key: see pair.h. */
 #include "seal/pair.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 #include <openssl/pem.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/hex.h"
 #include "base/mem.h"
 #include "base/secret.h"
+#include "io/file.h"
 #include "wire/sum.h"
 
 #include "base/banned.h"
@@ -86,37 +83,12 @@ static enum code parse(struct str pem, const char *path, bool is_private,
 	return rc;
 }
 
-static enum code read_file(int fd, const char *path, bool is_private,
-			   struct buf *out, struct err *err)
-{
-	struct stat st;
-	ssize_t got;
-
-	if (fstat(fd, &st))
-		return err_sys(err, errno, "%s", path);
-	if (is_private && st.st_mode & (S_IRWXG | S_IRWXO)) {
-		err_set(err, E_DENIED, "%s: others than its owner may use it (mode "
-			"%03o)", path, (unsigned)(st.st_mode & 0777));
-		return err_hint(err, "chmod 600 %.100s", path);
-	}
-	got = read(fd, buf_extend(out, PEM_MAX), PEM_MAX);
-	if (got < 0)
-		return err_sys(err, errno, "read %s", path);
-	buf_cut(out, (size_t)got);
-	return OK;
-}
-
 static enum code load(const char *path, bool is_private, struct half *out,
 		      struct err *err)
 {
 	struct buf pem = BUF_NONE;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	enum code rc;
+	enum code rc = file_get_small(path, PEM_MAX, is_private, &pem, err);
 
-	if (fd < 0)
-		return err_sys(err, errno, "open %s", path);
-	rc = read_file(fd, path, is_private, &pem, err);
-	close(fd);
 	if (rc == OK)
 		rc = parse(buf_view(&pem), path, is_private, out, err);
 	if (pem.p)

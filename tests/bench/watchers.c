@@ -2,12 +2,14 @@
  * Many watchers in one thread, and the time from a publish until each has heard.
  *
  *	watchers -s HOST:PORT -p PATH [-t TOKEN] [-n WATCHERS] [-m STREAMS]
- *		 [-c CA] [-P PATH] [-2 HOST:PORT]
+ *		 [-c CA] [-P PATH] [-i PREFIX] [-2 HOST:PORT]
  *
  *	-n  how many watch -p (server sent events)
  *	-m  so many of them over each connection, as streams of HTTP/2
  *	-c  over TLS, checked against the authorities in this file
  *	-P  where `publish` posts to
+ *	-i  each says that it is the instance of this name and its number; then
+ *	    versions may come in any order
  *	-2  where watchers go, with what they heard last, when theirs is lost
  *
  * When all are watching it says `ready SECONDS`; then it takes lines:
@@ -15,6 +17,10 @@
  *	publish		posts new content over a connection of its own and says
  *			`heard P50 P99 LAST`, microseconds from sending it
  *	rest SECONDS	says `rested EVENTS` after this time
+ *	settle VERSION	waits until nobody comes to it any more: `settled WATCHERS`
+ *	gone VERSION	says `counted WATCHERS MICROSECONDS`: how many have it, and the
+ *			monotonic clock; waits until 99 of 100 of them have heard
+ *			another, and says `gone P50 LAST`, microseconds from then
  *	save FILE	writes the bytes of the last event there
  *	follow VERSION	waits until each has been lost once, has come back and has
  *			heard this version: `back SECONDS`, from the first loss to
@@ -64,7 +70,8 @@ static void heard(struct watch *w, const char *data)
 
 	if (version == 0)
 		die("an event without version: %s", data);
-	if (w->version && version != w->version + 1)
+	w->heard_ns = clock_mono_ns();
+	if (w->version && version != w->version + 1 && !load.instances)
 		die("version %llu came after %llu", (unsigned long long)version,
 		    (unsigned long long)w->version);
 	w->version = version;
@@ -141,12 +148,15 @@ static void ask_http1(struct socket *s)
 {
 	struct watch *w = s->watches;
 
-	buf_printf(&s->out, "GET %s%ssince=", load.path,
-		   strchr(load.path, '?') ? "&" : "?");
+	char joint = strchr(load.path, '?') ? '&' : '?';
+
+	buf_printf(&s->out, "GET %s", load.path);
+	if (load.instances)
+		buf_printf(&s->out, "%cinstance=%s%05zu", joint, load.instances,
+			   (size_t)(w - load.watches));
 	if (w->id)
-		buf_u64(&s->out, w->id);
-	else
-		buf_cut(&s->out, s->out.n - strlen("?since="));
+		buf_printf(&s->out, "%csince=%llu", load.instances ? '&' : joint,
+			   (unsigned long long)w->id);
 	buf_printf(&s->out, " HTTP/1.1\r\nHost: bench\r\n");
 	if (load.token)
 		buf_printf(&s->out, "Authorization: Bearer %s\r\n", load.token);
@@ -319,6 +329,61 @@ static void follow(uint64_t version)
 	printf("back %.3f\n", (double)(clock_mono_ns() - load.lost_ns) / 1e9);
 }
 
+static size_t count_at(uint64_t version)
+{
+	size_t n = 0;
+
+	for (unsigned i = 0; i < load.n; i++)
+		n += load.watches[i].version == version;
+	return n;
+}
+
+/* Until nobody has come to it for half a second. */
+static void settle(uint64_t version)
+{
+	uint64_t since = clock_mono_ns();
+	size_t n = 0, now;
+
+	while (n == 0 || clock_mono_ns() < since + 500000000ull) {
+		turn(20);
+		now = count_at(version);
+		if (now != n)
+			since = clock_mono_ns();
+		n = now;
+		if (clock_mono_ns() > since + 60000000000ull)
+			die("nobody has heard version %llu",
+			    (unsigned long long)version);
+	}
+	printf("settled %zu\n", n);
+}
+
+/* Until 99 of 100 that have this version have heard another. */
+static void wait_until_gone(uint64_t version)
+{
+	size_t all = count_at(version), n = 0;
+	uint64_t until = clock_mono_ns() + 60000000000ull;
+	uint64_t from_ns = clock_mono_ns();
+	bool *had = mem_zero(load.n);
+
+	for (unsigned i = 0; i < load.n; i++)
+		had[i] = load.watches[i].version == version;
+	printf("counted %zu %llu\n", all, (unsigned long long)(from_ns / 1000));
+	fflush(stdout);
+	while (count_at(version) * 100 > all) {
+		turn(20);
+		if (clock_mono_ns() > until)
+			die("%zu of %zu have version %llu yet", count_at(version),
+			    all, (unsigned long long)version);
+	}
+	for (unsigned i = 0; i < load.n; i++)
+		if (had[i] && load.watches[i].version != version)
+			load.took[n++] = (uint32_t)((load.watches[i].heard_ns - from_ns) / 1000);
+	qsort(load.took, n, sizeof(*load.took), by_size);
+	printf("gone %u %u\n", n ? load.took[(n - 1) / 2] : 0,
+	       n ? load.took[n - 1] : 0);
+	free(had);
+}
+
 static void save(const char *path)
 {
 	FILE *f = fopen(path, "w");
@@ -338,6 +403,10 @@ static void obey(char *line)
 		rest(atof(line + 5));
 	else if (strncmp(line, "follow ", 7) == 0)
 		follow(strtoull(line + 7, NULL, 10));
+	else if (strncmp(line, "settle ", 7) == 0)
+		settle(strtoull(line + 7, NULL, 10));
+	else if (strncmp(line, "gone ", 5) == 0)
+		wait_until_gone(strtoull(line + 5, NULL, 10));
 	else if (strncmp(line, "save ", 5) == 0)
 		save(line + 5);
 	else
@@ -369,7 +438,7 @@ static void options(int argc, char **argv)
 	int c;
 
 	load.first_version = 2;
-	while ((c = getopt(argc, argv, "s:p:t:n:m:c:P:2:")) != -1) {
+	while ((c = getopt(argc, argv, "s:p:t:n:m:c:P:2:i:")) != -1) {
 		switch (c) {
 		case 's': address_read(optarg, &load.first); break;
 		case 'p': load.path = optarg; break;
@@ -377,6 +446,7 @@ static void options(int argc, char **argv)
 		case 'n': load.n = (unsigned)atoi(optarg); break;
 		case 'm': load.streams = (unsigned)atoi(optarg); break;
 		case 'c': load.tls = tls_read(optarg, load.streams != 0); break;
+		case 'i': load.instances = optarg; break;
 		case 'P': load.post = optarg; break;
 		case '2': address_read(optarg, &load.next); break;
 		default: die("see the head of watchers.c");

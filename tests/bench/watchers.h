@@ -11,6 +11,7 @@
 
 struct watch {
 	uint64_t id, version;            /* heard last */
+	uint64_t heard_ns;
 	unsigned n_line;
 	bool is_open, is_change;
 	int32_t stream;
@@ -31,7 +32,7 @@ struct socket {
 extern struct load {
 	int epoll;
 	struct sockaddr_in first, next;
-	const char *path, *token, *post;
+	const char *path, *token, *post, *instances;
 	SSL_CTX *tls;
 	unsigned n, streams, opening;
 	struct watch *watches;

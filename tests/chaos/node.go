@@ -97,6 +97,8 @@ func (n *node) words() []string {
 		"--storage-audit-count", "20000",
 		"--storage-versions-max", "100000",
 		"--storage-blob-idle", "1m",
+		// A node that joins knows no token yet, and is asked all the same.
+		"--limits-address-rate", "0",
 		"--storage-map-size", "4GiB")
 	if n.joins != "" {
 		words = append(words, "--cluster-join", n.joins)

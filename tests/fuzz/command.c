@@ -3,8 +3,9 @@
  * process, does not fail, and does the same on two nodes that cut their
  * batches differently.  What a newer program would write stops both.
  *
- * Input: 'r' and the bytes of an entry; else choices from which commands are
- * built that are well formed and often senseless.
+ * Input: 'r' and the bytes of an entry; 'g' and choices from which commands are built
+ * that the gate is about; else choices from which any commands are, well formed and
+ * often senseless.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include "schema/kind.h"
 #include "state/command.h"
 #include "state/state.h"
+#include "state/view_gate.h"
 
 #include "base/banned.h"
 
@@ -205,7 +207,8 @@ static struct str pick_command(struct choices *c)
 
 	now += pick(c, 3) * 60000u;
 	cmd->time_ms = now;
-	cmd->subject = (struct subject){ pick_word(c), pick(c, 4), pick_word(c) };
+	cmd->subject = (struct subject){ .name = pick_word(c), .role = pick(c, 4),
+				       .tenant = pick_word(c) };
 	if (pick(c, 4))
 		cmd->subject.role = ROLE_ROOT;
 	cmd->credential = cmd->origin = cmd->reason = cmd->commit = STR("x");
@@ -239,6 +242,205 @@ static struct str pick_command(struct choices *c)
 	return arena_str(c->arena, buf_view(&bytes));
 }
 
+/* ---- the gate ---- */
+
+static void pick_subject(struct choices *c, struct subject *s)
+{
+	static const char *const who[] = { "ann", "bob" };
+	unsigned i = pick(c, 8);
+
+	if (i < 4) {
+		s->name = str_of(who[i % 2]);
+		s->role = ROLE_NAMED;
+		s->token = sha256_of(s->name);
+		return;
+	}
+	s->role = i == 4 ? ROLE_SOURCE : i == 5 ? ROLE_SYSTEM : ROLE_ROOT;
+	s->name = i == 4 ? STR("source:acme/s") : STR("token:root");
+	s->tenant = i == 4 ? STR("acme") : STR_NONE;
+}
+
+static struct op *target_op(struct choices *c, struct command *cmd,
+			    enum op_type type, enum kind_id kind)
+{
+	struct op *op = command_op(c->arena, cmd, type);
+
+	op->kind = kind;
+	op->tenant = pick(c, 8) ? STR("acme") : pick_word(c);
+	op->name = STR("shop.prod.a.toml");
+	op->labels = op->meta = op->spec = STR("{}");
+	return op;
+}
+
+static void add_config_op(struct choices *c, struct command *cmd)
+{
+	static const enum op_type types[] = { OP_OBJECT_PUT, OP_VERSION_ADD,
+		OP_VERSION_ADD, OP_VERSION_ADD, OP_ROLLBACK, OP_OBJECT_DELETE };
+	struct op *op = target_op(c, cmd, types[pick(c, ARRAY_LEN(types))],
+				  KIND_CONFIG);
+
+	op->application = STR("shop");
+	op->environment = STR("prod");
+	op->config_name = STR("a.toml");
+	op->format = STR("toml");
+	op->labels = pick(c, 3) ? STR("{}") : STR("{\"a\":\"b\"}");
+	op->sha = sha256_of(content(pick(c, 2)));
+	op->size = 6;
+	op->release = pick(c, 8);
+	op->mode = 1 + pick(c, 2);
+}
+
+static void add_policy_op(struct choices *c, struct command *cmd)
+{
+#define STAGES "\"stages\":[{\"from\":{\"subjects\":[\"ann\",\"bob\"]}}]"
+	static const char *const specs[] = {
+		"{" STAGES "}", "{}", "{\"onConflict\":\"Supersede\"," STAGES "}",
+		"{\"breakGlass\":{\"subjects\":[\"token:root\"]}," STAGES "}",
+		"{\"select\":{\"labels\":{\"a\":\"b\"}}," STAGES "}",
+		"{\"expiresAfter\":\"2m\",\"startAfter\":\"1m\"," STAGES "}" };
+	static const char *const windows[] = {
+		"{}", "{\"interval\":{\"end\":\"2024-01-01T00:00:00Z\",\"start\":"
+		"\"2023-11-14T00:00:00Z\"},\"owner\":\"o\",\"reason\":\"r\"}" };
+	bool is_window = pick(c, 4) == 0;
+	struct op *op = target_op(c, cmd, pick(c, 3) ? OP_OBJECT_PUT :
+						       OP_OBJECT_DELETE,
+				  is_window ? KIND_FREEZE_WINDOW :
+					      KIND_APPROVAL_POLICY);
+
+	op->name = pick(c, 2) ? STR("one") : STR("two");
+	op->spec = is_window ? str_of(windows[pick(c, ARRAY_LEN(windows))]) :
+			       str_of(specs[pick(c, ARRAY_LEN(specs))]);
+}
+
+struct nth {
+	struct choices *c;
+	struct op *op;
+	unsigned n;
+};
+
+static bool see_nth(void *data, struct str tenant, struct str name,
+		    const struct proposal_row *row)
+{
+	struct nth *nth = data;
+
+	nth->op->tenant = arena_str(nth->c->arena, tenant);
+	nth->op->name = arena_str(nth->c->arena, name);
+	nth->op->sha = row->digest;
+	return nth->n-- > 0;
+}
+
+/* One of the newest that there are. */
+static void point_at_proposal(struct choices *c, struct op *op)
+{
+	struct nth nth = { c, op, 200 + pick(c, 4) };
+	struct kv *kv = state_kv(nodes[0].state);
+	struct kv_txn *txn;
+
+	op->kind = KIND_PROPOSAL;
+	must(kv_read(kv, &txn, NULL) == OK);
+	must(view_proposals(txn, c->arena, STR_NONE, STR_NONE, see_nth, &nth,
+			    NULL) == OK);
+	kv_end(&txn);
+	kv_close(&kv);
+}
+
+static void add_plan_op(struct choices *c, struct command *cmd)
+{
+	struct op *op = target_op(c, cmd, pick(c, 2) ? OP_PLAN_PUT : OP_EXECUTE,
+				  KIND_NONE);
+	struct command inner = { .type = COMMAND_OPS };
+	struct kv *kv = state_kv(nodes[0].state);
+	AUTO_BUF bytes = BUF_NONE;
+	struct kv_txn *txn;
+
+	for (unsigned n = 1 + pick(c, 2); n > 0; n--)
+		add_config_op(c, &inner);
+	command_encode(&bytes, &inner);
+	must(kv_read(kv, &txn, NULL) == OK);
+	(void)!planned_digest(txn, buf_view(&bytes), &op->sha, NULL);
+	kv_end(&txn);
+	kv_close(&kv);
+	if (op->type == OP_PLAN_PUT)
+		op->bytes = arena_str(c->arena, buf_view(&bytes));
+}
+
+static void add_gate_op(struct choices *c, struct command *cmd)
+{
+	struct op *op;
+
+	switch (pick(c, 8)) {
+	case 0:
+		add_policy_op(c, cmd);
+		break;
+	case 1:
+		add_plan_op(c, cmd);
+		break;
+	case 2:
+		cmd->subject = (struct subject){ .name = STR("system"),
+						 .role = ROLE_SYSTEM };
+		point_at_proposal(c, command_op(c->arena, cmd, OP_EXECUTE));
+		break;
+	case 3:
+	case 4:
+		op = command_op(c->arena, cmd, OP_VOTE);
+		op->vote = pick(c, 4) ? VOTE_APPROVE : 1 + pick(c, VOTE__END);
+		point_at_proposal(c, op);
+		break;
+	case 5:
+		op = command_op(c->arena, cmd, OP_SUBJECT_PUT);
+		op->name = op->author = pick(c, 2) ? STR("ann") : STR("bob");
+		op->sha = sha256_of(op->name);
+		op->verbs = UINT64_MAX;
+		op->count = pick(c, 4) ? 0 : now + 600000;
+		break;
+	default:
+		add_config_op(c, cmd);
+	}
+}
+
+static struct str pick_gate_command(struct choices *c)
+{
+	struct command cmd = { .type = COMMAND_OPS };
+	AUTO_BUF bytes = BUF_NONE;
+
+	now += pick(c, 16) ? pick(c, 3) * 20000u : 90000000u;
+	cmd.time_ms = now;
+	pick_subject(c, &cmd.subject);
+	cmd.reason = cmd.credential = cmd.origin = STR("x");
+	cmd.flags = pick(c, 6) ? COMMAND_TAKE_OVER :
+				 COMMAND_TAKE_OVER | COMMAND_BREAK_GLASS;
+	if (pick(c, 8) == 0)
+		cmd.type = COMMAND_TICK;
+	for (unsigned n = 1 + pick(c, 4) / 3; n > 0 && cmd.type == COMMAND_OPS; n--)
+		add_gate_op(c, &cmd);
+	for (unsigned i = 0; i < 2 && cmd.type == COMMAND_OPS; i++)
+		*command_content(c->arena, &cmd) = (struct content_part){
+			STR("acme"), sha256_of(content(i)), content(i) };
+	if (pick(c, 8) == 7)
+		cmd.not_before_ms = now + pick(c, 4) * 20000u;
+	command_encode(&bytes, &cmd);
+	return arena_str(c->arena, buf_view(&bytes));
+}
+
+/* Of the version that knows it, with a tenant. */
+static void open_gate(void)
+{
+	struct command v = { .type = COMMAND_VERSION, .version = VERSION_GATE };
+	struct command c = { .type = COMMAND_OPS,
+			     .subject = { .name = STR("r"), .role = ROLE_ROOT } };
+	AUTO_ARENA arena = arena_new(0);
+	struct op *op = command_op(arena, &c, OP_OBJECT_PUT);
+	AUTO_BUF one = BUF_NONE;
+	AUTO_BUF two = BUF_NONE;
+
+	op->kind = KIND_TENANT;
+	op->name = STR("acme");
+	op->labels = op->meta = op->spec = STR("{}");
+	command_encode(&one, &v);
+	command_encode(&two, &c);
+	apply_all((struct str[]){ buf_view(&one), buf_view(&two) }, 2);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	AUTO_ARENA arena = arena_new(0);
@@ -249,6 +451,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!nodes[0].state) {
 		open_nodes();
 		atexit(clean_up);
+	}
+	if (size && data[0] == 'g') {
+		c.in = str_from(c.in, 1);
+		open_gate();
+		/* One after another: what is proposed is there for the next. */
+		while (c.in.n) {
+			entries[0] = pick_gate_command(&c);
+			apply_all(entries, 1);
+		}
+		return 0;
 	}
 	if (size && data[0] == 'r')
 		entries[n++] = str_n(data + 1, size - 1);

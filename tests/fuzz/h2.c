@@ -57,7 +57,7 @@ static void get_big(struct request *r)
 
 static void post_echo(struct request *r)
 {
-	answer(r, 200, "text/plain", r->body);
+	answer(r, 200, "text/plain", r->in->body);
 }
 
 static void on_piece(struct request *r, struct str bytes, bool is_last)
@@ -87,6 +87,19 @@ static void get_later(struct request *r)
 	later[n_later++] = r;
 }
 
+static void get_same(struct request *r)
+{
+	answer_header(r, "X-Hello", STR("yes"));
+	answer_may_repeat(r, "same", 4);
+	answer(r, 304, NULL, STR_NONE);
+}
+
+static bool again(struct request *r, const void *about)
+{
+	must(r->route->handler == get_same && memcmp(about, "same", 4) == 0);
+	return true;
+}
+
 static void on_raw(struct request *r, struct str bytes, bool is_last)
 {
 	answer_chunk(r, bytes);
@@ -110,6 +123,7 @@ static void get_tunnel(struct request *r)
 
 static const struct route routes[] = {
 	{ HTTP_M_GET, "/h", get_hello, 0, "h", false },
+	{ HTTP_M_GET, "/s", get_same, 0, "s", false },
 	{ HTTP_M_GET, "/g", get_big, 0, "g", false },
 	{ HTTP_M_POST, "/e", post_echo, 0, "e", false },
 	{ HTTP_M_POST, "/b", post_both, 0, "b", true },
@@ -121,7 +135,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	struct http_server_config config = {
 		.routes = routes, .n_routes = ARRAY_LEN(routes),
-		.limits = http_limits_default,
+		.limits = http_limits_default, .again = again,
 	};
 	struct err err;
 

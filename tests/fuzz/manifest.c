@@ -15,6 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static enum code each(void *data, const struct manifest *m, struct err *err)
 {
+	if (!m)
+		return err->code;
 	(void)data;
 	(void)err;
 	must(m->name.n > 0);

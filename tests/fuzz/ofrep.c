@@ -35,7 +35,7 @@ static struct value *all_of(struct arena *arena, const struct flag_set *set)
 	struct value *v;
 	struct err err = { 0 };
 
-	flag_set_json(&out, set, false, 1);
+	flag_set_json(&out, set, "STATIC", 1);
 	must(doc_parse_json(buf_view(&out), arena, NULL, &v, &err) == OK ||
 	     err.code == E_TOO_LARGE);
 	return err.code ? NULL : value_getz(v, "flags");
@@ -51,7 +51,7 @@ static void one(struct arena *arena, const struct flag_set *set, struct str key,
 	struct err err;
 
 	must(flag);
-	flag_evaluate(flag, false, &res);
+	flag_evaluate(flag, "STATIC", &res);
 	must(!res.error || (!res.value && res.details[0]));
 	flag_json(&out, key, &res, set, 1);
 	must(doc_parse_json(buf_view(&out), arena, NULL, &v, &err) == OK);

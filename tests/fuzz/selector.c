@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	AUTO_ARENA arena = arena_new(0);
 	struct str in = str_n(data, size);
 	struct err err = { 0 };
-	struct selector s;
+	struct query_selector s;
 	struct value *v;
 	bool was;
 

@@ -16,13 +16,13 @@ static void look_at(const struct watch_spec *spec)
 	struct err err;
 
 	must(spec->n_keys <= WATCH_KEYS_MAX && spec->n_prefixes <= WATCH_KEYS_MAX);
-	must(spec->labels.n <= LABELS_MAX);
+	must(spec->client.labels.n <= LABELS_MAX);
 	for (size_t i = 0; i < spec->n_keys; i++)
 		must(address_check(&spec->keys[i], &err) == OK);
 	for (size_t i = 0; i < spec->n_prefixes; i++)
 		must(spec->prefixes[i].n <= ADDRESS_KEY_MAX);
-	for (size_t i = 0; i < spec->labels.n; i++)
-		must(label_check(spec->labels.l[i].key, spec->labels.l[i].value,
+	for (size_t i = 0; i < spec->client.labels.n; i++)
+		must(label_check(spec->client.labels.l[i].key, spec->client.labels.l[i].value,
 				 &err) == OK);
 }
 

@@ -55,9 +55,9 @@ publish() {
 	yes 200
 }
 holds() { [ "$(cat "$FILE" 2>/dev/null)" = "$1" ]; }
-# The state that the cluster has heard of, of a version.
+# The state that the cluster has heard of, of a version; KEY= of one configuration.
 heard() {
-	curl -sf -H "Authorization: Bearer $TOKEN" "$URL/api/v1/instances" |
+	curl -sf -H "Authorization: Bearer $TOKEN" "$URL/api/v1/instances?key=${KEY:-}" |
 		jq -e --arg s "$1" --argjson v "$2" '.instances[] | select(.instance ==
 			"web-1" and .state == $s and .version == $v)'
 }
@@ -154,6 +154,45 @@ once "$WORK/json.yaml" || fail "not kept"
 printf '%s' "$TEXT" | cmp - "$FILE"
 is "$(wc -l <"$WORK/json.told")" 1 "how often the program was told"
 
+step "a program that is yet to start finds its file, and is told when it is there"
+make_config late.conf "one"
+yes 201
+LATE=$(field .id) KEY=acme/shop/prod/late.conf
+FILE=$WORK/etc/late.conf
+sed -e "s/app\\.conf/late.conf/" -e '/check:/d' \
+	-e "s|reload:.*|signal: {name: USR1, pid_file: $WORK/late.pid}|" \
+	"$WORK/agent.yaml" >"$WORK/late.yaml"
+"$CONFLUX_BIN/conflux-agent" --config "$WORK/late.yaml" 2>"$WORK/late.log" &
+AGENT=$!
+until_ok holds one
+until_ok heard rejected 1
+has "$(heard rejected 1)" "pid_file"
+(
+	trap 'echo told >>"$WORK/late.told"' USR1
+	trap 'exit 0' TERM
+	echo "$BASHPID" >"$WORK/late.pid"
+	while :; do sleep 0.05; done
+) &
+LATE_PID=$!
+until_ok test -s "$WORK/late.pid"
+kill -HUP "$AGENT"
+until_ok heard applied 1
+until_ok test -s "$WORK/late.told"
+
+step "a program that is gone: its file stays as it is, and the cluster hears why"
+kill -TERM "$LATE_PID"
+wait "$LATE_PID" || true
+is_at=$(stat -c %i "$FILE")
+ID=$LATE publish two
+until_ok heard rejected 2
+has "$(heard rejected 2)" "No such process"
+kill -HUP "$AGENT"
+until_ok eval '[ "$(grep -c "is tried again in 10 s: signal: process" "$WORK/late.log")" -ge 2 ]'
+holds one || fail "the file holds: $(cat "$FILE")"
+is "$(stat -c %i "$FILE")" "$is_at" "the file was replaced meanwhile: its place"
+stop_agent
+FILE=$WORK/etc/app.json KEY=
+
 step "an agent that ends while a command runs has not judged"
 publish '{"a": 2}'
 sed -e "s|reload:.*|check: [sh, -c, 'touch $WORK/asked; exec sleep 1000']|" \
@@ -166,3 +205,19 @@ stop_agent
 [ "$SECONDS" -lt 60 ] || fail "it ended after $SECONDS s"
 once "$WORK/json.yaml" || fail "what was not judged was not tried again"
 holds '{"a": 2}' || fail "the file holds: $(cat "$FILE")"
+
+step "nor has one that ends while its program is being told"
+publish '{"a": 3}'
+sed -e "s|reload:.*|reload: [sh, -c, 'touch $WORK/telling; exec sleep 1000']|" \
+	-e '/reload:/a\    timeout: 10m' "$WORK/json.yaml" >"$WORK/slow.yaml"
+"$CONFLUX_BIN/conflux-agent" --config "$WORK/slow.yaml" 2>>"$WORK/agent.log" &
+AGENT=$!
+until_ok test -e "$WORK/telling"
+SECONDS=0
+stop_agent
+[ "$SECONDS" -lt 60 ] || fail "it ended after $SECONDS s"
+holds '{"a": 3}' || fail "it was taken back: $(cat "$FILE")"
+TOLD=$(wc -l <"$WORK/json.told")
+once "$WORK/json.yaml" || fail "what was not judged was not tried again"
+holds '{"a": 3}' || fail "the file holds: $(cat "$FILE")"
+is "$(wc -l <"$WORK/json.told")" $((TOLD + 1)) "how often the program was told"

@@ -116,6 +116,19 @@ is "$(field '.failed | length')" 0 "failed requests: $(field '.failed[0:5]')"
 grep -hq "leadership is handed over" "$WORK"/daemon?.log ||
 	fail "no leader handed over"
 
+step "another leads before a leader that is stopped has ended"
+leads() { # ID: does it say that it leads?
+	curl -sf -H "Authorization: Bearer $TOKEN" "${HTTP[$1]}/api/v1/status" |
+		jq -e '.leader_id == .node_id' >/dev/null
+}
+for n in 1 2 3; do leads "$n" && LEADER=$n; done
+end_node "$LEADER"
+NEXT=
+for n in "${!PID[@]}"; do leads "$n" && NEXT=$n; done
+[ -n "$NEXT" ] || fail "nobody leads when node $LEADER has ended"
+start_node "$LEADER"
+until_ok ready "$LEADER"
+
 step "what was acknowledged is there, at each node"
 jq -r '.written[]' "$WORK/load.json" | sort >"$WORK/written"
 for n in 1 2 3; do

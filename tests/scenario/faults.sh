@@ -132,3 +132,18 @@ for spec in ${FAULTS:-$CRASHES $MEMORY $CALLS}; do
 	esac
 	verify "$spec"
 done
+
+step "content that comes behind the command that names it goes again, with it"
+rm -rf "$DATA"
+begin "content.late=error*1" || fail "it did not start"
+until_ok curl -sf "$URL/readyz"
+try POST "$KUBE/tenants" '{"apiVersion": "gitops.conflux.io/v1alpha1",
+	"kind": "Tenant", "metadata": {"name": "acme"}}' || fail "no tenant"
+# Larger than what travels in the command.
+head -c 300000 /dev/zero | tr '\0' x >"$WORK/large"
+jq -Rs '{tenant: "acme", application: "shop", environment: "prod", name: "large.txt",
+	format: "text", content: .}' "$WORK/large" >"$WORK/large.json"
+try POST "$URL/api/v1/mgt/configs" "@$WORK/large.json" || fail "it was refused: $(cat "$WORK/answer")"
+curl -sf -H "Authorization: Bearer $TOKEN" \
+	"$URL/api/v1/fetch/config/acme/shop/prod/large.txt" | cmp - "$WORK/large" || fail "content"
+ended

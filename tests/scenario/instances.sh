@@ -60,10 +60,25 @@ until_ok grep -q watching "$WORK/watch"
 known web-2
 is "$(field '.instances[0].connected')" true connected
 has "$(conflux instances $KEY)" "web-2"
+has "$(conflux fleet)" "web-2"
+ask GET "$URL/api/v1/fleet"
+yes 200
+is "$(field '.instances[0] | [.instance, .state, .key, .node, .connected] | join(" ")')" \
+	"web-2 connected $KEY 1 true" "in the fleet"
+is "$(field .missing_nodes)" 0 missing
+ask GET "$URL/api/v1/fleet?after=web-2"
+is "$(field '.instances | length')" 0 "behind it"
+ask GET "$URL/api/v1/fleet?release=tomorrow"
+yes 400
+ask GET "$URL/api/v1/fleet?release=r-000000000017"
+is "$(field '[.release, (.instances | length)] | join(" ")')" "r-000000000017 0" \
+	"of a release that does not run"
 kill "$W"
 wait "$W" 2>/dev/null || true
 left() { known web-2; [ "$(field '.instances[0].connected')" = false ]; }
 until_ok left
+ask GET "$URL/api/v1/fleet"
+is "$(field '.instances | length')" 0 "connected instances"
 
 step "beyond the bound those unheard for the longest go"
 for i in 3 4; do

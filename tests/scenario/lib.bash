@@ -61,11 +61,15 @@ need_test_build() {
 		{ tail -n 20 "$WORK/make.log" >&2; fail "the test build"; }
 }
 
-# A port that nobody listens on, below those that the kernel gives out.
+# A port that nobody listens on, below those that the kernel gives out, and that was not
+# given within the hour: a node that is down still has its port.
 free_port() {
-	local port
+	local port given=/tmp/conflux-ports.$UID
+	mkdir -p "$given"
+	find "$given" -mindepth 1 -mmin +60 -delete
 	while :; do
 		port=$((20000 + RANDOM % 12000))
+		mkdir "$given/$port" 2>/dev/null || continue
 		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
 	done
 	echo "$port"

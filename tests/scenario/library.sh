@@ -54,7 +54,7 @@ done <shared
 
 echo "== libconflux needs nothing of the daemon, and is C++ too"
 readelf -d "$root/lib/libconflux.so" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort >needed
-printf '%s\n' libc.so.6 libcrypto.so.3 libhttp_parser.so.2.9 libssl.so.3 | diff - needed ||
+printf "%s\n" libc.so.6 libcrypto.so.3 libhttp_parser.so.2.9 libssl.so.3 libyaml-0.so.2 | diff - needed ||
 	die "libconflux needs other libraries"
 cat >one.cc <<'END'
 #include <conflux.h>

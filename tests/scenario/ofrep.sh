@@ -77,6 +77,8 @@ is "$(curl -s -o /dev/null -w '%{http_code}' -H "X-API-Key: $TOKEN" \
 	"$URL/api/v1/fetch/config/acme/shop/prod/flags.json")" 401
 
 step "release rules decide by the evaluation context"
+# From the cluster version on that knows them, which comes right after the start.
+until_ok eval 'ask GET "$URL/_cluster/status" && [ "$(field .cluster_version)" -ge 5 ]'
 ask POST "$URL/api/v1/mgt/configs/$ID/versions" -d '{"content": "{\"dark\": false}"}'
 yes 201
 ask PUT "$URL/api/v1/mgt/configs/$ID/releases" -d '{"releases": [{"labels": {},
@@ -94,6 +96,20 @@ is "$(field .reason)" TARGETING_MATCH reason       # the context goes before hea
 all '{"context": {"region": "eu", "beta": true}}' -H "If-None-Match: $ETAG"
 yes 200
 is "$(field '[.flags[].key] | join(" ")')" dark
+# Where a share of the instances decides it says so.
+ask PUT "$URL/api/v1/mgt/configs/$ID/releases" -d '{"releases": [{"percent": 100,
+	"version_id": 2, "priority": 2}, {"labels": {}, "version_id": 1}, {"labels":
+	{"region": "eu", "beta": "true"}, "version_id": 2, "priority": 1}]}'
+yes 200
+one dark '{"context": {"targetingKey": "web-1"}}'
+is "$(field '"\(.value) \(.reason)"')" "false SPLIT"
+one dark '{}'
+is "$(field '"\(.value) \(.reason)"')" "true STATIC"
+ask PUT "$URL/api/v1/mgt/configs/$ID/releases" -d '{"releases": [{"labels": {},
+	"version_id": 1}, {"labels": {"region": "eu", "beta": "true"}, "version_id": 2,
+	"priority": 1}]}'
+yes 200
+all '{"context": {"region": "eu", "beta": true}}'
 
 step "an evaluation may wait for a revision"
 ask POST "$BASE/ofrep/v1/evaluate/flags/dark?min_revision=$(header x-conflux-revision)"

@@ -3,6 +3,7 @@
 # not.
 . "$(dirname "$0")/lib.bash"
 FETCH=api/v1/fetch/config/acme/shop/prod/main
+HERE=$(dirname "$0")/watch
 
 code() { # curl arguments
 	curl -s -o /dev/null -w '%{http_code}' "$@"
@@ -59,6 +60,9 @@ is "$(fetch "$FETCH" "$(cat "$WORK/other")")" 200 "another token"
 for path in metrics api/v1/status livez; do
 	is "$(fetch "$path")" 200 "$path"
 done
+# At most what a busy machine leaves time for goes on before.
+TOKEN=$TOKEN URL=$URL /usr/bin/python3 "$HERE/calls.py" exhausted 10 ||
+	fail "a watch over gRPC above the rate"
 sleep "$(header Retry-After)"
 is "$(fetch)" 200 "after Retry-After"
 [ "$(metric 'conflux_http_limited_total{by="subject"}')" -ge 10 ] || fail metric
@@ -111,6 +115,34 @@ has "$(field .detail)" "your address has more connections"
 exec 3>&-
 lets_in() { [ "$(code "$URL/livez")" = 200 ]; }
 until_ok lets_in
+exec 4>&-
+stop_daemon
+
+step "a subject has so many watches, those of all loops and protocols together"
+start_daemon --server-loops 2 --limits-subject-watches 2
+PORT=${URL##*:} WATCH="api/v1/watch?key=acme/shop/prod/main"
+for fd in 3 4; do
+	eval "exec $fd<>/dev/tcp/127.0.0.1/$PORT"
+	printf 'GET /%s HTTP/1.1\r\nhost: h\r\nauthorization: Bearer %s\r\n\r\n' \
+		"$WATCH" "$TOKEN" >&$fd
+	read -r LINE <&$fd
+	has "$LINE" "200 OK"
+done
+ask GET "$URL/$WATCH"
+yes 429
+is "$(header Retry-After)" 1 Retry-After
+has "$(field .detail)" "as many watches"
+ask GET "$URL/$WATCH&wait=1s"
+yes 429
+export URL TOKEN
+/usr/bin/python3 "$HERE/calls.py" exhausted 0 || fail "a watch over gRPC"
+/usr/bin/python3 "$HERE/sockets.py" full || fail "one over a WebSocket"
+is "$(fetch "$WATCH&wait=100ms" "$(cat "$WORK/other")")" 200 "another subject"
+is "$(fetch)" 200 "a fetch"
+exec 3>&-
+lets_watch() { [ "$(fetch "$WATCH&wait=100ms")" = 200 ]; }
+until_ok lets_watch
+/usr/bin/python3 "$HERE/calls.py" room || fail "no room over gRPC"
 exec 4>&-
 stop_daemon
 

@@ -17,5 +17,7 @@ step "a log whose folder is not synced is found out"
 power --seed 3 --nodes 1 --rounds 6 --forget wal --find
 step "a log whose records are not synced is found out"
 power --seed 3 --nodes 1 --rounds 8 --forget 'wal/*' --find
+step "a vote that is not synced is found out"
+power --seed 3 --nodes 1 --rounds 8 --forget 'vote.*' --find
 step "one node and three"
 power --rounds "${ROUNDS:-10}" ${SEED:+--seed "$SEED"}

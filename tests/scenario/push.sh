@@ -168,6 +168,8 @@ ask GET "$F/shop/prod/c1.toml"
 is "$BODY" "value = 2" body
 ask GET "$KUBE/namespaces/acme/confluxconfigs/shop.prod.c1.toml"
 is "$(field .status.hold.sha256)" "$(printf 'value = 3\n' | sha256sum | cut -d' ' -f1)" hold
+is "$(field '.status.hold | "\(.version) \(.by) \(.reason)"')" "3 token:root three is bad" "why it is held"
+has "$(conflux holds -n acme)" "three is bad"
 
 step "a new commit of that file lifts the hold"
 echo "value = 4" >shop/prod/c1.toml

@@ -103,6 +103,31 @@ wait "$LOOP"
 has "$(cat "$WORK/loop.out")" "version 5 of main.json
 n is 5"
 
+step "YAML and TOML are read by path, as JSON is"
+make_config main.yaml $'# a comment\nn: 5\nweb: {port: 80}\nlist: [a, {b: c}]\n' yaml
+yes 201
+make_config main.toml $'n = 5\n[web]\nport = 80\n[[list]]\nb = "c"\n' toml
+yes 201
+OPTIONS=(public_key="$WORK/signing.pub")
+is "$(start_once config=main.yaml path=web.port)" "open 80 version=1" "YAML"
+is "$(start_once config=main.yaml path=list.1)" 'open {"b":"c"} version=1' "of YAML"
+is "$(start_once config=main.toml path=web.port)" "open 80 version=1" "TOML"
+is "$(start_once config=main.toml path=list.0.b)" "open c version=1" "of TOML"
+
+step "a rule names it: it has its version, and others have theirs"
+follow
+says "open 5 version=5"
+ask PUT "$URL/api/v1/mgt/configs/$ID/releases" -d '{"releases": [
+	{"version_id": 5}, {"version_id": 2, "nodes": ["web-1"]}]}'
+yes 200
+says "change 2 version=2"
+until_ok acknowledged applied 2
+is "$(start_once)" "open 5 version=5" "somebody else"
+ask PUT "$URL/api/v1/mgt/configs/$ID/releases" -d '{"releases": [{"version_id": 5}]}'
+yes 200
+says "change 5 version=5"
+quit
+
 step "a client certificate instead of a token, over TLS"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
 	-subj "/CN=ca" -keyout "$WORK/ca.key" -out "$WORK/ca.pem" 2>/dev/null
@@ -144,10 +169,10 @@ while :; do
 	rc=0
 	MEMORY_FAILS=$n MEMORY_COUNT=$WORK/count LD_PRELOAD=$CONFLUX_BUILD/preload/memory.so \
 		"$WORK/sdk_follow" endpoints="$URL" token="$TOKEN" \
-		at=acme/shop/prod config=main.json path=n public_key="$WORK/signing.pub" \
+		at=acme/shop/prod config=main.yaml path=n public_key="$WORK/signing.pub" \
 		snapshot="$WORK/short" </dev/null >"$WORK/short.out" 2>"$WORK/short.log" || rc=$?
 	case $rc in
-	0) [ "$(cat "$WORK/short.out")" = "open 5 version=5" ] ||
+	0) [ "$(cat "$WORK/short.out")" = "open 5 version=1" ] ||
 		[ ! -s "$WORK/short.out" ] || fail "allocation $n: $(cat "$WORK/short.out")" ;;
 	1 | 2) [ -s "$WORK/short.log" ] || fail "allocation $n: no reason is given" ;;
 	*) fail "allocation $n: exit code $rc: $(cat "$WORK/short.log")" ;;

@@ -127,6 +127,7 @@ has "$BODY" '"code":"compacted"'
 ask GET "$URL/api/v1/watch?prefix=&since=1"
 yes 410
 /usr/bin/python3 "$HERE/sockets.py" refusals || fail refusals
+/usr/bin/python3 "$HERE/calls.py" compacted || fail "compacted, over gRPC"
 
 step "a token that is revoked ends its watches at once, quiet ones too"
 ask POST "$URL/api/v1/tokens" -d '{"name": "w", "read_only": true}'
@@ -138,7 +139,10 @@ curl -s -o "$WORK/poll" -w '%{http_code}' -H "Authorization: Bearer $TOKEN2" \
 POLL=$!
 /usr/bin/python3 "$HERE/sockets.py" revoked >"$WORK/revoked" &
 SOCKET=$!
+/usr/bin/python3 "$HERE/calls.py" revoked >"$WORK/revoked.call" &
+CALL=$!
 until_ok grep -q ready "$WORK/revoked"
+until_ok grep -q ready "$WORK/revoked.call"
 stream stays "key=acme/shop/prod/nothing"
 ask DELETE "$URL/api/v1/tokens/w"
 yes 204
@@ -148,6 +152,7 @@ data: {"reason":"denied","status":401,"code":"unauthorized"'
 wait "$POLL"
 is "$(cat "$WORK/code")" 401 "poll"
 wait "$SOCKET" || fail "the WebSocket"
+wait "$CALL" || fail "the call"
 
 step "a node that stops tells all to go elsewhere"
 ask GET "$URL/metrics"

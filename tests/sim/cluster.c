@@ -383,6 +383,7 @@ static const struct planted {
 	{ "guard-g", "guard.g=error", 0, "growth", 100 },
 	{ "ack-early", NULL, PLANT_ACK_EARLY, NULL, 400 },
 	{ "vote-lost", NULL, PLANT_VOTE_LOST, NULL, 1500 },
+	{ "vote-alone", "vote.alone=error", 0, NULL, 1500 },
 	{ "commit-old", NULL, PLANT_COMMIT_OLD, "figure-eight", 50 },
 	{ "cut-newer", NULL, PLANT_CUT_NEWER, NULL, 400 },
 	{ "cut-early", NULL, PLANT_CUT_EARLY, NULL, 400 },

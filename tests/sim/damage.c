@@ -1,6 +1,8 @@
 /* Damage: see damage.h. */
 #include "damage.h"
 
+#include "wal/vote.h"
+
 #include "base/banned.h"
 
 bool damage_newest(struct disk *disk, const char *dir, uint64_t floor,
@@ -25,4 +27,19 @@ bool damage_newest(struct disk *disk, const char *dir, uint64_t floor,
 		buf_printf(&path, "%s/%.*s.ckpt", dir, (int)name.n - 5, name.p);
 	}
 	return before && before >= floor && disk_damage(disk, path.p, at);
+}
+
+bool damage_vote(struct disk *disk, const char *dir, unsigned which, uint64_t at)
+{
+	struct fs *fs = disk_fs(disk);
+	AUTO_BUF path = BUF_NONE;
+	AUTO_BUF other = BUF_NONE;
+	AUTO_BUF bytes = BUF_NONE;
+	struct vote v;
+
+	buf_printf(&path, "%s/vote.%u", dir, which);
+	buf_printf(&other, "%s/vote.%u", dir, !which);
+	return vote_read(fs, dir, &v, NULL) == OK && !v.damaged &&
+	       fs_get(fs, other.p, &bytes, NULL) == OK &&
+	       disk_damage(disk, path.p, at);
 }

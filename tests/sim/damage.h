@@ -1,4 +1,4 @@
-/* Checkpoints that are not whole any more. */
+/* Files that are not whole any more. */
 #ifndef TESTS_SIM_DAMAGE_H
 #define TESTS_SIM_DAMAGE_H
 
@@ -10,5 +10,8 @@
  */
 bool damage_newest(struct disk *disk, const char *dir, uint64_t floor,
 		   uint64_t at);
+/* Damages byte 'at' of copy 'which' of term and vote in 'dir'.  False: the two are not
+ * both there and whole. */
+bool damage_vote(struct disk *disk, const char *dir, unsigned which, uint64_t at);
 
 #endif

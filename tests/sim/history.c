@@ -9,6 +9,8 @@
 #define MS 1000ull
 #define CALM_MS 20000
 
+struct totals total;
+
 /* ---- faults ---- */
 
 struct server *any_server(void)
@@ -48,7 +50,7 @@ static const char *const fault_names[F__KINDS] = {
 	[F_TRANSFER] = "leaderships handed over",
 	[F_CHANGE] = "memberships changed",
 };
-static unsigned long long faults[F__KINDS];
+_Static_assert(F__KINDS <= HISTORY_FAULTS, "as many as are counted");
 
 static void disk_fault(struct server *s)
 {
@@ -56,8 +58,8 @@ static void disk_fault(struct server *s)
 
 	disk_set_errors(s->disk, fails ? 30000 : 0);
 	disk_set_full(s->disk, is_full);
-	faults[F_ERRORS] += fails;
-	faults[F_FULL] += is_full;
+	total.faults[F_ERRORS] += fails;
+	total.faults[F_FULL] += is_full;
 }
 
 static void one_way(struct server *s)
@@ -65,8 +67,8 @@ static void one_way(struct server *s)
 	bool in = below(2), out = below(2);
 
 	server_cut_off(s, in, out);
-	faults[F_ONE_WAY] += in != out;
-	faults[F_CUT] += in && out;
+	total.faults[F_ONE_WAY] += in != out;
+	total.faults[F_CUT] += in && out;
 }
 
 static void fault(void)
@@ -76,22 +78,22 @@ static void fault(void)
 	switch (below(14)) {
 	case 0:
 	case 1:
-		faults[F_STEP]++;
+		total.faults[F_STEP]++;
 		disk_crash_at(s->disk, disk_steps(s->disk) + 1 + below(20));
 		break;
 	case 2:
-		faults[F_CRASH]++;
+		total.faults[F_CRASH]++;
 		server_crash(s, below(2), below(600 * MS));
 		break;
 	case 3:
-		faults[F_CUT]++;
+		total.faults[F_CUT]++;
 		server_cut_off(s, true, true);
 		break;
 	case 4:
 		one_way(s);
 		break;
 	case 5:
-		faults[F_LINK]++;
+		total.faults[F_LINK]++;
 		w.links[below(SERVERS)][below(SERVERS)].is_cut = true;
 		break;
 	case 6:
@@ -99,27 +101,27 @@ static void fault(void)
 		world_heal();
 		break;
 	case 8:
-		faults[F_STREAM]++;
+		total.faults[F_STREAM]++;
 		break_stream();
 		break;
 	case 9:
-		faults[F_PAUSE]++;
+		total.faults[F_PAUSE]++;
 		s->paused_until = w.now + below(700 * MS);
 		tell("server %llu pauses", ULL(s->id));
 		break;
 	case 10:
-		faults[F_CLOCK]++;
+		total.faults[F_CLOCK]++;
 		s->clock_us += (int64_t)below(1500 * MS);
 		break;
 	case 11:
 		disk_fault(s);
 		break;
 	case 12:
-		faults[F_TRANSFER]++;
+		total.faults[F_TRANSFER]++;
 		server_transfer(some_leader(), 1 + below(SERVERS));
 		break;
 	default:
-		faults[F_CHANGE]++;
+		total.faults[F_CHANGE]++;
 		server_change_any(some_leader());
 	}
 }
@@ -309,8 +311,6 @@ void history_end(void)
 	compare_well(leader);
 }
 
-struct totals total;
-
 void history_count(void)
 {
 	total.histories++;
@@ -325,6 +325,7 @@ void history_count(void)
 	total.checkpoints += w.n_checkpoints;
 	total.installs += w.n_installs;
 	total.damaged += w.n_damaged;
+	total.votes_damaged += w.n_votes_damaged;
 	total.changes += w.n_changes;
 	total.transfers += w.n_transfers;
 	total.steps += w.n_steps;
@@ -333,14 +334,15 @@ void history_count(void)
 void history_print(void)
 {
 	printf("%.1f simulated hours, %llu steps, %llu messages, %llu crashes, "
-	       "%llu checkpoints, %llu installed, %llu damaged, %llu changes, %llu transfers\n",
+	       "%llu checkpoints, %llu installed, %llu damaged, %llu votes damaged, %llu changes, "
+	       "%llu transfers\n",
 	       (double)total.ms / 3600000, total.steps, total.messages,
 	       total.crashes, total.checkpoints, total.installs, total.damaged,
-	       total.changes, total.transfers);
+	       total.votes_damaged, total.changes, total.transfers);
 	printf("%llu acknowledged, %llu refused, %llu uncertain, %llu reads\n",
 	       total.acked, total.refused, total.uncertain, total.reads);
 	printf("faults:");
 	for (unsigned i = 0; i < F__KINDS; i++)
-		printf("%s %llu %s", i ? "," : "", faults[i], fault_names[i]);
+		printf("%s %llu %s", i ? "," : "", total.faults[i], fault_names[i]);
 	putchar('\n');
 }

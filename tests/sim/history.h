@@ -22,10 +22,12 @@ void history_do_without_one(void);
  * was lost. */
 void history_end(void);
 
-/* Over all histories. */
+#define HISTORY_FAULTS 12                /* kinds of them, at most */
+/* Over all histories: counters alone. */
 extern struct totals {
 	unsigned long long histories, failed, ms, acked, reads, refused, uncertain,
-		crashes, messages, checkpoints, installs, damaged, changes, transfers, steps;
+		crashes, messages, checkpoints, installs, damaged, votes_damaged,
+		changes, transfers, steps, faults[HISTORY_FAULTS];
 } total;
 /* Adds what is in the world. */
 void history_count(void);

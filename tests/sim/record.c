@@ -4,7 +4,7 @@
  * what every server must come to.  The events that it has are kept here, also
  * those that are compacted: what watchers must be told.
  */
-#include "replica.h"
+#include "gates.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,12 +157,12 @@ static uint64_t object_digest(unsigned cls, struct str key,
 {
 	const char *zone = classes[cls].zone;
 	struct label label = { STR("zone"), str_of(zone) };
-	struct labels labels = { &label, zone[0] ? 1 : 0, 1 };
+	struct client client = { .labels = { &label, zone[0] ? 1 : 0, 1 } };
 	struct rule rule = { 0 };
 	AUTO_BUF sha = BUF_NONE;
 	unsigned position;
 
-	if (!rules_pick_encoded(o->live.rules, &labels, &rule, &position))
+	if (!rules_pick_encoded(o->live.rules, &client, &rule, &position))
 		return 0;
 	buf_hex(&sha, rule.sha.b, sizeof(rule.sha.b));
 	return config_digest(key, rule.version, buf_view(&sha), o->live.format);
@@ -213,8 +213,9 @@ struct looking {
 	bool was_end;
 };
 
-/* Each revision is of one operation that changed something, or of a Release that
- * came or went with them. */
+/* Each revision is of one operation that changed something, or of a Release or a
+ * proposal that came, moved or went with them, and where releases move in steps of
+ * their configurations. */
 static bool is_of_result(struct looking *l, uint64_t rev,
 			 const struct event_row *e)
 {
@@ -226,7 +227,8 @@ static bool is_of_result(struct looking *l, uint64_t rev,
 		l->result++;
 		return true;
 	}
-	return e->kind == KIND_RELEASE;
+	return e->kind == KIND_RELEASE || e->kind == KIND_PROPOSAL ||
+	       (e->kind == KIND_CONFIG && gates_have_rolls(e->tenant));
 }
 
 static bool shows_rev(const struct event_row *e, uint64_t rev)
@@ -305,7 +307,7 @@ static bool look_at_event(void *data, uint64_t rev, const struct event_row *e)
 	return true;
 }
 
-static void look_at_events(struct kv_txn *txn, uint64_t index,
+static void look_at_events(struct kv_txn *txn, uint64_t index, bool is_tick,
 			   const struct outlook *before, const struct head *h,
 			   const struct outcome *o)
 {
@@ -328,7 +330,9 @@ static void look_at_events(struct kv_txn *txn, uint64_t index,
 	claim(CHECK_REVISIONS, view_events(txn, before->rev, look_at_event, &l,
 					   &err) == OK, "entry %llu: %s",
 	      ULL(index), err.text);
-	claim(CHECK_REVISIONS, l.next == h->rev + 1 && l.o->rev == h->rev,
+	/* Nobody is told what a tick takes. */
+	claim(CHECK_REVISIONS, l.next == h->rev + 1 &&
+	      (l.o->rev == h->rev || is_tick),
 	      "entry %llu answers revision %llu, its last event has %llu, the state "
 	      "%llu", ULL(index), ULL(l.o->rev), ULL(l.next - 1), ULL(h->rev));
 	claim(CHECK_END, l.was_end, "entry %llu has no end", ULL(index));
@@ -412,7 +416,9 @@ static void look(const struct rc_entry *e)
 	sum.compactions += is->compacted > before->compacted;
 	txn = replica_read(r, 0, &err);
 	must(txn);
-	look_at_events(txn, e->index, before, h, now);
+	look_at_events(txn, e->index, str_starts(e->data, STR("\1\5")), before, h,
+		       now);
+	gates_look(e, txn, before->rev, now);
 	memcpy(is->lists, before->lists, sizeof(is->lists));
 	for (unsigned i = 0; i < CLASSES && is->rev > before->rev; i++)
 		is->lists[i] = configs_digest(txn, i);

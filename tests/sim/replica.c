@@ -1,5 +1,5 @@
 /* A server's state: see replica.h. */
-#include "replica.h"
+#include "gates.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,7 +8,10 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "state/rollout_row.h"
 #include "state/state.h"
+
+#include "small_disk.h"
 
 #include "base/banned.h"
 
@@ -17,6 +20,7 @@
 
 static struct replica replicas[SERVERS];
 static int64_t clock_0[SERVERS];
+static uint64_t leapt_ms;
 static const char *root;
 
 void replicas_root(const char *dir)
@@ -36,8 +40,13 @@ struct replica *replica_of(const struct server *s)
 
 uint64_t replica_wall_ms(const struct server *s)
 {
-	return WALL_MS + (uint64_t)((int64_t)w.now + s->clock_us -
+	return WALL_MS + leapt_ms + (uint64_t)((int64_t)w.now + s->clock_us -
 				    clock_0[s->id - 1]) / 1000;
+}
+
+void replicas_leap(uint64_t ms)
+{
+	leapt_ms += ms;
 }
 
 /* ---- its files ---- */
@@ -58,15 +67,15 @@ static void remove_files(const char *dir)
 	}
 }
 
-void replicas_clean(void)
+void replicas_clean(const char *where)
 {
 	for (unsigned i = 0; i <= SERVERS; i++) {
 		AUTO_BUF dir = BUF_NONE;
 
-		buf_printf(&dir, "%s/%u", root, i);
+		buf_printf(&dir, "%s/%u", where, i);
 		remove_files(dir.p);
 	}
-	rmdir(root);
+	rmdir(where);
 }
 
 /* The power was lost, and nothing of the store had been synced: some of it is
@@ -206,6 +215,43 @@ static void bend_opened(struct replica *r, bool is_install)
 	w.is_bent = true;
 }
 
+/* Executed proposals are approved ones, as it lies in their rows. */
+static bool approve_again(struct buf *val)
+{
+	if (val->n < 2 || val->p[1] != PROPOSAL_EXECUTED)
+		return false;
+	val->p[1] = PROPOSAL_APPROVED;
+	return true;
+}
+
+static bool bend_rollout(struct buf *val)
+{
+	AUTO_ARENA arena = arena_new(4096);
+	AUTO_BUF was = BUF_NONE;
+	struct rollout_row row;
+
+	buf_str(&was, buf_view(val));
+	if (!rollout_row_decode(arena, buf_view(&was), &row))
+		return false;
+	if (bad == BAD_HALF && row.n_configs > 1)
+		row.n_configs--;
+	else if (bad == BAD_SALT)
+		row.salt[0]++;
+	else
+		return false;
+	buf_reset(val);
+	rollout_row_encode(val, &row);
+	return true;
+}
+
+static void lose_one(struct replica *r, enum kv_table table, uint64_t index)
+{
+	uint64_t n = rows_of(r, table);
+
+	if (n)
+		bend_row(r, table, index * 7 % n, NULL);
+}
+
 /* The same on all servers and in the record: their own mistake. */
 static void bend_applied(struct replica *r, uint64_t index)
 {
@@ -219,6 +265,86 @@ static void bend_applied(struct replica *r, uint64_t index)
 		bend_row(r, KV_BLOBS, index % rows_of(r, KV_BLOBS), NULL);
 	if (bad == BAD_AUDIT && index % 40 == 0 && rows_of(r, KV_AUDIT))
 		bend_row(r, KV_AUDIT, rows_of(r, KV_AUDIT) / 2, flip);
+	if (bad == BAD_LOCK)
+		lose_one(r, KV_LOCKS, index);
+	if (bad == BAD_OUTBOX)
+		lose_one(r, KV_OUTBOX, index);
+	if ((bad == BAD_HALF || bad == BAD_SALT) && rows_of(r, KV_ROLLOUTS))
+		bend_row(r, KV_ROLLOUTS, index % rows_of(r, KV_ROLLOUTS),
+			 bend_rollout);
+	if (bad == BAD_AGAIN && rows_of(r, KV_PROPOSALS))
+		bend_row(r, KV_PROPOSALS, index % rows_of(r, KV_PROPOSALS),
+			 approve_again);
+}
+
+static struct op *find_op(struct command *c, enum op_type type, size_t from)
+{
+	for (size_t i = from; i < c->n_ops; i++)
+		if (c->ops[i].type == type)
+			return &c->ops[i];
+	return NULL;
+}
+
+static void exchange(struct op *a, struct op *b)
+{
+	struct sha256 sha = a->sha;
+	uint64_t size = a->size;
+
+	a->sha = b->sha;
+	a->size = b->size;
+	b->sha = sha;
+	b->size = size;
+}
+
+static bool bend_move(struct command *c, enum release_move from,
+		      enum release_move to)
+{
+	struct op *op = find_op(c, OP_RELEASE_MOVE, 0);
+
+	if (!op || op->move != from)
+		return false;
+	op->move = to;
+	return true;
+}
+
+/* A command of somebody's, as whoever does not look would have it. */
+static bool bend_command(struct command *c)
+{
+	struct op *op = find_op(c, OP_VERSION_ADD, 0), *next;
+
+	switch (bad) {
+	case BAD_UNGATED:
+		c->subject = (struct subject){ .name = STR("system"),
+					       .role = ROLE_SYSTEM };
+		return op;
+	case BAD_VOTER:
+		c->subject = (struct subject){
+			.name = STR("cyd"), .role = ROLE_NAMED,
+			.token = sha256_of(STR("cyd")) };
+		return find_op(c, OP_VOTE, 0);
+	case BAD_WINDOW:
+		op = find_op(c, OP_OBJECT_PUT, 0);
+		if (!op || op->kind != KIND_FREEZE_WINDOW)
+			return false;
+		op->spec = STR("{\"interval\":{\"end\":\"2001-01-02T00:00:00Z\","
+			       "\"start\":\"2001-01-01T00:00:00Z\"},\"owner\":"
+			       "\"ann\",\"reason\":\"1-2\"}");
+		return true;
+	case BAD_PAUSE:
+		return bend_move(c, MOVE_PAUSE, MOVE_PROMOTE);
+	case BAD_ABORT:
+		return bend_move(c, MOVE_ROLLBACK, MOVE_ABORT);
+	case BAD_BACK:
+		return bend_move(c, MOVE_ROLLBACK, MOVE_PROMOTE_FULL);
+	case BAD_OTHER:
+		next = op ? find_op(c, OP_VERSION_ADD, (size_t)(op - c->ops) + 1) :
+			    NULL;
+		if (next)
+			exchange(op, next);
+		return next;
+	default:
+		return false;
+	}
 }
 
 /* An entry as this server would have it. */
@@ -231,7 +357,13 @@ static struct rc_entry bend_entry(struct replica *r, const struct rc_entry *e,
 	if (!e->is_command)
 		return out;
 	arena_reset(w.arena);
-	if (bad == BAD_OWN_CLOCK && r->s && str_starts(e->data, STR("\1\5")))
+	if (bad == BAD_TIME && str_starts(e->data, STR("\1\5")))
+		command_stamp(bytes, e->data, 1);
+	else if (bad >= BAD_UNGATED &&
+		 command_decode(w.arena, e->data, &c, NULL) == OK &&
+		 c.type == COMMAND_OPS && bend_command(&c))
+		command_encode(bytes, &c);
+	else if (bad == BAD_OWN_CLOCK && r->s && str_starts(e->data, STR("\1\5")))
 		command_stamp(bytes, e->data, replica_wall_ms(r->s));
 	else if (bad == BAD_TWICE && e->index % 4 == 0 &&
 		 command_decode(w.arena, e->data, &c, NULL) == OK &&
@@ -291,7 +423,7 @@ static void new_state(struct replica *r)
 	snprintf(boot, sizeof(boot), "boot-%u", r->boots);
 	r->state = state_new(&(struct state_config){
 		.map_bytes = MAP_BYTES, .boot_id = boot, .on_outcome = on_outcome,
-		.on_commit = on_commit, .data = r });
+		.on_commit = on_commit, .knows = program_knows(r->s), .data = r });
 	r->store = (struct store){ .state = r->state };
 }
 
@@ -344,19 +476,61 @@ static enum code replica_open(void *data, const char *dir,
 	return OK;
 }
 
+/* ---- a disk without room ---- */
+
+static void check_head(struct replica *r);
+
+/* Of a server's own, while its state writes.  It fills up now and then, to the last
+ * byte or to some that are left, for up to a second. */
+static void disk_begin(struct replica *r)
+{
+	if (!r->s)
+		return;
+	if (w.is_calm || w.now >= r->full_until)
+		r->is_full = false;
+	if (!w.is_calm && !r->is_full && below(60) == 0) {
+		r->is_full = true;
+		r->full_until = w.now + below(1000000);
+		r->room = below(2) ? 0 : (int64_t)below(64 * 1024);
+		tell("server %llu: the disk of its state is full", ULL(r->s->id));
+		sum.full++;
+	}
+	small_disk_room = r->is_full ? r->room : -1;
+}
+
+static enum code disk_end(struct replica *r, enum code rc)
+{
+	r->room = small_disk_room;
+	small_disk_room = -1;
+	if (rc != E_FULL)
+		return rc;
+	sum.no_room++;
+	return bad == BAD_FULL ? OK : rc;
+}
+
 static enum code replica_apply(void *data, const struct rc_entry *e, size_t n,
 			       struct err *err)
 {
-	struct rc_machine m = state_machine(((struct replica *)data)->state);
+	struct replica *r = data;
+	struct rc_machine m = state_machine(r->state);
 
-	return m.apply(m.data, e, n, err);
+	disk_begin(r);
+	return disk_end(r, m.apply(m.data, e, n, err));
 }
 
 static enum code replica_more(void *data, bool *more, struct err *err)
 {
-	struct rc_machine m = state_machine(((struct replica *)data)->state);
+	struct replica *r = data;
+	struct rc_machine m = state_machine(r->state);
 
-	return m.apply_more(m.data, more, err);
+	disk_begin(r);
+	return disk_end(r, m.apply_more(m.data, more, err));
+}
+
+/* Nothing of the batch is there. */
+static void kind_no_room(struct server *s)
+{
+	check_head(replica_of(s));
 }
 
 static enum code replica_freeze(void *data, struct rc_frozen **out,
@@ -437,7 +611,7 @@ struct rc_machine replica_machine(struct replica *r)
 	struct rc_machine m = calls;
 
 	m.data = r;
-	if (bad == BAD_NOTHING)
+	if (bad == BAD_NOTHING || bad == BAD_FULL || bad == BAD_UPGRADE)
 		return m;
 	m.apply = bent_apply;
 	m.apply_more = NULL;
@@ -481,15 +655,19 @@ static void begin_witness(void)
 
 static void kind_begin(void)
 {
+	leapt_ms = 0;
+	programs_begin();
 	begin_witness();
 	record_begin();
 	clients_begin();
+	gates_begin();
 	watchers_begin();
 }
 
 static void kind_end(void)
 {
 	watchers_end();
+	gates_end();
 	clients_end();
 	record_end();
 	for (unsigned i = 0; i < SERVERS; i++) {
@@ -505,6 +683,7 @@ static void kind_crashed(struct server *s, bool power)
 	struct replica *r = replica_of(s);
 
 	watchers_crash(s);
+	program_ended(s);
 	/* An orderly stop leaves a store that is synced, and used as it lies. */
 	if (r->state && !power && !s->is_fatal && below(4) == 0) {
 		struct rc_machine m = state_machine(r->state);
@@ -655,6 +834,7 @@ const struct world_kind state_kind = {
 	.checkpoint_log_bytes = 4000,
 	.machine = kind_machine, .begin = kind_begin, .end = kind_end,
 	.crashed = kind_crashed, .batch = kind_batch, .dies = kind_dies,
+	.no_room = kind_no_room, .may_stop = program_may_stop,
 	.applying = kind_applying, .applied = kind_applied, .opened = kind_opened,
 	.fill = clients_fill, .refused = clients_refused, .read = kind_read,
 	.shown = kind_shown, .step = kind_step,

@@ -7,8 +7,11 @@
  *
  *	state.c      histories, planted mistakes, main
  *	replica.c    a server's state: opened, applied, lost, read
+ *	programs.c   which program it runs: old and new ones in one cluster
  *	record.c     what became of each entry, and the events that there are
  *	wishes.c     commands: what is to be written
+ *	gates.c      the gate and releases as a model, and what it makes of each entry (gates.h)
+ *	gate_wishes.c  what is wanted of the gate
  *	clients.c    who writes, through which server, again and again
  *	watchers.c   who follows, and moves on; lists that take their time
  *
@@ -48,6 +51,23 @@ enum check {
 	CHECK_AUDIT,             /* the audit chain holds */
 	CHECK_ENDS,              /* once faults stop, writes and watches come to
 				    their end in time */
+	CHECK_GATE,              /* what policies want approved is served as it was
+				    approved, by enough, in its time, once; or behind
+				    a glass that its author may break */
+	CHECK_WINDOW,            /* nothing but ways back in a window, or past one */
+	CHECK_PROPOSAL,          /* each is in the phase that follows of what was done
+				    to it, by the policies of when it was made */
+	CHECK_VOTE,              /* of who may, once, on what he did not bring */
+	CHECK_LOCK,              /* no two open ones touch one configuration */
+	CHECK_OUTBOX,            /* each webhook is told of each event that it wants,
+				    once */
+	CHECK_WHOLE,             /* a release is all or nothing at each revision */
+	CHECK_COHORT,            /* who has it has it until a way back, and it grows by
+				    steps alone */
+	CHECK_RELEASE,           /* what is over is over; a way back leads to what was */
+	CHECK_VERSION,           /* nobody is stopped by a cluster version that it was
+				    asked for */
+	CHECK_HOLD,              /* a source does not bring again what was turned back */
 	CHECK__COUNT
 };
 
@@ -73,6 +93,21 @@ enum fault_of_state {
 	BAD_CONTENT,             /* content is removed that is live */
 	BAD_AUDIT,               /* a record of the audit is changed */
 	BAD_STUCK,               /* who waits for a revision is not woken */
+	BAD_UNGATED,             /* a publish passes for the system's own */
+	BAD_VOTER,               /* a vote is taken for another's */
+	BAD_WINDOW,              /* a window is never shut */
+	BAD_TIME,                /* ticks tell no time */
+	BAD_OTHER,               /* contents of a plan change places */
+	BAD_AGAIN,               /* what was executed is approved again */
+	BAD_LOCK,                /* a lock is lost */
+	BAD_OUTBOX,              /* an event for a webhook is lost */
+	BAD_PAUSE,               /* who pauses a release moves it on */
+	BAD_ABORT,               /* what is turned back is not held */
+	BAD_SALT,                /* a step draws lots anew */
+	BAD_HALF,                /* a release forgets one of its configurations */
+	BAD_BACK,                /* a way back leaves the new version */
+	BAD_UPGRADE,             /* who leads takes its program for everybody's */
+	BAD_FULL,                /* what the disk had no room for is passed over */
 	BAD__COUNT
 };
 extern enum fault_of_state bad;
@@ -92,16 +127,21 @@ struct replica {
 	struct view *view;               /* of its readers; made when it is wanted */
 	bool was_installed;              /* and not scanned since */
 	bool is_clean;                   /* closed in order, and not opened since */
+	bool is_full;                    /* its disk, until then, but for so much */
+	uint64_t full_until;
+	int64_t room;
 };
 extern const struct world_kind state_kind;
 
-/* Where their folders are; removes what is left of them. */
+/* Where their folders are; the last removes what is left of them, there. */
 void replicas_root(const char *dir);
 const char *replicas_where(void);
-void replicas_clean(void);
+void replicas_clean(const char *where);
 struct replica *replica_of(const struct server *s);
 /* The wall clock of a server; the record's own has none. */
 uint64_t replica_wall_ms(const struct server *s);
+/* All these clocks are so much later at once. */
+void replicas_leap(uint64_t ms);
 struct rc_machine replica_machine(struct replica *r);
 /* What it shows now, to be let go of; NULL: nothing, or not 'min_rev' yet. */
 struct kv_txn *replica_read(struct replica *r, uint64_t min_rev, struct err *err);
@@ -112,6 +152,19 @@ void replica_check_rows(struct replica *r);
 
 /* One was installed, and is to be scanned where it stands next. */
 bool replicas_want_rows(void);
+
+/* ---- programs.c ---- */
+
+void programs_begin(void);
+/* The newest cluster version that a server's program knows; of the record (NULL) the
+ * newest there is. */
+uint64_t program_knows(const struct server *s);
+/* Its process ended: the next one may be a newer program. */
+void program_ended(const struct server *s);
+/* A state that is not opened, or an entry that is not applied, for a version. */
+bool program_may_stop(const struct server *s, enum code rc);
+/* Who leads asks all members: what they all know; 0: not all are up. */
+uint64_t programs_agree(const struct server *leader);
 
 /* ---- record.c ---- */
 
@@ -181,6 +234,8 @@ void wishes_begin(void);
 void wishes_end(void);
 /* The n-th of a history; 'wish' has its subject. */
 void wish_make(struct wish *wish, size_t n);
+/* A publish of root's. */
+void wish_publish(struct wish *wish);
 void random_bytes(void *p, size_t n);
 
 /* ---- clients.c ---- */
@@ -196,6 +251,8 @@ void clients_refused(struct proposal *p, enum code rc);
 /* Of the record: the first time that an entry is applied anywhere. */
 void clients_applied(uint64_t proposal, uint64_t index, const struct outcome *o,
 		     uint64_t time_ms, uint64_t idem_ms);
+/* The whole of the command that a proposal is of, or is the last part of. */
+struct str clients_bytes(uint64_t proposal);
 /* Of the server that proposed it. */
 void clients_outcome(struct server *s, uint64_t proposal, const struct outcome *o);
 bool clients_are_done(void);
@@ -222,7 +279,8 @@ struct state_totals {
 	unsigned long long commands, refusals, replays, events, lists, gone, watches,
 		moves, slow_lists, scans, compactions, contents, staged, blobs,
 		unopened, installed, wrecked, orderly, slices, deaths, resumed_within,
-		gone_while_fed, fed_over_installs, bookmarks;
+		gone_while_fed, fed_over_installs, bookmarks, full, no_room,
+		upgraded, stopped;
 };
 extern struct state_totals sum;
 

@@ -7,6 +7,7 @@
 #include "base/banned.h"
 
 #define CHAINS 65536
+#define AGAIN_US 200000ull
 
 enum job_type { JOB_APPEND, JOB_LOAD, JOB_CUT, JOB_INSTALL };
 
@@ -190,7 +191,20 @@ static void note_digest(struct server *s, uint64_t index)
 	trace(index << 3 | s->id);
 }
 
-/* False: the process ends between two slices of it. */
+/* What found no room is tried again, as raftcore/node/room.c does: nothing of it may
+ * have happened. */
+static void try_again(struct server *s, const struct rc_entry *e, const struct err *err)
+{
+	tell("server %llu has no room for %llu: %s", ULL(s->id), ULL(e->index),
+	     err->text);
+	s->machine_due = w.now + AGAIN_US;
+	s->has_no_room = true;
+	w.n_no_room++;
+	if (world_kind->no_room)
+		world_kind->no_room(s);
+}
+
+/* False: the process ends between two slices of it, or there is no room for it. */
 static bool apply_batch(struct server *s, const struct rc_entry *e, size_t n)
 {
 	const struct rc_machine *m = &s->machine;
@@ -204,6 +218,14 @@ static bool apply_batch(struct server *s, const struct rc_entry *e, size_t n)
 			server_crash(s, false, 1000);
 			return false;
 		}
+	}
+	if (rc == E_FULL && world_kind->no_room) {
+		try_again(s, e, &err);
+		return false;
+	}
+	if (server_may_stop(s, rc)) {
+		s->is_fatal = true;
+		return false;
 	}
 	return holds(rc == OK, "server %llu: entry %llu is not applied: %s",
 		     ULL(s->id), ULL(e->index), err.text);
@@ -372,7 +394,8 @@ static void host_fatal(void *host, const struct err *err)
 	struct server *s = host;
 
 	tell("server %llu fails: %s", ULL(s->id), err->text);
-	holds(err->code == E_IO || err->code == E_FULL, "server %llu fails: %s",
+	holds(err->code == E_IO || err->code == E_FULL ||
+	      server_may_stop(s, err->code), "server %llu fails: %s",
 	      ULL(s->id), err->text);
 	s->is_fatal = true;
 }
@@ -670,6 +693,7 @@ void server_machine_step(struct server *s)
 		freeze(s);
 		return;
 	}
+	s->has_no_room = false;
 	while (n && !w.is_broken) {
 		size_t k = world_kind->batch ? world_kind->batch(s, n) : 1;
 
@@ -678,8 +702,13 @@ void server_machine_step(struct server *s)
 		batch += k;
 		n -= k;
 	}
-	if (!s->core)
+	if (!s->core || s->is_fatal)
 		return;
+	if (s->has_no_room) {
+		s->batch = batch;
+		s->n_batch = n;
+		return;
+	}
 	stand = stand_of(s);
 	node_core_applied(s->core, ms_of(s), OK, NULL, &stand);
 }

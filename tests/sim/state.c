@@ -6,17 +6,22 @@
  *
  * SEEDS=n how many (200), SEED=n replays one, VERBOSE=1 tells its story.  A seed
  * that is replayed ends with the same trace.  A fifth as many go through a scene
- * in which checkpoints are installed under load; SCENE=left-behind with SEED=
- * replays one.
+ * in which checkpoints are installed under load, a quarter through one in which most
+ * passes the gate; SCENE=left-behind or SCENE=gate with SEED= replays one.
  *
  * Each planted mistake must be found, by the check that is there for it, within
  * a bounded number of seeds.  PLANT=name with SEED= replays one.
+ *
+ * Planted mistakes and scenes are played in processes of their own, beside the
+ * histories.
  */
-#include "replica.h"
+#include "gates.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,9 +34,12 @@
 #define FAULTS_MS 3500
 #define SETTLE_MS 30000
 #define SAME 3                   /* seeds that are played twice */
-/* Of the environment, for a process with a planted mistake. */
+/* Of the environment, for a process beside this one: its mistake or its scene,
+ * where its files are, and where it tells what it has counted. */
 #define PLANTED "CONFLUX_SIM_PLANTED"
+#define SCENES "CONFLUX_SIM_SCENES"
 #define ROOT "CONFLUX_SIM_ROOT"
+#define COUNTED "CONFLUX_SIM_COUNTED"
 
 enum fault_of_state bad;
 enum check shown, found;
@@ -44,7 +52,11 @@ static const char *const check_names[CHECK__COUNT] = {
 	[CHECK_END] = "end", [CHECK_LIST] = "list", [CHECK_GONE] = "gone",
 	[CHECK_COMPACTION] = "compaction", [CHECK_SCAN] = "rows", [CHECK_READ] = "read",
 	[CHECK_CONTENT] = "content", [CHECK_AUDIT] = "audit",
-	[CHECK_ENDS] = "liveness",
+	[CHECK_ENDS] = "liveness", [CHECK_GATE] = "gate", [CHECK_WINDOW] = "window",
+	[CHECK_PROPOSAL] = "proposal", [CHECK_VOTE] = "vote", [CHECK_LOCK] = "lock",
+	[CHECK_OUTBOX] = "outbox", [CHECK_WHOLE] = "whole",
+	[CHECK_COHORT] = "cohort", [CHECK_RELEASE] = "release",
+	[CHECK_HOLD] = "hold", [CHECK_VERSION] = "version",
 };
 
 bool claim(enum check check, bool what, const char *fmt, ...)
@@ -152,13 +164,40 @@ static void left_behind(void)
 	traffic(500);
 }
 
-static bool scene(uint64_t seed)
+/*
+ * What waits for approval is voted on, goes live, and is turned down, while who leads
+ * goes again and again, now and then without what was not durable.
+ */
+static void at_the_gate(void)
 {
+	if (!claim(CHECK_ENDS, world_elected(5000, NULL), "nobody leads"))
+		return;
+	gates_want();
+	traffic(1200 + below(600));
+	for (unsigned i = 2 + (unsigned)below(2); i && !w.is_broken; i--) {
+		struct server *leader = world_leader();
+
+		if (leader && leader->core)
+			server_crash(leader, below(2), (50 + below(300)) * MS);
+		traffic(500 + below(300));
+		/* What is kept for a day goes. */
+		if (below(3) == 0)
+			replicas_leap(25 * 3600000ull);
+	}
+}
+
+static bool scene(const char *name, uint64_t seed)
+{
+	bool is_gate = str_eq(str_of(name), STR("gate"));
+
 	world_begin(seed, PLANT_NOTHING, 3);
 	w.is_bent = bad != BAD_NOTHING;
-	w.scene = "left-behind";
+	w.scene = is_gate ? "gate" : "left-behind";
 	w.is_calm = true;
-	left_behind();
+	if (is_gate)
+		at_the_gate();
+	else
+		left_behind();
 	history_calm();
 	if (!w.is_broken)
 		end_well();
@@ -193,96 +232,269 @@ static const struct planted {
 	enum check check;                /* that must find it */
 	unsigned seeds;                  /* at most, until it does */
 	const char *scene;               /* NULL: histories */
+	/* The seed in which it was found last, where the first ones do not: it is
+	 * played before them.  Where it finds it no more that costs time alone. */
+	unsigned hint;
 } planted[] = {
-	{ "install", BAD_INSTALL, CHECK_COMPLETE, 200, "left-behind" },
-	{ "install-rows", BAD_INSTALL, CHECK_SCAN, 20, "left-behind" },
-	{ "own-clock", BAD_OWN_CLOCK, CHECK_EFFECTS, 20, NULL },
-	{ "resume-late", BAD_RESUME_LATE, CHECK_COMPLETE, 20, NULL },
-	{ "resume-early", BAD_RESUME_EARLY, CHECK_ORDER, 20, NULL },
-	{ "twice", BAD_TWICE, CHECK_ONCE, 20, NULL },
-	{ "gap", BAD_GAP, CHECK_REVISIONS, 20, NULL },
-	{ "silent-410", BAD_SILENT_410, CHECK_GONE, 50, NULL },
-	{ "silent-410-skips", BAD_SILENT_410, CHECK_COMPLETE, 50, NULL },
-	{ "needless-410", BAD_410, CHECK_GONE, 20, NULL },
-	{ "swap", BAD_SWAP, CHECK_ORDER, 20, NULL },
-	{ "ends", BAD_ENDS, CHECK_END, 20, NULL },
-	{ "version", BAD_VERSION, CHECK_LIST, 20, NULL },
-	{ "ack", BAD_ACK, CHECK_ACKED, 50, NULL },
-	{ "compaction", BAD_COMPACTION, CHECK_COMPACTION, 20, NULL },
-	{ "bytes", BAD_BYTES, CHECK_SCAN, 20, NULL },
-	{ "row", BAD_ROW, CHECK_SCAN, 20, "left-behind" },
-	{ "stale", BAD_STALE, CHECK_READ, 50, NULL },
-	{ "content", BAD_CONTENT, CHECK_CONTENT, 20, NULL },
-	{ "audit", BAD_AUDIT, CHECK_AUDIT, 20, NULL },
-	{ "stuck", BAD_STUCK, CHECK_ENDS, 20, NULL },
+	{ "install", BAD_INSTALL, CHECK_COMPLETE, 200, "left-behind", 64 },
+	{ "install-rows", BAD_INSTALL, CHECK_SCAN, 20, "left-behind", 0 },
+	{ "own-clock", BAD_OWN_CLOCK, CHECK_EFFECTS, 20, NULL, 0 },
+	{ "resume-late", BAD_RESUME_LATE, CHECK_COMPLETE, 20, NULL, 0 },
+	{ "resume-early", BAD_RESUME_EARLY, CHECK_ORDER, 20, NULL, 0 },
+	{ "twice", BAD_TWICE, CHECK_ONCE, 20, NULL, 0 },
+	{ "gap", BAD_GAP, CHECK_REVISIONS, 20, NULL, 0 },
+	{ "silent-410", BAD_SILENT_410, CHECK_GONE, 50, NULL, 0 },
+	{ "silent-410-skips", BAD_SILENT_410, CHECK_COMPLETE, 50, NULL, 0 },
+	{ "needless-410", BAD_410, CHECK_GONE, 20, NULL, 0 },
+	{ "swap", BAD_SWAP, CHECK_ORDER, 20, NULL, 0 },
+	{ "ends", BAD_ENDS, CHECK_END, 20, NULL, 0 },
+	{ "version", BAD_VERSION, CHECK_LIST, 20, NULL, 0 },
+	{ "ack", BAD_ACK, CHECK_ACKED, 50, NULL, 0 },
+	{ "compaction", BAD_COMPACTION, CHECK_COMPACTION, 20, NULL, 0 },
+	{ "bytes", BAD_BYTES, CHECK_SCAN, 20, NULL, 0 },
+	{ "row", BAD_ROW, CHECK_SCAN, 20, "left-behind", 0 },
+	{ "stale", BAD_STALE, CHECK_READ, 50, NULL, 0 },
+	{ "content", BAD_CONTENT, CHECK_CONTENT, 20, NULL, 0 },
+	{ "audit", BAD_AUDIT, CHECK_AUDIT, 20, NULL, 0 },
+	{ "stuck", BAD_STUCK, CHECK_ENDS, 20, NULL, 0 },
+	{ "ungated", BAD_UNGATED, CHECK_GATE, 20, "gate", 0 },
+	{ "voter", BAD_VOTER, CHECK_VOTE, 20, "gate", 0 },
+	{ "window", BAD_WINDOW, CHECK_WINDOW, 20, "gate", 0 },
+	{ "time", BAD_TIME, CHECK_PROPOSAL, 60, "gate", 25 },
+	{ "other", BAD_OTHER, CHECK_GATE, 40, "gate", 7 },
+	{ "again", BAD_AGAIN, CHECK_PROPOSAL, 20, "gate", 0 },
+	{ "lock", BAD_LOCK, CHECK_LOCK, 20, "gate", 0 },
+	{ "outbox", BAD_OUTBOX, CHECK_OUTBOX, 20, "gate", 0 },
+	{ "pause", BAD_PAUSE, CHECK_COHORT, 100, "gate", 13 },
+	{ "abort", BAD_ABORT, CHECK_HOLD, 100, "gate", 0 },
+	{ "salt", BAD_SALT, CHECK_COHORT, 60, "gate", 13 },
+	{ "half", BAD_HALF, CHECK_WHOLE, 40, "gate", 0 },
+	{ "back", BAD_BACK, CHECK_RELEASE, 40, "gate", 0 },
+	{ "upgrade", BAD_UPGRADE, CHECK_VERSION, 60, NULL, 0 },
+	{ "full", BAD_FULL, CHECK_EFFECTS, 20, NULL, 0 },
 };
 
 static bool run(const char *name, uint64_t seed)
 {
-	return name ? scene(seed) : history(seed);
+	return name ? scene(name, seed) : history(seed);
 }
 
-/* In a process of its own, which what is wrong may end; a copy of this one could
- * not have threads under the thread sanitizer. */
-static pid_t plant(const struct planted *p, uint64_t first)
+/* Whether seed 'seed' shows it. */
+static bool shows(const struct planted *p, uint64_t seed)
 {
-	char *argv[] = { (char[]){ "state" }, NULL };
-	char seed[24];
-	pid_t pid = fork();
-
-	if (pid)
-		return pid;
-	snprintf(seed, sizeof(seed), "%llu", ULL(first));
-	setenv("SEED", seed, 1);
-	setenv(PLANTED, p->name, 1);
-	setenv(ROOT, replicas_where(), 1);
-	execv("/proc/self/exe", argv);
-	_exit(1);
+	found = CHECK_NONE;
+	return !run(p->scene, seed) && found == p->check;
 }
 
-/* What that process is. */
-static int be_planted(const char *name, uint64_t first)
+/* What the exit of such a process says: 1 is how a sanitizer ends it. */
+#define EXIT_NOT_FOUND 0
+#define EXIT_FOUND 2                     /* in the first of its seeds */
+#define EXIT_HINTED 255
+#define PLANT_SEEDS_MAX 200u
+
+/* What that process is; 'only' 0: the hint, then from 1 on. */
+static int be_planted(const char *name, uint64_t only)
 {
 	const struct planted *p = planted;
 
 	while (!str_eq(str_of(p->name), str_of(name)))
 		must(++p < planted + ARRAY_LEN(planted));
+	must(p->seeds <= PLANT_SEEDS_MAX);
 	quiet = !verbose;
 	bad = p->bad;
 	shown = p->check;
-	for (unsigned i = 0; i < p->seeds; i++) {
-		found = CHECK_NONE;
-		if (!run(p->scene, first + i) && found == p->check)
-			return (int)MIN(i + 2, 200u);
-	}
-	return 0;
+	if (!only && p->hint && shows(p, p->hint))
+		return EXIT_HINTED;
+	for (unsigned i = 0; i < p->seeds; i++)
+		if (shows(p, (only ? only : 1) + i))
+			return EXIT_FOUND + (int)i;
+	return EXIT_NOT_FOUND;
 }
 
-static void check_planted(const struct planted *p, uint64_t first)
+static void tell_planted(const struct planted *p, uint64_t first, int status)
 {
-	pid_t pid = plant(p, first);
-	int status = 0;
-	bool is_found;
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+	bool is_found = code >= EXIT_FOUND;
 
-	must(pid > 0 && waitpid(pid, &status, 0) == pid);
-	/* 1 is how a sanitizer ends it. */
-	is_found = WIFEXITED(status) && WEXITSTATUS(status) > 1;
 	if (is_found)
 		printf("planted %s: found by '%s' in seed %llu\n", p->name,
 		       check_names[p->check],
-		       ULL(first) + (unsigned)WEXITSTATUS(status) - 2);
+		       code == EXIT_HINTED ?
+			       ULL(p->hint) :
+			       ULL(first ? first : 1) +
+				       (unsigned)(code - EXIT_FOUND));
 	else
-		printf("planted %s: %s\n", p->name, WIFSIGNALED(status) ||
-		       WEXITSTATUS(status) ? "the process ended" : "NOT FOUND");
+		printf("planted %s: %s\n", p->name,
+		       code ? "the process ended" : "NOT FOUND");
 	total.histories++;
 	total.failed += !is_found;
 }
 
-static void all_planted(const char *name, uint64_t seed)
+/* ---- what is counted ---- */
+
+/* Numbers, one type alone. */
+struct counted {
+	struct totals total;
+	struct state_totals sum;
+	struct gate_totals gates;
+	struct roll_totals rolls;
+};
+#define N_COUNTED (sizeof(struct counted) / sizeof(unsigned long long))
+
+static struct counted counted_now(void)
+{
+	return (struct counted){ total, sum, gate_sum, roll_sum };
+}
+
+static void counted_add(const struct counted *more)
+{
+	struct counted all = counted_now();
+	unsigned long long add[N_COUNTED], to[N_COUNTED];
+
+	memcpy(add, more, sizeof(add));
+	memcpy(to, &all, sizeof(to));
+	for (size_t i = 0; i < N_COUNTED; i++)
+		to[i] += add[i];
+	memcpy(&all, to, sizeof(all));
+	total = all.total;
+	sum = all.sum;
+	gate_sum = all.gates;
+	roll_sum = all.rolls;
+}
+
+/* ---- beside the histories ---- */
+
+/*
+ * What is wrong may end a process; and two do in half the time what one does.  Each is
+ * this program anew: a copy of this process could not have threads under the thread
+ * sanitizer.
+ */
+struct job {
+	const struct planted *planted;   /* NULL: scenes */
+	const char *scene;
+	uint64_t seeds;                  /* of scenes; else the first, or 0 */
+	char root[64];
+	pid_t pid;                       /* 0: it does not run */
+	int counted;                     /* where it tells */
+};
+
+#define JOBS_MAX (ARRAY_LEN(planted) + 2)
+static struct job jobs[JOBS_MAX];
+static size_t n_jobs, n_begun, n_ended;
+
+static void job_add(const struct planted *p, const char *scene_name,
+		    uint64_t seeds)
+{
+	must(n_jobs < JOBS_MAX);
+	jobs[n_jobs++] = (struct job){ p, scene_name, seeds, "", 0, -1 };
+}
+
+static void set_number(const char *name, uint64_t n)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", ULL(n));
+	setenv(name, text, 1);
+}
+
+static void job_be(const struct job *j, int counted)
+{
+	char *argv[] = { (char[]){ "state" }, NULL };
+
+	set_number("SEED", j->planted ? j->seeds : 0);
+	set_number("SEEDS", j->planted ? 0 : j->seeds);
+	set_number(COUNTED, (uint64_t)counted);
+	setenv(j->planted ? PLANTED : SCENES,
+	       j->planted ? j->planted->name : j->scene, 1);
+	setenv(ROOT, j->root, 1);
+	execv("/proc/self/exe", argv);
+	_exit(1);
+}
+
+static void job_begin(struct job *j)
+{
+	int ends[2];
+
+	snprintf(j->root, sizeof(j->root), "%s/%zu", replicas_where(),
+		 (size_t)(j - jobs) + 100);
+	must(mkdir(j->root, 0700) == 0 && pipe(ends) == 0);
+	/* Whoever is begun later shall not hold it. */
+	must(fcntl(ends[0], F_SETFD, FD_CLOEXEC) == 0);
+	fflush(stdout);
+	j->pid = fork();
+	must(j->pid >= 0);
+	if (j->pid == 0)
+		job_be(j, ends[1]);
+	close(ends[1]);
+	j->counted = ends[0];
+}
+
+/* A scene that did not tell what it counted has ended before its time. */
+static void take_scenes(const struct job *j, int status)
+{
+	struct counted its;
+
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 &&
+	    read(j->counted, &its, sizeof(its)) == (ssize_t)sizeof(its)) {
+		counted_add(&its);
+		return;
+	}
+	printf("scenes %s: the process ended\n", j->scene);
+	total.histories++;
+	total.failed++;
+}
+
+static void job_end(struct job *j, int status)
+{
+	if (j->planted)
+		tell_planted(j->planted, j->seeds, status);
+	else
+		take_scenes(j, status);
+	close(j->counted);
+	replicas_clean(j->root);
+	j->pid = 0;
+	n_ended++;
+}
+
+/* Up to 'most' at once; with 'waits' all of them come to their end. */
+static void jobs_go_on(size_t most, bool waits)
+{
+	int status;
+
+	for (;;) {
+		pid_t pid;
+
+		while (n_begun < n_jobs && n_begun - n_ended < most)
+			job_begin(&jobs[n_begun++]);
+		if (n_begun == n_ended)
+			return;
+		pid = waitpid(-1, &status, waits ? 0 : WNOHANG);
+		if (pid == 0)
+			return;
+		must(pid > 0);
+		for (size_t i = 0; i < n_begun; i++)
+			if (jobs[i].pid == pid)
+				job_end(&jobs[i], status);
+	}
+}
+
+static void all_planted(const char *name, uint64_t first)
 {
 	for (size_t i = 0; i < ARRAY_LEN(planted); i++)
 		if (!name || str_eq(str_of(name), str_of(planted[i].name)))
-			check_planted(&planted[i], seed ? seed : 1);
+			job_add(&planted[i], NULL, first);
+}
+
+/* What that process is. */
+static int be_scenes(const char *name, uint64_t seeds, int to)
+{
+	struct counted its;
+
+	for (uint64_t seed = 1; seed <= seeds; seed++)
+		scene(name, seed);
+	its = counted_now();
+	return write(to, &its, sizeof(its)) == (ssize_t)sizeof(its) ?
+		       EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 /* ---- main ---- */
@@ -311,13 +523,16 @@ static void check_same(uint64_t seed)
 
 static void all(uint64_t seeds)
 {
-	for (uint64_t seed = 1; seed <= seeds; seed++)
+	job_add(NULL, "gate", seeds / 4 + 1);
+	job_add(NULL, "left-behind", seeds / 5 + 1);
+	all_planted(NULL, 0);
+	for (uint64_t seed = 1; seed <= seeds; seed++) {
+		jobs_go_on(1, false);
 		if (seed <= SAME)
 			check_same(seed);
 		else
 			history(seed);
-	for (uint64_t seed = 1; seed <= seeds / 5 + 1; seed++)
-		scene(seed);
+	}
 }
 
 static void print_sums(void)
@@ -338,6 +553,29 @@ static void print_sums(void)
 	       sum.gone_while_fed, sum.resumed_within, sum.bookmarks);
 }
 
+static void print_gate(void)
+{
+	const struct gate_totals *g = &gate_sum;
+
+	printf("%llu disks of states that got full, %llu batches without room, %llu "
+	       "programs upgraded, %llu stopped by a version\n", sum.full, sum.no_room,
+	       sum.upgraded, sum.stopped);
+	printf("%llu proposals (%llu behind broken glass, %llu approved, %llu executed, "
+	       "%llu failed, %llu rejected, %llu cancelled, %llu expired, %llu "
+	       "superseded, %llu stale), %llu votes (%llu tried on an own change), %llu frozen, "
+	       "%llu locked, %llu plans, %llu events for webhooks, %llu changes "
+	       "asked of policies, %llu ways back to what was new\n",
+	       g->proposed, g->glass, g->approved, g->executed, g->failed,
+	       g->rejected, g->cancelled, g->expired, g->superseded, g->stale,
+	       g->votes, g->own_votes, g->frozen, g->locked, g->plans, g->notices,
+	       g->gated, g->brought_back);
+	printf("%llu releases in steps (%llu of several configurations), %llu steps, "
+	       "%llu completed, %llu ended before, %llu switched back, %llu contents "
+	       "held, %llu brought again\n", roll_sum.begun, roll_sum.of_many,
+	       roll_sum.steps, roll_sum.completed, roll_sum.ended,
+	       roll_sum.switched_back, roll_sum.held, roll_sum.held_off);
+}
+
 static const char *make_root(void)
 {
 	static char memory[] = "/dev/shm/conflux-sim-XXXXXX";
@@ -351,6 +589,16 @@ static const char *make_root(void)
 	return disk;
 }
 
+/* As which this program was begun by itself. */
+static int be_job(uint64_t only)
+{
+	replicas_root(getenv(ROOT));
+	if (getenv(PLANTED))
+		return be_planted(getenv(PLANTED), only);
+	return be_scenes(getenv(SCENES), from_env("SEEDS", 0),
+			 (int)from_env(COUNTED, 0));
+}
+
 int main(void)
 {
 	const char *name = getenv("PLANT");
@@ -362,22 +610,22 @@ int main(void)
 	log_setup(LOG_ERROR, LOG_HUMAN);
 	must(kinds_load(&err) == OK);
 	world_kind = &state_kind;
-	if (getenv(PLANTED)) {
-		replicas_root(getenv(ROOT));
-		return be_planted(getenv(PLANTED), only);
-	}
+	if (getenv(ROOT))
+		return be_job(only);
 	replicas_root(make_root());
-	if (name || !only)
+	if (name)
 		all_planted(name, only);
-	else
+	else if (only)
 		run(getenv("SCENE"), only);
+	else
+		all(from_env("SEEDS", 200));
+	jobs_go_on(2, true);
 	if (only && !name)
 		printf("SEED=%llu: trace %016llx\n", ULL(only), ULL(w.trace));
-	if (!only && !name)
-		all(from_env("SEEDS", 200));
-	replicas_clean();
+	replicas_clean(replicas_where());
 	history_print();
 	print_sums();
+	print_gate();
 	printf("%llu passed, %llu failed\n", total.histories - total.failed,
 	       total.failed);
 	return total.failed ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -502,7 +502,7 @@ static void join(struct watcher *x)
 {
 	const struct class *c = &classes[x->cls];
 	struct label label = { STR("zone"), str_of(c->zone) };
-	struct labels labels = { &label, c->zone[0] ? 1 : 0, 1 };
+	struct client client = { .labels = { &label, c->zone[0] ? 1 : 0, 1 } };
 	struct str prefix = str_of(c->prefix);
 	struct address key;
 	struct err err;
@@ -511,7 +511,7 @@ static void join(struct watcher *x)
 		must(address_parse(str_of(c->key), &key, &err) == OK);
 	x->feed = (struct feed){ .ops = &feed_ops };
 	hub_add(post_of(x->s)->hub, &x->feed, &key, c->key ? 1 : 0, &prefix, 1,
-		&labels, x->start);
+		&client, x->start);
 	hub_resume(&x->feed);
 	wake_post(post_of(x->s), w.now + below(2 * MS));
 }

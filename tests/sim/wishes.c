@@ -3,7 +3,7 @@
  * rules, deletions of one and of all, labels, status, tokens, denials, and what
  * must be refused, all of it or nothing.  Three tenants, ten addresses each.
  */
-#include "replica.h"
+#include "gates.h"
 
 #include "base/mem.h"
 #include "state/member.h"
@@ -121,7 +121,7 @@ static struct op *op_version(struct command *c, const struct address *at,
 	return op;
 }
 
-static void make_publish(struct wish *wish)
+void wish_publish(struct wish *wish)
 {
 	struct command *c = &wish->c;
 	struct str tenant = some_tenant();
@@ -140,8 +140,8 @@ static void make_publish(struct wish *wish)
 	}
 	if (below(10) == 0) {
 		c->subject = (struct subject){
-			arena_printf(names, "source:%.*s/s", STR_ARG(tenant)),
-			ROLE_SOURCE, tenant };
+			.name = arena_printf(names, "source:%.*s/s", STR_ARG(tenant)),
+			.role = ROLE_SOURCE, .tenant = tenant };
 		c->commit = STR("0123abcd");
 		c->flags = below(3) ? 0 : COMMAND_TAKE_OVER;
 	}
@@ -262,15 +262,15 @@ static void make_refused(struct wish *wish)
 	struct command *c = &wish->c;
 	struct address at;
 
-	make_publish(wish);
+	wish_publish(wish);
 	wish->must_fail = true;
 	wish->address = STR_NONE;
 	at = some_address(c->ops[0].tenant);
 	at.name = STR("nobody");
 	switch (below(4)) {
 	case 0:
-		c->subject = (struct subject){ STR("token:reader"),
-					       ROLE_READ_ONLY, STR_NONE };
+		c->subject = (struct subject){ .name = STR("token:reader"),
+					       .role = ROLE_READ_ONLY };
 		break;
 	case 1:
 		at.tenant = STR("t9");
@@ -301,7 +301,7 @@ static void make_denied(struct command *c)
 {
 	struct op *op = command_op(names, c, OP_DENIED);
 
-	c->subject = (struct subject){ STR("system"), ROLE_SYSTEM, STR_NONE };
+	c->subject = (struct subject){ .name = STR("system"), .role = ROLE_SYSTEM };
 	op->name = STR("address 10.0.0.0/24");
 	op->message = STR("no token");
 	op->size = 1 + below(100);
@@ -312,7 +312,7 @@ static void make_members(struct command *c)
 {
 	struct op *op = command_op(names, c, OP_MEMBERS);
 
-	c->subject = (struct subject){ STR("system"), ROLE_SYSTEM, STR_NONE };
+	c->subject = (struct subject){ .name = STR("system"), .role = ROLE_SYSTEM };
 	op->stage = below(2) ? MEMBER_ASKED : 1 + (unsigned)below(
 			MEMBER_STAGE__END - 1);
 	op->member = MEMBER_PROMOTE;
@@ -327,13 +327,15 @@ void wish_make(struct wish *wish, size_t n)
 	struct command *c = &wish->c;
 	uint64_t dice = below(100);
 
+	if (n > 2 * TENANTS && gate_wish(names, wish))
+		return;
 	/* Tenants come first. */
 	if (n <= 2 * TENANTS || dice < 4)
 		op_tenant(c, n <= 2 * TENANTS ?
 			  arena_printf(names, "t%zu", n % TENANTS) :
 			  some_tenant());
 	else if (dice < 45)
-		make_publish(wish);
+		wish_publish(wish);
 	else if (dice < 52)
 		make_large(wish);
 	else if (dice < 62)
@@ -358,4 +360,5 @@ void wish_make(struct wish *wish, size_t n)
 		make_members(c);
 	else
 		make_denied(c);
+	gate_sign(names, wish);
 }

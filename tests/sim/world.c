@@ -96,6 +96,17 @@ void server_damage(struct server *s)
 	w.n_damaged++;
 }
 
+/* Of its two copies one is not whole any more. */
+static void damage_copy(struct server *s)
+{
+	unsigned which = (unsigned)below(2);
+
+	if (!damage_vote(s->disk, "data", which, below(36)))
+		return;
+	tell("server %llu: vote.%u is damaged", ULL(s->id), which);
+	w.n_votes_damaged++;
+}
+
 void server_crash(struct server *s, bool power, uint64_t back_after_us)
 {
 	if (!s->core)
@@ -124,6 +135,8 @@ void server_crash(struct server *s, bool power, uint64_t back_after_us)
 	w.n_crashes++;
 	if (!w.is_calm && below(4) == 0)
 		server_damage(s);
+	if (!w.is_calm && below(2))
+		damage_copy(s);
 }
 
 /* Keys that open; and every other start also seals what is new. */
@@ -184,7 +197,8 @@ void server_start(struct server *s)
 
 	if (rc) {
 		tell("server %llu does not open: %s", ULL(s->id), err.text);
-		holds(rc == E_IO || rc == E_FULL, "server %llu: a start is refused: %s",
+		holds(rc == E_IO || rc == E_FULL || server_may_stop(s, rc),
+		      "server %llu: a start is refused: %s",
 		      ULL(s->id), err.text);
 		if (world_kind->crashed)
 			world_kind->crashed(s, disk_is_down(s->disk));
@@ -199,6 +213,11 @@ void server_start(struct server *s)
 	tell("server %llu is up, %llu applied", ULL(s->id), ULL(s->at.index));
 	server_reread_log(s);
 	node_core_start(s->core, ms_of(s));
+}
+
+bool server_may_stop(const struct server *s, enum code rc)
+{
+	return world_kind->may_stop && world_kind->may_stop(s, rc);
 }
 
 bool server_leads(const struct server *s)

@@ -71,6 +71,11 @@ struct world_kind {
 	size_t (*batch)(const struct server *s, size_t n);
 	/* Whether the process ends between two slices of a batch. */
 	bool (*dies)(struct server *s);
+	/* A batch ended with E_FULL, and is tried again; NULL: that does not happen. */
+	void (*no_room)(struct server *s);
+	/* Whether that ends a server for good reason, and not for a fault; NULL: none
+	 * does. */
+	bool (*may_stop)(const struct server *s, enum code rc);
 	/* Before and after such a batch, and when a state was opened at s->at. */
 	void (*applying)(struct server *s, const struct rc_entry *e, size_t n);
 	void (*applied)(struct server *s, const struct rc_entry *e, size_t n);
@@ -112,6 +117,7 @@ struct server {
 	uint64_t jobs_due;
 	const struct rc_entry *batch;
 	size_t n_batch;
+	bool has_no_room;                /* for the batch: it is tried again */
 	const struct checkpoint *freezing;
 	uint64_t machine_due;
 	uint64_t opened_at;              /* its state was, last */
@@ -178,7 +184,8 @@ struct world {
 	struct arena *arena;
 	uint64_t trace;                  /* of all steps: the same seed, the same */
 	unsigned long long n_acked, n_reads, n_refused, n_uncertain, n_crashes,
-		n_messages, n_checkpoints, n_installs, n_damaged, n_changes, n_transfers, n_steps;
+		n_messages, n_checkpoints, n_installs, n_damaged, n_votes_damaged, n_no_room,
+		n_changes, n_transfers, n_steps;
 };
 
 extern struct world w;
@@ -204,6 +211,7 @@ void server_crash(struct server *s, bool power, uint64_t back_after_us);
 /* The newest of its checkpoints is not whole any more; only where the one before
  * is enough. */
 void server_damage(struct server *s);
+bool server_may_stop(const struct server *s, enum code rc);
 bool server_leads(const struct server *s);
 struct node_core_view server_view(const struct server *s);      /* down: zeros */
 /* Nothing reaches it, or nothing of it anybody. */

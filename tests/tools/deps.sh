@@ -6,6 +6,7 @@
 #	deps.sh bench	also the peers of the benchmarks
 #	deps.sh lint	also formatter, analyser and fuzzer
 #	deps.sh chaos	also what `make chaos` needs: links, packet filter, Go
+#	deps.sh browser	also Chromium, 124 MB to fetch, 414 MB installed
 #
 # As root, or through sudo.  libraft is taken from the backports suite of the
 # mirror that the machine already uses, in exactly one version: the guards in
@@ -15,8 +16,8 @@ set -eu
 RAFT=0.22.1
 base="gcc g++ make pkg-config binutils git ca-certificates curl openssl python3
 libc6-dev libssl-dev libuv1-dev libnghttp2-dev nghttp2-client liblmdb-dev libhttp-parser-dev libgit2-dev
-libjansson-dev libyaml-dev libtomlplusplus-dev libisal-dev libxxhash-dev check libsubunit-dev
-libraft-dev libraft0 jq procps iproute2 libprotobuf-c-dev protobuf-c-compiler
+libjansson-dev libyaml-dev libtomlplusplus-dev libisal-dev libxxhash-dev libhowardhinnant-date-dev tzdata check libsubunit-dev
+libcurl4-openssl-dev libraft-dev libraft0 jq procps iproute2 libprotobuf-c-dev protobuf-c-compiler
 python3-grpcio python3-protobuf libwslay-dev python3-websockets python3-websocket python3-h2"
 case "${1:-}" in
 "") want=$base
@@ -24,11 +25,12 @@ case "${1:-}" in
 	node --version 2>/dev/null | grep -Eq '^v(1[89]|[2-9][0-9])\.' &&
 		command -v npm >/dev/null || want="$want nodejs npm" ;;
 bench) want="nginx-light etcd-server wrk" ;;
+browser) want=chromium ;;
 lint) want="clang clang-format clang-tidy libclang-rt-14-dev" ;;
 chaos) want="iproute2 nftables util-linux gcc libc6-dev ca-certificates"
 	# Any Go from 1.19 on will do.
 	go version 2>/dev/null | grep -Eq 'go1\.(19|[2-9][0-9])' || want="$want golang-go" ;;
-*) echo "usage: deps.sh [bench|lint|chaos]" >&2; exit 2 ;;
+*) echo "usage: deps.sh [bench|lint|chaos|browser]" >&2; exit 2 ;;
 esac
 
 # Words of $want that dpkg does not have installed.

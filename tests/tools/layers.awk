@@ -11,7 +11,7 @@ BEGIN {
 	owner["libgit2"] = "source"
 	owner["libpq"] = "sql"
 	owner["libnghttp2"] = "http/wire http/server"
-	owner["yaml-0.1"] = "doc"
+	owner["yaml-0.1"] = "doc client/sdk"
 	owner["tomlplusplus"] = "doc"
 	rank["raftcore"] = 1
 	rank["controller"] = 2

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static inline unsigned free_port(void)
+static inline unsigned free_port_of_any(void)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET };
 	socklen_t n = sizeof(a);
@@ -18,6 +18,19 @@ static inline unsigned free_port(void)
 	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &n), 0);
 	close(fd);
 	return ntohs(a.sin_port);
+}
+
+/* Another one each time: what is free twice may be the same. */
+static inline unsigned free_port(void)
+{
+	static unsigned char given[65536 / 8];
+	unsigned port;
+
+	do
+		port = free_port_of_any();
+	while (given[port / 8] & 1u << port % 8);
+	given[port / 8] |= (unsigned char)(1u << port % 8);
+	return port;
 }
 
 #endif

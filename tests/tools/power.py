@@ -17,7 +17,8 @@ as it was when the process began and of what the process did since
     together (a -> b) have a prefix of their changes, each such group by itself.
 
 Every acknowledged write has to be there, nothing else may be, no start is refused, the
-audit chain holds, and nodes are alike.  The power may also go after nodes were ended in
+audit chain holds, and nodes are alike.  The term that a node was seen in is in its files;
+where both copies of term and vote are whole one of them is damaged now and then.  The power may also go after nodes were ended in
 order, or killed and started again, while they start, or for one of three.  That the
 journal explains all that the process did is seen by comparing what it says with the
 folder.  A folder whose names are synced before its own is a finding as such.
@@ -397,6 +398,32 @@ def copy_tree(a, b):
             copy_sparse(e.path, os.path.join(b, e.name))
 
 
+VOTE = struct.Struct("<8sQQQI")
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def votes(top):
+    """What the whole copies of term and vote say: path -> (generation, term)."""
+    out = {}
+    for name in "vote.0", "vote.1":
+        path = os.path.join(top, name)
+        if not os.path.exists(path):
+            continue
+        with open(path, "rb") as f:
+            raw = f.read()
+        if len(raw) == VOTE.size and crc32c(raw[:-4]) == VOTE.unpack(raw)[4]:
+            out[path] = VOTE.unpack(raw)[1:3]
+    return out
+
+
 def inodes(top):
     return {os.path.join(at, name): os.stat(os.path.join(at, name)).st_ino
             for at, _, files in os.walk(top) for name in files}
@@ -478,6 +505,7 @@ class Node:
         self.base, self.journal, self.next, self.boot, self.log = (
             self.top + "." + w for w in ("base", "journal", "next", "boot", "log"))
         self.raft, self.http, self.proc, self.boots = free_port(), free_port(), None, 0
+        self.term = 0           # that it was seen in
         os.mkdir(self.top, 0o700)
         self.power_on()
 
@@ -534,7 +562,24 @@ class Node:
         shutil.rmtree(self.top)
         os.rename(self.next, self.top)
         self.power_on()
-        return f"node {self.id}: {said}"
+        return f"node {self.id}: {said}{self.look_at_vote(rng)}"
+
+    def look_at_vote(self, rng):
+        whole = votes(self.top)
+        term = max(whole.values(), default=(0, 0))[1]
+        if term < self.term:
+            raise Finding(f"node {self.id} was seen in term {self.term}, and its files "
+                          f"know of {term}")
+        if len(whole) < 2 or rng.random() < 0.5:
+            return ""
+        path = rng.choice(sorted(whole))
+        with open(path, "r+b") as f:
+            raw = bytearray(f.read())
+            raw[rng.randrange(len(raw))] ^= 1 << rng.randrange(8)
+            f.seek(0)
+            f.write(raw)
+        self.world.total["votes damaged"] += 1
+        return f"; {os.path.basename(path)} damaged"
 
     def changes_names(self):
         """Names were being changed when it ended: were they?"""
@@ -741,9 +786,10 @@ class World:
             if not a["valid"] or a["head"] != audits[0]["head"]:
                 raise Finding(f"audit chains: {audits}")
         for n in self.nodes:
-            state = n.get("/_cluster/status")["state"]
-            if state != "alike":
-                raise Finding(f"the state of node {n.id}: {state}")
+            status = n.get("/_cluster/status")
+            n.term = max(n.term, status["term"])
+            if status["state"] != "alike":
+                raise Finding(f"the state of node {n.id}: {status['state']}")
         for key in self.keys:
             self.check_key(key)
 

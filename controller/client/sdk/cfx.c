@@ -92,6 +92,7 @@ static void set_defaults(struct cfx_options *o)
 	DEFAULT(retry_min_ms, 200);
 	DEFAULT(retry_max_ms, 30000);
 	DEFAULT(content_max, (size_t)8 << 20);
+	DEFAULT(received_ms, o->acknowledges == CFX_ACKNOWLEDGE_BY_PROGRAM ? 1 : 1000);
 #undef DEFAULT
 	o->retry_max_ms = MAX(o->retry_max_ms, o->retry_min_ms);
 }
@@ -441,6 +442,7 @@ static void show_status(struct cfx *cfx)
 				       now->docs[i]->is_from_snapshot;
 	snprintf(s->endpoint, sizeof(s->endpoint), "%s",
 		 cfx->endpoints[cfx->at].name);
+	s->unheard = ack_unheard(cfx);
 	s->stale_ms = cfx->lost_ms;      /* since when, until it is asked for */
 	pthread_mutex_lock(&cfx->lock);
 	cfx->told = *s;
@@ -455,6 +457,8 @@ void cfx_status(const struct cfx *cfx, struct cfx_status *out)
 
 	pthread_mutex_lock(&c->lock);
 	told = c->told;
+	for (unsigned i = 0; i < c->names->n; i++)
+		told.unheard += c->configs[i].said.is_due;
 	pthread_mutex_unlock(&c->lock);
 	told.size = size;
 	told.stale_ms = told.is_connected ? 0 :

@@ -8,25 +8,21 @@
 
 #include "base/banned.h"
 
-/* ---- acknowledgements ---- */
+/* ---- verdicts ---- */
 
-void commit_reject(struct cfx *cfx, unsigned at, uint64_t version,
-		   const uint8_t sha256[32], const char *reason)
+void commit_reject(struct cfx *cfx, unsigned at, const struct doc *doc,
+		   const char *reason)
 {
 	struct config *c = &cfx->configs[at];
 	struct cfx_error error;
 
 	c->has_rejected = true;
-	memcpy(c->rejected, sha256, sizeof(c->rejected));
-	c->ack.is_known = c->ack.is_due = true;
-	c->ack.is_applied = false;
-	c->ack.version = version;
-	memcpy(c->ack.sha256, sha256, sizeof(c->ack.sha256));
+	memcpy(c->rejected, doc->sha256, sizeof(c->rejected));
+	ack_say(cfx, at, WORD_REJECTED, doc, reason);
 	cfx->status.rejected++;
 	cfx_fail(&error, CFX_E_REJECTED, "%s: version %llu is rejected: %s",
-		 c->key, (unsigned long long)version,
+		 c->key, (unsigned long long)doc->version,
 		 reason[0] ? reason : "without a reason");
-	snprintf(c->ack.reason, sizeof(c->ack.reason), "%s", reason);
 	c->refusal = error;
 	cfx_trouble(cfx, &error);
 }
@@ -37,65 +33,7 @@ void commit_accept(struct cfx *cfx, unsigned at, const struct doc *doc)
 
 	c->has_rejected = false;
 	c->refusal = (struct cfx_error){ 0 };
-	if (cfx->o.acknowledges == CFX_ACKNOWLEDGE_BY_PROGRAM) {
-		/* Of the same content as before: what was said of it holds. */
-		c->ack.is_due = c->ack.is_known &&
-			memcmp(c->ack.sha256, doc->sha256, sizeof(doc->sha256)) == 0;
-		c->ack.version = c->ack.is_due ? doc->version : c->ack.version;
-		return;
-	}
-	c->ack.is_known = c->ack.is_due = true;
-	c->ack.is_applied = true;
-	c->ack.version = doc->version;
-	memcpy(c->ack.sha256, doc->sha256, sizeof(c->ack.sha256));
-	c->ack.reason[0] = '\0';
-}
-
-enum cfx_code cfx_acknowledge(struct cfx *cfx, const char *config, uint64_t version,
-			      bool is_applied, const char *reason)
-{
-	int at = config ? names_find(cfx->names, config) : -1;
-	struct config *c;
-
-	if (at < 0 || cfx->o.acknowledges != CFX_ACKNOWLEDGE_BY_PROGRAM)
-		return CFX_E_USAGE;
-	c = &cfx->configs[at];
-	pthread_mutex_lock(&cfx->lock);
-	c->said.is_due = true;
-	c->said.is_applied = is_applied;
-	c->said.version = version;
-	snprintf(c->said.reason, sizeof(c->said.reason), "%s", reason ? reason : "");
-	pthread_mutex_unlock(&cfx->lock);
-	atomic_store(&cfx->has_said, true);
-	sdk_wake(cfx->net.wake);
-	return CFX_OK;
-}
-
-static void take_said(struct cfx *cfx, unsigned at)
-{
-	const struct doc *doc = cfx_now(cfx)->docs[at];
-	struct config *c = &cfx->configs[at];
-
-	if (!c->said.is_due)
-		return;
-	c->said.is_due = false;
-	if (!doc || doc->version != c->said.version)
-		return;
-	c->ack.is_known = c->ack.is_due = true;
-	c->ack.is_applied = c->said.is_applied;
-	c->ack.version = doc->version;
-	memcpy(c->ack.sha256, doc->sha256, sizeof(c->ack.sha256));
-	memcpy(c->ack.reason, c->said.reason, sizeof(c->ack.reason));
-}
-
-void commit_take_said(struct cfx *cfx)
-{
-	if (!atomic_exchange(&cfx->has_said, false))
-		return;
-	pthread_mutex_lock(&cfx->lock);
-	for (unsigned i = 0; i < cfx->names->n; i++)
-		take_said(cfx, i);
-	pthread_mutex_unlock(&cfx->lock);
+	ack_accepted(cfx, at, doc);
 }
 
 /* ---- the validator ---- */
@@ -113,7 +51,7 @@ static bool is_valid(struct cfx *cfx, unsigned at, const struct cfx_view *view,
 			     sizeof(reason)))
 		return true;
 	reason[sizeof(reason) - 1] = '\0';
-	commit_reject(cfx, at, doc->version, doc->sha256, reason);
+	commit_reject(cfx, at, doc, reason);
 	return false;
 }
 

@@ -120,8 +120,8 @@ struct cfx_candidate {
 };
 
 /* False: the version is not taken, and who published it is told 'reason' (at most
- * 'size' bytes with the NUL; empty: none).  Also where content of JSON cannot be
- * parsed the library rejects it by itself. */
+ * 'size' bytes with the NUL; empty: none).  Also where content is not of its format
+ * the library rejects it by itself. */
 typedef bool cfx_validator(void *data, const struct cfx_candidate *candidate,
 			   char *reason, size_t size);
 
@@ -132,8 +132,8 @@ struct cfx_options {
 	const char *tenant, *application, *environment;
 	const char *configs;             /* names with commas between; 1 to 64 */
 	const char *labels;              /* "region=eu,zone=a"; choose the version */
-	const char *instance;            /* who acknowledges; NULL: host name and a
-					    random number */
+	const char *instance;            /* to acknowledgements and release rules; stays
+					    over restarts; NULL: a random one */
 
 	const char *token;               /* bearer token, or */
 	const char *token_file;          /* a file with it, read again when refused */
@@ -162,6 +162,9 @@ struct cfx_options {
 	void (*log)(void *data, enum cfx_level level, const char *text);
 	void *log_data;
 	const struct cfx_allocator *allocator;   /* NULL: malloc */
+	/* Of a version of which no more is known so long after it came it is said that
+	 * it was received.  1,000; 1 with CFX_ACKNOWLEDGE_BY_PROGRAM. */
+	unsigned received_ms;
 };
 
 #define CFX_OPTIONS_INIT { .size = sizeof(struct cfx_options) }
@@ -182,13 +185,14 @@ void cfx_close(struct cfx *cfx);
 /*
  * 'path' is "http.timeout_ms" or "list.0.name"; a key with a dot in it is reached
  * by a path that begins with '/' (RFC 6901): "/hosts/a.example/port".  An empty
- * path is the whole content.  Structured is what has the format JSON; of other
- * formats there is the whole content, as a text.
+ * path is the whole content.  Structured is what has the format JSON, YAML or TOML; of
+ * other formats there is the whole content, as a text.
  *
  * The default is answered where the configuration or the path is not there, or the
  * value has another type.  A number is a whole one for i64 where it has no fraction
- * ("1e3" has none) and fits; a double may be any number.  Of content that is no
- * JSON the empty path also reads "42", "0.5" and "true", with white space around.
+ * ("1e3" has none) and fits; a double may be any that is finite.  Of content that is
+ * not structured the empty path also reads "42", "0.5" and "true", with white space
+ * around.
  */
 int64_t cfx_get_i64(const struct cfx *cfx, const char *config, const char *path,
 		    int64_t fallback);
@@ -300,6 +304,9 @@ struct cfx_status {
 	uint64_t pictures, fetches, rejected, connects, acknowledged;
 	int64_t stale_ms;                /* since the last watch was lost; 0: none is */
 	struct cfx_error last;           /* what went wrong last */
+	/* Configurations that were applied or rejected, of which no server has heard
+	 * that yet. */
+	uint64_t unheard;
 };
 void cfx_status(const struct cfx *cfx, struct cfx_status *out);
 

@@ -195,13 +195,13 @@ static bool whole(const char *text, double d, int64_t *out)
 {
 	bool minus = *text == '-';
 	uint64_t n = 0, max = (uint64_t)INT64_MAX + minus;
+	bool is_large = false;
 
 	text += minus;
 	for (; *text >= '0' && *text <= '9'; text++) {
 		unsigned digit = (unsigned)(*text - '0');
 
-		if (n > (max - digit) / 10)
-			return false;
+		is_large |= n > (max - digit) / 10;
 		n = n * 10 + digit;
 	}
 	if (*text == '.' || *text == 'e' || *text == 'E') {
@@ -211,7 +211,7 @@ static bool whole(const char *text, double d, int64_t *out)
 		return true;
 	}
 	*out = minus ? (int64_t)-n : (int64_t)n;
-	return true;
+	return !is_large;
 }
 
 /* The length of the number of JSON that 'text' begins with, or 0. */
@@ -288,7 +288,10 @@ static enum cfx_code read_text(struct doc *doc, locale_t c_locale,
 struct str doc_text(const struct doc *doc, const struct item *item)
 {
 	if (item->type == CFX_OBJECT || item->type == CFX_ARRAY)
-		return str_n(doc->content + item->from, item->n);
+		/* The whole is as it was published. */
+		return item == doc->items && doc->json != doc->content ?
+			       str_n(doc->content, doc->content_n) :
+			       str_n(doc->json + item->from, item->n);
 	return str_n(doc->texts + item->text, item->text_n);
 }
 
@@ -312,11 +315,78 @@ static void doc_free(struct doc *doc)
 	heap heap = doc->heap;
 
 	/* It may be secret. */
+	if (doc->json != doc->content)
+		heap_wipe(&heap, doc->json, doc->json_n);
 	heap_wipe(&heap, doc->content, doc->content_n);
 	heap_wipe(&heap, doc->texts, doc->n_texts);
 	heap_wipe(&heap, doc->items, doc->n_items * sizeof(*doc->items));
 	heap_release(&heap, doc->index);
 	heap_release(&heap, doc);
+}
+
+/* ---- formats ---- */
+
+typedef enum cfx_code to_json(const heap *heap, struct str text, uint64_t seed,
+			      struct bytes *out, struct cfx_error *error);
+
+static enum cfx_code check_utf8(const struct doc *doc, struct cfx_error *error)
+{
+	const char *p = doc->content, *end = p + doc->content_n;
+	unsigned n;
+
+	for (; p < end; p += n) {
+		n = doc_utf8_length(p);
+		if (n == 0)
+			return cfx_fail(error, CFX_E_PARSE, "byte %zu is not UTF-8",
+					(size_t)(p - doc->content) + 1);
+	}
+	return CFX_OK;
+}
+
+static enum cfx_code read_made(struct doc *doc, to_json *make, locale_t c_locale,
+			       struct cfx_error *error)
+{
+	struct bytes json = { 0 };
+	enum cfx_code rc = check_utf8(doc, error);
+
+	if (rc)
+		return rc;
+	rc = make(&doc->heap, str_n(doc->content, doc->content_n), doc->seed, &json,
+		  error);
+	if (rc == CFX_OK && json.n > CONTENT_MAX)
+		rc = cfx_fail(error, CFX_E_TOO_LARGE, "content of %zu bytes as JSON",
+			      json.n);
+	if (rc == CFX_OK && !bytes_add(&doc->heap, &json, str_n("", 1)))
+		rc = cfx_no_memory(error);
+	if (rc) {
+		heap_wipe(&doc->heap, json.p, json.n);
+		return rc;
+	}
+	doc->json = json.p;
+	doc->json_n = json.n - 1;
+	return json_read(doc, c_locale, error);
+}
+
+static bool is_type(const char *type, const char *name)
+{
+	size_t n = strlen(name);
+
+	return strncasecmp(type, name, n) == 0 &&
+	       (type[n] == '\0' || type[n] == ';' || type[n] == ' ');
+}
+
+static enum cfx_code read_as(struct doc *doc, const char *type, locale_t c_locale,
+			     struct cfx_error *error)
+{
+	if (is_type(type, "application/yaml"))
+		return read_made(doc, yaml_to_json, c_locale, error);
+	if (is_type(type, "application/toml"))
+		return read_made(doc, toml_to_json, c_locale, error);
+	if (!is_type(type, "application/json"))
+		return read_text(doc, c_locale, error);
+	doc->json = doc->content;
+	doc->json_n = doc->content_n;
+	return json_read(doc, c_locale, error);
 }
 
 enum cfx_code doc_new(const heap *heap, char *content, size_t n,
@@ -339,10 +409,8 @@ enum cfx_code doc_new(const heap *heap, char *content, size_t n,
 		 content_type);
 	if (n > CONTENT_MAX)
 		rc = cfx_fail(error, CFX_E_TOO_LARGE, "content of %zu bytes", n);
-	else if (strncmp(content_type, "application/json", 16) == 0)
-		rc = json_read(doc, c_locale, error);
 	else
-		rc = read_text(doc, c_locale, error);
+		rc = read_as(doc, content_type, c_locale, error);
 	if (rc == CFX_OK)
 		rc = index_items(doc, error);
 	if (rc)

@@ -20,7 +20,6 @@
 #define GOOD_WATCH_MS 5000
 /* An event of what was fetched already is waited for so long. */
 #define WHOLE_MS 1000
-#define ACK_RETRY_MS 5000
 #define TURNS 32
 
 int64_t engine_jitter(int64_t now, int64_t ms)
@@ -109,6 +108,8 @@ static void fail_over(struct cfx *cfx, const struct cfx_error *error,
 		cfx->failed = cfx->round = 0;
 	lose_watch(cfx, now);
 	link_close(&cfx->ask);
+	if (cfx->asking == ASK_ACK)
+		ack_failed(cfx, true, now);
 	cfx->asking = ASK_NOTHING;
 	cfx->may_poll = false;
 	cfx_trouble(cfx, error);
@@ -131,14 +132,15 @@ static void fail_over(struct cfx *cfx, const struct cfx_error *error,
 
 /* ---- questions ---- */
 
-static bool put_head(struct cfx *cfx, struct bytes *out, const char *accept)
+bool engine_head(struct cfx *cfx, struct bytes *out, const char *accept)
 {
 	const heap *h = &cfx->heap;
 
 	return bytes_printf(h, out, " HTTP/1.1\r\nHost: %s\r\n"
-			    "User-Agent: libconflux/%s\r\nAccept: %s\r\n",
+			    "User-Agent: libconflux/%s\r\nAccept: %s\r\n"
+			    "X-Conflux-Instance: %s\r\n",
 			    cfx->endpoints[cfx->at].authority,
-			    CONFLUX_SDK_VERSION, accept) &&
+			    CONFLUX_SDK_VERSION, accept, cfx->instance) &&
 	       (cfx->token.n == 0 ||
 		bytes_printf(h, out, "Authorization: Bearer %.*s\r\n",
 			     STR_ARG(bytes_view(&cfx->token))));
@@ -170,9 +172,7 @@ static void begin_watch(struct cfx *cfx, int64_t now)
 	if (!choose(cfx, now, &cfx->next_try_ms))
 		return;
 	if (!bytes_printf(&cfx->heap, &out, "GET %s", cfx->watch_target) ||
-	    !put_head(cfx, &out, "text/event-stream") ||
-	    !bytes_printf(&cfx->heap, &out, "X-Conflux-Instance: %s\r\n",
-			  cfx->instance) ||
+	    !engine_head(cfx, &out, "text/event-stream") ||
 	    (cfx->has_cursor &&
 	     !bytes_printf(&cfx->heap, &out, "Last-Event-ID: %llu\r\n",
 			   (unsigned long long)cfx->cursor)) ||
@@ -208,7 +208,7 @@ static void begin_fetch(struct cfx *cfx, unsigned at, int64_t now)
 		good = bytes_printf(h, &out, "%smin_revision=%llu",
 				    strchr(c->target, '?') ? "&" : "?",
 				    (unsigned long long)c->want_rev);
-	good = good && put_head(cfx, &out, "*/*");
+	good = good && engine_head(cfx, &out, "*/*");
 	if (doc)
 		sdk_hex(etag, doc->sha256, sizeof(doc->sha256));
 	if (good && doc)
@@ -228,56 +228,20 @@ static void begin_fetch(struct cfx *cfx, unsigned at, int64_t now)
 		 now);
 }
 
-static bool put_ack(struct cfx *cfx, struct bytes *body, const struct config *c)
+static void begin_ack(struct cfx *cfx, int64_t now)
 {
-	const heap *h = &cfx->heap;
-	char hex[65];
+	struct bytes out = { 0 };
 
-	sdk_hex(hex, c->ack.sha256, sizeof(c->ack.sha256));
-	return bytes_add(h, body, STR("{\"instance\":")) &&
-	       sdk_json(h, body, str_of(cfx->instance)) &&
-	       bytes_add(h, body, STR(",\"key\":")) &&
-	       sdk_json(h, body, str_of(c->key)) &&
-	       bytes_printf(h, body, ",\"version\":%llu,\"sha256\":\"%s\","
-			    "\"state\":\"%s\"", (unsigned long long)
-			    c->ack.version, hex, c->ack.is_applied ? "applied" :
-			    "rejected") &&
-	       (c->ack.is_applied ||
-		(bytes_add(h, body, STR(",\"reason\":")) &&
-		 sdk_json(h, body, str_of(c->ack.reason)))) &&
-	       bytes_add(h, body, STR("}"));
-}
-
-static void begin_ack(struct cfx *cfx, unsigned at, int64_t now)
-{
-	struct config *c = &cfx->configs[at];
-	const heap *h = &cfx->heap;
-	struct bytes out = { 0 }, body = { 0 };
-	bool good = put_ack(cfx, &body, c) &&
-		    bytes_add(h, &out, STR("POST /api/v1/acks")) &&
-		    put_head(cfx, &out, "application/json") &&
-		    bytes_printf(h, &out, "Content-Type: application/json\r\n"
-				 "Content-Length: %zu\r\n\r\n", body.n) &&
-		    bytes_add(h, &out, bytes_view(&body));
-
-	bytes_fini(h, &body);
-	if (!good) {
-		bytes_fini(h, &out);
-		cfx->ack_ms = engine_jitter(now, ACK_RETRY_MS);
+	if (!ack_begin(cfx, &out, now))
 		return;
-	}
-	c->ack.is_due = false;           /* until another version comes */
 	cfx->asking = ASK_ACK;
-	cfx->asked = at;
 	link_ask(&cfx->ask, &cfx->endpoints[cfx->at], &out,
 		 cfx->o.request_timeout_ms, ANSWER_TEXT_MAX, NULL, NULL, 0, now);
 }
 
 /* ---- refusals ---- */
 
-/* What a problem document says, or the start of what is there. */
-static enum cfx_code refusal(struct cfx *cfx, const struct link *l,
-			     struct cfx_error *error)
+void engine_refusal(struct cfx *cfx, const struct link *l, struct cfx_error *error)
 {
 	static const struct { int status; enum cfx_code code; } codes[] = {
 		{ 400, CFX_E_INVALID }, { 401, CFX_E_UNAUTHORIZED },
@@ -304,7 +268,6 @@ static enum cfx_code refusal(struct cfx *cfx, const struct link *l,
 		 detail.n ? ": " : "", (int)MIN(detail.n, (size_t)200),
 		 detail.n ? detail.p : "");
 	doc_unref(doc);
-	return code;
 }
 
 /* Another token in the file?  Then all is asked again. */
@@ -339,7 +302,7 @@ static void watch_refused(struct cfx *cfx, int64_t now)
 	int status = l->answer.status;
 	struct cfx_error error;
 
-	refusal(cfx, l, &error);
+	engine_refusal(cfx, l, &error);
 	if (status == 410 && cfx->has_cursor) {  /* compacted: everything anew */
 		cfx->has_cursor = false;
 		cfx->watch_state = WATCH_OFF;
@@ -449,7 +412,7 @@ static void watch_began(struct cfx *cfx, int64_t now)
 	cfx->live_since_ms = now;
 	cfx->late = 0;
 	cfx->is_whole = true;
-	cfx->no_acks = false;
+	ack_connected(cfx);
 	cfx->refused = (struct cfx_error){ 0 };
 	if (!cfx->has_cursor) {
 		/* What was seen of an earlier state says nothing of this one. */
@@ -459,8 +422,6 @@ static void watch_began(struct cfx *cfx, int64_t now)
 		cfx->has_cursor = a->has_revision;
 		want_all(cfx, a->has_revision ? a->revision : 0);
 	}
-	for (unsigned i = 0; i < cfx->names->n; i++)
-		cfx->configs[i].ack.is_due = cfx->configs[i].ack.is_known;
 	cfx->status.revision = cfx->cursor;
 	cfx_log(cfx, CFX_LOG_INFO, "%s: watching from revision %llu",
 		cfx->watch.to->name, (unsigned long long)cfx->cursor);
@@ -529,6 +490,13 @@ static bool was_rejected(const struct config *c, const uint8_t sha[32])
 	return c->has_rejected && memcmp(c->rejected, sha, 32) == 0;
 }
 
+static void take_names(struct doc *doc, const struct answer *a)
+{
+	doc->version = a->version;
+	doc->revision = a->revision;
+	memcpy(doc->release, a->release, sizeof(doc->release));
+}
+
 /* It is told only when it is known to be what the server has. */
 static enum cfx_code unreadable(struct cfx *cfx, unsigned at, char *content,
 				size_t n, struct cfx_error *error)
@@ -541,13 +509,14 @@ static enum cfx_code unreadable(struct cfx *cfx, unsigned at, char *content,
 
 	if (rc)
 		return rc;
-	doc->version = cfx->ask.answer.version;
+	take_names(doc, &cfx->ask.answer);
 	rc = check(cfx, c, doc, error);
 	if (rc == CFX_OK) {
 		is_fetched(c, cfx->ask.answer.revision);
-		if (!was_rejected(c, doc->sha256))
-			commit_reject(cfx, at, doc->version, doc->sha256,
-				      why.text);
+		if (was_rejected(c, doc->sha256))
+			ack_rejected_before(cfx, at, doc);
+		else
+			commit_reject(cfx, at, doc, why.text);
 	}
 	doc_unref(doc);
 	return rc;
@@ -574,18 +543,20 @@ static enum cfx_code take_content(struct cfx *cfx, unsigned at, int64_t now,
 	}
 	if (rc)
 		return rc;
-	doc->version = a->version;
-	doc->revision = a->revision;
+	take_names(doc, a);
 	rc = check(cfx, c, doc, error);
 	if (rc || was_rejected(c, doc->sha256)) {
-		if (rc == CFX_OK)
+		if (rc == CFX_OK) {
 			is_fetched(c, a->revision);
+			ack_rejected_before(cfx, at, doc);
+		}
 		doc_unref(doc);
 		return rc;
 	}
 	is_fetched(c, a->revision);
 	doc_unref(c->staged);
 	c->staged = doc;
+	ack_received(cfx, at, doc, now);
 	if (cfx->staged_ms == 0)
 		cfx->staged_ms = now;
 	return CFX_OK;
@@ -616,6 +587,8 @@ static enum cfx_code is_current(struct cfx *cfx, unsigned at,
 	is_fetched(c, a->revision);
 	if (is_other)
 		doc->version = a->version;
+	if (is_other || a->release[0])
+		memcpy(doc->release, a->release, sizeof(doc->release));
 	if (c->staged || !doc || (!is_other && !doc->is_from_snapshot))
 		return CFX_OK;
 	doc->revision = a->revision;
@@ -632,7 +605,7 @@ static void fetch_refused(struct cfx *cfx, unsigned at, int64_t now)
 	int status = cfx->ask.answer.status;
 	struct cfx_error error;
 
-	refusal(cfx, &cfx->ask, &error);
+	engine_refusal(cfx, &cfx->ask, &error);
 	if (status == 401 && renew_token(cfx, now))
 		return;
 	/* Not here yet: the next may be further, and a lost state is none. */
@@ -655,21 +628,6 @@ static void fetch_refused(struct cfx *cfx, unsigned at, int64_t now)
 	}
 	c->refusal = error;
 	cfx_trouble(cfx, &error);
-}
-
-static void ack_answered(struct cfx *cfx, int64_t now)
-{
-	int status = cfx->ask.answer.status;
-
-	if (status < 300) {
-		cfx->status.acknowledged++;
-	} else if (status == 405 || status == 501) {
-		cfx->no_acks = true;     /* an older server */
-	} else if (status == 429 || status >= 500) {
-		cfx->configs[cfx->asked].ack.is_due = true;
-		cfx->ack_ms = engine_jitter(now + (int64_t)cfx->ask.answer
-					    .retry_after_s * 1000, ACK_RETRY_MS);
-	}
 }
 
 static void answered(struct cfx *cfx, enum asking what, int64_t now)
@@ -702,8 +660,7 @@ static void step_ask(struct cfx *cfx, int64_t now)
 		return;
 	}
 	if (what == ASK_ACK) {
-		cfx->configs[cfx->asked].ack.is_due = true;
-		cfx->ack_ms = was_reused ? now : engine_jitter(now, ACK_RETRY_MS);
+		ack_failed(cfx, was_reused, now);
 		return;
 	}
 	/* A kept connection may end any time: once more, on a new one. */
@@ -721,13 +678,7 @@ static void begin_ask(struct cfx *cfx, int64_t now)
 			begin_fetch(cfx, i, now);
 			return;
 		}
-	if (cfx->no_acks || cfx->ack_ms > now)
-		return;
-	for (unsigned i = 0; i < cfx->names->n; i++)
-		if (cfx->configs[i].ack.is_due) {
-			begin_ack(cfx, i, now);
-			return;
-		}
+	begin_ack(cfx, now);
 }
 
 /* ---- commits ---- */
@@ -794,7 +745,7 @@ static bool is_moving(const struct cfx *cfx)
 
 void engine_step(struct cfx *cfx)
 {
-	commit_take_said(cfx);
+	ack_take_said(cfx);
 	for (unsigned i = 0; i < TURNS; i++) {
 		int64_t now = sdk_now_ms();
 
@@ -837,9 +788,9 @@ int64_t engine_due(const struct cfx *cfx)
 			due = MIN(due, MAX(cfx->commit_ms, whole_by(cfx)));
 		if (may_ask && c->is_wanted)
 			due = MIN(due, c->retry_ms);
-		if (may_ask && c->ack.is_due && !cfx->no_acks)
-			due = MIN(due, cfx->ack_ms);
 	}
+	if (may_ask)
+		due = MIN(due, ack_due(cfx));
 	if (cfx->save_due && cfx->may_save && !cfx->save)
 		due = MIN(due, cfx->save_ms);
 	if (cfx->shelf.old || cfx->shelf.waiting)

@@ -22,6 +22,9 @@ static enum cfx_code refuse(struct reader *r, const char *why)
 {
 	unsigned line = 1, column = 1;
 
+	/* The place is one of what was made of the content, not of the content. */
+	if (r->start != r->doc->content)
+		return cfx_fail(r->error, CFX_E_PARSE, "%s", why);
 	for (const char *p = r->start; p < r->p; p++) {
 		column = *p == '\n' ? 1 : column + 1;
 		line += *p == '\n';
@@ -122,7 +125,7 @@ static bool continues(const char *p, unsigned n)
 }
 
 /* Bytes of the character at 'p' (RFC 3629), or 0; reads no further than a NUL. */
-static unsigned utf8_length(const char *p)
+unsigned doc_utf8_length(const char *p)
 {
 	unsigned char a = (unsigned char)p[0], b = (unsigned char)p[1];
 
@@ -158,7 +161,7 @@ static enum cfx_code string(struct reader *r, uint32_t *text, uint32_t *n)
 				return refuse(r, "a broken escape");
 			continue;
 		}
-		length = utf8_length(r->p);
+		length = doc_utf8_length(r->p);
 		if (length == 0)
 			return refuse(r, "bytes that are not UTF-8");
 		for (; length; length--)
@@ -346,13 +349,13 @@ static enum cfx_code value(struct reader *r, struct open *open)
 enum cfx_code json_read(struct doc *doc, locale_t c_locale,
 			struct cfx_error *error)
 {
-	struct reader r = { doc, doc->content, doc->content,
-			    doc->content + doc->content_n, c_locale, error, 0 };
+	struct reader r = { doc, doc->json, doc->json, doc->json + doc->json_n,
+			    c_locale, error, 0 };
 	struct open open = { .n = 0 };
 	bool done = false;
 	enum cfx_code rc;
 
-	doc->n_texts = doc->content_n + 2;
+	doc->n_texts = doc->json_n + 2;
 	doc->texts = heap_zero(&doc->heap, doc->n_texts);
 	if (!doc->texts) {
 		doc->n_texts = 0;

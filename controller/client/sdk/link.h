@@ -81,7 +81,7 @@ struct net {
 
 struct answer {
 	int status;
-	char etag[80], content_type[64], signature[256];
+	char etag[80], content_type[64], signature[256], release[RELEASE_MAX];
 	uint64_t version, revision;
 	unsigned retry_after_s;
 	bool has_revision;

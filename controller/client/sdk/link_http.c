@@ -36,6 +36,16 @@ static void copy(char *out, size_t size, const char *value)
 	append(out, size, value, strlen(value));
 }
 
+/* One that is no name that can be said again is none. */
+static void copy_name(char *out, size_t size, const char *value)
+{
+	bool is_good = strlen(value) < size;
+
+	for (const char *c = value; *c; c++)
+		is_good &= *c > ' ' && *c <= '~';
+	copy(out, size, is_good ? value : "");
+}
+
 /* A name or value that does not fit is cut, and then is none of these. */
 static void end_header(struct link *l)
 {
@@ -50,6 +60,8 @@ static void end_header(struct link *l)
 		copy(a->content_type, sizeof(a->content_type), v);
 	} else if (strcasecmp(f, "x-conflux-signature") == 0) {
 		copy(a->signature, sizeof(a->signature), v);
+	} else if (strcasecmp(f, "x-conflux-release") == 0) {
+		copy_name(a->release, sizeof(a->release), v);
 	} else if (strcasecmp(f, "x-conflux-version") == 0) {
 		if (sdk_u64(str_of(v), &n))
 			a->version = n;

@@ -2,11 +2,13 @@
  * What the files of libconflux share; nobody else includes it.
  *
  *	cfx.c       open, close, the thread, the loop's calls, status
- *	engine.c    what is asked of whom and when: watch, fetch, fail-over, acks
+ *	engine.c    what is asked of whom and when: watch, fetch, fail-over
+ *	ack.c       what is said of versions: received, applied, rejected
  *	commit.c    what was fetched becomes the next picture: validator, listeners
  *	events.c    server sent events
  *	link*.c, lookup.c, tls.c    connections
  *	picture.c, doc.c, json.c    values and getters
+ *	yaml.c, toml*.c, table.c    other formats, made into JSON
  *	snapshot.c, save.c  the file; signature.c   who signed
  */
 #ifndef CLIENT_SDK_OWN_H
@@ -62,6 +64,25 @@ enum cfx_code signer_check(const struct signer *signer, const char *key,
 
 /* ---- a configuration ---- */
 
+/* Which version is meant. */
+struct about {
+	uint64_t version;
+	uint8_t sha256[32];
+	char release[RELEASE_MAX];
+};
+
+enum word { WORD_NONE, WORD_RECEIVED, WORD_APPLIED, WORD_REJECTED };
+
+/* The last word to the servers about a configuration. */
+struct ack {
+	enum word word;
+	bool is_due;                     /* to be said, or to be said again */
+	bool is_asked;                   /* in the request that is under way */
+	bool is_heard;                   /* by one of them */
+	struct about about;
+	char reason[REASON_MAX];
+};
+
 struct config {
 	char *key;                       /* "acme/shop/prod/main.json" */
 	char *target;                    /* of a fetch */
@@ -73,13 +94,11 @@ struct config {
 	bool has_rejected;
 	uint8_t rejected[32];
 	struct cfx_error refusal;        /* why it is not there */
-	/* The last word to the server about it. */
-	struct {
-		bool is_known, is_due, is_applied;
-		uint64_t version;
-		uint8_t sha256[32];
-		char reason[REASON_MAX];
-	} ack;
+	struct ack ack;
+	/* Fetched, and nothing more is known of it yet. */
+	bool is_received;
+	struct about received;
+	int64_t received_ms;             /* then it is said */
 	/* By cfx_acknowledge, not taken yet; under the lock. */
 	struct {
 		bool is_due, is_applied;
@@ -131,6 +150,8 @@ struct cfx {
 	bool may_poll;                   /* no watch, but fetches */
 	bool has_cursor, is_whole;
 	bool no_acks;                    /* this server takes none */
+	bool acks_alone;                 /* it refused several at once */
+	unsigned acks_asked;             /* of the request that is under way */
 	uint64_t cursor;
 	unsigned failed, round, late;    /* endpoints, in a row; times round */
 	int64_t next_try_ms, live_since_ms, lost_ms, staged_ms, commit_ms, ack_ms;
@@ -147,6 +168,7 @@ struct cfx {
 	/* save.c */
 	struct save *save;
 	bool save_due, may_save;         /* not before the start is over */
+	bool has_saved;                  /* or tried to */
 	int64_t save_ms;
 
 	/* cfx.c */
@@ -176,6 +198,33 @@ bool engine_is_complete(const struct cfx *cfx);
 void engine_fini(struct cfx *cfx);
 /* A time from 'now' on, by full jitter over 'ms'. */
 int64_t engine_jitter(int64_t now, int64_t ms);
+/* Behind the target of a request: to the headers that each has. */
+bool engine_head(struct cfx *cfx, struct bytes *out, const char *accept) MUST_USE;
+/* What a problem document says, or the start of what is there. */
+void engine_refusal(struct cfx *cfx, const struct link *l, struct cfx_error *error);
+
+/* ---- ack.c ---- */
+
+/* The last word on 'doc'. */
+void ack_say(struct cfx *cfx, unsigned at, enum word word, const struct doc *doc,
+	     const char *reason);
+/* It is here: to be said where no more comes of it in time. */
+void ack_received(struct cfx *cfx, unsigned at, const struct doc *doc, int64_t now);
+/* Content that was rejected came again: as another version it is too. */
+void ack_rejected_before(struct cfx *cfx, unsigned at, const struct doc *doc);
+/* It is in the picture. */
+void ack_accepted(struct cfx *cfx, unsigned at, const struct doc *doc);
+/* Takes what the program has said by cfx_acknowledge. */
+void ack_take_said(struct cfx *cfx);
+/* Words that no server has heard, `received` aside. */
+uint64_t ack_unheard(const struct cfx *cfx);
+/* A request of all that is due; false: there is none, or no memory. */
+bool ack_begin(struct cfx *cfx, struct bytes *out, int64_t now) MUST_USE;
+void ack_answered(struct cfx *cfx, int64_t now);
+void ack_failed(struct cfx *cfx, bool is_at_once, int64_t now);
+/* Another server: it hears everything. */
+void ack_connected(struct cfx *cfx);
+int64_t ack_due(const struct cfx *cfx);
 
 /* ---- commit.c ---- */
 
@@ -183,11 +232,9 @@ int64_t engine_jitter(int64_t now, int64_t ms);
 enum cfx_code commit(struct cfx *cfx, const char *source,
 		     struct cfx_error *error) MUST_USE;
 /* It was told once: to acknowledge, and not to take again. */
-void commit_reject(struct cfx *cfx, unsigned at, uint64_t version,
-		   const uint8_t sha256[32], const char *reason);
+void commit_reject(struct cfx *cfx, unsigned at, const struct doc *doc,
+		   const char *reason);
 void commit_accept(struct cfx *cfx, unsigned at, const struct doc *doc);
-/* Takes what the program has said by cfx_acknowledge. */
-void commit_take_said(struct cfx *cfx);
 void commit_fini(struct cfx *cfx);
 
 /* ---- the snapshot: snapshot.c (bytes), save.c (file) ---- */

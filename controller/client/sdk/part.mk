@@ -1,4 +1,4 @@
 # client/sdk: libconflux, the client for programs; of base only what allocates nothing
 needs := base
-pkgs  := openssl
+pkgs  := openssl yaml-0.1
 libs  := -lhttp_parser

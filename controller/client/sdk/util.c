@@ -141,19 +141,25 @@ bool sdk_escape(const heap *heap, struct bytes *out, struct str s, bool slash)
 	return good;
 }
 
+static bool is_plain(char c)
+{
+	return (unsigned char)c >= ' ' && c != 0x7f && c != '"' && c != '\\';
+}
+
 bool sdk_json(const heap *heap, struct bytes *out, struct str s)
 {
 	bool good = bytes_add(heap, out, STR("\""));
 
-	for (size_t i = 0; i < s.n && good; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		if (c < ' ' || c == 0x7f)
-			good = bytes_printf(heap, out, "\\u%04x", c);
-		else
-			good = (c != '"' && c != '\\' ? true :
-				bytes_add(heap, out, STR("\\"))) &&
-			       bytes_add(heap, out, str_n(s.p + i, 1));
+	for (size_t i = 0, n; i < s.n && good; i += n) {
+		for (n = 0; i + n < s.n && is_plain(s.p[i + n]); n++)
+			;
+		good = bytes_add(heap, out, str_n(s.p + i, n));
+		if (!good || n)
+			continue;
+		n = 1;
+		good = s.p[i] == '"' || s.p[i] == '\\' ?
+			bytes_printf(heap, out, "\\%c", s.p[i]) :
+			bytes_printf(heap, out, "\\u%04x", (unsigned char)s.p[i]);
 	}
 	return good && bytes_add(heap, out, STR("\""));
 }

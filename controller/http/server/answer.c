@@ -1,20 +1,22 @@
 /* What handlers call: see server.h. */
+#include "http/server/h2_repeat.h"
+#include "http/server/memo.h"
 #include "http/server/own.h"
 
 #include "base/banned.h"
 
 const struct str *request_header(const struct request *r, const char *name)
 {
-	return http_header_find(r->headers, r->n_headers, str_of(name));
+	return http_header_find(r->in->headers, r->in->n_headers, str_of(name));
 }
 
 const struct str *request_query(const struct request *r, const char *name)
 {
 	struct str wanted = str_of(name);
 
-	for (size_t i = 0; i < r->n_query; i++)
-		if (str_eq(r->query[i].name, wanted))
-			return &r->query[i].value;
+	for (size_t i = 0; i < r->in->n_query; i++)
+		if (str_eq(r->in->query[i].name, wanted))
+			return &r->in->query[i].value;
 	return NULL;
 }
 
@@ -81,11 +83,31 @@ void answer_give(struct exchange *ex, int status, const char *content_type,
 	/* Answered before its body was read: what follows is no request. */
 	if (!exchange_body_is_over(ex))
 		ex->keep_alive = false;
-	if (ex->conn->about.n)
-		memo_keep(ex, content_type, v, n);
 	for (unsigned i = 0; i < n; i++)
 		length += v[i].n;
+	if (ex->conn->about.n && ex->r.is_http2)
+		h2_frames_keep(ex, content_type, length);
+	else if (ex->conn->about.n)
+		memo_keep(ex, content_type, v, n);
 	ex->conn->protocol->answer(ex, content_type, v, n, length);
+	exchange_done(ex);
+}
+
+void answer_from(struct request *r, int status, const char *content_type,
+		 struct answer_source *source)
+{
+	struct exchange *ex = exchange_of(r);
+	uint64_t size = source->size;
+
+	must(size > 0);
+	begin(ex, status);
+	if (!exchange_body_is_over(ex))
+		ex->keep_alive = false;
+	source->at = 0;
+	ex->source = source;
+	if (ex->is_bodiless)
+		exchange_source_free(ex);
+	ex->conn->protocol->answer(ex, content_type, NULL, 0, size);
 	exchange_done(ex);
 }
 
@@ -93,6 +115,16 @@ void answer_pieces(struct request *r, int status, const char *content_type,
 		   const struct stream_vec *v, unsigned n)
 {
 	answer_give(exchange_of(r), status, content_type, v, n);
+}
+
+void answer_named(struct request *r, int status, const char *content_type,
+		  const struct stream_vec *v, unsigned n, const uint8_t *name)
+{
+	struct http_server *s = exchange_of(r)->conn->server;
+
+	s->named = name;
+	answer_pieces(r, status, content_type, v, n);
+	s->named = NULL;
 }
 
 void answer(struct request *r, int status, const char *content_type,
@@ -113,9 +145,16 @@ static void put_member(struct buf *out, const char *name, struct str value)
 
 void answer_error(struct request *r, const struct err *err)
 {
+	answer_error_with(r, err, STR_NONE);
+}
+
+void answer_error_with(struct request *r, const struct err *err, struct str members)
+{
 	int status = code_http(err->code);
+	char trace[REQUEST_TRACE_TEXT];
 	AUTO_BUF out = BUF_NONE;
 
+	request_trace(r, trace);
 	buf_printf(&out, "{\"type\":\"urn:conflux:error:%s\"",
 		   code_slug(err->code));
 	put_member(&out, "title", str_of(code_text(err->code)));
@@ -124,7 +163,8 @@ void answer_error(struct request *r, const struct err *err)
 	if (err->hint[0])
 		put_member(&out, "hint", str_of(err->hint));
 	put_member(&out, "code", str_of(code_slug(err->code)));
-	put_member(&out, "trace", str_of(r->trace_text));
+	put_member(&out, "trace", str_of(trace));
+	buf_str(&out, members);
 	buf_z(&out, "}\n");
 	answer(r, status, "application/problem+json", buf_view(&out));
 }
@@ -135,10 +175,10 @@ void answer_error(struct request *r, const struct err *err)
 static bool has_token(const struct request *r, const char *name,
 		      const char *token)
 {
-	for (size_t i = 0; i < r->n_headers; i++) {
-		struct str rest = r->headers[i].value;
+	for (size_t i = 0; i < r->in->n_headers; i++) {
+		struct str rest = r->in->headers[i].value;
 
-		if (!str_eq(r->headers[i].name, str_of(name)))
+		if (!str_eq(r->in->headers[i].name, str_of(name)))
 			continue;
 		while (rest.n)
 			if (str_eq_nocase(str_trim(str_cut(&rest, ',')),

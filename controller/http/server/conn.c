@@ -9,6 +9,7 @@
  * A stream tells of its end in a later turn, so a connection and its exchanges
  * stay valid during each call from here.
  */
+#include "http/server/memo.h"
 #include "http/server/own.h"
 
 #include "base/clock.h"
@@ -21,6 +22,8 @@
 #define QUERY_MAX 256
 #define SPARE_MAX 256
 #define KEEP_BYTES (64u * 1024)
+/* So many cost as much as a request. */
+#define BYTES_A_SPEND 1024u
 
 static const struct fsm_state exchange_states[EXCHANGE__STATES] = {
 	[EXCHANGE_READING] = { "reading", BIT(EXCHANGE_HANDLING) |
@@ -46,8 +49,10 @@ static const struct fsm_state conn_states[CONN__STATES] = {
 
 /* ---- exchanges ---- */
 
-/* Of a request that has found no route, or forgotten it. */
-static const struct str no_args[ROUTE_ARGS];
+/* Of a request that has forgotten what it brought. */
+static const struct request_in nothing = {
+	.target = { "", 0 }, .path = { "", 0 }, .content_type = { "", 0 },
+};
 
 static struct exchange *exchange_new(struct http_server *s)
 {
@@ -85,12 +90,15 @@ void exchange_free(struct exchange *ex)
 	if (ex->conn->upgrading == ex)
 		ex->conn->upgrading = NULL;
 	list_remove(&ex->at_);
+	exchange_source_free(ex);
+	if (ex->r.is_http2)
+		h2_stream_fini(&ex->h2);
+	else
+		buf_fini(&ex->h1.held);
 	buf_again(&ex->head);
 	buf_again(&ex->body);
-	buf_again(&ex->held);
 	clean.head = ex->head;
 	clean.body = ex->body;
-	clean.held = ex->held;
 	*ex = clean;
 	if (!has_forgotten && s->n_spare < SPARE_MAX) {
 		arena_reset(ex->r.arena);
@@ -98,21 +106,21 @@ void exchange_free(struct exchange *ex)
 		s->n_spare++;
 		return;
 	}
+	exchange_destroy(ex);
+}
+
+void exchange_destroy(struct exchange *ex)
+{
 	buf_fini(&ex->head);
 	buf_fini(&ex->body);
-	buf_fini(&ex->held);
 	arena_free(&ex->r.arena);
 	free(ex);
 }
 
 void request_forget(struct request *r)
 {
-	r->target = r->path = r->content_type = STR("");
-	r->query = NULL;
-	r->headers = NULL;
-	r->n_query = r->n_headers = 0;
-	r->body = STR_NONE;
-	r->args = no_args;
+	/* Nobody writes there. */
+	r->in = (struct request_in *)&nothing;
 	if (r->door.n) {
 		struct arena *small = arena_new(r->door.n + 1);
 
@@ -125,13 +133,27 @@ void request_forget(struct request *r)
 	exchange_of(r)->has_forgotten = true;
 }
 
-static void trace_new(struct exchange *ex)
+void request_trace(const struct request *r, char out[REQUEST_TRACE_TEXT])
 {
-	uint64_t id[2] = { prng_next(&ex->conn->server->prng),
-			   prng_next(&ex->conn->server->prng) };
+	hex_text(out, r->trace, sizeof(r->trace));
+}
 
-	memcpy(ex->r.trace, id, sizeof(id));
-	hex_text(ex->r.trace_text, ex->r.trace, sizeof(ex->r.trace));
+void request_init(struct conn *c, struct request *r)
+{
+	uint64_t trace[2] = { prng_next(&c->server->prng),
+			      prng_next(&c->server->prng) };
+
+	r->in = (struct request_in *)&nothing;
+	r->method = HTTP_M_OTHER;
+	r->peer = stream_peer(c->stream);
+	r->is_tls = stream_is_tls(c->stream);
+	if (c->certificate.n &&
+	    (int64_t)(clock_wall_ms() / 1000) < c->certificate_ends_s)
+		r->certificate = buf_view(&c->certificate);
+	r->loop = c->server->loop;
+	r->server_data = c->server->config.data;
+	r->start_ns = clock_mono_ns();
+	memcpy(r->trace, trace, sizeof(trace));
 }
 
 void exchange_move(struct exchange *ex, enum exchange_state to, const char *why)
@@ -149,22 +171,14 @@ struct exchange *conn_ask(struct conn *c)
 
 	ex->conn = c;
 	ex->state = EXCHANGE_READING;
-	ex->r.args = no_args;
-	ex->r.method = HTTP_M_OTHER;
-	ex->r.target = ex->r.path = STR("");
-	ex->r.peer = stream_peer(c->stream);
-	ex->r.is_tls = stream_is_tls(c->stream);
-	if (c->certificate.n &&
-	    (int64_t)(clock_wall_ms() / 1000) < c->certificate_ends_s)
-		ex->r.certificate = buf_view(&c->certificate);
-	ex->r.loop = c->server->loop;
-	ex->r.server_data = c->server->config.data;
-	ex->r.start_ns = clock_mono_ns();
+	request_init(c, &ex->r);
+	ex->r.in = ANEW(ex->r.arena, struct request_in);
+	ex->r.in->target = ex->r.in->path = ex->r.in->content_type = STR("");
 	ex->minor = 1;
-	trace_new(ex);
 	list_append(&c->exchanges, &ex->at_);
 	c->n_exchanges++;
 	c->asked++;
+	conn_spend(c, 1);
 	c->server->stats.requests++;
 	return ex;
 }
@@ -180,7 +194,6 @@ static void take_traceparent(struct request *r)
 	    memcmp(trace, none, sizeof(none)) == 0)
 		return;
 	memcpy(r->trace, trace, sizeof(trace));
-	hex_text(r->trace_text, trace, sizeof(trace));
 }
 
 static void take_content_type(struct request *r)
@@ -189,7 +202,6 @@ static void take_content_type(struct request *r)
 	struct str type;
 	char *lower;
 
-	r->content_type = STR("");
 	if (!h)
 		return;
 	type = *h;
@@ -198,7 +210,7 @@ static void take_content_type(struct request *r)
 	for (size_t i = 0; i < type.n; i++)
 		if (lower[i] >= 'A' && lower[i] <= 'Z')
 			lower[i] |= 0x20;
-	r->content_type = str_n(lower, type.n);
+	r->in->content_type = str_n(lower, type.n);
 }
 
 static enum code take_target(struct request *r, struct err *err)
@@ -206,15 +218,15 @@ static enum code take_target(struct request *r, struct err *err)
 	struct str query;
 	struct url_param *params;
 
-	if (str_is(r->target, "*"))
+	if (str_is(r->in->target, "*"))
 		return err_set(err, E_METHOD, "OPTIONS * is not supported");
-	if (!url_split(r->target, &r->path, &query))
+	if (!url_split(r->in->target, &r->in->path, &query))
 		return err_set(err, E_INVALID, "the target holds a byte that must "
 			       "be escaped");
-	if (!url_query(r->arena, query, QUERY_MAX, &params, &r->n_query))
+	if (!url_query(r->arena, query, QUERY_MAX, &params, &r->in->n_query))
 		return err_set(err, E_INVALID, "the query holds a broken escape, or "
 			       "more than %d parameters", QUERY_MAX);
-	r->query = params;
+	r->in->query = params;
 	return OK;
 }
 
@@ -240,17 +252,15 @@ bool exchange_open(struct exchange *ex)
 {
 	struct http_server *s = ex->conn->server;
 	struct request *r = &ex->r;
-	struct str *args = arena_zero(r->arena, ROUTE_ARGS * sizeof(*args));
 	unsigned allowed = 0;
 	struct err err;
 
-	r->args = args;
 	take_traceparent(r);
 	take_content_type(r);
 	r->is_head = r->method == HTTP_M_HEAD;
 	if (take_target(r, &err) ||
-	    router_find(s->router, r->method, r->path, r->arena, args,
-			&r->route, &allowed, &err)) {
+	    router_find(s->router, r->method, r->in->path, r->arena,
+			r->in->args, &r->route, &allowed, &err)) {
 		answer_no_route(ex, allowed, &err);
 		return false;
 	}
@@ -262,7 +272,7 @@ void exchange_handle(struct exchange *ex)
 	exchange_move(ex, EXCHANGE_HANDLING, exchange_tells_body(ex) ?
 		 "the header is there" : "the request is whole");
 	if (!exchange_tells_body(ex))
-		ex->r.body = buf_view(&ex->body);
+		ex->r.in->body = buf_view(&ex->body);
 	ex->r.route->handler(&ex->r);
 }
 
@@ -371,6 +381,24 @@ void exchange_done(struct exchange *ex)
 	settle_soon(c);
 }
 
+bool exchange_read(struct exchange *ex, struct str *piece)
+{
+	struct answer_source *s = ex->source;
+
+	if (s->at >= s->size || !s->read(s, s->at, piece))
+		return false;
+	*piece = str_first(*piece, s->size - s->at);
+	return piece->n > 0;
+}
+
+void exchange_source_free(struct exchange *ex)
+{
+	struct answer_source *s = TAKE(ex->source);
+
+	if (s)
+		s->free(s);
+}
+
 /* ---- reading ---- */
 
 void conn_move(struct conn *c, enum conn_state to, const char *why)
@@ -381,7 +409,8 @@ void conn_move(struct conn *c, enum conn_state to, const char *why)
 
 bool conn_may_read(const struct conn *c)
 {
-	return c->fsm.state < CONN_LAST && !c->no_more && c->protocol->has_room(c);
+	return c->fsm.state < CONN_LAST && !c->no_more && !conn_has_spent(c) &&
+		c->protocol->has_room(c);
 }
 
 /* The protocol is what ALPN says, or else what the first bytes are: those of
@@ -441,8 +470,11 @@ static void set_reading(struct conn *c)
 {
 	/* Where nothing more is looked at it is still read: the end of the
 	 * connection is seen by it. */
-	bool pause = !c->no_more && !c->protocol->has_room(c);
+	bool has_spent = conn_has_spent(c);
+	bool pause = !c->no_more && (has_spent || !c->protocol->has_room(c));
 
+	if (pause && has_spent)
+		conn_later(c);
 	if (pause == c->is_paused)
 		return;
 	c->is_paused = pause;
@@ -521,34 +553,21 @@ static void on_data(struct stream *stream, struct str bytes)
 
 	c->server->stats.bytes_in += bytes.n;
 	c->body_bytes += bytes.n;
+	conn_spend(c, (unsigned)(bytes.n / BYTES_A_SPEND));
 	if (c->no_more)
 		return;
-	take(c, bytes);
+	if (!c->memo || !memo_give_at_once(c, bytes))
+		take(c, bytes);
 	conn_settle(c);
 }
 
-static struct exchange *next_stream(struct conn *c)
+/* Nothing comes any more.  True: all that had to end for it has ended. */
+static bool end_by_eof(struct conn *c)
 {
-	struct exchange *ex;
+	bool is_all = c->protocol->eof(c);
 
-	list_each(&c->exchanges, ex, at_)
-		if (ex->state == EXCHANGE_STREAMING && !ex->is_bodiless)
-			return ex;
-	return NULL;
-}
-
-/* A stream has no end of its own, and whoever has ended his side mostly has
- * gone: on a quiet stream no write would ever find that out.  What was said so
- * far is an answer too. */
-static void end_streams(struct conn *c)
-{
-	struct exchange *ex;
-
-	while (c->fsm.state < CONN_LAST && (ex = next_stream(c))) {
-		exchange_gone(ex);
-		c->protocol->end(ex);
-		exchange_done(ex);
-	}
+	conn_settle(c);
+	return is_all || c->fsm.state >= CONN_LAST;
 }
 
 /* A client may end its side after its last request and still gets answers. */
@@ -559,9 +578,8 @@ static void on_eof(struct stream *stream)
 	c->has_eof = true;
 	c->no_more = true;
 	buf_fini(&c->in);
-	c->protocol->eof(c);
-	end_streams(c);
-	conn_settle(c);
+	if (!server_may_end(c->server) || !end_by_eof(c))
+		conn_end_later(c);
 }
 
 static void on_drain(struct stream *stream)
@@ -574,26 +592,77 @@ static void on_drain(struct stream *stream)
 
 /* ---- life ---- */
 
-static void on_close(struct stream *stream, const struct err *err)
+static void free_conn(struct conn *c)
 {
-	struct conn *c = stream_data(stream);
-	struct exchange *ex;
+	struct stream *kept = c->is_kept ? c->stream : NULL;
 
-	fsm_move(&c->fsm, CONN_CLOSED, "the stream is closed");
-	while ((ex = list_first(&c->exchanges, struct exchange, at_))) {
-		if (ex->state == EXCHANGE_STREAMING)
-			c->server->stats.streams_now--;
-		if (ex->state != EXCHANGE_DONE)
-			exchange_gone(ex);
-		exchange_free(ex);
-	}
 	buf_fini(&c->in);
 	c->protocol->free(c);
 	http1_repeat_free(&c->repeat);
 	memo_free(&c->memo);
 	buf_fini(&c->certificate);
+	list_remove(&c->later_);
+	list_remove(&c->ending_);
 	server_conn_gone(c);
 	free(c);
+	if (kept)
+		stream_drop(kept);
+}
+
+/* False: there are more of its requests than this turn may end. */
+static bool end_exchanges(struct conn *c)
+{
+	struct http_server *s = c->server;
+	struct exchange *ex;
+
+	while ((ex = list_first(&c->exchanges, struct exchange, at_))) {
+		if (!server_may_end(s))
+			return false;
+		s->ended++;
+		if (ex->state == EXCHANGE_STREAMING)
+			s->stats.streams_now--;
+		if (ex->state != EXCHANGE_DONE)
+			exchange_gone(ex);
+		exchange_free(ex);
+	}
+	return true;
+}
+
+void conn_end(struct conn *c)
+{
+	bool is_all = true;
+
+	c->server->ended++;
+	if (c->fsm.state == CONN_CLOSED) {
+		is_all = end_exchanges(c);
+		if (is_all) {
+			free_conn(c);
+			return;
+		}
+	} else if (c->has_eof) {
+		is_all = end_by_eof(c);
+	} else {
+		conn_expire(c);
+	}
+	if (!is_all)
+		conn_end_later(c);
+}
+
+static void on_close(struct stream *stream, const struct err *err)
+{
+	struct conn *c = stream_data(stream);
+
+	fsm_move(&c->fsm, CONN_CLOSED, "the stream is closed");
+	if (server_may_end(c->server)) {
+		c->server->ended++;
+		if (end_exchanges(c)) {
+			free_conn(c);
+			return;
+		}
+	}
+	c->is_kept = true;
+	stream_keep(stream);
+	conn_end_later(c);
 }
 
 static void know_certificate(struct conn *c)
@@ -634,6 +703,8 @@ struct conn *conn_new(struct http_server *s, struct stream *stream)
 	c->protocol = &h1_protocol;
 	fsm_init(&c->fsm, "connection", conn_states, CONN__STATES, CONN_IDLE);
 	list_init(&c->exchanges);
+	list_init(&c->later_);
+	list_init(&c->ending_);
 	list_append(&s->conns, &c->at_);
 	stream_set(stream, &ops, c);
 	if (stream_is_tls(stream))
@@ -649,7 +720,7 @@ void conn_last(struct conn *c, const char *why)
 	if (c->fsm.state >= CONN_LAST)
 		return;
 	/* What is corked otherwise is another connection's. */
-	if (c->is_corked)
+	if (c->server->corked == c)
 		c->protocol->flush(c);
 	fsm_move(&c->fsm, CONN_LAST, why);
 	c->no_more = true;
@@ -660,6 +731,9 @@ void conn_last(struct conn *c, const char *why)
 
 void conn_cut(struct conn *c)
 {
+	/* Left there it would go to the next one that is corked. */
+	if (c->server->corked == c)
+		c->protocol->flush(c);
 	if (c->fsm.state < CONN_LAST)
 		fsm_move(&c->fsm, CONN_LAST, "cut off");
 	c->no_more = true;
@@ -699,11 +773,20 @@ static bool is_stuck(struct conn *c, uint64_t now)
 void conn_expire(struct conn *c)
 {
 	uint64_t now = loop_now_ms(c->server->loop);
+	bool stuck = c->fsm.state < CONN_CLOSED && is_stuck(c, now);
 
-	if (c->fsm.state < CONN_CLOSED && is_stuck(c, now))
-		conn_cut(c);
-	if (c->fsm.state < CONN_LAST)
+	if (!stuck && c->fsm.state < CONN_LAST)
 		c->protocol->tick(c, now);
-	if (c->fsm.state < CONN_LAST && c->deadline_ms && now >= c->deadline_ms)
+	if (!stuck && (c->fsm.state >= CONN_LAST || c->deadline_ms == 0 ||
+		       now < c->deadline_ms))
+		return;
+	if (!server_may_end(c->server)) {
+		conn_end_later(c);
+		return;
+	}
+	c->server->ended++;
+	if (stuck)
+		conn_cut(c);
+	else
 		c->protocol->expired(c);
 }

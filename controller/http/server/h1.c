@@ -4,6 +4,7 @@
  * Requests come in order, are handled as they come, and their answers leave in the
  * same order: one that is not the oldest is held back.
  */
+#include "http/server/memo.h"
 #include "http/server/own.h"
 
 #include <stdio.h>
@@ -15,6 +16,8 @@
 /* Of a body that nobody takes yet. */
 #define UNTAKEN_BYTES (64u * 1024)
 #define CONTINUE "HTTP/1.1 100 Continue\r\n\r\n"
+/* While so much waits to be sent, no more requests are read. */
+#define UNSENT_BYTES (64u * 1024)
 /* Answers that are gathered before they are sent. */
 #define CORK_BYTES (16u * 1024)
 
@@ -36,14 +39,20 @@ static void h1_flush(struct conn *c)
 	buf_again(out);
 }
 
+/* What is gathered is this connection's; of others that are corked too it has gone. */
+static bool gathers(const struct conn *c)
+{
+	return c->server->corked == c;
+}
+
 static void send_now(struct conn *c, const struct stream_vec *v, unsigned n)
 {
 	size_t total = 0;
 
 	for (unsigned i = 0; i < n; i++)
 		total += v[i].n;
-	if (!c->is_corked || total > CORK_BYTES) {
-		if (c->is_corked)
+	if (!gathers(c) || total > CORK_BYTES) {
+		if (gathers(c))
 			h1_flush(c);
 		stream_write(c->stream, v, n);
 		return;
@@ -64,7 +73,7 @@ static void send_vec(struct exchange *ex, const struct stream_vec *v, unsigned n
 		return;
 	}
 	for (unsigned i = 0; i < n; i++)
-		buf_add(&ex->held, v[i].p, v[i].n);
+		buf_add(&ex->h1.held, v[i].p, v[i].n);
 }
 
 /* The exchange that is first now: what it has said already, or may say. */
@@ -73,12 +82,12 @@ static void let_speak(struct exchange *ex)
 	struct stream_vec v;
 
 	if (ex->wants_continue && ex->state < EXCHANGE_STREAMING)
-		buf_z(&ex->held, CONTINUE);
+		buf_z(&ex->h1.held, CONTINUE);
 	ex->wants_continue = false;
-	if (ex->held.n) {
-		v = (struct stream_vec){ ex->held.p, ex->held.n };
+	if (ex->h1.held.n) {
+		v = (struct stream_vec){ ex->h1.held.p, ex->h1.held.n };
 		send_now(ex->conn, &v, 1);
-		buf_again(&ex->held);
+		buf_fini(&ex->h1.held);
 	}
 	if (ex->state == EXCHANGE_STREAMING &&
 	    (ex->is_bodiless || ex->conn->has_eof))
@@ -95,7 +104,7 @@ static void advance(struct conn *c)
 		bool goes_on = ex->keep_alive;
 
 		let_speak(ex);
-		if (ex->state != EXCHANGE_DONE)
+		if (ex->state != EXCHANGE_DONE || ex->source)
 			break;
 		exchange_free(ex);
 		if (!goes_on)
@@ -103,6 +112,41 @@ static void advance(struct conn *c)
 	}
 	if (c->has_eof && c->n_exchanges == 0)
 		conn_last(c, "the client has ended, all is answered");
+}
+
+/* Gives the socket what it takes of an answer that goes bit by bit. */
+static void pull(struct conn *c, struct exchange *ex)
+{
+	struct str piece;
+	struct stream_vec v;
+
+	while (c->fsm.state < CONN_LAST && stream_pending(c->stream) == 0) {
+		if (!exchange_read(ex, &piece)) {
+			conn_cut(c);
+			return;
+		}
+		v = (struct stream_vec){ piece.p, piece.n };
+		stream_write(c->stream, &v, 1);
+		ex->source->at += piece.n;
+		if (ex->source->at < ex->source->size)
+			continue;
+		exchange_source_free(ex);
+		advance(c);
+		/* What was left lying behind it is taken. */
+		conn_later(c);
+		return;
+	}
+}
+
+/* The answer whose turn it is goes on. */
+static void go_on(struct conn *c)
+{
+	struct exchange *ex;
+
+	while (c->fsm.state < CONN_LAST && stream_pending(c->stream) == 0 &&
+	       (ex = list_first(&c->exchanges, struct exchange, at_)) &&
+	       ex->source)
+		pull(c, ex);
 }
 
 /* What was put together in the server's scratch. */
@@ -157,7 +201,7 @@ static bool begin_body(struct conn *c, struct exchange *ex,
 		h1_refuse(c, ex, &err);
 		return false;
 	}
-	http1_body_init(&ex->decoder, head);
+	http1_body_init(&ex->h1.decoder, head);
 	c->reading = ex;
 	if (exchange_tells_body(ex))
 		exchange_handle(ex);
@@ -231,10 +275,10 @@ static void begin_exchange(struct exchange *ex, const struct http1_head *head)
 	struct conn *c = ex->conn;
 
 	ex->r.method = head->method;
-	ex->r.target = head->target;
-	ex->r.headers = head->headers;
-	ex->r.n_headers = head->n_headers;
-	ex->minor = head->minor;
+	ex->r.in->target = head->target;
+	ex->r.in->headers = head->headers;
+	ex->r.in->n_headers = head->n_headers;
+	ex->minor = (uint8_t)head->minor;
 	ex->keep_alive = head->keep_alive;
 	ex->has_body = head->framing != HTTP1_EMPTY;
 	ex->is_body_whole = !ex->has_body;
@@ -284,20 +328,20 @@ static bool read_body(struct conn *c, struct str *in)
 	struct str piece;
 	struct err err;
 
-	if (http1_body_next(&ex->decoder, in, max, &piece, &err)) {
+	if (http1_body_next(&ex->h1.decoder, in, max, &piece, &err)) {
 		h1_refuse(c, ex, &err);
 		return false;
 	}
-	if (ex->decoder.is_done) {
+	if (ex->h1.decoder.is_done) {
 		c->reading = NULL;
 		c->no_more = !ex->keep_alive;
 	}
 	if (in_pieces) {
-		exchange_body(ex, piece, ex->decoder.is_done);
+		exchange_body(ex, piece, ex->h1.decoder.is_done);
 		return true;
 	}
 	buf_str(&ex->body, piece);
-	ex->is_body_whole = ex->decoder.is_done;
+	ex->is_body_whole = ex->h1.decoder.is_done;
 	if (ex->is_body_whole)
 		exchange_handle(ex);
 	return true;
@@ -339,6 +383,14 @@ static void put_line(struct buf *out, const char *name, struct str value)
 	buf_add(out, "\r\n", 2);
 }
 
+static void put_trace(struct buf *out, const struct request *r)
+{
+	char text[REQUEST_TRACE_TEXT];
+
+	request_trace(r, text);
+	put_line(out, "X-Conflux-Trace", str_n(text, sizeof(text) - 1));
+}
+
 static void put_length(struct exchange *ex, struct buf *out, uint64_t length)
 {
 	if (ex->status == 204 || ex->status == 304)
@@ -373,7 +425,7 @@ static void put_head(struct exchange *ex, const char *content_type,
 		buf_z(out, "Connection: close\r\n");
 	else if (ex->minor == 0)
 		buf_z(out, "Connection: keep-alive\r\n");
-	put_line(out, "X-Conflux-Trace", str_n(ex->r.trace_text, 32));
+	put_trace(out, &ex->r);
 	buf_add(out, ex->head.p, ex->head.n);
 	buf_add(out, "\r\n", 2);
 }
@@ -385,6 +437,9 @@ static void h1_answer(struct exchange *ex, const char *content_type,
 	struct stream_vec all[1 + ANSWER_PIECES];
 
 	put_head(ex, content_type, length);
+	memo_keep_head(ex, buf_view(head));
+	if (ex->source)
+		ex->sent += length;
 	all[0] = (struct stream_vec){ head->p, head->n };
 	for (unsigned i = 0; i < n; i++)
 		all[1 + i] = v[i];
@@ -446,7 +501,7 @@ static void put_upgrade(struct exchange *ex, const char *name)
 	buf_z(out, server_date(ex->conn->server));
 	buf_z(out, "\r\nConnection: Upgrade\r\n");
 	put_line(out, "Upgrade", str_of(name));
-	put_line(out, "X-Conflux-Trace", str_n(ex->r.trace_text, 32));
+	put_trace(out, &ex->r);
 	buf_add(out, ex->head.p, ex->head.n);
 	buf_add(out, "\r\n", 2);
 }
@@ -470,8 +525,8 @@ static size_t h1_pending(const struct exchange *ex)
 	const struct conn *c = ex->conn;
 
 	if (!is_first(ex))
-		return ex->held.n;
-	return stream_pending(c->stream) + (c->is_corked ? c->server->out.n : 0);
+		return ex->h1.held.n;
+	return stream_pending(c->stream) + (gathers(c) ? c->server->out.n : 0);
 }
 
 static void h1_writable(struct conn *c)
@@ -493,16 +548,32 @@ static bool body_has_room(const struct exchange *ex)
 		(ex->on_body || ex->body.n < UNTAKEN_BYTES);
 }
 
+/* Answers wait for an older one.  Behind one that goes bit by bit none is made. */
+static bool holds_enough(const struct conn *c)
+{
+	struct exchange *ex;
+	size_t held = 0;
+
+	list_each(&c->exchanges, ex, at_) {
+		held += ex->h1.held.n;
+		if (ex->source)
+			return true;
+	}
+	return held > UNSENT_BYTES;
+}
+
 static bool h1_has_room(const struct conn *c)
 {
 	const struct http_limits *limits = &c->server->config.limits;
+	size_t pending = stream_pending(c->stream);
 
-	if (stream_pending(c->stream) > limits->pending_bytes)
+	if (pending > limits->pending_bytes)
 		return false;
 	if (c->reading)
 		return body_has_room(c->reading);
 	/* Whether it is a request what comes behind an upgrade is not known. */
-	return !c->upgrading && c->n_exchanges < limits->pipelined;
+	return !c->upgrading && c->n_exchanges < limits->pipelined &&
+		pending <= UNSENT_BYTES && !holds_enough(c);
 }
 
 /* Where there is room again the connection is read: conn_settle. */
@@ -523,10 +594,37 @@ static void break_off(struct exchange *ex)
 	}
 }
 
-static void h1_eof(struct conn *c)
+/* A stream has no end of its own, and whoever has ended his side mostly has
+ * gone: on a quiet stream no write would ever find that out.  What was said so
+ * far is an answer too. */
+static void end_stream(struct exchange *ex)
 {
+	exchange_gone(ex);
+	h1_end(ex);
+	exchange_done(ex);
+}
+
+static struct exchange *next_stream(struct conn *c)
+{
+	struct exchange *ex;
+
+	list_each(&c->exchanges, ex, at_)
+		if (ex->state == EXCHANGE_STREAMING && !ex->is_bodiless)
+			return ex;
+	return NULL;
+}
+
+/* They are few: `pipelined`. */
+static bool h1_eof(struct conn *c)
+{
+	struct exchange *ex;
+
+	c->server->ended++;
 	if (c->reading)
 		break_off(TAKE(c->reading));
+	while (c->fsm.state < CONN_LAST && (ex = next_stream(c)))
+		end_stream(ex);
+	return true;
 }
 
 /* A request that was sent before the client could know is answered still. */
@@ -538,6 +636,7 @@ static bool has_drained(const struct conn *c)
 
 static void h1_settle(struct conn *c)
 {
+	go_on(c);
 	if (c->has_eof)
 		advance(c);
 	if (has_drained(c))

@@ -9,13 +9,13 @@
 
 #include "base/banned.h"
 
-/* Taken at once, before what came is handled. */
-#define SLICE_BYTES 4096u
 #define STREAM_WINDOW (128 * 1024)
 /* nghttp2's buffer for a frame has more than that; it and a session have less. */
 #define FRAME_BYTES 16384u
 #define REGION_BYTES (24u * 1024)
 #define CONNECTION_WINDOW (1024 * 1024)
+/* So many are let go within a millisecond. */
+#define STREAMS_AT_ONCE 1024u
 /* Frames that bring nothing: so many at once, and so many a second. */
 #define CALM_BURST 1000.0
 #define CALM_RATE 100.0
@@ -26,15 +26,15 @@
 
 /* ---- ends ---- */
 
-/* Sends what says so, and ends. */
-static void terminate(struct h2 *h2, uint32_t code)
+void h2_terminate(struct h2 *h2, uint32_t code)
 {
 	struct conn *c = h2->c;
 
 	if (h2->is_ended)
 		return;
 	c->server->stats.refused++;
-	nghttp2_session_terminate_session(h2->session, code);
+	h2->is_terminated = true;
+	nghttp2_session_terminate_session2(h2->session, h2_last_stream(h2), code);
 	h2_mark(h2);
 }
 
@@ -49,7 +49,7 @@ void h2_fail(struct h2 *h2, int rv)
 	else if (rv == NGHTTP2_ERR_BAD_CLIENT_MAGIC)
 		code = NGHTTP2_PROTOCOL_ERROR;
 	h2->c->server->stats.refused++;
-	nghttp2_session_terminate_session(h2->session, code);
+	nghttp2_session_terminate_session2(h2->session, h2_last_stream(h2), code);
 	h2->is_inside = true;
 	nghttp2_session_send(h2->session);
 	h2->is_inside = false;
@@ -77,13 +77,13 @@ static void pay(struct h2 *h2)
 	h2->calm = MIN(h2->calm, CALM_BURST);
 	h2->calm_ms = now;
 	if (h2->calm < 1.0) {
-		terminate(h2, NGHTTP2_ENHANCE_YOUR_CALM);
+		h2_terminate(h2, NGHTTP2_ENHANCE_YOUR_CALM);
 		return;
 	}
 	h2->calm -= 1.0;
 }
 
-static void pay_control(struct h2 *h2)
+void h2_pay_control(struct h2 *h2)
 {
 	if (h2->earned)
 		h2->earned--;
@@ -113,11 +113,11 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd,
 	case NGHTTP2_PRIORITY:
 		/* nghttp2 takes none, and so looks at none (RFC 9113, 6.3). */
 		if (hd->stream_id == 0)
-			terminate(h2, NGHTTP2_PROTOCOL_ERROR);
-		pay_control(h2);
+			h2_terminate(h2, NGHTTP2_PROTOCOL_ERROR);
+		h2_pay_control(h2);
 		break;
 	default:
-		pay_control(h2);
+		h2_pay_control(h2);
 		break;
 	}
 	return 0;
@@ -134,11 +134,10 @@ static int on_begin_headers(nghttp2_session *session,
 	ex = conn_ask(h2->c);
 	ex->r.is_http2 = true;
 	ex->h2.id = frame->hd.stream_id;
+	h2->n_streams++;
 	h2->opening = ex;
 	h2->opening_ms = loop_now_ms(h2->c->server->loop);
 	list_init(&ex->h2.ready_);
-	list_init(&ex->h2.drained_);
-	list_init(&ex->h2.body_);
 	nghttp2_session_set_stream_user_data(session, ex->h2.id, ex);
 	return 0;
 }
@@ -165,6 +164,9 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame,
 	if (frame->hd.type == NGHTTP2_PING &&
 	    (frame->hd.flags & NGHTTP2_FLAG_ACK))
 		h2->has_pong = true;
+	/* Another size of the table is said where the next block begins. */
+	if (frame->hd.type == NGHTTP2_SETTINGS)
+		h2->frames.ours++;
 	if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
 		return 0;
 	ex = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
@@ -204,6 +206,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code,
 	if (!ex)
 		return 0;
 	ex->h2.is_closed = true;
+	h2->n_streams--;
+	conn_spend(h2->c, 1);
 	if (ex->state < EXCHANGE_STREAMING && h2->answering != ex &&
 	    clock_mono_ns() - ex->r.start_ns < HASTE_NS)
 		pay(h2);
@@ -335,8 +339,10 @@ void h2_start(struct conn *c)
 
 	pthread_once(&once, make_once);
 	h2->c = c;
+	h2->frames = H2_FRAMES_BEGIN;
 	list_init(&h2->ready);
 	list_init(&h2->deferred);
+	list_init(&h2->holding);
 	list_init(&h2->drained);
 	list_init(&h2->bodies);
 	list_init(&h2->pieces);
@@ -350,16 +356,47 @@ void h2_start(struct conn *c)
 	submit_settings(h2);
 }
 
-static void h2_free(struct conn *c)
+static void delete(struct h2 *h2)
 {
-	struct h2 *h2 = h2_of(c);
-
-	list_remove(&h2->dirty_);
 	nghttp2_session_del(h2->session);
 	if (h2->region)
 		munmap(h2->region, REGION_BYTES);
 	free(h2);
+}
+
+/* Calls none of our functions but session_free. */
+static void run_delete(uv_work_t *work)
+{
+	delete(work->data);
+}
+
+static void deleted(uv_work_t *work, int status)
+{
+	if (status)
+		delete(work->data);
+	free(work);
+}
+
+/* What nghttp2 keeps of many streams is let go elsewhere: it takes half a microsecond
+ * for each, and cannot be done in parts. */
+static void h2_free(struct conn *c)
+{
+	struct h2 *h2 = h2_of(c);
+	uv_work_t *work;
+
+	/* What was gathered for it must not go to who comes next. */
+	h2_forget(c);
+	list_remove(&h2->dirty_);
+	h2_frames_fini(&h2->frames);
 	c->state = NULL;
+	if (h2->n_streams <= STREAMS_AT_ONCE) {
+		delete(h2);
+		return;
+	}
+	work = NEW(uv_work_t);
+	work->data = h2;
+	if (uv_queue_work(loop_uv(c->server->loop), work, run_delete, deleted))
+		deleted(work, UV_ECANCELED);
 }
 
 static void h2_read(struct conn *c, struct str *in)
@@ -372,9 +409,11 @@ static void h2_read(struct conn *c, struct str *in)
 		return;
 	}
 	while (in->n > 0 && !h2->is_ended && conn_may_read(c)) {
-		struct str slice = str_first(*in, SLICE_BYTES);
+		struct str slice = h2_frames_next(h2, in);
 		ssize_t rv;
 
+		if (slice.n == 0)
+			continue;
 		h2->is_inside = true;
 		rv = nghttp2_session_mem_recv(h2->session,
 					      (const uint8_t *)slice.p, slice.n);
@@ -384,7 +423,6 @@ static void h2_read(struct conn *c, struct str *in)
 			h2_fail(h2, (int)rv);
 			return;
 		}
-		*in = str_from(*in, (size_t)rv);
 		h2_run(h2);
 	}
 	if (!h2->is_ended)
@@ -425,26 +463,6 @@ static void h2_writable(struct conn *c)
 	h2_run(h2);
 }
 
-static void h2_eof(struct conn *c)
-{
-	struct h2 *h2 = h2_of(c);
-	struct exchange *ex;
-
-	h2_pump(h2);
-	list_each(&c->exchanges, ex, at_) {
-		if (ex->is_raw)
-			ex->is_body_whole = true;
-		else if (ex->state < EXCHANGE_STREAMING &&
-			 !ex->is_body_whole)
-			ex->h2.is_broken = true;
-		else
-			continue;
-		h2_ready(h2, ex);
-	}
-	h2_run(h2);
-	h2_mark(h2);
-}
-
 /* A client learns that it is to go before what it has sent meanwhile is refused
  * (RFC 9113, 6.8). */
 static void drain(struct h2 *h2)
@@ -464,9 +482,8 @@ static void drain(struct h2 *h2)
 	} else if (h2->drain == H2_ASKED &&
 		   (h2->has_pong || now - h2->noticed_ms >= PONG_MS)) {
 		nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE,
-				      nghttp2_session_get_last_proc_stream_id(
-					      h2->session),
-				      NGHTTP2_NO_ERROR, NULL, 0);
+				      h2_last_stream(h2), NGHTTP2_NO_ERROR, NULL,
+				      0);
 		h2->drain = H2_GOES;
 		h2_mark(h2);
 	}
@@ -488,12 +505,14 @@ static void h2_settle(struct conn *c)
 	}
 }
 
-/* Answers that the client's windows keep from going. */
+/* Answers that the client's window of the whole connection keeps from going.  What the
+ * window of one stream keeps is that stream's end alone: h2_end_stuck. */
 static bool is_stuck(struct h2 *h2, uint64_t now)
 {
 	const struct http_limits *limits = &h2->c->server->config.limits;
 
-	if (h2->held_bytes == 0) {
+	if (h2->held_bytes == 0 ||
+	    nghttp2_session_get_remote_window_size(h2->session) > 0) {
 		h2->stuck_since_ms = h2->slow_since_ms = 0;
 		return false;
 	}
@@ -520,8 +539,10 @@ static void h2_tick(struct conn *c, uint64_t now_ms)
 	h2_end_late_bodies(h2, now_ms);
 	if (is_stuck(h2, now_ms) || (h2->opening && now_ms - h2->opening_ms >
 				     c->server->config.limits.header_ms))
-		terminate(h2, NGHTTP2_ENHANCE_YOUR_CALM);
-	else if (c->server->is_draining)
+		h2_terminate(h2, NGHTTP2_ENHANCE_YOUR_CALM);
+	else
+		h2_end_stuck(h2, now_ms);
+	if (c->server->is_draining)
 		h2_settle(c);
 }
 
@@ -532,7 +553,9 @@ static void h2_expired(struct conn *c)
 	c->deadline_ms = 0;
 	if (h2->is_ended)
 		return;
-	nghttp2_session_terminate_session(h2->session, NGHTTP2_NO_ERROR);
+	h2->is_terminated = true;
+	nghttp2_session_terminate_session2(h2->session, h2_last_stream(h2),
+					   NGHTTP2_NO_ERROR);
 	h2_mark(h2);
 }
 

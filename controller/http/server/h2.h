@@ -4,6 +4,7 @@
  *
  *	h2.c		sessions: what comes, limits, ends
  *	h2_request.c	requests and their bodies
+ *	h2_repeat.c	requests that come again
  *	h2_send.c	what goes: answers, and when it is written
  *
  * Nothing of nghttp2's may be called below its own callbacks but what submits, so
@@ -21,6 +22,7 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "http/server/h2_repeat.h"
 #include "http/server/own.h"
 
 struct h2 {
@@ -28,16 +30,21 @@ struct h2 {
 	nghttp2_session *session;
 	struct list ready;               /* something came for it */
 	struct list deferred;            /* requests that wait for room */
+	struct list holding;             /* that hold; who moved last is last */
 	struct list drained;             /* nothing is held any more */
 	struct list bodies;              /* that come whole, oldest first */
 	struct list pieces;              /* and in pieces */
 	struct list dirty_;              /* of the server: it has what to send */
 	unsigned n_deferred, n_bodies;
+	unsigned n_streams;              /* that nghttp2 knows */
+	bool has_eof;                    /* h2_eof has begun, and so many are left */
+	unsigned n_ending;
 	size_t held_bytes;               /* of answers, not given to the socket */
 	size_t body_bytes;               /* of bodies that come whole */
 	size_t untaken_bytes;            /* of bodies in pieces */
 	bool is_inside;                  /* below a callback of nghttp2 */
 	bool is_blocked;                 /* DATA waits for the socket */
+	bool is_terminated;              /* GOAWAY is all that comes of it */
 	bool is_ended;                   /* nghttp2 is asked nothing any more */
 
 	/* A whole answer is being sent: its pieces, as far as they are left. */
@@ -52,6 +59,7 @@ struct h2 {
 	uint64_t sent_bytes;             /* of DATA; see is_stuck */
 	uint64_t sent_seen, stuck_since_ms;
 	uint64_t sent_first, slow_since_ms;
+	struct h2_frames frames;
 	struct exchange *opening;        /* its header block is not whole */
 	uint64_t opening_ms;
 	/* Frames that cost and bring nothing are paid for: see pay. */
@@ -75,6 +83,8 @@ static inline struct h2 *h2_of(const struct conn *c)
 void h2_pump(struct h2 *h2);
 /* Sends at the end of this turn. */
 void h2_mark(struct h2 *h2);
+/* Sends bytes that nghttp2 knows nothing of, behind what it has sent. */
+void h2_send_bytes(struct h2 *h2, struct str bytes);
 void h2_answer(struct exchange *ex, const char *content_type,
 	       const struct stream_vec *v, unsigned n, uint64_t length);
 void h2_begin(struct exchange *ex, const char *content_type);
@@ -83,6 +93,13 @@ void h2_chunk(struct exchange *ex, struct str bytes);
 void h2_end(struct exchange *ex);
 size_t h2_pending(const struct exchange *ex);
 void h2_flush(struct conn *c);
+/* Forgets what was gathered for it: it has ended. */
+void h2_forget(struct conn *c);
+/* Nothing is held for it any more. */
+void h2_held_over(struct h2 *h2, struct exchange *ex);
+void h2_held_free(struct h2_held **held);
+/* Resets the streams that the client keeps from going for too long. */
+void h2_end_stuck(struct h2 *h2, uint64_t now_ms);
 /* "Go on with the body." */
 void h2_continue(struct exchange *ex);
 /* nghttp2's callbacks of this file. */
@@ -94,6 +111,10 @@ void h2_send_callbacks(nghttp2_session_callbacks *cbs);
 void h2_ready(struct h2 *h2, struct exchange *ex);
 /* What has come is handled, and what was put off where there is room. */
 void h2_run(struct h2 *h2);
+/* The client has said its last; as http_protocol's. */
+bool h2_eof(struct conn *c);
+/* If it has: this one is to be looked at, once more. */
+void h2_end_by_eof(struct exchange *ex);
 void h2_take_header(struct exchange *ex, struct str name, struct str value);
 void h2_take_data(struct exchange *ex, struct str piece);
 /* The connection's window opens by so much. */
@@ -111,5 +132,15 @@ void h2_drop(struct h2 *h2, struct exchange *ex, uint32_t code);
 
 /* The session has failed with 'rv'. */
 void h2_fail(struct h2 *h2, int rv);
+/* Sends what says so, and ends. */
+void h2_terminate(struct h2 *h2, uint32_t code);
+/* For a frame that costs and brings nothing, where others have not paid for it. */
+void h2_pay_control(struct h2 *h2);
+
+/* Another request may be handled: not too much waits for the client. */
+static inline bool h2_has_place(const struct h2 *h2)
+{
+	return h2->held_bytes <= h2->c->server->config.limits.pending_bytes;
+}
 
 #endif

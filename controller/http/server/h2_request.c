@@ -13,15 +13,45 @@
 /* Of bodies in pieces that nobody takes: beyond it the whole connection waits. */
 #define UNTAKEN_BYTES (16u * 1024 * 1024)
 
+/* What is known of a body while it comes; most requests bring none. */
+struct h2_body {
+	struct exchange *ex;
+	struct list at_;                 /* of those that come whole, or in pieces */
+	bool is_whole_counted, is_pieces_counted;
+	uint32_t owed, owed_connection;  /* of windows */
+	uint64_t moved_ms, since_ms;     /* it made progress; began */
+	uint64_t bytes;                  /* since then */
+};
+
 /* ---- bodies ---- */
 
-static void give_stream(struct h2 *h2, struct exchange *ex)
+static struct h2_body *body_of(struct exchange *ex)
 {
-	size_t n = ex->h2.owed;
+	if (ex->h2.body)
+		return ex->h2.body;
+	ex->h2.body = NEW(struct h2_body);
+	ex->h2.body->ex = ex;
+	list_init(&ex->h2.body->at_);
+	return ex->h2.body;
+}
 
-	ex->h2.owed = 0;
-	if (n && !ex->h2.is_closed) {
-		nghttp2_session_consume_stream(h2->session, ex->h2.id, n);
+static void body_free(struct h2_body **at)
+{
+	struct h2_body *body = TAKE(*at);
+
+	if (!body)
+		return;
+	list_remove(&body->at_);
+	free(body);
+}
+
+static void give_stream(struct h2 *h2, struct h2_body *body)
+{
+	size_t n = body->owed;
+
+	body->owed = 0;
+	if (n && !body->ex->h2.is_closed) {
+		nghttp2_session_consume_stream(h2->session, body->ex->h2.id, n);
 		h2_mark(h2);
 	}
 }
@@ -38,67 +68,71 @@ void h2_give_connection(struct h2 *h2, size_t n)
 static void let_bodies_come(struct h2 *h2)
 {
 	size_t bound = 2 * h2->c->server->config.limits.body_bytes;
-	struct exchange *ex;
+	struct h2_body *body;
 
-	list_each(&h2->bodies, ex, h2.body_) {
-		give_stream(h2, ex);
+	list_each(&h2->bodies, body, at_) {
+		give_stream(h2, body);
 		if (h2->body_bytes > bound)
 			break;
 	}
 }
 
 /* 'n' bytes came; SIZE_MAX: it begins, or need not come now. */
-static void body_moves(struct h2 *h2, struct exchange *ex, size_t n)
+static void body_moves(struct h2 *h2, struct h2_body *body, size_t n)
 {
-	ex->h2.body_ms = loop_now_ms(h2->c->server->loop);
+	body->moved_ms = loop_now_ms(h2->c->server->loop);
 	if (n == SIZE_MAX) {
-		ex->h2.body_since_ms = ex->h2.body_ms;
-		ex->h2.body_bytes = 0;
+		body->since_ms = body->moved_ms;
+		body->bytes = 0;
 	} else {
-		ex->h2.body_bytes += n;
+		body->bytes += n;
 	}
 }
 
 /* Nothing of the body is waited for or held any more; the bytes stay. */
 void h2_body_over(struct h2 *h2, struct exchange *ex)
 {
-	list_remove(&ex->h2.body_);
-	if (ex->h2.is_whole_counted) {
-		ex->h2.is_whole_counted = false;
+	struct h2_body *body = TAKE(ex->h2.body);
+
+	if (!body)
+		return;
+	if (body->is_whole_counted) {
+		list_remove(&body->at_);
 		h2->n_bodies--;
 		h2->body_bytes -= ex->body.n;
 		let_bodies_come(h2);
 	}
-	if (ex->h2.is_pieces_counted) {
-		ex->h2.is_pieces_counted = false;
+	if (body->is_pieces_counted) {
 		h2->untaken_bytes -= ex->body.n;
-		h2_give_connection(h2, ex->h2.owed_connection);
-		ex->h2.owed_connection = 0;
+		h2_give_connection(h2, body->owed_connection);
 	}
+	body_free(&body);
 }
 
 void h2_body_taken(struct exchange *ex, size_t n)
 {
 	struct h2 *h2 = h2_of(ex->conn);
+	struct h2_body *body = ex->h2.body;
 
-	if (!ex->h2.is_pieces_counted)
+	if (!body || !body->is_pieces_counted)
 		return;
 	h2->untaken_bytes -= n;
-	h2_give_connection(h2, ex->h2.owed_connection);
-	ex->h2.owed_connection = 0;
-	give_stream(h2, ex);
+	h2_give_connection(h2, body->owed_connection);
+	body->owed_connection = 0;
+	give_stream(h2, body);
 }
 
 static void keep_piece(struct h2 *h2, struct exchange *ex, struct str piece)
 {
 	size_t bound = 2 * h2->c->server->config.limits.body_bytes;
+	struct h2_body *body = body_of(ex);
 
 	buf_str(&ex->body, piece);
 	h2->untaken_bytes += piece.n;
-	ex->h2.owed += (uint32_t)piece.n;
-	body_moves(h2, ex, piece.n);
+	body->owed += (uint32_t)piece.n;
+	body_moves(h2, body, piece.n);
 	if (h2->untaken_bytes > MAX(UNTAKEN_BYTES, bound))
-		ex->h2.owed_connection += piece.n;
+		body->owed_connection += piece.n;
 	else
 		h2_give_connection(h2, piece.n);
 }
@@ -106,6 +140,7 @@ static void keep_piece(struct h2 *h2, struct exchange *ex, struct str piece)
 static void keep_whole(struct h2 *h2, struct exchange *ex, struct str piece)
 {
 	size_t max = h2->c->server->config.limits.body_bytes;
+	struct h2_body *body = body_of(ex);
 
 	h2_give_connection(h2, piece.n);
 	if (ex->h2.is_too_large || ex->body.n + piece.n > max) {
@@ -114,10 +149,10 @@ static void keep_whole(struct h2 *h2, struct exchange *ex, struct str piece)
 	}
 	buf_str(&ex->body, piece);
 	h2->body_bytes += piece.n;
-	ex->h2.owed += (uint32_t)piece.n;
-	body_moves(h2, ex, piece.n);
-	if (h2->body_bytes <= 2 * max || h2->bodies.next == &ex->h2.body_)
-		give_stream(h2, ex);
+	body->owed += (uint32_t)piece.n;
+	body_moves(h2, body, piece.n);
+	if (h2->body_bytes <= 2 * max || h2->bodies.next == &body->at_)
+		give_stream(h2, body);
 }
 
 /* ---- requests ---- */
@@ -135,11 +170,7 @@ void h2_let_go(struct exchange *ex)
 	if (ex->h2.is_deferred)
 		h2->n_deferred--;
 	list_remove(&ex->h2.ready_);
-	list_remove(&ex->h2.drained_);
-	/* What is gathered may lie in it. */
-	if (ex->held.n)
-		h2_flush(h2->c);
-	h2->held_bytes -= ex->held.n - ex->h2.held_at;
+	h2_held_over(h2, ex);
 	h2_body_over(h2, ex);
 	if (h2->opening == ex)
 		h2->opening = NULL;
@@ -181,17 +212,17 @@ static enum http_method method_of(struct str name)
 static void add_header(struct exchange *ex, struct str name, struct str value)
 {
 	struct request *r = &ex->r;
-	struct http_header *h = (struct http_header *)r->headers;
+	struct http_header *h = (struct http_header *)r->in->headers;
 	size_t cap = ex->h2.cap_headers;
 
-	if (r->n_headers == HEADERS_MAX) {
+	if (r->in->n_headers == HEADERS_MAX) {
 		ex->h2.is_header_large = true;
 		return;
 	}
-	h = arena_grow(r->arena, h, &cap, r->n_headers + 1, sizeof(*h));
+	h = arena_grow(r->arena, h, &cap, r->in->n_headers + 1, sizeof(*h));
 	ex->h2.cap_headers = (uint32_t)cap;
-	h[r->n_headers++] = (struct http_header){ name, value };
-	r->headers = h;
+	h[r->in->n_headers++] = (struct http_header){ name, value };
+	r->in->headers = h;
 }
 
 /* nghttp2 has checked which there are, how often, and what they hold. */
@@ -201,7 +232,7 @@ static void take_pseudo(struct exchange *ex, struct str name, struct str value)
 		ex->r.method = method_of(value);
 		ex->h2.is_connect = str_is(value, "CONNECT");
 	} else if (str_is(name, ":path")) {
-		ex->r.target = value;
+		ex->r.in->target = value;
 	} else if (str_is(name, ":authority")) {
 		add_header(ex, STR("host"), value);
 	} else if (str_is(name, ":protocol")) {
@@ -219,7 +250,7 @@ static void take_connect(struct exchange *ex)
 	if (ex->wants_upgrade)
 		ex->r.method = HTTP_M_GET;
 	else
-		ex->r.target = STR("/");         /* it names no path */
+		ex->r.in->target = STR("/");         /* it names no path */
 }
 
 static enum code check_head(const struct exchange *ex, struct err *err)
@@ -253,21 +284,24 @@ static bool expects_continue(const struct exchange *ex)
 /* Of a body that comes whole: is there a place for it? */
 static bool begin_body(struct h2 *h2, struct exchange *ex)
 {
-	body_moves(h2, ex, SIZE_MAX);
+	struct h2_body *body;
+
+	if (ex->is_body_whole && !exchange_tells_body(ex))
+		return true;
+	body = body_of(ex);
+	body_moves(h2, body, SIZE_MAX);
 	if (exchange_tells_body(ex)) {
-		ex->h2.is_pieces_counted = true;
+		body->is_pieces_counted = true;
 		h2->untaken_bytes += ex->body.n;
-		list_append(&h2->pieces, &ex->h2.body_);
+		list_append(&h2->pieces, &body->at_);
 		return true;
 	}
-	if (ex->is_body_whole)
-		return true;
 	if (h2->n_bodies == BODIES_MAX) {
 		h2_drop(h2, ex, NGHTTP2_REFUSED_STREAM);
 		return false;
 	}
-	list_append(&h2->bodies, &ex->h2.body_);
-	ex->h2.is_whole_counted = true;
+	list_append(&h2->bodies, &body->at_);
+	body->is_whole_counted = true;
 	h2->n_bodies++;
 	h2->body_bytes += ex->body.n;
 	let_bodies_come(h2);
@@ -325,13 +359,10 @@ static void go_on(struct h2 *h2, struct exchange *ex)
 		refuse(ex, &err);
 	} else if (ex->is_body_whole && ex->state == EXCHANGE_READING) {
 		h2_body_over(h2, ex);
+		h2_frames_handle(ex);
 		exchange_handle(ex);
+		h2_frames_handled(h2->c);
 	}
-}
-
-static bool has_room(const struct h2 *h2)
-{
-	return h2->held_bytes <= h2->c->server->config.limits.pending_bytes;
 }
 
 static void defer(struct h2 *h2, struct exchange *ex)
@@ -345,31 +376,62 @@ static void defer(struct h2 *h2, struct exchange *ex)
 	list_append(&h2->deferred, &ex->h2.ready_);
 }
 
-/* As for HTTP/1.1: nobody is there to follow them.  What could go has gone. */
-static void end_streams(struct h2 *h2)
-{
-	struct conn *c = h2->c;
-	struct exchange *ex;
-	struct list now;
+/* ---- the client has said its last ---- */
 
-	list_init(&now);
-	while ((ex = list_first(&c->exchanges, struct exchange, at_))) {
-		list_remove(&ex->at_);
-		list_append(&now, &ex->at_);
+/* As for HTTP/1.1: nobody is there to follow a stream. */
+static void end_by_eof(struct h2 *h2, struct exchange *ex)
+{
+	if (ex->is_raw && !ex->is_body_whole) {
+		/* Its handler hears of it first, and may end it. */
+		ex->is_body_whole = true;
+		h2_ready(h2, ex);
+		h2_end_by_eof(ex);
+	} else if (ex->state == EXCHANGE_STREAMING) {
+		exchange_gone(ex);
+		h2_end(ex);
+		exchange_done(ex);
+	} else if (ex->state < EXCHANGE_STREAMING && !ex->is_body_whole) {
+		ex->h2.is_broken = true;
+		h2_ready(h2, ex);
 	}
-	while ((ex = list_first(&now, struct exchange, at_))) {
+}
+
+bool h2_eof(struct conn *c)
+{
+	struct h2 *h2 = h2_of(c);
+	struct exchange *ex;
+
+	if (!h2->has_eof) {
+		h2_pump(h2);
+		h2->n_ending = c->n_exchanges;
+		h2->has_eof = true;
+	}
+	while (c->fsm.state < CONN_LAST && h2->n_ending &&
+	       server_may_end(c->server) &&
+	       (ex = list_first(&c->exchanges, struct exchange, at_))) {
 		list_remove(&ex->at_);
 		list_append(&c->exchanges, &ex->at_);
-		if (ex->state == EXCHANGE_STREAMING) {
-			exchange_gone(ex);
-			h2_end(ex);
-			exchange_done(ex);
-		} else if (ex->state == EXCHANGE_DONE && h2_pending(ex) > 0 &&
-			   !h2->is_blocked) {
-			/* Nobody will open the window that it waits for. */
-			h2_drop(h2, ex, NGHTTP2_CANCEL);
-		}
+		h2->n_ending--;
+		c->server->ended++;
+		end_by_eof(h2, ex);
+		h2_run(h2);
 	}
+	if (list_empty(&c->exchanges))
+		h2->n_ending = 0;
+	h2_mark(h2);
+	return h2->n_ending == 0;
+}
+
+void h2_end_by_eof(struct exchange *ex)
+{
+	struct conn *c = ex->conn;
+
+	if (!c->has_eof)
+		return;
+	list_remove(&ex->at_);
+	list_prepend(&c->exchanges, &ex->at_);
+	h2_of(c)->n_ending++;
+	conn_end_later(c);
 }
 
 void h2_run(struct h2 *h2)
@@ -377,7 +439,7 @@ void h2_run(struct h2 *h2)
 	struct conn *c = h2->c;
 	struct exchange *ex;
 
-	while (c->fsm.state < CONN_LAST && has_room(h2) &&
+	while (c->fsm.state < CONN_LAST && h2_has_place(h2) &&
 	       (ex = list_first(&h2->deferred, struct exchange, h2.ready_))) {
 		list_remove(&ex->h2.ready_);
 		ex->h2.is_deferred = false;
@@ -387,13 +449,11 @@ void h2_run(struct h2 *h2)
 	while (c->fsm.state < CONN_LAST &&
 	       (ex = list_first(&h2->ready, struct exchange, h2.ready_))) {
 		list_remove(&ex->h2.ready_);
-		if (!ex->h2.is_open && !has_room(h2))
+		if (!ex->h2.is_open && !h2_has_place(h2))
 			defer(h2, ex);
 		else
 			go_on(h2, ex);
 	}
-	if (c->has_eof)
-		end_streams(h2);
 }
 
 void h2_take_header(struct exchange *ex, struct str name, struct str value)
@@ -421,7 +481,7 @@ void h2_take_data(struct exchange *ex, struct str piece)
 	/* What comes before it is opened is in the same slice. */
 	if (!ex->h2.is_open) {
 		h2_give_connection(h2, piece.n);
-		ex->h2.owed += (uint32_t)piece.n;
+		body_of(ex)->owed += (uint32_t)piece.n;
 		buf_str(&ex->body, piece);
 	} else if (exchange_tells_body(ex)) {
 		keep_piece(h2, ex, piece);
@@ -431,29 +491,40 @@ void h2_take_data(struct exchange *ex, struct str piece)
 	h2_ready(h2, ex);
 }
 
-static bool is_late(const struct h2 *h2, const struct exchange *ex, uint64_t now)
+static bool is_late(const struct h2 *h2, const struct h2_body *body,
+		    uint64_t now)
 {
 	const struct http_limits *limits = &h2->c->server->config.limits;
 
 	return now > limits->body_ms +
-		MIN(ex->h2.body_ms, conn_slowest(limits, ex->h2.body_since_ms,
-						 ex->h2.body_bytes));
+		MIN(body->moved_ms, conn_slowest(limits, body->since_ms,
+						 body->bytes));
 }
 
 void h2_end_late_bodies(struct h2 *h2, uint64_t now)
 {
-	struct exchange *ex;
+	struct h2_body *body;
 	struct err err;
 
 	err_set(&err, E_SLOW, "the body of the request took too long to arrive");
-	list_each(&h2->bodies, ex, h2.body_)
-		if (is_late(h2, ex, now))
-			refuse(ex, &err);
-	list_each(&h2->pieces, ex, h2.body_) {
-		if (ex->state == EXCHANGE_STREAMING || ex->is_body_paused ||
-		    ex->is_body_whole)
-			body_moves(h2, ex, SIZE_MAX);
-		else if (is_late(h2, ex, now))
+	list_each(&h2->bodies, body, at_)
+		if (is_late(h2, body, now))
+			refuse(body->ex, &err);
+	list_each(&h2->pieces, body, at_) {
+		struct exchange *ex = body->ex;
+
+		if (ex->is_body_told)
+			h2_body_over(h2, ex);
+		else if (ex->state == EXCHANGE_STREAMING || ex->is_body_paused ||
+			 ex->is_body_whole)
+			body_moves(h2, body, SIZE_MAX);
+		else if (is_late(h2, body, now))
 			refuse(ex, &err);
 	}
+}
+
+void h2_stream_fini(struct h2_stream *stream)
+{
+	body_free(&stream->body);
+	h2_held_free(&stream->held);
 }

@@ -81,12 +81,28 @@ static void out_piece(struct conn *c, const uint8_t *head, const void *p,
 	out->v[1 + out->n++] = (struct stream_vec){ p, n };
 }
 
+void h2_send_bytes(struct h2 *h2, struct str bytes)
+{
+	out_small(h2->c, bytes.p, bytes.n);
+}
+
 void h2_flush(struct conn *c)
 {
 	struct h2_out *out = c->server->h2_out;
 
 	if (out->owner == c)
 		out_write(out);
+}
+
+void h2_forget(struct conn *c)
+{
+	struct h2_out *out = c->server->h2_out;
+
+	if (!out || out->owner != c)
+		return;
+	out->owner = NULL;
+	buf_again(&out->small);
+	out->n = 0;
 }
 
 /* ---- header fields ---- */
@@ -152,7 +168,7 @@ static void put_lines(struct fields *f, struct buf *lines)
 /* Where the fields of an answer lie until they are serialised. */
 struct answer_fields {
 	struct fields fields;
-	char status[3], length[20];
+	char status[3], length[20], trace[REQUEST_TRACE_TEXT];
 };
 
 /* Written from its end backwards. */
@@ -189,32 +205,157 @@ static void put_answer(struct answer_fields *a, struct exchange *ex,
 		put_field(f, STR("content-length"),
 			  decimal(a->length + sizeof(a->length), length), 0);
 	/* It never comes again: no place in the table for it. */
-	put_field(f, STR("x-conflux-trace"), str_n(ex->r.trace_text, 32),
+	request_trace(&ex->r, a->trace);
+	put_field(f, STR("x-conflux-trace"), str_n(a->trace, 32),
 		  NGHTTP2_NV_FLAG_NO_INDEX);
 	put_lines(f, &ex->head);
 }
 
 /* ---- DATA ---- */
 
+/* What an answer has said and the client does not take: there is one of these only
+ * as long as there is something. */
+struct h2_held {
+	struct exchange *ex;
+	struct list at_;                 /* of h2->holding, or of h2->drained */
+	struct buf bytes;
+	size_t at;                       /* so many of them went already */
+	uint64_t since_ms, moved_ms;     /* it holds; some of it went */
+	uint64_t sent;                   /* since then */
+	bool is_slow;
+	bool is_source;                  /* it counts as a piece of it */
+};
+
 static size_t held_of(const struct exchange *ex)
 {
-	return ex->held.n - ex->h2.held_at;
+	const struct h2_held *held = ex->h2.held;
+
+	return held ? held->bytes.n - held->at : 0;
 }
 
 static size_t left_of(const struct h2 *h2, const struct exchange *ex)
 {
-	return held_of(ex) + (h2->answering == ex ? h2->v_left : 0);
+	const struct answer_source *source = ex->source;
+
+	return held_of(ex) + (h2->answering == ex ? h2->v_left : 0) +
+		(source ? source->size - source->at : 0);
+}
+
+/* Here its time begins. */
+static void hold_from_now(struct h2 *h2, struct h2_held *held)
+{
+	held->since_ms = held->moved_ms = loop_now_ms(h2->c->server->loop);
+	held->sent = 0;
+	held->is_slow = false;
+	list_remove(&held->at_);
+	list_append(&h2->holding, &held->at_);
+}
+
+static struct h2_held *held_new(struct exchange *ex)
+{
+	struct h2_held *held = ex->h2.held = NEW(struct h2_held);
+
+	held->ex = ex;
+	list_init(&held->at_);
+	return held;
+}
+
+/* Nothing is copied, but what it costs otherwise is bounded as if it were. */
+static void hold_source(struct h2 *h2, struct exchange *ex)
+{
+	struct h2_held *held = held_new(ex);
+
+	held->is_source = true;
+	h2->held_bytes += ANSWER_PIECE;
+	hold_from_now(h2, held);
 }
 
 static void hold(struct h2 *h2, struct exchange *ex, const void *p, size_t n)
 {
+	struct h2_held *held = ex->h2.held;
+
+	if (!held)
+		held = held_new(ex);
+	if (held_of(ex) == 0)
+		hold_from_now(h2, held);
 	/* One that never runs empty does not grow for ever. */
-	if (ex->h2.held_at > COMPACT_BYTES && ex->h2.held_at > held_of(ex)) {
-		buf_drop(&ex->held, ex->h2.held_at);
-		ex->h2.held_at = 0;
+	if (held->at > COMPACT_BYTES && held->at > held_of(ex)) {
+		buf_drop(&held->bytes, held->at);
+		held->at = 0;
 	}
-	buf_add(&ex->held, p, n);
+	buf_add(&held->bytes, p, n);
 	h2->held_bytes += n;
+}
+
+void h2_held_free(struct h2_held **at)
+{
+	struct h2_held *held = TAKE(*at);
+
+	if (!held)
+		return;
+	list_remove(&held->at_);
+	buf_fini(&held->bytes);
+	free(held);
+}
+
+void h2_held_over(struct h2 *h2, struct exchange *ex)
+{
+	if (!ex->h2.held)
+		return;
+	/* What is gathered may lie in it. */
+	h2_flush(h2->c);
+	h2->held_bytes -= held_of(ex) +
+		(ex->h2.held->is_source ? ANSWER_PIECE : 0);
+	h2_held_free(&ex->h2.held);
+}
+
+/* Is it the client's window of this stream that keeps it from going? */
+static bool is_kept_by_client(const struct h2 *h2, const struct exchange *ex)
+{
+	return !h2->is_blocked &&
+		nghttp2_session_get_remote_window_size(h2->session) > 0 &&
+		nghttp2_session_get_stream_remote_window_size(h2->session,
+							      ex->h2.id) <= 0;
+}
+
+/* Some of it went.  Those that moved last are last. */
+static void held_moves(struct h2 *h2, struct h2_held *held, size_t n)
+{
+	const struct http_limits *limits = &h2->c->server->config.limits;
+	uint64_t now = loop_now_ms(h2->c->server->loop);
+
+	held->sent += n;
+	held->moved_ms = now;
+	list_remove(&held->at_);
+	held->is_slow = now > limits->write_ms +
+		conn_slowest(limits, held->since_ms, held->sent);
+	if (held->is_slow)
+		list_prepend(&h2->holding, &held->at_);
+	else
+		list_append(&h2->holding, &held->at_);
+}
+
+void h2_end_stuck(struct h2 *h2, uint64_t now_ms)
+{
+	struct http_server *s = h2->c->server;
+	unsigned write_ms = s->config.limits.write_ms;
+	struct h2_held *held;
+
+	while (h2->c->fsm.state < CONN_LAST && !h2->is_ended &&
+	       (held = list_first(&h2->holding, struct h2_held, at_)) &&
+	       (held->is_slow || now_ms > held->moved_ms + write_ms)) {
+		if (!is_kept_by_client(h2, held->ex)) {
+			hold_from_now(h2, held);
+			continue;
+		}
+		if (!server_may_end(s)) {
+			conn_end_later(h2->c);
+			return;
+		}
+		s->ended++;
+		s->stats.refused++;
+		h2_drop(h2, held->ex, NGHTTP2_ENHANCE_YOUR_CALM);
+	}
 }
 
 static void submit_trailer(struct h2 *h2, struct exchange *ex)
@@ -234,6 +375,8 @@ static ssize_t read_data(nghttp2_session *session, int32_t id, uint8_t *buf,
 	struct exchange *ex = source->ptr;
 	size_t left = left_of(h2, ex), n = MIN(left, length);
 
+	if (ex->source)
+		n = MIN(n, ANSWER_PIECE - ex->source->at % ANSWER_PIECE);
 	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
 	if (n < left)
 		return (ssize_t)n;
@@ -303,12 +446,55 @@ static void send_pieces(struct h2 *h2, const uint8_t *head, size_t n)
 static void send_held(struct h2 *h2, struct exchange *ex, const uint8_t *head,
 		      size_t n)
 {
-	send_payload(h2, head, ex->held.p + ex->h2.held_at, n);
-	ex->h2.held_at += (uint32_t)n;
+	struct h2_held *held = ex->h2.held;
+
+	send_payload(h2, head, held->bytes.p + held->at, n);
+	held->at += n;
 	h2->held_bytes -= n;
+	if (held_of(ex)) {
+		held_moves(h2, held, n);
+		return;
+	}
 	/* Its memory is given back when it is written (h2_pump). */
-	if (held_of(ex) == 0 && list_empty(&ex->h2.drained_))
-		list_append(&h2->drained, &ex->h2.drained_);
+	list_remove(&held->at_);
+	list_append(&h2->drained, &held->at_);
+}
+
+/* From where it lies; false: it is there no more. */
+static bool send_source(struct h2 *h2, struct exchange *ex, const uint8_t *head,
+			size_t n)
+{
+	struct h2_held *held = ex->h2.held;
+	struct answer_source *source = ex->source;
+	struct str piece;
+
+	if (!exchange_read(ex, &piece) || piece.n < n)
+		return false;
+	send_payload(h2, head, piece.p, n);
+	source->at += n;
+	if (source->at < source->size) {
+		held_moves(h2, held, n);
+		return true;
+	}
+	held->is_source = false;
+	h2->held_bytes -= ANSWER_PIECE;
+	list_remove(&held->at_);
+	list_append(&h2->drained, &held->at_);
+	return true;
+}
+
+static bool send_some(struct h2 *h2, struct exchange *ex, const uint8_t *head,
+		      size_t n)
+{
+	if (n && ex->source)
+		return send_source(h2, ex, head, n);
+	if (n == 0)
+		send_payload(h2, head, NULL, 0);
+	else if (held_of(ex))
+		send_held(h2, ex, head, n);
+	else
+		send_pieces(h2, head, n);
+	return true;
 }
 
 static int send_data(nghttp2_session *session, nghttp2_frame *frame,
@@ -323,15 +509,11 @@ static int send_data(nghttp2_session *session, nghttp2_frame *frame,
 		return NGHTTP2_ERR_WOULDBLOCK;
 	}
 	must(frame->data.padlen == 0);
+	if (!send_some(h2, ex, head, n))
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	h2->sent_bytes += n;
 	h2->earned += 2;
 	ex->sent += FRAME_HEAD + n;
-	if (n == 0)
-		send_payload(h2, head, NULL, 0);
-	else if (held_of(ex))
-		send_held(h2, ex, head, n);
-	else
-		send_pieces(h2, head, n);
 	if (ex->h2.is_read)
 		ex->h2.is_read = ex->h2.has_item = false;
 	return 0;
@@ -343,6 +525,7 @@ static ssize_t send_frames(nghttp2_session *session, const uint8_t *p, size_t n,
 {
 	struct h2 *h2 = data;
 
+	h2_frames_sent(h2, str_n(p, n));
 	out_small(h2->c, p, n);
 	return (ssize_t)n;
 }
@@ -383,20 +566,16 @@ void h2_send_callbacks(nghttp2_session_callbacks *cbs)
 static void run_drained(struct h2 *h2)
 {
 	struct list now;
-	struct exchange *ex;
+	struct h2_held *held;
 
 	/* What is said now drains later. */
 	list_init(&now);
-	while ((ex = list_first(&h2->drained, struct exchange, h2.drained_))) {
-		list_remove(&ex->h2.drained_);
-		list_append(&now, &ex->h2.drained_);
-	}
-	while ((ex = list_first(&now, struct exchange, h2.drained_))) {
-		list_remove(&ex->h2.drained_);
-		if (held_of(ex))
-			continue;
-		buf_fini(&ex->held);
-		ex->h2.held_at = 0;
+	list_insert_before(&h2->drained, &now);
+	list_remove(&h2->drained);
+	while ((held = list_first(&now, struct h2_held, at_))) {
+		struct exchange *ex = held->ex;
+
+		h2_held_free(&ex->h2.held);
 		if (ex->on_drain && ex->state == EXCHANGE_STREAMING)
 			ex->on_drain(&ex->r);
 	}
@@ -421,14 +600,38 @@ static void send_session(struct h2 *h2)
 		h2_fail(h2, rv);
 }
 
+/* Nobody will open the windows that these wait for. */
+static void drop_unsent(struct h2 *h2)
+{
+	struct http_server *s = h2->c->server;
+	struct h2_held *held;
+
+	list_each(&h2->holding, held, at_) {
+		if (held->ex->state != EXCHANGE_DONE)
+			continue;
+		if (!server_may_end(s)) {
+			conn_end_later(h2->c);
+			return;
+		}
+		s->ended++;
+		h2_drop(h2, held->ex, NGHTTP2_CANCEL);
+	}
+}
+
 void h2_pump(struct h2 *h2)
 {
+	struct conn *c = h2->c;
+
 	list_remove(&h2->dirty_);
+	if (c->fsm.state == CONN_CLOSED)
+		return;
 	send_session(h2);
-	if (!h2->c->is_corked)
-		h2_flush(h2->c);
-	if (!list_empty(&h2->drained) && h2->c->fsm.state < CONN_LAST)
+	if (!c->is_corked)
+		h2_flush(c);
+	if (!list_empty(&h2->drained) && c->fsm.state < CONN_LAST)
 		run_drained(h2);
+	if (c->has_eof && !h2->is_blocked && c->fsm.state < CONN_LAST)
+		drop_unsent(h2);
 }
 
 static void run_turn(struct turn *turn)
@@ -437,6 +640,7 @@ static void run_turn(struct turn *turn)
 	struct list now;
 	struct h2 *h2;
 
+	later_turn(s);
 	/* What is marked meanwhile goes in the next turn. */
 	list_init(&now);
 	while ((h2 = list_first(&s->dirty, struct h2, dirty_))) {
@@ -525,7 +729,9 @@ void h2_answer(struct exchange *ex, const char *content_type,
 	h2->v = v;
 	h2->n_v = n;
 	h2->v_at = 0;
-	h2->v_left = has_data ? length : 0;
+	h2->v_left = has_data && !ex->source ? length : 0;
+	if (ex->source)
+		hold_source(h2, ex);
 	nghttp2_submit_response(h2->session, ex->h2.id, fields.fields.nv,
 				fields.fields.n, has_data ? &provider : NULL);
 	if (h2->is_inside)
@@ -547,6 +753,7 @@ static void begin(struct exchange *ex, const char *content_type)
 
 	if (is_gone(ex))
 		return;
+	h2_end_by_eof(ex);
 	ex->takes_trailers = true;
 	put_answer(&fields, ex, content_type, UINT64_MAX);
 	h2->answering = ex;

@@ -2,11 +2,13 @@
  * What the files of http/server share; nobody else includes it.
  *
  *	server.c	servers: listening, limits by time, drain
+ *	later.c		what is put off, so that no turn is long
  *	conn.c		connections: what was asked, in order, and answers in
  *			that order
  *	answer.c	what handlers call
  *	h1.c		HTTP/1.1 behind struct http_protocol
  *	h2*.c		HTTP/2 (h2.h)
+ *	bodies.c	bodies that many ask for
  *	router.c	routes
  */
 #ifndef HTTP_SERVER_OWN_H
@@ -15,6 +17,7 @@
 #include "base/fsm.h"
 #include "base/list.h"
 #include "base/rand.h"
+#include "http/server/bodies.h"
 #include "http/server/router.h"
 #include "http/server/server.h"
 #include "io/timer.h"
@@ -38,7 +41,7 @@ struct http_protocol {
 	/* Sends what was put together while bytes were taken. */
 	void (*flush)(struct conn *c);
 
-	/* A whole answer: header and pieces, of 'length' bytes. */
+	/* A whole answer: header and 'length' bytes, in pieces or of ex->source. */
 	void (*answer)(struct exchange *ex, const char *content_type,
 		       const struct stream_vec *v, unsigned n, uint64_t length);
 	/* The header of a stream; of a connection that becomes 'name'. */
@@ -55,8 +58,10 @@ struct http_protocol {
 
 	/* The socket takes bytes again. */
 	void (*writable)(struct conn *c);
-	/* Nothing more comes: what is half read is given up. */
-	void (*eof)(struct conn *c);
+	/* Nothing more comes: what is half read is given up, and streams end.
+	 * False: the turn has ended enough (server_may_end), and more are left; it
+	 * is called again. */
+	bool (*eof)(struct conn *c);
 	/* After anything has happened; the connection may end here. */
 	void (*settle)(struct conn *c);
 	/* Once a tick; when 'deadline_ms' has passed. */
@@ -67,6 +72,9 @@ struct http_protocol {
 };
 extern const struct http_protocol h1_protocol, h2_protocol;
 
+struct h2_held;
+struct h2_body;
+
 /* What a request is to HTTP/2. */
 struct h2_stream {
 	int32_t id;
@@ -74,14 +82,17 @@ struct h2_stream {
 	bool is_broken;                  /* nothing more comes */
 	bool is_open, is_deferred, is_connect;
 	bool is_header_large, is_too_large;
-	bool is_whole_counted, is_pieces_counted;
 	bool has_item, is_read, is_ended, is_end_read;   /* DATA: h2_send.c */
-	uint32_t owed, owed_connection;  /* of windows, for the body */
-	uint32_t held_at;                /* into 'held' */
 	uint32_t header_bytes, cap_headers;
-	uint64_t body_ms, body_since_ms; /* it made progress; began */
-	uint64_t body_bytes;
-	struct list ready_, drained_, body_;
+	struct h2_held *held;            /* what did not go yet; NULL: nothing */
+	struct h2_body *body;            /* NULL: nothing comes */
+	struct list ready_;
+};
+
+/* What a request is to HTTP/1.1. */
+struct h1_request {
+	struct http1_body decoder;
+	struct buf held;                 /* of the answer, until it is its turn */
 };
 
 /* Of an answer_pieces. */
@@ -96,25 +107,27 @@ enum exchange_state {
 };
 
 /* A request and its answer.  There may be a hundred thousand that wait on one
- * connection: what is not needed for long is in the arena. */
+ * connection: what is not needed for long lies in the arena, which goes with
+ * request_forget, or behind pointers. */
 struct exchange {
 	struct request r;                /* first */
 	struct list at_;                 /* of the connection */
 	struct conn *conn;
 	uint8_t state;                   /* enum exchange_state */
-	struct buf head;                 /* lines of answer_header, then trailers */
-	struct buf body;                 /* of the request: what is not told */
-	struct buf held;                 /* of the answer, until it is its turn */
-	union {
-		struct http1_body decoder;       /* HTTP/1.1 */
-		struct h2_stream h2;
-	};
-	unsigned minor;
+	uint8_t minor;
 	bool keep_alive, has_body, wants_continue, is_chunked, is_bodiless;
 	bool wants_upgrade, is_raw, wants_trailers, takes_trailers;
 	bool is_body_whole, is_body_paused, is_body_told;
 	bool has_forgotten;              /* its arena is not the usual one */
 	int status;
+	struct buf head;                 /* lines of answer_header, then trailers */
+	struct buf body;                 /* of the request: what is not told */
+	/* Of an answer that is done and goes bit by bit, or NULL. */
+	struct answer_source *source;
+	union {
+		struct h1_request h1;
+		struct h2_stream h2;     /* where r.is_http2 */
+	};
 	uint64_t sent;
 	void (*on_drain)(struct request *r);
 	request_body *on_body;
@@ -145,7 +158,7 @@ struct conn {
 	size_t scanned;                  /* of 'in', HTTP/1.1 */
 	struct http1_repeat *repeat;     /* HTTP/1.1: asked last */
 	struct memo *memo;               /* what 'repeat' was answered, or NULL */
-	struct exchange *repeated;       /* asks 'repeat', and is being handled */
+	struct exchange *repeated;       /* asks what is kept, and is being handled */
 	struct str about;                /* its answer may be given again */
 	uint64_t deadline_ms;            /* 0: none; on the loop's clock */
 	uint64_t out_seen, stuck_since_ms;       /* bytes that do not leave */
@@ -158,6 +171,10 @@ struct conn {
 	int64_t certificate_ends_s;      /* Unix */
 	bool is_paused, has_eof, is_corked, has_asked;
 	bool no_more;                    /* what still comes is not looked at */
+	struct list later_, ending_;     /* of the server: see later.c */
+	uint64_t spent_turn;             /* the turn that it spent something in */
+	unsigned spent;                  /* of what it may in a turn */
+	bool is_kept;                    /* closed, and its stream is kept */
 };
 
 struct listening {
@@ -177,6 +194,8 @@ struct http_server {
 	struct conn *corked;             /* whose bytes are being taken, or NULL */
 	struct buf out;                  /* of the corked connection */
 	struct buf scratch;
+	struct bodies bodies;
+	const uint8_t *named;            /* the body that is being answered, or NULL */
 	struct timer timer;              /* limits by time */
 	unsigned tick_ms;
 	uint64_t date_s;
@@ -186,6 +205,12 @@ struct http_server {
 	struct turn turn;
 	struct msg wake;
 	bool wake_posted;
+	/* Connections that go on in the next turn, and such as have more to end. */
+	struct list later, ending;
+	struct msg more;
+	bool more_posted;
+	uint64_t n_turns;
+	unsigned ended;                  /* connections and streams, in this turn */
 	bool is_draining, is_freed;
 	uint64_t drain_until_ms, drain_idle_ms;
 	void (*drained)(void *data);
@@ -193,23 +218,31 @@ struct http_server {
 };
 
 /* ---- server.c ---- */
+#define HTTP_DATE_BYTES 29u              /* IMF-fixdate (RFC 9110, 5.6.7) */
 const char *server_date(struct http_server *s);
 void server_conn_gone(struct conn *c);
 /* Its memory, when nothing holds it. */
 void server_try_destroy(struct http_server *s);
 
+/* ---- later.c ---- */
+void later_init(struct http_server *s);
+/* A turn of the loop has ended. */
+void later_turn(struct http_server *s);
+/* So many requests, or what costs as much, were taken off the connection. */
+void conn_spend(struct conn *c, unsigned n);
+/* It has spent what it may in one turn: others come first. */
+bool conn_has_spent(const struct conn *c);
+/* conn_settle in the next turn. */
+void conn_later(struct conn *c);
+/* This turn may end another connection or stream. */
+bool server_may_end(const struct http_server *s);
+/* conn_end in a later turn. */
+void conn_end_later(struct conn *c);
+
 /* ---- h1.c ---- */
 /* What cannot be read is answered, and ends the connection; also before it is
  * known what the client speaks. */
 void h1_refuse(struct conn *c, struct exchange *ex, const struct err *err);
-
-/* ---- memo.c ---- */
-void memo_free(struct memo **memo);
-/* Keeps the answer that is about to be given, where its handler has allowed it. */
-void memo_keep(struct exchange *ex, const char *content_type,
-	       const struct stream_vec *v, unsigned n);
-/* Gives the answer that is kept; false: it has to be made. */
-bool memo_give(struct exchange *ex);
 
 /* ---- answer.c ---- */
 /* The whole answer; its status and lines are set. */
@@ -219,6 +252,8 @@ void answer_give(struct exchange *ex, int status, const char *content_type,
 /* ---- h2*.c ---- */
 /* From here on 'c' speaks HTTP/2; nothing was taken yet. */
 void h2_start(struct conn *c);
+/* The memory of what is known to HTTP/2 alone. */
+void h2_stream_fini(struct h2_stream *h2);
 void h2_init(struct http_server *s);
 void h2_fini(struct http_server *s);
 
@@ -231,6 +266,8 @@ void conn_move(struct conn *c, enum conn_state to, const char *why);
 void exchange_move(struct exchange *ex, enum exchange_state to, const char *why);
 /* An exchange at the end of the queue. */
 struct exchange *conn_ask(struct conn *c);
+/* What is known of any request: who asks, when, and where. */
+void request_init(struct conn *c, struct request *r);
 /* The header is there: route, `before`; false: answered already. */
 bool exchange_open(struct exchange *ex);
 /* The body is whole, or is told in pieces: runs the handler. */
@@ -242,17 +279,25 @@ uint64_t conn_slowest(const struct http_limits *limits, uint64_t since_ms,
 		      uint64_t bytes);
 /* Takes what is in the connection already, and sets its limits anew. */
 void conn_settle(struct conn *c);
+/* The next piece of its source; false: it is gone, or over. */
+bool exchange_read(struct exchange *ex, struct str *piece);
+void exchange_source_free(struct exchange *ex);
 /* The answer is complete. */
 void exchange_done(struct exchange *ex);
 /* Its handler may not answer any more, and hears of it. */
 void exchange_gone(struct exchange *ex);
 /* Back to the spare ones; after exchange_done, or where nobody has it. */
 void exchange_free(struct exchange *ex);
+/* Of a spare one: its memory. */
+void exchange_destroy(struct exchange *ex);
 /* Empties it, and gives much memory back. */
 void buf_again(struct buf *b);
 /* Nothing comes any more. */
 void conn_last(struct conn *c, const char *why);
 void conn_expire(struct conn *c);
+/* As much of its end as this turn may do: that it is closed, that nothing more
+ * comes, or that its time is over.  It may be freed. */
+void conn_end(struct conn *c);
 void conn_drain(struct conn *c);
 void conn_cut(struct conn *c);
 

@@ -25,6 +25,8 @@ const struct http_limits http_limits_default = {
 	.pending_bytes = 1024 * 1024,
 	.pipelined = 64,
 	.streams = 100000,
+	.turn_requests = 128,
+	.turn_ends = 512,
 };
 
 /* ---- time ---- */
@@ -80,6 +82,10 @@ static void on_tick(struct timer *timer)
 	}
 	if (!list_empty(&s->conns))
 		timer_start(&s->timer, s->tick_ms);
+	if (list_empty(&s->conns))
+		bodies_fini(&s->bodies);
+	else
+		bodies_sweep(&s->bodies, loop_now_ms(s->loop));
 }
 
 static unsigned tick_of(const struct http_limits *l)
@@ -147,18 +153,16 @@ void server_try_destroy(struct http_server *s)
 {
 	struct exchange *ex;
 
-	if (!s->is_freed || !list_empty(&s->conns) || s->wake_posted)
+	if (!s->is_freed || !list_empty(&s->conns) || s->wake_posted ||
+	    s->more_posted)
 		return;
 	h2_fini(s);
 	while ((ex = list_first(&s->spare, struct exchange, at_))) {
 		list_remove(&ex->at_);
-		buf_fini(&ex->head);
-		buf_fini(&ex->body);
-		buf_fini(&ex->held);
-		arena_free(&ex->r.arena);
-		free(ex);
+		exchange_destroy(ex);
 	}
 	router_free(&s->router);
+	bodies_fini(&s->bodies);
 	buf_fini(&s->out);
 	buf_fini(&s->scratch);
 	free(s);
@@ -197,6 +201,8 @@ enum code http_server_new(struct loop *loop, const struct http_server_config *c,
 	list_init(&s->listeners);
 	list_init(&s->conns);
 	list_init(&s->spare);
+	later_init(s);
+	bodies_init(&s->bodies);
 	h2_init(s);
 	prng_init(&s->prng, rand_u64());
 	s->tick_ms = tick_of(&s->config.limits);

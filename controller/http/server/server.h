@@ -31,11 +31,9 @@ struct request;
 
 #define ROUTE_ARGS 8
 
-/* What a route's handler gets; strings live as long as the request, or until
- * request_forget. */
-struct request {
-	enum http_method method;         /* HEAD runs the GET handler */
-	bool is_head;
+/* What came with a request; strings live in its arena.  All empty once
+ * request_forget has been called. */
+struct request_in {
 	struct str target;               /* as sent */
 	struct str path;                 /* as sent, without the query */
 	const struct url_param *query;
@@ -44,10 +42,17 @@ struct request {
 	size_t n_headers;
 	struct str body;
 	struct str content_type;         /* without parameters, lower case */
-	const struct str *args;          /* of the route's {names}, decoded: 8 */
+	struct str args[ROUTE_ARGS];     /* of the route's {names}, decoded */
+};
+
+/* What a route's handler gets. */
+struct request {
+	enum http_method method;         /* HEAD runs the GET handler */
+	bool is_head;
+	bool is_tls, is_http2;
+	struct request_in *in;
 	const struct route *route;
 	const struct stream_addr *peer;
-	bool is_tls, is_http2;
 	/* What the client's certificate calls it (tls_cert_name), which was verified
 	 * and has not ended; empty: it has shown none. */
 	struct str certificate;
@@ -56,7 +61,6 @@ struct request {
 	void *server_data;               /* of http_server_config, per loop */
 	struct str door;                 /* of `before`, for `end`; in the arena */
 	uint8_t trace[16];               /* from traceparent, or new */
-	char trace_text[33];
 	uint64_t start_ns;
 	/* The handler's own.  A handler that answers later sets 'on_gone': it
 	 * runs when the connection ended before the answer was complete.  No
@@ -66,11 +70,14 @@ struct request {
 };
 
 /*
- * Lets go of all that came with the request, and of its arena: target, path,
- * query, headers, body and args are empty then.  For requests that are held for
- * long, as watches are: what such a one needs it has elsewhere, behind 'data'.
+ * Lets go of all that came with the request, and of its arena: 'in' is empty then.
+ * For requests that are held for long, as watches are: what such a one needs it has
+ * elsewhere, behind 'data'.
  */
 void request_forget(struct request *r);
+/* Its trace as text: 32 digits and a NUL. */
+#define REQUEST_TRACE_TEXT 33
+void request_trace(const struct request *r, char out[REQUEST_TRACE_TEXT]);
 const struct str *request_header(const struct request *r, const char *name);
 const struct str *request_query(const struct request *r, const char *name);
 
@@ -87,9 +94,33 @@ void answer(struct request *r, int status, const char *content_type,
 /* As answer, of up to 'n' pieces. */
 void answer_pieces(struct request *r, int status, const char *content_type,
 		   const struct stream_vec *v, unsigned n);
+/* As answer_pieces, of bytes that have a name, which no others ever have: 32 bytes, as a
+ * digest is.  What many ask for again and again is kept once for all of them. */
+void answer_named(struct request *r, int status, const char *content_type,
+		  const struct stream_vec *v, unsigned n, const uint8_t *name);
 /* problem+json (RFC 9457) out of an error: type, title, status, detail, hint,
  * code, trace. */
 void answer_error(struct request *r, const struct err *err);
+/* The same, with more members of JSON: ",\"invalid\":[...]", or nothing. */
+void answer_error_with(struct request *r, const struct err *err, struct str members);
+
+/*
+ * A body that is looked up as the client takes it: what the client does not take is not
+ * copied, whatever its size.  `read` gives what is there from 'at' on, up to the next
+ * multiple of ANSWER_PIECE or the end; it is valid as long as this turn of the loop.
+ * False: it is there no more, and the answer breaks off.  `free` is its end, after the
+ * request's too.  Neither may answer anything.
+ */
+#define ANSWER_PIECE 65536u
+struct answer_source {
+	uint64_t size;                   /* not 0 */
+	bool (*read)(struct answer_source *s, uint64_t at, struct str *out);
+	void (*free)(struct answer_source *s);
+	uint64_t at;                     /* the server's: so much has gone */
+};
+/* A whole answer; the source is the server's from here on. */
+void answer_from(struct request *r, int status, const char *content_type,
+		 struct answer_source *source);
 
 /* ---- bodies in pieces ---- */
 
@@ -117,8 +148,8 @@ void request_body_resume(struct request *r);
  * which is given 'about' (copied, at most ANSWER_ABOUT bytes), then status, headers and
  * body are sent as they were, with a date and a trace of their own, and neither
  * `before` nor the handler runs.  What the pieces of the answer point to is not copied:
- * it has to be there whenever `again` agrees.  Only GET, over HTTP/1.1, in the
- * handler's own call; elsewhere it does nothing.
+ * it has to be there whenever `again` agrees.  Only GET, over HTTP/2 only what has no
+ * body, in the handler's own call; elsewhere it does nothing.
  */
 #define ANSWER_ABOUT 256
 void answer_may_repeat(struct request *r, const void *about, size_t n);
@@ -191,6 +222,11 @@ struct http_limits {
 	size_t pending_bytes;
 	unsigned pipelined;              /* unanswered requests of a connection: 64 */
 	unsigned streams;                /* of an HTTP/2 connection: 100,000 */
+	/* Requests that a connection has handled in one turn of the loop before others
+	 * come, a KiB counting as one: 128. */
+	unsigned turn_requests;
+	/* Connections and streams that end in one turn; the rest does later: 512. */
+	unsigned turn_ends;
 };
 extern const struct http_limits http_limits_default;
 

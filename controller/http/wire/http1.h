@@ -94,6 +94,8 @@ void http1_repeat_keep(struct http1_repeat **repeat, struct str raw,
 		       const char *block, const struct http1_head *head);
 /* 'in' begins with what is kept (NULL: nothing). */
 bool http1_repeat_is(const struct http1_repeat *repeat, struct str in);
+/* 'in' is that and nothing else. */
+bool http1_repeat_is_all(const struct http1_repeat *repeat, struct str in);
 /* Fills '*out', whose strings are the arena's, and answers the length. */
 size_t http1_repeat_take(const struct http1_repeat *repeat, struct arena *arena,
 			 struct http1_head *out);

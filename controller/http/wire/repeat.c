@@ -65,6 +65,11 @@ bool http1_repeat_is(const struct http1_repeat *r, struct str in)
 	return r && in.n >= r->n && memcmp(in.p, r->raw, r->n) == 0;
 }
 
+bool http1_repeat_is_all(const struct http1_repeat *r, struct str in)
+{
+	return http1_repeat_is(r, in) && in.n == r->n;
+}
+
 size_t http1_repeat_take(const struct http1_repeat *r, struct arena *arena,
 			 struct http1_head *out)
 {

@@ -133,6 +133,26 @@ def rows(f, protocol, load, nginx, connections, goal):
                        if len(a) > 1 else "")
 
 
+def fresh(f, nginx, work):
+    """No two requests on a connection are the same: a trace of its own in each."""
+    script = work + "/fresh.lua"
+    with open(script, "w") as out:
+        out.write("""local n = 0
+request = function()
+	n = n + 1
+	wrk.headers["traceparent"] = string.format("00-%032x-%016x-01", n, n)
+	return wrk.format()
+end
+""")
+    a, b = alternate(
+        lambda: wrk(f.url + "216", 64, script=script,
+                    headers=headers_of(f.c.token)),
+        lambda: wrk(nginx.urls["http1"] + "216", 64, script=script))
+    report("fetch_http1_216_200_64c_fresh", a[0], "requests/s", "nginx", b[0],
+           "ratio >= 1.2", a[0] >= 1.2 * b[0],
+           note=f"p99 {a[1]:.0f} us, nginx {b[1]:.0f}")
+
+
 def gateway(f, work):
     """etcd's own HTTP/1.1 and JSON."""
     etcd = Etcd(work)
@@ -195,6 +215,7 @@ def fetch(work):
     nginx, f = Nginx(work, cert, key), Fetching(work)
     wrk(f.url + "216", 64, f.c.token), wrk(nginx.urls["http1"] + "216", 64)  # warm
     rows(f, "http1", http1, nginx, (1, 8, 64, 256, 1024), 1.2)
+    fresh(f, nginx, work)
     rows(f, "http2", h2load, nginx, (1, 64, 1024), 1.0)
     gateway(f, work)
     grpc(f, work)

@@ -18,10 +18,10 @@ class Watchers:
     """The program that watches; it is given orders."""
 
     def __init__(self, address, n, path="/", token=None, post=None, streams=0,
-                 ca=None, other=None):
+                 ca=None, other=None, instances=None):
         args = [TOOLS + "/watchers", "-s", address, "-n", str(n), "-p", path]
         for flag, value in (("-t", token), ("-P", post), ("-m", streams),
-                            ("-c", ca), ("-2", other)):
+                            ("-c", ca), ("-2", other), ("-i", instances)):
             if value:
                 args += [flag, str(value)]
         self.process = subprocess.Popen(

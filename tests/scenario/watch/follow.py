@@ -1,12 +1,19 @@
-"""Many watchers of one configuration, over several nodes; for watch_many.sh.
+"""Many watchers of one configuration, over several nodes; for watch_many.sh and
+left_behind.sh.
 
-	follow.py KEY N URL...    TOKEN in the environment
+	follow.py KEY N URL...    TOKEN in the environment; SINCE and VERSION: what each
+	                          has heard already; MAY_LIST: 410 is no mistake
 
 Each goes on at the next node, with what it heard last, when its connection ends.
 Every version has to come, once, in order.  Orders come by lines:
 
 	wait V     until each has heard of version V: `heard V RECONNECTS`
 	on I       `on N`: so many are at the I-th node now
+	go I       all leave, and go on at the I-th node, or where that does not let
+	           them: `gone`
+	spread     the same, each at a node of its own
+	listed     `listed N`: so many were told that what they missed is kept no more
+	           (410), have fetched, and went on behind what they got
 	stop       ends, with what was wrong
 """
 import asyncio
@@ -14,9 +21,11 @@ import json
 import os
 import sys
 import urllib.parse
+import urllib.request
 
 KEY, N, NODES = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
 TOKEN = os.environ["TOKEN"]
+MAY_LIST = "MAY_LIST" in os.environ
 
 
 class Watcher:
@@ -24,8 +33,9 @@ class Watcher:
         self.at = i % len(NODES)
         self.since = os.environ.get("SINCE", "")
         self.version = int(os.environ.get("VERSION", "0"))
-        self.reconnects = 0
-        self.is_on = False
+        self.reconnects = self.listed = 0
+        self.is_on = self.is_compacted = False
+        self.writer = self.next = None
 
     def hear(self, event, rev, data):
         if event == "bookmark":
@@ -36,10 +46,31 @@ class Watcher:
                 f"version {m['version']} behind {self.version}")
             assert int(rev) > int(self.since or 0) and m["end"], m
             self.version = m["version"]
+        elif event == "error":
+            m = json.loads(data)
+            assert (m["reason"], m["status"]) == ("compacted", 410), m
+            self.is_compacted = True
+            return
         else:
             assert event == "end", (event, data)
             return
         self.since = rev
+        news.set()
+
+    def fetch(self):
+        url = f"{NODES[self.at]}/api/v1/fetch/config/{KEY}"
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return (int(answer.headers["X-Conflux-Version"]),
+                    answer.headers["X-Conflux-Revision"])
+
+    async def list(self):
+        assert MAY_LIST, "it is compacted"
+        version, rev = await asyncio.to_thread(self.fetch)
+        assert version >= self.version and int(rev) >= int(self.since or 0), (
+            f"version {version} of revision {rev} behind {self.version} of {self.since}")
+        self.version, self.since, self.is_compacted = version, rev, False
+        self.listed += 1
         news.set()
 
     async def read(self, reader):
@@ -53,21 +84,30 @@ class Watcher:
                 event = line[7:]
             elif line.startswith("data: "):
                 self.hear(event, rev, line[6:])
+            # The answer is over; its connection may be kept for another.
+            if self.is_compacted:
+                return
 
     async def connect(self):
+        if self.is_compacted:
+            await self.list()
         url = urllib.parse.urlsplit(NODES[self.at])
         reader, writer = await asyncio.open_connection(url.hostname, url.port)
+        self.writer = writer
         try:
+            if self.next is not None:
+                return
             last = f"Last-Event-ID: {self.since}\r\n" if self.since else ""
             writer.write(f"GET /api/v1/watch?key={KEY} HTTP/1.1\r\nHost: x\r\n"
                          f"Authorization: Bearer {TOKEN}\r\n{last}\r\n".encode())
             head = await reader.readuntil(b"\r\n\r\n")
             status = head.split()[1]
-            assert status != b"410", "it is compacted"
+            if status == b"410":
+                self.is_compacted = True
             if status != b"200":
                 return
             if not self.since:
-                self.since = [line[21:].decode() for line in head.split(b"\r\n")
+                self.since = [line[20:].decode() for line in head.split(b"\r\n")
                               if line.lower().startswith(b"x-conflux-revision: ")][0]
             self.is_on = True
             news.set()
@@ -83,8 +123,17 @@ class Watcher:
             except (OSError, asyncio.IncompleteReadError):
                 pass
             self.reconnects += 1
-            self.at = (self.at + 1) % len(NODES)
-            await asyncio.sleep(0.05)
+            if self.next is None:
+                self.at = (self.at + 1) % len(NODES)
+                await asyncio.sleep(0.05)
+            else:
+                self.at, self.next = self.next, None
+                news.set()
+
+    def go(self, i):
+        self.next = i
+        if self.writer:
+            self.writer.transport.abort()
 
 
 async def until(what):
@@ -107,6 +156,18 @@ async def orders(watchers):
         elif line[0] == b"on":
             print("on", sum(w.is_on and w.at == int(line[1]) for w in watchers),
                   flush=True)
+        elif line[0] == b"go":
+            for w in watchers:
+                w.go(int(line[1]))
+            await until(lambda: all(w.next is None for w in watchers))
+            print("gone", flush=True)
+        elif line[0] == b"spread":
+            for i, w in enumerate(watchers):
+                w.go(i % len(NODES))
+            await until(lambda: all(w.next is None and w.is_on for w in watchers))
+            print("gone", flush=True)
+        elif line[0] == b"listed":
+            print("listed", sum(w.listed for w in watchers), flush=True)
         elif line[0] == b"stop":
             return
 

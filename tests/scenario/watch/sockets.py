@@ -195,6 +195,33 @@ def revoked():
     assert c.closed() == 1008
 
 
+def full():
+    """The subject has as many watches as it may have: the connection stays."""
+    c = Sync(header=BEARER)
+    for name in ("x", "y"):
+        c.say(type="subscribe", id=name, prefixes=["acme/"])
+        want(c.hear(), type="error", id=name, status=429)
+    c.say(type="unsubscribe", id="x")
+    want(c.hear(), type="error", id="x", status=404)
+
+
+def foreign():
+    """TOKEN is of acme alone; since SINCE acme and the bank have published."""
+    c = Sync(header=BEARER)
+    c.say(type="subscribe", id="key", keys=["bank/vault/prod/" + os.environ["MARK"]])
+    want(c.hear(), type="error", id="key", status=403)
+    # A prefix names what there may be: it is let in, and told nothing.
+    since = int(os.environ["SINCE"])
+    c.say(type="subscribe", id="bank", prefixes=["bank/"], since=since)
+    want(c.hear(), type="subscribed", id="bank")
+    c.say(type="subscribe", id="all", prefixes=[""], since=since)
+    want(c.hear(), type="subscribed", id="all")
+    heard = c.hear()
+    want(heard, type="change", id="all")
+    assert "bank" not in json.dumps(heard), heard
+    assert "acme/shop/prod/app.txt" in json.dumps(heard), heard
+
+
 def drained():
     c = Sync(header=BEARER)
     quiet = Sync(header=BEARER)
@@ -426,6 +453,6 @@ def http2():
 
 
 STORIES = {"sync": sync_story, "refusals": refusals, "tokens": tokens,
-           "revoked": revoked, "drained": drained, "frames": frames, "http2": http2,
+           "revoked": revoked, "drained": drained, "full": full, "foreign": foreign, "frames": frames, "http2": http2,
            "other": lambda: asyncio.run(other_library())}
 STORIES[sys.argv[1]]()

@@ -53,6 +53,27 @@ START_TEST(one_and_lists_are_read)
 }
 END_TEST
 
+static void release_is(const char *text, const char *want)
+{
+	AUTO_BUF body = BUF_NONE;
+
+	buf_printf(&body, "{\"instance\":\"a\",\"key\":\"a/b/c/d\"," REST
+		   ",\"release\":%s}", text);
+	ck_assert_msg(parse(body.p) == OK, "%s: %s", text, err.text);
+	ck_assert_msg(str_eq(got->release, str_of(want)), "%s: %.*s", text,
+		      STR_ARG(got->release));
+}
+
+START_TEST(a_release_is_a_text_or_a_number)
+{
+	release_is("\"r-7\"", "r-7");
+	release_is("null", "");
+	release_is("7", "7");
+	release_is("0", "0");
+	release_is("18446744073709551615", "18446744073709551615");
+}
+END_TEST
+
 static const struct {
 	const char *text, *word;
 	enum code code;
@@ -74,6 +95,12 @@ static const struct {
 	  "\"state\":\"applied\"}", "\"sha256\"", E_UNPROCESSABLE },
 	{ "{\"instance\":\"a\",\"key\":\"a/b/c/d\",\"version\":1,\"sha256\":\"" SHA
 	  "\",\"state\":\"done\"}", "received, applied", E_UNPROCESSABLE },
+	{ "{\"instance\":\"a\",\"key\":\"a/b/c/d\",\"release\":-1," REST "}",
+	  "\"release\"", E_UNPROCESSABLE },
+	{ "{\"instance\":\"a\",\"key\":\"a/b/c/d\",\"release\":1.5," REST "}",
+	  "\"release\"", E_UNPROCESSABLE },
+	{ "{\"instance\":\"a\",\"key\":\"a/b/c/d\",\"release\":[]," REST "}",
+	  "\"release\" is no text", E_UNPROCESSABLE },
 	{ "{\"instance\":\"a\",\"key\":\"a/b/c/d\",\"more\":1," REST "}",
 	  "\"more\" is not known", E_UNPROCESSABLE },
 };
@@ -239,6 +266,7 @@ static Suite *suite(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, one_and_lists_are_read);
+	tcase_add_test(t, a_release_is_a_text_or_a_number);
 	tcase_add_loop_test(t, what_is_none_is_refused_by_name, 0,
 			    ARRAY_LEN(wrong));
 	tcase_add_test(t, there_are_bounds);

@@ -9,13 +9,13 @@ START_TEST(an_address_has_so_many_and_no_more)
 {
 	struct crowd *c = crowd_new(2);
 
-	ck_assert(crowd_enter(c, "192.0.2.1"));
-	ck_assert(crowd_enter(c, "192.0.2.1"));
-	ck_assert(!crowd_enter(c, "192.0.2.1"));
-	ck_assert(!crowd_enter(c, "::ffff:192.0.2.1"));
-	ck_assert(crowd_enter(c, "192.0.2.2"));
-	crowd_leave(c, "192.0.2.1");
-	ck_assert(crowd_enter(c, "192.0.2.1"));
+	ck_assert(crowd_enter_host(c, "192.0.2.1"));
+	ck_assert(crowd_enter_host(c, "192.0.2.1"));
+	ck_assert(!crowd_enter_host(c, "192.0.2.1"));
+	ck_assert(!crowd_enter_host(c, "::ffff:192.0.2.1"));
+	ck_assert(crowd_enter_host(c, "192.0.2.2"));
+	crowd_leave_host(c, "192.0.2.1");
+	ck_assert(crowd_enter_host(c, "192.0.2.1"));
 	crowd_free(&c);
 }
 END_TEST
@@ -24,10 +24,10 @@ START_TEST(a_network_of_ipv6_is_one)
 {
 	struct crowd *c = crowd_new(2);
 
-	ck_assert(crowd_enter(c, "2001:db8::1"));
-	ck_assert(crowd_enter(c, "2001:db8::2"));
-	ck_assert(!crowd_enter(c, "2001:db8::3"));
-	ck_assert(crowd_enter(c, "2001:db8:0:1::3"));
+	ck_assert(crowd_enter_host(c, "2001:db8::1"));
+	ck_assert(crowd_enter_host(c, "2001:db8::2"));
+	ck_assert(!crowd_enter_host(c, "2001:db8::3"));
+	ck_assert(crowd_enter_host(c, "2001:db8:0:1::3"));
 	crowd_free(&c);
 }
 END_TEST
@@ -37,10 +37,10 @@ START_TEST(who_has_gone_is_forgotten)
 	struct crowd *c = crowd_new(5);
 
 	for (int i = 0; i < 3; i++)
-		ck_assert(crowd_enter(c, "192.0.2.1"));
+		ck_assert(crowd_enter_host(c, "192.0.2.1"));
 	ck_assert_uint_eq(crowd_count(c), 1);
 	for (int i = 0; i < 3; i++)
-		crowd_leave(c, "192.0.2.1");
+		crowd_leave_host(c, "192.0.2.1");
 	ck_assert_uint_eq(crowd_count(c), 0);
 	crowd_free(&c);
 }
@@ -51,9 +51,9 @@ START_TEST(without_a_limit_nothing_is_counted)
 	struct crowd *c = crowd_new(0);
 
 	for (int i = 0; i < 1000; i++)
-		ck_assert(crowd_enter(c, "192.0.2.1"));
+		ck_assert(crowd_enter_host(c, "192.0.2.1"));
 	ck_assert_uint_eq(crowd_count(c), 0);
-	crowd_leave(c, "192.0.2.1");
+	crowd_leave_host(c, "192.0.2.1");
 	crowd_free(&c);
 }
 END_TEST

@@ -44,7 +44,7 @@ static const char *ask(const char *key)
 	if (!flag)
 		return "none";
 	buf_reset(&out);
-	flag_evaluate(flag, false, &res);
+	flag_evaluate(flag, "STATIC", &res);
 	flag_json(&out, str_of(key), &res, &set, 7);
 	return out.p;
 }
@@ -181,7 +181,7 @@ START_TEST(all_are_told_together)
 {
 	flags("{\"$id\":1,\"a\":1,\"b\":{\"variants\":{},\"state\":\"?\"}}");
 	buf_reset(&out);
-	flag_set_json(&out, &set, true, 3);
+	flag_set_json(&out, &set, "TARGETING_MATCH", 3);
 	ck_assert_str_eq(out.p,
 			 "{\"flags\":[{\"key\":\"a\",\"reason\":\"TARGETING_MATCH\","
 			 "\"value\":1,\"metadata\":{\"version\":3}},{\"key\":\"b\","
@@ -189,7 +189,7 @@ START_TEST(all_are_told_together)
 			 "be ENABLED or DISABLED\"}],\"metadata\":{\"version\":3}}");
 	flags("{}");
 	buf_reset(&out);
-	flag_set_json(&out, &set, false, 3);
+	flag_set_json(&out, &set, "STATIC", 3);
 	ck_assert_str_eq(out.p, "{\"flags\":[],\"metadata\":{\"version\":3}}");
 }
 END_TEST

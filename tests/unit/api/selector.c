@@ -62,7 +62,7 @@ START_TEST(terms_are_as_in_kubernetes)
 	struct value *labels = json("{\"team\":\"a\",\"zone\":\"n\",\"empty\":\"\","
 				    "\"in\":\"in\",\"x.io/y\":\"1\"}");
 	const struct row *row = &rows[_i];
-	struct selector s;
+	struct query_selector s;
 
 	ck_assert_uint_lt(_i, ARRAY_LEN(rows));
 	ck_assert_msg(label_selector_parse(str_of(row->text), arena, &s, &err) ==
@@ -74,7 +74,7 @@ END_TEST
 
 START_TEST(an_object_without_labels_has_none)
 {
-	struct selector s;
+	struct query_selector s;
 
 	ck_assert_int_eq(label_selector_parse(STR("!a"), arena, &s, &err), OK);
 	ck_assert(label_selector_matches(&s, NULL));
@@ -89,7 +89,7 @@ static const char *const wrong[] = { "=", "a=b=c", "a b", "a in", "a in b",
 
 START_TEST(what_is_no_selector_is_refused)
 {
-	struct selector s;
+	struct query_selector s;
 
 	ck_assert_msg(label_selector_parse(str_of(wrong[_i]), arena, &s, &err) ==
 		      E_INVALID, "%s", wrong[_i]);
@@ -100,7 +100,7 @@ END_TEST
 START_TEST(there_are_not_more_terms_than_allowed)
 {
 	AUTO_BUF text = BUF_NONE;
-	struct selector s;
+	struct query_selector s;
 
 	for (int i = 0; i < SELECTOR_TERMS_MAX; i++)
 		buf_printf(&text, "%sa%d", i ? "," : "", i);
@@ -123,7 +123,7 @@ START_TEST(fields_are_compared)
 		{ "spec.x!=1", true },
 	};
 	struct value *object = json("{\"metadata\":{\"name\":\"web\"}}");
-	struct selector s;
+	struct query_selector s;
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		ck_assert_int_eq(field_selector_parse(str_of(rows[i].text), arena,

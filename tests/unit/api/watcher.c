@@ -10,10 +10,13 @@
 #include "api/own.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "token_changes.h"
 
 #include "base/banned.h"
 
 #define HEARTBEAT_MS 200
+/* Of one subject. */
+#define WATCHES_MAX 40000
 
 static char dir[64];
 static struct api api;
@@ -94,7 +97,7 @@ static struct command *command(enum command_type type)
 
 	c->type = type;
 	c->time_ms = clock_wall_ms();
-	c->subject = (struct subject){ STR("token:root"), ROLE_ROOT, STR_NONE };
+	c->subject = (struct subject){ .name = STR("token:root"), .role = ROLE_ROOT };
 	c->credential = STR("token root");
 	c->origin = STR("test");
 	return c;
@@ -133,6 +136,19 @@ static void put_token(const char *name, const char *text)
 	op->name = str_of(name);
 	op->role = ROLE_READ_ONLY;
 	op->sha = token = sha256_of(str_of(text));
+	submit(c);
+}
+
+/* Of somebody of 'tenant', for so long (0: for ever). */
+static void put_subject(const char *name, const char *tenant, unsigned ms)
+{
+	struct command *c = command(COMMAND_OPS);
+	struct op *op = command_op(arena, c, OP_SUBJECT_PUT);
+
+	op->name = op->author = str_of(name);
+	op->tenant = str_of(tenant);
+	op->count = ms ? clock_wall_ms() + ms : 0;
+	op->sha = token = sha256_of(str_of(name));
 	submit(c);
 }
 
@@ -241,7 +257,8 @@ static void setup(void)
 	arena = arena_new(0);
 	snprintf(dir, sizeof(dir), "/tmp/conflux-watcher-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
-	api = (struct api){ .config.heartbeat_ms = HEARTBEAT_MS };
+	api = (struct api){ .config.heartbeat_ms = HEARTBEAT_MS,
+			    .watches = crowd_new(WATCHES_MAX) };
 	open_store();
 	at = (struct api_loop){ .api = &api, .loop = loop_new("test", 0) };
 	ck_assert_int_eq(view_new(api.config.store, &at.view, &err), OK);
@@ -264,6 +281,8 @@ static void teardown(void)
 	loop_free(&at.loop);
 	watching_free(&at.watching);
 	store_close(&api.config.store);
+	ck_assert_uint_eq(crowd_count(api.watches), 0);
+	crowd_free(&api.watches);
 	arena_free(&arena);
 	pid = fork();
 	if (pid == 0) {
@@ -380,6 +399,29 @@ START_TEST(a_change_behind_the_end_of_its_token_is_not_told)
 	ck_assert(!other.is_over);
 	stop(&x);
 	stop(&quiet);
+	stop(&other);
+}
+END_TEST
+
+/* The token is looked at for each change too: it may end between the look at all tokens
+ * and the picture. */
+START_TEST(a_change_in_the_picture_of_its_tokens_end_is_not_told)
+{
+	struct ear x, other;
+
+	start(&x, X, NULL);
+	put_token("another", "cfx_another");
+	start(&other, X, NULL);
+	publish("x");
+	TURN_UNTIL(heard(&x, "x=1"));
+	TURN_UNTIL(heard(&other, "x=1"));
+	token_changes_hold(api.config.store);
+	end_token("reader");
+	publish("x");
+	TURN_UNTIL(heard(&other, "x=2"));
+	ck_assert_str_eq(x.heard.p, "begin x=1. denied:unauthorized ");
+	token_changes_release();
+	stop(&x);
 	stop(&other);
 }
 END_TEST
@@ -537,6 +579,68 @@ START_TEST(thousands_are_ended_one_after_the_other)
 }
 END_TEST
 
+/* However its watches end, there is room for others then. */
+START_TEST(a_subject_has_so_many_and_no_more)
+{
+	struct watch_spec spec = spec_of(X, NULL), other;
+	struct ear x, y, more, others;
+
+	crowd_free(&api.watches);
+	api.watches = crowd_new(2);
+	other = spec;
+	other.who = (struct watch_who){ .role = ROLE_ROOT, .name = "local:root" };
+	start(&x, X, NULL);
+	start(&y, X, NULL);
+	ck_assert_int_eq(try_start(&more, &spec), E_RATE);
+	stop(&more);
+	/* What could not begin for another reason is not counted. */
+	spec.has_since = true;
+	spec.since = store_rev(api.config.store);
+	stop(&x);
+	spec.who.token = sha256_of(STR("cfx_no"));
+	ck_assert_int_eq(try_start(&more, &spec), E_UNAUTHORIZED);
+	stop(&more);
+	start(&x, X, NULL);
+	ck_assert_int_eq(try_start(&others, &other), OK);
+	watching_drain(at.watching);
+	ck_assert_uint_eq(crowd_count(api.watches), 0);
+	stop(&x);
+	stop(&y);
+	stop(&others);
+}
+END_TEST
+
+/* What a token may is looked up once for all, and its subject is one. */
+START_TEST(tokens_that_want_one_place_are_told_apart)
+{
+	struct watch_owners *owners = watch_owners_new();
+	struct watch_who who = { .has_token = true, .name = "token:a" };
+	struct watch_owner *a, *again, *b, *a2;
+
+	a = watch_owner_get(owners, &who);
+	again = watch_owner_get(owners, &who);
+	ck_assert_ptr_eq(a, again);
+	/* Of the same place: the first bytes of a digest say which. */
+	who.token.b[31] = 1;
+	b = watch_owner_get(owners, &who);
+	ck_assert_ptr_ne(a, b);
+	who.token.b[31] = 0;
+	a2 = watch_owner_get(owners, &who);
+	ck_assert_ptr_ne(a2, b);
+	ck_assert(sha256_eq(&a2->who.token, &a->who.token));
+	watch_owner_put(owners, &a);
+	ck_assert(sha256_eq(&again->who.token, &a2->who.token));
+	watch_owner_put(owners, &again);
+	watch_owner_put(owners, &b);
+	/* It kept its place when the others went. */
+	again = watch_owner_get(owners, &who);
+	ck_assert_ptr_eq(a2, again);
+	watch_owner_put(owners, &again);
+	watch_owner_put(owners, &a2);
+	watch_owners_free(&owners);
+}
+END_TEST
+
 START_TEST(it_names_something_and_not_too_much)
 {
 	struct watch_spec spec = spec_of(NULL, NULL);
@@ -561,6 +665,81 @@ START_TEST(it_names_something_and_not_too_much)
 }
 END_TEST
 
+/* Nothing but the end of a token wakes the loop then. */
+static void beat_rarely(void)
+{
+	watching_free(&at.watching);
+	api.config.heartbeat_ms = 60000;
+	at.watching = watching_new(&at);
+}
+
+START_TEST(it_ends_with_its_token_also_where_nothing_happens)
+{
+	uint64_t until;
+	struct ear x, forever;
+
+	beat_rarely();
+	start(&forever, X, NULL);
+	put_subject("ann", "acme", 400);
+	until = clock_wall_ms() + 300;
+	start(&x, X, NULL);
+	TURN_UNTIL(x.is_over);
+	ck_assert(heard(&x, "denied:unauthorized"));
+	ck_assert_uint_ge(clock_wall_ms(), until);
+	ck_assert(!forever.is_over);
+	buf_fini(&x.heard);
+	/* Nor does another begin. */
+	ck_assert_int_eq(try_start(&x, &(struct watch_spec){
+		.prefixes = &(struct str){ "acme/", 5 }, .n_prefixes = 1,
+		.who = { .has_token = true, .token = token } }), E_UNAUTHORIZED);
+	buf_fini(&x.heard);
+	stop(&forever);
+}
+END_TEST
+
+/* The first that ends says when the next is looked at. */
+START_TEST(each_ends_with_its_own_token)
+{
+	struct ear first, second, third;
+
+	beat_rarely();
+	put_subject("c", "acme", 0);
+	start(&third, X, NULL);
+	put_subject("b", "acme", 900);
+	start(&second, X, NULL);
+	put_subject("a", "acme", 300);
+	start(&first, X, NULL);
+	TURN_UNTIL(first.is_over);
+	ck_assert(!second.is_over);
+	TURN_UNTIL(second.is_over);
+	ck_assert(!third.is_over);
+	buf_fini(&first.heard);
+	buf_fini(&second.heard);
+	stop(&third);
+}
+END_TEST
+
+START_TEST(of_another_tenant_it_is_told_nothing)
+{
+	struct watch_spec spec;
+	struct ear own, all, other;
+
+	put_subject("ann", "bank", 0);
+	spec = spec_of(X, NULL);
+	ck_assert_int_eq(try_start(&own, &spec), E_DENIED);
+	buf_fini(&own.heard);
+	start(&all, NULL, "");
+	spec = spec_of(NULL, "acme/");
+	ck_assert_int_eq(try_start(&other, &spec), OK);
+	publish("x");
+	TURN_UNTIL(heard(&all, "bookmark") && heard(&other, "bookmark"));
+	ck_assert(!heard(&all, "x="));
+	ck_assert(!heard(&other, "x="));
+	stop(&all);
+	stop(&other);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("api/watcher");
@@ -571,6 +750,7 @@ static Suite *suite(void)
 	tcase_add_test(t, it_begins_at_once_and_is_told_of_its_own);
 	tcase_add_test(t, who_is_quiet_hears_from_where_to_go_on);
 	tcase_add_test(t, a_change_behind_the_end_of_its_token_is_not_told);
+	tcase_add_test(t, a_change_in_the_picture_of_its_tokens_end_is_not_told);
 	tcase_add_test(t, the_end_of_its_token_alone_ends_it);
 	tcase_add_test(t, who_may_not_does_not_begin);
 	tcase_add_test(t, what_it_knows_already_is_waited_for);
@@ -579,7 +759,12 @@ static Suite *suite(void)
 	tcase_add_test(t, it_may_stop_while_it_is_told);
 	tcase_add_test(t, a_node_that_stops_ends_them_and_begins_none);
 	tcase_add_test(t, thousands_are_ended_one_after_the_other);
+	tcase_add_test(t, a_subject_has_so_many_and_no_more);
+	tcase_add_test(t, tokens_that_want_one_place_are_told_apart);
 	tcase_add_test(t, it_names_something_and_not_too_much);
+	tcase_add_test(t, it_ends_with_its_token_also_where_nothing_happens);
+	tcase_add_test(t, each_ends_with_its_own_token);
+	tcase_add_test(t, of_another_tenant_it_is_told_nothing);
 	suite_add_tcase(s, t);
 	return s;
 }

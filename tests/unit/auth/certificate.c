@@ -1,66 +1,19 @@
 /* Certificates that stand for tokens: who is who, and that no text of a token is one. */
-#include "auth/auth.h"
+#include "nodes.h"
 
-#include <stdio.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "unit.h"
 
 #include "base/banned.h"
 
-static char folder[64];
-static struct store *store;
-static struct arena *arena;
-static struct err err;
-static bool made;
 static struct view *view;
-
-static const char *dir_of(const char *node)
-{
-	return arena_printf(arena, "%s/%s", folder, node).p;
-}
-
-static void setup(void)
-{
-	struct store_config c = { .map_bytes = 1ull << 30, .hold_ms = 20000 };
-
-	arena = arena_new(0);
-	ck_assert_int_eq(kinds_load(&err), OK);
-	snprintf(folder, sizeof(folder), "/tmp/conflux-auth-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-	c.dir = dir_of("a");
-	ck_assert_msg(store_open(&c, &store, &err) == OK, "%s", err.text);
-	ck_assert_int_eq(mkdir(dir_of("b"), 0700), 0);
-}
 
 static void teardown(void)
 {
-	pid_t pid;
-
 	view_free(&view);
-	store_close(&store);
-	arena_free(&arena);
-	pid = fork();
-	if (pid == 0) {
-		execlp("rm", "rm", "-rf", folder, (char *)NULL);
-		_exit(1);
-	}
-	waitpid(pid, NULL, 0);
-}
-
-/* Without a leader yet it is asked again, as the daemon does. */
-static enum code ensure(const char *node)
-{
-	uint64_t until = clock_mono_ms() + 20000;
-	enum code rc;
-
-	do
-		rc = root_token_ensure(store, dir_of(node), &made, &err);
-	while ((rc == E_BUSY || rc == E_UNAVAILABLE) && clock_mono_ms() < until);
-	return rc;
+	nodes_teardown();
 }
 
 /* From the cluster version on that knows them. */
@@ -74,8 +27,7 @@ static void bind_name(const char *name, const char *certificate,
 		AUTO_BUF bytes = BUF_NONE;
 		struct command c = { .type = COMMAND_OPS,
 				     .time_ms = clock_wall_ms(),
-				     .subject = { STR("system"), ROLE_SYSTEM,
-						  STR_NONE } };
+				     .subject = { .name = STR("system"), .role = ROLE_SYSTEM } };
 		struct op *op = command_op(arena, &c, OP_CERTIFICATE_PUT);
 
 		op->name = str_of(name);
@@ -154,7 +106,7 @@ static Suite *suite(void)
 	TCase *t = tcase_create("certificate");
 
 	tcase_set_timeout(t, 60);
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, nodes_setup, teardown);
 	tcase_add_test(t, a_name_that_is_bound_is_somebody);
 	tcase_add_test(t, no_text_of_a_token_is_a_certificate);
 	tcase_add_test(t, a_certificate_is_no_root_token);

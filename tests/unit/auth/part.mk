@@ -1,1 +1,3 @@
+# nodes.c: a store, and folders of nodes
 needs := io
+help := nodes.c

@@ -1,70 +1,15 @@
 /*
  * The root token of a cluster: the first one counts, also after a crash at any
- * step, and who was not first has none.  Folders of nodes that share one store
- * stand for nodes that have applied the same log.
+ * step, and who was not first has none.
  */
-#include "auth/auth.h"
+#include "nodes.h"
 
 #include <stdio.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "base/failpoint.h"
 #include "unit.h"
 
 #include "base/banned.h"
-
-static char folder[64];
-static struct store *store;
-static struct arena *arena;
-static struct err err;
-static bool made;
-
-static const char *dir_of(const char *node)
-{
-	return arena_printf(arena, "%s/%s", folder, node).p;
-}
-
-static void setup(void)
-{
-	struct store_config c = { .map_bytes = 1ull << 30, .hold_ms = 20000 };
-
-	arena = arena_new(0);
-	ck_assert_int_eq(kinds_load(&err), OK);
-	snprintf(folder, sizeof(folder), "/tmp/conflux-auth-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-	c.dir = dir_of("a");
-	ck_assert_msg(store_open(&c, &store, &err) == OK, "%s", err.text);
-	ck_assert_int_eq(mkdir(dir_of("b"), 0700), 0);
-}
-
-static void teardown(void)
-{
-	pid_t pid;
-
-	store_close(&store);
-	arena_free(&arena);
-	pid = fork();
-	if (pid == 0) {
-		execlp("rm", "rm", "-rf", folder, (char *)NULL);
-		_exit(1);
-	}
-	waitpid(pid, NULL, 0);
-}
-
-/* Without a leader yet it is asked again, as the daemon does. */
-static enum code ensure(const char *node)
-{
-	uint64_t until = clock_mono_ms() + 20000;
-	enum code rc;
-
-	do
-		rc = root_token_ensure(store, dir_of(node), &made, &err);
-	while ((rc == E_BUSY || rc == E_UNAVAILABLE) && clock_mono_ms() < until);
-	return rc;
-}
 
 /* What root.token holds there; NULL: there is none. */
 static const char *file_of(const char *node)
@@ -170,7 +115,7 @@ static Suite *suite(void)
 	TCase *t = tcase_create("root");
 
 	tcase_set_timeout(t, 60);
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, nodes_setup, nodes_teardown);
 	tcase_add_test(t, the_first_counts_and_the_others_have_none);
 	tcase_add_test(t, a_crash_before_it_is_proposed);
 	tcase_add_test(t, a_crash_before_it_is_written);

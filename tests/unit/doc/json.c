@@ -50,8 +50,8 @@ START_TEST(nul_bytes_are_refused_everywhere)
 {
 	static const char text[] = "[1,\0\t\t2]", word[] = "{\"a\":true\0}";
 
-	bad_str(J, STR(text), 1, 4, "NUL");
-	bad_str(J, STR(word), 1, 10, "NUL");
+	bad_str(J, str_n(text, sizeof(text) - 1), 1, 4, "NUL");
+	bad_str(J, str_n(word, sizeof(word) - 1), 1, 10, "NUL");
 }
 END_TEST
 

@@ -37,7 +37,8 @@ START_TEST(all_that_there_is)
 		"   files: [{config: c, path: /etc/c}]}\n";
 	const struct edge_file *f;
 
-	ck_assert_msg(edge_settings_parse(STR(text), &s, &err) == OK, "%s", err.text);
+	ck_assert_msg(edge_settings_parse(str_n(text, sizeof(text) - 1), &s,
+					  &err) == OK, "%s", err.text);
 	ck_assert_str_eq(s.endpoints, "http://a:1,https://b:2");
 	ck_assert_str_eq(s.token_file, "/t");
 	ck_assert_str_eq(s.instance, "web-1");

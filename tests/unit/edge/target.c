@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -208,30 +209,136 @@ static void on_signal(int number)
 	heard = number;
 }
 
-START_TEST(a_program_is_told_by_a_signal)
-{
-	char pid_file[80], pid[16];
+static char pid_file[80];
 
+static void by_signal(void)
+{
 	snprintf(pid_file, sizeof(pid_file), "%s/state/pid", dir);
-	snprintf(pid, sizeof(pid), "%d\n", getpid());
 	file.signal = SIGUSR1;
 	file.pid_file = pid_file;
 	signal(SIGUSR1, on_signal);
 	open_target();
+}
+
+static void put_pid(pid_t pid)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d\n", pid);
+	ck_assert_int_eq(fs_put(fs_real(), state, pid_file, str_of(text), &err), OK);
+}
+
+/* A first file is there for a program that is yet to start, which is told then. */
+START_TEST(a_program_is_told_by_a_signal)
+{
+	by_signal();
 	/* That nobody is there yet is no verdict on the content. */
 	ck_assert_int_eq(bring(1, "one", false), EDGE_FAILED);
 	ck_assert_ptr_nonnull(strstr(err.text, "pid_file"));
-	ck_assert_int_ne(access(path, F_OK), 0);
-	ck_assert_int_eq(fs_put(fs_real(), state, pid_file, STR("1\n"), &err), OK);
+	ck_assert_str_eq(content_of(path), "one");
+	put_pid(1);
 	ck_assert_int_eq(bring(1, "one", false), EDGE_FAILED);
-	ck_assert_int_eq(fs_put(fs_real(), state, pid_file, str_of(pid), &err), OK);
-	ck_assert_int_eq(bring(1, "one", false), EDGE_TAKEN);
+	ck_assert_ptr_nonnull(strstr(err.text, "holds no process id"));
+	ck_assert_str_eq(content_of(path), "one");
+	put_pid(getpid());
+	ck_assert_int_eq(bring(1, "one", false), EDGE_KEPT);
 	ck_assert_int_eq(heard, SIGUSR1);
+	ck_assert_int_eq(target.record.phase, EDGE_APPLIED);
+}
+END_TEST
+
+/* The one that it would not start with gives way to one that it does; and what was never
+ * in force is nothing to go back to. */
+START_TEST(a_first_one_that_nobody_heard_of)
+{
+	by_signal();
+	ck_assert_int_eq(bring(1, "one", false), EDGE_FAILED);
+	ck_assert_int_eq(bring(2, "two", false), EDGE_FAILED);
+	ck_assert_str_eq(content_of(path), "two");
+	open_target();
+	ck_assert_int_eq(edge_target_recover(&target, &err), E_NOT_FOUND);
+	ck_assert_str_eq(content_of(path), "two");
+	put_pid(getpid());
+	file.reload = reload;
+	ck_assert_int_eq(bring(3, "refuse", false), EDGE_REJECTED);
+	ck_assert_str_eq(content_of(path), "two");
+	file.reload = NULL;
+	ck_assert_int_eq(bring(4, "four", false), EDGE_TAKEN);
+	ck_assert_uint_eq(others(), 0);
+}
+END_TEST
+
+/* It was replaced by no other file meanwhile. */
+static ino_t place_of(void)
+{
+	struct stat st;
+
+	ck_assert_int_eq(stat(path, &st), 0);
+	return st.st_ino;
+}
+
+static void it_stays(const char *why)
+{
+	int held = open(path, O_RDONLY | O_CLOEXEC);     /* its number is taken */
+	ino_t before = place_of();
+
+	ck_assert_int_eq(bring(2, "two", false), EDGE_FAILED);
+	ck_assert_msg(strstr(err.text, why) != NULL, "%s", err.text);
+	ck_assert_int_eq(bring(2, "two", false), EDGE_FAILED);
+	ck_assert_uint_eq(place_of(), before);
+	ck_assert_str_eq(content_of(path), "one");
+	ck_assert_int_eq(target.record.phase, EDGE_APPLIED);
+	ck_assert_uint_eq(target.record.rejected, 0);
+	close(held);
+}
+
+START_TEST(who_cannot_be_told_keeps_what_he_has)
+{
+	char *const none[] = { (char *)"/no/such/command", NULL };
+	char *const lost[] = { (char *)"no-such-command-of-conflux", NULL };
+	pid_t child;
+
+	by_signal();
+	put_pid(getpid());
+	ck_assert_int_eq(bring(1, "one", false), EDGE_TAKEN);
+	ck_assert_int_eq(unlink(pid_file), 0);
+	it_stays("pid_file");
+	child = fork();
+	if (child == 0)
+		_exit(0);
+	ck_assert_int_eq(waitpid(child, NULL, 0), child);
+	put_pid(child);
+	it_stays("No such process");
+	ck_assert_int_eq(unlink(pid_file), 0);
+	ck_assert_int_eq(mkfifo(pid_file, 0600), 0);
+	it_stays("no regular file");
+	ck_assert_int_eq(unlink(pid_file), 0);
+	ck_assert_int_eq(symlink("/dev/null", pid_file), 0);
+	it_stays("symbolic link");
+	ck_assert_int_eq(unlink(pid_file), 0);
+	put_pid(getpid());
+	file.reload = none;
+	it_stays("/no/such/command cannot be started");
+	file.reload = lost;
+	it_stays("no-such-command-of-conflux cannot be started");
+	file.reload = NULL;
+	ck_assert_int_eq(bring(2, "two", false), EDGE_TAKEN);
+	ck_assert_uint_eq(others(), 0);
+}
+END_TEST
+
+START_TEST(failures_are_tried_again_ever_later)
+{
+	ck_assert_uint_eq(edge_retry_ms(0), 10000);
+	ck_assert_uint_eq(edge_retry_ms(1), 20000);
+	ck_assert_uint_eq(edge_retry_ms(4), 160000);
+	ck_assert_uint_eq(edge_retry_ms(5), 300000);
+	ck_assert_uint_eq(edge_retry_ms(UINT_MAX), 300000);
 }
 END_TEST
 
 /* Wherever it dies the file is whole, and the next agent goes on from there. */
-static const char *const places[] = { "agent.candidate", "agent.switch",
+static const char *const places[] = { "agent.candidate", "agent.kept", "agent.switch",
 				      "agent.switched", "agent.told" };
 
 START_TEST(it_may_die_anywhere)
@@ -254,11 +361,11 @@ START_TEST(it_may_die_anywhere)
 	ck_assert_int_eq(waitpid(child, &status, 0), child);
 	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	is = content_of(path);
-	ck_assert_msg(strcmp(is, _i < 2 ? "one" : "two") == 0, "%s", is);
+	ck_assert_msg(strcmp(is, _i < 3 ? "one" : "two") == 0, "%s", is);
 	open_target();
 	ck_assert_int_eq(edge_target_recover(&target, &err), OK);
-	ck_assert_str_eq(content_of(path), _i < 2 ? "one" : "two");
-	ck_assert_int_eq(bring(2, "two", false), _i < 2 ? EDGE_TAKEN : EDGE_KEPT);
+	ck_assert_str_eq(content_of(path), _i < 3 ? "one" : "two");
+	ck_assert_int_eq(bring(2, "two", false), _i < 3 ? EDGE_TAKEN : EDGE_KEPT);
 	ck_assert_str_eq(content_of(path), "two");
 	/* The program has heard of it, once at least. */
 	ck_assert_ptr_nonnull(strstr(content_of(told), "2=two"));
@@ -287,6 +394,76 @@ START_TEST(it_may_die_before_a_program_refuses)
 	ck_assert_str_eq(content_of(path), "one");
 	ck_assert_int_eq(bring(2, "refuse", false), EDGE_REJECTED);
 	ck_assert_str_eq(content_of(path), "one");
+}
+END_TEST
+
+/* The same while what the program has refused is taken back. */
+static const char *const backs[] = { "agent.back", "agent.turned", "agent.retold" };
+
+START_TEST(it_may_die_while_it_takes_back)
+{
+	char spec[64];
+	pid_t child;
+	int status;
+
+	file.reload = reload;
+	open_target();
+	ck_assert_int_eq(bring(1, "one", false), EDGE_TAKEN);
+	child = fork();
+	if (child == 0) {
+		snprintf(spec, sizeof(spec), "%s=crash", backs[_i]);
+		if (failpoint_set(spec, &err) == OK)
+			bring(2, "refuse", false);
+		_exit(1);
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	ck_assert_str_eq(content_of(path), _i == 0 ? "refuse" : "one");
+	open_target();
+	ck_assert_int_eq(edge_target_recover(&target, &err), OK);
+	ck_assert_str_eq(content_of(path), "one");
+	ck_assert_int_eq(bring(2, "refuse", false), EDGE_REJECTED);
+	ck_assert_str_eq(content_of(path), "one");
+	ck_assert_int_eq(bring(3, "three", false), EDGE_TAKEN);
+	ck_assert_str_eq(content_of(path), "three");
+	ck_assert_uint_eq(others(), 0);
+}
+END_TEST
+
+/* And where a step of that fails it is gone about again. */
+START_TEST(a_step_back_may_fail)
+{
+	char spec[64];
+
+	file.reload = reload;
+	open_target();
+	ck_assert_int_eq(bring(1, "one", false), EDGE_TAKEN);
+	snprintf(spec, sizeof(spec), "%s=error*1", backs[_i]);
+	ck_assert_int_eq(failpoint_set(spec, &err), OK);
+	ck_assert_int_eq(bring(2, "refuse", false), EDGE_FAILED);
+	ck_assert_int_eq(bring(2, "refuse", false), EDGE_REJECTED);
+	ck_assert_str_eq(content_of(path), "one");
+	ck_assert_uint_eq(others(), 0);
+}
+END_TEST
+
+/* The owner of a file that was not there is who the settings name. */
+START_TEST(a_new_file_is_whose_it_is_to_be)
+{
+	struct stat st;
+
+	/* Nobody else may give files away. */
+	if (getuid() == 0) {
+		file.uid = 65534;
+		file.gid = 65534;
+	}
+	file.mode = 0640;
+	open_target();
+	ck_assert_int_eq(bring(1, "one", false), EDGE_TAKEN);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_uint_eq(st.st_uid, getuid() == 0 ? 65534 : getuid());
+	ck_assert_uint_eq(st.st_gid, getuid() == 0 ? 65534 : getgid());
+	ck_assert_int_eq(st.st_mode & 07777, 0640);
 }
 END_TEST
 
@@ -474,6 +651,9 @@ static Suite *suite(void)
 	tcase_add_test(t, the_first_one_that_is_refused_leaves_nothing);
 	tcase_add_test(t, this_machine_refuses);
 	tcase_add_test(t, a_program_is_told_by_a_signal);
+	tcase_add_test(t, a_first_one_that_nobody_heard_of);
+	tcase_add_test(t, who_cannot_be_told_keeps_what_he_has);
+	tcase_add_test(t, failures_are_tried_again_ever_later);
 	tcase_add_loop_test(t, it_may_die_anywhere, 0, ARRAY_LEN(places));
 	tcase_add_test(t, it_may_die_before_a_program_refuses);
 	tcase_add_loop_test(t, a_step_may_fail, 0, ARRAY_LEN(places));
@@ -481,6 +661,9 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, an_end_is_no_verdict, 0, 4);
 	tcase_add_test(t, what_cannot_be_put_back_is_tried_again);
 	tcase_add_test(t, the_old_file_comes_back_as_it_was);
+	tcase_add_loop_test(t, it_may_die_while_it_takes_back, 0, ARRAY_LEN(backs));
+	tcase_add_loop_test(t, a_step_back_may_fail, 0, ARRAY_LEN(backs));
+	tcase_add_test(t, a_new_file_is_whose_it_is_to_be);
 	tcase_add_test(t, one_agent_has_the_state);
 	tcase_add_test(t, a_damaged_record_is_none);
 	tcase_set_timeout(t, 60);

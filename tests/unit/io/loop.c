@@ -137,6 +137,42 @@ START_TEST(a_message_without_run_aborts)
 }
 END_TEST
 
+START_TEST(a_message_that_waits_is_not_posted_again)
+{
+	struct note notes[2] = { note_of(0), note_of(1) };
+
+	ck_assert(loop_post(loop, &notes[0].msg));
+	ck_assert(loop_post(loop, &notes[1].msg));
+	loop_post_sure(loop, &notes[_i].msg);
+}
+END_TEST
+
+/* Wherever it waits. */
+START_TEST(nor_to_another_loop)
+{
+	struct loop *other = loop_new("other", 0);
+	struct note note = note_of(0);
+
+	ck_assert(loop_post(other, &note.msg));
+	(void)!loop_post(loop, &note.msg);
+}
+END_TEST
+
+/* A refused one waits nowhere. */
+START_TEST(a_refused_message_may_be_posted_again)
+{
+	struct loop *small = loop_new("small", 1);
+	struct note notes[2] = { note_of(0), note_of(1) };
+
+	ck_assert(loop_post(small, &notes[0].msg));
+	ck_assert(!loop_post(small, &notes[1].msg));
+	ck_assert(!loop_post(small, &notes[1].msg));
+	loop_post_sure(small, &notes[1].msg);
+	loop_free(&small);
+	ck_assert_int_eq(n_ran, 2);
+}
+END_TEST
+
 /* ---- threads ---- */
 
 #define POSTERS 4
@@ -516,6 +552,10 @@ static Suite *suite(void)
 	tcase_add_test(t, a_message_may_post_itself);
 	tcase_add_test(t, run_once_says_when_nothing_is_left);
 	tcase_add_test_raise_signal(t, a_message_without_run_aborts, SIGABRT);
+	tcase_add_loop_test_raise_signal(
+		t, a_message_that_waits_is_not_posted_again, SIGABRT, 0, 2);
+	tcase_add_test_raise_signal(t, nor_to_another_loop, SIGABRT);
+	tcase_add_test(t, a_refused_message_may_be_posted_again);
 	tcase_add_test(t, threads_keep_their_order);
 	tcase_add_test(t, the_thread_has_a_name_and_takes_no_signals);
 	tcase_add_test_raise_signal(t, another_thread_is_not_here, SIGABRT);

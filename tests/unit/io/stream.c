@@ -1,7 +1,9 @@
 /*
  * Streams over the loopback, most of them twice: clear text (0) and TLS (1).
  */
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "net.h"
@@ -107,10 +109,22 @@ START_TEST(many_parts_keep_their_order)
 }
 END_TEST
 
+/* TLS 1.3: five bytes before, a type and a tag behind (RFC 8446, 5.2). */
+#define RECORD_MORE 22u
+
+static uint64_t given(void)
+{
+	uint64_t n, taken;
+
+	stream_progress(net.server.s, &n, &taken);
+	return n;
+}
+
 START_TEST(record_sizes_at_the_edge)
 {
 	static const size_t sizes[] = { 1,     16383, 16384, 16385,
 					32767, 32768, 32769, 65536 };
+	uint64_t before;
 	size_t at = 0;
 
 	net_pair(_i);
@@ -118,7 +132,11 @@ START_TEST(record_sizes_at_the_edge)
 		struct stream_vec v[2] = { { big + at, 3 },
 					   { big + at + 3, sizes[i] } };
 
+		before = given();
 		stream_write(net.server.s, v, 2);
+		/* However they are put together, no record more than it takes. */
+		ck_assert_uint_eq(given() - before, 3 + sizes[i] +
+				  (_i ? RECORD_MORE * (1 + (2 + sizes[i]) / 16384) : 0));
 		at += 3 + sizes[i];
 	}
 	WAIT(net.client.got.n >= at);
@@ -151,6 +169,65 @@ START_TEST(backpressure)
 	WAIT(net.server.drained);
 	ck_assert_int_eq(net.server.drained, 1);
 	ck_assert_uint_eq(stream_pending(net.server.s), 0);
+}
+END_TEST
+
+static int file_of_big(void)
+{
+	int file = memfd_create("big", MFD_CLOEXEC);
+
+	ck_assert_int_eq(write(file, big, BIG), BIG);
+	return file;
+}
+
+static void write_file(struct end *end, struct str head, int file, size_t n)
+{
+	const struct stream_vec v[2] = { { big, n / 3 }, { big + n / 3, n - n / 3 } };
+
+	stream_write_file(end->s, head, v, 2, file);
+}
+
+/* What the socket does not take at once follows; what it took stays as it was, though
+ * the file goes. */
+START_TEST(a_part_from_a_file)
+{
+	static const size_t sizes[] = { 0, 1, 20000, BIG };
+	int file = file_of_big();
+	AUTO_BUF want = BUF_NONE;
+
+	net_pair(_i);
+	stream_read_pause(net.client.s);
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		write_file(&net.server, STR("head"), file, sizes[i]);
+		buf_z(&want, "head");
+		buf_add(&want, big, sizes[i]);
+	}
+	ck_assert_uint_gt(stream_pending(net.server.s), 0);
+	/* Behind what waits. */
+	write_file(&net.server, STR("next"), file, 5);
+	buf_z(&want, "next");
+	buf_add(&want, big, 5);
+	close(file);
+	stream_read_resume(net.client.s);
+	WAIT(net.client.got.n >= want.n);
+	ck_assert(got(&net.client, buf_view(&want)));
+	if (!_i)
+		ck_assert_uint_eq(given(), want.n);
+	/* To one that has closed. */
+	stream_close(net.server.s);
+	write_file(&net.server, STR("late"), -1, 5);
+	WAIT(net.client.eof);
+	ck_assert_uint_eq(net.client.got.n, want.n);
+}
+END_TEST
+
+/* A file that cannot be read is none. */
+START_TEST(a_part_from_no_file)
+{
+	net_pair(_i);
+	write_file(&net.server, STR("head"), -1, 20000);
+	WAIT(net.client.got.n >= 20004);
+	ck_assert_mem_eq(net.client.got.p + 4, big, 20000);
 }
 END_TEST
 
@@ -206,6 +283,29 @@ START_TEST(many_large_parts_to_a_fast_reader)
 	ck_assert_uint_eq(raw.got.n, 5u * BIG);
 	for (size_t round = 0; round < 5; round++)
 		ck_assert_mem_eq(raw.got.p + round * BIG, big, BIG);
+	buf_fini(&raw.got);
+	WAIT(net.server.closed);
+}
+END_TEST
+
+START_TEST(parts_from_a_file_to_a_fast_reader)
+{
+	int file = file_of_big();
+	AUTO_BUF want = BUF_NONE;
+	struct raw raw = { 0 };
+
+	net_listen(false);
+	raw_start(&raw, read_all);
+	WAIT(net.server.s);
+	for (int i = 0; i < 20; i++) {
+		write_file(&net.server, STR("head"), file, 1000000);
+		buf_z(&want, "head");
+		buf_add(&want, big, 1000000);
+	}
+	close(file);
+	stream_close(net.server.s);
+	raw_join(&raw);
+	ck_assert(str_eq(buf_view(&raw.got), buf_view(&want)));
 	buf_fini(&raw.got);
 	WAIT(net.server.closed);
 }
@@ -691,9 +791,12 @@ static Suite *suite(void)
 	BOTH(what_is_written_before_open_is_sent_then);
 	BOTH(many_parts_keep_their_order);
 	BOTH(record_sizes_at_the_edge);
+	BOTH(a_part_from_a_file);
+	BOTH(a_part_from_no_file);
 	BOTH(backpressure);
 	BOTH(writing_in_on_drain);
 	tcase_add_test(t, many_large_parts_to_a_fast_reader);
+	tcase_add_test(t, parts_from_a_file_to_a_fast_reader);
 	t = add_case(s, "pausing");
 	BOTH(pausing_at_each_piece);
 	BOTH(resuming_inside_on_data);

@@ -6,6 +6,8 @@
 
 #include "kv/kv.h"
 
+#include "small_disk.h"
+
 #include "base/banned.h"
 
 static char dir[64];
@@ -168,6 +170,56 @@ START_TEST(a_full_store_fails_the_transaction_and_keeps_the_one_before)
 }
 END_TEST
 
+/* As many rows as take so many pages, all of them new ones. */
+static struct kv_txn *grown(unsigned rows)
+{
+	static char big[3000];
+	struct kv_txn *txn = writing();
+
+	for (unsigned i = 0; i < rows; i++)
+		kv_put(txn, KV_META, str_n(&i, sizeof(i)), str_n(big, sizeof(big)));
+	return txn;
+}
+
+/* The disk has room for so many bytes, for whole writes or for parts: it is full, and
+ * not broken, and what did not fit is written when there is room. */
+START_TEST(a_full_disk_is_not_a_broken_one)
+{
+	struct err err;
+
+	for (int64_t room = 0; room < 200000; room += 1 + room / 3) {
+		struct kv_txn *txn = filled();
+
+		ck_assert_int_eq(kv_commit(&txn, &err), OK);
+		txn = grown(60);
+		small_disk_room = room;
+		ck_assert_msg(kv_commit(&txn, &err) == E_FULL,
+			      "with room for %lld: %s", (long long)room, err.text);
+		ck_assert(err.hint[0]);
+		small_disk_room = -1;
+		ck_assert_int_eq(kv_read(kv, &txn, NULL), OK);
+		is(txn, "old", "a");
+		ck_assert_uint_eq(kv_count(txn, KV_META), 3);
+		kv_end(&txn);
+		txn = grown(60);
+		ck_assert_msg(kv_commit(&txn, &err) == OK, "%s", err.text);
+		teardown();
+		setup();
+	}
+}
+END_TEST
+
+START_TEST(a_broken_disk_is_not_a_full_one)
+{
+	struct kv_txn *txn = grown(60);
+	struct err err;
+
+	small_disk_error = EIO;
+	ck_assert_int_eq(kv_commit(&txn, &err), E_IO);
+	small_disk_error = 0;
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("kv/kv");
@@ -178,6 +230,8 @@ static Suite *suite(void)
 	tcase_add_test(t, undo_brings_back_what_was_there);
 	tcase_add_test(t, keep_lets_it_stand_and_a_later_undo_does_not_reach_it);
 	tcase_add_test(t, a_full_store_fails_the_transaction_and_keeps_the_one_before);
+	tcase_add_test(t, a_full_disk_is_not_a_broken_one);
+	tcase_add_test(t, a_broken_disk_is_not_a_full_one);
 	suite_add_tcase(s, t);
 	return s;
 }

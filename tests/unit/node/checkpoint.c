@@ -488,8 +488,8 @@ END_TEST
 
 static const char *const births[] = {
 	"meta.write=crash", "wal.segment=crash", "vote.write=crash",
-	"vote.written=crash", "wal.write=crash", "wal.written=crash",
-	"wal.written=crash@2", "wal.written=crash@3",
+	"vote.half=crash", "vote.written=crash", "wal.write=crash",
+	"wal.written=crash", "wal.written=crash@2", "wal.written=crash@3",
 };
 
 /* A folder that is half made becomes a whole node at the next start. */

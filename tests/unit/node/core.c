@@ -5,6 +5,7 @@
 #include "base/rand.h"
 #include "lab.h"
 #include "node/pace.h"
+#include "wal/vote.h"
 
 #include "base/banned.h"
 
@@ -422,6 +423,60 @@ START_TEST(a_log_that_is_gone_is_refused)
 }
 END_TEST
 
+static void damage_vote(void)
+{
+	ck_assert(disk_damage(lab->disk, "/node/vote.0", 20));
+	ck_assert(disk_damage(lab->disk, "/node/vote.1", 20));
+}
+
+static void remove_vote(void)
+{
+	ck_assert_int_eq(lab->fs->ops->remove(lab->fs, "/node/vote.0", NULL), OK);
+	ck_assert_int_eq(lab->fs->ops->remove(lab->fs, "/node/vote.1", NULL), OK);
+}
+
+/* Of another day: a term that the log has gone beyond. */
+static void old_vote(void)
+{
+	struct vote v = { .term = 1 };
+
+	remove_vote();
+	ck_assert_int_eq(vote_write(lab->fs, "/node", &v, NULL), OK);
+}
+
+static void (*const vote_losses[])(void) = { damage_vote, remove_vote, old_vote };
+
+START_TEST(a_vote_that_is_gone_is_refused)
+{
+	struct err err;
+
+	lab_open(lab);
+	lab_settle(lab);
+	lab_crash(lab);
+	/* It is in term 2 or above. */
+	lab_open(lab);
+	lab_settle(lab);
+	fill(3 + _i * 200);
+	lab_crash(lab);
+	vote_losses[_i]();
+	ck_assert_int_eq(lab_try_open(lab, &err), E_CORRUPT);
+	ck_assert_msg(strstr(err.text, "vote.0"), "%s", err.text);
+	ck_assert(err.hint[0]);
+}
+END_TEST
+
+START_TEST(one_copy_of_the_vote_is_enough)
+{
+	struct err err;
+
+	lab_open(lab);
+	lab_settle(lab);
+	lab_crash(lab);
+	ck_assert(disk_damage(lab->disk, _i ? "/node/vote.1" : "/node/vote.0", 20));
+	ck_assert_msg(lab_try_open(lab, &err) == OK, "%s", err.text);
+}
+END_TEST
+
 /* ---- any order, any crash ---- */
 
 static void step(struct prng *r)
@@ -528,6 +583,9 @@ static Suite *suite(void)
 	tcase_add_test(t, a_state_that_grows_like_the_log_is_copied);
 	tcase_add_test(t, a_log_that_ends_below_the_checkpoint_is_refused);
 	tcase_add_test(t, a_log_that_is_gone_is_refused);
+	tcase_add_loop_test(t, a_vote_that_is_gone_is_refused, 0,
+			    ARRAY_LEN(vote_losses));
+	tcase_add_loop_test(t, one_copy_of_the_vote_is_enough, 0, 2);
 	tcase_add_loop_test(t, no_order_and_no_crash_loses_what_was_applied, 0,
 			    15);
 	tcase_add_test(t, the_pace_gives_way_to_the_log);

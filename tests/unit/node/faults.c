@@ -126,7 +126,7 @@ END_TEST
 
 static void put_picture(struct checkpoint *c)
 {
-	struct lab_state state = { .index = 5000, .term = 3, .sum = 77 };
+	struct lab_state state = { .index = c->index, .term = c->term, .sum = 77 };
 	struct fs *fs = lab->fs;
 	struct err err;
 	struct file *f;
@@ -146,7 +146,7 @@ static void put_picture(struct checkpoint *c)
 /* Until it is in place, the node is the one that it was; then it is the other's. */
 static void run_install(const struct nth *nth, void *data)
 {
-	struct checkpoint c = { .index = 5000, .term = 3, .conf_index = 1 };
+	struct checkpoint c = { .index = 5000, .conf_index = 1 };
 	struct node_core_view v;
 	struct err err = { 0 };
 	uint64_t before;
@@ -161,6 +161,8 @@ static void run_install(const struct nth *nth, void *data)
 	before = lab->state.index;
 	node_core_view(lab->core, &v);
 	c.cluster = v.cluster;
+	/* A node knows of a leader's term before it takes anything of it. */
+	c.term = v.term;
 	buf_str(&c.conf, buf_view(&lab->core->conf));
 	put_picture(&c);
 

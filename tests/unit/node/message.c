@@ -88,7 +88,7 @@ START_TEST(a_claim_of_entries_must_fit_what_is_there)
 	static const char claim[] = "\1\1\4\0\0\0\xff\xff\x03";
 	struct engine_message back;
 
-	ck_assert_int_eq(message_decode(arena, STR(claim), &back, &err),
+	ck_assert_int_eq(message_decode(arena, str_n(claim, sizeof(claim) - 1), &back, &err),
 			 E_INVALID);
 	ck_assert_uint_lt(arena_used(arena), 4096);
 }

@@ -123,7 +123,7 @@ START_TEST(the_format_has_not_changed)
 	AUTO_BUF back = BUF_NONE;
 	struct err err = { 0 };
 
-	ck_assert(hex_parse(STR(golden), sealed, sizeof(sealed)));
+	ck_assert(hex_parse(str_n(golden, sizeof(golden) - 1), sealed, sizeof(sealed)));
 	ck_assert_msg(open_(str_n(sealed, sizeof(sealed)), 7, &back, &err) == OK,
 		      "%s", err.text);
 	ck_assert(str_is(buf_view(&back), "nothing is lost"));

@@ -409,12 +409,15 @@ START_TEST(request_and_answer_survive_the_wire)
 {
 	struct fetch_request in = { STR("/d"), STR("https://x/y"), STR("refs/x"),
 				    STR("git"), STR("secret"), STR("/ca"), true,
-				    1ull << 40, 7, 60000 }, out;
+				    1ull << 40, 7, 60000, STR("refs/heads/r"),
+				    STR("why"), { { 1, 2 } }, { { 3 } } }, out;
 	AUTO_BUF b = BUF_NONE;
 
 	fetch_request_encode(&b, &in);
 	ck_assert(fetch_request_decode(buf_view(&b), &out));
 	ck_assert(str_eq(out.token, in.token) && out.bytes_max == in.bytes_max);
+	ck_assert(str_eq(out.push, in.push) && oid_eq(&out.revert, &in.revert) &&
+		  oid_eq(&out.base, &in.base));
 	for (size_t n = 0; n < b.n; n++)
 		ck_assert(!fetch_request_decode(str_n(b.p, n), &out));
 }

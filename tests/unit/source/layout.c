@@ -170,7 +170,8 @@ static struct manifest last;
 static enum code each(void *data, const struct manifest *m, struct err *e)
 {
 	(void)data;
-	(void)e;
+	if (!m)
+		return e->code;
 	n_objects++;
 	last = *m;
 	return OK;

@@ -71,7 +71,7 @@ struct command *live_command(struct live *l)
 
 	c->type = COMMAND_OPS;
 	c->time_ms = 1700000000000;
-	c->subject = (struct subject){ STR("token:root"), ROLE_ROOT, STR_NONE };
+	c->subject = (struct subject){ .name = STR("token:root"), .role = ROLE_ROOT };
 	return c;
 }
 
@@ -131,14 +131,13 @@ struct kv_txn *live_read(struct live *l)
 const char *live_fetch(struct live *l, const char *address)
 {
 	struct kv_txn *txn = live_read(l);
-	struct labels none = { 0 };
 	struct config_view view;
 	struct address at;
 	AUTO_BUF content = BUF_NONE;
 	const char *out = "-";
 
 	ck_assert_int_eq(address_parse(str_of(address), &at, NULL), OK);
-	if (view_config(txn, &at, &none, &view, NULL) == OK &&
+	if (view_config(txn, &at, CLIENT_NOBODY, &view, NULL) == OK &&
 	    view_content(txn, at.tenant, &view.rule.sha, view.rule.size,
 			 &content, NULL) == OK)
 		out = arena_z(l->arena, buf_view(&content));

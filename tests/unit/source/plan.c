@@ -508,16 +508,16 @@ START_TEST(the_digest_is_of_the_plan)
 	begin();
 	has("shop/prod/x.txt", "1");
 	seal();
-	a = plan_digest(plan);
+	a = plan_own_digest(plan);
 	begin();
 	has("shop/prod/x.txt", "1");
 	seal();
-	b = plan_digest(plan);
+	b = plan_own_digest(plan);
 	ck_assert(sha256_eq(&a, &b));
 	begin();
 	has("shop/prod/x.txt", "2");
 	seal();
-	b = plan_digest(plan);
+	b = plan_own_digest(plan);
 	ck_assert(!sha256_eq(&a, &b));
 }
 END_TEST

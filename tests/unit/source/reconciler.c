@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "lab.h"
 #include "state/view.h"
@@ -38,7 +39,7 @@ static struct command *command(void)
 
 	c->type = COMMAND_OPS;
 	c->time_ms = clock_wall_ms();
-	c->subject = (struct subject){ STR("token:root"), ROLE_ROOT, STR_NONE };
+	c->subject = (struct subject){ .name = STR("token:root"), .role = ROLE_ROOT };
 	return c;
 }
 
@@ -103,14 +104,13 @@ static const char *fetch(const char *address)
 {
 	struct view *view;
 	struct kv_txn *txn = read_now(&view);
-	struct labels none = { 0 };
 	struct config_view config;
 	struct address at;
 	AUTO_BUF content = BUF_NONE;
 	const char *out = "-";
 
 	ck_assert_int_eq(address_parse(str_of(address), &at, NULL), OK);
-	if (view_config(txn, &at, &none, &config, NULL) == OK &&
+	if (view_config(txn, &at, CLIENT_NOBODY, &config, NULL) == OK &&
 	    view_content(txn, at.tenant, &config.rule.sha, config.rule.size,
 			 &content, NULL) == OK)
 		out = arena_z(lab.arena, buf_view(&content));
@@ -668,6 +668,105 @@ START_TEST(stops_while_a_server_is_silent)
 }
 END_TEST
 
+/* ---- plans ---- */
+
+/* A plan is kept from the version on that the cluster has in a moment. */
+static void wait_for_gate(void)
+{
+	for (unsigned i = 0; i < 1000; i++) {
+		struct view *view;
+		struct kv_txn *txn = read_now(&view);
+		uint64_t version = 0;
+		struct str row;
+
+		if (kv_get(txn, KV_META, VERSION_KEY, &row))
+			ck_assert(cluster_version_decode(row, &version));
+		view_free(&view);
+		if (version >= VERSION_GATE)
+			return;
+		usleep(10000);
+	}
+	ck_abort_msg("the cluster's version does not grow");
+}
+
+static struct source_result plan(const char *commit)
+{
+	struct waiter w = { .wait = { .home = store_core_loop(store),
+				      .done = on_result } };
+
+	uv_sem_init(&w.sem, 0);
+	ck_assert(source_plan(rec, STR("acme"), STR("shop"), str_of(commit),
+			      &w.wait));
+	return hear(&w);
+}
+
+static enum code execute(const struct source_result *res)
+{
+	struct command *c = command();
+	struct op *op = command_op(lab.arena, c, OP_EXECUTE);
+
+	op->tenant = STR("acme");
+	ck_assert(hex_parse(str_of(res->plan), op->sha.b, sizeof(op->sha.b)));
+	return submit(c);
+}
+
+START_TEST(a_commit_is_planned_and_made_live_by_its_plan)
+{
+	struct source_result first, again, later;
+	struct oid old, new;
+	char text[OID_TEXT];
+
+	wait_for_gate();
+	lab_write(&lab, "shop/prod/a.toml", "a = 1\n");
+	lab_commit(&lab, "first");
+	put_source("shop", "", "1h");
+	reconcile("shop");
+	lab_write(&lab, "shop/prod/a.toml", "a = 2\n");
+	old = lab_commit(&lab, "second");
+	lab_write(&lab, "shop/prod/a.toml", "a = 3\n");
+	new = lab_commit(&lab, "third");
+	(void)new;
+	later = plan("");
+	ck_assert_msg(later.code == OK, "%s", later.text);
+	ck_assert_uint_eq(later.operations, 1);
+	oid_text(text, &old);
+	text[9] = '\0';
+	first = plan(text);
+	again = plan(text);
+	ck_assert_msg(first.code == OK && again.code == OK, "%s", first.text);
+	ck_assert_str_eq(first.plan, again.plan);
+	ck_assert_str_ne(first.plan, later.plan);
+	/* Nothing happened yet. */
+	ck_assert_str_eq(fetch("acme/shop/prod/a.toml"), "a = 1\n");
+	ck_assert_msg(execute(&first) == OK, "%s", last.text);
+	ck_assert_str_eq(fetch("acme/shop/prod/a.toml"), "a = 2\n");
+	oid_text(text, &old);
+	says("shop", text);
+	/* It moved under the other plan. */
+	ck_assert_int_eq(execute(&later), E_CONFLICT);
+	ck_assert_str_eq(fetch("acme/shop/prod/a.toml"), "a = 2\n");
+	/* And it is still the source's. */
+	reconcile("shop");
+	ck_assert_str_eq(fetch("acme/shop/prod/a.toml"), "a = 3\n");
+}
+END_TEST
+
+START_TEST(commits_that_cannot_be_planned)
+{
+	wait_for_gate();
+	lab_write(&lab, "shop/prod/a.toml", "a = 1\n");
+	lab_commit(&lab, "first");
+	ck_assert_int_eq(plan("").code, E_NOT_FOUND);
+	put_source("shop", "", "1h");
+	ck_assert_int_eq(plan("0123456789").code, E_NOT_FOUND);
+	ck_assert_int_eq(plan("012").code, E_INVALID);
+	ck_assert_int_eq(plan("what ever").code, E_INVALID);
+	lab_write(&lab, "shop/prod/a.toml", "a = \n");
+	lab_commit(&lab, "broken");
+	ck_assert_int_eq(plan("").code, E_UNPROCESSABLE);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("source/reconciler");
@@ -691,6 +790,8 @@ static Suite *suite(void)
 	tcase_add_test(tc, a_first_import_is_one_command);
 	tcase_add_test(tc, a_restart_writes_nothing);
 	tcase_add_test(tc, stops_while_a_server_is_silent);
+	tcase_add_test(tc, a_commit_is_planned_and_made_live_by_its_plan);
+	tcase_add_test(tc, commits_that_cannot_be_planned);
 	suite_add_tcase(s, tc);
 	return s;
 }

@@ -107,7 +107,7 @@ static void put(enum kind_id kind, const char *tenant, const char *name,
 	struct outcome o = { 0 };
 	AUTO_BUF bytes = BUF_NONE;
 
-	c.subject = (struct subject){ STR("token:root"), ROLE_ROOT, STR_NONE };
+	c.subject = (struct subject){ .name = STR("token:root"), .role = ROLE_ROOT };
 	op->kind = kind;
 	op->tenant = str_of(tenant);
 	op->name = str_of(name);
@@ -126,7 +126,6 @@ static void put(enum kind_id kind, const char *tenant, const char *name,
 
 static bool shows(struct node *n, const char *content)
 {
-	struct labels none = { 0 };
 	struct view *view;
 	struct kv_txn *txn;
 	struct config_view config;
@@ -138,7 +137,7 @@ static bool shows(struct node *n, const char *content)
 	ck_assert_int_eq(view_use(view, 0, &txn, &err), OK);
 	ck_assert_int_eq(address_parse(STR("acme/shop/prod/db.toml"), &at, NULL),
 			 OK);
-	yes = view_config(txn, &at, &none, &config, NULL) == OK &&
+	yes = view_config(txn, &at, CLIENT_NOBODY, &config, NULL) == OK &&
 	      view_content(txn, at.tenant, &config.rule.sha, config.rule.size,
 			   &got, NULL) == OK &&
 	      str_eq(buf_view(&got), str_of(content));
@@ -180,7 +179,7 @@ static void let_lead(struct node *n)
 {
 	transfer.m = (struct store_members){
 		.home = store_core_loop(n->store), .what = STORE_MEMBER_LEAD,
-		.who = { .subject = { STR("token:root"), ROLE_ROOT, STR_NONE } },
+		.who = { .subject = { .name = STR("token:root"), .role = ROLE_ROOT } },
 		.id = (uint64_t)(n - nodes) + 1, .address = "",
 		.done = transferred };
 	atomic_store(&transfer.is_done, false);

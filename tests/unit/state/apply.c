@@ -20,14 +20,14 @@ static struct config_view live_of(struct kv_txn *txn, const char *label_value)
 {
 	struct address at = { STR("acme"), STR("shop"), STR("prod"),
 			      STR("db.toml") };
-	struct labels labels = { 0 };
+	struct client client = { 0 };
 	struct config_view v;
 	struct err err;
 
 	if (label_value)
-		labels_set(b.arena, &labels, STR("zone"), str_of(label_value));
-	ck_assert_msg(view_config(txn, &at, &labels, &v, &err) == OK, "%s",
-		      err.text);
+		labels_set(b.arena, &client.labels, STR("zone"),
+			   str_of(label_value));
+	ck_assert_msg(view_config(txn, &at, &client, &v, &err) == OK, "%s", err.text);
 	return v;
 }
 
@@ -479,7 +479,8 @@ static struct command *as_source(const char *name)
 {
 	struct command *c = bench_command(&b);
 
-	c->subject = (struct subject){ str_of(name), ROLE_SOURCE, STR("acme") };
+	c->subject = (struct subject){ .name = str_of(name), .role = ROLE_SOURCE,
+				       .tenant = STR("acme") };
 	return c;
 }
 

@@ -109,7 +109,7 @@ struct command *bench_command(struct bench *b)
 
 	c->type = COMMAND_OPS;
 	c->time_ms = b->time_ms;
-	c->subject = (struct subject){ STR("token:root"), ROLE_ROOT, STR_NONE };
+	c->subject = (struct subject){ .name = STR("token:root"), .role = ROLE_ROOT };
 	c->credential = STR("token root");
 	c->origin = STR("test");
 	return c;

@@ -81,7 +81,7 @@ void add(struct fan *x, const char *key, const char *prefix,
 		const char *zone, uint64_t cursor)
 {
 	struct label label = { STR("zone"), str_of(zone ? zone : "") };
-	struct labels labels = { &label, zone ? 1 : 0, 1 };
+	struct client client = { .labels = { &label, zone ? 1 : 0, 1 } };
 	struct str p = str_of(prefix ? prefix : "");
 	struct address at;
 	struct err err;
@@ -89,7 +89,7 @@ void add(struct fan *x, const char *key, const char *prefix,
 	*x = (struct fan){ .feed.ops = &ops, .enough = UINT_MAX };
 	if (key)
 		ck_assert_int_eq(address_parse(str_of(key), &at, &err), OK);
-	hub_add(hub, &x->feed, &at, key ? 1 : 0, &p, prefix ? 1 : 0, &labels,
+	hub_add(hub, &x->feed, &at, key ? 1 : 0, &p, prefix ? 1 : 0, &client,
 		cursor);
 	hub_resume(&x->feed);
 }

@@ -5,7 +5,11 @@
 #include "unit.h"
 
 #include "base/arena.h"
+#include "state/rollout_row.h"
 #include "state/command.h"
+#include "state/outbox_row.h"
+#include "state/plan.h"
+#include "state/proposal_row.h"
 #include "state/rows.h"
 
 #include "golden.h"
@@ -119,7 +123,7 @@ static void make_members(struct command *c)
 	}
 	c->id = sha(5);
 	c->body = sha(6);
-	c->subject = (struct subject){ STR("token:root"), ROLE_ROOT, STR_NONE };
+	c->subject = (struct subject){ .name = STR("token:root"), .role = ROLE_ROOT };
 	c->credential = STR("token root");
 	c->origin = STR("127.0.0.1:5112");
 }
@@ -132,8 +136,46 @@ static void make_certificate(struct command *c)
 	op->name = STR("web");
 	op->role = ROLE_READ_ONLY;
 	op->certificate = STR("spiffe://acme/web");
-	c->subject = (struct subject){ STR("token:root"), ROLE_ROOT, STR_NONE };
+	c->subject = (struct subject){ .name = STR("token:root"), .role = ROLE_ROOT };
 	c->credential = STR("token root");
+}
+
+/* Of a cluster of version 5 on: all that it brings but webhooks, by somebody with a
+ * name. */
+static void make_gate(struct command *c)
+{
+	struct op *op = command_op(arena, c, OP_SUBJECT_PUT);
+
+	op->name = STR("ann-1");
+	op->author = STR("ann");
+	op->sha = sha(1);
+	op->certificate = STR("CN=ann");
+	op->tenant = STR("acme");
+	op->groups = STR("\5leads");
+	op->verbs = BIT(VERB_PUBLISH) | BIT(VERB_APPROVE);
+	op->count = 1700000000001;
+	op = op_of(c, OP_PLAN_PUT);
+	op->sha = sha(2);
+	op->bytes = STR("a command");
+	op_of(c, OP_EXECUTE)->sha = sha(3);
+	op = op_of(c, OP_VOTE);
+	op->vote = VOTE_REJECT;
+	op->sha = sha(4);
+	op->message = STR("no");
+	op = op_of(c, OP_RELEASE_MOVE);
+	op->move = MOVE_ROLLBACK;
+	op->mode = ROLLBACK_EMERGENCY;
+	op->step = 3;
+	op->count = 300;
+	op->force = true;
+	op->message = STR("it burns");
+	op_of(c, OP_VERSION_DROP)->version = 300;
+	op_of(c, OP_HOLD_LIFT);
+	c->subject = (struct subject){
+		.name = STR("ann"), .role = ROLE_NAMED, .tenant = STR("acme"),
+		.groups = STR("\5leads"), .verbs = BIT(VERB_PUBLISH),
+		.token = sha(9) };
+	c->flags = COMMAND_BREAK_GLASS;
 }
 
 static void make_ops(struct command *c)
@@ -150,8 +192,8 @@ static void make_ops(struct command *c)
 	part->bytes = STR("content");
 	c->id = sha(5);
 	c->body = sha(6);
-	c->subject = (struct subject){ STR("source:acme/shop"), ROLE_SOURCE,
-				       STR("acme") };
+	c->subject = (struct subject){ .name = STR("source:acme/shop"), .role = ROLE_SOURCE,
+				       .tenant = STR("acme") };
 	c->credential = STR("token root");
 	c->origin = STR("127.0.0.1:5112");
 	memset(c->trace, 7, sizeof(c->trace));
@@ -175,6 +217,8 @@ static const struct {
 	{ "command-version-1", COMMAND_VERSION },
 	{ "command-members-1", COMMAND_OPS },
 	{ "command-certificate-1", COMMAND_OPS },
+	{ "command-gate-1", COMMAND_OPS },
+	{ "command-later-1", COMMAND_OPS },
 };
 
 static void make_command(struct command *c, const char *name,
@@ -185,7 +229,12 @@ static void make_command(struct command *c, const char *name,
 		make_members(c);
 	else if (strcmp(name, "command-certificate-1") == 0)
 		make_certificate(c);
-	else if (type == COMMAND_OPS)
+	else if (strcmp(name, "command-gate-1") == 0)
+		make_gate(c);
+	else if (strcmp(name, "command-later-1") == 0) {
+		make_gate(c);
+		c->not_before_ms = 1700000003000;
+	} else if (type == COMMAND_OPS)
 		make_ops(c);
 	if (type == COMMAND_LIMITS)
 		c->limits = limits_default;
@@ -256,6 +305,114 @@ static void live_row(struct buf *now, struct str was, struct buf *again)
 		live_row_encode(again, &got);
 }
 
+/* A release turned back there. */
+static void live_row_2(struct buf *now, struct str was, struct buf *again)
+{
+	struct live_row got, row = {
+		.uid = uuid(1), .name = STR("shop.prod.db"), .rev = 300,
+		.format = STR("yaml"), .last_version = 4, .stable_version = 3,
+		.has_hold = true, .hold = sha(2), .rules = STR("rules"),
+		.hold_release = 290, .hold_version = 4,
+		.hold_reason = STR("2 of 10 instances rejected it"),
+		.hold_commit = STR("0123") };
+
+	if (now)
+		live_row_encode(now, &row);
+	else if (live_row_decode(was, &got))
+		live_row_encode(again, &got);
+}
+
+/* Somebody rolled back there, and it is known who. */
+static void live_row_3(struct buf *now, struct str was, struct buf *again)
+{
+	struct live_row got, row = {
+		.uid = uuid(1), .name = STR("shop.prod.db"), .rev = 300,
+		.format = STR("yaml"), .last_version = 4, .stable_version = 3,
+		.has_hold = true, .hold = sha(2), .rules = STR("rules"),
+		.hold_version = 4, .hold_reason = STR("it does not start"),
+		.hold_by = STR("ann"), .hold_ms = 1700000000000 };
+
+	if (now)
+		live_row_encode(now, &row);
+	else if (live_row_decode(was, &got))
+		live_row_encode(again, &got);
+}
+
+/* Rules that only VERSION_GATE knows. */
+static void wide_rules(struct buf *now, struct str was, struct buf *again)
+{
+	struct rules rules = { 0 };
+	struct rule *r = rules_add(arena, &rules);
+
+	r->version = 4;
+	r->sha = sha(2);
+	r->size = 300;
+	r->has_percent = true;
+	r->percent_bp = 1250;
+	memset(r->salt, 7, SALT_SIZE);
+	r->release = 290;
+	r = rules_add(arena, &rules);
+	r->version = 3;
+	r->priority = -5;
+	rule_add_node(arena, r, STR("web-1"));
+	rule_add_node(arena, r, STR("web-2"));
+	r = rules_add(arena, &rules);
+	r->version = 3;
+	labels_set(arena, &r->labels, STR("zone"), STR("eu"));
+	if (now)
+		rules_encode(now, &rules);
+	else if (rules_decode(arena, was, &rules))
+		rules_encode(again, &rules);
+}
+
+static void rollout_row_of(uint64_t baked_ms, struct buf *now, struct str was,
+			   struct buf *again)
+{
+	struct rollout_note note = { .time_ms = 1700000000000, .step = 1,
+				     .action = STR("release-advance"),
+				     .subject = STR("system"), .message = STR("m") };
+	struct rollout_config config = { .name = STR("shop.prod.db"), .uid = uuid(1),
+					 .version = 4, .sha = sha(2), .size = 300,
+					 .previous = 3 };
+	struct rollout_row got, row = {
+		.number = 290, .phase = ROLLOUT_PAUSED, .step = 1,
+		.created_ms = 1700000000000, .step_ms = 1700000001000,
+		.pause_ms = 1700000002000, .paused_ms = 300, .completed_ms = 0,
+		.is_begun = true, .expected = 10,
+		.met_ms = baked_ms ? 1700000003000 : 0, .baked_ms = baked_ms,
+		.policy = STR("p"), .policy_rev = 280, .spec = STR("{}"), .group = STR("g"),
+		.author = STR("token:root"), .commit = STR("0123"),
+		.reason = STR("r"), .message = STR("m"), .notes = &note,
+		.n_notes = 1, .configs = &config, .n_configs = 1 };
+
+	memset(row.salt, 7, SALT_SIZE);
+	if (now)
+		rollout_row_encode(now, &row);
+	else if (rollout_row_decode(arena, was, &got))
+		rollout_row_encode(again, &got);
+}
+
+static void rollout_row(struct buf *now, struct str was, struct buf *again)
+{
+	rollout_row_of(0, now, was, again);
+}
+
+/* Of a step that bakes. */
+static void rollout_row_baked(struct buf *now, struct str was, struct buf *again)
+{
+	rollout_row_of(700, now, was, again);
+}
+
+static void releasing_row(struct buf *now, struct str was, struct buf *again)
+{
+	struct releasing_at got, at = { .sha = sha(2), .version = 4 };
+
+	if (now)
+		releasing_at_encode(now, &at);
+	else if (releasing_at_decode(STR("\0\0\0\0\0\0\1\2"), was, &got))
+		releasing_at_encode(again, &got);
+}
+
 static void version_row(struct buf *now, struct str was, struct buf *again)
 {
 	AUTO_BUF key = BUF_NONE;
@@ -265,6 +422,23 @@ static void version_row(struct buf *now, struct str was, struct buf *again)
 		.formatting_only = true, .format = STR("yaml"),
 		.author = STR("Ann"), .message = STR("more"),
 		.commit = STR("0123"), .path = STR("a/b") };
+
+	key_version(&key, STR("acme"), uuid(1), 4);
+	if (now)
+		version_row_encode(now, &row);
+	else if (version_row_decode(buf_view(&key), was, &got))
+		version_row_encode(again, &got);
+}
+
+/* Of a cluster of version 5 on: what became of it. */
+static void version_row_2(struct buf *now, struct str was, struct buf *again)
+{
+	AUTO_BUF key = BUF_NONE;
+	struct version_row got, row = {
+		.version = 4, .sha = sha(2), .size = 4711,
+		.created_ms = 1700000000000, .rev = 300, .format = STR("yaml"),
+		.author = STR("Ann"), .message = STR("more"), .is_marked = true,
+		.was_live = true, .turned_back = true };
 
 	key_version(&key, STR("acme"), uuid(1), 4);
 	if (now)
@@ -323,8 +497,9 @@ static void audit_row(struct buf *now, struct str was, struct buf *again)
 
 static void token_row(struct buf *now, struct str was, struct buf *again)
 {
-	struct token_row got, row = { STR("ann"), ROLE_READ_ONLY,
-				      1700000000000, STR_NONE };
+	struct token_row got, row = { .name = STR("ann"),
+				      .role = ROLE_READ_ONLY,
+				      .created_ms = 1700000000000 };
 
 	if (now)
 		token_row_encode(now, &row);
@@ -335,8 +510,10 @@ static void token_row(struct buf *now, struct str was, struct buf *again)
 /* Of a cluster of version 4 on. */
 static void token_row_2(struct buf *now, struct str was, struct buf *again)
 {
-	struct token_row got, row = { STR("web"), ROLE_READ_ONLY, 1700000000000,
-				      STR("spiffe://acme/web") };
+	struct token_row got, row = { .name = STR("web"),
+				      .role = ROLE_READ_ONLY,
+				      .created_ms = 1700000000000,
+				      .certificate = STR("spiffe://acme/web") };
 
 	if (now)
 		token_row_encode(now, &row);
@@ -397,12 +574,118 @@ static void outcome_row(struct buf *now, struct str was, struct buf *again)
 		outcome_encode(again, &got);
 }
 
+/* Of a cluster of version 5 on. */
+static void outbox_row(struct buf *now, struct str was, struct buf *again)
+{
+	AUTO_BUF key = BUF_NONE;
+	struct outbox_row got, row = {
+		.seq = 300, .id = uuid(9), .notice = NOTICE_REJECTED,
+		.time_ms = 1700000000000, .since_ms = 1700000000001,
+		.kind = KIND_PROPOSAL, .tenant = STR("acme"), .name = STR("p-1"),
+		.data = STR("{\"digest\":\"00\"}"), .dead_ms = 1700000000002,
+		.error = STR("HTTP 500") };
+
+	key_outbox(&key, uuid(8), OUTBOX_REFUSED, row.seq);
+	if (now)
+		outbox_row_encode(now, &row);
+	else if (outbox_row_decode(buf_view(&key), was, &got) && got.seq == 300)
+		outbox_row_encode(again, &got);
+}
+
+static void tally_row(struct buf *now, struct str was, struct buf *again)
+{
+	struct outbox_tally got, row = { 3, 2, 300, 1700000000000, 4,
+					 1700000000001 };
+
+	if (now)
+		outbox_tally_encode(now, &row);
+	else if (outbox_tally_decode(was, &got))
+		outbox_tally_encode(again, &got);
+}
+
+static void hook_key_sample(struct buf *now, struct str was, struct buf *again)
+{
+	struct hook_key_row got, row = { .made_ms = 1700000000000,
+					 .before_until_ms = 1700003600000 };
+
+	memset(row.key, 5, sizeof(row.key));
+	memset(row.before, 6, sizeof(row.before));
+	if (now)
+		hook_key_encode(now, &row);
+	else if (hook_key_decode(was, &got))
+		hook_key_encode(again, &got);
+}
+
+static void plan_row_sample(struct buf *now, struct str was, struct buf *again)
+{
+	struct plan_row got, row = {
+		.created_ms = 1700000000000, .expires_ms = 1700000000001,
+		.proposal = STR("p-1"), .subject = STR("ann"), .ops = 300,
+		.bytes = 4711, .holds = 2, .is_going = true };
+
+	if (now)
+		plan_row_encode(now, &row);
+	else if (plan_row_decode(was, &got))
+		plan_row_encode(again, &got);
+}
+
+static void plan_body_sample(struct buf *now, struct str was, struct buf *again)
+{
+	struct plan_body got, body = { STR("bases"), STR("command") };
+
+	if (now)
+		plan_body_encode(now, &body);
+	else if (plan_body_decode(was, &got))
+		plan_body_encode(again, &got);
+}
+
+static void proposal_sample(struct buf *now, struct str was, struct buf *again)
+{
+	struct str names[] = { STR("ann"), STR("leads"), STR("Bob <b@x>") };
+	struct proposal_config config = { STR("shop.prod.db"), BIT(GATE_PUBLISH) };
+	struct proposal_policy policy = { STR("prod"), 300 };
+	struct proposal_stage stage = {
+		STR("prod"), { STR("lead"), 2, { names, names + 1, 1, 1 } } };
+	struct proposal_vote vote = { VOTE_APPROVE, names[0], STR("fine"),
+				      1700000000001, 1 };
+	struct proposal_event event = { 1700000000002, STR("approve"), names[0],
+					STR("fine") };
+	struct proposal_row got, row = {
+		.phase = PROPOSAL_EXECUTED, .review = REVIEW_OPEN,
+		.digest = sha(1), .created_ms = 1700000000000,
+		.expires_ms = 1700000000003, .not_before_ms = 1700000000004,
+		.ended_ms = 1700000000005, .executed_rev = 300,
+		.role = ROLE_SOURCE, .tenant_of_author = STR("acme"),
+		.reason = STR("why"), .commit = STR("0123"),
+		.message = STR("done"), .release = STR("r-1"), .count = 101,
+		.is_glass = true, .is_cleared = true,
+		.authors = { STR("source:acme/shop"), names + 2, 1, true },
+		.configs = &config, .n_configs = 1, .policies = &policy,
+		.n_policies = 1, .stages = &stage, .n_stages = 1,
+		.votes = &vote, .n_votes = 1, .history = &event,
+		.n_history = 1 };
+
+	if (now)
+		proposal_row_encode(now, &row);
+	else if (proposal_row_decode(arena, was, &got))
+		proposal_row_encode(again, &got);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(struct buf *now, struct str was, struct buf *again);
 } rows[] = {
+	{ "row-outbox-1", outbox_row },	  { "row-tally-1", tally_row },
+	{ "row-hook_key-1", hook_key_sample },
+	{ "row-plan-1", plan_row_sample }, { "row-plan_body-1", plan_body_sample },
+	{ "row-proposal-1", proposal_sample },
 	{ "row-object-1", object_row },	  { "row-live-1", live_row },
-	{ "row-version-1", version_row }, { "row-event-1", event_row },
+	{ "row-live-2", live_row_2 },	  { "row-live-3", live_row_3 },
+	{ "rules-2", wide_rules },
+	{ "row-rollout-1", rollout_row }, { "row-rollout-2", rollout_row_baked },
+	{ "row-releasing-1", releasing_row },
+	{ "row-version-1", version_row }, { "row-version-2", version_row_2 },
+	{ "row-event-1", event_row },
 	{ "row-event-2", event_row_2 },	  { "row-token-2", token_row_2 },
 	{ "row-audit-1", audit_row },	  { "row-token-1", token_row },
 	{ "row-head-1", head_row },	  { "row-blob-1", blob_row },

@@ -41,7 +41,7 @@ static void plain_event(unsigned kind, uint64_t rev, const struct event_row *e)
 {
 	const char *zone = kinds_of[kind].zone;
 	struct label label = { STR("zone"), str_of(zone ? zone : "") };
-	struct labels labels = { &label, zone ? 1 : 0, 1 };
+	struct client client = { .labels = { &label, zone ? 1 : 0, 1 } };
 	bool is_deleted = e->type == EVENT_DELETED;
 	struct object_view o;
 	struct rule rule;
@@ -56,7 +56,7 @@ static void plain_event(unsigned kind, uint64_t rev, const struct event_row *e)
 	buf_printf(&key, "%.*s/shop/prod/%.*s", STR_ARG(e->tenant),
 		   STR_ARG(o.row.config_name));
 	was = has_got[kind][e->tenant.p[0] - 'a'][o.row.config_name.p[1] - '0'];
-	if (!is_deleted && rules_pick_encoded(o.live.rules, &labels, &rule, &position))
+	if (!is_deleted && rules_pick_encoded(o.live.rules, &client, &rule, &position))
 		snprintf(now, sizeof(now), "%u/%.*s", rule.version,
 			 STR_ARG(o.live.format));
 	if (strcmp(now, was) == 0)

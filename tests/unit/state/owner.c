@@ -34,7 +34,8 @@ static struct command *as_source(const char *name)
 {
 	struct command *c = bench_command(&b);
 
-	c->subject = (struct subject){ str_of(name), ROLE_SOURCE, STR("acme") };
+	c->subject = (struct subject){ .name = str_of(name), .role = ROLE_SOURCE,
+				       .tenant = STR("acme") };
 	return c;
 }
 

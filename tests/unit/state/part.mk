@@ -1,2 +1,2 @@
-help := bench.c fan.c
+help := bench.c fan.c gate_help.c
 pkgs := lmdb

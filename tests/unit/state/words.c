@@ -76,8 +76,7 @@ static struct command by_ann(void)
 {
 	return (struct command){ .type = COMMAND_OPS,
 				 .time_ms = 1700000000123,
-				 .subject = { STR("token:ann"), ROLE_ROOT,
-					      STR_NONE },
+				 .subject = { .name = STR("token:ann"), .role = ROLE_ROOT },
 				 .origin = STR("127.0.0.1:5") };
 }
 
@@ -135,6 +134,27 @@ static void put(struct command *c)
 	op->expect = 7;
 	op->kind = KIND_SOURCE;
 }
+
+START_TEST(keys_of_webhooks)
+{
+	struct command c = by_ann();
+	struct op *op = add(&c, OP_HOOK_KEY);
+
+	op->kind = KIND_WEBHOOK;
+	op->bytes = STR(CANARY CANARY);
+	op = add(&c, OP_OUTBOX);
+	op->kind = KIND_WEBHOOK;
+	op->outbox = OUTBOX_DEAD;
+	op->count = 7;
+	op->message = STR("HTTP 500");
+	ck_assert_ptr_null(strstr(command_says(&c), CANARY));
+	ck_assert_str_eq(next_says(), "new key of webhooks acme/shop.prod.db");
+	ck_assert_ptr_null(strstr(words.json.p, CANARY));
+	ck_assert_str_eq(next_says(), "outcome of a delivery to webhooks "
+			 "acme/shop.prod.db, number 7, because: HTTP 500");
+	no_more();
+}
+END_TEST
 
 START_TEST(objects)
 {
@@ -397,6 +417,7 @@ static Suite *suite(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, who_and_when_and_why);
+	tcase_add_test(t, keys_of_webhooks);
 	tcase_add_test(t, objects);
 	tcase_add_test(t, versions_rules_and_the_way_back);
 	tcase_add_test(t, tokens_and_denials);

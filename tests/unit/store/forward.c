@@ -3,6 +3,7 @@
  * nothing is held, sent or answered without bounds.
  */
 #include "lab.h"
+#include "store/calls.h"
 
 #include <stdio.h>
 

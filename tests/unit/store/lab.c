@@ -196,6 +196,13 @@ static void on_fatal(void *data, const struct err *err)
 	ck_abort_msg("node %d failed: %s", (int)n->id, err->text);
 }
 
+static uint64_t wall_ms(void *data)
+{
+	const struct lab_node *n = data;
+
+	return clock_wall_ms() + (uint64_t)atomic_load(&n->clock_ms);
+}
+
 static void open_store(unsigned id, struct store_config *c)
 {
 	struct lab_node *n = &lab[id - 1];
@@ -209,6 +216,7 @@ static void open_store(unsigned id, struct store_config *c)
 	c->cluster.listen = n->address;
 	c->cluster.election_ms = ELECTION_MS;
 	c->on_fatal = on_fatal;
+	c->wall_ms = wall_ms;
 	c->data = n;
 	ck_assert_msg(store_open(c, &n->store, &err) == OK, "%s", err.text);
 }
@@ -291,7 +299,7 @@ struct command *lab_put(const char *name, uint64_t key)
 
 	c->type = COMMAND_OPS;
 	c->time_ms = clock_wall_ms();
-	c->subject = (struct subject){ STR("token:root"), ROLE_ROOT, STR_NONE };
+	c->subject = (struct subject){ .name = STR("token:root"), .role = ROLE_ROOT };
 	c->credential = STR("token root");
 	c->origin = STR("test");
 	if (key)

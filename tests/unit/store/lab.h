@@ -20,6 +20,7 @@ struct lab_node {
 	uint64_t id;
 	char dir[80], address[32];
 	struct store *store;             /* NULL: it does not run */
+	_Atomic int64_t clock_ms;        /* its clock is so far ahead of ours */
 };
 
 extern struct lab_node lab[LAB_MAX];     /* [0] is node 1 */

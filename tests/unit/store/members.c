@@ -1,6 +1,7 @@
 /* Changes of membership that are refused before the log has them, and why; what the
  * audit log says of those that are made, and of those whose leader was lost. */
 #include "lab.h"
+#include "store/calls.h"
 
 #include "base/err.h"
 #include "base/failpoint.h"
@@ -33,7 +34,7 @@ static enum code ask(unsigned at, enum store_member_what what, uint64_t id,
 					   .what = what, .id = id,
 					   .address = address, .done = done };
 	asking.m.who = (struct store_who){
-		.subject = { STR("token:ann"), ROLE_ROOT, STR_NONE },
+		.subject = { .name = STR("token:ann"), .role = ROLE_ROOT },
 		.credential = STR("token ann"), .origin = STR("192.0.2.1:5"),
 		.reason = STR("a disk") };
 	atomic_store(&asking.is_done, false);

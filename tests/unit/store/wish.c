@@ -11,8 +11,7 @@ static struct wish a_wish(void)
 	struct wish w = { .what = STORE_MEMBER_ADD, .node = 300,
 			  .address = STR("10.0.0.4:9001"), .force = true };
 
-	w.who = (struct store_who){ .subject = { STR("token:root"), ROLE_ROOT,
-						 STR_NONE },
+	w.who = (struct store_who){ .subject = { .name = STR("token:root"), .role = ROLE_ROOT },
 				    .credential = STR("token root"),
 				    .origin = STR("127.0.0.1:5112"),
 				    .reason = STR("a disk") };

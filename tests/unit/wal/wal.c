@@ -11,7 +11,6 @@
 #include "base/mem.h"
 #include "io/sim/disk.h"
 #include "seal/keyring.h"
-#include "wal/vote.h"
 #include "wal/wal.h"
 
 #include "base/banned.h"
@@ -516,31 +515,6 @@ START_TEST(what_was_read_back_is_durable)
 }
 END_TEST
 
-START_TEST(term_and_vote_survive_a_torn_write)
-{
-	struct vote v = { 0 }, got;
-	AUTO_BUF path = BUF_NONE;
-	struct err err;
-
-	ck_assert_int_eq(vote_read(fs_real(), dir, &got, &err), OK);
-	ck_assert_uint_eq(got.generation, 0);
-	for (v.term = 1; v.term < 6; v.term++) {
-		v.voted_for = v.term % 3;
-		ck_assert_int_eq(vote_write(fs_real(), dir, &v, &err), OK);
-	}
-	ck_assert_int_eq(vote_read(fs_real(), dir, &got, &err), OK);
-	ck_assert_uint_eq(got.term, 5);
-	ck_assert_uint_eq(got.voted_for, 2);
-	buf_printf(&path, "%s/vote.%u", dir, (unsigned)(v.generation % 2));
-	overwrite(path.p, 9, "zzz", 3);
-	ck_assert_int_eq(vote_read(fs_real(), dir, &got, &err), OK);
-	ck_assert_uint_eq(got.term, 4);
-	path.p[path.n - 1] ^= 1;
-	overwrite(path.p, 9, "zzz", 3);
-	ck_assert_int_eq(vote_read(fs_real(), dir, &got, &err), E_CORRUPT);
-}
-END_TEST
-
 static void add(Suite *s, const char *name, void (*before)(void))
 {
 	TCase *t = tcase_create(name);
@@ -559,7 +533,6 @@ static void add(Suite *s, const char *name, void (*before)(void))
 	tcase_add_test(t, the_log_of_another_cluster_is_refused);
 	tcase_add_test(t, kill_9_loses_nothing_acknowledged);
 	tcase_add_test(t, what_was_read_back_is_durable);
-	tcase_add_test(t, term_and_vote_survive_a_torn_write);
 	suite_add_tcase(s, t);
 }
 

@@ -96,6 +96,8 @@ START_TEST(numbers)
 	number_is("-9223372036854775808", true, INT64_MIN, true, -0x1p63);
 	number_is("-9223372036854775809", false, 0, true, -0x1p63);
 	number_is("18446744073709551617", false, 0, true, 0x1p64);
+	number_is("100000000000000000000e-20", true, 1, true, 1);
+	number_is("18446744073709551617.0", false, 0, true, 0x1p64);
 	number_is("1e3", true, 1000, true, 1000);
 	number_is("1.50", false, 0, true, 1.5);
 	number_is("2.0", true, 2, true, 2);

@@ -56,7 +56,7 @@ struct server {
 	struct { unsigned n, requests; int status; unsigned after; } refuse[SERVER_ROUTES];
 	enum server_lie lie;
 	struct connection connections[CONNECTIONS];
-	char acks[ACKS][128];
+	char acks[ACKS][192];
 	unsigned n_acks;
 	SSL_CTX *ctx;
 	EVP_PKEY *key, *signer, *forger;
@@ -272,7 +272,7 @@ static bool fetch(struct connection *c, const char *request, const char *target)
 {
 	struct server *s = c->server;
 	struct one one = { .is_gone = true };
-	char hex[65], signature[256] = "", room[128], *content = NULL;
+	char hex[65], signature[640] = "", room[128], *content = NULL;
 	const char *match;
 	enum server_lie lie;
 	bool good;
@@ -295,6 +295,10 @@ static bool fetch(struct connection *c, const char *request, const char *target)
 			sign(s, &one, hex, signature, sizeof(signature));
 	}
 	pthread_mutex_unlock(&s->lock);
+	if (s->config.release)
+		snprintf(signature + strlen(signature),
+			 sizeof(signature) - strlen(signature),
+			 "X-Conflux-Release: %s\r\n", s->config.release);
 	if (!content)
 		return say(c, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
 	if (lie == SERVER_BYTES)
@@ -429,26 +433,38 @@ static void text_member(const char *body, const char *name, char *out, size_t si
 
 	snprintf(quoted, sizeof(quoted), "\"%s\":", name);
 	at = strstr(body, quoted);
-	at = at ? at + strlen(quoted) : "";
+	at = at && at < strchr(body, '}') ? at + strlen(quoted) : "";
 	at += *at == '"';
 	snprintf(out, size, "%.*s", (int)strcspn(at, "\",}"), at);
 }
 
+/* "rejected main.json 2", and behind it the release where one is said. */
+static void note_ack(struct server *s, const char *one)
+{
+	char state[20], key[80], version[20], release[40];
+
+	text_member(one, "state", state, sizeof(state));
+	text_member(one, "key", key, sizeof(key));
+	text_member(one, "version", version, sizeof(version));
+	text_member(one, "release", release, sizeof(release));
+	if (s->n_acks < ACKS)
+		snprintf(s->acks[s->n_acks++], sizeof(s->acks[0]), "%s %s %s%s%s",
+			 state, strlen(key) > 15 ? key + 15 : key, version,
+			 release[0] ? " " : "", release);
+}
+
+/* No reason of these tests has a brace in it. */
 static bool acks(struct connection *c, const char *request)
 {
 	struct server *s = c->server;
-	const char *body = strstr(request, "\r\n\r\n");
-	char state[20], key[80], version[20];
+	const char *body = strstr(request, "\r\n\r\n") + 4;
 
 	if (s->config.has_no_acks)
 		return say(c, "HTTP/1.1 405 No\r\nContent-Length: 0\r\n\r\n");
-	text_member(body, "state", state, sizeof(state));
-	text_member(body, "key", key, sizeof(key));
-	text_member(body, "version", version, sizeof(version));
+	must(body[0] == '[' && body[strlen(body) - 1] == ']');
 	pthread_mutex_lock(&s->lock);
-	if (s->n_acks < ACKS)
-		snprintf(s->acks[s->n_acks++], sizeof(s->acks[0]), "%s %s %s",
-			 state, strlen(key) > 15 ? key + 15 : key, version);
+	for (const char *one = body; (one = strchr(one, '{')); one++)
+		note_ack(s, one);
 	pthread_cond_broadcast(&s->cond);
 	pthread_mutex_unlock(&s->lock);
 	return say(c, "HTTP/1.1 204 No Content\r\n\r\n");
@@ -457,7 +473,7 @@ static bool acks(struct connection *c, const char *request)
 static bool serve(struct connection *c)
 {
 	struct server *s = c->server;
-	char request[8192], *target;
+	char request[65536], *target;
 
 	if (!receive(c, request, sizeof(request)))
 		return false;
@@ -710,6 +726,17 @@ unsigned server_requests(struct server *s, enum server_route route)
 
 	pthread_mutex_lock(&s->lock);
 	n = s->refuse[route].requests;
+	pthread_mutex_unlock(&s->lock);
+	return n;
+}
+
+unsigned server_acks(struct server *s, const char *begin)
+{
+	unsigned n = 0;
+
+	pthread_mutex_lock(&s->lock);
+	for (unsigned i = 0; i < s->n_acks; i++)
+		n += strncmp(s->acks[i], begin, strlen(begin)) == 0;
 	pthread_mutex_unlock(&s->lock);
 	return n;
 }

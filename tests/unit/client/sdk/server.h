@@ -20,6 +20,7 @@ struct server_config {
 	bool is_tls, signs, has_no_acks;
 	uint64_t first_rev;              /* 0: 1 */
 	unsigned heartbeat_ms;           /* 0: 1,000 */
+	const char *release;             /* that answers to fetches name; NULL: none */
 	void (*on_thread)(void);         /* in each thread, first; may be NULL */
 };
 
@@ -48,6 +49,8 @@ void server_mute(struct server *server, bool is_mute);
 unsigned server_requests(struct server *server, enum server_route route);
 /* Waits until one like it has come: "applied main.json 2".  False: not in 10 s. */
 bool server_saw_ack(struct server *server, const char *ack);
+/* How many that begin so have come by now; "": all. */
+unsigned server_acks(struct server *server, const char *begin);
 uint64_t server_rev(struct server *server);
 
 #endif

@@ -1,6 +1,9 @@
 /* HTTP/2, frame by frame. */
 #include "h2_client.h"
 
+#include <semaphore.h>
+#include <sys/socket.h>
+
 #include "base/mem.h"
 
 #include "base/banned.h"
@@ -497,12 +500,47 @@ START_TEST(what_is_reset_is_gone)
 	h2_ask(fd, 7, "POST", "/pieces", false);
 	h2_wait(fd, T_DATA, 3);
 	lab_wait_later(1);
+	lab_wait_pieces(0);
 	for (unsigned id = 1; id < 9; id += 2)
 		h2_say(fd, T_RST, 0, id, "\0\0\0\10", 4);
 	lab_wait_gone(3);
 	lab_stats(&stats);
 	ck_assert_uint_eq(stats.streams_now, 0);
 	check_alive(9);
+}
+END_TEST
+
+static sem_t stands, goes_on;
+
+static void stand(void)
+{
+	sem_post(&stands);
+	sem_wait(&goes_on);
+}
+
+/* The answer and the end of who asked come in one turn: what was gathered for him is
+ * not the next one's. */
+START_TEST(an_answer_to_who_has_gone_goes_to_nobody)
+{
+	static const struct linger at_once = { 1, 0 };
+
+	sem_init(&stands, 0, 0);
+	sem_init(&goes_on, 0, 0);
+	start();
+	for (unsigned i = 0; i < 20; i++) {
+		h2_ask(fd, 1, "GET", "/later", true);
+		lab_wait_later(1);
+		lab_post(stand);
+		sem_wait(&stands);
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+		h2_close(fd);
+		lab_post_later("a secret of the one before");
+		sem_post(&goes_on);
+		/* It would stand in front of the settings. */
+		fd = h2_new();
+		check_alive(1);
+		again();
+	}
 }
 END_TEST
 
@@ -644,6 +682,7 @@ static Suite *suite(void)
 	tcase_add_test(t, streams_come_in_data);
 	tcase_add_test(t, streams_know_that_their_connection_is_full);
 	tcase_add_test(t, what_is_reset_is_gone);
+	tcase_add_test(t, an_answer_to_who_has_gone_goes_to_nobody);
 	tcase_add_test(t, all_streams_end_with_their_client);
 	tcase_add_test(t, idle_connections_are_closed_and_waiting_ones_are_not);
 	tcase_add_test(t, a_drain_says_goaway_twice_and_loses_nothing);

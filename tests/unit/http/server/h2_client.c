@@ -177,6 +177,18 @@ void h2_setting(int fd, unsigned what, uint32_t value)
 
 /* ---- what is heard ---- */
 
+void h2_table(int fd, uint32_t bytes)
+{
+	struct h2_frame f;
+
+	h2_setting(fd, 1, bytes);
+	do
+		f = h2_wait(fd, T_SETTINGS, 0);
+	while (!(f.flags & F_ACK));
+	ck_assert_int_eq(nghttp2_hd_inflate_change_table_size(
+				 heard_of(fd)->inflater, bytes), 0);
+}
+
 static uint32_t get_u32(const char *p)
 {
 	const unsigned char *u = (const unsigned char *)p;

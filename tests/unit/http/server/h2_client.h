@@ -45,6 +45,9 @@ void h2_data(int fd, unsigned id, const char *text, bool last);
 void h2_window(int fd, unsigned id, uint32_t increment);
 /* SETTINGS of one value. */
 void h2_setting(int fd, unsigned what, uint32_t value);
+/* The table of header fields may have so many bytes, and is told so; both sides know
+ * when this returns. */
+void h2_table(int fd, uint32_t bytes);
 
 /* ---- what is heard ---- */
 /* The next frame; false at the end of the connection. */

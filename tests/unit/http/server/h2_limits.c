@@ -1,6 +1,7 @@
 /* HTTP/2: what is wrong, too much, or not taken. */
 #include "h2_client.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include "base/banned.h"
@@ -278,9 +279,97 @@ START_TEST(answers_that_are_never_taken_end_the_connection)
 {
 	lab_limits.write_ms = 100;
 	start();
+	h2_setting(fd, 4, 1 << 30);
+	h2_ask(fd, 1, "GET", "/big", true);
+	ck_assert_uint_eq(h2_goaway(fd), ENHANCE_YOUR_CALM);
+}
+END_TEST
+
+#define RESET_11 "reset 11"
+
+static void check_reset(unsigned id)
+{
+	const char *heard = h2_answer_of(fd, id);
+
+	ck_assert_msg(strlen(heard) >= strlen(RESET_11) &&
+		      strcmp(heard + strlen(heard) - strlen(RESET_11),
+			     RESET_11) == 0, "%u heard: %s", id, heard);
+}
+
+/* One stream that is not read is its own end, and the others' nothing. */
+START_TEST(a_stream_that_is_never_read_ends_alone)
+{
+	struct http_stats stats;
+
+	lab_limits.write_ms = 100;
+	start();
 	h2_setting(fd, 4, 0);
 	h2_ask(fd, 1, "GET", "/hello", true);
-	ck_assert_uint_eq(h2_goaway(fd), ENHANCE_YOUR_CALM);
+	h2_ask(fd, 3, "GET", "/later", true);
+	h2_ask(fd, 5, "GET", "/stream", true);
+	lab_chunk("unread");
+	lab_wait_later(1);
+	check_reset(1);
+	check_reset(5);
+	lab_wait_gone(1);
+	h2_setting(fd, 4, 65535);
+	lab_answer_later("late");
+	HAS(h2_answer_of(fd, 3), "\n\nlate");
+	check_alive(7);
+	lab_stats(&stats);
+	ck_assert_uint_eq(stats.refused, 2);
+	ck_assert_uint_eq(stats.streams_now, 0);
+}
+END_TEST
+
+/* The same for one that is read so slowly that it is meant. */
+START_TEST(a_stream_that_is_read_byte_by_byte_ends_alone)
+{
+	struct h2_frame f;
+
+	lab_limits.write_ms = 100;
+	lab_limits.least_rate = 1 << 20;
+	start();
+	h2_setting(fd, 4, 0);
+	h2_ask(fd, 1, "GET", "/big", true);
+	do {
+		h2_window(fd, 1, 1);
+		ck_assert(h2_hear(fd, &f));
+	} while (f.type != T_RST);
+	check_reset(1);
+	h2_setting(fd, 4, 65535);
+	check_alive(3);
+}
+END_TEST
+
+static uint64_t now_ms(void)
+{
+	return clock_mono_ns() / 1000000;
+}
+
+/* Who waits because others are served is not to blame. */
+START_TEST(a_stream_that_waits_for_others_is_not_reset)
+{
+	uint64_t until;
+
+	lab_limits.write_ms = 500;
+	lab_limits.least_rate = 1;
+	start();
+	h2_setting(fd, 4, 1 << 30);
+	for (unsigned id = 1; id <= 5; id += 2)
+		h2_ask(fd, id, "GET", "/big", true);
+	for (until = now_ms() + 1200; now_ms() < until;) {
+		struct h2_frame f;
+
+		/* So little that the answers are not over before the time is. */
+		h2_window(fd, 0, 10);
+		do
+			ck_assert(h2_hear(fd, &f));
+		while (f.type != T_DATA);
+	}
+	h2_window(fd, 0, 1 << 30);
+	for (unsigned id = 1; id <= 5; id += 2)
+		ck_assert_uint_gt(strlen(h2_answer_of(fd, id)), 1 << 20);
 }
 END_TEST
 
@@ -301,6 +390,9 @@ static Suite *suite(void)
 	tcase_add_test(t, a_big_answer_goes_as_the_windows_open);
 	tcase_add_test(t, answers_that_are_not_read_do_not_fill_the_server);
 	tcase_add_test(t, answers_that_are_never_taken_end_the_connection);
+	tcase_add_test(t, a_stream_that_is_never_read_ends_alone);
+	tcase_add_test(t, a_stream_that_is_read_byte_by_byte_ends_alone);
+	tcase_add_test(t, a_stream_that_waits_for_others_is_not_reset);
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -12,6 +12,7 @@
 
 #include "base/list.h"
 #include "base/mem.h"
+#include "http/server/own.h"
 
 #include "base/banned.h"
 
@@ -38,6 +39,21 @@ static struct pieced {
 	bool is_last, pauses;
 } pieced;
 
+/* ---- turns ---- */
+
+static struct turn turn;
+static struct lab_turns this_turn, most;
+
+static void run_turn(struct turn *t)
+{
+	(void)t;
+	most.asked = MAX(most.asked, this_turn.asked);
+	most.answered = MAX(most.answered, this_turn.answered);
+	most.gone = MAX(most.gone, this_turn.gone);
+	most.left = MAX(most.left, this_turn.left);
+	this_turn = (struct lab_turns){ 0 };
+}
+
 /* ---- handlers; all but the waiting runs on the loop ---- */
 
 static void change(void)
@@ -57,8 +73,8 @@ static void get_args(struct request *r)
 	AUTO_BUF out = BUF_NONE;
 	const struct str *q = request_query(r, "q");
 
-	buf_printf(&out, "[%.*s][%.*s][%.*s]", STR_ARG(r->args[0]),
-		   STR_ARG(r->args[1]), q ? (int)q->n : 0, q ? q->p : "");
+	buf_printf(&out, "[%.*s][%.*s][%.*s]", STR_ARG(r->in->args[0]),
+		   STR_ARG(r->in->args[1]), q ? (int)q->n : 0, q ? q->p : "");
 	answer(r, 200, "text/plain", buf_view(&out));
 }
 
@@ -66,8 +82,8 @@ static void post_echo(struct request *r)
 {
 	AUTO_BUF out = BUF_NONE;
 
-	buf_printf(&out, "%.*s:", STR_ARG(r->content_type));
-	buf_str(&out, r->body);
+	buf_printf(&out, "%.*s:", STR_ARG(r->in->content_type));
+	buf_str(&out, r->in->body);
 	answer(r, 200, "text/plain", buf_view(&out));
 }
 
@@ -77,6 +93,58 @@ static void get_big(struct request *r)
 
 	memset(big, 'b', sizeof(big));
 	answer(r, 200, "text/plain", str_n(big, sizeof(big)));
+}
+
+/* ---- what is looked up as it goes ---- */
+
+_Atomic uint64_t lab_source_gone, lab_source_at, lab_source_pending;
+atomic_uint lab_sources;
+
+struct source {
+	struct answer_source source;
+	struct stream *stream;
+};
+
+const char *lab_source_bytes(void)
+{
+	static char bytes[LAB_SOURCE_MAX];
+
+	if (!bytes[0])
+		for (uint64_t i = 0; i < LAB_SOURCE_MAX; i++)
+			bytes[i] = (char)('a' + (i * 7 + i / 1000 + i / 65536) % 26);
+	return bytes;
+}
+
+static bool read_source(struct answer_source *s, uint64_t from, struct str *out)
+{
+	const struct source *source = container_of(s, struct source, source);
+	uint64_t waits = stream_pending(source->stream);
+
+	if (from >= lab_source_gone)
+		return false;
+	lab_source_at = MAX(lab_source_at, from);
+	lab_source_pending = MAX(lab_source_pending, waits);
+	*out = str_n(lab_source_bytes() + from, ANSWER_PIECE - from % ANSWER_PIECE);
+	return true;
+}
+
+static void free_source(struct answer_source *s)
+{
+	lab_sources--;
+	free(container_of(s, struct source, source));
+}
+
+static void get_source(struct request *r)
+{
+	struct source *s = NEW(struct source);
+	uint64_t size;
+
+	must(str_u64(r->in->args[0], &size) && size <= LAB_SOURCE_MAX);
+	s->source = (struct answer_source){ .size = size, .read = read_source,
+					    .free = free_source };
+	s->stream = exchange_of(r)->conn->stream;
+	lab_sources++;
+	answer_from(r, 200, "text/plain", &s->source);
 }
 
 static void get_error(struct request *r)
@@ -95,6 +163,7 @@ static void get_nothing(struct request *r)
 
 static void gone(struct request *r)
 {
+	this_turn.gone++;
 	pthread_mutex_lock(&lock);
 	n_gone++;
 	if (stream == r)
@@ -227,11 +296,17 @@ static bool before(struct request *r)
 {
 	struct err err;
 
+	this_turn.asked++;
 	if (!request_header(r, "x-denied"))
 		return true;
 	err_set(&err, E_DENIED, "denied");
 	answer_error(r, &err);
 	return false;
+}
+
+static void after(struct request *r, int status, uint64_t bytes)
+{
+	this_turn.answered++;
 }
 
 static bool enter(void *data, const struct stream_addr *peer)
@@ -245,6 +320,7 @@ static bool enter(void *data, const struct stream_addr *peer)
 static void leave(void *data, const struct stream_addr *peer)
 {
 	guests--;
+	this_turn.left++;
 }
 
 /* ---- what may be given again ---- */
@@ -264,22 +340,52 @@ static void get_counted(struct request *r)
 	answer(r, 200, "text/plain", str_of(body));
 }
 
+static void get_same(struct request *r)
+{
+	unsigned version = atomic_load(&lab_version);
+
+	atomic_fetch_add(&lab_calls, 1);
+	answer_header(r, "ETag", STR("\"an etag\""));
+	answer_header_u64(r, "X-Version", version);
+	answer_may_repeat(r, &version, sizeof(version));
+	answer(r, 304, NULL, STR_NONE);
+}
+
+char lab_large[LAB_LARGE + 1];
+
+static void get_large(struct request *r)
+{
+	static const uint8_t name[32] = "large";
+	unsigned version = atomic_load(&lab_version);
+	const struct stream_vec v[] = { { lab_large, 5000 },
+					{ lab_large + 5000, LAB_LARGE - 5000 } };
+
+	atomic_fetch_add(&lab_calls, 1);
+	answer_may_repeat(r, &version, sizeof(version));
+	answer_named(r, 200, "text/plain", v, 2, name);
+}
+
 static bool again(struct request *r, const void *about)
 {
 	unsigned version;
 
 	memcpy(&version, about, sizeof(version));
-	return r->route && strcmp(r->route->name, "counted") == 0 &&
+	return r->route && (strcmp(r->route->name, "counted") == 0 ||
+			    strcmp(r->route->name, "large") == 0 ||
+			    strcmp(r->route->name, "same") == 0) &&
 	       version == atomic_load(&lab_version);
 }
 
 static const struct route routes[] = {
 	{ HTTP_M_GET, "/counted", get_counted, 0, "counted", false },
+	{ HTTP_M_GET, "/same", get_same, 0, "same", false },
+	{ HTTP_M_GET, "/large", get_large, 0, "large", false },
 	{ HTTP_M_GET, "/hello", get_hello, 0, "hello", false },
 	{ HTTP_M_GET, "/args/{a}/{rest...}", get_args, 0, "args", false },
 	{ HTTP_M_POST, "/echo", post_echo, 0, "echo", false },
 	{ HTTP_M_PUT, "/echo", post_echo, 0, "echo", false },
 	{ HTTP_M_GET, "/big", get_big, 0, "big", false },
+	{ HTTP_M_GET, "/source/{size}", get_source, 0, "source", false },
 	{ HTTP_M_GET, "/error", get_error, 0, "error", false },
 	{ HTTP_M_GET, "/nothing", get_nothing, 0, "nothing", false },
 	{ HTTP_M_GET, "/later", get_later, 0, "later", false },
@@ -303,7 +409,12 @@ void lab_setup(void)
 	loop = loop_new("http", 0);
 	lab_guests_max = UINT32_MAX;
 	guests = 0;
-	lab_version = lab_calls = 0;
+	lab_version = lab_calls = lab_sources = 0;
+	for (size_t i = 0; i < LAB_LARGE; i++)
+		lab_large[i] = i + 1 < LAB_LARGE ? (char)('a' + i % 23) : '!';
+	lab_source_bytes();
+	lab_source_gone = UINT64_MAX;
+	lab_source_at = lab_source_pending = 0;
 	n_later = n_gone = 0;
 	pieced = (struct pieced){ 0 };
 	is_drained = is_draining = false;
@@ -315,7 +426,7 @@ void lab_start(void)
 	struct http_server_config config = {
 		.routes = routes, .n_routes = ARRAY_LEN(routes),
 		.limits = lab_limits, .before = before, .again = again,
-		.enter = enter, .leave = leave,
+		.enter = enter, .leave = leave, .after = after,
 	};
 	struct err err;
 
@@ -323,6 +434,9 @@ void lab_start(void)
 	ck_assert_msg(http_server_listen(server, STR("127.0.0.1:0"), false,
 					 NULL, &at,
 					 &err) == OK, "%s", err.text);
+	most = this_turn = (struct lab_turns){ 0 };
+	turn.run = run_turn;
+	loop_on_turn(loop, &turn);
 	ck_assert_int_eq(loop_start(loop, &err), OK);
 }
 
@@ -331,6 +445,9 @@ void lab_teardown(void)
 	loop_stop(loop);
 	loop_join(loop);
 	http_server_free(&server);
+	if (turn.run)
+		loop_off_turn(loop, &turn);
+	turn.run = NULL;
 	loop_free(&loop);
 	for (unsigned i = 0; i < FDS_MAX; i++)
 		buf_fini(&heard[i]);
@@ -366,6 +483,24 @@ void lab_do(void (*what)(void))
 	pthread_mutex_unlock(&lock);
 }
 
+static void run_posted(struct msg *msg)
+{
+	struct doing *d = container_of(msg, struct doing, msg);
+
+	d->what();
+	free(d);
+}
+
+void lab_post(void (*what)(void))
+{
+	struct doing *d = calloc(1, sizeof(*d));
+
+	ck_assert_ptr_nonnull(d);
+	d->msg.run = run_posted;
+	d->what = what;
+	loop_post_sure(loop, &d->msg);
+}
+
 #define WAIT_FOR(cond)                                       \
 	do {                                                  \
 		pthread_mutex_lock(&lock);                    \
@@ -388,6 +523,20 @@ void lab_stats(struct http_stats *out)
 	lab_do(do_stats);
 }
 
+static struct lab_turns turns_now;
+
+static void do_turns(void)
+{
+	run_turn(NULL);
+	turns_now = most;
+}
+
+struct lab_turns lab_turns(void)
+{
+	lab_do(do_turns);
+	return turns_now;
+}
+
 static void do_answer_later(void)
 {
 	struct request *r = later[0];
@@ -402,6 +551,13 @@ void lab_answer_later(const char *body)
 	WAIT_FOR(n_later > 0);
 	text = body;
 	lab_do(do_answer_later);
+}
+
+void lab_post_later(const char *body)
+{
+	WAIT_FOR(n_later > 0);
+	text = body;
+	lab_post(do_answer_later);
 }
 
 static void do_chunk(void)

@@ -20,14 +20,36 @@ void lab_teardown(void);
 void lab_start(void);
 /* Runs on the loop and waits for it. */
 void lab_do(void (*what)(void));
+/* As that, and does not wait for it. */
+void lab_post(void (*what)(void));
 void lab_stats(struct http_stats *out);
 
+/* The most in one turn of the loop so far: requests that came, those that were
+ * answered, those of /later and /stream that were gone, connections that were over. */
+struct lab_turns {
+	unsigned asked, answered, gone, left;
+};
+struct lab_turns lab_turns(void);
+
 /* GET /counted answers "version N, call M", and that this may be given again for as
- * long as lab_version is N. */
+ * long as lab_version is N.  GET /same is answered 304, with X-Version, likewise. */
 extern atomic_uint lab_version, lab_calls;
+/* GET /large answers this, likewise, by a name; '!' stands at its end alone. */
+#define LAB_LARGE 20000u
+extern char lab_large[LAB_LARGE + 1];
+
+/* GET /source/N answers the first N of lab_source_bytes, looked up as they go.  From
+ * lab_source_gone on there are none.  How many such answers there are, how far the
+ * furthest of them was looked up, and the most that waited for the socket when more
+ * was. */
+#define LAB_SOURCE_MAX (8u << 20)
+extern _Atomic uint64_t lab_source_gone, lab_source_at, lab_source_pending;
+extern atomic_uint lab_sources;
+const char *lab_source_bytes(void);
 
 /* Answers the oldest request to /later; waits until there is one. */
 void lab_answer_later(const char *body);
+void lab_post_later(const char *body);
 /* Requests to /later or /stream that have gone; waits until there are 'n'. */
 void lab_wait_gone(unsigned n);
 /* Waits until 'n' requests wait in /later. */

@@ -1,4 +1,7 @@
 /* Answers that are given again without their handler. */
+#include <dirent.h>
+#include <unistd.h>
+
 #include "lab.h"
 
 #include "base/banned.h"
@@ -32,6 +35,10 @@ static const char *ask(const char *text, unsigned times)
 	return heard;
 }
 
+static void do_nothing(void)
+{
+}
+
 static void trace_of(const char *heard, char out[40])
 {
 	const char *at = strstr(heard, "X-Conflux-Trace: ");
@@ -58,6 +65,91 @@ START_TEST(the_same_again_is_not_made_again)
 	trace_of(ask(GET("/counted"), 1), other);
 	ck_assert_str_ne(trace, other);
 	ck_assert_uint_eq(lab_calls, 3);
+}
+END_TEST
+
+/* Date and trace are of each answer alone. */
+static void blank(char *out, size_t size, const char *heard)
+{
+	static const char *const lines[] = { "\r\nDate: ", "\r\nX-Conflux-Trace: " };
+
+	ck_assert(str_copy(out, size, str_of(heard)));
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+		char *p = strstr(out, lines[i]);
+
+		ck_assert_ptr_nonnull(p);
+		for (p += strlen(lines[i]); *p != '\r'; p++)
+			*p = '-';
+	}
+}
+
+static void date_of(const char *heard, char out[40])
+{
+	const char *at = strstr(heard, "\r\nDate: ");
+
+	ck_assert_ptr_nonnull(at);
+	ck_assert(str_copy(out, 40, str_n(at + 8, 29)));
+}
+
+/* Whether the request came alone, in two pieces, or before another. */
+START_TEST(the_same_is_the_same_however_it_comes)
+{
+	static const char once[] = GET("/counted"), twice[] = GET("/counted")
+		GET("/counted");
+	char first[1024], other[1024];
+
+	blank(first, sizeof(first), ask(once, 3));
+	blank(other, sizeof(other), ask(once, 1));
+	ck_assert_str_eq(first, other);
+	client_say_n(fd, once, 10);
+	lab_do(do_nothing);
+	client_say(fd, once + 10);
+	blank(other, sizeof(other), client_hear(fd, "!"));
+	ck_assert_str_eq(first, other);
+	client_say(fd, twice);
+	for (int i = 0; i < 2; i++) {
+		blank(other, sizeof(other), client_hear(fd, "!"));
+		ck_assert_str_eq(first, other);
+	}
+	ck_assert_uint_eq(lab_calls, 3);
+}
+END_TEST
+
+static void date_at(int other, char out[40])
+{
+	client_say(other, "HEAD /hello HTTP/1.1\r\nhost: h\r\n\r\n");
+	date_of(client_hear(other, "\r\n\r\n"), out);
+}
+
+/* Its date is that of any other answer at that time. */
+START_TEST(the_same_is_not_of_the_past)
+{
+	char past[40], before[40], now[40], after[40];
+	int other = client_new();
+
+	date_of(ask(GET("/counted"), 4), past);
+	do
+		date_at(other, before);
+	while (strcmp(past, before) == 0);
+	do {
+		date_at(other, before);
+		date_of(ask(GET("/counted"), 1), now);
+		date_at(other, after);
+		/* A second may begin between them. */
+	} while (strcmp(before, after) != 0);
+	ck_assert_str_eq(now, after);
+	ck_assert_uint_eq(lab_calls, 3);
+	client_close(other);
+}
+END_TEST
+
+START_TEST(a_server_that_ends_says_so)
+{
+	ask(GET("/counted"), 5);
+	lab_drain(10000);
+	ck_assert_ptr_nonnull(strstr(ask(GET("/counted"), 1),
+				     "\r\nConnection: close\r\n"));
+	client_hear_end(fd);
 }
 END_TEST
 
@@ -147,6 +239,65 @@ START_TEST(a_connection_that_ends_is_told_so)
 }
 END_TEST
 
+/* ---- large ones ---- */
+
+/* Open files of that name. */
+static unsigned files(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *e;
+	unsigned n = 0;
+
+	ck_assert_ptr_nonnull(dir);
+	while ((e = readdir(dir))) {
+		char path[300], to[64] = "";
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%s", e->d_name);
+		(void)!readlink(path, to, sizeof(to) - 1);
+		n += strncmp(to, "/memfd:body", 11) == 0;
+	}
+	closedir(dir);
+	return n;
+}
+
+static void hear_large(void)
+{
+	const char *body = strstr(client_hear(fd, "!"), "\r\n\r\n");
+
+	ck_assert_ptr_nonnull(body);
+	ck_assert_str_eq(body + 4, lab_large);
+}
+
+START_TEST(large_ones_are_sent_from_one_place)
+{
+	ck_assert_uint_eq(files(), 0);
+	for (int i = 0; i < 10; i++) {
+		client_say(fd, GET("/large"));
+		hear_large();
+	}
+	ck_assert_uint_eq(lab_calls, 3);
+	ck_assert_uint_eq(files(), 1);
+	client_close(fd);
+	fd = client_new();
+	ask(GET("/large"), 10);
+	ck_assert_uint_eq(files(), 1);
+}
+END_TEST
+
+/* What the socket does not take waits, in its place. */
+START_TEST(large_ones_to_a_slow_reader)
+{
+	ask(GET("/large"), 3);
+	for (int i = 0; i < 600; i++) {
+		client_say(fd, GET("/large"));
+		lab_do(do_nothing);
+	}
+	for (int i = 0; i < 600; i++)
+		hear_large();
+	ck_assert(client_is_quiet(fd));
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("http/server/memo");
@@ -154,12 +305,17 @@ static Suite *suite(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, the_same_again_is_not_made_again);
+	tcase_add_test(t, the_same_is_the_same_however_it_comes);
+	tcase_add_test(t, the_same_is_not_of_the_past);
+	tcase_add_test(t, a_server_that_ends_says_so);
 	tcase_add_test(t, another_state_is_another_answer);
 	tcase_add_test(t, another_request_is_another);
 	tcase_add_loop_test(t, what_is_never_given_again, 0, ARRAY_LEN(never));
 	tcase_add_test(t, the_head_alone_is_asked_of_the_handler);
 	tcase_add_test(t, many_at_once_are_answered_in_order);
 	tcase_add_test(t, a_connection_that_ends_is_told_so);
+	tcase_add_test(t, large_ones_are_sent_from_one_place);
+	tcase_add_test(t, large_ones_to_a_slow_reader);
 	suite_add_tcase(s, t);
 	return s;
 }

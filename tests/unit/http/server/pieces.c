@@ -410,6 +410,31 @@ START_TEST(a_drain_cuts_off_what_is_upgraded)
 }
 END_TEST
 
+/* What one was to be told when it was cut off is nobody else's. */
+START_TEST(answers_of_who_is_cut_off_go_to_nobody_else)
+{
+	int other;
+
+	start();
+	other = client_new();
+	for (int i = 0; i < 3; i++) {
+		const char *heard;
+
+		client_say(fd, "GET /args/mine/x HTTP/1.1\r\nhost: h\r\n\r\n"
+			   "POST /both HTTP/1.1\r\nhost: h\r\n"
+			   "transfer-encoding: chunked\r\n\r\n"
+			   "4\r\nmine\r\nno chunk\r\n");
+		lab_wait_gone((unsigned)i + 1);
+		client_say(other, "GET /hello HTTP/1.1\r\nhost: h\r\n\r\n");
+		heard = client_hear(other, "hello");
+		ck_assert_msg(!strstr(heard, "mine"), "heard: %s", heard);
+		client_close(fd);
+		fd = client_new();
+	}
+	client_close(other);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("http/server/pieces");
@@ -437,6 +462,7 @@ static Suite *suite(void)
 			    ARRAY_LEN(no_upgrades));
 	tcase_add_test(t, nothing_is_taken_behind_an_open_upgrade);
 	tcase_add_test(t, a_drain_cuts_off_what_is_upgraded);
+	tcase_add_test(t, answers_of_who_is_cut_off_go_to_nobody_else);
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -1,0 +1,81 @@
+/*
+ * See watch_owner.h.
+ *
+ * There is a place for each, by its token or name; where two want the same the later
+ * one takes it, and the earlier is shared with nobody new.  So the table is of fixed
+ * size, and looking costs the same for any number of them.
+ */
+#include "api/watch_owner.h"
+
+#include "base/mem.h"
+
+#include "base/banned.h"
+
+#define PLACES 1024u
+
+struct watch_owners {
+	struct watch_owner *places[PLACES];
+	size_t count;
+};
+
+struct watch_owners *watch_owners_new(void)
+{
+	return NEW(struct watch_owners);
+}
+
+void watch_owners_free(struct watch_owners **at)
+{
+	struct watch_owners *owners = TAKE(*at);
+
+	if (!owners)
+		return;
+	must(owners->count == 0);
+	free(owners);
+}
+
+/* Tokens are digests: any part of one is as good as another. */
+static struct watch_owner **place_of(struct watch_owners *owners,
+				     const struct watch_who *who)
+{
+	uint32_t hash = 0;
+
+	if (who->has_token)
+		memcpy(&hash, who->token.b, sizeof(hash));
+	else
+		for (const char *p = who->name; *p; p++)
+			hash = hash * 31 + (unsigned char)*p;
+	return &owners->places[hash % PLACES];
+}
+
+static bool is_same(const struct watch_who *a, const struct watch_who *b)
+{
+	return a->has_token == b->has_token && a->role == b->role &&
+	       sha256_eq(&a->token, &b->token) && strcmp(a->name, b->name) == 0;
+}
+
+struct watch_owner *watch_owner_get(struct watch_owners *owners,
+				    const struct watch_who *who)
+{
+	struct watch_owner **place = place_of(owners, who), *owner = *place;
+
+	if (!owner || !is_same(&owner->who, who)) {
+		owner = *place = NEW(struct watch_owner);
+		owner->who = *who;
+		owners->count++;
+	}
+	owner->n++;
+	return owner;
+}
+
+void watch_owner_put(struct watch_owners *owners, struct watch_owner **at)
+{
+	struct watch_owner *owner = TAKE(*at), **place;
+
+	if (--owner->n > 0)
+		return;
+	place = place_of(owners, &owner->who);
+	if (*place == owner)
+		*place = NULL;
+	owners->count--;
+	free(owner);
+}

@@ -1,0 +1,654 @@
+/* What the leader gathers of instances: see gather.h. */
+#include "fleet/gather.h"
+
+#include "base/map.h"
+#include "base/mem.h"
+
+#include "base/banned.h"
+
+/* The sets of a record lie behind each other, each of as many bytes. */
+enum set { WANTS, SENT, GOT, APPLIED, SETS };
+
+struct member {
+	/* By node: bit i is that of gather.nodes[i]. */
+	uint64_t connected, rejected;
+	/* The last steps, + 1, of whose cohort it was, and was from the start;
+	 * 0: none. */
+	uint64_t member_step, early_step;
+	bool was_connected;
+	uint32_t version;
+	uint64_t left_ms;                /* since when no node has it */
+	uint64_t seen_ms, sent_ms, applied_ms;
+	uint8_t node;                    /* that spoke of it last */
+	char *reason;
+	unsigned set_bytes;
+	unsigned char *sets;
+	size_t n;
+	char id[];
+};
+
+struct group {                           /* of a release */
+	uint64_t id;
+	struct map *members;             /* by instance */
+	struct member *rejected;         /* the first; or NULL */
+	struct gather_rules rules;
+	int64_t evaluated[GATHER_NODES_MAX];     /* step; -1: none */
+};
+
+struct gather_node {
+	uint64_t id, boot;
+	bool is_there;
+};
+
+struct gather {
+	size_t max, n_members, bytes;
+	uint64_t session;
+	struct map *groups;              /* id, 8 bytes */
+	struct gather_node nodes[GATHER_NODES_MAX];
+	unsigned n_nodes;
+	uint64_t reports, taken, refused;
+};
+
+static struct str id_key(const uint64_t *id)
+{
+	return str_n(id, sizeof(*id));
+}
+
+static struct str member_id(const struct member *m)
+{
+	return str_n(m->id, m->n);
+}
+
+/* ---- sets ---- */
+
+static unsigned char *set_of(const struct member *m, enum set set)
+{
+	return m->sets + set * m->set_bytes;
+}
+
+static bool set_any(const struct member *m, enum set set)
+{
+	const unsigned char *b = set_of(m, set);
+
+	for (unsigned i = 0; i < m->set_bytes; i++)
+		if (b[i])
+			return true;
+	return false;
+}
+
+/* All that it gets or was sent is applied, and that is something. */
+static bool has_applied(const struct member *m)
+{
+	const unsigned char *wants = set_of(m, WANTS), *sent = set_of(m, SENT);
+	const unsigned char *applied = set_of(m, APPLIED);
+	unsigned any = 0;
+
+	for (unsigned i = 0; i < m->set_bytes; i++) {
+		any |= applied[i];
+		if ((wants[i] | sent[i]) & ~applied[i])
+			return false;
+	}
+	return any;
+}
+
+static void sets_widen(struct gather *g, struct member *m, unsigned bytes)
+{
+	unsigned char *wider;
+
+	if (bytes <= m->set_bytes)
+		return;
+	wider = mem_zero(SETS * (size_t)bytes);
+	for (unsigned s = 0; m->set_bytes && s < SETS; s++)
+		memcpy(wider + s * bytes, set_of(m, s), m->set_bytes);
+	free(m->sets);
+	g->bytes += SETS * (size_t)(bytes - m->set_bytes);
+	m->sets = wider;
+	m->set_bytes = bytes;
+}
+
+static void set_or(struct member *m, enum set set, const struct bits *bits)
+{
+	unsigned char *b = set_of(m, set);
+
+	for (unsigned i = 0; i < bits->n; i++)
+		b[i] |= bits->b[i];
+}
+
+static void set_put(struct member *m, enum set set, const struct bits *bits)
+{
+	memset(set_of(m, set), 0, m->set_bytes);
+	set_or(m, set, bits);
+}
+
+/* ---- what came of an instance ---- */
+
+static bool has_it(const struct member *m)
+{
+	return set_any(m, SENT) || set_any(m, GOT);
+}
+
+static uint64_t lost_at(const struct member *m, uint64_t lost_after_ms)
+{
+	return lost_after_ms > UINT64_MAX - m->left_ms ? UINT64_MAX :
+							 m->left_ms + lost_after_ms;
+}
+
+static enum fleet_state state_of(const struct member *m, uint64_t lost_after_ms,
+				 uint64_t now_ms)
+{
+	if (m->rejected)
+		return FLEET_IS_REJECTED;
+	if (has_applied(m))
+		return FLEET_IS_APPLIED;
+	if (!has_it(m) && m->was_connected &&
+	    (!m->connected || !set_any(m, WANTS)))
+		return FLEET_IS_DEFERRED;
+	if (!m->connected && m->was_connected &&
+	    now_ms >= lost_at(m, lost_after_ms))
+		return FLEET_IS_LOST;
+	if (set_any(m, GOT))
+		return FLEET_IS_RECEIVED;
+	return set_any(m, SENT) ? FLEET_IS_SENT : FLEET_IS_PENDING;
+}
+
+/* Is it one that shares are of, saying nothing: of the cohort when the step began,
+ * or sent the version before? */
+static bool counts_quietly(const struct member *m, uint64_t step)
+{
+	return m->was_connected &&
+	       (m->early_step == step || (has_it(m) && m->member_step < step));
+}
+
+static void add_silent(struct tally *t, const struct member *m,
+		       uint64_t lost_after_ms)
+{
+	uint64_t at = lost_at(m, lost_after_ms);
+
+	t->pending++;
+	if (!m->connected && (!t->next_lost_ms || at < t->next_lost_ms))
+		t->next_lost_ms = at;
+}
+
+static void add_member(struct tally *t, const struct member *m,
+		       const struct gather_rules *rules, uint64_t now_ms)
+{
+	uint64_t step = (uint64_t)rules->step + 1;
+	enum fleet_state state = state_of(m, rules->lost_after_ms, now_ms);
+	bool says = state == FLEET_IS_REJECTED || state == FLEET_IS_APPLIED ||
+		    state == FLEET_IS_LOST;
+
+	if (state == FLEET_IS_DEFERRED) {
+		t->deferred += m->early_step == step;
+		t->known += m->early_step == step;
+		return;
+	}
+	t->known += m->was_connected && (m->member_step == step || has_it(m));
+	if (!says && !counts_quietly(m, step))
+		return;
+	t->total++;
+	t->sent += has_it(m);
+	t->received += set_any(m, GOT);
+	t->applied += state == FLEET_IS_APPLIED;
+	t->rejected += state == FLEET_IS_REJECTED;
+	t->lost += state == FLEET_IS_LOST;
+	if (!says)
+		add_silent(t, m, rules->lost_after_ms);
+}
+
+static struct group *group_of(const struct gather *g, uint64_t release)
+{
+	return map_get(g->groups, id_key(&release));
+}
+
+void gather_tally(const struct gather *g, uint64_t release, uint64_t now_ms,
+		  struct tally *out)
+{
+	const struct group *group = group_of(g, release);
+	uint64_t least;
+	void *m;
+
+	out->expected = group ? group->rules.expected : 0;
+	out->known = out->deferred = out->total = out->sent = out->received = 0;
+	out->applied = out->rejected = out->lost = out->pending = 0;
+	out->next_lost_ms = 0;
+	out->instance = out->reason = STR_NONE;
+	for (size_t at = 0; group && map_next(group->members, &at, NULL, &m);)
+		add_member(out, m, &group->rules, now_ms);
+	if (group && group->rejected && group->rejected->rejected) {
+		out->instance = member_id(group->rejected);
+		out->reason = str_of(group->rejected->reason);
+	}
+	least = out->expected > out->deferred ? out->expected - out->deferred : 0;
+	out->total = MAX(out->total, least);
+}
+
+uint64_t gather_cohort(const struct gather *g, uint64_t release)
+{
+	const struct group *group = group_of(g, release);
+	uint64_t n = 0;
+	void *value;
+
+	for (size_t at = 0; group && map_next(group->members, &at, NULL, &value);) {
+		const struct member *m = value;
+
+		n += counts_quietly(m, (uint64_t)group->rules.step + 1) &&
+		     state_of(m, UINT64_MAX, 0) != FLEET_IS_DEFERRED;
+	}
+	return n;
+}
+
+/* ---- members ---- */
+
+static void member_free(struct gather *g, struct member *m)
+{
+	g->bytes -= sizeof(*m) + m->n + SETS * (size_t)m->set_bytes;
+	g->n_members--;
+	free(m->sets);
+	free(m->reason);
+	free(m);
+}
+
+static struct member *member_of(struct gather *g, struct group *group,
+				struct str id)
+{
+	struct member *m = map_get(group->members, id);
+
+	if (m)
+		return m;
+	if (g->n_members >= g->max) {
+		g->refused++;
+		return NULL;
+	}
+	m = mem_zero(sizeof(*m) + id.n);
+	m->n = id.n;
+	memcpy(m->id, id.p, id.n);
+	map_put(group->members, id, m);
+	g->n_members++;
+	g->bytes += sizeof(*m) + id.n;
+	return m;
+}
+
+static struct group *group_made(struct gather *g, uint64_t release)
+{
+	struct group *group = group_of(g, release);
+
+	if (group)
+		return group;
+	group = NEW(struct group);
+	group->id = release;
+	group->members = map_new();
+	group->rules.lost_after_ms = UINT64_MAX;
+	for (unsigned i = 0; i < GATHER_NODES_MAX; i++)
+		group->evaluated[i] = -1;
+	map_put(g->groups, id_key(&group->id), group);
+	return group;
+}
+
+static void group_free(struct gather *g, struct group *group)
+{
+	void *m;
+
+	for (size_t at = 0; map_next(group->members, &at, NULL, &m);)
+		member_free(g, m);
+	map_free(&group->members);
+	free(group);
+}
+
+void gather_expect(struct gather *g, uint64_t release,
+		   const struct gather_rules *rules)
+{
+	group_made(g, release)->rules = *rules;
+}
+
+/* ---- reports ---- */
+
+static void put_bit(uint64_t *mask, unsigned node, bool is)
+{
+	*mask = (*mask & ~(1ull << node)) | (uint64_t)is << node;
+}
+
+static void note_left(struct member *m, bool was, uint64_t then_ms)
+{
+	if (m->connected)
+		m->left_ms = 0;
+	else if (was || !m->left_ms)
+		m->left_ms = then_ms;
+}
+
+static void take_rejection(struct group *group, struct member *m, unsigned node,
+			   const struct fleet_record *r)
+{
+	bool is = r->flags & FLEET_REJECTED;
+
+	put_bit(&m->rejected, node, is);
+	if (!is)
+		return;
+	free(m->reason);
+	m->reason = mem_dup(r->reason.p, r->reason.n);
+	if (!group->rejected || !group->rejected->rejected)
+		group->rejected = m;
+}
+
+static void take_flags(struct member *m, unsigned node,
+		       const struct fleet_record *r, uint64_t now_ms)
+{
+	uint64_t then = now_ms > r->age_ms ? now_ms - r->age_ms : 1;
+	bool was = m->connected;
+
+	put_bit(&m->connected, node, r->flags & FLEET_CONNECTED);
+	if (r->flags & FLEET_MEMBER)
+		m->member_step = MAX(m->member_step, (uint64_t)r->step + 1);
+	if ((r->flags & (FLEET_MEMBER | FLEET_LATE)) == FLEET_MEMBER)
+		m->early_step = MAX(m->early_step, (uint64_t)r->step + 1);
+	m->was_connected |= (r->flags & (FLEET_EVER | FLEET_CONNECTED)) != 0;
+	m->seen_ms = MAX(m->seen_ms, then);
+	m->node = (uint8_t)node;
+	note_left(m, was, then);
+}
+
+/* What it gets is what the nodes say that have it; one that moved may be at two for
+ * a moment, and the old one's report may be the last. */
+static void take_wants(struct member *m, unsigned node,
+		       const struct fleet_record *r)
+{
+	bool has_other = m->connected & ~(1ull << node);
+
+	if (!has_other)
+		set_put(m, WANTS, &r->wants);
+	else if (r->flags & FLEET_CONNECTED)
+		set_or(m, WANTS, &r->wants);
+}
+
+static void take_record(struct gather *g, struct group *group, unsigned node,
+			const struct fleet_record *r, uint64_t now_ms)
+{
+	struct member *m = member_of(g, group, r->instance);
+	unsigned bytes = MAX(MAX(r->wants.n, r->sent.n),
+			     MAX(r->got.n, r->applied.n));
+
+	if (!m)
+		return;
+	sets_widen(g, m, MAX(bytes, 1u));
+	take_wants(m, node, r);
+	set_or(m, SENT, &r->sent);
+	set_or(m, GOT, &r->got);
+	set_or(m, APPLIED, &r->applied);
+	if (r->version)
+		m->version = r->version;
+	take_flags(m, node, r, now_ms);
+	take_rejection(group, m, node, r);
+	if (!m->sent_ms && (r->sent.n || r->got.n))
+		m->sent_ms = now_ms;
+	if (!m->applied_ms && has_applied(m))
+		m->applied_ms = now_ms;
+	g->taken++;
+}
+
+/* All that it said of who is there is said again, or is not so any more. */
+static void forget_node(struct gather *g, unsigned node, uint64_t now_ms,
+			gather_changed *changed, void *data)
+{
+	void *value, *member;
+
+	for (size_t at = 0; map_next(g->groups, &at, NULL, &value);) {
+		struct group *group = value;
+
+		group->evaluated[node] = -1;
+		for (size_t i = 0; map_next(group->members, &i, NULL, &member);) {
+			struct member *m = member;
+			bool was = m->connected;
+
+			put_bit(&m->connected, node, false);
+			note_left(m, was, now_ms);
+		}
+		changed(data, group->id, false);
+	}
+}
+
+/* GATHER_NODES_MAX: there is no room. */
+static unsigned slot_of(const struct gather *g, uint64_t id)
+{
+	for (unsigned i = 0; i < g->n_nodes; i++)
+		if (g->nodes[i].id == id)
+			return i;
+	return g->n_nodes;
+}
+
+/* Before anything of it is taken: it is all well-formed. */
+static enum code check(struct fleet_report report, struct err *err)
+{
+	struct fleet_item item;
+	enum code rc;
+
+	while ((rc = report_next(&report, &item, err)) == OK)
+		;
+	return rc == E_NOT_FOUND ? OK : rc;
+}
+
+static void take_items(struct gather *g, unsigned node,
+		       struct fleet_report *report, uint64_t now_ms,
+		       gather_changed *changed, void *data)
+{
+	struct fleet_item item;
+	uint64_t last = 0;
+	struct err err;
+
+	while (report_next(report, &item, &err) == OK) {
+		struct group *group = group_made(g, item.release);
+		bool urgent = item.kind == FLEET_EVALUATED ||
+			      item.record.flags & FLEET_REJECTED;
+
+		if (item.kind == FLEET_EVALUATED)
+			group->evaluated[node] = item.step;
+		else
+			take_record(g, group, node, &item.record, now_ms);
+		if (urgent || item.release != last)
+			changed(data, item.release, urgent);
+		last = item.release;
+	}
+}
+
+enum code gather_take(struct gather *g, uint64_t node, struct str bytes,
+		      uint64_t now_ms, struct buf *answer,
+		      gather_changed *changed, void *data, struct err *err)
+{
+	struct fleet_report report;
+	struct gather_node *from;
+	unsigned slot = slot_of(g, node);
+	enum code rc = report_open(bytes, &report, err);
+
+	if (rc == OK)
+		rc = check(report, err);
+	if (rc == OK && !g->session)
+		rc = err_set(err, E_NOT_LEADER, "this node does not lead");
+	if (rc == OK && slot == GATHER_NODES_MAX)
+		rc = err_set(err, E_BUSY, "more than %d nodes report",
+			     GATHER_NODES_MAX);
+	if (rc)
+		return rc;
+	g->reports++;
+	from = &g->nodes[slot];
+	/* Part of what another leader knows, or another process. */
+	if (report.session != g->session ||
+	    (!report.is_first && (slot == g->n_nodes || from->boot != report.boot ||
+				  !from->is_there))) {
+		report_answer(answer, true, g->session);
+		return OK;
+	}
+	g->n_nodes = MAX(g->n_nodes, slot + 1);
+	if (report.is_first)
+		forget_node(g, slot, now_ms, changed, data);
+	*from = (struct gather_node){ node, report.boot, true };
+	take_items(g, slot, &report, now_ms, changed, data);
+	report_answer(answer, false, g->session);
+	return OK;
+}
+
+void gather_node_gone(struct gather *g, uint64_t node, uint64_t now_ms,
+		      gather_changed *changed, void *data)
+{
+	unsigned slot = slot_of(g, node);
+
+	if (slot == g->n_nodes || !g->nodes[slot].is_there)
+		return;
+	g->nodes[slot].is_there = false;
+	forget_node(g, slot, now_ms, changed, data);
+}
+
+bool gather_has_node(const struct gather *g, uint64_t node)
+{
+	unsigned slot = slot_of(g, node);
+
+	return slot < g->n_nodes && g->nodes[slot].is_there;
+}
+
+unsigned gather_nodes(const struct gather *g, uint64_t out[GATHER_NODES_MAX])
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < g->n_nodes; i++)
+		if (g->nodes[i].is_there)
+			out[n++] = g->nodes[i].id;
+	return n;
+}
+
+bool gather_is_evaluated(const struct gather *g, uint64_t release, uint64_t node,
+			 uint32_t step)
+{
+	const struct group *group = group_of(g, release);
+	unsigned slot = slot_of(g, node);
+
+	return group && slot < g->n_nodes && group->evaluated[slot] == step;
+}
+
+/* ---- forgetting ---- */
+
+void gather_forget(struct gather *g, uint64_t release)
+{
+	struct group *group = map_del(g->groups, id_key(&release));
+
+	if (group)
+		group_free(g, group);
+}
+
+void gather_keep(struct gather *g, uint64_t newest,
+		 bool (*runs)(void *data, uint64_t release), void *data)
+{
+	struct map *old = g->groups;
+	void *value;
+
+	g->groups = map_new();
+	for (size_t at = 0; map_next(old, &at, NULL, &value);) {
+		struct group *group = value;
+
+		if (group->id > newest || runs(data, group->id))
+			map_put(g->groups, id_key(&group->id), group);
+		else
+			group_free(g, group);
+	}
+	map_free(&old);
+}
+
+static bool none_runs(void *data, uint64_t release)
+{
+	return false;
+}
+
+void gather_reset(struct gather *g, uint64_t session)
+{
+	gather_keep(g, UINT64_MAX, none_runs, NULL);
+	/* UINT64_MAX itself is no release. */
+	must(map_count(g->groups) == 0);
+	memset(g->nodes, 0, sizeof(g->nodes));
+	g->n_nodes = 0;
+	g->session = session;
+}
+
+uint64_t gather_session(const struct gather *g)
+{
+	return g->session;
+}
+
+/* ---- lists ---- */
+
+static int by_id(const void *a, const void *b)
+{
+	return str_cmp(member_id(*(struct member *const *)a),
+		       member_id(*(struct member *const *)b));
+}
+
+static uint64_t lag_of(const struct member *m, uint64_t now_ms)
+{
+	uint64_t until = m->applied_ms ? m->applied_ms : now_ms;
+
+	return m->sent_ms && until > m->sent_ms ? until - m->sent_ms : 0;
+}
+
+static void row_of(const struct gather *g, const struct member *m,
+		   uint64_t lost_after_ms, uint64_t now_ms, struct fleet_row *row)
+{
+	*row = (struct fleet_row){
+		.instance = member_id(m),
+		.state = state_of(m, lost_after_ms, now_ms),
+		.is_connected = m->connected, .version = m->version,
+		.lag_ms = lag_of(m, now_ms),
+		.age_ms = now_ms > m->seen_ms ? now_ms - m->seen_ms : 0,
+		.node = g->nodes[m->node].id,
+		.reason = m->rejected ? str_of(m->reason) : STR_NONE,
+	};
+}
+
+void gather_list(const struct gather *g, uint64_t release, struct str after,
+		 size_t limit, uint64_t now_ms, struct buf *out, bool *more)
+{
+	const struct group *group = group_of(g, release);
+	size_t n = 0, all = group ? map_count(group->members) : 0;
+	struct member **sorted = mem_alloc(all * sizeof(struct member *) + 1);
+	void *m;
+
+	for (size_t at = 0; group && map_next(group->members, &at, NULL, &m);)
+		if (str_cmp(member_id(m), after) > 0)
+			sorted[n++] = m;
+	qsort(sorted, n, sizeof(struct member *), by_id);
+	*more = n > limit;
+	for (size_t i = 0; i < MIN(n, limit); i++) {
+		struct fleet_row row;
+
+		if (out->n > FLEET_LIST_FULL) {
+			*more = true;
+			break;
+		}
+		row_of(g, sorted[i], group->rules.lost_after_ms, now_ms, &row);
+		list_row(out, &row);
+	}
+	free(sorted);
+}
+
+/* ---- life ---- */
+
+void gather_counts(const struct gather *g, struct gather_counts *out)
+{
+	*out = (struct gather_counts){ map_count(g->groups), g->n_members,
+				       g->reports, g->taken, g->refused, g->bytes };
+}
+
+struct gather *gather_new(size_t max)
+{
+	struct gather *g = NEW(struct gather);
+
+	must(max > 0);
+	g->max = max;
+	g->groups = map_new();
+	return g;
+}
+
+void gather_free(struct gather **at)
+{
+	struct gather *g = TAKE(*at);
+
+	if (!g)
+		return;
+	gather_reset(g, 0);
+	map_free(&g->groups);
+	free(g);
+}

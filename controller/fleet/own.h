@@ -1,0 +1,98 @@
+/* What the files of fleet/ share. */
+#ifndef FLEET_OWN_H
+#define FLEET_OWN_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "fleet/agent.h"
+#include "fleet/fleet.h"
+
+#define PART "fleet"
+
+/* What an instance has of one configuration: the last that releases sent it, and
+ * its last word. */
+struct word {
+	uint64_t sent_release, said_release;     /* 0: none; it named none */
+	uint32_t sent_version, said_version;     /* 0: none */
+	uint64_t sent_ms, said_ms;
+	enum fleet_word said;
+	char *reason;                    /* of REFUSED; or NULL */
+};
+
+enum instance_is {
+	INSTANCE_MOVED = BIT(0),         /* its watches are others than before */
+	INSTANCE_HEARD = BIT(1),         /* its words are */
+};
+
+struct instance {
+	struct list at_;                 /* fleet.all; swept last are last */
+	struct list left_at_;            /* fleet.left: no watch, the oldest first */
+	struct list changed_;            /* fleet.changed */
+	unsigned is;                     /* why it is in there */
+	uint64_t sweep;                  /* that has seen it */
+	struct list watches;             /* struct fleet_watch */
+	unsigned n_watches;
+	bool was_connected;
+	uint64_t since_ms, left_ms, seen_ms;
+	struct map *words;               /* key -> struct word; NULL: none */
+	struct list records;             /* agent.c: of releases that run */
+	size_t n;
+	char id[];
+};
+
+struct fleet_watch {
+	struct list at_;
+	struct instance *instance;
+	struct client client;            /* these borrow from the block */
+	struct str *keys, *prefixes;
+	size_t n_keys, n_prefixes;
+};
+
+/* A configuration of a release that runs. */
+struct place {
+	struct str key;
+	struct running *running;         /* agent.c */
+	unsigned i;                      /* of it there */
+};
+
+struct fleet {
+	pthread_mutex_t lock;
+	size_t max;
+	struct map *by_id;
+	struct list all, left, changed;
+	size_t n_connected, n_watches;
+	uint64_t refused;
+	size_t n_words;
+	/* Set by the agent, under the lock: configurations of releases that run,
+	 * in order of their keys. */
+	struct place *places;
+	size_t n_places;
+	bool is_running;                 /* a release is */
+	/* Pokes the core loop; set before the first call, or NULL.  Runs with the
+	 * lock. */
+	void (*poke)(void *data, bool is_urgent);
+	void *poke_data;
+};
+
+static inline struct str instance_id(const struct instance *i)
+{
+	return str_n(i->id, i->n);
+}
+
+/* The first place that is not before 'key'; may be n_places.  With the lock. */
+size_t places_from(const struct fleet *fleet, struct str key);
+/* With the lock.  Marks it, and wakes the agent where releases run. */
+void instance_changed(struct fleet *fleet, struct instance *i, unsigned is,
+		      bool is_urgent);
+/* Removes one that nothing holds: no watch, no record.  With the lock. */
+void instance_drop(struct fleet *fleet, struct instance *i);
+/* Words of releases that are over, and who left with nothing that counts.  One that
+ * the agent has not come to know yet is not over.  With the lock. */
+void instances_prune(struct fleet *fleet,
+		     bool (*is_over)(const void *data, uint64_t release),
+		     const void *data);
+
+#endif

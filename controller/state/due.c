@@ -1,0 +1,384 @@
+/*
+ * What time does to proposals and plans: see due.h.  What was kept for one goes in
+ * slices; how far that is stands in the row.
+ */
+#include "state/gate_own.h"
+
+#include "base/banned.h"
+
+#define SLICE 1000
+
+static void key_due(struct buf *out, uint64_t time_ms, enum due_what what,
+		    struct str tenant, struct str name)
+{
+	wr_u64_be(out, time_ms);
+	wr_u8(out, (uint8_t)what);
+	buf_str(out, tenant);
+	buf_c(out, '\0');
+	buf_str(out, name);
+}
+
+void due_put(struct apply *a, uint64_t time_ms, enum due_what what,
+	     struct str tenant, struct str name)
+{
+	AUTO_BUF key = BUF_NONE;
+
+	key_due(&key, time_ms, what, tenant, name);
+	ap_put(a, KV_DUE, buf_view(&key), STR(""));
+}
+
+void due_del(struct apply *a, uint64_t time_ms, enum due_what what,
+	     struct str tenant, struct str name)
+{
+	AUTO_BUF key = BUF_NONE;
+
+	key_due(&key, time_ms, what, tenant, name);
+	ap_del(a, KV_DUE, buf_view(&key));
+}
+
+bool due_first(struct kv_txn *txn, uint64_t *time_ms)
+{
+	struct kv_cursor c;
+	bool found = kv_seek(txn, KV_DUE, STR_NONE, &c);
+	struct rd rd = rd_of(found ? c.key : STR_NONE);
+
+	if (found)
+		*time_ms = rd_u64_be(&rd);
+	kv_cursor_close(&c);
+	return found;
+}
+
+/* ---- letting go of a plan ---- */
+
+/* One row of DUE that is under way. */
+struct clearing {
+	struct str key, tenant, name;
+	struct sha256 digest;
+	struct str proposal;             /* whose locks go; empty: none's */
+	bool lets_go;                    /* of the contents, too */
+	uint64_t at, next;               /* byte of the operations, and number */
+	struct plan_row plan;
+};
+
+static void forget_plan(struct apply *a, const struct clearing *c,
+			bool is_remembered)
+{
+	AUTO_BUF key = BUF_NONE;
+	AUTO_BUF body = BUF_NONE;
+	AUTO_BUF val = BUF_NONE;
+	struct plan_row row = { .proposal = c->proposal,
+				.subject = c->plan.subject,
+				.created_ms = c->plan.created_ms };
+
+	key_plan(&key, c->tenant, &c->digest);
+	key_plan_body(&body, c->tenant, &c->digest);
+	ap_del(a, KV_PLANS, buf_view(&body));
+	if (!c->plan.proposal.n)
+		plan_uncount(a, c->tenant, &c->plan);
+	plan_row_encode(&val, &row);
+	if (is_remembered)
+		ap_put(a, KV_PLANS, buf_view(&key), buf_view(&val));
+	else
+		ap_del(a, KV_PLANS, buf_view(&key));
+}
+
+static void begin_going(struct apply *a, struct clearing *c)
+{
+	AUTO_BUF key = BUF_NONE;
+	AUTO_BUF val = BUF_NONE;
+
+	if (c->plan.is_going)
+		return;
+	c->plan.is_going = true;
+	key_plan(&key, c->tenant, &c->digest);
+	plan_row_encode(&val, &c->plan);
+	ap_put(a, KV_PLANS, buf_view(&key), buf_view(&val));
+}
+
+/* What a source owned when its deletion was proposed it may not own any more. */
+static bool starts_with_tenant(struct str key, struct str tenant)
+{
+	return key.n > tenant.n && str_starts(key, tenant) &&
+	       key.p[tenant.n] == '\0';
+}
+
+static void clear_all_locks(struct apply *a, const struct clearing *c)
+{
+	AUTO_BUF end = BUF_NONE;
+	AUTO_BUF from = BUF_NONE;
+	struct kv_cursor cur;
+	struct str key;
+
+	buf_str(&from, c->tenant);
+	buf_c(&from, '\0');
+	buf_c(&end, '\0');
+	buf_str(&end, c->proposal);
+	do {
+		key = STR_NONE;
+		for (bool on = kv_seek(a->txn, KV_LOCKS, buf_view(&from), &cur);
+		     on && !key.n && starts_with_tenant(cur.key, c->tenant);
+		     on = !key.n && kv_next(&cur))
+			if (str_ends(cur.key, buf_view(&end)))
+				key = arena_str(a->arena, cur.key);
+		kv_cursor_close(&cur);
+		if (!key.n)
+			return;
+		ap_del(a, KV_LOCKS, key);
+		buf_reset(&from);
+		buf_str(&from, key);
+	} while (true);
+}
+
+static void clear_op(struct apply *a, const struct clearing *c,
+		     const struct op *op)
+{
+	AUTO_BUF key = BUF_NONE;
+
+	if (c->proposal.n) {
+		key_lock(&key, lock_tenant(op), op->kind, op->name, c->proposal);
+		ap_del(a, KV_LOCKS, buf_view(&key));
+		if (is_source_delete(op))
+			clear_all_locks(a, c);
+	}
+	if (c->lets_go && op->type == OP_VERSION_ADD)
+		blob_ref(a, op->tenant, &op->sha, -(int)c->plan.holds);
+}
+
+/* At most '*left' operations; true: all are done.  A body that cannot be read holds
+ * nothing that could be let go. */
+static bool clear_ops(struct apply *a, struct clearing *c, unsigned *left)
+{
+	AUTO_ARENA arena = arena_new(0);
+	AUTO_ARENA one = arena_new(0);
+	AUTO_BUF key = BUF_NONE;
+	struct plan_body body;
+	struct op_reader ops;
+	struct command cmd;
+	struct str val;
+	size_t all;
+
+	key_plan_body(&key, c->tenant, &c->digest);
+	if (!kv_get(a->txn, KV_PLANS, buf_view(&key), &val))
+		return true;
+	/* The row is not written meanwhile, but others are: a copy. */
+	val = arena_str(arena, val);
+	if (!plan_body_decode(val, &body) ||
+	    command_open(arena, body.command, &cmd, &ops, NULL))
+		return true;
+	all = rd_left(&ops.rd);
+	rd_raw(&ops.rd, MIN(c->at, all));
+	ops.next = c->next;
+	while (ops.next < ops.n && *left) {
+		struct op op;
+
+		arena_reset(one);
+		if (command_next(one, &ops, &op, NULL))
+			return true;
+		clear_op(a, c, &op);
+		(*left)--;
+	}
+	c->at = all - rd_left(&ops.rd);
+	c->next = ops.next;
+	return ops.next >= ops.n;
+}
+
+static void put_place(struct apply *a, const struct clearing *c)
+{
+	AUTO_BUF val = BUF_NONE;
+
+	wr_var(&val, c->at);
+	wr_var(&val, c->next);
+	ap_put(a, KV_DUE, c->key, buf_view(&val));
+}
+
+/* Another proposal names the plan by now, or somebody planned the same: later. */
+static bool is_wanted(struct apply *a, const struct clearing *c)
+{
+	return !c->plan.is_going && c->plan.expires_ms > a->head->time_ms;
+}
+
+static void clear_plan(struct apply *a, struct clearing *c, unsigned *left)
+{
+	memcpy(c->digest.b, c->name.p, MIN(c->name.n, sizeof(c->digest.b)));
+	if (plan_load(a, c->tenant, &c->digest, &c->plan, NULL) ||
+	    c->plan.proposal.n || is_wanted(a, c)) {
+		ap_del(a, KV_DUE, c->key);
+		return;
+	}
+	c->lets_go = true;
+	begin_going(a, c);
+	if (!clear_ops(a, c, left)) {
+		put_place(a, c);
+		return;
+	}
+	forget_plan(a, c, false);
+	ap_del(a, KV_DUE, c->key);
+}
+
+/* A source is not to bring it again: that is known as long as its proposal is. */
+static bool was_refused(const struct proposal_row *row)
+{
+	return row->role == ROLE_SOURCE &&
+	       (row->phase == PROPOSAL_REJECTED ||
+		row->phase == PROPOSAL_CANCELLED ||
+		row->phase == PROPOSAL_EXPIRED);
+}
+
+static void mark_cleared(struct apply *a, const struct clearing *c,
+			 struct proposal_row *row)
+{
+	AUTO_BUF key = BUF_NONE;
+	AUTO_BUF val = BUF_NONE;
+
+	row->is_cleared = true;
+	key_proposal(&key, c->tenant, c->name);
+	proposal_row_encode(&val, row);
+	ap_put(a, KV_PROPOSALS, buf_view(&key), buf_view(&val));
+	ap_del(a, KV_DUE, c->key);
+}
+
+static void clear_proposal(struct apply *a, struct clearing *c, unsigned *left)
+{
+	struct proposal_row row;
+	bool has_plan, is_its;
+
+	if (proposal_load(a, c->tenant, c->name, &row, NULL)) {
+		ap_del(a, KV_DUE, c->key);
+		return;
+	}
+	c->digest = row.digest;
+	has_plan = plan_load(a, c->tenant, &row.digest, &c->plan, NULL) == OK;
+	is_its = has_plan && str_eq(c->plan.proposal, c->name);
+	if (is_its && is_wanted(a, c)) {
+		ap_del(a, KV_DUE, c->key);
+		due_put(a, c->plan.expires_ms, DUE_CLEAR, c->tenant, c->name);
+		return;
+	}
+	c->proposal = c->name;
+	c->lets_go = is_its;
+	if (is_its)
+		begin_going(a, c);
+	if (has_plan && !clear_ops(a, c, left)) {
+		put_place(a, c);
+		return;
+	}
+	if (is_its)
+		forget_plan(a, c, was_refused(&row));
+	mark_cleared(a, c, &row);
+}
+
+/* ---- a tick ---- */
+
+static bool read_first(struct apply *a, struct clearing *c, enum due_what *what)
+{
+	struct kv_cursor cur;
+	struct rd rd, place;
+	bool found = kv_seek(a->txn, KV_DUE, STR_NONE, &cur);
+	struct str rest;
+
+	*c = (struct clearing){ 0 };
+	if (found) {
+		c->key = arena_str(a->keep, cur.key);
+		place = rd_of(arena_str(a->keep, cur.val));
+	}
+	kv_cursor_close(&cur);
+	if (!found)
+		return false;
+	rd = rd_of(c->key);
+	if (rd_u64_be(&rd) > a->head->time_ms)
+		return false;
+	*what = rd_u8(&rd);
+	rest = str_n(rd.p, rd_left(&rd));
+	c->tenant = str_cut(&rest, '\0');
+	c->name = rest;
+	c->at = rd_var(&place);
+	c->next = rd_var(&place);
+	return true;
+}
+
+void due_tick(struct apply *a)
+{
+	unsigned left = SLICE;
+	enum due_what what;
+	struct clearing c;
+
+	while (left > 0 && read_first(a, &c, &what)) {
+		left--;
+		arena_reset(a->arena);
+		if (what == DUE_CLEAR) {
+			clear_proposal(a, &c, &left);
+		} else if (what == DUE_PLAN) {
+			clear_plan(a, &c, &left);
+		} else {
+			if (what == DUE_EXPIRE)
+				proposal_expire(a, c.tenant, c.name);
+			ap_del(a, KV_DUE, c.key);
+		}
+	}
+}
+
+/* ---- a tenant goes ---- */
+
+static struct str first_below(struct apply *a, enum kv_table table,
+			      struct str prefix)
+{
+	struct str key = STR_NONE;
+	struct kv_cursor c;
+
+	if (kv_seek(a->txn, table, prefix, &c) && str_starts(c.key, prefix))
+		key = arena_str(a->keep, c.key);
+	kv_cursor_close(&c);
+	return key;
+}
+
+static void remove_below(struct apply *a, enum kv_table table, struct str prefix)
+{
+	struct str key;
+
+	while ((key = first_below(a, table, prefix)).n)
+		ap_del(a, table, key);
+}
+
+static void remove_plans(struct apply *a, struct str tenant, struct str prefix)
+{
+	struct str key;
+
+	while ((key = first_below(a, KV_PLANS, prefix)).n) {
+		struct clearing c = { .tenant = tenant, .lets_go = true };
+		unsigned left = UINT32_MAX;
+
+		memcpy(c.digest.b, key.p + prefix.n,
+		       MIN(key.n - prefix.n, sizeof(c.digest.b)));
+		if (plan_load(a, tenant, &c.digest, &c.plan, NULL)) {
+			ap_del(a, KV_PLANS, key);
+			continue;
+		}
+		clear_ops(a, &c, &left);
+		forget_plan(a, &c, false);
+	}
+}
+
+void gate_remove_all(struct apply *a, struct str tenant)
+{
+	AUTO_BUF prefix = BUF_NONE;
+	AUTO_BUF approved = BUF_NONE;
+	struct str key;
+
+	buf_str(&prefix, tenant);
+	buf_c(&prefix, '\0');
+	remove_plans(a, tenant, buf_view(&prefix));
+	while ((key = first_below(a, KV_PROPOSALS, buf_view(&prefix))).n) {
+		struct proposal_row row;
+		struct str name = str_from(key, prefix.n);
+
+		if (proposal_load(a, tenant, name, &row, NULL))
+			row = (struct proposal_row){ 0 };
+		proposal_remove(a, tenant, name, &row);
+	}
+	remove_below(a, KV_LOCKS, buf_view(&prefix));
+	buf_str(&approved, KEY_APPROVED);
+	buf_str(&approved, buf_view(&prefix));
+	remove_below(a, KV_META, buf_view(&approved));
+	a->gate_changes++;
+	gate_forget(a);
+}

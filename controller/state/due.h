@@ -1,0 +1,28 @@
+/*
+ * What time does (table DUE: time, what, tenant 0 name): a TICK command takes rows
+ * whose time has come, a slice at a time, and the leader proposes one when the first
+ * is due.  So each kind of row is taken by a TICK, whatever comes of it, or the
+ * leader would propose for ever: what only the leader waits for is no row of this.
+ */
+#ifndef STATE_DUE_H
+#define STATE_DUE_H
+
+#include "state/apply.h"
+
+/* Numbers are in keys: append only. */
+enum due_what {
+	DUE_EXPIRE = 1,                  /* a proposal's time is over */
+	DUE_CLEAR = 2,                   /* what it kept of its plan goes; value: how far */
+	DUE_PLAN = 3,                    /* a plan's time is over (name: digest) */
+};
+
+void due_put(struct apply *a, uint64_t time_ms, enum due_what what,
+	     struct str tenant, struct str name);
+void due_del(struct apply *a, uint64_t time_ms, enum due_what what,
+	     struct str tenant, struct str name);
+/* A slice of what is due; of a TICK. */
+void due_tick(struct apply *a);
+/* When the first of all is due; false: none. */
+bool due_first(struct kv_txn *txn, uint64_t *time_ms);
+
+#endif

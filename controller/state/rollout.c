@@ -1,0 +1,750 @@
+/*
+ * What a command releases, and how: see rollout.h.
+ */
+#include "state/beside.h"
+#include "state/gate.h"
+#include "state/way_back.h"
+
+#include "base/map.h"
+#include "base/mem.h"
+
+#include "base/banned.h"
+
+/* A release policy of the tenant. */
+struct candidate {
+	struct str name, spec;
+	uint64_t rev;
+	struct strategy is;
+};
+
+struct releasing {
+	/* ---- the choice ---- */
+	bool is_chosen;                  /* asked, for this command */
+	bool is_loaded;
+	bool is_there;
+	struct op_reader ops;
+	bool has_ops;                    /* 'ops' has begun */
+	struct str tenant;
+	struct candidate *all;
+	size_t n_all, cap_all;
+	const struct candidate *best;    /* NULL: none */
+
+	/* ---- the operations ---- */
+	struct rollout_config *list;     /* that goes out in steps */
+	size_t n, cap;
+	struct numbers {
+		uint64_t *v;
+		size_t n, cap;
+	} ending;                        /* open releases that end */
+	struct numbers lifting;          /* that hold nothing any more */
+	struct map *touched;             /* configurations that were spoken of */
+	struct rollout_row begun;        /* what becomes of it */
+	bool has_begun;
+	struct arena *arena;             /* of the command */
+	struct arena *scratch;           /* of one operation of the choice */
+};
+
+struct releasing *releasing_new(void)
+{
+	struct releasing *r = NEW(struct releasing);
+
+	r->arena = arena_new(4096);
+	r->scratch = arena_new(4096);
+	return r;
+}
+
+void releasing_free(struct releasing **rp)
+{
+	struct releasing *r = TAKE(*rp);
+
+	if (!r)
+		return;
+	map_free(&r->touched);
+	arena_free(&r->arena);
+	arena_free(&r->scratch);
+	free(r);
+}
+
+void releasing_start(struct apply *a)
+{
+	struct releasing *r = a->releasing;
+
+	map_free(&r->touched);
+	arena_reset(r->arena);
+	arena_reset(r->scratch);
+	*r = (struct releasing){ .arena = r->arena, .scratch = r->scratch };
+}
+
+void releasing_count(struct apply *a, struct str tenant, int64_t delta)
+{
+	uint64_t n = ap_count(a, tenant, COUNT_RELEASING);
+
+	ap_set_count(a, tenant, COUNT_RELEASING, n + (uint64_t)delta);
+}
+
+/* ---- the choice ---- */
+
+static bool changes_what_is_served(struct apply *a, const struct op *op)
+{
+	return (op->type == OP_VERSION_ADD && op->release) ||
+	       op->type == OP_RULES_SET ||
+	       (op->type == OP_ROLLBACK &&
+		op_brings_new(a->txn, a->releasing->scratch, op, 0));
+}
+
+static enum code load_policies(struct apply *a, struct err *err)
+{
+	struct releasing *r = a->releasing;
+	AUTO_BUF prefix = BUF_NONE;
+	struct kv_cursor c;
+	enum code rc = OK;
+
+	key_objects(&prefix, r->tenant, KIND_RELEASE_POLICY);
+	for (bool on = kv_seek(a->txn, KV_OBJECTS, buf_view(&prefix), &c);
+	     on && rc == OK && str_starts(c.key, buf_view(&prefix));
+	     on = kv_next(&c)) {
+		struct str val = arena_str(r->arena, c.val);
+		struct object_row row;
+		struct candidate *one;
+
+		if (!object_row_decode(val, &row)) {
+			rc = thing_corrupt(err, "an object");
+			break;
+		}
+		r->all = arena_grow(r->arena, r->all, &r->cap_all, r->n_all + 1,
+				    sizeof(*r->all));
+		one = &r->all[r->n_all++];
+		*one = (struct candidate){
+			.name = arena_str(r->arena, str_from(c.key, prefix.n)),
+			.spec = row.spec, .rev = row.rev };
+		rc = strategy_read(r->arena, row.spec, &one->is, err);
+		if (rc)
+			err_wrap(err, "%.*s", STR_ARG(one->name));
+	}
+	kv_cursor_close(&c);
+	return rc;
+}
+
+/* Of equal priorities the first name: they come in this order. */
+static void prefer(struct releasing *r, const struct candidate *one)
+{
+	if (!r->best || one->is.priority > r->best->is.priority ||
+	    (one->is.priority == r->best->is.priority &&
+	     str_cmp(one->name, r->best->name) < 0))
+		r->best = one;
+}
+
+static enum code choose_for(struct apply *a, const struct op *op, struct err *err)
+{
+	struct releasing *r = a->releasing;
+	AUTO_BUF key = BUF_NONE;
+	struct object_row row;
+	struct address at;
+	struct labels labels;
+	struct str val;
+
+	if (op->kind != KIND_CONFIG || !str_eq(op->tenant, r->tenant) ||
+	    op->name.n > 253)
+		return OK;
+	key_object(&key, op->tenant, op->kind, op->name);
+	if (!kv_get(a->txn, KV_OBJECTS, buf_view(&key), &val))
+		return OK;
+	if (!object_row_decode(val, &row))
+		return thing_corrupt(err, "an object");
+	at = (struct address){ op->tenant, row.application, row.environment,
+			       row.config_name };
+	if (!labels_parse(r->scratch, row.labels, &labels))
+		return thing_corrupt(err, "an object's labels");
+	for (size_t i = 0; i < r->n_all; i++)
+		if (selector_matches(&r->all[i].is.select, &labels, &at))
+			prefer(r, &r->all[i]);
+	return OK;
+}
+
+/* Tenants that have nothing of it are known by their first operation. */
+static bool begin_choice(struct apply *a)
+{
+	struct releasing *r = a->releasing;
+	struct op op;
+	struct err err;
+
+	r->ops = a->ops;
+	r->has_ops = true;
+	while (!r->tenant.n && r->ops.next < r->ops.n) {
+		arena_reset(r->scratch);
+		if (command_next(r->scratch, &r->ops, &op, &err))
+			return false;
+		r->tenant = arena_str(r->arena, op.tenant);
+	}
+	r->ops = a->ops;
+	r->is_there = r->tenant.n && r->tenant.n <= 63 &&
+		      ap_count(a, r->tenant, COUNT_RELEASING) > 0;
+	return r->is_there;
+}
+
+enum code releasing_choose(struct apply *a, bool *done, struct err *err)
+{
+	struct releasing *r = a->releasing;
+	struct op op;
+	enum code rc = OK;
+
+	*done = true;
+	if (r->is_chosen)
+		return OK;
+	if (!r->has_ops && (a->head->version < VERSION_GATE || !begin_choice(a)))
+		r->ops.next = r->ops.n;
+	while (r->is_there && rc == OK && r->ops.next < r->ops.n) {
+		if (a->units-- <= 0) {
+			*done = false;
+			return OK;
+		}
+		arena_reset(r->scratch);
+		/* What is malformed is refused where it is to be done. */
+		if (command_next(r->scratch, &r->ops, &op, &(struct err){ 0 }))
+			break;
+		/* In an emergency nothing waits for steps. */
+		if (gate_is_broken(a) || !changes_what_is_served(a, &op))
+			continue;
+		if (!r->is_loaded)
+			rc = load_policies(a, err);
+		r->is_loaded = true;
+		if (rc == OK)
+			rc = choose_for(a, &op, err);
+	}
+	r->is_chosen = true;
+	return rc;
+}
+
+bool releasing_is_there(const struct apply *a, struct str tenant)
+{
+	return a->releasing->is_there && str_eq(a->releasing->tenant, tenant);
+}
+
+bool releasing_in_steps(const struct apply *a, struct str tenant)
+{
+	const struct releasing *r = a->releasing;
+
+	return releasing_is_there(a, tenant) && r->best &&
+	       r->best->is.kind != STRATEGY_IMMEDIATE;
+}
+
+bool releasing_goes_beside(const struct apply *a, struct str tenant)
+{
+	return releasing_in_steps(a, tenant) &&
+	       a->releasing->best->is.concurrency != CONCURRENCY_SUPERSEDE;
+}
+
+/* ---- for operations ---- */
+
+bool releasing_brings(struct apply *a, struct str tenant, struct str config,
+		      const struct sha256 *sha, uint32_t *version)
+{
+	AUTO_BUF key = BUF_NONE;
+	struct releasing_at at;
+	struct kv_cursor c;
+	size_t n;
+	bool found;
+
+	key_releasing_config(&key, tenant, config);
+	n = key.n;
+	wr_u64_be(&key, UINT64_MAX);
+	found = kv_seek_before(a->txn, KV_RELEASING, buf_view(&key), &c) &&
+		str_starts(c.key, str_first(buf_view(&key), n)) &&
+		releasing_at_decode(c.key, c.val, &at) &&
+		(!sha || sha256_eq(&at.sha, sha));
+	kv_cursor_close(&c);
+	if (found)
+		*version = at.version;
+	return found;
+}
+
+bool releasing_is_open(struct apply *a, struct str tenant, struct str config)
+{
+	uint32_t version;
+
+	return releasing_brings(a, tenant, config, NULL, &version);
+}
+
+static void note_number(struct releasing *r, struct numbers *to, uint64_t number)
+{
+	for (size_t i = 0; i < to->n; i++)
+		if (to->v[i] == number)
+			return;
+	to->v = arena_grow(r->arena, to->v, &to->cap, to->n + 1, sizeof(*to->v));
+	to->v[to->n++] = number;
+}
+
+/* A configuration goes along with what else the command releases. */
+static enum code bring_along(struct apply *a, struct str tenant, struct thing *t,
+			     struct str name, uint32_t version, struct err *err)
+{
+	struct version_row v;
+	struct sha256 sha;
+	enum code rc = config_version(a, t, tenant, version, &v, err);
+
+	if (rc)
+		return rc;
+	if (releasing_in_steps(a, tenant) && config_default(a, t, &sha))
+		rc = releasing_add(a, tenant, name, t->row.uid, &v, err);
+	else
+		rc = config_move_default(a, t, tenant, &v, false, err);
+	if (rc)
+		return rc;
+	config_write(a, t, tenant, name);
+	map_put(a->releasing->touched, name, a->releasing);
+	release_note(a, &(struct op){ .type = OP_VERSION_ADD, .release = true,
+				      .tenant = tenant, .name = name,
+				      .message = v.message },
+		     &(struct op_result){ .version = version });
+	return OK;
+}
+
+/* The next revision is whole again: what the release still holds goes out with it. */
+static enum code lift(struct apply *a, struct str tenant, uint64_t number,
+		      struct err *err)
+{
+	struct releasing *r = a->releasing;
+	AUTO_BUF prefix = BUF_NONE;
+	struct str *names = NULL;
+	size_t n = 0, cap = 0;
+	struct kv_cursor c;
+	enum code rc = OK;
+
+	key_releasing_hold(&prefix, tenant, number);
+	for (bool on = kv_seek(a->txn, KV_RELEASING, buf_view(&prefix), &c);
+	     on && str_starts(c.key, buf_view(&prefix)); on = kv_next(&c)) {
+		names = arena_grow(r->arena, names, &cap, n + 1, sizeof(*names));
+		names[n++] = arena_str(r->arena, str_from(c.key, prefix.n));
+	}
+	kv_cursor_close(&c);
+	for (size_t i = 0; i < n && rc == OK; i++) {
+		AUTO_THING t = { 0 };
+
+		/* It was spoken of, and holds what it is to hold. */
+		if (map_get(r->touched, names[i]))
+			continue;
+		a->units--;
+		rc = thing_load(a, &t, tenant, KIND_CONFIG, names[i], err);
+		if (rc || !t.val.p || t.live.hold_release != number)
+			continue;
+		{
+			uint32_t version = t.live.hold_version;
+
+			config_unhold(a, &t, tenant);
+			rc = bring_along(a, tenant, &t, names[i], version, err);
+		}
+	}
+	return rc;
+}
+
+static void drop_listed(struct releasing *r, struct str config)
+{
+	size_t to = 0;
+
+	for (size_t i = 0; i < r->n; i++)
+		if (!str_eq(r->list[i].name, config))
+			r->list[to++] = r->list[i];
+	r->n = to;
+}
+
+void releasing_touch(struct apply *a, const struct thing *t,
+		     const struct op *op)
+{
+	struct releasing *r = a->releasing;
+	AUTO_BUF key = BUF_NONE;
+	uint64_t *numbers;
+	size_t n;
+
+	if (!r->touched)
+		r->touched = map_new();
+	map_put(r->touched, op->name, r);
+	drop_listed(r, op->name);
+	key_releasing_config(&key, op->tenant, op->name);
+	n = rollout_numbers(a, r->arena, buf_view(&key), &numbers);
+	for (size_t i = 0; i < n; i++)
+		note_number(r, &r->ending, numbers[i]);
+	if (a->cmd->subject.role == ROLE_SOURCE && t->live.has_hold &&
+	    t->live.hold_release)
+		note_number(r, &r->lifting, t->live.hold_release);
+}
+
+enum code releasing_add(struct apply *a, struct str tenant, struct str config,
+			struct uuid uid, const struct version_row *v,
+			struct err *err)
+{
+	struct releasing *r = a->releasing;
+
+	must(str_eq(tenant, r->tenant));
+	drop_listed(r, config);
+	if (r->n >= ROLLOUT_CONFIGS_MAX) {
+		err_set(err, E_UNPROCESSABLE, "release policy %.*s lets changes out "
+			"in steps, at most %d configurations together",
+			STR_ARG(r->best->name), ROLLOUT_CONFIGS_MAX);
+		return err_hint(err, "change less at once, or let it out by a "
+				"policy with the strategy immediate");
+	}
+	r->list = arena_grow(r->arena, r->list, &r->cap, r->n + 1,
+			     sizeof(*r->list));
+	r->list[r->n++] = (struct rollout_config){
+		.name = arena_str(r->arena, config), .uid = uid,
+		.version = v->version, .sha = v->sha, .size = v->size };
+	return OK;
+}
+
+bool releasing_is_listed(const struct apply *a, struct str config)
+{
+	const struct releasing *r = a->releasing;
+
+	for (size_t i = r->n; i-- > 0;)
+		if (str_eq(r->list[i].name, config))
+			return true;
+	return false;
+}
+
+/* ---- what is over ---- */
+
+void rollout_tell(struct apply *a, struct str tenant,
+		  const struct rollout_row *row, enum notice notice)
+{
+	AUTO_BUF data = BUF_NONE;
+	char name[RELEASE_NAME_MAX];
+
+	release_name(name, row->number);
+	buf_z(&data, "{\"commit\":");
+	buf_json(&data, row->commit);
+	buf_printf(&data, ",\"count\":%zu,\"message\":", row->n_configs);
+	buf_json(&data, row->message);
+	buf_printf(&data, ",\"phase\":\"%s\",\"policy\":",
+		   rollout_phase_name(row->phase));
+	buf_json(&data, row->policy);
+	buf_printf(&data, ",\"release\":\"%s\",\"step\":%u}", name, row->step + 1);
+	outbox_note(a, notice, tenant, KIND_RELEASE, str_of(name), buf_view(&data));
+}
+
+static enum code load_number(struct apply *a, struct arena *arena,
+			     struct str tenant, uint64_t number,
+			     struct rollout_row *row, struct err *err)
+{
+	char name[RELEASE_NAME_MAX];
+
+	release_name(name, number);
+	return rollout_load(a, arena, tenant, str_of(name), row, err);
+}
+
+/* Open releases, another apart, that bring a configuration the same content. */
+static struct numbers same_at(struct apply *a, struct arena *arena,
+			      struct str tenant, const struct rollout_config *c,
+			      uint64_t but)
+{
+	struct numbers same = { 0 };
+	AUTO_BUF key = BUF_NONE;
+	struct releasing_at at;
+	struct kv_cursor cur;
+
+	key_releasing_config(&key, tenant, c->name);
+	for (bool on = kv_seek(a->txn, KV_RELEASING, buf_view(&key), &cur);
+	     on && str_starts(cur.key, buf_view(&key)); on = kv_next(&cur)) {
+		if (!releasing_at_decode(cur.key, cur.val, &at) ||
+		    at.number == but || !sha256_eq(&at.sha, &c->sha))
+			continue;
+		same.v = arena_grow(arena, same.v, &same.cap, same.n + 1,
+				    sizeof(*same.v));
+		same.v[same.n++] = at.number;
+	}
+	kv_cursor_close(&cur);
+	return same;
+}
+
+/* What turned back does not go out by another one either. */
+enum code rollout_end_same(struct apply *a, struct arena *arena,
+			   struct str tenant, const struct rollout_row *row,
+			   struct err *err)
+{
+	enum code rc = OK;
+
+	for (size_t i = 0; i < row->n_configs && rc == OK; i++) {
+		struct numbers same = same_at(a, arena, tenant, &row->configs[i],
+					      row->number);
+
+		for (size_t k = 0; k < same.n && rc == OK; k++) {
+			struct rollout_row other;
+
+			/* Ended already, with one before it. */
+			if (load_number(a, arena, tenant, same.v[k], &other, err))
+				continue;
+			if (rollout_is_open(other.phase))
+				rc = rollout_end(a, arena, tenant, &other,
+						 ROLLOUT_ROLLED_BACK,
+						 STR("the same content was turned "
+						     "back"), err);
+		}
+	}
+	return rc;
+}
+
+enum code rollout_end(struct apply *a, struct arena *arena, struct str tenant,
+		      struct rollout_row *row, enum rollout_phase phase,
+		      struct str why, struct err *err)
+{
+	static const char *const actions[ROLLOUT__END] = {
+		[ROLLOUT_ROLLED_BACK] = "roll-back",
+		[ROLLOUT_ABORTED] = "abort",
+		[ROLLOUT_SUPERSEDED] = "supersede",
+	};
+	enum code rc = OK;
+
+	must(actions[phase]);
+
+	rollout_note(a, arena, row, str_of(actions[phase]), why);
+	if (rollout_is_out(row->phase))
+		rc = rollout_withdraw(a, tenant, row,
+				      phase == ROLLOUT_ROLLED_BACK ? BACK_HOLD :
+								     BACK_PLAIN,
+				      err);
+	if (rc)
+		return rc;
+	row->phase = phase;
+	rollout_put(a, tenant, row);
+	if (phase == ROLLOUT_ROLLED_BACK) {
+		rollout_tell(a, tenant, row, NOTICE_ROLLED_BACK);
+		return rollout_end_same(a, arena, tenant, row, err);
+	}
+	if (phase == ROLLOUT_ABORTED)
+		rollout_tell(a, tenant, row, NOTICE_ABORTED);
+	return OK;
+}
+
+enum code releasing_end_at(struct apply *a, struct str tenant, struct str config,
+			   enum rollout_phase phase, struct str why, size_t *n,
+			   struct err *err)
+{
+	struct arena *arena = a->releasing->arena;
+	AUTO_BUF key = BUF_NONE;
+	uint64_t *numbers;
+	enum code rc = OK;
+
+	key_releasing_config(&key, tenant, config);
+	*n = rollout_numbers(a, arena, buf_view(&key), &numbers);
+	for (size_t i = *n; i-- > 0 && rc == OK;) {
+		struct rollout_row row;
+
+		/* Ended already, with one before it. */
+		if (load_number(a, arena, tenant, numbers[i], &row, err))
+			continue;
+		rc = rollout_end(a, arena, tenant, &row, phase, why, err);
+	}
+	return rc;
+}
+
+/* Out of each open release; one that has no other configuration is over. */
+void releasing_forget(struct apply *a, struct str tenant, const struct thing *t)
+{
+	struct arena *arena = a->releasing->arena;
+	struct beside *beside = NULL;
+	AUTO_BUF key = BUF_NONE;
+	uint64_t *numbers;
+	struct err err;
+	size_t n;
+
+	if (t->live.has_hold && t->live.hold_release)
+		releasing_unhold(a, tenant, t->live.hold_release, t->live.name);
+	key_releasing_config(&key, tenant, t->live.name);
+	n = rollout_numbers(a, arena, buf_view(&key), &numbers);
+	for (size_t i = 0; i < n; i++) {
+		struct rollout_row row;
+		size_t to = 0;
+
+		if (load_number(a, arena, tenant, numbers[i], &row, &err))
+			continue;
+		/* All that are out here are connected, while it is there. */
+		if (!beside && rollout_is_out(row.phase) &&
+		    beside_find(a, arena, tenant, &row, false, &beside, &err))
+			beside = NULL;
+		rollout_index(a, tenant, &row, false);
+		for (size_t k = 0; k < row.n_configs; k++)
+			if (!str_eq(row.configs[k].name, t->live.name))
+				row.configs[to++] = row.configs[k];
+		row.n_configs = to;
+		rollout_note(a, arena, &row, STR("delete"),
+			     arena_printf(arena, "configuration %.*s was deleted",
+					  STR_ARG(t->live.name)));
+		if (to == 0)
+			row.phase = ROLLOUT_ABORTED;
+		rollout_put(a, tenant, &row);
+	}
+	beside_leave_out(beside, t->live.name);
+	/* The rows are as they are to be.  What cannot be read stays as it was. */
+	if (beside_settle(a, arena, tenant, beside, NULL, false, &err))
+		return;
+}
+
+static void remove_below(struct apply *a, enum kv_table table, struct str tenant)
+{
+	AUTO_BUF prefix = BUF_NONE;
+	struct kv_cursor c;
+
+	buf_str(&prefix, tenant);
+	buf_c(&prefix, '\0');
+	while (kv_seek(a->txn, table, buf_view(&prefix), &c) &&
+	       str_starts(c.key, buf_view(&prefix))) {
+		struct str key = arena_str(a->arena, c.key);
+
+		kv_cursor_close(&c);
+		ap_del(a, table, key);
+	}
+	kv_cursor_close(&c);
+}
+
+void releasing_remove_all(struct apply *a, struct str tenant)
+{
+	AUTO_BUF key = BUF_NONE;
+
+	if (ap_count(a, tenant, COUNT_RELEASING) == 0)
+		return;
+	remove_below(a, KV_ROLLOUTS, tenant);
+	remove_below(a, KV_RELEASING, tenant);
+	key_count(&key, tenant, COUNT_RELEASING);
+	ap_del(a, KV_META, buf_view(&key));
+}
+
+/* ---- behind the operations ---- */
+
+static enum code carry(struct apply *a, const struct rollout_row *old,
+		       struct err *err)
+{
+	struct releasing *r = a->releasing;
+	enum code rc = OK;
+
+	for (size_t i = 0; i < old->n_configs && rc == OK; i++) {
+		const struct rollout_config *c = &old->configs[i];
+		AUTO_THING t = { 0 };
+
+		if (map_get(r->touched, c->name))
+			continue;
+		map_put(r->touched, c->name, r);
+		rc = thing_load(a, &t, r->tenant, KIND_CONFIG, c->name, err);
+		if (rc || !t.val.p ||
+		    memcmp(t.row.uid.b, c->uid.b, sizeof(c->uid.b)) != 0)
+			continue;
+		rc = bring_along(a, r->tenant, &t, c->name, c->version, err);
+	}
+	return rc;
+}
+
+static int newest_first(const void *x, const void *y)
+{
+	const uint64_t *a = x, *b = y;
+
+	return *a < *b ? 1 : *a > *b ? -1 : 0;
+}
+
+static enum code supersede(struct apply *a, struct err *err)
+{
+	struct releasing *r = a->releasing;
+	enum code rc = OK;
+
+	if (r->ending.n > 1)
+		qsort(r->ending.v, r->ending.n, sizeof(*r->ending.v), newest_first);
+	for (size_t i = 0; i < r->ending.n && rc == OK; i++) {
+		struct rollout_row old;
+
+		rc = load_number(a, r->arena, r->tenant, r->ending.v[i], &old, err);
+		if (rc == OK)
+			rc = rollout_end(a, r->arena, r->tenant, &old,
+				     ROLLOUT_SUPERSEDED,
+				     STR("a newer release took its place"), err);
+		if (rc == OK)
+			rc = carry(a, &old, err);
+	}
+	return rc;
+}
+
+static void add_group(struct apply *a, struct str group)
+{
+	struct releasing *r = a->releasing;
+	AUTO_BUF key = BUF_NONE;
+	uint64_t *numbers;
+	size_t n;
+
+	key_releasing_group(&key, r->tenant, group);
+	n = rollout_numbers(a, r->arena, buf_view(&key), &numbers);
+	for (size_t i = 0; i < n; i++)
+		note_number(r, &r->ending, numbers[i]);
+	if (!r->touched)
+		r->touched = map_new();
+}
+
+enum code releasing_conclude(struct apply *a, struct err *err)
+{
+	struct releasing *r = a->releasing;
+	enum rollout_phase phase = ROLLOUT_PROGRESSING;
+	const struct strategy *s;
+	enum code rc = OK;
+
+	if (!r->is_there)
+		return OK;
+	for (size_t i = 0; i < r->lifting.n && rc == OK; i++)
+		rc = lift(a, r->tenant, r->lifting.v[i], err);
+	if (rc)
+		return rc;
+	s = r->best ? &r->best->is : NULL;
+	if (r->n && s->group.n)
+		add_group(a, s->group);
+	if (r->n && s->concurrency == CONCURRENCY_QUEUE && r->ending.n)
+		phase = ROLLOUT_QUEUED;
+	if (!(r->n && s->concurrency != CONCURRENCY_SUPERSEDE))
+		rc = supersede(a, err);
+	if (rc || r->n == 0)
+		return rc;
+	r->has_begun = true;
+	r->begun = (struct rollout_row){
+		.phase = phase, .created_ms = a->head->time_ms,
+		.step_ms = a->head->time_ms, .policy = r->best->name,
+		.policy_rev = r->best->rev, .spec = r->best->spec,
+		.group = s->group, .author = a->cmd->subject.name,
+		.commit = a->cmd->commit, .reason = a->cmd->reason,
+		.configs = r->list, .n_configs = r->n, .cap_configs = r->cap,
+	};
+	return OK;
+}
+
+struct rollout_row *releasing_begun(struct apply *a)
+{
+	return a->releasing->has_begun ? &a->releasing->begun : NULL;
+}
+
+struct str releasing_strategy(const struct apply *a)
+{
+	return a->releasing->has_begun ? a->releasing->best->is.name :
+					 STR("immediate");
+}
+
+static void make_salt(struct uuid uid, uint8_t salt[SALT_SIZE])
+{
+	struct sha256 sha = sha256_of(str_n(uid.b, sizeof(uid.b)));
+
+	memcpy(salt, sha.b, SALT_SIZE);
+}
+
+enum code releasing_begin(struct apply *a, uint64_t number, struct uuid uid,
+			  struct err *err)
+{
+	struct releasing *r = a->releasing;
+	struct rollout_row *row = &r->begun;
+	enum code rc = OK;
+
+	row->number = number;
+	make_salt(uid, row->salt);
+	rollout_note(a, r->arena, row,
+		     row->phase == ROLLOUT_QUEUED ? STR("queue") : STR("start"),
+		     row->phase == ROLLOUT_QUEUED ?
+			     STR("waits for another release") : STR(""));
+	if (row->phase == ROLLOUT_PROGRESSING)
+		rc = rollout_spread(a, r->tenant, row, &r->best->is, err);
+	if (rc)
+		return rc;
+	rollout_put(a, r->tenant, row);
+	if (row->phase == ROLLOUT_PROGRESSING)
+		rollout_tell(a, r->tenant, row, NOTICE_RELEASE_STARTED);
+	return OK;
+}

@@ -1,0 +1,414 @@
+/*
+ * One release that goes out in steps: its rules at its configurations, its row, and the
+ * status of its object.  See rollout.h.
+ */
+#include "state/beside.h"
+#include "state/way_back.h"
+
+#include "base/clock.h"
+
+#include "base/banned.h"
+
+/* ---- rows ---- */
+
+enum code rollout_load(struct apply *a, struct arena *arena, struct str tenant,
+		       struct str name, struct rollout_row *out, struct err *err)
+{
+	AUTO_BUF key = BUF_NONE;
+	struct str val;
+
+	if (tenant.n > 63 || !release_number(name))
+		return err_set(err, E_NOT_FOUND, "releases.%s \"%.*s\" not found",
+			       API_GROUP, STR_ARG(str_first(name, 253)));
+	key_rollout(&key, tenant, name);
+	if (kv_get(a->txn, KV_ROLLOUTS, buf_view(&key), &val))
+		return rollout_row_decode(arena, arena_str(arena, val), out) ?
+			       OK : thing_corrupt(err, "a rollout");
+	buf_reset(&key);
+	key_object(&key, tenant, KIND_RELEASE, name);
+	if (!kv_get(a->txn, KV_OBJECTS, buf_view(&key), NULL))
+		return err_set(err, E_NOT_FOUND, "releases.%s \"%.*s\" not found",
+			       API_GROUP, STR_ARG(name));
+	return err_set(err, E_PHASE, "release %.*s is over: it cannot be moved",
+		       STR_ARG(name));
+}
+
+static void index_one(struct apply *a, struct str key, const struct rollout_row *row,
+		      const struct rollout_config *c, bool is_open)
+{
+	AUTO_BUF whole = BUF_NONE;
+	AUTO_BUF val = BUF_NONE;
+
+	buf_str(&whole, key);
+	wr_u64_be(&whole, row->number);
+	if (c)
+		releasing_at_encode(&val, &(struct releasing_at){
+			.sha = c->sha, .version = c->version });
+	if (is_open)
+		ap_put(a, KV_RELEASING, buf_view(&whole), buf_view(&val));
+	else
+		ap_del(a, KV_RELEASING, buf_view(&whole));
+}
+
+void rollout_index(struct apply *a, struct str tenant,
+		   const struct rollout_row *row, bool is_open)
+{
+	for (size_t i = 0; i < row->n_configs; i++) {
+		AUTO_BUF key = BUF_NONE;
+
+		key_releasing_config(&key, tenant, row->configs[i].name);
+		index_one(a, buf_view(&key), row, &row->configs[i], is_open);
+	}
+	if (row->group.n) {
+		AUTO_BUF key = BUF_NONE;
+
+		key_releasing_group(&key, tenant, row->group);
+		index_one(a, buf_view(&key), row, NULL, is_open);
+	}
+}
+
+size_t rollout_numbers(struct apply *a, struct arena *arena, struct str prefix,
+		       uint64_t **out)
+{
+	struct kv_cursor c;
+	size_t n = 0, cap = 0;
+
+	*out = NULL;
+	for (bool on = kv_seek(a->txn, KV_RELEASING, prefix, &c);
+	     on && str_starts(c.key, prefix); on = kv_next(&c)) {
+		struct rd rd = rd_of(str_from(c.key, prefix.n));
+
+		*out = arena_grow(arena, *out, &cap, n + 1, sizeof(**out));
+		(*out)[n++] = rd_u64_be(&rd);
+	}
+	kv_cursor_close(&c);
+	return n;
+}
+
+/* ---- status ---- */
+
+static void add_time(struct buf *out, const char *name, uint64_t ms)
+{
+	char time[RFC3339_MAX];
+
+	clock_rfc3339(time, ms, true);
+	buf_printf(out, "\"%s\":\"%s\",", name, time);
+}
+
+static void add_history(struct buf *out, const struct rollout_row *row)
+{
+	buf_z(out, "\"history\":[");
+	for (size_t i = 0; i < row->n_notes; i++) {
+		const struct rollout_note *n = &row->notes[i];
+
+		buf_z(out, i ? ",{" : "{");
+		add_time(out, "at", n->time_ms);
+		buf_z(out, "\"by\":");
+		buf_json(out, n->subject);
+		buf_z(out, ",\"message\":");
+		buf_json(out, n->message);
+		buf_printf(out, ",\"step\":%u,\"what\":", n->step + 1);
+		buf_json(out, n->action);
+		buf_c(out, '}');
+	}
+	buf_z(out, "],");
+}
+
+/* Canonical: members in the order of their names.  Steps count from 1. */
+void rollout_status_json(struct buf *out, const struct rollout_row *row,
+			 size_t steps)
+{
+	buf_c(out, '{');
+	if (row->completed_ms)
+		add_time(out, "completed", row->completed_ms);
+	if (row->is_begun)
+		buf_printf(out, "\"expected\":%llu,",
+			   (unsigned long long)row->expected);
+	add_history(out, row);
+	buf_z(out, "\"message\":");
+	buf_json(out, row->message);
+	buf_printf(out, ",\"phase\":\"%s\",\"step\":%u,",
+		   rollout_phase_name(row->phase), row->step + 1);
+	if (rollout_is_out(row->phase))
+		add_time(out, "stepStarted", row->step_ms);
+	buf_printf(out, "\"steps\":%zu}", steps);
+}
+
+static void put_status(struct apply *a, struct str tenant, struct str name,
+		       struct str status)
+{
+	AUTO_THING t = { 0 };
+	struct err err;
+	struct object_row row;
+	struct event_row event = { .type = EVENT_MODIFIED, .kind = KIND_RELEASE,
+				   .tenant = tenant, .name = name };
+
+	/* A tenant keeps so many of them; the oldest may be gone. */
+	if (thing_load(a, &t, tenant, KIND_RELEASE, name, &err) || !t.val.p ||
+	    str_eq(t.row.status, status))
+		return;
+	row = t.row;
+	row.status = status;
+	row.rev = ap_next_rev(a);
+	thing_put_row(a, &t, &row, &event.after);
+	ap_event(a, row.rev, &event);
+}
+
+static size_t steps_of(struct arena *arena, const struct rollout_row *row)
+{
+	struct strategy s;
+	struct err err;
+
+	return strategy_read(arena, row->spec, &s, &err) ? 0 : s.n_steps;
+}
+
+void rollout_put(struct apply *a, struct str tenant, struct rollout_row *row)
+{
+	char name[RELEASE_NAME_MAX];
+	AUTO_BUF key = BUF_NONE;
+	AUTO_BUF val = BUF_NONE;
+	AUTO_BUF status = BUF_NONE;
+	bool was, stays = rollout_is_open(row->phase) ||
+			  row->phase == ROLLOUT_COMPLETED;
+
+	release_name(name, row->number);
+	key_rollout(&key, tenant, str_of(name));
+	was = kv_get(a->txn, KV_ROLLOUTS, buf_view(&key), NULL);
+	rollout_index(a, tenant, row, rollout_is_open(row->phase));
+	rollout_row_encode(&val, row);
+	if (stays)
+		ap_put(a, KV_ROLLOUTS, buf_view(&key), buf_view(&val));
+	else
+		ap_del(a, KV_ROLLOUTS, buf_view(&key));
+	if (was != stays)
+		releasing_count(a, tenant, stays ? 1 : -1);
+	rollout_status_json(&status, row, steps_of(a->arena, row));
+	put_status(a, tenant, str_of(name), buf_view(&status));
+}
+
+void rollout_note(struct apply *a, struct arena *arena, struct rollout_row *row,
+		  struct str action, struct str message)
+{
+	struct rollout_note note = {
+		.time_ms = a->head->time_ms, .step = row->step,
+		.action = action, .subject = a->cmd->subject.name,
+		.message = message,
+	};
+
+	if (row->n_notes == ROLLOUT_NOTES_MAX)
+		memmove(row->notes, row->notes + 1,
+			--row->n_notes * sizeof(*row->notes));
+	row->notes = arena_grow(arena, row->notes, &row->cap_notes,
+				row->n_notes + 1, sizeof(*row->notes));
+	row->notes[row->n_notes++] = note;
+	row->message = message;
+}
+
+/* ---- its configurations ---- */
+
+bool rollout_load_config(struct apply *a, struct thing *t, struct str tenant,
+			 const struct rollout_config *c, enum code *rc,
+			 struct err *err)
+{
+	*rc = thing_load(a, t, tenant, KIND_CONFIG, c->name, err);
+	return *rc == OK && t->val.p &&
+	       memcmp(t->row.uid.b, c->uid.b, sizeof(c->uid.b)) == 0;
+}
+
+static enum code check_room(const struct rules *rules, struct str name,
+			    struct err *err)
+{
+	enum code rc = rules_check(rules, err);
+
+	return rc ? err_wrap(err, "configuration %.*s", STR_ARG(name)) : OK;
+}
+
+void rollout_set_rules(struct apply *a, struct thing *t, struct str tenant,
+		       struct str name, const struct rules *rules)
+{
+	struct str bytes = config_encode_rules(a, rules);
+
+	a->units--;
+	if (str_eq(bytes, t->live.rules))
+		return;
+	t->live.rules = bytes;
+	config_write(a, t, tenant, name);
+}
+
+enum code rollout_spread(struct apply *a, struct str tenant,
+			 const struct rollout_row *row, const struct strategy *s,
+			 struct err *err)
+{
+	struct beside *beside;
+	enum code rc = beside_find(a, a->arena, tenant, row, true, &beside, err);
+
+	for (size_t i = 0; i < row->n_configs && rc == OK; i++) {
+		const struct rollout_config *c = &row->configs[i];
+		AUTO_THING t = { 0 };
+		struct rule rule = { .version = c->version, .sha = c->sha,
+				     .size = c->size };
+		struct rules rules;
+
+		if (!rollout_load_config(a, &t, tenant, c, &rc, err))
+			continue;
+		rc = config_rules(a, &t, &rules, err);
+		if (rc)
+			break;
+		rules_drop_release(&rules, row->number);
+		strategy_rules(a->arena, s, row->step, &rule, row->salt,
+			       row->number, &rules);
+		rc = check_room(&rules, c->name, err);
+		if (rc == OK)
+			rollout_set_rules(a, &t, tenant, c->name, &rules);
+	}
+	return rc ? rc : beside_settle(a, a->arena, tenant, beside, row, true, err);
+}
+
+static void hold(struct apply *a, struct str tenant, struct thing *t,
+		 const struct rollout_row *row, const struct rollout_config *c)
+{
+	AUTO_BUF key = BUF_NONE;
+
+	config_unhold(a, t, tenant);
+	t->live.has_hold = true;
+	t->live.hold = c->sha;
+	t->live.hold_release = row->number;
+	t->live.hold_version = c->version;
+	t->live.hold_reason = row->message;
+	t->live.hold_commit = row->commit;
+	t->live.hold_by = a->cmd->subject.name;
+	t->live.hold_ms = a->head->time_ms;
+	key_releasing_hold(&key, tenant, row->number);
+	buf_str(&key, c->name);
+	ap_put(a, KV_RELEASING, buf_view(&key), STR(""));
+	releasing_count(a, tenant, 1);
+}
+
+void releasing_unhold(struct apply *a, struct str tenant, uint64_t number,
+		      struct str config)
+{
+	AUTO_BUF key = BUF_NONE;
+
+	key_releasing_hold(&key, tenant, number);
+	buf_str(&key, config);
+	if (ap_del(a, KV_RELEASING, buf_view(&key)))
+		releasing_count(a, tenant, -1);
+}
+
+static enum code default_back(struct apply *a, struct thing *t, struct str tenant,
+			      const struct rollout_config *c, struct err *err)
+{
+	struct version_row v;
+	struct sha256 sha;
+	enum code rc;
+
+	if (config_default(a, t, &sha) != c->version) {
+		err_set(err, E_PHASE, "configuration %.*s has gone on since this "
+			"release: it serves version %u, not %u",
+			STR_ARG(c->name), config_default(a, t, &sha), c->version);
+		return err_hint(err, "roll the configuration back by itself");
+	}
+	rc = config_version(a, t, tenant, c->previous, &v, err);
+	if (rc == OK)
+		rc = config_move_default(a, t, tenant, &v, false, err);
+	return rc;
+}
+
+/* No way back leads there, unless somebody names it. */
+static void turned_back(struct apply *a, struct str tenant, struct thing *t,
+			const struct rollout_config *c)
+{
+	struct sha256 sha;
+
+	version_mark_back(a, tenant, t->row.uid, c->version);
+	if (t->live.stable_version == c->version)
+		t->live.stable_version = way_back(a->txn, a->arena, tenant, &t->live,
+						  config_default(a, t, &sha));
+}
+
+static enum code withdraw_one(struct apply *a, struct str tenant,
+			      const struct rollout_row *row,
+			      const struct rollout_config *c, struct thing *t,
+			      unsigned back, struct err *err)
+{
+	struct str before = t->live.rules;
+	struct sha256 serves = { 0 };
+	struct rules rules;
+	enum code rc = OK;
+	bool is_held = false;
+	int at;
+
+	if (row->phase == ROLLOUT_COMPLETED && c->previous)
+		rc = default_back(a, t, tenant, c, err);
+	if (rc == OK)
+		rc = config_rules(a, t, &rules, err);
+	if (rc)
+		return rc;
+	rules_drop_release(&rules, row->number);
+	at = rules_default(&rules);
+	if (at >= 0)
+		serves = rules.r[at].sha;
+	if ((back & BACK_ALONE) && at >= 0)
+		rules = (struct rules){ .r = &rules.r[at], .n = 1 };
+	t->live.rules = config_encode_rules(a, &rules);
+	a->units--;
+	/* What everybody has meanwhile cannot be held. */
+	if ((back & BACK_HOLD) && !(at >= 0 && sha256_eq(&serves, &c->sha))) {
+		is_held = t->row.manager == MANAGER_GIT;
+		turned_back(a, tenant, t, c);
+	}
+	if (is_held)
+		hold(a, tenant, t, row, c);
+	else if (str_eq(before, t->live.rules))
+		return OK;
+	config_write(a, t, tenant, c->name);
+	return OK;
+}
+
+enum code rollout_withdraw(struct apply *a, struct str tenant,
+			   const struct rollout_row *row, unsigned back,
+			   struct err *err)
+{
+	struct beside *beside;
+	enum code rc = beside_find(a, a->arena, tenant, row, false, &beside, err);
+
+	for (size_t i = 0; i < row->n_configs && rc == OK; i++) {
+		AUTO_THING t = { 0 };
+
+		if (rollout_load_config(a, &t, tenant, &row->configs[i], &rc, err))
+			rc = withdraw_one(a, tenant, row, &row->configs[i], &t,
+					  back, err);
+	}
+	return rc ? rc : beside_settle(a, a->arena, tenant, beside, row, false, err);
+}
+
+enum code rollout_complete(struct apply *a, struct str tenant,
+			   struct rollout_row *row, struct err *err)
+{
+	struct beside *beside;
+	enum code rc = beside_find(a, a->arena, tenant, row, false, &beside, err);
+
+	for (size_t i = 0; i < row->n_configs && rc == OK; i++) {
+		struct rollout_config *c = &row->configs[i];
+		AUTO_THING t = { 0 };
+		struct version_row v;
+		struct rules rules;
+		struct sha256 sha;
+
+		if (!rollout_load_config(a, &t, tenant, c, &rc, err))
+			continue;
+		rc = config_version(a, &t, tenant, c->version, &v, err);
+		if (rc == OK)
+			rc = config_rules(a, &t, &rules, err);
+		if (rc)
+			break;
+		rules_drop_release(&rules, row->number);
+		t.live.rules = config_encode_rules(a, &rules);
+		c->previous = config_default(a, &t, &sha);
+		rc = config_move_default(a, &t, tenant, &v, false, err);
+		a->units--;
+		if (rc == OK)
+			config_write(a, &t, tenant, c->name);
+	}
+	return rc ? rc : beside_settle(a, a->arena, tenant, beside, row, false, err);
+}

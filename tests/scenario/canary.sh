@@ -1,0 +1,229 @@
+#!/usr/bin/env bash
+# Three nodes and instances that follow a configuration: a canary goes out step by
+# step; one whose instances reject it, or vanish with it, turns back by itself; one goes
+# through while its leader is killed at each step.
+. "$(dirname "$0")/lib.bash"
+
+declare -A PID HTTP RAFT
+N=24
+KEY=acme/shop/prod/main
+
+for n in 1 2 3; do RAFT[$n]=127.0.0.1:$(free_port); HTTP[$n]=http://127.0.0.1:$(free_port); done
+PEERS="1=${RAFT[1]},2=${RAFT[2]},3=${RAFT[3]}"
+start_node() {
+	local n=$1
+	rm -f "$WORK/n$n/confluxd.listen"
+	"$CONFLUX_BIN/confluxd" --data-dir "$WORK/n$n" --listen "${HTTP[$n]#http://}" \
+		--node-id "$n" --raft-listen "${RAFT[$n]}" --peers "$PEERS" \
+		2>>"$WORK/daemon.log" &
+	PID[$n]=$!
+	until_ok test -s "$WORK/n$n/confluxd.listen"
+}
+
+end_instances() {
+	kill "$I"
+	wait "$I" 2>/dev/null || true
+}
+
+# ---- what is seen ----
+
+# Of the newest release.
+newest() { conflux get releases -n acme -o json | jq -r '[.items[] | select(.spec.strategy == "canary")] | last'; }
+release() { newest | jq -r .metadata.name; }
+phase() { newest | jq -r '.status.phase // "none"'; }
+phase_is() { [ "$(phase)" = "$1" ]; }
+all_have() { [ "$(cat "$WORK"/i/web-* | grep -cx "$1")" = "$2" ]; }
+publish() { printf '%s' "$1" | conflux publish "$KEY" -f - -m "$1" >"$WORK/out"; }
+states() { conflux fleet "$1" --limit 100 -o json | jq -r '[.instances[].state] | group_by(.) |
+	map("\(.[0]) \(length)") | join(", ")'; }
+
+step "three nodes, and $N instances that follow one configuration"
+for n in 1 2 3; do start_node "$n"; done
+for n in 1 2 3; do until_ok ready "$n"; done
+until_ok one_token
+TOKEN=$(cat "$WORK"/n*/root.token)
+export CONFLUX_TOKEN=$TOKEN
+at 1
+export CONFLUX_SERVER=${HTTP[1]},${HTTP[2]},${HTTP[3]}
+grown() { [ "$(conflux cluster status -o json | jq .cluster_version)" -ge 5 ]; }
+until_ok grown
+make_tenant acme
+make_config main one
+yes 201
+mkdir "$WORK/i"
+python3 "$(dirname "$0")/canary/instances.py" "$WORK/i" "$KEY" "$N" \
+	"${HTTP[1]}" "${HTTP[2]}" "${HTTP[3]}" >"$WORK/said" &
+I=$!
+until_ok all_have one "$N"
+is "$(conflux fleet -o json | jq -r '[.instances[].state] | unique | join(" ")')" connected fleet
+is "$(conflux fleet -o json | jq '.instances | length')" "$N" connected
+
+step "a plan counts them at all nodes, or says that it cannot"
+cat >"$WORK/change.yaml" <<-EOT
+	apiVersion: gitops.conflux.io/v1alpha1
+	kind: ConfluxConfig
+	metadata: {name: shop.prod.main, namespace: acme}
+	spec: {application: shop, environment: prod, name: main, content: other}
+EOT
+reached() { conflux plan -f "$WORK/change.yaml" -o json | jq -c '.blast_radius |
+	[.instances_connected, (.instances_note // "" | test("1 of 3 nodes"))]'; }
+for n in 1 2 3; do
+	is "$(CONFLUX_SERVER=${HTTP[$n]} reached)" "[$N,false]" "instances, asked of node $n"
+done
+
+policy() { # BAKE STEPS
+	conflux apply -f - >"$WORK/out" <<-EOT
+		apiVersion: gitops.conflux.io/v1alpha1
+		kind: ReleasePolicy
+		metadata: {name: careful, namespace: acme}
+		spec:
+		  strategy: canary
+		  timeout: 60s
+		  conditions: {applied: {atLeast: 100}, rejected: {atMost: 0}}
+		  bake: $1
+		  steps: $2
+	EOT
+}
+
+step "a canary goes to a ring, to half of them, to all"
+policy 300ms '[{labels: {ring: canary}, pause: manual}, {percent: 50}]'
+publish two
+R=$(release)
+ring_applied() { [ "$(states "$R")" = "applied 6" ]; }
+for n in 1 2 3; do
+	CONFLUX_SERVER=${HTTP[$n]} until_ok ring_applied
+done
+is "$(newest | jq .status.expected)" 6 "expected instances"
+is "$(conflux fleet "$R" --limit 2 -o name | tr '\n' ' ')" "web-00 web-01 " page
+is "$(conflux fleet "$R" --limit 2 --after web-03 -o name | tr '\n' ' ')" \
+	"web-04 web-05 " "the next page"
+waits_for() { conflux release show "acme/$R" >"$WORK/show" && grep -q "^waits for: .*$1" "$WORK/show"; }
+for n in 1 2 3; do
+	CONFLUX_SERVER=${HTTP[$n]} until_ok waits_for "waits for somebody to promote it"
+done
+is "$(conflux fleet "$R" -o json | jq -r .waits_for)" "waits for somebody to promote it" "fleet"
+
+step "whoever is of one tenant sees its instances and releases, and no others"
+conflux apply -f - >"$WORK/out" <<-'EOT'
+	{"apiVersion": "gitops.conflux.io/v1alpha1", "kind": "Tenant", "metadata": {"name": "other"}}
+EOT
+RM=$(conflux token create rm --subject rm --verb promote --tenant acme 2>"$WORK/err")
+NO=$(conflux token create no --subject no --verb promote --tenant other 2>"$WORK/err")
+is "$(CONFLUX_TOKEN=$RM conflux fleet -o name | wc -l)" "$N" "instances of the tenant"
+is "$(CONFLUX_TOKEN=$RM conflux fleet "$R" -o name | wc -l)" 6 "instances of its release"
+is "$(CONFLUX_TOKEN=$NO conflux fleet -o name | wc -l)" 0 "instances of another"
+is "$(conflux fleet -n other -o name | wc -l)" 0 "of a tenant that is asked for"
+for release in "$R" "acme/$R"; do
+	! CONFLUX_TOKEN=$NO conflux fleet "$release" >"$WORK/out" 2>&1 ||
+		fail "a release of another tenant was shown"
+	hasnt "$(cat "$WORK/out")" web-
+done
+CONFLUX_TOKEN=$RM conflux release promote "acme/$R" >"$WORK/out"
+until_ok phase_is Completed
+hasnt "$(newest | jq -r '.status.history | tostring')" "what it waited for"
+until_ok all_have two "$N"
+cat >"$WORK/order.py" <<-'EOT'
+	import sys
+	first = [l.split()[1] for l in open(sys.argv[1]) if l.endswith("has version 2\n")]
+	ring = {"web-%02d" % i for i in range(6)}
+	assert set(first[:6]) == ring, first
+EOT
+python3 "$WORK/order.py" "$WORK/said" || fail "the ring was not first"
+
+step "one that instances reject turns back by itself, all of it"
+policy 300ms '[{labels: {ring: canary}, pause: manual}, {percent: 50}]'
+publish "a bad one"
+until_ok grep -q "rejects version 3" "$WORK/said"
+T=$(date +%s%3N)
+until_ok phase_is RolledBack
+echo "  from the first rejection until it had turned back: $(($(date +%s%3N) - T)) ms"
+has "$(newest | jq -r '.status.message + (.status.history | tostring)')" "it says bad"
+all_have two "$N" || fail "somebody has another than before"
+hasnt "$(sort -u "$WORK/said")" "has version 3"
+is "$(grep -c "rejects version 3" "$WORK/said" | awk '{ print ($1 <= 6) }')" 1 "beyond the ring"
+for n in 1 2 3; do
+	is "$(curl -sf -H "Authorization: Bearer $TOKEN" -H 'X-Conflux-Instance: web-00' \
+		"${HTTP[$n]}/api/v1/fetch/config/$KEY?label.ring=canary")" two "node $n"
+done
+
+step "who promotes does not wait for what a step waits for, and the history says so"
+policy 1h '[{labels: {ring: canary}}, {percent: 50, pause: manual}]'
+publish hasty
+R=$(release)
+until_ok waits_for "its conditions are met, and must stay so until 2"
+conflux release promote "acme/$R" -m "no time" >"$WORK/out"
+has "$(newest | jq -r '.status.history | tostring')" \
+	"no time; promoted over what it waited for: its conditions are met, and must stay so until 2"
+has "$(conflux audit list --limit 1000 -o json)" "no time; promoted over what it waited for"
+conflux release abort "acme/$R" >"$WORK/out"
+until_ok all_have two "$N"
+
+step "a step that a freeze window holds says so"
+policy 300ms '[{labels: {ring: canary}}, {percent: 50}]'
+conflux apply -f - >"$WORK/out" <<-'EOT'
+	apiVersion: gitops.conflux.io/v1alpha1
+	kind: FreezeWindow
+	metadata: {name: nights, namespace: acme}
+	spec: {owner: ann, reason: nobody is here, blocks: [steps],
+	  interval: {start: "2020-01-01T00:00:00Z", end: "2099-01-01T00:00:00Z"}}
+EOT
+publish frozen
+R=$(release)
+until_ok waits_for "advance is not possible now and is tried again: .*nights"
+conflux release abort "acme/$R" >"$WORK/out"
+conflux delete freezewindow nights -n acme >"$WORK/out"
+until_ok all_have two "$N"
+
+step "one that ends its instances turns back when they are not back in time"
+publish "crash"
+until_ok grep -q "crashes with version 6" "$WORK/said"
+until_ok phase_is RolledBack
+has "$(newest | jq -r '.status.message + (.status.history | tostring)')" "vanished"
+is "$(ls "$WORK"/i | wc -l)" "$N" instances
+end_instances
+
+step "one goes through while its leader is killed at each step"
+python3 "$(dirname "$0")/canary/instances.py" "$WORK/i" "$KEY" "$N" \
+	"${HTTP[1]}" "${HTTP[2]}" "${HTTP[3]}" >>"$WORK/said" &
+I=$!
+together() { [ "$(conflux fleet -o json | jq '.instances | length')" = "$N" ]; }
+until_ok together
+policy 1s '[{labels: {ring: canary}, pause: manual}, {percent: 50, pause: manual},
+	{percent: 75, pause: manual}]'
+publish five
+R=$(release)
+in_step() { [ "$(newest | jq -r '"\(.status.phase) \(.status.step)"')" = "Progressing $1" ]; }
+leader() { conflux cluster status -o json | jq -r .leader_id; }
+# What the leader that came knows of those that got it.
+applied() { conflux fleet "$R" --limit 100 -o json | jq -e '.instances |
+	length >= 6 and all(.state == "applied")'; }
+for s in 1 2 3; do
+	until_ok in_step "$s"
+	L=$(leader)
+	end_node "$L" KILL
+	start_node "$L"
+	for n in 1 2 3; do until_ok ready "$n"; done
+	until_ok applied
+	conflux release promote "acme/$R" >"$WORK/out"
+done
+until_ok phase_is Completed
+is "$(release)" "$R" release
+until_ok all_have five "$N"
+is "$(newest | jq '[.status.history[] | select(.what | test("advance"))] | map(.step) |
+	length == (unique | length)')" true "each step once"
+is "$(newest | jq -r '[.status.history[].what] | map(select(test("roll|abort"))) | length')" 0 \
+	"nothing turned back"
+
+step "where a node does not answer, no plan says how many instances it reaches"
+L=$(leader)
+F=$((L % 3 + 1))
+end_node "$F" KILL
+CONFLUX_SERVER=${HTTP[$L]}
+unknown() { [ "$(reached)" = "[null,true]" ]; }
+until_ok unknown
+start_node "$F"
+until_ok ready "$F"
+back() { [ "$(reached)" = "[$N,false]" ]; }
+until_ok back
+end_instances
+for n in 1 2 3; do end_node "$n"; done

@@ -1,0 +1,174 @@
+#!/usr/bin/env bash
+# Git under approval: what is pushed waits, is approved, taken over by a newer commit,
+# rejected; starts when it is time, over a restart; and what is turned back is offered to
+# Git on a branch of its own.
+. "$(dirname "$0")/lib.bash"
+start_daemon
+ROOT=$TOKEN
+make_tenant acme
+until_ok conflux token create first --subject first
+ANN=$(conflux token create ann --subject ann --verb approve --tenant acme 2>/dev/null)
+SRC=$KUBE/namespaces/acme/confluxsources/shop
+
+git init -q --bare -b main "$WORK/origin.git"
+git clone -q "$WORK/origin.git" "$WORK/repo" 2>/dev/null
+cd "$WORK/repo"
+git config user.name T && git config user.email t@example.invalid
+mkdir -p shop/prod
+# N: both files say it, in a commit that is pushed and fetched.
+push() {
+	echo "value = $1" >shop/prod/one.toml
+	echo "value = $1" >shop/prod/two.toml
+	git add -A && git commit -q -m "value $1" && git push -q origin HEAD:main
+	reconcile
+}
+reconcile() { ask POST "$URL/api/v1/sources/acme/shop/reconcile?wait=true"; }
+live() { is "$(conflux fetch acme/shop/prod/one.toml) $(conflux fetch acme/shop/prod/two.toml)" "value = $1 value = $1" live; }
+serves() { [ "$(conflux fetch acme/shop/prod/two.toml)" = "value = $1" ]; }
+source_says() { ask GET "$SRC"; field "$1"; }
+ready_reason() { source_says '.status.conditions[] | select(.type == "Ready") | .reason'; }
+proposal() { conflux proposals "acme/$1" -o json | jq -r "$2"; }
+phase() { proposal "$1" '.. | objects | select(has("phase")) | .phase' | head -n 1; }
+is_phase() { [ "$(phase "$1")" = "$2" ]; }
+approve() { CONFLUX_TOKEN=$ANN conflux approve "acme/$1" >/dev/null; }
+proposals() { conflux proposals -n acme -o json | jq '[.. | objects | select(has("phase"))] | length'; }
+
+step "before there is a policy a push is live"
+ask POST "$KUBE/namespaces/acme/confluxsources" -d '{
+	"apiVersion": "gitops.conflux.io/v1alpha1", "kind": "ConfluxSource",
+	"metadata": {"name": "shop"},
+	"spec": {"url": "file://'"$WORK"'/origin.git", "ref": {"branch": "main"},
+		"interval": "1h", "revert": {},
+		"layout": {"files": {"pathTemplate": "{application}/{environment}/{name}"}}}}'
+yes 201
+push 1
+live 1
+
+policy() {
+	conflux apply -f - >/dev/null <<-END
+	apiVersion: gitops.conflux.io/v1alpha1
+	kind: ApprovalPolicy
+	metadata: {name: prod, namespace: acme}
+	spec:
+	  startAfter: $1
+	  stages: [{from: {subjects: [ann]}}]
+	END
+}
+
+step "with one it waits, the source says for what, and is live once it is approved"
+policy 0s
+push 2
+P2=$(source_says .status.proposal)
+is "$(phase "$P2")" Pending phase
+is "$(ready_reason)" WaitingForApproval Ready
+live 1
+approve "$P2"
+until_ok is_phase "$P2" Executed
+live 2
+
+step "a newer commit takes the place of the one that waits"
+push 3
+P3=$(source_says .status.proposal)
+push 4
+P4=$(source_says .status.proposal)
+is "$(phase "$P3")" Superseded phase
+is "$(phase "$P4")" Pending phase
+live 2
+if approve "$P3" 2>/dev/null; then fail "what was superseded was approved"; fi
+approve "$P4"
+until_ok is_phase "$P4" Executed
+live 4
+
+step "what was rejected is not proposed again; a new commit is"
+push 5
+P5=$(source_says .status.proposal)
+# Counted before: the source hears of the end by itself, and may be quicker.
+N=$(proposals)
+CONFLUX_TOKEN=$ANN conflux reject "acme/$P5" -m "not on a Friday" >/dev/null
+is "$(phase "$P5")" Rejected phase
+reconcile
+is "$(field .code)" rejected "what a reconcile says"
+is "$(proposals)" "$N" proposals
+[ "$(ready_reason)" != WaitingForApproval ] || fail "it waits for what was rejected"
+live 4
+push 6
+P6=$(source_says .status.proposal)
+[ "$P6" != "$P5" ] || fail "the new commit is the old proposal"
+approve "$P6"
+until_ok is_phase "$P6" Executed
+live 6
+
+step "what starts later starts later, though the node is killed meanwhile"
+policy 5s
+push 7
+P7=$(source_says .status.proposal)
+approve "$P7"
+is "$(phase "$P7")" Approved phase
+LISTEN=${URL#http://}
+stop_daemon KILL
+start_daemon
+until_ok is_phase "$P7" Executed
+live 7
+ask GET "$KUBE/namespaces/acme/releaseproposals/$P7"
+[[ ! $(field .status.endedAt) < $(field .spec.notBefore) ]] || fail "executed before its time"
+
+step "what is turned back is offered to Git, and not brought again"
+policy 0s
+conflux apply -f - >/dev/null <<'END'
+apiVersion: gitops.conflux.io/v1alpha1
+kind: ReleasePolicy
+metadata: {name: steps, namespace: acme}
+spec: {strategy: canary, steps: [{labels: {zone: a}, pause: manual}]}
+END
+BEFORE=$(git rev-parse HEAD)
+push 8
+P8=$(source_says .status.proposal)
+approve "$P8"
+until_ok is_phase "$P8" Executed
+live 7
+is "$(conflux fetch acme/shop/prod/one.toml -l zone=a)" "value = 8" "the canary's"
+R=$(proposal "$P8" '[.. | objects | .release // empty][0]')
+is "$(conflux reconcile acme/shop)" "acme/shop: main@sha1:$(git rev-parse HEAD | cut -c 1-12) goes \
+out by release acme/$R, which is at step 1 of 1: conflux release show acme/$R" "what goes out is not called live"
+is "$(ready_reason)" Applied "reason"
+conflux release rollback "acme/$R" -m "it does not start" >/dev/null
+is "$(conflux fetch acme/shop/prod/one.toml -l zone=a)" "value = 7" "the canary's"
+offered() { git ls-remote --exit-code origin "refs/heads/conflux/revert-$R"; }
+reconcile
+until_ok offered
+git fetch -q origin "conflux/revert-$R"
+is "$(git rev-parse 'FETCH_HEAD^{tree}')" "$(git rev-parse "$BEFORE^{tree}")" "the tree that it leads back to"
+is "$(git rev-parse FETCH_HEAD^)" "$(git rev-parse HEAD)" "what it is on top of"
+reconcile
+live 7
+is "$(conflux fetch acme/shop/prod/one.toml -l zone=a)" "value = 7" "the canary's"
+named() { [ "$(source_says .status.revert.release)" = "$R" ]; }
+until_ok named
+turned_back() { [ "$(ready_reason)" = TurnedBack ]; }
+until_ok turned_back
+has "$(conflux get sources -n acme -o wide)" "turned back by release $R, held until a commit changes it: it does not start"
+hasnt "$(conflux get sources -n acme)" True
+has "$(conflux reconcile acme/shop)" "turned back: conflux release show acme/$R"
+OUT=$(conflux holds -n acme -o wide)
+is "$(wc -l <<<"$OUT")" 3 "both files are held"
+has "$OUT" "$R   $(git rev-parse HEAD)   token:root   20"
+has "$OUT" "it does not start"
+
+step "who deletes a source that prunes deletes what it owns, and waits for the same people"
+ask PATCH "$SRC" -H 'Content-Type: application/merge-patch+json' -d '{"spec": {"prune": true}}'
+yes 200
+# Its status is written once more, and what is proposed before that is proposed in vain.
+reconcile
+delete_source() {
+	OUT=$(conflux delete source shop -n acme)
+	PD=$(grep -o 'p-[0-9]*' <<<"$OUT")
+	has "$OUT" "waits for approval"
+}
+delete_source
+is "$(proposal "$PD" '[.. | objects | .configs? // empty | .[]? | .operations[]?] | join(" ")')" "delete delete" "what would go"
+live 7
+approve "$PD"
+until_ok is_phase "$PD" Executed
+gone() { ! conflux fetch acme/shop/prod/one.toml && ! conflux fetch acme/shop/prod/two.toml; }
+until_ok gone 2>/dev/null
+conflux audit verify >/dev/null

@@ -1,0 +1,195 @@
+#!/usr/bin/env bash
+# Plans: what a commit would change is seen before it happens, and exactly that is
+# done, or nothing.
+. "$(dirname "$0")/lib.bash"
+start_daemon
+PATH=$CONFLUX_BIN:$PATH
+run() {
+	status=0
+	OUT=$(conflux "$@" 2>"$WORK/err") || status=$?
+	ERR=$(cat "$WORK/err")
+}
+ends() { is "$status" "$1" "exit status, said: $OUT $ERR"; }
+has_gate() { ask GET "$URL/_cluster/status" && [ "$(field .cluster_version)" -ge 5 ]; }
+KEY=acme/shop/prod/x.toml
+REPO=$WORK/repo
+commit() { git -C "$REPO" add -A && git -C "$REPO" -c user.name=Ann -c user.email=ann@example.org commit -qm "$1"; }
+
+make_tenant acme
+until_ok has_gate
+git init -q -b main "$REPO"
+mkdir -p "$REPO/shop/prod"
+printf 'a = 1\nb = 1\npassword = "x"\n' >"$REPO/shop/prod/x.toml"
+commit one
+cat >"$WORK/source.yaml" <<Y
+apiVersion: gitops.conflux.io/v1alpha1
+kind: ConfluxSource
+metadata: {name: shop, namespace: acme}
+spec: {url: "file://$REPO", interval: 1h}
+Y
+conflux apply -f "$WORK/source.yaml" >/dev/null
+conflux reconcile acme/shop >/dev/null
+
+step "there is nothing to plan where everything is live"
+run plan --source acme/shop --detailed-exitcode
+ends 0
+has "$OUT" "nothing to do"
+
+step "a plan shows each change by its path, and secrets as changed alone"
+printf 'a = 2\nb = 1\npassword = "y"\n' >"$REPO/shop/prod/x.toml"
+commit two
+run plan --source acme/shop --out "$WORK/plan.json" --detailed-exitcode
+ends 8
+has "$OUT" "~ a: 1 -> 2"
+hasnt "$OUT" '"y"'
+hasnt "$OUT" "~ b"
+hasnt "$(cat "$WORK/plan.json")" '"y"'
+is "$(conflux fetch $KEY | head -n 1)" "a = 1" "nothing happened yet"
+
+step "a plan of an older commit is another plan"
+printf 'a = 3\n' >"$REPO/shop/prod/x.toml"
+commit three
+run plan --source acme/shop --commit "$(git -C "$REPO" rev-parse HEAD~1)" -o name
+ends 0
+is "$OUT" "$(jq -r .digest "$WORK/plan.json")" "the same commit, the same plan"
+run plan --source acme/shop --commit 0123456 -o name
+ends 3
+has "$ERR" "no commit 0123456"
+
+step "exactly that is done, and the source says which commit is live"
+run apply "$WORK/plan.json" -m "as reviewed"
+ends 0
+is "$(conflux fetch $KEY | head -n 1)" "a = 2" "what the plan said"
+has "$(conflux get src -n acme -o json shop | jq -r .status.lastAppliedRevision)" \
+	"$(git -C "$REPO" rev-parse HEAD~1)"
+
+step "what moved since is not written over"
+run apply "$WORK/plan.json"
+ends 6
+has "$ERR" "since this was planned"
+
+step "the next reconcile goes on from there, and it is still the source's"
+run reconcile acme/shop
+ends 0
+is "$(conflux fetch $KEY)" "a = 3" "the newest commit"
+
+step "files are planned like commits"
+cat >"$WORK/free.yaml" <<Y
+apiVersion: gitops.conflux.io/v1alpha1
+kind: ConfluxConfig
+metadata: {name: free, namespace: acme}
+spec: {application: shop, environment: prod, name: free.json, content: '{"on": [1, 2, 3]}'}
+Y
+run plan -f "$WORK/free.yaml" --out "$WORK/free.plan"
+ends 0
+run fetch acme/shop/prod/free.json
+ends 3
+run apply "$WORK/free.plan"
+ends 0
+is "$(conflux fetch acme/shop/prod/free.json)" '{"on": [1, 2, 3]}' "content of the plan"
+sed -i 's/2, 3/3/' "$WORK/free.yaml"
+run plan -f "$WORK/free.yaml"
+ends 0
+has "$OUT" "on[1]"
+
+step "what is to start later starts later, though the node is killed meanwhile"
+printf '{"on": false}' >"$WORK/later.json"
+run publish acme/shop/prod/free.json -f "$WORK/later.json" --not-before tomorrow
+ends 4
+has "$ERR" "is no time"
+run publish acme/shop/prod/free.json -f "$WORK/later.json" --not-before 4s
+ends 0
+has "$OUT" "waits for its time"
+P=$(grep -o 'p-[0-9]*' <<<"$OUT")
+run proposals "acme/$P"
+has "$OUT" "not before"
+is "$(conflux fetch acme/shop/prod/free.json)" '{"on": [1, 2, 3]}' "its time has not come"
+LISTEN=${URL#http://}
+stop_daemon KILL
+start_daemon
+its_time() { [ "$(conflux fetch acme/shop/prod/free.json)" = '{"on": false}' ]; }
+until_ok its_time
+ask GET "$KUBE/namespaces/acme/releaseproposals/$P"
+[[ ! $(field .status.endedAt) < $(field .spec.notBefore) ]] || fail "executed before its time"
+conflux audit verify >/dev/null
+
+step "what goes out is what the plan says: a first version at once, whatever the policy"
+conflux apply -f - >/dev/null <<Y
+apiVersion: gitops.conflux.io/v1alpha1
+kind: ReleasePolicy
+metadata: {name: careful, namespace: acme}
+spec: {strategy: canary, steps: [{percent: 10, pause: manual}]}
+Y
+run plan -f "$WORK/free.yaml"
+has "$OUT" "goes out by careful: canary"
+hasnt "$OUT" "at once"
+sed 's/free/second/g' "$WORK/free.yaml" >"$WORK/second.yaml"
+run plan -f "$WORK/second.yaml"
+has "$OUT" "goes out to all at once: 1 first version, which no policy delays"
+hasnt "$OUT" "canary"
+run plan -f "$WORK/second.yaml" -f "$WORK/free.yaml"
+has "$OUT" "goes out by careful: canary"
+has "$OUT" "goes out to all at once: 1 first version,"
+run apply -f "$WORK/second.yaml"
+ends 0
+is "$(conflux release list -n acme --phase Completed -o json | jq -r '.releases[0].object.spec.strategy')" \
+	immediate "as the plan said"
+
+step "a list of releases: those that go out first, then the newest; in pages"
+run apply -f "$WORK/free.yaml"
+ends 0
+run apply -f "$WORK/second.yaml"
+sed 's/free/third/g' "$WORK/free.yaml" >"$WORK/third.yaml"
+run apply -f "$WORK/third.yaml"
+ALL=$(conflux release list -n acme -o json)
+is "$(jq -r '.releases[0].object.status.phase' <<<"$ALL")" Progressing "the first"
+is "$(jq -r '[.releases[1:][].id] | . == (sort | reverse)' <<<"$ALL")" true "the newest first"
+is "$(jq '.releases | length' <<<"$ALL")" "$(conflux get releases -n acme -o name | wc -l)" all
+run release list -n acme --limit 2 -o json
+is "$(jq .remaining <<<"$OUT")" "$(jq '.releases | length - 2' <<<"$ALL")" remaining
+PAGED=$(jq -r '.releases[].id' <<<"$OUT")
+while NEXT=$(jq -er .next <<<"$OUT"); do
+	run release list -n acme --limit 2 --after "$NEXT" -o json
+	PAGED+=$'\n'$(jq -r '.releases[].id' <<<"$OUT")
+done
+is "$PAGED" "$(jq -r '.releases[].id' <<<"$ALL")" "page by page"
+run release list -n acme --limit 2
+has "$ERR" "more: --limit, or --after over/acme/r-"
+run release list -n acme --phase Gone
+ends 4
+
+step "all that is invalid in files is told, with file, object and field; nothing is planned"
+mkdir "$WORK/bad"
+sed "s/name: free,/name: bad1,/; s/free.json/bad1.json/; s/'{.*}'/'{\"on\": }'/" "$WORK/free.yaml" >"$WORK/bad/one.yaml"
+sed 's/name: free,/name: bad2,/; s/application: shop/application: 5/; s/environment: prod/environment: prod, bogus: 1/' \
+	"$WORK/free.yaml" >"$WORK/bad/two.yaml"
+sed 's/name: free,/name: good,/; s/free.json/good.json/' "$WORK/free.yaml" >"$WORK/bad/good.yaml"
+run plan -f "$WORK/bad" --out "$WORK/bad.plan"
+ends 4
+has "$ERR" "$WORK/bad/one.yaml: confluxconfig bad1: content (json): line 1"
+has "$ERR" "$WORK/bad/two.yaml: confluxconfig bad2: spec.application: "
+hasnt "$ERR" good
+has "$ERR" "2 of 3 manifests are invalid"
+[ ! -e "$WORK/bad.plan" ] || fail "there is a plan"
+run plan -f "$WORK/bad" -o json
+ends 4
+is "$(jq -r '[.invalid[].name] | unique | join(" ")' <<<"$OUT")" "bad1 bad2" "as JSON"
+
+step "of a commit too"
+printf 'a = \n' >"$REPO/shop/prod/x.toml"
+printf '{"a": 1,}' >"$REPO/shop/prod/y.json"
+printf 'a: 1' >"$REPO/shop/prod/z.yaml"
+commit bad
+run plan --source acme/shop --detailed-exitcode
+ends 4
+has "$ERR" "shop/prod/x.toml: acme/shop/prod/x.toml: line 1"
+has "$ERR" "shop/prod/y.json: acme/shop/prod/y.json: line 1"
+hasnt "$ERR" z.yaml
+has "$ERR" "2 of what the commit holds are invalid"
+for i in {1..100}; do printf '{' >"$REPO/shop/prod/many-$i.json"; done
+commit worse
+run plan --source acme/shop
+ends 4
+has "$ERR" "102 of what the commit holds are invalid"
+SHOWN=$(grep -c '^shop/prod/' <<<"$ERR")
+has "$ERR" "and $((102 - SHOWN)) more"

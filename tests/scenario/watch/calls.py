@@ -1,0 +1,75 @@
+"""Watches over gRPC that do not go well, by grpcio and nothing else: the messages are few,
+and written out.
+
+	calls.py STORY    of those below; URL, TOKEN, TOKEN2 in the environment
+"""
+import os
+import sys
+import urllib.parse
+
+import grpc
+
+CHANNEL = grpc.insecure_channel(urllib.parse.urlsplit(os.environ["URL"]).netloc)
+CODE = grpc.StatusCode
+# WatchRequest: prefixes is 2, since 4, from_now 5.
+ALL_FROM_NOW = b"\x12\x05acme/\x28\x01"
+ALL_SINCE_1 = b"\x12\x00\x20\x01"
+
+
+def watch(request, token):
+    call = CHANNEL.unary_stream("/conflux.v1.WatcherService/Watch",
+                                request_serializer=None,
+                                response_deserializer=None)
+    return call(request, timeout=30, metadata=(("authorization", "Bearer " + token),))
+
+
+def ends(w):
+    """How it ends, and how many messages came before."""
+    n = 0
+    try:
+        for _ in w:
+            n += 1
+    except grpc.RpcError as e:
+        return e.code(), n
+    return CODE.OK, n
+
+
+def compacted():
+    assert (end := ends(watch(ALL_SINCE_1, os.environ["TOKEN"]))) == (
+        CODE.OUT_OF_RANGE, 0), end
+
+
+def revoked():
+    """TOKEN2 is revoked once this says that it is ready."""
+    w = watch(ALL_FROM_NOW, os.environ["TOKEN2"])
+    next(w)
+    print("ready", flush=True)
+    assert (end := ends(w))[0] == CODE.UNAUTHENTICATED, end
+    assert (end := ends(watch(ALL_FROM_NOW, os.environ["TOKEN2"]))) == (
+        CODE.UNAUTHENTICATED, 0), end
+
+
+def exhausted():
+    """Its subject has no watch left, or no request: one a second may still go."""
+    begun = []
+    for _ in range(100):
+        w = watch(ALL_FROM_NOW, os.environ["TOKEN"])
+        try:
+            next(w)
+        except grpc.RpcError as e:
+            assert e.code() == CODE.RESOURCE_EXHAUSTED, e
+            assert len(begun) <= int(sys.argv[2]), len(begun)
+            return
+        begun.append(w)
+    raise SystemExit("never refused")
+
+
+def room():
+    """There is a place for one watch."""
+    w = watch(ALL_FROM_NOW, os.environ["TOKEN"])
+    next(w)
+    w.cancel()
+
+
+{"compacted": compacted, "revoked": revoked, "exhausted": exhausted,
+ "room": room}[sys.argv[1]]()

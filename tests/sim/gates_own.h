@@ -1,0 +1,147 @@
+/*
+ * What the files of the model of the gate share: see gates.h.
+ *
+ *	gates.c            each entry, asked of policies and windows
+ *	gate_things.c      what there is: people, policies, windows, webhooks, plans
+ *	gate_proposals.c   proposals, executions and votes
+ *	rolls.c            releases in steps
+ */
+#ifndef TESTS_SIM_GATES_OWN_H
+#define TESTS_SIM_GATES_OWN_H
+
+#include "base/mem.h"
+#include "doc/format.h"
+#include "gates.h"
+#include "state/outbox.h"
+#include "state/view_gate.h"
+
+#define PROPS_MAX 2048
+#define PLANS 16
+#define OBJECTS 64
+#define DAY_MS (24ull * 3600000)
+
+struct policy {
+	struct str tenant, name;
+	const struct policy_form *is;
+};
+
+struct shut {
+	struct str tenant, name;
+	uint64_t from_ms, to_ms;
+};
+
+struct hook {
+	struct str tenant, name;
+	const struct hook_form *is;
+	struct uuid uid;
+	uint64_t made_at;                /* entry */
+};
+
+struct place {
+	struct str tenant, name;
+	struct str application, config_name, labels, spec, format, rules;
+	uint64_t rev;
+	bool is_there;
+	/* For releases in steps: it changed in this entry; its default before that. */
+	bool is_git;
+	uint64_t changed_at, was_deleted_at;
+	struct sha256 was_default;
+	/* A release that was turned back holds off that content of its source. */
+	uint64_t held_by;
+	struct sha256 held;
+	/* All that was brought there by somebody whom policies let, and what of it
+	 * everybody got once: there ways back may lead. */
+	struct contents {
+		struct sha256 *v;
+		size_t n, cap;
+	} brought, had;
+};
+
+struct expected {
+	struct str tenant;
+	enum notice what;
+};
+
+struct gate_model {
+	struct arena *arena, *one;       /* of a history; of an entry */
+	uint64_t time_ms, seq;
+	uint64_t has_rolls;              /* bits of tenants */
+	bool is_open, is_off;            /* off: nobody wants anything of it */
+	bool is_wanted;                  /* more than anything else */
+	bool is_in[PEOPLE];
+	struct policy policies[OBJECTS];
+	struct shut windows[OBJECTS];
+	struct hook hooks[OBJECTS];
+	struct place places[CONFIGS_MAX * 2];
+	size_t n_policies, n_windows, n_hooks, n_places;
+	struct gate_proposal *props;
+	size_t n_props;
+	struct {
+		struct str tenant;
+		struct sha256 digest;
+		struct command c;
+	} plans[PLANS];
+	size_t n_plans;
+	struct expected expected[64];
+	size_t n_expected;
+};
+extern struct gate_model m;
+
+
+/* ---- what an entry did ---- */
+
+enum how {
+	HOW_PLAIN,
+	HOW_PROPOSED,
+	HOW_EXECUTED,
+	HOW_FAILED,
+	HOW_GLASS,
+	HOW_TIME,                        /* a tick */
+};
+
+struct look {
+	uint64_t index;
+	struct kv_txn *txn;
+	const struct outcome *o;
+	struct command c;                /* as it was sent */
+	const struct command *ops;       /* whose operations count: its own, a plan's */
+	enum how how;
+	struct gate_proposal *p;
+};
+
+/* Webhooks of the tenant that want it are told. */
+void expect(struct str tenant, enum notice what);
+/* A time that has come. */
+bool has_ended(uint64_t at_ms);
+
+/* ---- gates.c ---- */
+struct place *place_at(struct str tenant, struct str name);
+
+/* ---- gate_things.c ---- */
+/* Of a command that did what it says: what there is from then on. */
+void gate_thing(const struct look *l, const struct op *op, struct uuid uid);
+void keep_plan(const struct op *op);
+/* Who has that token, and is there; NULL: nobody. */
+const struct person *person_of(const struct subject *s);
+
+/* ---- gate_proposals.c ---- */
+struct gate_proposal *proposal_at(struct str tenant, struct str name);
+/* Pending or Approved. */
+bool is_open(const struct gate_proposal *p);
+void move(const struct look *l, struct gate_proposal *p, enum proposal_phase to);
+/* The command became one, or did what it wants behind a broken glass. */
+void on_proposed(struct look *l, bool is_glass);
+/* What moved under those that are open ends them. */
+void find_stale(const struct look *l);
+/* EXECUTE of a proposal; of a plan. */
+void on_execute(struct look *l, const struct op *op);
+void on_plan(struct look *l, const struct op *op);
+void on_vote(const struct look *l, const struct op *op);
+
+/* ---- rolls.c ---- */
+void rolls_end(void);
+/* Of a command that was let through, before its events are looked at. */
+void rolls_check_holds(const struct look *l);
+void rolls_look(const struct look *l);
+
+#endif

@@ -1,0 +1,385 @@
+/* Requests out: where they may go, and what becomes of answers. */
+#include "unit.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "hook/egress.h"
+#include "hook/http_out.h"
+
+#include "base/banned.h"
+
+/* ---- addresses ---- */
+
+static const struct {
+	const char *address;
+	bool is_inside;
+} addresses[] = {
+	{ "127.0.0.1", true },	      { "127.255.255.254", true },
+	{ "0.0.0.0", true },	      { "0.1.2.3", true },
+	{ "10.0.0.1", true },	      { "10.255.255.255", true },
+	{ "11.0.0.0", false },	      { "9.255.255.255", false },
+	{ "100.63.255.255", false },  { "100.64.0.0", true },
+	{ "100.127.255.255", true },  { "100.128.0.0", false },
+	{ "169.253.255.255", false }, { "169.254.169.254", true },
+	{ "172.15.255.255", false },  { "172.16.0.1", true },
+	{ "172.31.255.255", true },   { "172.32.0.0", false },
+	{ "192.0.0.8", true },	      { "192.0.1.1", false },
+	{ "192.167.255.255", false }, { "192.168.0.1", true },
+	{ "198.18.0.1", true },	      { "198.20.0.1", false },
+	{ "223.255.255.255", false }, { "224.0.0.1", true },
+	{ "240.0.0.1", true },	      { "255.255.255.255", true },
+	{ "8.8.8.8", false },	      { "93.184.216.34", false },
+	{ "::1", true },	      { "::", true },
+	{ "::127.0.0.1", true },      { "::8.8.8.8", true },
+	{ "::ffff:127.0.0.1", true }, { "::ffff:10.1.2.3", true },
+	{ "::ffff:8.8.8.8", false },  { "fe80::1", true },
+	{ "fec0::1", true },	      { "fc00::1", true },
+	{ "fdff::1", true },	      { "ff02::1", true },
+	{ "64:ff9b::7f00:1", true },  { "64:ff9b::8.8.8.8", false },
+	{ "64:ff9b:1::1", true },     { "100::1", true },
+	{ "2002:7f00:1::1", true },   { "2002:808:808::1", false },
+	{ "2001::1", true },	      { "2001:db8::1", true },
+	{ "2001:200::1", false },     { "2001:4860:4860::8888", false },
+	{ "2606:4700::1111", false }, { "3fff:0::1", true },
+	{ "4000::1", true },
+};
+
+START_TEST(addresses_inside_are_known)
+{
+	struct sockaddr_in six_or_four = { 0 };
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6 };
+	const char *text = addresses[_i].address;
+	const struct sockaddr *sa = (const void *)&six;
+
+	if (inet_pton(AF_INET, text, &six_or_four.sin_addr) == 1) {
+		six_or_four.sin_family = AF_INET;
+		sa = (const void *)&six_or_four;
+	} else {
+		ck_assert_int_eq(inet_pton(AF_INET6, text, &six.sin6_addr), 1);
+	}
+	ck_assert_msg(egress_is_inside(sa) == addresses[_i].is_inside, "%s", text);
+}
+END_TEST
+
+START_TEST(another_family_is_inside)
+{
+	struct sockaddr sa = { .sa_family = AF_UNIX };
+
+	ck_assert(egress_is_inside(&sa));
+}
+END_TEST
+
+/* ---- a server that says what it is told to say ---- */
+
+static struct {
+	int fd;
+	unsigned port;
+	pthread_t thread;
+	const char *answer;              /* NULL: nothing, and it stays open */
+	size_t filler;                   /* bytes behind it */
+	struct buf request;
+	unsigned connections;
+} server;
+
+static void *serve(void *data)
+{
+	static char some[4096];
+	int fd;
+
+	memset(some, 'x', sizeof(some));
+	while ((fd = accept(server.fd, NULL, NULL)) >= 0) {
+		char in[65536];
+		ssize_t n;
+
+		server.connections++;
+		/* The end of the header, and one read behind it, are enough. */
+		while ((n = read(fd, in, sizeof(in))) > 0) {
+			buf_add(&server.request, in, (size_t)n);
+			if (str_find_str(buf_view(&server.request),
+					 STR("\r\n\r\n")) != SIZE_MAX &&
+			    (!str_starts(buf_view(&server.request), STR("POST")) ||
+			     str_ends(buf_view(&server.request), STR("}"))))
+				break;
+		}
+		if (server.answer &&
+		    write(fd, server.answer, strlen(server.answer)) > 0) {
+			for (size_t at = 0; at < server.filler; at += n) {
+				n = send(fd, some, sizeof(some), MSG_NOSIGNAL);
+				if (n <= 0)
+					break;
+			}
+		}
+		if (!server.answer)
+			while (read(fd, in, sizeof(in)) > 0)
+				;
+		close(fd);
+	}
+	return NULL;
+}
+
+static void server_start(const char *answer)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof(at);
+
+	memset(&server, 0, sizeof(server));
+	server.answer = answer;
+	server.fd = socket(AF_INET, SOCK_STREAM, 0);
+	ck_assert_int_eq(bind(server.fd, (void *)&at, sizeof(at)), 0);
+	ck_assert_int_eq(listen(server.fd, 16), 0);
+	ck_assert_int_eq(getsockname(server.fd, (void *)&at, &n), 0);
+	server.port = ntohs(at.sin_port);
+	ck_assert_int_eq(pthread_create(&server.thread, NULL, serve, NULL), 0);
+}
+
+static void server_stop(void)
+{
+	shutdown(server.fd, SHUT_RDWR);
+	pthread_join(server.thread, NULL);
+	close(server.fd);
+	buf_fini(&server.request);
+}
+
+/* ---- asking ---- */
+
+static struct loop *loop;
+static struct http_out *out;
+static struct err err;
+static enum code rc_told;
+static struct err err_told;
+static unsigned told;
+
+static void setup_of(bool allow_private)
+{
+	struct http_out_config config = { .allow_private = allow_private };
+
+	loop = loop_new("home", 0);
+	ck_assert_int_eq(http_out_new(&config, &out, &err), OK);
+	told = 0;
+}
+
+static void setup(void)
+{
+	setup_of(true);
+}
+
+static void setup_outside(void)
+{
+	setup_of(false);
+}
+
+static void teardown(void)
+{
+	http_out_free(&out);
+	loop_free(&loop);
+}
+
+static void on_done(struct http_ask *ask, enum code rc, const struct err *e)
+{
+	rc_told = rc;
+	if (rc)
+		err_copy(&err_told, e);
+	told++;
+	loop_stop(loop);
+}
+
+static enum code ask_url(struct http_ask *ask, const char *url)
+{
+	ask->home = loop;
+	ask->url = str_of(url);
+	ask->done = on_done;
+	if (!ask->timeout_ms)
+		ask->timeout_ms = 5000;
+	ck_assert(http_out_ask(out, ask));
+	loop_run_here(loop);
+	ck_assert_uint_eq(told, 1);
+	told = 0;
+	return rc_told;
+}
+
+static enum code ask_server(struct http_ask *ask)
+{
+	char url[64];
+
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u/hook?a=b", server.port);
+	return ask_url(ask, url);
+}
+
+START_TEST(a_post_goes_out_as_it_is)
+{
+	struct http_ask ask = { .is_post = true, .body = STR("{\"a\":1}"),
+				.headers = STR("X-One: 1\nX-Two: 2, 3\n") };
+	struct str got;
+
+	server_start("HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok");
+	ck_assert_msg(ask_server(&ask) == OK, "%s", err_told.text);
+	got = buf_view(&server.request);
+	ck_assert(str_starts(got, STR("POST /hook?a=b HTTP/1.1\r\n")));
+	ck_assert_uint_ne(str_find_str(got, STR("\r\nX-One: 1\r\n")), SIZE_MAX);
+	ck_assert_uint_ne(str_find_str(got, STR("\r\nX-Two: 2, 3\r\n")), SIZE_MAX);
+	ck_assert_uint_eq(str_find_str(got, STR("Expect:")), SIZE_MAX);
+	ck_assert(str_ends(got, STR("\r\n\r\n{\"a\":1}")));
+	ck_assert_uint_eq(ask.status, 202);
+	ck_assert(str_is(buf_view(&ask.answer), "ok"));
+	server_stop();
+	http_ask_fini(&ask);
+}
+END_TEST
+
+START_TEST(redirects_are_not_followed)
+{
+	struct http_ask ask = { 0 };
+
+	server_start("HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\n"
+		     "Content-Length: 0\r\n\r\n");
+	ck_assert_int_eq(ask_server(&ask), OK);
+	ck_assert_uint_eq(ask.status, 302);
+	ck_assert_uint_eq(server.connections, 1);
+	server_stop();
+	http_ask_fini(&ask);
+}
+END_TEST
+
+START_TEST(long_answers_are_cut)
+{
+	struct http_ask ask = { 0 };
+
+	server_start("HTTP/1.0 200 OK\r\n\r\n");
+	server.filler = 1024 * 1024;
+	ck_assert_int_eq(ask_server(&ask), OK);
+	ck_assert_uint_eq(ask.status, 200);
+	ck_assert(ask.is_cut);
+	ck_assert_uint_eq(ask.answer.n, HTTP_OUT_ANSWER_MAX);
+	server_stop();
+	http_ask_fini(&ask);
+}
+END_TEST
+
+START_TEST(a_header_without_end_is_refused)
+{
+	struct http_ask ask = { 0 };
+	AUTO_BUF answer = BUF_NONE;
+
+	buf_z(&answer, "HTTP/1.1 200 OK\r\n");
+	for (int i = 0; i < 8000; i++)
+		buf_printf(&answer, "X-Header-%d: y\r\n", i);
+	buf_z(&answer, "\r\n");
+	buf_c(&answer, '\0');
+	server_start(answer.p);
+	ck_assert_int_eq(ask_server(&ask), E_TOO_LARGE);
+	server_stop();
+	http_ask_fini(&ask);
+}
+END_TEST
+
+START_TEST(silence_ends_at_the_timeout)
+{
+	struct http_ask ask = { .timeout_ms = 200 };
+
+	server_start(NULL);
+	ck_assert_int_eq(ask_server(&ask), E_TIMEOUT);
+	ck_assert_uint_ge(ask.took_ms, 190);
+	server_stop();
+	/* It can be asked again, of somebody who answers nobody. */
+	ask.timeout_ms = 2000;
+	ck_assert_int_eq(ask_server(&ask), E_UNAVAILABLE);
+	http_ask_fini(&ask);
+}
+END_TEST
+
+START_TEST(what_is_no_url_is_refused)
+{
+	static const char *const urls[] = { "file:///etc/passwd", "gopher://a/",
+					    "http://", "", "http://a b/",
+					    "dict://127.0.0.1:11211/" };
+	struct http_ask ask = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
+		ck_assert_msg(ask_url(&ask, urls[i]) == E_INVALID, "%s: %s",
+			      urls[i], err_told.text);
+	}
+	http_ask_fini(&ask);
+}
+END_TEST
+
+/* However it is written. */
+START_TEST(nothing_goes_inside)
+{
+	static const char *const hosts[] = {
+		"127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1",
+		"0.0.0.0", "0", "[::1]", "[::]", "[::ffff:127.0.0.1]",
+		"[::ffff:7f00:1]", "localhost", "user:word@127.0.0.1",
+		"169.254.169.254", "10.0.0.1",
+	};
+	struct http_ask ask = { 0 };
+
+	server_start("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+	for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+		char url[128];
+
+		snprintf(url, sizeof(url), "http://%s:%u/", hosts[i], server.port);
+		ck_assert_msg(ask_url(&ask, url) == E_EGRESS, "%s: %d %s", url,
+			      (int)rc_told, err_told.text);
+		ck_assert_ptr_eq(strstr(err_told.text, "word"), NULL);
+	}
+	ck_assert_uint_eq(server.connections, 0);
+	server_stop();
+	http_ask_fini(&ask);
+}
+END_TEST
+
+START_TEST(what_is_under_way_is_cancelled)
+{
+	struct http_ask one = { .home = loop, .done = on_done, .timeout_ms = 60000 };
+	struct http_ask two = one;
+	char url[64];
+
+	server_start(NULL);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u/", server.port);
+	one.url = two.url = str_of(url);
+	ck_assert(http_out_ask(out, &one));
+	ck_assert(http_out_ask(out, &two));
+	http_out_stop(out);
+	loop_run_here(loop);
+	while (told < 2)
+		loop_run_once(loop);
+	ck_assert_int_eq(rc_told, E_CANCELLED);
+	ck_assert(!http_out_ask(out, &one));
+	server_stop();
+	http_ask_fini(&one);
+	http_ask_fini(&two);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("hook/http_out");
+	TCase *t = tcase_create("egress");
+
+	tcase_add_loop_test(t, addresses_inside_are_known, 0,
+			    (int)ARRAY_LEN(addresses));
+	tcase_add_test(t, another_family_is_inside);
+	suite_add_tcase(s, t);
+	t = tcase_create("http_out");
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, a_post_goes_out_as_it_is);
+	tcase_add_test(t, redirects_are_not_followed);
+	tcase_add_test(t, long_answers_are_cut);
+	tcase_add_test(t, a_header_without_end_is_refused);
+	tcase_add_test(t, silence_ends_at_the_timeout);
+	tcase_add_test(t, what_is_no_url_is_refused);
+	tcase_add_test(t, what_is_under_way_is_cancelled);
+	suite_add_tcase(s, t);
+	t = tcase_create("inside");
+	tcase_add_checked_fixture(t, setup_outside, teardown);
+	tcase_add_test(t, nothing_goes_inside);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+UNIT_MAIN(suite)

@@ -1,0 +1,304 @@
+/*
+ * Releases that are out side by side: a client gets one of those that are connected, and
+ * that whole.  rollout_any.c does so at random.
+ */
+#include <stdio.h>
+
+#include "bench.h"
+#include "state/beside.h"
+#include "state/view_rollout.h"
+#include "unit.h"
+
+#include "base/banned.h"
+
+#define PLACES 36u
+
+static struct bench b;
+static char release[RELEASE_NAME_MAX];   /* the newest one */
+
+static struct str object(char name[24], unsigned i)
+{
+	snprintf(name, 24, "shop.prod.f%u", i);
+	return str_of(name);
+}
+
+/* Configurations f0, f1, ... that serve "a". */
+static void setup(void)
+{
+	struct command v = { .type = COMMAND_VERSION, .version = 5 };
+	struct command *c;
+
+	bench_open(&b, "boot-1");
+	v.time_ms = b.time_ms;
+	bench_apply(&b, &v);
+	bench_shop(&b, "a");
+	c = bench_command(&b);
+	for (unsigned i = 0; i < PLACES; i++) {
+		char name[24], *file = arena_alloc(b.arena, 8);
+
+		snprintf(file, 8, "f%u", i);
+		put_config(&b, c, "acme", "shop", "prod", file);
+		add_version(&b, c, "acme", arena_str(b.arena, object(name, i)).p,
+			    STR("a"), true);
+	}
+	ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
+}
+
+static void teardown(void)
+{
+	bench_close(&b);
+}
+
+/* Instances are let in by a list of their names, all of one step. */
+static void policy(const char *nodes)
+{
+	struct command *c = bench_command(&b);
+	struct op *op = put_tenant(&b, c, NULL);
+
+	op->kind = KIND_RELEASE_POLICY;
+	op->tenant = STR("acme");
+	op->name = STR("p");
+	op->spec = arena_printf(b.arena, "{\"strategy\":\"canary\",\"steps\":[{\"nodes\":"
+				"[%s]}],\"concurrency\":{\"policy\":\"Parallel\"}}",
+				nodes);
+	ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
+}
+
+static bool see(void *data, const struct object_view *o)
+{
+	(void)data;
+	str_copy(release, sizeof(release), o->name);
+	return true;
+}
+
+/* Of configurations, a digit each; answers the release. */
+static const char *publish(const char *to, const char *content)
+{
+	struct command *c = bench_command(&b);
+	struct kv_txn *txn;
+
+	put_blob(&b, "acme", str_of(content));
+	for (const char *i = to; *i; i++) {
+		char name[24];
+
+		add_version(&b, c, "acme",
+			    arena_str(b.arena, object(name, (unsigned)(*i - '0'))).p,
+			    str_of(content), true);
+	}
+	ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
+	txn = bench_read(&b);
+	ck_assert_int_eq(view_list(txn, KIND_RELEASE, STR("acme"), STR_NONE,
+				   STR_NONE, see, NULL, NULL), OK);
+	kv_end(&txn);
+	return arena_str(b.arena, str_of(release)).p;
+}
+
+static enum code move(const char *name, enum release_move move)
+{
+	struct command *c = bench_command(&b);
+	struct op *op = command_op(b.arena, c, OP_RELEASE_MOVE);
+
+	op->kind = KIND_RELEASE;
+	op->tenant = STR("acme");
+	op->name = str_of(name);
+	op->move = move;
+	op->step = STEP_ANY;
+	op->mode = ROLLBACK_STABLE_ONLY;
+	op->message = STR("because");
+	return bench_apply(&b, c)->code;
+}
+
+/* What an instance gets of f0, f1, ...: a letter each. */
+static void serves(const char *id, const char *want)
+{
+	struct kv_txn *txn = bench_read(&b);
+	struct client client = { .id = str_of(id) };
+
+	for (unsigned i = 0; want[i]; i++) {
+		char name[8];
+		struct address at = { STR("acme"), STR("shop"), STR("prod"),
+				      STR_NONE };
+		struct config_view v;
+		AUTO_BUF content = BUF_NONE;
+		struct err err;
+
+		snprintf(name, sizeof(name), "f%u", i);
+		at.name = str_of(name);
+		ck_assert_int_eq(view_config(txn, &at, &client, &v, &err), OK);
+		ck_assert_int_eq(view_content(txn, STR("acme"), &v.rule.sha,
+					      v.rule.size, &content, &err), OK);
+		ck_assert_msg(content.p[0] == want[i], "%s: f%u is %c, not %c", id, i,
+			      content.p[0], want[i]);
+	}
+	kv_end(&txn);
+}
+
+/* Rules that keep others away, at all configurations. */
+static unsigned kept(void)
+{
+	struct kv_txn *txn = bench_read(&b);
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < PLACES; i++) {
+		struct object_view o;
+		struct rules rules;
+		struct err err;
+		char name[24];
+
+		if (view_object(txn, KIND_CONFIG, STR("acme"), object(name, i), &o,
+				&err))
+			continue;
+		ck_assert(rules_decode(b.arena, o.live.rules, &rules));
+		for (size_t k = 0; k < rules.n; k++)
+			n += rules.r[k].release && !rules.r[k].version;
+	}
+	kv_end(&txn);
+	return n;
+}
+
+START_TEST(of_two_that_share_one_a_client_gets_the_newer_whole)
+{
+	const char *older, *newer;
+
+	policy("\"x\",\"y\"");
+	older = publish("01", "b");
+	policy("\"y\",\"z\"");
+	newer = publish("02", "c");
+	serves("x", "bba");
+	serves("y", "cac");
+	serves("z", "cac");
+	serves("other", "aaa");
+	ck_assert_uint_eq(kept(), 1);
+	ck_assert_int_eq(move(newer, MOVE_ABORT), OK);
+	serves("y", "bba");
+	serves("z", "aaa");
+	ck_assert_uint_eq(kept(), 0);
+	ck_assert_int_eq(move(older, MOVE_ADVANCE), OK);
+	serves("other", "bba");
+}
+END_TEST
+
+START_TEST(what_is_completed_keeps_nobody_away)
+{
+	const char *older, *newer;
+
+	policy("\"x\",\"y\"");
+	older = publish("01", "b");
+	policy("\"y\"");
+	newer = publish("02", "c");
+	ck_assert_int_eq(move(newer, MOVE_ADVANCE), OK);
+	/* The older one is superseded. */
+	ck_assert_int_eq(move(older, MOVE_ADVANCE), E_PHASE);
+	serves("x", "cac");
+	serves("other", "cac");
+	ck_assert_uint_eq(kept(), 0);
+}
+END_TEST
+
+/* 0-1, 1-2, 2-3: the first and the last share nothing. */
+START_TEST(they_are_connected_by_others_too)
+{
+	const char *middle;
+
+	policy("\"x\",\"y\"");
+	publish("01", "b");
+	policy("\"none\"");
+	middle = publish("12", "c");
+	policy("\"y\"");
+	publish("23", "d");
+	serves("x", "bbaa");
+	serves("y", "aadd");
+	serves("none", "acca");
+	ck_assert_int_eq(move(middle, MOVE_ROLLBACK), OK);
+	/* Now they are not. */
+	serves("y", "bbdd");
+	ck_assert_uint_eq(kept(), 0);
+}
+END_TEST
+
+START_TEST(what_connected_them_is_deleted)
+{
+	struct command *c;
+	struct op *op;
+
+	policy("\"x\"");
+	publish("01", "b");
+	policy("\"x\"");
+	publish("12", "c");
+	serves("x", "acc");
+	c = bench_command(&b);
+	op = command_op(b.arena, c, OP_OBJECT_DELETE);
+	op->kind = KIND_CONFIG;
+	op->tenant = STR("acme");
+	op->name = STR("shop.prod.f1");
+	ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
+	serves("x", "b");
+	ck_assert_uint_eq(kept(), 0);
+}
+END_TEST
+
+START_TEST(an_emergency_leaves_nothing_of_them)
+{
+	struct command *c;
+	struct op *op;
+
+	policy("\"x\"");
+	publish("01", "b");
+	publish("12", "c");
+	publish("23", "d");
+	ck_assert_uint_gt(kept(), 0);
+	c = bench_command(&b);
+	op = command_op(b.arena, c, OP_ROLLBACK);
+	op->kind = KIND_CONFIG;
+	op->tenant = STR("acme");
+	op->name = STR("shop.prod.f1");
+	op->mode = ROLLBACK_EMERGENCY;
+	ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
+	serves("x", "aadd");
+	ck_assert_uint_eq(kept(), 0);
+}
+END_TEST
+
+START_TEST(too_many_are_refused)
+{
+	struct command *c;
+
+	policy("\"x\"");
+	/* Each brings the first another content than the one before. */
+	for (unsigned n = 1; n <= BESIDE_RELEASES_MAX; n++) {
+		char to[3] = { '0', (char)('0' + n), 0 };
+
+		publish(to, n % 2 ? "c" : "b");
+	}
+	serves("x", "baaaaaa");
+	ck_assert_uint_gt(kept(), 30);
+	put_blob(&b, "acme", STR("d"));
+	c = bench_command(&b);
+	add_version(&b, c, "acme", "shop.prod.f0", STR("d"), true);
+	ck_assert_int_eq(bench_apply(&b, c)->code, E_UNPROCESSABLE);
+	ck_assert_ptr_nonnull(strstr(b.last.text, "side by side"));
+	/* Nor does anything of it stay. */
+	serves("x", "baaaaaa");
+	ck_assert_int_eq(move(release, MOVE_ABORT), OK);
+	publish("0", "d");
+	serves("x", "daaaaaa");
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("state/beside");
+	TCase *t = tcase_create("beside");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, of_two_that_share_one_a_client_gets_the_newer_whole);
+	tcase_add_test(t, what_is_completed_keeps_nobody_away);
+	tcase_add_test(t, they_are_connected_by_others_too);
+	tcase_add_test(t, what_connected_them_is_deleted);
+	tcase_add_test(t, an_emergency_leaves_nothing_of_them);
+	tcase_add_test(t, too_many_are_refused);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+UNIT_MAIN(suite)
