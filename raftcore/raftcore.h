@@ -127,7 +127,8 @@ enum code rc_node_open(const struct rc_config *config, struct rc_node **out,
 enum code rc_node_start(struct rc_node *node, struct err *err) MUST_USE;
 /* Refuses new proposals, ends all calls, waits for what is in flight, syncs and
  * closes the machine.  Called from the apply loop's thread after loop_join, or before
- * the loops started. */
+ * the loops started.  Of what waited for the machine then nobody is told: whoever
+ * counts his proposals ends them himself, as E_UNCERTAIN. */
 void rc_node_stop(struct rc_node *node);
 /* After the apply loop was freed: messages of the node may wait there. */
 void rc_node_free(struct rc_node **node);

@@ -118,6 +118,8 @@ void tickets_on_commit(struct store *s, uint64_t rev);
 void tickets_on_outcome(struct store *s, uint64_t id, const struct outcome *o);
 /* Whatever still waits is told that the node stops. */
 void tickets_end(struct store *s);
+/* What the node was handed, and stopped without a word: the core loop has ended. */
+void tickets_forget(struct store *s);
 /* Looks soon at what waits: each has its time. */
 void tickets_arm(struct store *s);
 /* Proposes it, sends it to the leader, or holds it. */

@@ -735,6 +735,7 @@ void store_close(struct store **sp)
 		loop_post_sure(s->core, &s->stop_msg);
 		loop_join(s->core);
 		rc_node_stop(s->node);
+		tickets_forget(s);
 	}
 	pool_free(&s->pool);
 	/* Messages that wait on the core loop still reach for the others. */

@@ -300,3 +300,19 @@ void tickets_end(struct store *s)
 	forward_end(s);
 	end_awaits(s, UINT64_MAX, 0);
 }
+
+void tickets_forget(struct store *s)
+{
+	struct err err;
+	struct str id;
+	void *value;
+
+	err_set(&err, E_UNCERTAIN, "the node stopped while it held the write");
+	err_hint(&err, "send it again with the same Idempotency-Key");
+	for (size_t at = 0; map_next(s->pending, &at, &id, &value); at = 0) {
+		struct ticket *t = value;
+
+		map_del(s->pending, id_key(&t->proposal.id));
+		ticket_end(t, E_UNCERTAIN, &err);
+	}
+}
