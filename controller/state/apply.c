@@ -485,6 +485,9 @@ static enum code finish_ops(struct apply *a, struct outcome *out,
 	enum gate_verdict verdict = GATE_GO;
 
 	a->step = APPLY_IDLE;
+	/* What goes along is judged with the rest. */
+	if (rc == OK)
+		rc = releasing_conclude(a, err);
 	if (rc == OK)
 		rc = gate_judge(a, &verdict, err);
 	if (rc == OK && verdict != GATE_GO) {

@@ -40,6 +40,7 @@ void gate_free(struct gate **gp)
 	buf_fini(&g->bases_of);
 	buf_fini(&g->planner);
 	buf_fini(&g->proposal);
+	buf_fini(&g->along);
 	moved_fini(g);
 	free(g);
 }
@@ -322,17 +323,19 @@ bool gate_policy_wants(const struct approval *p, enum gate_action action,
 	       (!formatting_only || p->formatting_only);
 }
 
-static void match(struct apply *a, const struct op *op, enum gate_action action,
-		  const struct address *at, const struct seen *before,
-		  const struct seen *after)
+static void note_tenant(struct gate *g, struct str tenant)
 {
-	struct gate *g = a->gate;
-
 	if (!g->is_noted) {
 		buf_reset(&g->of);
-		buf_str(&g->of, op->tenant);
+		buf_str(&g->of, tenant);
 	}
 	g->is_noted = true;
+}
+
+static void match_policies(struct gate *g, const struct op *op,
+			   enum gate_action action, const struct address *at,
+			   const struct seen *before, const struct seen *after)
+{
 	for (size_t i = 0; i < g->n_policies; i++) {
 		struct gate_policy *p = &g->policies[i];
 		bool was, is;
@@ -347,16 +350,38 @@ static void match(struct apply *a, const struct op *op, enum gate_action action,
 						     op->formatting_only,
 					     was, is);
 	}
+}
+
+/* 'along': its name, where no operation names it. */
+static void match_windows(struct apply *a, struct str along,
+			  const struct address *at, const struct seen *before,
+			  const struct seen *after)
+{
+	struct gate *g = a->gate;
+
 	for (size_t i = 0; i < g->n_windows; i++) {
 		struct gate_window *w = &g->windows[i];
 
-		if (w->holds || action == GATE_ROLLBACK ||
-		    !(w->is.blocks & WINDOW_PUBLISH))
+		if (w->holds || !(w->is.blocks & WINDOW_PUBLISH))
 			continue;
 		w->holds = (selects(&w->is.select, before, at) ||
 			    selects(&w->is.select, after, at)) &&
 			   window_is_shut(&w->is, a->head->time_ms, NULL);
+		if (w->holds && along.n)
+			w->along = arena_str(g->arena, along);
 	}
+}
+
+static void match(struct apply *a, const struct op *op, enum gate_action action,
+		  const struct address *at, const struct seen *before,
+		  const struct seen *after)
+{
+	struct gate *g = a->gate;
+
+	note_tenant(g, op->tenant);
+	match_policies(g, op, action, at, before, after);
+	if (action != GATE_ROLLBACK)
+		match_windows(a, STR_NONE, at, before, after);
 	a->units -= (int)((g->n_policies + g->n_windows) / MATCHES_A_UNIT);
 }
 
@@ -440,6 +465,50 @@ enum code gate_after(struct apply *a, const struct op *op, struct err *err)
 	return OK;
 }
 
+/* A proposal names as many at most. */
+static void note_along(struct gate *g, struct str config)
+{
+	if (g->n_along == PROPOSAL_CONFIGS_MAX)
+		return;
+	g->n_along++;
+	wr_str(&g->along, config);
+}
+
+enum code gate_along(struct apply *a, struct str tenant, struct str config, bool anew,
+		     struct err *err)
+{
+	struct op op = { .type = OP_VERSION_ADD, .kind = KIND_CONFIG,
+			 .tenant = tenant, .name = config };
+	struct gate *g = a->gate;
+	AUTO_BUF key = BUF_NONE;
+	struct object_row row;
+	struct address at;
+	struct seen seen;
+	struct str val;
+	enum code rc;
+
+	if (a->cmd->subject.role == ROLE_SYSTEM || !gate_is_there(a, tenant))
+		return OK;
+	rc = gate_load(a, tenant, err);
+	if (rc)
+		return rc;
+	key_object(&key, tenant, KIND_CONFIG, config);
+	val = ap_get(a, KV_OBJECTS, buf_view(&key));
+	if (!val.p || !object_row_decode(val, &row))
+		return err_set(err, E_CORRUPT, "an object row is malformed");
+	at = (struct address){ tenant, row.application, row.environment,
+			       row.config_name };
+	seen = see(a->arena, row.labels, true);
+	note_tenant(g, tenant);
+	match_windows(a, config, &at, &seen, &seen);
+	if (anew) {
+		match_policies(g, &op, GATE_PUBLISH, &at, &seen, &seen);
+		note_along(g, config);
+	}
+	a->units -= 1 + (int)((g->n_policies + g->n_windows) / MATCHES_A_UNIT);
+	return OK;
+}
+
 /* ---- the command ---- */
 
 void gate_start(struct apply *a)
@@ -451,12 +520,16 @@ void gate_start(struct apply *a)
 	g->mode = GATE_COMMAND;
 	g->is_noted = g->is_watched = g->has_changed = false;
 	buf_reset(&g->of);
+	buf_reset(&g->along);
+	g->n_along = 0;
 	g->start = a->ops;
 	moved_start(a);
 	for (size_t i = 0; i < g->n_policies && g->is_loaded; i++)
 		g->policies[i].selects = g->policies[i].wants = false;
-	for (size_t i = 0; i < g->n_windows && g->is_loaded; i++)
+	for (size_t i = 0; i < g->n_windows && g->is_loaded; i++) {
 		g->windows[i].holds = false;
+		g->windows[i].along = STR_NONE;
+	}
 }
 
 struct gate_answer_flags gate_found(const struct gate *g)
@@ -494,11 +567,17 @@ enum code gate_frozen(struct apply *a, struct err *err)
 {
 	struct gate *g = a->gate;
 
-	for (size_t i = 0; i < g->n_windows; i++)
-		if (g->windows[i].holds)
-			return gate_frozen_by(&g->windows[i].is,
-					      g->windows[i].name,
-					      a->head->time_ms, err);
+	for (size_t i = 0; i < g->n_windows; i++) {
+		const struct gate_window *w = &g->windows[i];
+		enum code rc;
+
+		if (!w->holds)
+			continue;
+		rc = gate_frozen_by(&w->is, w->name, a->head->time_ms, err);
+		if (w->along.n)
+			err_wrap(err, "%.*s goes out with it", STR_ARG(w->along));
+		return rc;
+	}
 	return OK;
 }
 

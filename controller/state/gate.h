@@ -47,7 +47,14 @@ enum code gate_before(struct apply *a, const struct op *op,
 		      struct err *err) MUST_USE;
 enum code gate_after(struct apply *a, const struct op *op,
 		     struct err *err) MUST_USE;
-/* All of them are done.  E_FROZEN, E_DENIED. */
+/*
+ * A configuration that no operation names goes out along with those (rollout.c): for
+ * windows it is published.  'anew': it was turned back since people agreed to it, and
+ * policies are asked once more.
+ */
+enum code gate_along(struct apply *a, struct str tenant, struct str config, bool anew,
+		     struct err *err) MUST_USE;
+/* All of them are done, and what goes along is there.  E_FROZEN, E_DENIED. */
 enum code gate_judge(struct apply *a, enum gate_verdict *out,
 		     struct err *err) MUST_USE;
 /* Who commands is still who he was when his command was made: his token is there,

@@ -18,6 +18,7 @@ struct gate_window {
 	struct str name;
 	struct window is;
 	bool holds;                      /* something that the command changes, now */
+	struct str along;                /* that, where it only goes along; else empty */
 };
 
 /* How the operations that run are looked at. */
@@ -81,6 +82,8 @@ struct gate {
 	bool has_changed;                /* anything */
 	struct buf of;                   /* the tenant of that */
 	struct op_reader start;          /* its operations */
+	struct buf along;                /* what goes along anew: lengths and names */
+	size_t n_along;
 	struct object_row before;        /* of the operation under way */
 	bool has_before, is_watched;
 	bool is_new;                     /* it brings what was never live */

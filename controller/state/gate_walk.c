@@ -46,6 +46,34 @@ static void note_author(struct gate_walk *w, struct str author)
 	w->authors.texts[w->authors.n++] = arena_str(w->arena, author);
 }
 
+/* Operations on one configuration stand together, or it is named again. */
+static void note_name(struct gate_walk *w, struct str name, uint8_t actions)
+{
+	struct proposal_config *last = w->n_configs ?
+		&w->configs[w->n_configs - 1] : NULL;
+
+	if (last && str_eq(last->name, name)) {
+		last->actions |= actions;
+		return;
+	}
+	if (w->n_configs == PROPOSAL_CONFIGS_MAX)
+		return;
+	w->configs = arena_grow(w->arena, w->configs, &w->cap_configs,
+				w->n_configs + 1, sizeof(*w->configs));
+	w->configs[w->n_configs++] = (struct proposal_config){
+		arena_str(w->arena, name), actions };
+}
+
+/* What goes along is asked about as well, so that it is named. */
+static void note_along(struct gate *g)
+{
+	struct rd rd = rd_of(buf_view(&g->along));
+
+	for (size_t i = 0; i < g->n_along; i++)
+		note_name(&g->walk, rd_str(&rd), BIT(GATE_PUBLISH));
+	g->walk.count += g->n_along;
+}
+
 void walk_start(struct apply *a, enum gate_walk_for what)
 {
 	struct gate *g = a->gate;
@@ -61,6 +89,8 @@ void walk_start(struct apply *a, enum gate_walk_for what)
 	/* Who planned what another executes authored it too. */
 	if (what != WALK_PUT && g->mode == GATE_PLAN)
 		note_author(w, buf_view(&g->planner));
+	if (what == WALK_PROPOSE)
+		note_along(g);
 	w->start = w->ops;
 	planned_begin(w->digest, what == WALK_PUT ? &w->inner : a->cmd);
 	a->step = APPLY_WALK;
@@ -154,23 +184,9 @@ static void put_lock(struct apply *a, const struct op *op)
 	a->gate->walk.count++;
 }
 
-/* Operations on one configuration stand together, or it is named again. */
 static void note_config(struct apply *a, const struct op *op)
 {
-	struct gate_walk *w = &a->gate->walk;
-	struct proposal_config *last = w->n_configs ?
-		&w->configs[w->n_configs - 1] : NULL;
-
-	if (last && str_eq(last->name, op->name)) {
-		last->actions |= action_bit(a, op);
-		return;
-	}
-	if (w->n_configs == PROPOSAL_CONFIGS_MAX)
-		return;
-	w->configs = arena_grow(w->arena, w->configs, &w->cap_configs,
-				w->n_configs + 1, sizeof(*w->configs));
-	w->configs[w->n_configs++] = (struct proposal_config){
-		arena_str(w->arena, op->name), action_bit(a, op) };
+	note_name(&a->gate->walk, op->name, action_bit(a, op));
 }
 
 /* What goes with a source is what the proposal is about, and is named like it. */

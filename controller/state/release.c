@@ -197,11 +197,9 @@ enum code release_make(struct apply *a, struct err *err)
 {
 	struct str tenant;
 	uint64_t n, max = MAX(a->head->limits.releases_max, (uint64_t)1);
-	enum code rc = releasing_conclude(a, err);
 	const struct rollout_row *begun = releasing_begun(a);
+	enum code rc;
 
-	if (rc)
-		return rc;
 	for (size_t i = 0; begun && i < begun->n_configs; i++)
 		add_config(&a->release, begun->configs[i].name,
 			   begun->configs[i].version);

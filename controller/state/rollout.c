@@ -3,46 +3,12 @@
  */
 #include "state/beside.h"
 #include "state/gate.h"
-#include "state/way_back.h"
+#include "state/rollout_own.h"
 
 #include "base/map.h"
 #include "base/mem.h"
 
 #include "base/banned.h"
-
-/* A release policy of the tenant. */
-struct candidate {
-	struct str name, spec;
-	uint64_t rev;
-	struct strategy is;
-};
-
-struct releasing {
-	/* ---- the choice ---- */
-	bool is_chosen;                  /* asked, for this command */
-	bool is_loaded;
-	bool is_there;
-	struct op_reader ops;
-	bool has_ops;                    /* 'ops' has begun */
-	struct str tenant;
-	struct candidate *all;
-	size_t n_all, cap_all;
-	const struct candidate *best;    /* NULL: none */
-
-	/* ---- the operations ---- */
-	struct rollout_config *list;     /* that goes out in steps */
-	size_t n, cap;
-	struct numbers {
-		uint64_t *v;
-		size_t n, cap;
-	} ending;                        /* open releases that end */
-	struct numbers lifting;          /* that hold nothing any more */
-	struct map *touched;             /* configurations that were spoken of */
-	struct rollout_row begun;        /* what becomes of it */
-	bool has_begun;
-	struct arena *arena;             /* of the command */
-	struct arena *scratch;           /* of one operation of the choice */
-};
 
 struct releasing *releasing_new(void)
 {
@@ -80,139 +46,6 @@ void releasing_count(struct apply *a, struct str tenant, int64_t delta)
 	uint64_t n = ap_count(a, tenant, COUNT_RELEASING);
 
 	ap_set_count(a, tenant, COUNT_RELEASING, n + (uint64_t)delta);
-}
-
-/* ---- the choice ---- */
-
-static bool changes_what_is_served(struct apply *a, const struct op *op)
-{
-	return (op->type == OP_VERSION_ADD && op->release) ||
-	       op->type == OP_RULES_SET ||
-	       (op->type == OP_ROLLBACK &&
-		op_brings_new(a->txn, a->releasing->scratch, op, 0));
-}
-
-static enum code load_policies(struct apply *a, struct err *err)
-{
-	struct releasing *r = a->releasing;
-	AUTO_BUF prefix = BUF_NONE;
-	struct kv_cursor c;
-	enum code rc = OK;
-
-	key_objects(&prefix, r->tenant, KIND_RELEASE_POLICY);
-	for (bool on = kv_seek(a->txn, KV_OBJECTS, buf_view(&prefix), &c);
-	     on && rc == OK && str_starts(c.key, buf_view(&prefix));
-	     on = kv_next(&c)) {
-		struct str val = arena_str(r->arena, c.val);
-		struct object_row row;
-		struct candidate *one;
-
-		if (!object_row_decode(val, &row)) {
-			rc = thing_corrupt(err, "an object");
-			break;
-		}
-		r->all = arena_grow(r->arena, r->all, &r->cap_all, r->n_all + 1,
-				    sizeof(*r->all));
-		one = &r->all[r->n_all++];
-		*one = (struct candidate){
-			.name = arena_str(r->arena, str_from(c.key, prefix.n)),
-			.spec = row.spec, .rev = row.rev };
-		rc = strategy_read(r->arena, row.spec, &one->is, err);
-		if (rc)
-			err_wrap(err, "%.*s", STR_ARG(one->name));
-	}
-	kv_cursor_close(&c);
-	return rc;
-}
-
-/* Of equal priorities the first name: they come in this order. */
-static void prefer(struct releasing *r, const struct candidate *one)
-{
-	if (!r->best || one->is.priority > r->best->is.priority ||
-	    (one->is.priority == r->best->is.priority &&
-	     str_cmp(one->name, r->best->name) < 0))
-		r->best = one;
-}
-
-static enum code choose_for(struct apply *a, const struct op *op, struct err *err)
-{
-	struct releasing *r = a->releasing;
-	AUTO_BUF key = BUF_NONE;
-	struct object_row row;
-	struct address at;
-	struct labels labels;
-	struct str val;
-
-	if (op->kind != KIND_CONFIG || !str_eq(op->tenant, r->tenant) ||
-	    op->name.n > 253)
-		return OK;
-	key_object(&key, op->tenant, op->kind, op->name);
-	if (!kv_get(a->txn, KV_OBJECTS, buf_view(&key), &val))
-		return OK;
-	if (!object_row_decode(val, &row))
-		return thing_corrupt(err, "an object");
-	at = (struct address){ op->tenant, row.application, row.environment,
-			       row.config_name };
-	if (!labels_parse(r->scratch, row.labels, &labels))
-		return thing_corrupt(err, "an object's labels");
-	for (size_t i = 0; i < r->n_all; i++)
-		if (selector_matches(&r->all[i].is.select, &labels, &at))
-			prefer(r, &r->all[i]);
-	return OK;
-}
-
-/* Tenants that have nothing of it are known by their first operation. */
-static bool begin_choice(struct apply *a)
-{
-	struct releasing *r = a->releasing;
-	struct op op;
-	struct err err;
-
-	r->ops = a->ops;
-	r->has_ops = true;
-	while (!r->tenant.n && r->ops.next < r->ops.n) {
-		arena_reset(r->scratch);
-		if (command_next(r->scratch, &r->ops, &op, &err))
-			return false;
-		r->tenant = arena_str(r->arena, op.tenant);
-	}
-	r->ops = a->ops;
-	r->is_there = r->tenant.n && r->tenant.n <= 63 &&
-		      ap_count(a, r->tenant, COUNT_RELEASING) > 0;
-	return r->is_there;
-}
-
-enum code releasing_choose(struct apply *a, bool *done, struct err *err)
-{
-	struct releasing *r = a->releasing;
-	struct op op;
-	enum code rc = OK;
-
-	*done = true;
-	if (r->is_chosen)
-		return OK;
-	if (!r->has_ops && (a->head->version < VERSION_GATE || !begin_choice(a)))
-		r->ops.next = r->ops.n;
-	while (r->is_there && rc == OK && r->ops.next < r->ops.n) {
-		if (a->units-- <= 0) {
-			*done = false;
-			return OK;
-		}
-		arena_reset(r->scratch);
-		/* What is malformed is refused where it is to be done. */
-		if (command_next(r->scratch, &r->ops, &op, &(struct err){ 0 }))
-			break;
-		/* In an emergency nothing waits for steps. */
-		if (gate_is_broken(a) || !changes_what_is_served(a, &op))
-			continue;
-		if (!r->is_loaded)
-			rc = load_policies(a, err);
-		r->is_loaded = true;
-		if (rc == OK)
-			rc = choose_for(a, &op, err);
-	}
-	r->is_chosen = true;
-	return rc;
 }
 
 bool releasing_is_there(const struct apply *a, struct str tenant)
@@ -265,23 +98,24 @@ bool releasing_is_open(struct apply *a, struct str tenant, struct str config)
 	return releasing_brings(a, tenant, config, NULL, &version);
 }
 
-static void note_number(struct releasing *r, struct numbers *to, uint64_t number)
+/* Of the command as it came: before anybody knows whether there is a glass to break. */
+static bool is_emergency(const struct apply *a)
 {
-	for (size_t i = 0; i < to->n; i++)
-		if (to->v[i] == number)
-			return;
-	to->v = arena_grow(r->arena, to->v, &to->cap, to->n + 1, sizeof(*to->v));
-	to->v[to->n++] = number;
+	return a->cmd->flags & COMMAND_BREAK_GLASS;
 }
 
-/* A configuration goes along with what else the command releases. */
+/* A configuration goes along with what else the command releases: past the gate, as
+ * what the command names does.  'anew': it was turned back since it was agreed to. */
 static enum code bring_along(struct apply *a, struct str tenant, struct thing *t,
-			     struct str name, uint32_t version, struct err *err)
+			     struct str name, uint32_t version, bool anew,
+			     struct err *err)
 {
 	struct version_row v;
 	struct sha256 sha;
-	enum code rc = config_version(a, t, tenant, version, &v, err);
+	enum code rc = gate_along(a, tenant, name, anew, err);
 
+	if (rc == OK)
+		rc = config_version(a, t, tenant, version, &v, err);
 	if (rc)
 		return rc;
 	if (releasing_in_steps(a, tenant) && config_default(a, t, &sha))
@@ -299,7 +133,8 @@ static enum code bring_along(struct apply *a, struct str tenant, struct thing *t
 	return OK;
 }
 
-/* The next revision is whole again: what the release still holds goes out with it. */
+/* The next revision is whole again: what the release still holds goes out with it.  Who
+ * breaks the glass does it for what he names: the rest stays held. */
 static enum code lift(struct apply *a, struct str tenant, uint64_t number,
 		      struct err *err)
 {
@@ -310,6 +145,8 @@ static enum code lift(struct apply *a, struct str tenant, uint64_t number,
 	struct kv_cursor c;
 	enum code rc = OK;
 
+	if (is_emergency(a))
+		return OK;
 	key_releasing_hold(&prefix, tenant, number);
 	for (bool on = kv_seek(a->txn, KV_RELEASING, buf_view(&prefix), &c);
 	     on && str_starts(c.key, buf_view(&prefix)); on = kv_next(&c)) {
@@ -331,7 +168,8 @@ static enum code lift(struct apply *a, struct str tenant, uint64_t number,
 			uint32_t version = t.live.hold_version;
 
 			config_unhold(a, &t, tenant);
-			rc = bring_along(a, tenant, &t, names[i], version, err);
+			rc = bring_along(a, tenant, &t, names[i], version, true,
+					 err);
 		}
 	}
 	return rc;
@@ -352,20 +190,16 @@ void releasing_touch(struct apply *a, const struct thing *t,
 {
 	struct releasing *r = a->releasing;
 	AUTO_BUF key = BUF_NONE;
-	uint64_t *numbers;
-	size_t n;
 
 	if (!r->touched)
 		r->touched = map_new();
 	map_put(r->touched, op->name, r);
 	drop_listed(r, op->name);
 	key_releasing_config(&key, op->tenant, op->name);
-	n = rollout_numbers(a, r->arena, buf_view(&key), &numbers);
-	for (size_t i = 0; i < n; i++)
-		note_number(r, &r->ending, numbers[i]);
+	releasing_note_all(a, &r->ending, buf_view(&key));
 	if (a->cmd->subject.role == ROLE_SOURCE && t->live.has_hold &&
 	    t->live.hold_release)
-		note_number(r, &r->lifting, t->live.hold_release);
+		releasing_note(r, &r->lifting, t->live.hold_release);
 }
 
 enum code releasing_add(struct apply *a, struct str tenant, struct str config,
@@ -421,16 +255,6 @@ void rollout_tell(struct apply *a, struct str tenant,
 	outbox_note(a, notice, tenant, KIND_RELEASE, str_of(name), buf_view(&data));
 }
 
-static enum code load_number(struct apply *a, struct arena *arena,
-			     struct str tenant, uint64_t number,
-			     struct rollout_row *row, struct err *err)
-{
-	char name[RELEASE_NAME_MAX];
-
-	release_name(name, number);
-	return rollout_load(a, arena, tenant, str_of(name), row, err);
-}
-
 /* Open releases, another apart, that bring a configuration the same content. */
 static struct numbers same_at(struct apply *a, struct arena *arena,
 			      struct str tenant, const struct rollout_config *c,
@@ -470,7 +294,7 @@ enum code rollout_end_same(struct apply *a, struct arena *arena,
 			struct rollout_row other;
 
 			/* Ended already, with one before it. */
-			if (load_number(a, arena, tenant, same.v[k], &other, err))
+			if (rollout_load_number(a, arena, tenant, same.v[k], &other, err))
 				continue;
 			if (rollout_is_open(other.phase))
 				rc = rollout_end(a, arena, tenant, &other,
@@ -529,7 +353,7 @@ enum code releasing_end_at(struct apply *a, struct str tenant, struct str config
 		struct rollout_row row;
 
 		/* Ended already, with one before it. */
-		if (load_number(a, arena, tenant, numbers[i], &row, err))
+		if (rollout_load_number(a, arena, tenant, numbers[i], &row, err))
 			continue;
 		rc = rollout_end(a, arena, tenant, &row, phase, why, err);
 	}
@@ -554,7 +378,7 @@ void releasing_forget(struct apply *a, struct str tenant, const struct thing *t)
 		struct rollout_row row;
 		size_t to = 0;
 
-		if (load_number(a, arena, tenant, numbers[i], &row, &err))
+		if (rollout_load_number(a, arena, tenant, numbers[i], &row, &err))
 			continue;
 		/* All that are out here are connected, while it is there. */
 		if (!beside && rollout_is_out(row.phase) &&
@@ -609,13 +433,15 @@ void releasing_remove_all(struct apply *a, struct str tenant)
 
 /* ---- behind the operations ---- */
 
+/* What an older release still has goes out with the newer one; where the glass is to be
+ * broken it stays what it was before that release: nobody lets it out by the way. */
 static enum code carry(struct apply *a, const struct rollout_row *old,
 		       struct err *err)
 {
 	struct releasing *r = a->releasing;
 	enum code rc = OK;
 
-	for (size_t i = 0; i < old->n_configs && rc == OK; i++) {
+	for (size_t i = 0; !is_emergency(a) && i < old->n_configs && rc == OK; i++) {
 		const struct rollout_config *c = &old->configs[i];
 		AUTO_THING t = { 0 };
 
@@ -626,7 +452,7 @@ static enum code carry(struct apply *a, const struct rollout_row *old,
 		if (rc || !t.val.p ||
 		    memcmp(t.row.uid.b, c->uid.b, sizeof(c->uid.b)) != 0)
 			continue;
-		rc = bring_along(a, r->tenant, &t, c->name, c->version, err);
+		rc = bring_along(a, r->tenant, &t, c->name, c->version, false, err);
 	}
 	return rc;
 }
@@ -648,7 +474,7 @@ static enum code supersede(struct apply *a, struct err *err)
 	for (size_t i = 0; i < r->ending.n && rc == OK; i++) {
 		struct rollout_row old;
 
-		rc = load_number(a, r->arena, r->tenant, r->ending.v[i], &old, err);
+		rc = rollout_load_number(a, r->arena, r->tenant, r->ending.v[i], &old, err);
 		if (rc == OK)
 			rc = rollout_end(a, r->arena, r->tenant, &old,
 				     ROLLOUT_SUPERSEDED,
@@ -663,13 +489,9 @@ static void add_group(struct apply *a, struct str group)
 {
 	struct releasing *r = a->releasing;
 	AUTO_BUF key = BUF_NONE;
-	uint64_t *numbers;
-	size_t n;
 
 	key_releasing_group(&key, r->tenant, group);
-	n = rollout_numbers(a, r->arena, buf_view(&key), &numbers);
-	for (size_t i = 0; i < n; i++)
-		note_number(r, &r->ending, numbers[i]);
+	releasing_note_all(a, &r->ending, buf_view(&key));
 	if (!r->touched)
 		r->touched = map_new();
 }

@@ -68,6 +68,7 @@ void releasing_remove_all(struct apply *a, struct str tenant);
 /* What the Release object of a release in steps says, and is to be called. */
 struct rollout_row *releasing_begun(struct apply *a);
 struct str releasing_strategy(const struct apply *a);
+/* Behind the operations, before the gate judges: what goes along. */
 enum code releasing_conclude(struct apply *a, struct err *err) MUST_USE;
 /* Its object is written: now its rules, its row. */
 enum code releasing_begin(struct apply *a, uint64_t number, struct uuid uid,

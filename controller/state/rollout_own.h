@@ -1,0 +1,58 @@
+/*
+ * What the files of releases in apply share (rollout.c, rollout_choice.c): what a command
+ * releases, and how.  See rollout.h.
+ */
+#ifndef STATE_ROLLOUT_OWN_H
+#define STATE_ROLLOUT_OWN_H
+
+#include "state/rollout.h"
+
+/* A release policy of the tenant. */
+struct candidate {
+	struct str name, spec;
+	uint64_t rev;
+	struct strategy is;
+};
+
+struct numbers {
+	uint64_t *v;
+	size_t n, cap;
+};
+
+struct releasing {
+	/* ---- the choice ---- */
+	bool is_chosen;                  /* asked, for this command */
+	bool is_loaded;
+	bool is_there;
+	struct op_reader ops;
+	bool has_ops;                    /* 'ops' has begun */
+	struct str tenant;
+	struct candidate *all;
+	size_t n_all, cap_all;
+	const struct candidate *best;    /* NULL: none */
+	struct numbers near;             /* open releases that it may supersede */
+	struct numbers held;             /* whose holds it may lift */
+	size_t next_near, next_held;     /* to look at */
+
+	/* ---- the operations ---- */
+	struct rollout_config *list;     /* that goes out in steps */
+	size_t n, cap;
+	struct numbers ending;           /* open releases that end */
+	struct numbers lifting;          /* that hold nothing any more */
+	struct map *touched;             /* configurations that were spoken of */
+	struct rollout_row begun;        /* what becomes of it */
+	bool has_begun;
+	struct arena *arena;             /* of the command */
+	struct arena *scratch;           /* of one operation of the choice */
+};
+
+/* Once each. */
+void releasing_note(struct releasing *r, struct numbers *to, uint64_t number);
+/* Those of the open releases below 'prefix'. */
+void releasing_note_all(struct apply *a, struct numbers *to, struct str prefix);
+/* As rollout_load. */
+enum code rollout_load_number(struct apply *a, struct arena *arena, struct str tenant,
+			      uint64_t number, struct rollout_row *row,
+			      struct err *err) MUST_USE;
+
+#endif

@@ -1,0 +1,271 @@
+/*
+ * What goes out along with what a command names: the rest of a release that it
+ * supersedes, the rest of a hold that it lifts.  None of it goes past a policy, a
+ * window or people that look at it alone.
+ */
+#include "gate_help.h"
+#include "unit.h"
+
+#include "base/banned.h"
+
+#define TWO "shop.prod.two.toml"
+#define OF_TWO "\"select\":{\"names\":[\"two*\"]}"
+#define STEPS "\"steps\":[{\"labels\":{\"zone\":\"eu\"}},{\"percent\":100}]," \
+	      "\"strategy\":\"canary\""
+#define ALL_IN_STEPS "{" STEPS "}"
+#define TWO_IN_STEPS "{\"priority\":-1," OF_TWO "," STEPS "}"
+
+static void setup(void)
+{
+	struct command *c;
+
+	gate_setup();
+	people();
+	c = bench_command(&b);
+	put_config(&b, c, "acme", "shop", "prod", "two.toml");
+	add_version(&b, c, "acme", TWO, STR("one\n"), true);
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+}
+
+static uint32_t got(const char *name, const char *zone)
+{
+	struct kv_txn *txn = bench_read(&b);
+	struct address at = { STR("acme"), STR("shop"), STR("prod"), str_of(name) };
+	struct client client = { .id = STR("web-1") };
+	struct config_view v;
+
+	labels_set(b.arena, &client.labels, STR("zone"), str_of(zone));
+	ck_assert_int_eq(view_config(txn, &at, &client, &v, NULL), OK);
+	kv_end(&txn);
+	return v.rule.version;
+}
+
+static void they_get(const char *zone, uint32_t db, uint32_t two)
+{
+	ck_assert_uint_eq(got("db.toml", zone), db);
+	ck_assert_uint_eq(got("two.toml", zone), two);
+}
+
+/* As the source that owns both: any of them may be NULL. */
+static enum code push(const char *db, const char *two)
+{
+	struct command *c = bench_command(&b);
+	const char *texts[] = { db, two };
+
+	c->subject = (struct subject){ .name = STR("source:acme/git"),
+				       .role = ROLE_SOURCE, .tenant = STR("acme") };
+	c->flags = COMMAND_TAKE_OVER;
+	c->commit = STR("main@sha1:1");
+	for (unsigned i = 0; i < 2; i++) {
+		if (!texts[i])
+			continue;
+		put_blob(&b, "acme", str_of(texts[i]));
+		add_version(&b, c, "acme", i ? TWO : CONFIG, str_of(texts[i]),
+			    true)->lift_hold = true;
+	}
+	return bench_apply(&b, c)->code;
+}
+
+struct newest {
+	struct str name;
+	struct str status;
+};
+
+static bool see(void *data, const struct object_view *o)
+{
+	struct newest *n = data;
+
+	n->name = arena_str(b.arena, o->name);
+	n->status = arena_str(b.arena, o->row.status);
+	return true;
+}
+
+static struct newest newest(void)
+{
+	struct kv_txn *txn = bench_read(&b);
+	struct newest n = { 0 };
+
+	ck_assert_int_eq(view_list(txn, KIND_RELEASE, STR("acme"), STR_NONE,
+				   STR_NONE, see, &n, NULL), OK);
+	kv_end(&txn);
+	return n;
+}
+
+static void roll_back(void)
+{
+	struct command *c = bench_command(&b);
+	struct op *op = command_op(b.arena, c, OP_RELEASE_MOVE);
+
+	op->kind = KIND_RELEASE;
+	op->tenant = STR("acme");
+	op->name = newest().name;
+	op->move = MOVE_ROLLBACK;
+	op->step = UINT32_MAX;
+	op->mode = ROLLBACK_STABLE_ONLY;
+	op->message = STR("because");
+	bench_apply(&b, c);
+	ck_assert_msg(b.last.code == OK, "%s", b.last.text);
+}
+
+static void freeze_two(void)
+{
+	make(KIND_FREEZE_WINDOW, "w",
+	     "{\"blocks\":[\"publish\"]," OF_TWO ",\"owner\":\"ops\","
+	     "\"reason\":\"sale\",\"interval\":{\"start\":\"2000-01-01T00:00:00Z\","
+	     "\"end\":\"2199-01-01T00:00:00Z\"}}");
+}
+
+/* Both are out in steps; from then on the policy of steps is of 'two' alone. */
+static void both_are_out(void)
+{
+	make(KIND_RELEASE_POLICY, "all", ALL_IN_STEPS);
+	ck_assert_int_eq(push("b", "b"), OK);
+	they_get("eu", 2, 2);
+	they_get("us", 1, 1);
+	make(KIND_RELEASE_POLICY, "two", TWO_IN_STEPS);
+	delete(KIND_RELEASE_POLICY, "all");
+}
+
+START_TEST(what_is_superseded_keeps_its_steps)
+{
+	both_are_out();
+	ck_assert_int_eq(push("c", NULL), OK);
+	they_get("eu", 3, 2);
+	they_get("us", 1, 1);
+	ck_assert_uint_eq(rows(KV_ROLLOUTS), 1);
+}
+END_TEST
+
+START_TEST(what_is_held_keeps_its_steps)
+{
+	both_are_out();
+	roll_back();
+	they_get("eu", 1, 1);
+	ck_assert_int_eq(push("c", NULL), OK);
+	they_get("eu", 3, 2);
+	they_get("us", 1, 1);
+}
+END_TEST
+
+/* Its group ends a release that no configuration of the command is in. */
+START_TEST(what_its_group_ends_keeps_its_steps)
+{
+	make(KIND_RELEASE_POLICY, "two",
+	     "{\"concurrency\":{\"group\":\"g\"},\"priority\":5," OF_TWO "," STEPS "}");
+	make(KIND_RELEASE_POLICY, "db",
+	     "{\"concurrency\":{\"group\":\"g\"},\"steps\":[{\"percent\":100}],"
+	     "\"strategy\":\"canary\",\"select\":{\"names\":[\"db*\"]}}");
+	ck_assert_int_eq(push(NULL, "b"), OK);
+	they_get("us", 1, 1);
+	ck_assert_int_eq(push("b", NULL), OK);
+	they_get("eu", 2, 2);
+	they_get("us", 1, 1);
+}
+END_TEST
+
+START_TEST(a_window_over_it_holds_the_command)
+{
+	bool is_held = _i;
+
+	both_are_out();
+	if (is_held)
+		roll_back();
+	freeze_two();
+	ck_assert_int_eq(push("c", NULL), E_FROZEN);
+	ck_assert_ptr_nonnull(strstr(b.last.text, "two.toml goes out with it"));
+	ck_assert_ptr_nonnull(strstr(b.last.text, "window w"));
+	they_get("eu", is_held ? 1 : 2, is_held ? 1 : 2);
+	delete(KIND_FREEZE_WINDOW, "w");
+	ck_assert_int_eq(push("c", NULL), OK);
+	they_get("eu", 3, 2);
+}
+END_TEST
+
+/* What was agreed to, and is on its way, goes on; what was turned back is asked again. */
+START_TEST(people_are_asked_again)
+{
+	bool is_held = _i;
+	struct proposal_row row;
+	const char *name;
+
+	both_are_out();
+	if (is_held)
+		roll_back();
+	make(KIND_APPROVAL_POLICY, "two", "{" OF_TWO ",\"stages\":[" BY("leads") "]}");
+	ck_assert_int_eq(push("c", NULL), OK);
+	if (!is_held) {
+		they_get("eu", 3, 2);
+		return;
+	}
+	name = proposed("Pending");
+	row = row_of(name);
+	ck_assert_uint_eq(row.count, 2);
+	ck_assert_uint_eq(row.n_configs, 2);
+	they_get("eu", 1, 1);
+	ck_assert_int_eq(vote("bob", name, VOTE_APPROVE), OK);
+	ck_assert_int_eq(execute(name), OK);
+	they_get("eu", 3, 2);
+	they_get("us", 1, 1);
+}
+END_TEST
+
+/* Who breaks the glass does it for what he names. */
+START_TEST(behind_the_glass_nothing_goes_along)
+{
+	bool is_held = _i;
+	struct command *c = as("eve");
+
+	both_are_out();
+	if (is_held)
+		roll_back();
+	make(KIND_APPROVAL_POLICY, "db", "{\"breakGlass\":{\"subjects\":[\"eve\"]},"
+	     "\"select\":{\"names\":[\"db*\"]},\"stages\":[" BY("leads") "]}");
+	c = as("eve");
+	c->flags = COMMAND_BREAK_GLASS | COMMAND_TAKE_OVER;
+	c->reason = STR("it burns");
+	ck_assert_int_eq(publish(c, "c")->code, OK);
+	proposed("Executed");
+	they_get("eu", 3, 1);
+	they_get("us", 3, 1);
+	ck_assert_uint_eq(rows(KV_ROLLOUTS), 0);
+	/* Its source brings it by its own steps, or is held. */
+	ck_assert_int_eq(push(NULL, "b"), OK);
+	they_get("eu", 3, is_held ? 1 : 2);
+	they_get("us", 3, 1);
+}
+END_TEST
+
+/* Where there is no glass to break neither. */
+START_TEST(a_threat_to_break_it_brings_nothing_along)
+{
+	struct command *c;
+
+	both_are_out();
+	c = as("eve");
+	c->flags = COMMAND_BREAK_GLASS | COMMAND_TAKE_OVER;
+	c->reason = STR("it burns");
+	ck_assert_int_eq(publish(c, "c")->code, OK);
+	they_get("us", 1, 1);
+	ck_assert_uint_eq(got("two.toml", "eu"), 1);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("state/along");
+	TCase *t = tcase_create("along");
+
+	tcase_set_timeout(t, 60);
+	tcase_add_checked_fixture(t, setup, gate_teardown);
+	tcase_add_test(t, what_is_superseded_keeps_its_steps);
+	tcase_add_test(t, what_is_held_keeps_its_steps);
+	tcase_add_test(t, what_its_group_ends_keeps_its_steps);
+	tcase_add_loop_test(t, a_window_over_it_holds_the_command, 0, 2);
+	tcase_add_loop_test(t, people_are_asked_again, 0, 2);
+	tcase_add_loop_test(t, behind_the_glass_nothing_goes_along, 0, 2);
+	tcase_add_test(t, a_threat_to_break_it_brings_nothing_along);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+UNIT_MAIN(suite)
