@@ -107,6 +107,7 @@ static const char *kube_reason(enum code code)
 	case E_BUSY:
 	case E_NOT_LEADER:
 	case E_FULL:
+	case E_NOT_YET:
 		return "ServiceUnavailable";
 	default:
 		return "InternalError";
@@ -161,7 +162,7 @@ void api_error(struct request *r, const struct err *err)
 
 	if (err->code == E_UNCERTAIN || err->code == E_UNAVAILABLE ||
 	    err->code == E_BUSY || err->code == E_NOT_LEADER ||
-	    err->code == E_RATE)
+	    err->code == E_RATE || err->code == E_NOT_YET)
 		answer_header_u64(r, "Retry-After", caller_of(r) ?
 				  MAX(caller_of(r)->retry_after_s, 1u) : 1);
 	if (api_is_grpc(r)) {

@@ -133,7 +133,7 @@ static void reason_of(char out[48], enum code code)
 static bool helps_to_retry(enum code code)
 {
 	return code == E_UNAVAILABLE || code == E_BUSY ||
-	       code == E_NOT_LEADER || code == E_RATE;
+	       code == E_NOT_LEADER || code == E_RATE || code == E_NOT_YET;
 }
 
 /* protobuf-c has no const. */

@@ -134,14 +134,18 @@ static bool take_rule(struct request *r, struct arena *arena,
 static bool is_told_too_early(struct request *r, const struct rules *rules)
 {
 	struct store_status status;
+	struct err err;
 
 	if (!rules_are_wide(rules))
 		return false;
 	store_status(caller_of(r)->at->api->config.store, &status);
 	if (status.version >= VERSION_GATE)
 		return false;
-	api_fail(r, E_CONFLICT, "percent and nodes are there from cluster version "
-		 "%d on", VERSION_GATE);
+	err_set(&err, E_NOT_YET, "percent and nodes are there from cluster version %d "
+		"on, and this cluster is at %llu", VERSION_GATE,
+		(unsigned long long)status.version);
+	err_hint(&err, VERSION_HINT);
+	api_error(r, &err);
 	return true;
 }
 

@@ -107,9 +107,12 @@ static enum code take_not_before(struct request *r, struct change *ch)
 	if (text.n == 0)
 		return OK;
 	store_status(ch->store, &status);
-	if (status.version < VERSION_GATE)
-		return err_set(&ch->early, E_CONFLICT, "commands wait for their time "
-			       "from cluster version %d on", VERSION_GATE);
+	if (status.version < VERSION_GATE) {
+		err_set(&ch->early, E_NOT_YET, "commands wait for their time from "
+			"cluster version %d on, and this cluster is at %llu",
+			VERSION_GATE, (unsigned long long)status.version);
+		return err_hint(&ch->early, VERSION_HINT);
+	}
 	if (str_duration_ms(text, &ms))
 		ms += clock_wall_ms();
 	else if (!clock_parse_rfc3339(text, &ms)) {

@@ -44,6 +44,9 @@
 #define VERSION_EVENTS 3             /* events say what was there before */
 #define VERSION_CERTIFICATES 4       /* certificates are bound to roles */
 #define VERSION_GATE 5               /* the gate, releases in steps, named subjects */
+/* What helps where something waits for a version. */
+#define VERSION_HINT "right after a start, try again in a few seconds; else a member runs " \
+		     "an older program: conflux cluster status"
 #define COMMAND_BYTES_MAX (1024 * 1024 - 64)   /* of one log entry */
 #define COMMAND_OPS_MAX 1000000
 #define BLOB_PART_MAX (256 * 1024)

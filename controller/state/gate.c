@@ -195,9 +195,12 @@ static enum code check_kind(struct apply *a, const struct op *op,
 	if (!writes)
 		return OK;
 	if (op->kind >= KIND_RELEASE_POLICY &&
-	    a->head->version < VERSION_GATE)
-		return err_set(err, E_CONFLICT, "this kind is there from cluster "
-			       "version %d on", VERSION_GATE);
+	    a->head->version < VERSION_GATE) {
+		err_set(err, E_NOT_YET, "this kind is there from cluster version %d "
+			"on, and this cluster is at %llu", VERSION_GATE,
+			(unsigned long long)a->head->version);
+		return err_hint(err, VERSION_HINT);
+	}
 	if (op->kind == KIND_PROPOSAL) {
 		err_set(err, E_DENIED, "proposals are made by the system");
 		return err_hint(err, "approve, reject or cancel it");
@@ -624,9 +627,12 @@ static enum code check_later(struct apply *a, struct err *err)
 {
 	struct gate *g = a->gate;
 
-	if (a->head->version < VERSION_GATE)
-		return err_set(err, E_CONFLICT, "commands wait for their time from "
-			       "cluster version %d on", VERSION_GATE);
+	if (a->head->version < VERSION_GATE) {
+		err_set(err, E_NOT_YET, "commands wait for their time from cluster "
+			"version %d on, and this cluster is at %llu", VERSION_GATE,
+			(unsigned long long)a->head->version);
+		return err_hint(err, VERSION_HINT);
+	}
 	if (g->of.n == 0)
 		return err_set(err, E_INVALID, "what waits for its time is of a "
 			       "tenant, and this is of none");

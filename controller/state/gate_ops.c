@@ -11,9 +11,13 @@
 enum code apply_gate_op(struct apply *a, const struct op *op,
 			struct op_result *res, struct err *err)
 {
-	if (a->head->version < VERSION_GATE)
-		return err_set(err, E_CONFLICT, "the gate is there from cluster "
-			       "version %d on", VERSION_GATE);
+	if (a->head->version < VERSION_GATE) {
+		err_set(err, E_NOT_YET, "the gate, releases in steps, webhooks and "
+			"named subjects are there from cluster version %d on, and "
+			"this cluster is at %llu", VERSION_GATE,
+			(unsigned long long)a->head->version);
+		return err_hint(err, VERSION_HINT);
+	}
 	switch (op->type) {
 	case OP_SUBJECT_PUT:
 		return apply_subject_put(a, op, res, err);

@@ -77,9 +77,12 @@ static enum code check_certificate(struct apply *a, const struct op *op,
 	struct token_row row;
 	struct str val;
 
-	if (a->head->version < VERSION_CERTIFICATES)
-		return err_set(err, E_CONFLICT, "certificates are bound from "
-			       "cluster version %d on", VERSION_CERTIFICATES);
+	if (a->head->version < VERSION_CERTIFICATES) {
+		err_set(err, E_NOT_YET, "certificates are bound from cluster version "
+			"%d on, and this cluster is at %llu", VERSION_CERTIFICATES,
+			(unsigned long long)a->head->version);
+		return err_hint(err, VERSION_HINT);
+	}
 	if (op->certificate.n == 0 || op->certificate.n > CERTIFICATE_NAME_MAX ||
 	    !str_is_utf8(op->certificate))
 		return err_set(err, E_INVALID, "a certificate's name has 1 to %d "

@@ -167,9 +167,12 @@ static enum code wanted_rules(struct apply *a, const struct thing *t,
 	}
 	if (rc == OK)
 		rc = rules_check(out, err);
-	if (rc == OK && rules_are_wide(out) && a->head->version < VERSION_GATE)
-		rc = err_set(err, E_CONFLICT, "percent and nodes are there from "
-			     "cluster version %d on", VERSION_GATE);
+	if (rc == OK && rules_are_wide(out) && a->head->version < VERSION_GATE) {
+		err_set(err, E_NOT_YET, "percent and nodes are there from cluster "
+			"version %d on, and this cluster is at %llu", VERSION_GATE,
+			(unsigned long long)a->head->version);
+		rc = err_hint(err, VERSION_HINT);
+	}
 	return rc;
 }
 

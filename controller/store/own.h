@@ -169,6 +169,7 @@ void initialize_tick(struct store *s);
 /* versions.c */
 /* Each second where this node leads. */
 void versions_tick(struct store *s);
+void versions_on_role(struct store *s, bool leads);
 void versions_serve(void *data, const struct rc_request *request);
 
 /* clocks.c: see clocks.h */

@@ -543,6 +543,7 @@ static void on_role(void *data, bool is_leader, uint64_t leader, uint64_t term)
 	}
 	s->leader = leader;
 	clocks_on_role(s, is_leader);
+	versions_on_role(s, is_leader);
 	tickets_on_role(s);
 	if (led != is_leader)
 		list_each(&s->roles, role, at_)

@@ -248,9 +248,9 @@ void ticket_try(struct ticket *t)
 
 	if (atomic_load(&s->is_leader) && clocks_hold(s))
 		wait_for_leader(t);
-	else if (atomic_load(&s->is_leader) || !s->config.cluster.listen)
+	else if (atomic_load(&s->is_leader))
 		propose(t);
-	else if (s->leader)
+	else if (s->leader && s->config.cluster.listen)
 		forward(t);
 	else
 		wait_for_leader(t);

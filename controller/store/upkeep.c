@@ -23,12 +23,16 @@ static void tick_done(struct store_write *w, const struct outcome *o)
 
 void send_own(struct store *s, const struct command *c)
 {
+	if (atomic_load(&s->is_stopping))
+		return;
 	buf_reset(&s->tick_bytes);
 	command_encode(&s->tick_bytes, c);
 	s->tick_write = (struct store_write){ .home = s->core,
 					      .bytes = buf_view(&s->tick_bytes),
 					      .done = tick_done };
-	s->tick_in_flight = store_submit(s, &s->tick_write);
+	s->tick_in_flight = true;
+	/* Here and now: what waits for this node to lead comes behind it. */
+	submit_on_core(s, &s->tick_write);
 }
 
 static void send_tick(struct store *s, enum command_type type)

@@ -3,7 +3,9 @@
  * version in the state is below what this program knows, all members are asked
  * what theirs know; when all have answered, the least of it is proposed
  * (docs/formats/compatibility.md).  One that does not answer holds it back, and so
- * does one that is too old to know the question.
+ * does one that is too old to know the question.  It begins when this node comes to
+ * lead; a node without others has nobody to ask, and its first command raises the
+ * version, before any write that waits for it to lead.
  *
  * Core loop.
  */
@@ -16,6 +18,7 @@
 #include "base/banned.h"
 
 #define AGAIN_MS 5000                    /* after a round */
+#define SILENT_AGAIN_MS 1000             /* after one that not all answered */
 #define ANSWER_MS 2000
 #define MEMBERS_MAX 64
 
@@ -31,22 +34,32 @@ struct versions_round {
 	struct question questions[];
 };
 
-static void end_round(struct versions_round *r)
+static void grow_to(struct store *s, uint64_t version)
 {
-	struct store *s = r->store;
 	struct command c = { .type = COMMAND_VERSION, .time_ms = store_wall_ms(s),
-			     .version = r->least };
+			     .version = version };
 
-	s->versions = NULL;
-	atomic_fetch_add(&s->version_rounds, 1);
-	s->versions_at_ms = clock_mono_ms() + AGAIN_MS;
-	free(r);
-	if (c.version <= state_head(s->state)->version || s->tick_in_flight ||
-	    !atomic_load(&s->is_leader))
+	s->versions_at_ms = clock_mono_ms() + (version ? AGAIN_MS : SILENT_AGAIN_MS);
+	if (version <= state_head(s->state)->version || !atomic_load(&s->is_leader))
 		return;
+	if (s->tick_in_flight) {
+		s->versions_at_ms = 0;
+		return;
+	}
 	log_info(PART, LOG_KV(log_u("version", c.version)),
 		 "all members know this version: it becomes the cluster's");
 	send_own(s, &c);
+}
+
+static void end_round(struct versions_round *r)
+{
+	struct store *s = r->store;
+	uint64_t least = r->least;
+
+	s->versions = NULL;
+	atomic_fetch_add(&s->version_rounds, 1);
+	free(r);
+	grow_to(s, least);
 }
 
 static void answered(struct rc_call *call, enum code rc, struct str answer,
@@ -72,6 +85,10 @@ void versions_tick(struct store *s)
 	if (s->versions || s->knows <= state_head(s->state)->version ||
 	    clock_mono_ms() < s->versions_at_ms)
 		return;
+	if (!s->config.cluster.listen) {
+		grow_to(s, s->knows);
+		return;
+	}
 	n = store_members_get(s, peers, MEMBERS_MAX);
 	if (n == 0 || n > MEMBERS_MAX)
 		return;
@@ -93,6 +110,13 @@ void versions_tick(struct store *s)
 	/* Only now may it end. */
 	if (!--r->left)
 		end_round(r);
+}
+
+void versions_on_role(struct store *s, bool leads)
+{
+	s->versions_at_ms = 0;
+	if (leads)
+		versions_tick(s);
 }
 
 void versions_serve(void *data, const struct rc_request *request)

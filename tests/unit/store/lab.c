@@ -213,7 +213,8 @@ static void open_store(unsigned id, struct store_config *c)
 	c->hold_ms = lab_hold_ms;
 	c->knows = lab_knows;
 	c->cluster.node_id = id;
-	c->cluster.listen = n->address;
+	c->cluster.listen = c->cluster.n_members || c->cluster.joins ?
+				    n->address : NULL;
 	c->cluster.election_ms = ELECTION_MS;
 	c->on_fatal = on_fatal;
 	c->wall_ms = wall_ms;
@@ -231,6 +232,13 @@ void lab_start(unsigned id, unsigned n)
 	c.cluster.members = members;
 	c.cluster.n_members = n;
 	open_store(id, &c);
+}
+
+void lab_start_alone(void)
+{
+	struct store_config c = { 0 };
+
+	open_store(1, &c);
 }
 
 void lab_stop(unsigned id)

@@ -35,6 +35,8 @@ void lab_teardown(void);
 /* Starts node 'id' of a cluster of 1 to 'n'. */
 void lab_start(unsigned id, unsigned n);
 void lab_stop(unsigned id);
+/* Node 1, without others and without an address. */
+void lab_start_alone(void);
 /* Starts 1 to 'n' and waits until all know who leads; answers who. */
 unsigned lab_found(unsigned n);
 /* Somebody that runs and is not 'id'. */

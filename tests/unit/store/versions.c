@@ -75,6 +75,32 @@ START_TEST(the_oldest_holds_it_back)
 }
 END_TEST
 
+/* What is written first finds it there: a command that only this version knows is
+ * not refused for its haste. */
+START_TEST(a_node_alone_raises_it_before_any_write)
+{
+	struct command *c = lab_put("acme", 0);
+	struct op *op = command_op(lab_arena, c, OP_OBJECT_PUT);
+	const struct outcome *o;
+
+	op->kind = KIND_FREEZE_WINDOW;
+	op->tenant = STR("acme");
+	op->name = STR("night");
+	op->uid = uuid_new();
+	op->labels = op->meta = STR("{}");
+	op->spec = STR("{\"calendar\":[{\"cron\":\"0 0 * * *\",\"duration\":\"1h\"}]}");
+	lab_start_alone();
+	o = lab_write(&writes[0], 1, lab_encode(c));
+	ck_assert_msg(o->code == OK, "%s", o->text);
+	ck_assert_uint_eq(lab_status(1).version, NOW);
+	lab_stop(1);
+	/* Nor is it raised again. */
+	lab_start_alone();
+	LAB_WAIT(lab_status(1).is_ready);
+	ck_assert_uint_eq(lab_status(1).version, NOW);
+}
+END_TEST
+
 /* It would stop the apply of all. */
 START_TEST(a_leader_does_not_log_what_it_does_not_know)
 {
@@ -98,6 +124,7 @@ static Suite *suite(void)
 	tcase_set_timeout(t, 120);
 	tcase_add_test(t, all_know_it_and_it_grows);
 	tcase_add_test(t, the_oldest_holds_it_back);
+	tcase_add_test(t, a_node_alone_raises_it_before_any_write);
 	tcase_add_test(t, a_leader_does_not_log_what_it_does_not_know);
 	suite_add_tcase(s, t);
 	return s;
