@@ -116,6 +116,25 @@ static enum code make_revert(struct child *c, git_oid *out)
 	return rc;
 }
 
+/* Who may read and not write is told so by HTTP's own status, and asking again does not
+ * help: 408, 425 and 429 alone, of the 4xx, say that it may. */
+static enum code refused(struct child *c, enum code rc)
+{
+	struct str words = STR("unexpected http status code: ");
+	struct str text = str_of(c->err.text);
+	size_t at = str_find_str(text, words);
+	uint64_t n;
+
+	if (rc != E_UNAVAILABLE || at == SIZE_MAX ||
+	    !str_u64(str_from(text, at + words.n), &n))
+		return rc;
+	if (n < 400 || n >= 500 || n == 408 || n == 425 ||
+	    n == 429)
+		return rc;
+	return err_set(&c->err, E_DENIED, "the server refuses to be pushed to: "
+		       "HTTP %llu", (unsigned long long)n);
+}
+
 static int on_refused(const char *ref, const char *status, void *data)
 {
 	struct child *c = data;
@@ -146,7 +165,7 @@ static enum code push(struct child *c, const git_oid *id)
 		rc = git_remote_push(c->remote, &specs, &opts);
 	if (rc == 0)
 		return c->err.code;
-	child_git_error(c, rc, "push the revert");
+	refused(c, child_git_error(c, rc, "push the revert"));
 	return err_hint(&c->err, "the token of the source must be allowed to push, "
 			"and a local repository must be bare");
 }
@@ -160,7 +179,7 @@ enum code child_revert(struct child *c)
 {
 	git_oid id;
 	bool is_there;
-	enum code rc = child_connect(c, GIT_DIRECTION_PUSH);
+	enum code rc = refused(c, child_connect(c, GIT_DIRECTION_PUSH));
 
 	if (rc == OK)
 		rc = child_find_ref(c, c->req.push, &id, &is_there);

@@ -2,6 +2,7 @@
 #include "source/job.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "source/pass.h"
 #include "source/reverts.h"
 #include "state/view_rollout.h"
@@ -12,6 +13,7 @@
 /* From this many operations on a status says that they are being applied. */
 #define LARGE_PLAN 500
 #define REVERTS_A_PASS 5
+#define OFFER_AGAIN_MS (5 * 60 * 1000)
 
 /* ---- at the gate ---- */
 
@@ -133,10 +135,30 @@ static enum code apply_plan(struct pass *p, struct err *err)
 
 /* ---- the way back ---- */
 
+/* The server may be there later: nothing is written, and the branch is offered again.
+ * That is no failure of the source. */
+static void offer_later(struct pass *p, const struct err *why)
+{
+	struct job *j = p->job;
+
+	j->offer_ms = clock_mono_ms() + OFFER_AGAIN_MS;
+	j->offer_generation = j->generation;
+	log_warn("source", LOG_KV(log_z("tenant", j->tenant),
+				  log_z("source", j->name),
+				  log_z("code", code_slug(why->code))),
+		 "the way back could not be offered: %s", why->text);
+}
+
+static bool offers_later(const struct job *j)
+{
+	return j->offer_generation == j->generation &&
+	       clock_mono_ms() < j->offer_ms;
+}
+
 /* One release that turned back, as a branch in the repository.  Where that cannot
- * be, the status says why, once. */
-static enum code offer_revert(struct pass *p, const struct revert_wish *wish,
-			      struct err *err)
+ * be, the status says why, once.  'was': the status before this pass. */
+static enum code offer_revert(struct pass *p, const struct status_read *was,
+			      const struct revert_wish *wish, struct err *err)
 {
 	struct fetch_target target = {
 		.url = value_text_at(p->spec, "url"), .branch = p->ref,
@@ -155,8 +177,8 @@ static enum code offer_revert(struct pass *p, const struct revert_wish *wish,
 	w.revert_branch = target.push =
 		reverts_branch(p->arena, value_text_at(p->spec, "revert.branch"),
 			       wish);
-	if (oid_eq(&wish->commit, &p->before.applied) && p->before.has_previous)
-		target.base = p->before.previous;
+	if (oid_eq(&wish->commit, &was->applied) && was->has_previous)
+		target.base = was->previous;
 	if (rc == OK) {
 		target.message = reverts_message(p->arena, str_of(info.summary),
 						 wish);
@@ -164,7 +186,11 @@ static enum code offer_revert(struct pass *p, const struct revert_wish *wish,
 		rc = fetch_revert(p->job->settings, &target, &p->job->cancel, &got,
 				  &why);
 	}
-	if (rc == E_CANCELLED || rc == E_TIMEOUT || rc == E_UNAVAILABLE) {
+	if (rc == E_TIMEOUT || rc == E_UNAVAILABLE) {
+		offer_later(p, &why);
+		return OK;
+	}
+	if (rc == E_CANCELLED) {
 		err_copy(err, &why);
 		return rc;
 	}
@@ -176,7 +202,8 @@ static enum code offer_revert(struct pass *p, const struct revert_wish *wish,
 }
 
 /* The next pass goes on with what is left. */
-static enum code offer_reverts(struct pass *p, struct err *err)
+static enum code offer_reverts(struct pass *p, const struct status_read *was,
+			       struct err *err)
 {
 	struct revert_wish wish;
 	struct str subject;
@@ -186,11 +213,12 @@ static enum code offer_reverts(struct pass *p, struct err *err)
 	    value_text_at(p->spec, "ref.tag").n)
 		return rc;
 	subject = plan_subject(p->arena, p->tenant, p->name);
-	for (unsigned i = 0; i < REVERTS_A_PASS && rc == OK; i++) {
+	for (unsigned i = 0; i < REVERTS_A_PASS && rc == OK &&
+			     !offers_later(p->job); i++) {
 		if (!reverts_next(p->txn, p->arena, p->tenant, subject,
 				  p->before.revert_release, &wish))
 			return OK;
-		rc = offer_revert(p, &wish, err);
+		rc = offer_revert(p, was, &wish, err);
 	}
 	return rc;
 }
@@ -279,9 +307,24 @@ static enum code try_once(struct pass *p, uint64_t generation, struct err *err)
 	return rc ? rc : apply_plan(p, err);
 }
 
+static enum code make_live(struct pass *p, uint64_t generation, struct err *err)
+{
+	enum code rc = E_CONFLICT;
+
+	for (unsigned i = 0; i < TRIES; i++) {
+		rc = try_once(p, generation, err);
+		pass_plan_end(p);
+		if ((rc != E_CONFLICT && rc != E_BLOB_MISSING) || pass_is_cancelled(p))
+			break;
+	}
+	return rc;
+}
+
 static enum code run(struct pass *p, struct err *err)
 {
 	struct job *j = p->job;
+	struct status_read was;
+	struct err offered = { 0 };
 	uint64_t generation;
 	enum code rc = pass_load(p, 0, err);
 
@@ -300,20 +343,18 @@ static enum code run(struct pass *p, struct err *err)
 	/* A picture is not held over a fetch that may take a minute; what was
 	 * parsed from it lives in the arena. */
 	view_idle(p->view);
+	was = p->before;
 	rc = pass_fetch(p, err);
 	if (rc == OK)
 		rc = pass_open_commit(p, err);
-	if (rc == OK)
-		rc = offer_reverts(p, err);
 	if (rc)
 		return rc;
-	for (unsigned i = 0; i < TRIES; i++) {
-		rc = try_once(p, generation, err);
-		pass_plan_end(p);
-		if ((rc != E_CONFLICT && rc != E_BLOB_MISSING) || pass_is_cancelled(p))
-			break;
-	}
-	return rc;
+	rc = make_live(p, generation, err);
+	/* Behind it: no server that is slow to take a branch holds up a commit. */
+	if (pass_is_cancelled(p) || offer_reverts(p, &was, &offered) == OK || rc)
+		return rc;
+	err_copy(err, &offered);
+	return offered.code;
 }
 
 /* What a deleted source owned goes with it or is nobody's; the precondition is

@@ -35,6 +35,9 @@ struct job {
 	bool plans;                      /* it changes nothing: planner.h */
 	struct uuid uid;
 	struct job_memory memory;
+	/* A server that could not be reached with a way back is left alone until then,
+	 * unless the spec is another. */
+	uint64_t offer_ms, offer_generation;
 
 	/* Set by job_run. */
 	struct source_result result;

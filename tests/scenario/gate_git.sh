@@ -3,6 +3,7 @@
 # rejected; starts when it is time, over a restart; and what is turned back is offered to
 # Git on a branch of its own.
 . "$(dirname "$0")/lib.bash"
+HERE=$(realpath "$(dirname "$0")")
 start_daemon
 ROOT=$TOKEN
 make_tenant acme
@@ -154,6 +155,64 @@ is "$(wc -l <<<"$OUT")" 3 "both files are held"
 has "$OUT" "$R   $(git rev-parse HEAD)   token:root   20"
 has "$OUT" "it does not start"
 
+patch_source() {
+	ask PATCH "$SRC" -H 'Content-Type: application/merge-patch+json' -d "{\"spec\": $1}"
+	yes 200
+}
+# What waits is approved, goes to the canary, and its release is R.
+approved() {
+	P=$(source_says .status.proposal)
+	approve "$P"
+	until_ok is_phase "$P" Executed
+	R=$(proposal "$P" '[.. | objects | .release // empty][0]')
+	is "$(conflux fetch acme/shop/prod/one.toml -l zone=a)" "value = $1" "the canary's"
+}
+turn_back() { conflux release rollback "acme/$R" -m "no" >/dev/null; }
+complaints() { grep -c "the way back could not be offered" "$WORK/daemon.log" || true; }
+complained() { [ "$(complaints)" -gt "$1" ]; }
+
+step "a server that takes no branches holds up no commit"
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost \
+	-addext subjectAltName=DNS:localhost -keyout "$WORK/key.pem" -out "$WORK/cert.pem" 2>/dev/null
+mkfifo "$WORK/serves"
+python3 "$HERE/../unit/source/https.py" "$WORK" "$WORK/cert.pem" "$WORK/key.pem" "" 503 \
+	>"$WORK/port" 2>/dev/null <"$WORK/serves" &
+exec 5>"$WORK/serves"
+until_ok test -s "$WORK/port"
+GIT=localhost:$(cat "$WORK/port")
+stop_daemon
+start_daemon --sources-private-hosts true --sources-ca-file "$WORK/cert.pem"
+patch_source '{"url": "https://'"$GIT"'/origin.git"}'
+push 9
+yes 202
+approved 9
+BEFORE=$(complaints)
+turn_back
+until_ok complained "$BEFORE"
+[ "$(source_says .status.revert.release)" != "$R" ] || fail "it is given up"
+push 10
+yes 202
+approved 10
+live 7
+
+step "it is offered where there is room again, and behind what else is new"
+OLD=$R
+patch_source '{"suspend": true}'
+turn_back
+echo "value = 1" >shop/prod/three.toml
+git add -A && git commit -q -m three && git push -q origin HEAD:main
+exec 5>&-
+patch_source '{"suspend": false, "url": "file://'"$WORK"'/origin.git", "revert": {"branch": "back/{release}"}}'
+reconcile
+yes 202
+is "$(source_says .status.revert.release)" "$OLD" "offered"
+is "$(source_says .status.revert.branch)" "back/$OLD" "branch"
+git ls-remote --exit-code origin "refs/heads/back/$OLD" >/dev/null || fail "no branch"
+P=$(source_says .status.proposal)
+approve "$P"
+until_ok is_phase "$P" Executed
+is "$(conflux fetch acme/shop/prod/three.toml)" "value = 1" "what nobody had before"
+
 step "who deletes a source that prunes deletes what it owns, and waits for the same people"
 ask PATCH "$SRC" -H 'Content-Type: application/merge-patch+json' -d '{"spec": {"prune": true}}'
 yes 200
@@ -165,7 +224,7 @@ delete_source() {
 	has "$OUT" "waits for approval"
 }
 delete_source
-is "$(proposal "$PD" '[.. | objects | .configs? // empty | .[]? | .operations[]?] | join(" ")')" "delete delete" "what would go"
+is "$(proposal "$PD" '[.. | objects | .configs? // empty | .[]? | .operations[]?] | join(" ")')" "delete delete delete" "what would go"
 live 7
 approve "$PD"
 until_ok is_phase "$PD" Executed

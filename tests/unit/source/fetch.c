@@ -233,83 +233,18 @@ END_TEST
 
 /* ---- https ---- */
 
-struct server {
-	pid_t pid;
-	int to;
-	char url[64], host[32];
-	char cert[120], key[120];
-};
-
-static void run(const char *const *argv, int *to, int *from, pid_t *pid)
-{
-	posix_spawn_file_actions_t files;
-	int in[2], out[2];
-
-	ck_assert_int_eq(pipe2(in, O_CLOEXEC), 0);
-	ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
-	posix_spawn_file_actions_init(&files);
-	posix_spawn_file_actions_adddup2(&files, in[0], 0);
-	posix_spawn_file_actions_adddup2(&files, out[1], 1);
-	posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0);
-	ck_assert_int_eq(posix_spawnp(pid, argv[0], &files, NULL,
-				      (char *const *)(uintptr_t)argv, environ),
-			 0);
-	posix_spawn_file_actions_destroy(&files);
-	close(in[0]);
-	close(out[1]);
-	*to = in[1];
-	*from = out[0];
-}
-
-static void end(pid_t pid, int to, int from)
-{
-	close(to);
-	close(from);
-	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-}
-
-static void make_certificate(struct server *s)
-{
-	int to, from;
-	pid_t pid;
-
-	snprintf(s->cert, sizeof(s->cert), "%s/cert.pem", lab.dir);
-	snprintf(s->key, sizeof(s->key), "%s/key.pem", lab.dir);
-	run((const char *const[]){ "openssl", "req", "-x509", "-newkey",
-				   "rsa:2048", "-nodes", "-batch", "-days", "2",
-				   "-subj", "/CN=localhost", "-addext",
-				   "subjectAltName=DNS:localhost", "-out",
-				   s->cert, "-keyout", s->key, NULL },
-	    &to, &from, &pid);
-	end(pid, to, from);
-}
-
-static int server_start(struct server *s)
-{
-	char port[16] = "";
-	int from;
-
-	make_certificate(s);
-	run((const char *const[]){ "python3", "tests/unit/source/https.py",
-				   lab.dir, s->cert, s->key, "s3cret", NULL },
-	    &s->to, &from, &s->pid);
-	ck_assert_int_gt(read(from, port, sizeof(port) - 1), 0);
-	snprintf(s->host, sizeof(s->host), "localhost:%d", atoi(port));
-	snprintf(s->url, sizeof(s->url), "https://%s/repo/.git", s->host);
-	return from;
-}
-
 START_TEST(follows_https_with_token_and_authority)
 {
 	struct secret right = { 0 }, wrong = { 0 };
 	const char *hosts[1];
-	struct server s;
+	struct lab_server s;
+	char url[100];
 	struct oid a;
-	int from;
 
 	lab_write(&lab, "a", "1");
 	a = lab_commit(&lab, "first");
-	from = server_start(&s);
+	lab_serve(&lab, &s, "200");
+	snprintf(url, sizeof(url), "%s/repo/.git", s.url);
 	hosts[0] = s.host;
 	secret_set(&right, STR("s3cret"));
 	secret_set(&wrong, STR("guess"));
@@ -318,27 +253,27 @@ START_TEST(follows_https_with_token_and_authority)
 	settings.token_hosts = hosts;
 	settings.n_token_hosts = 1;
 	/* Nobody vouches for the server. */
-	ck_assert_msg(fetch(s.url, "main", NULL) == E_TLS, "%d %s", err.code,
+	ck_assert_msg(fetch(url, "main", NULL) == E_TLS, "%d %s", err.code,
 		      err.text);
 	settings.ca_file = s.cert;
-	ck_assert_msg(fetch(s.url, "main", NULL) == OK, "%d %s", err.code,
+	ck_assert_msg(fetch(url, "main", NULL) == OK, "%d %s", err.code,
 		      err.text);
 	ck_assert(oid_eq(&got.commit, &a));
 	lab_write(&lab, "a", "2");
 	a = lab_commit(&lab, "second");
-	ck_assert_msg(fetch(s.url, "main", NULL) == OK, "%d %s", err.code,
+	ck_assert_msg(fetch(url, "main", NULL) == OK, "%d %s", err.code,
 		      err.text);
 	ck_assert(oid_eq(&got.commit, &a));
 	settings.token = &wrong;
-	ck_assert_msg(fetch(s.url, "main", NULL) == E_UNAUTHORIZED, "%d %s",
+	ck_assert_msg(fetch(url, "main", NULL) == E_UNAUTHORIZED, "%d %s",
 		      err.code, err.text);
 	/* A host that is not named never gets to see the token. */
 	settings.token = &right;
 	hosts[0] = "git.example";
-	ck_assert_msg(fetch(s.url, "main", NULL) == E_UNAUTHORIZED, "%d %s",
+	ck_assert_msg(fetch(url, "main", NULL) == E_UNAUTHORIZED, "%d %s",
 		      err.code, err.text);
 	ck_assert_ptr_nonnull(strstr(err.text, "asks for a token"));
-	end(s.pid, s.to, from);
+	lab_serve_end(&s);
 	secret_wipe(&right);
 	secret_wipe(&wrong);
 }

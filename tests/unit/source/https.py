@@ -1,7 +1,8 @@
-"""A Git server over https for one test: https.py ROOT CERT KEY TOKEN.
+"""A Git server over https for one test: https.py ROOT CERT KEY TOKEN PUSHES.
 
-Serves the repositories below ROOT by git http-backend to who sends TOKEN, and
-prints its port.  Ends with its standard input.
+Serves the repositories below ROOT by git http-backend to who sends TOKEN (empty: to
+all), and prints its port.  PUSHES is the status that answers who asks to push; 200: he may.
+Ends with its standard input.
 """
 import base64
 import http.server
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 
-root, cert, key, token = sys.argv[1:5]
+root, cert, key, token, pushes = sys.argv[1:6]
 want = "Basic " + base64.b64encode(f"git:{token}".encode()).decode()
 
 
@@ -29,9 +30,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 body += self.rfile.read(size)
                 self.rfile.readline()
             self.rfile.readline()
-        if self.headers.get("Authorization") != want:
+        if token and self.headers.get("Authorization") != want:
             self.send_response(401)
             self.send_header("WWW-Authenticate", 'Basic realm="git"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        if "git-receive-pack" in self.path and pushes != "200":
+            self.send_response(int(pushes))
             self.send_header("Content-Length", "0")
             self.end_headers()
             return

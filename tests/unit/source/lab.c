@@ -155,3 +155,68 @@ struct repo *lab_repo(struct lab *lab)
 	ck_assert_msg(repo_open(path, &repo, &err) == OK, "%s", err.text);
 	return repo;
 }
+
+/* ---- https ---- */
+
+static void start(const char *const *argv, int *to, int *from, pid_t *pid)
+{
+	posix_spawn_file_actions_t files;
+	int in[2], out[2];
+
+	ck_assert_int_eq(pipe2(in, O_CLOEXEC), 0);
+	ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
+	posix_spawn_file_actions_init(&files);
+	posix_spawn_file_actions_adddup2(&files, in[0], 0);
+	posix_spawn_file_actions_adddup2(&files, out[1], 1);
+	posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0);
+	ck_assert_int_eq(posix_spawnp(pid, argv[0], &files, NULL,
+				      (char *const *)(uintptr_t)argv, environ),
+			 0);
+	posix_spawn_file_actions_destroy(&files);
+	close(in[0]);
+	close(out[1]);
+	*to = in[1];
+	*from = out[0];
+}
+
+static void end(pid_t pid, int to, int from)
+{
+	close(to);
+	close(from);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+
+static void make_certificate(struct lab *lab, struct lab_server *s)
+{
+	int to, from;
+	pid_t pid;
+
+	snprintf(s->cert, sizeof(s->cert), "%s/cert.pem", lab->dir);
+	snprintf(s->key, sizeof(s->key), "%s/key.pem", lab->dir);
+	start((const char *const[]){ "openssl", "req", "-x509", "-newkey",
+				     "rsa:2048", "-nodes", "-batch", "-days", "2",
+				     "-subj", "/CN=localhost", "-addext",
+				     "subjectAltName=DNS:localhost", "-out",
+				     s->cert, "-keyout", s->key, NULL },
+	      &to, &from, &pid);
+	end(pid, to, from);
+}
+
+void lab_serve(struct lab *lab, struct lab_server *s, const char *pushes)
+{
+	char port[16] = "";
+
+	make_certificate(lab, s);
+	start((const char *const[]){ "python3", "tests/unit/source/https.py",
+				     lab->dir, s->cert, s->key, "s3cret", pushes,
+				     NULL },
+	      &s->to, &s->from, &s->pid);
+	ck_assert_int_gt(read(s->from, port, sizeof(port) - 1), 0);
+	snprintf(s->host, sizeof(s->host), "localhost:%d", atoi(port));
+	snprintf(s->url, sizeof(s->url), "https://%s", s->host);
+}
+
+void lab_serve_end(struct lab_server *s)
+{
+	end(s->pid, s->to, s->from);
+}

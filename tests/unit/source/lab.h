@@ -6,6 +6,7 @@
 #define TEST_SOURCE_LAB_H
 
 #include <check.h>
+#include <sys/types.h>
 
 #include "base/arena.h"
 #include "source/git.h"
@@ -36,5 +37,16 @@ struct oid lab_oid(struct lab *lab, const char *rev);
 struct oid lab_tree(struct lab *lab, const char *rev);
 /* Opens the repository's own .git. */
 struct repo *lab_repo(struct lab *lab);
+
+/* Serves what is below lab->dir over https to who sends the token "s3cret". */
+struct lab_server {
+	pid_t pid;
+	int to, from;
+	char url[64], host[32];          /* https://<host> */
+	char cert[120], key[120];
+};
+/* 'pushes' is the status that answers who asks to push; "200": he may. */
+void lab_serve(struct lab *lab, struct lab_server *server, const char *pushes);
+void lab_serve_end(struct lab_server *server);
 
 #endif

@@ -191,6 +191,51 @@ START_TEST(a_server_that_refuses_is_named)
 }
 END_TEST
 
+static enum code revert_over_https(const char *pushes)
+{
+	struct fetch_target t = { .branch = STR("main"), .dir = clone_dir,
+				  .push = STR("conflux/back"),
+				  .message = STR("Revert"), .revert = bad };
+	struct secret token = { 0 };
+	struct lab_server s;
+	const char *hosts[1];
+	enum code rc;
+	char url[100];
+
+	lab_serve(&lab, &s, pushes);
+	snprintf(url, sizeof(url), "%s/bare.git", s.url);
+	t.url = str_of(url);
+	hosts[0] = s.host;
+	secret_set(&token, STR("s3cret"));
+	settings.allow_private = true;
+	settings.token = &token;
+	settings.token_hosts = hosts;
+	settings.n_token_hosts = 1;
+	settings.ca_file = s.cert;
+	rc = fetch_revert(&settings, &t, NULL, &got, &err);
+	lab_serve_end(&s);
+	secret_wipe(&token);
+	return rc;
+}
+
+/* A token that may read, and not write: asking again is in vain.  A server that is
+ * down, or wants to be left alone for a while, is another matter. */
+START_TEST(a_server_that_takes_no_pushes_is_no_server_that_is_away)
+{
+	static const struct {
+		const char *pushes;
+		enum code code;
+	} all[] = {
+		{ "403", E_DENIED },	  { "404", E_DENIED },
+		{ "429", E_UNAVAILABLE }, { "503", E_UNAVAILABLE },
+	};
+	enum code rc = revert_over_https(all[_i].pushes);
+
+	ck_assert_msg(rc == all[_i].code, "%s: %d %s", all[_i].pushes, rc, err.text);
+	ck_assert_msg(strstr(err.text, all[_i].pushes) != NULL, "%s", err.text);
+}
+END_TEST
+
 START_TEST(a_commit_that_is_not_there_and_a_bad_name)
 {
 	struct oid none = { { 1 } };
@@ -220,6 +265,8 @@ static Suite *suite(void)
 	tcase_add_test(tc, several_commits_are_taken_back_as_one);
 	tcase_add_test(tc, the_first_commit_of_all_is_taken_back_to_nothing);
 	tcase_add_test(tc, a_server_that_refuses_is_named);
+	tcase_add_loop_test(tc, a_server_that_takes_no_pushes_is_no_server_that_is_away,
+			    0, 4);
 	tcase_add_test(tc, a_commit_that_is_not_there_and_a_bad_name);
 	suite_add_tcase(s, tc);
 	return s;
