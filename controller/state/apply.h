@@ -163,5 +163,8 @@ enum code release_make(struct apply *a, struct err *err) MUST_USE;
 void release_remove_all(struct apply *a, struct str tenant);
 void blob_ref(struct apply *a, struct str tenant, const struct sha256 *sha,
 	      int delta);
+/* The version goes: one reference less, and what nobody names any more goes with it,
+ * where it is small. */
+void blob_drop(struct apply *a, struct str tenant, const struct version_row *row);
 
 #endif

@@ -186,7 +186,7 @@ enum code apply_version_drop(struct apply *a, const struct op *op,
 	rc = config_version(a, &t, op->tenant, op->version, &v, err);
 	if (rc)
 		return rc;
-	blob_ref(a, op->tenant, &v.sha, -1);
+	blob_drop(a, op->tenant, &v);
 	ap_del(a, KV_VERSIONS, buf_view(&key));
 	ap_diff(a, str_n(v.sha.b, sizeof(v.sha.b)), STR_NONE);
 	res->changed = true;

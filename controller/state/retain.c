@@ -40,6 +40,33 @@ static void count_content(struct apply *a, struct str tenant, uint64_t size,
 	ap_set_count(a, tenant, COUNT_CONTENT, n);
 }
 
+/* The last version that named it is gone, and since that one came, at 'since_ms',
+ * nobody has brought it or named it: nobody is on his way to name it either, and who is
+ * nevertheless sends it again (E_BLOB_MISSING).  Larger content is left to the ticks. */
+static bool is_over(const struct apply *a, const struct blob_head *head,
+		    uint64_t since_ms)
+{
+	return a->head->version >= VERSION_GATE && head->refs == 1 &&
+	       head->size <= BLOB_CHUNK && head->touched_ms <= since_ms;
+}
+
+void blob_drop(struct apply *a, struct str tenant, const struct version_row *row)
+{
+	AUTO_BUF key = BUF_NONE;
+	struct blob_head head;
+	struct str val;
+
+	key_blob(&key, tenant, &row->sha, 0);
+	if (!kv_get(a->txn, KV_BLOBS, buf_view(&key), &val) ||
+	    !blob_head_decode(val, &head, NULL) ||
+	    !is_over(a, &head, row->created_ms)) {
+		blob_ref(a, tenant, &row->sha, -1);
+		return;
+	}
+	count_content(a, tenant, head.size, 1, 0);
+	ap_del(a, KV_BLOBS, buf_view(&key));
+}
+
 void blob_ref(struct apply *a, struct str tenant, const struct sha256 *sha,
 	      int delta)
 {
@@ -233,7 +260,7 @@ void retain_versions(struct apply *a, struct str tenant, struct uuid uid,
 			continue;
 		}
 		kv_cursor_close(&c);
-		blob_ref(a, tenant, &row.sha, -1);
+		blob_drop(a, tenant, &row);
 		ap_del(a, KV_VERSIONS, key);
 		on = kv_seek(a->txn, KV_VERSIONS, key, &c);
 	}

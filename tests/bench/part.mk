@@ -9,3 +9,4 @@ help_watchers := sockets.c h2.c
 pkgs_watchers := openssl libnghttp2
 needs_getter := base client/sdk
 needs_rules := base wire doc model
+needs_apply := base io wire doc schema model kv raftcore state

@@ -1,0 +1,105 @@
+/* When content goes with the last version that names it. */
+#include "gate_help.h"
+#include "unit.h"
+
+#include "base/banned.h"
+
+static const char object[] = "shop.prod.db.toml";
+
+static void setup(void)
+{
+	gate_setup();
+	bench_apply(&b, &(struct command){ .type = COMMAND_LIMITS,
+					   .time_ms = b.time_ms,
+					   .limits = { .versions_max = 2 } });
+}
+
+static void publish_bytes(struct str content)
+{
+	struct command *c = bench_command(&b);
+
+	put_blob(&b, "acme", content);
+	add_version(&b, c, "acme", object, content, true);
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	b.time_ms++;
+}
+
+static void publish_three(const char *a, const char *b_, const char *c)
+{
+	publish_bytes(str_of(a));
+	publish_bytes(str_of(b_));
+	publish_bytes(str_of(c));
+}
+
+static bool is_stored(struct str content)
+{
+	struct sha256 sha = sha256_of(content);
+	struct kv_txn *txn = bench_read(&b);
+	AUTO_BUF key = BUF_NONE;
+	bool is;
+
+	key_blob(&key, STR("acme"), &sha, 0);
+	is = kv_get(txn, KV_BLOBS, buf_view(&key), NULL);
+	kv_end(&txn);
+	return is;
+}
+
+START_TEST(small_content_goes_with_its_last_version)
+{
+	publish_three("two", "three", "four");
+	ck_assert(!is_stored(STR("one\n")));
+	ck_assert(!is_stored(STR("two")));
+	ck_assert(is_stored(STR("three")) && is_stored(STR("four")));
+	/* It may come again. */
+	publish_bytes(STR("two"));
+	ck_assert_uint_eq(refs_of("two"), 1);
+}
+END_TEST
+
+START_TEST(another_version_that_names_it_keeps_it)
+{
+	publish_three("two", "three", "two");
+	publish_bytes(STR("four"));
+	ck_assert_uint_eq(refs_of("two"), 1);
+	publish_bytes(STR("five"));
+	ck_assert(!is_stored(STR("two")));
+}
+END_TEST
+
+/* Somebody is about to name it. */
+START_TEST(what_was_brought_again_stays)
+{
+	publish_bytes(STR("two"));
+	put_blob(&b, "acme", STR("two"));
+	publish_three("three", "four", "five");
+	ck_assert(is_stored(STR("two")));
+	ck_assert_uint_eq(refs_of("two"), 0);
+}
+END_TEST
+
+START_TEST(large_content_is_left_to_the_ticks)
+{
+	struct str large = str_n(arena_zero(b.arena, BLOB_CHUNK + 1),
+				 BLOB_CHUNK + 1);
+
+	publish_bytes(large);
+	publish_three("three", "four", "five");
+	ck_assert(is_stored(large));
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("state/content");
+	TCase *t = tcase_create("content");
+
+	tcase_add_checked_fixture(t, setup, gate_teardown);
+	tcase_add_test(t, small_content_goes_with_its_last_version);
+	tcase_add_test(t, another_version_that_names_it_keeps_it);
+	tcase_add_test(t, what_was_brought_again_stays);
+	tcase_add_test(t, large_content_is_left_to_the_ticks);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+UNIT_MAIN(suite)
