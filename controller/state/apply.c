@@ -519,6 +519,8 @@ static enum code go_on_ops(struct apply *a, struct outcome *out,
 		a->units--;
 		rc = run_op(a, out, err);
 	}
+	if (rc == OK && !releasing_settle(a))
+		return kv_status(a->txn, err);
 	return finish_ops(a, out, rc, err);
 }
 

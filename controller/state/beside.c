@@ -1,9 +1,16 @@
 /* Releases that are out side by side: see beside.h. */
 #include "state/beside.h"
 
+#include <stdlib.h>
+
 #include "base/map.h"
+#include "base/mem.h"
+#include "state/rollout_own.h"
 
 #include "base/banned.h"
+
+/* Configurations that are looked at for what an operation costs. */
+#define LOOKS_A_UNIT 16
 
 struct beside {
 	uint64_t *numbers;               /* of releases; may be queued */
@@ -18,9 +25,11 @@ struct finding {
 	struct apply *a;
 	struct arena *arena;
 	struct str tenant;
-	const struct rollout_row *row;   /* where it begins */
+	const struct rollout_row *row;   /* where it begins; NULL: at a number */
 	struct beside *found;
 	struct map *seen;                /* names of configurations */
+	struct arena *one;               /* of the release that is looked at */
+	size_t next, looked;             /* release, configuration */
 };
 
 /* Are there others at a configuration of it?  As a rule not. */
@@ -61,12 +70,15 @@ static void note_release(struct finding *f, uint64_t number)
 static void note_config(struct finding *f, const struct rollout_config *c)
 {
 	struct beside *b = f->found;
+	struct rollout_config *to;
 
 	if (map_put(f->seen, c->name, b))
 		return;
 	b->configs = arena_grow(f->arena, b->configs, &b->cap_configs,
 				b->n_configs + 1, sizeof(*b->configs));
-	b->configs[b->n_configs++] = *c;
+	to = &b->configs[b->n_configs++];
+	*to = *c;
+	to->name = arena_str(f->arena, c->name);
 }
 
 /* False: it is not out. */
@@ -88,81 +100,84 @@ static void find_at(struct finding *f, const struct rollout_config *c)
 	size_t n;
 
 	key_releasing_config(&prefix, f->tenant, c->name);
-	n = rollout_numbers(f->a, f->arena, buf_view(&prefix), &numbers);
+	n = rollout_numbers(f->a, f->one, buf_view(&prefix), &numbers);
 	for (size_t i = 0; i < n; i++)
 		note_release(f, numbers[i]);
 }
 
 /* In the order in which they are found: each adds its configurations, and each of
  * these its releases. */
-static enum code find_all(struct finding *f, bool bounded, struct err *err)
+static void find_next(struct finding *f)
 {
 	struct beside *b = f->found;
-	size_t looked = 0;
+	uint64_t number = b->numbers[f->next++];
+	const struct rollout_row *row = f->row;
+	struct rollout_row other;
 
-	note_release(f, f->row->number);
-	for (size_t i = 0; i < b->n; i++) {
-		struct rollout_row other;
-		const struct rollout_row *row = f->row;
-
-		if (b->numbers[i] != f->row->number) {
-			if (!load_out(f->a, f->arena, f->tenant, b->numbers[i],
-				      &other))
-				continue;
-			row = &other;
-		}
-		for (size_t k = 0; k < row->n_configs; k++)
-			note_config(f, &row->configs[k]);
-		for (; looked < b->n_configs; looked++)
-			find_at(f, &b->configs[looked]);
-		if (bounded && (b->n > BESIDE_RELEASES_MAX ||
-				b->n_configs > BESIDE_CONFIGS_MAX)) {
-			err_set(err, E_UNPROCESSABLE, "too much would be out side by "
-				"side: at most %d releases, of %d configurations, may "
-				"be connected by configurations that they share",
-				BESIDE_RELEASES_MAX, BESIDE_CONFIGS_MAX);
-			return err_hint(err, "wait until one of them is over, or let "
-					"its policy queue or supersede");
-		}
+	arena_reset(f->one);
+	f->a->units--;
+	if (!row || number != row->number) {
+		if (!load_out(f->a, f->one, f->tenant, number, &other))
+			return;
+		row = &other;
 	}
-	return OK;
+	for (size_t k = 0; k < row->n_configs; k++)
+		note_config(f, &row->configs[k]);
+	f->a->units -= (int)(row->n_configs / LOOKS_A_UNIT);
+	for (; f->looked < b->n_configs; f->looked++)
+		find_at(f, &b->configs[f->looked]);
+}
+
+static enum code check_bounds(const struct beside *b, struct err *err)
+{
+	if (b->n <= BESIDE_RELEASES_MAX && b->n_configs <= BESIDE_CONFIGS_MAX)
+		return OK;
+	err_set(err, E_UNPROCESSABLE, "too much would be out side by "
+		"side: at most %d releases, of %d configurations, may "
+		"be connected by configurations that they share",
+		BESIDE_RELEASES_MAX, BESIDE_CONFIGS_MAX);
+	return err_hint(err, "wait until one of them is over, or let "
+			"its policy queue or supersede");
+}
+
+static void finding_start(struct finding *f, uint64_t number)
+{
+	f->found = arena_zero(f->arena, sizeof(*f->found));
+	f->seen = map_new();
+	note_release(f, number);
 }
 
 enum code beside_find(struct apply *a, struct arena *arena, struct str tenant,
 		      const struct rollout_row *row, bool bounded,
 		      struct beside **out, struct err *err)
 {
-	struct finding f = { a, arena, tenant, row, NULL, NULL };
-	enum code rc;
+	AUTO_ARENA one = arena_new(0);
+	struct finding f = { .a = a, .arena = arena, .tenant = tenant, .row = row,
+			     .one = one };
+	enum code rc = OK;
 
 	*out = NULL;
-	if (is_alone(a, tenant, row))
+	/* Of what it was connected to others may have left rules. */
+	if (!releasing_forgotten(a, tenant, row->number) && is_alone(a, tenant, row))
 		return OK;
-	f.found = arena_zero(arena, sizeof(*f.found));
-	f.seen = map_new();
-	rc = find_all(&f, bounded, err);
+	finding_start(&f, row->number);
+	while (rc == OK && f.next < f.found->n) {
+		find_next(&f);
+		rc = bounded ? check_bounds(f.found, err) : OK;
+	}
 	map_free(&f.seen);
 	if (rc == OK)
 		*out = f.found;
 	return rc;
 }
 
-void beside_leave_out(struct beside *b, struct str config)
-{
-	size_t to = 0;
-
-	for (size_t i = 0; b && i < b->n_configs; i++)
-		if (!str_eq(b->configs[i].name, config))
-			b->configs[to++] = b->configs[i];
-	if (b)
-		b->n_configs = to;
-}
-
 /* ---- what is where ---- */
 
 /* One that is out, now. */
 struct out_one {
-	struct rollout_row row;
+	uint64_t number;
+	uint32_t step;
+	uint8_t salt[SALT_SIZE];
 	struct strategy s;
 	struct map *has;                 /* names of its configurations */
 	size_t part;                     /* those of one part are connected */
@@ -171,51 +186,33 @@ struct out_one {
 struct settling {
 	struct apply *a;
 	struct str tenant;
-	struct out_one *members;          /* the oldest first */
+	struct arena *one;               /* of the release that is loaded */
+	struct out_one *members;         /* the oldest first */
 	size_t n;
+	struct map *oldest;              /* of each configuration: the member */
+	size_t loaded, settled;          /* of the releases, and configurations */
 };
 
 static int by_number(const void *x, const void *y)
 {
-	const struct out_one *a = x, *b = y;
+	const uint64_t *a = x, *b = y;
 
-	return a->row.number < b->row.number ? -1 : a->row.number > b->row.number;
+	return *a < *b ? -1 : *a > *b;
 }
 
-static enum code add_member(struct settling *s, struct arena *arena,
-			    const struct rollout_row *row, struct err *err)
+static void settling_start(struct settling *s, struct arena *arena, struct beside *b)
 {
-	struct out_one *m = &s->members[s->n];
-
-	*m = (struct out_one){ .row = *row, .part = s->n };
-	m->has = map_new();
-	s->n++;
-	for (size_t i = 0; i < row->n_configs; i++)
-		map_put(m->has, row->configs[i].name, m);
-	return strategy_read(arena, row->spec, &m->s, err);
-}
-
-static enum code load_members(struct settling *s, struct arena *arena,
-			      const struct beside *b,
-			      const struct rollout_row *row, bool is_out,
-			      struct err *err)
-{
-	enum code rc = OK;
-
+	if (b->n > 1)
+		qsort(b->numbers, b->n, sizeof(*b->numbers), by_number);
 	s->members = arena_zero(arena, (b->n + 1) * sizeof(*s->members));
-	for (size_t i = 0; i < b->n && rc == OK; i++) {
-		struct rollout_row other;
+	s->oldest = map_new();
+}
 
-		if (row && b->numbers[i] == row->number)
-			rc = is_out ? add_member(s, arena, row, err) : OK;
-		else if (load_out(s->a, arena, s->tenant, b->numbers[i], &other))
-			rc = add_member(s, arena, &other, err);
-	}
-	if (s->n > 1)
-		qsort(s->members, s->n, sizeof(*s->members), by_number);
+static void settling_fini(struct settling *s)
+{
 	for (size_t i = 0; i < s->n; i++)
-		s->members[i].part = i;
-	return rc;
+		map_free(&s->members[i].has);
+	map_free(&s->oldest);
 }
 
 static void join(struct settling *s, size_t part, size_t to)
@@ -225,32 +222,46 @@ static void join(struct settling *s, size_t part, size_t to)
 			s->members[i].part = to;
 }
 
-/* The parts that they fall into, by the configurations that they have now. */
-static void connect(struct settling *s, const struct beside *b)
+/* It is of one part with those that share a configuration with it. */
+static enum code add_member(struct settling *s, struct arena *arena,
+			    const struct rollout_row *row, struct err *err)
 {
-	for (size_t c = 0; c < b->n_configs; c++) {
-		const struct out_one *first = NULL;
+	struct out_one *m = &s->members[s->n];
 
-		for (size_t i = 0; i < s->n; i++) {
-			const struct out_one *m = &s->members[i];
+	*m = (struct out_one){ .number = row->number, .step = row->step,
+			       .part = s->n };
+	memcpy(m->salt, row->salt, sizeof(m->salt));
+	m->has = map_new();
+	s->n++;
+	for (size_t i = 0; i < row->n_configs; i++) {
+		struct str name = row->configs[i].name;
+		const struct out_one *first = map_get(s->oldest, name);
 
-			if (!map_get(m->has, b->configs[c].name))
-				continue;
-			if (first)
-				join(s, m->part, first->part);
-			else
-				first = m;
-		}
+		map_put(m->has, name, m);
+		if (first)
+			join(s, m->part, first->part);
+		else
+			map_put(s->oldest, name, m);
 	}
+	s->a->units -= (int)(row->n_configs / LOOKS_A_UNIT);
+	return strategy_read(arena, arena_str(arena, row->spec), &m->s, err);
 }
 
-/* The oldest that is there; NULL: none. */
-static const struct out_one *oldest_at(const struct settling *s, struct str config)
+/* 'row': as beside_settle has it. */
+static enum code load_next(struct settling *s, struct arena *arena,
+			   const struct beside *b, const struct rollout_row *row,
+			   bool is_out, struct err *err)
 {
-	for (size_t i = 0; i < s->n; i++)
-		if (map_get(s->members[i].has, config))
-			return &s->members[i];
-	return NULL;
+	uint64_t number = b->numbers[s->loaded++];
+	struct rollout_row other;
+
+	arena_reset(s->one);
+	s->a->units--;
+	if (row && number == row->number)
+		return is_out ? add_member(s, arena, row, err) : OK;
+	if (!load_out(s->a, s->one, s->tenant, number, &other))
+		return OK;
+	return add_member(s, arena, &other, err);
 }
 
 static void drop_kept(struct rules *rules)
@@ -269,14 +280,14 @@ static void keep_for(struct settling *s, const struct out_one *m,
 {
 	struct rule nothing = { .version = 0 };
 
-	strategy_rules(s->a->arena, &m->s, m->row.step, &nothing, m->row.salt,
-		       m->row.number, rules);
+	strategy_rules(s->a->arena, &m->s, m->step, &nothing, m->salt, m->number,
+		       rules);
 }
 
 static enum code settle_one(struct settling *s, const struct rollout_config *c,
 			    bool bounded, struct err *err)
 {
-	const struct out_one *oldest = oldest_at(s, c->name);
+	const struct out_one *oldest = map_get(s->oldest, c->name);
 	AUTO_THING t = { 0 };
 	struct rules rules;
 	enum code rc;
@@ -298,20 +309,88 @@ static enum code settle_one(struct settling *s, const struct rollout_config *c,
 }
 
 enum code beside_settle(struct apply *a, struct arena *arena, struct str tenant,
-			const struct beside *b, const struct rollout_row *row,
+			struct beside *b, const struct rollout_row *row,
 			bool is_out, struct err *err)
 {
-	struct settling s = { .a = a, .tenant = tenant };
+	AUTO_ARENA one = arena_new(0);
+	struct settling s = { .a = a, .tenant = tenant, .one = one };
 	enum code rc = OK;
 
 	if (!b)
 		return OK;
-	rc = load_members(&s, arena, b, row, is_out, err);
-	if (rc == OK)
-		connect(&s, b);
-	for (size_t i = 0; i < b->n_configs && rc == OK; i++)
-		rc = settle_one(&s, &b->configs[i], is_out, err);
-	for (size_t i = 0; i < s.n; i++)
-		map_free(&s.members[i].has);
+	settling_start(&s, arena, b);
+	while (rc == OK && s.loaded < b->n)
+		rc = load_next(&s, arena, b, row, is_out, err);
+	while (rc == OK && s.settled < b->n_configs)
+		rc = settle_one(&s, &b->configs[s.settled++], is_out, err);
+	settling_fini(&s);
 	return rc;
+}
+
+/* ---- in slices ---- */
+
+struct beside_slices {
+	struct finding f;
+	struct settling s;
+	struct arena *arena, *one;
+};
+
+struct beside_slices *beside_slices_new(struct apply *a, struct str tenant,
+					uint64_t number)
+{
+	struct beside_slices *b = NEW(struct beside_slices);
+
+	b->arena = arena_new(0);
+	b->one = arena_new(0);
+	tenant = arena_str(b->arena, tenant);
+	b->f = (struct finding){ .a = a, .arena = b->arena, .tenant = tenant,
+				 .one = b->one };
+	b->s = (struct settling){ .a = a, .tenant = tenant, .one = b->one };
+	finding_start(&b->f, number);
+	return b;
+}
+
+void beside_slices_free(struct beside_slices **bp)
+{
+	struct beside_slices *b = TAKE(*bp);
+
+	if (!b)
+		return;
+	map_free(&b->f.seen);
+	settling_fini(&b->s);
+	arena_free(&b->arena);
+	arena_free(&b->one);
+	free(b);
+}
+
+size_t beside_slices_numbers(const struct beside_slices *b, const uint64_t **out)
+{
+	*out = b->f.found->numbers;
+	return b->f.found->n;
+}
+
+bool beside_slices_go_on(struct beside_slices *b, struct err *err)
+{
+	struct apply *a = b->f.a;
+	struct beside *found = b->f.found;
+	struct settling *s = &b->s;
+	enum code rc = OK;
+
+	while (a->units > 0 && b->f.next < found->n)
+		find_next(&b->f);
+	if (b->f.next < found->n)
+		return false;
+	if (!s->members)
+		settling_start(s, b->arena, found);
+	while (rc == OK && a->units > 0 && s->loaded < found->n)
+		rc = load_next(s, b->arena, found, NULL, false, err);
+	if (rc == OK && s->loaded < found->n)
+		return false;
+	while (rc == OK && a->units > 0 && s->settled < found->n_configs) {
+		arena_reset(a->arena);
+		a->units--;
+		rc = settle_one(s, &found->configs[s->settled++], false, err);
+	}
+	/* What cannot be read stays as it was. */
+	return rc || s->settled == found->n_configs;
 }

@@ -10,6 +10,7 @@
  *	beside_find     before a change: the release and what it is connected to
  *	beside_settle   behind it: puts these rules where they are to be now, and
  *	                takes away those that are to be nowhere
+ *	beside_slices   both at once, for what deletions left (rollout_forget.c)
  *
  * A release that is alone at its configurations pays one look at the index of each.
  * Deterministic; core loop.
@@ -30,12 +31,23 @@ struct beside;
 enum code beside_find(struct apply *a, struct arena *arena, struct str tenant,
 		      const struct rollout_row *row, bool bounded,
 		      struct beside **out, struct err *err) MUST_USE;
-/* One that is deleted: nothing is written there.  'beside' may be NULL. */
-void beside_leave_out(struct beside *beside, struct str config);
-/* 'row': as it is to be, where it is not in the state yet, or NULL; 'is_out' says
- * whether its rules are there. */
+/* 'beside' may be NULL.  'row': as it is to be, where it is not in the state yet;
+ * 'is_out' says whether its rules are there. */
 enum code beside_settle(struct apply *a, struct arena *arena, struct str tenant,
-			const struct beside *beside, const struct rollout_row *row,
+			struct beside *beside, const struct rollout_row *row,
 			bool is_out, struct err *err) MUST_USE;
+
+/* The same of the release 'number' and what is connected to it, in slices, behind the
+ * operations. */
+struct beside_slices;
+struct beside_slices *beside_slices_new(struct apply *a, struct str tenant,
+					uint64_t number);
+void beside_slices_free(struct beside_slices **slices);
+/* As long as a->units last; resets a->arena.  True: it is done, or 'err' says why no
+ * more of it can be. */
+bool beside_slices_go_on(struct beside_slices *slices, struct err *err);
+/* All of them, once it is done; '*out' is as long there as 'slices'. */
+size_t beside_slices_numbers(const struct beside_slices *slices,
+			     const uint64_t **out);
 
 #endif

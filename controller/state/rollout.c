@@ -1,7 +1,6 @@
 /*
  * What a command releases, and how: see rollout.h.
  */
-#include "state/beside.h"
 #include "state/gate.h"
 #include "state/rollout_own.h"
 
@@ -26,6 +25,7 @@ void releasing_free(struct releasing **rp)
 	if (!r)
 		return;
 	map_free(&r->touched);
+	releasing_forget_start(r);
 	arena_free(&r->arena);
 	arena_free(&r->scratch);
 	free(r);
@@ -36,6 +36,7 @@ void releasing_start(struct apply *a)
 	struct releasing *r = a->releasing;
 
 	map_free(&r->touched);
+	releasing_forget_start(r);
 	arena_reset(r->arena);
 	arena_reset(r->scratch);
 	*r = (struct releasing){ .arena = r->arena, .scratch = r->scratch };
@@ -358,48 +359,6 @@ enum code releasing_end_at(struct apply *a, struct str tenant, struct str config
 		rc = rollout_end(a, arena, tenant, &row, phase, why, err);
 	}
 	return rc;
-}
-
-/* Out of each open release; one that has no other configuration is over. */
-void releasing_forget(struct apply *a, struct str tenant, const struct thing *t)
-{
-	struct arena *arena = a->releasing->arena;
-	struct beside *beside = NULL;
-	AUTO_BUF key = BUF_NONE;
-	uint64_t *numbers;
-	struct err err;
-	size_t n;
-
-	if (t->live.has_hold && t->live.hold_release)
-		releasing_unhold(a, tenant, t->live.hold_release, t->live.name);
-	key_releasing_config(&key, tenant, t->live.name);
-	n = rollout_numbers(a, arena, buf_view(&key), &numbers);
-	for (size_t i = 0; i < n; i++) {
-		struct rollout_row row;
-		size_t to = 0;
-
-		if (rollout_load_number(a, arena, tenant, numbers[i], &row, &err))
-			continue;
-		/* All that are out here are connected, while it is there. */
-		if (!beside && rollout_is_out(row.phase) &&
-		    beside_find(a, arena, tenant, &row, false, &beside, &err))
-			beside = NULL;
-		rollout_index(a, tenant, &row, false);
-		for (size_t k = 0; k < row.n_configs; k++)
-			if (!str_eq(row.configs[k].name, t->live.name))
-				row.configs[to++] = row.configs[k];
-		row.n_configs = to;
-		rollout_note(a, arena, &row, STR("delete"),
-			     arena_printf(arena, "configuration %.*s was deleted",
-					  STR_ARG(t->live.name)));
-		if (to == 0)
-			row.phase = ROLLOUT_ABORTED;
-		rollout_put(a, tenant, &row);
-	}
-	beside_leave_out(beside, t->live.name);
-	/* The rows are as they are to be.  What cannot be read stays as it was. */
-	if (beside_settle(a, arena, tenant, beside, NULL, false, &err))
-		return;
 }
 
 static void remove_below(struct apply *a, enum kv_table table, struct str tenant)

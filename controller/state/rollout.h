@@ -6,6 +6,8 @@
  *	releasing_touch    an operation brings a configuration something: what is open
  *	                   there ends, what its release holds is lifted
  *	releasing_add      instead of the default rule: goes out in steps
+ *	releasing_forget   a configuration is deleted; releasing_settle follows behind the
+ *	                   operations
  *	releasing_conclude behind the operations: older releases are superseded, the new
  *	                   one begins
  *
@@ -55,8 +57,11 @@ bool releasing_is_listed(const struct apply *a, struct str config);
 enum code releasing_end_at(struct apply *a, struct str tenant, struct str config,
 			   enum rollout_phase phase, struct str why, size_t *n,
 			   struct err *err) MUST_USE;
-/* The configuration is deleted. */
+/* The configuration is deleted: it is in no open release from here on. */
 void releasing_forget(struct apply *a, struct str tenant, const struct thing *t);
+/* Behind the operations: rows of releases that lost something are written, and what
+ * was connected by it is settled.  False: goes on in the next slice. */
+bool releasing_settle(struct apply *a);
 void releasing_unhold(struct apply *a, struct str tenant, uint64_t number,
 		      struct str config);
 void releasing_count(struct apply *a, struct str tenant, int64_t delta);
@@ -86,13 +91,19 @@ enum code apply_hold_lift(struct apply *a, const struct op *op,
 
 /* ---- of one release (rollout_row.c, rollout_do.c) ---- */
 
-/* E_NOT_FOUND, E_PHASE: it is over. */
+/* Without what this command has deleted.  E_NOT_FOUND, E_PHASE: it is over. */
 enum code rollout_load(struct apply *a, struct arena *arena, struct str tenant,
 		       struct str name, struct rollout_row *out,
 		       struct err *err) MUST_USE;
 /* Writes the row, or removes it where it cannot move any more; and the status of
  * its object, with the event. */
 void rollout_put(struct apply *a, struct str tenant, struct rollout_row *row);
+/* The same, where all of its configurations are found by it already. */
+void rollout_put_row(struct apply *a, struct str tenant,
+		     const struct rollout_row *row);
+/* An open one loses what this command has deleted; answers how many that were. */
+size_t rollout_drop_deleted(struct apply *a, struct arena *arena, struct str tenant,
+			    struct rollout_row *row);
 void rollout_note(struct apply *a, struct arena *arena, struct rollout_row *row,
 		  struct str action, struct str message);
 /* False: it was deleted, or made anew, since; or '*rc'. */

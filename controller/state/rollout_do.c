@@ -21,9 +21,12 @@ enum code rollout_load(struct apply *a, struct arena *arena, struct str tenant,
 		return err_set(err, E_NOT_FOUND, "releases.%s \"%.*s\" not found",
 			       API_GROUP, STR_ARG(str_first(name, 253)));
 	key_rollout(&key, tenant, name);
-	if (kv_get(a->txn, KV_ROLLOUTS, buf_view(&key), &val))
-		return rollout_row_decode(arena, arena_str(arena, val), out) ?
-			       OK : thing_corrupt(err, "a rollout");
+	if (kv_get(a->txn, KV_ROLLOUTS, buf_view(&key), &val)) {
+		if (!rollout_row_decode(arena, arena_str(arena, val), out))
+			return thing_corrupt(err, "a rollout");
+		if (!rollout_drop_deleted(a, arena, tenant, out) || out->n_configs)
+			return OK;
+	}
 	buf_reset(&key);
 	key_object(&key, tenant, KIND_RELEASE, name);
 	if (!kv_get(a->txn, KV_OBJECTS, buf_view(&key), NULL))
@@ -162,7 +165,8 @@ static size_t steps_of(struct arena *arena, const struct rollout_row *row)
 	return strategy_read(arena, row->spec, &s, &err) ? 0 : s.n_steps;
 }
 
-void rollout_put(struct apply *a, struct str tenant, struct rollout_row *row)
+void rollout_put_row(struct apply *a, struct str tenant,
+		     const struct rollout_row *row)
 {
 	char name[RELEASE_NAME_MAX];
 	AUTO_BUF key = BUF_NONE;
@@ -174,7 +178,6 @@ void rollout_put(struct apply *a, struct str tenant, struct rollout_row *row)
 	release_name(name, row->number);
 	key_rollout(&key, tenant, str_of(name));
 	was = kv_get(a->txn, KV_ROLLOUTS, buf_view(&key), NULL);
-	rollout_index(a, tenant, row, rollout_is_open(row->phase));
 	rollout_row_encode(&val, row);
 	if (stays)
 		ap_put(a, KV_ROLLOUTS, buf_view(&key), buf_view(&val));
@@ -184,6 +187,12 @@ void rollout_put(struct apply *a, struct str tenant, struct rollout_row *row)
 		releasing_count(a, tenant, stays ? 1 : -1);
 	rollout_status_json(&status, row, steps_of(a->arena, row));
 	put_status(a, tenant, str_of(name), buf_view(&status));
+}
+
+void rollout_put(struct apply *a, struct str tenant, struct rollout_row *row)
+{
+	rollout_index(a, tenant, row, rollout_is_open(row->phase));
+	rollout_put_row(a, tenant, row);
 }
 
 void rollout_note(struct apply *a, struct arena *arena, struct rollout_row *row,

@@ -19,6 +19,16 @@ struct numbers {
 	size_t n, cap;
 };
 
+/* A release that lost configurations: they were deleted. */
+struct forgotten {
+	struct str tenant;
+	uint64_t number;
+	bool was_connected;              /* by one of them, to another */
+	bool is_settled;
+};
+
+struct beside_slices;
+
 struct releasing {
 	/* ---- the choice ---- */
 	bool is_chosen;                  /* asked, for this command */
@@ -42,6 +52,14 @@ struct releasing {
 	struct map *touched;             /* configurations that were spoken of */
 	struct rollout_row begun;        /* what becomes of it */
 	bool has_begun;
+
+	/* ---- what was deleted (rollout_forget.c) ---- */
+	struct forgotten **forgotten;
+	size_t n_forgotten, cap_forgotten;
+	struct map *forgotten_at;        /* tenant 0 number -> itself; NULL: none */
+	size_t next_row, next_group;     /* to be written, and settled */
+	struct beside_slices *slices;    /* of that group, under way */
+
 	struct arena *arena;             /* of the command */
 	struct arena *scratch;           /* of one operation of the choice */
 };
@@ -54,5 +72,11 @@ void releasing_note_all(struct apply *a, struct numbers *to, struct str prefix);
 enum code rollout_load_number(struct apply *a, struct arena *arena, struct str tenant,
 			      uint64_t number, struct rollout_row *row,
 			      struct err *err) MUST_USE;
+
+/* ---- rollout_forget.c ---- */
+void releasing_forget_start(struct releasing *r);
+/* NULL: this command has taken no configuration from it. */
+struct forgotten *releasing_forgotten(const struct apply *a, struct str tenant,
+				      uint64_t number);
 
 #endif

@@ -93,9 +93,8 @@ static const char *publish(const char *to, const char *content)
 	return arena_str(b.arena, str_of(release)).p;
 }
 
-static enum code move(const char *name, enum release_move move)
+static void add_move(struct command *c, const char *name, enum release_move move)
 {
-	struct command *c = bench_command(&b);
 	struct op *op = command_op(b.arena, c, OP_RELEASE_MOVE);
 
 	op->kind = KIND_RELEASE;
@@ -105,10 +104,27 @@ static enum code move(const char *name, enum release_move move)
 	op->step = STEP_ANY;
 	op->mode = ROLLBACK_STABLE_ONLY;
 	op->message = STR("because");
+}
+
+static enum code move(const char *name, enum release_move move)
+{
+	struct command *c = bench_command(&b);
+
+	add_move(c, name, move);
 	return bench_apply(&b, c)->code;
 }
 
-/* What an instance gets of f0, f1, ...: a letter each. */
+static void add_delete(struct command *c, unsigned i)
+{
+	struct op *op = command_op(b.arena, c, OP_OBJECT_DELETE);
+	char name[24];
+
+	op->kind = KIND_CONFIG;
+	op->tenant = STR("acme");
+	op->name = arena_str(b.arena, object(name, i));
+}
+
+/* What an instance gets of f0, f1, ...: a letter each; '-' is not there. */
 static void serves(const char *id, const char *want)
 {
 	struct kv_txn *txn = bench_read(&b);
@@ -122,6 +138,8 @@ static void serves(const char *id, const char *want)
 		AUTO_BUF content = BUF_NONE;
 		struct err err;
 
+		if (want[i] == '-')
+			continue;
 		snprintf(name, sizeof(name), "f%u", i);
 		at.name = str_of(name);
 		ck_assert_int_eq(view_config(txn, &at, &client, &v, &err), OK);
@@ -219,7 +237,6 @@ END_TEST
 START_TEST(what_connected_them_is_deleted)
 {
 	struct command *c;
-	struct op *op;
 
 	policy("\"x\"");
 	publish("01", "b");
@@ -227,12 +244,67 @@ START_TEST(what_connected_them_is_deleted)
 	publish("12", "c");
 	serves("x", "acc");
 	c = bench_command(&b);
-	op = command_op(b.arena, c, OP_OBJECT_DELETE);
-	op->kind = KIND_CONFIG;
-	op->tenant = STR("acme");
-	op->name = STR("shop.prod.f1");
+	add_delete(c, 1);
 	ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
-	serves("x", "b");
+	serves("x", "b-c");
+	ck_assert_uint_eq(kept(), 0);
+}
+END_TEST
+
+/* What the rest of the command does knows already that it is gone: of the releases,
+ * whose rows are written behind all of it, and of what they had for each other. */
+static const struct {
+	enum release_move move;
+	bool of_newer;
+	const char *x, *other;
+} move_lines[] = {
+	{ MOVE_ABORT, false, "a-c", "a-a" },    { MOVE_ABORT, true, "b-a", "a-a" },
+	{ MOVE_ROLLBACK, false, "a-c", "a-a" }, { MOVE_ROLLBACK, true, "b-a", "a-a" },
+	{ MOVE_PAUSE, false, "b-c", "a-a" },    { MOVE_PAUSE, true, "b-c", "a-a" },
+	{ MOVE_ADVANCE, false, "b-c", "b-a" },  { MOVE_ADVANCE, true, "b-c", "a-c" },
+};
+
+START_TEST(what_connected_them_goes_before_one_moves)
+{
+	const char *older, *newer;
+	struct command *c;
+
+	policy("\"x\"");
+	older = publish("01", "b");
+	newer = publish("12", "c");
+	ck_assert_uint_eq(kept(), 1);
+	c = bench_command(&b);
+	add_delete(c, 1);
+	add_move(c, move_lines[_i].of_newer ? newer : older, move_lines[_i].move);
+	ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
+	ck_assert_uint_eq(kept(), 0);
+	serves("x", move_lines[_i].x);
+	serves("other", move_lines[_i].other);
+}
+END_TEST
+
+START_TEST(a_release_without_anything_is_over_at_once)
+{
+	const char *older, *newer;
+	struct command *c;
+
+	policy("\"x\"");
+	older = publish("01", "b");
+	newer = publish("12", "c");
+	c = bench_command(&b);
+	add_delete(c, 0);
+	add_delete(c, 1);
+	add_move(c, older, MOVE_PAUSE);
+	ck_assert_int_eq(bench_apply(&b, c)->code, E_PHASE);
+	/* Nothing of it happened. */
+	serves("x", "acca");
+	c = bench_command(&b);
+	add_delete(c, 0);
+	add_delete(c, 1);
+	add_move(c, newer, MOVE_ADVANCE);
+	ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
+	ck_assert_int_eq(move(older, MOVE_PAUSE), E_PHASE);
+	ck_assert_int_eq(move(newer, MOVE_PAUSE), E_PHASE);
 	ck_assert_uint_eq(kept(), 0);
 }
 END_TEST
@@ -295,6 +367,9 @@ static Suite *suite(void)
 	tcase_add_test(t, what_is_completed_keeps_nobody_away);
 	tcase_add_test(t, they_are_connected_by_others_too);
 	tcase_add_test(t, what_connected_them_is_deleted);
+	tcase_add_loop_test(t, what_connected_them_goes_before_one_moves, 0,
+			    ARRAY_LEN(move_lines));
+	tcase_add_test(t, a_release_without_anything_is_over_at_once);
 	tcase_add_test(t, an_emergency_leaves_nothing_of_them);
 	tcase_add_test(t, too_many_are_refused);
 	suite_add_tcase(s, t);

@@ -1,6 +1,6 @@
 /*
  * Releases in steps under anything that may happen to them: publishes, pushes, moves,
- * roll-backs and changed policies in random order over several configurations.  After
+ * roll-backs, deletions and changed policies in random order over several configurations.  After
  * each command
  *
  * - an instance gets, of each release that is out, either all of it or nothing, and of
@@ -35,7 +35,7 @@ static bool cohort[CLIENTS];
 /* Every second run: all releases go out side by side. */
 static bool are_beside;
 /* How often there was something to be checked. */
-static unsigned n_whole, n_beside, n_kept;
+static unsigned n_whole, n_beside, n_kept, n_replaced;
 
 static unsigned below(unsigned n)
 {
@@ -132,15 +132,13 @@ static struct found rollouts(struct kv_txn *txn)
 	return f;
 }
 
-static void move(void)
+static void add_move(struct command *c)
 {
 	struct kv_txn *txn = bench_read(&b);
 	struct found f = rollouts(txn);
-	struct command *c = bench_command(&b);
 	struct op *op = command_op(b.arena, c, OP_RELEASE_MOVE);
 	const struct rollout_row *row = f.n ? &f.rows[below((unsigned)f.n)] : NULL;
 	char name[RELEASE_NAME_MAX];
-	enum code rc;
 
 	op->kind = KIND_RELEASE;
 	op->tenant = STR("acme");
@@ -151,9 +149,23 @@ static void move(void)
 	op->mode = below(4) ? ROLLBACK_STABLE_ONLY : ROLLBACK_EMERGENCY;
 	op->message = STR("because");
 	kv_end(&txn);
-	rc = bench_apply(&b, c)->code;
+}
+
+static bool may_refuse_move(struct command *c)
+{
+	enum code rc = bench_apply(&b, c)->code;
+
 	ck_assert_msg(rc == OK || rc == E_PHASE || rc == E_CONFLICT ||
 		      rc == E_LOCKED || rc == E_NOT_FOUND, "%s", b.last.text);
+	return rc == OK;
+}
+
+static void move(void)
+{
+	struct command *c = bench_command(&b);
+
+	add_move(c);
+	may_refuse_move(c);
 }
 
 static void roll_back(void)
@@ -173,6 +185,29 @@ static void lift(void)
 
 	config_op(c, OP_HOLD_LIFT, below(CONFIGS));
 	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+}
+
+/* Some are deleted, and are there anew when the command is at its end; in between a
+ * release may move. */
+static void replace(void)
+{
+	unsigned mask = 1 + below((1u << CONFIGS) - 1);
+	struct command *c = bench_command(&b);
+
+	c->flags = COMMAND_TAKE_OVER;
+	for (unsigned i = 0; i < CONFIGS; i++)
+		if (mask & BIT(i))
+			config_op(c, OP_OBJECT_DELETE, i);
+	if (below(2))
+		add_move(c);
+	for (unsigned i = 0; i < CONFIGS; i++) {
+		if (!(mask & BIT(i)))
+			continue;
+		put_config(&b, c, "acme", "shop", "prod",
+			   names[i] + sizeof("shop.prod.") - 1);
+		add_version(&b, c, "acme", names[i], STR("a"), true);
+	}
+	n_replaced += may_refuse_move(c);
 }
 
 /* ---- what must hold ---- */
@@ -423,12 +458,15 @@ START_TEST(anything_goes)
 			roll_back();
 		else if (what < 9)
 			lift();
+		else if (below(4) < 1)
+			replace();
 		else
 			move();
 		check();
 	}
 	bench_close(&b);
 	ck_assert(!are_beside || (n_whole > 200 && n_beside > 50 && n_kept > 50));
+	ck_assert_uint_gt(n_replaced, 2);
 }
 END_TEST
 
