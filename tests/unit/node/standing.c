@@ -53,7 +53,7 @@ START_TEST(who_stands_still_is_kept_nothing_for)
 {
 	bool is_cut = _i;
 	unsigned leader, standing, other, next = 100;
-	uint64_t before, after;
+	uint64_t before, after, last;
 	int fd;
 
 	if (is_cut) {
@@ -67,6 +67,8 @@ START_TEST(who_stands_still_is_kept_nothing_for)
 	standing = leader % 3 + 1;
 	other = standing % 3 + 1;
 	ring_fill(leader, 0, next, 50);
+	/* As far as its own log may go: nobody writes any more. */
+	last = ring_status(leader).commit;
 	ring_stop(standing);
 	fd = stand_in_for(standing);
 	RING_WAIT(!ring_is_up(leader, standing));
@@ -74,7 +76,9 @@ START_TEST(who_stands_still_is_kept_nothing_for)
 	do {
 		ring_fill(leader, next, VALUES, BYTES);
 		next += VALUES;
-	} while (is_cut && ring_status(leader).log_first <= 100);
+		/* Both: under load the other one may lead when it comes back. */
+	} while (is_cut && (ring_status(leader).log_first <= last + 1 ||
+			    ring_status(other).log_first <= last + 1));
 	after = bytes_to(leader, standing, other);
 	/* Some connections were tried, with votes and heartbeats for each. */
 	ck_assert_uint_lt(after - before, 1 << 20);
@@ -82,7 +86,7 @@ START_TEST(who_stands_still_is_kept_nothing_for)
 	close(fd);
 	ring_start(standing);
 	RING_WAIT(ring_equal(next));
-	ck_assert_uint_eq(ring_status(standing).installed, is_cut);
+	ck_assert_uint_eq(ring_status(standing).installed > 0, is_cut);
 	ring_fill(ring_elected(), next, 10, 50);
 	RING_WAIT(ring_equal(next + 10));
 }
