@@ -10,6 +10,8 @@
 
 #include "base/banned.h"
 
+_Static_assert(SCHEMA_LABELS_MAX == LABELS_MAX, "what is let in can be selected");
+
 /* Members of metadata that the server owns or keeps elsewhere. */
 static const char *const owned[] = {
 	"name", "namespace", "uid", "resourceVersion", "generation",

@@ -94,3 +94,15 @@ bool selector_matches(const struct selector *selector,
 	       patterns_match(&selector->names, at->name) &&
 	       labels_match(&selector->labels, labels);
 }
+
+bool selector_may_match(const struct selector *selector, struct arena *arena,
+			struct str labels, const struct address *at)
+{
+	struct selector any = *selector;
+	struct labels l;
+
+	if (labels_parse(arena, labels, &l))
+		return selector_matches(selector, &l, at);
+	any.labels = (struct labels){ 0 };
+	return selector_matches(&any, &any.labels, at);
+}

@@ -24,6 +24,7 @@ const char *cause_reason_name(enum cause_reason reason)
 		[CAUSE_TYPE] = "FieldValueTypeInvalid",
 		[CAUSE_DUPLICATE] = "FieldValueDuplicate",
 		[CAUSE_TOO_LONG] = "FieldValueTooLong",
+		[CAUSE_TOO_MANY] = "FieldValueTooMany",
 		[CAUSE_FORBIDDEN] = "FieldValueForbidden",
 	};
 
@@ -531,6 +532,11 @@ static void check_strings(struct value *meta, const char *name,
 			invalid(arena, check, below(arena, path, m->key),
 				m->value, "is no valid key and value");
 	}
+	/* Selectors look at no more. */
+	if (label_values && map && value_count(map) > SCHEMA_LABELS_MAX)
+		check_add(arena, check, CAUSE_TOO_MANY, path,
+			  arena_printf(arena, "Too many: %zu: must have at most %d items",
+				       value_count(map), SCHEMA_LABELS_MAX), map);
 	if (bytes > META_BYTES_MAX)
 		check_add(arena, check, CAUSE_TOO_LONG, path,
 			  STR("Too long: must have at most 262144 bytes"), map);

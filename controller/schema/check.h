@@ -33,6 +33,9 @@
 
 #include "schema/kind.h"
 
+/* As LABELS_MAX of model/labels.h, which is above this. */
+#define SCHEMA_LABELS_MAX 64
+
 /* Reasons follow Kubernetes' status causes (KUBECTL brief, section 9). */
 enum cause_reason {
 	CAUSE_INVALID,            /* FieldValueInvalid */
@@ -41,6 +44,7 @@ enum cause_reason {
 	CAUSE_TYPE,               /* FieldValueTypeInvalid */
 	CAUSE_DUPLICATE,          /* FieldValueDuplicate */
 	CAUSE_TOO_LONG,           /* FieldValueTooLong */
+	CAUSE_TOO_MANY,           /* FieldValueTooMany */
 	CAUSE_FORBIDDEN,          /* FieldValueForbidden */
 };
 

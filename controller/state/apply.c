@@ -804,6 +804,8 @@ enum code apply_start(struct apply *a, struct str bytes, struct outcome *out,
 	enum code rc = command_open(a->keep, bytes, &a->own, &a->ops, err);
 
 	must(a->step == APPLY_IDLE);
+	/* Whatever comes next, and whether or not in the same batch. */
+	gate_refresh(a);
 	*out = (struct outcome){ 0 };
 	a->units -= 1 + (int)(bytes.n / UNIT_BYTES) + (int)a->own.n_contents;
 	if (rc == E_UNSUPPORTED)

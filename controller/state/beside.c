@@ -30,6 +30,7 @@ struct finding {
 	struct map *seen;                /* names of configurations */
 	struct arena *one;               /* of the release that is looked at */
 	size_t next, looked;             /* release, configuration */
+	size_t out;                      /* releases of these that are out */
 };
 
 /* Are there others at a configuration of it?  As a rule not. */
@@ -121,6 +122,7 @@ static void find_next(struct finding *f)
 			return;
 		row = &other;
 	}
+	f->out++;
 	for (size_t k = 0; k < row->n_configs; k++)
 		note_config(f, &row->configs[k]);
 	f->a->units -= (int)(row->n_configs / LOOKS_A_UNIT);
@@ -128,9 +130,12 @@ static void find_next(struct finding *f)
 		find_at(f, &b->configs[f->looked]);
 }
 
-static enum code check_bounds(const struct beside *b, struct err *err)
+/* Those that wait are none of them. */
+static enum code check_bounds(const struct finding *f, struct err *err)
 {
-	if (b->n <= BESIDE_RELEASES_MAX && b->n_configs <= BESIDE_CONFIGS_MAX)
+	const struct beside *b = f->found;
+
+	if (f->out <= BESIDE_RELEASES_MAX && b->n_configs <= BESIDE_CONFIGS_MAX)
 		return OK;
 	err_set(err, E_UNPROCESSABLE, "too much would be out side by "
 		"side: at most %d releases, of %d configurations, may "
@@ -163,7 +168,7 @@ enum code beside_find(struct apply *a, struct arena *arena, struct str tenant,
 	finding_start(&f, row->number);
 	while (rc == OK && f.next < f.found->n) {
 		find_next(&f);
-		rc = bounded ? check_bounds(f.found, err) : OK;
+		rc = bounded ? check_bounds(&f, err) : OK;
 	}
 	map_free(&f.seen);
 	if (rc == OK)

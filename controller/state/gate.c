@@ -51,6 +51,12 @@ void gate_forget(struct apply *a)
 	a->gate->is_stale = false;
 }
 
+void gate_refresh(struct apply *a)
+{
+	if (a->gate->is_stale)
+		gate_forget(a);
+}
+
 /* ---- what a tenant has ---- */
 
 static void know(struct apply *a, struct str tenant)
@@ -469,8 +475,15 @@ enum code gate_after(struct apply *a, const struct op *op, struct err *err)
 }
 
 /* A proposal names as many at most. */
-static void note_along(struct gate *g, struct str config)
+static void note_along(struct gate *g, struct str config,
+		       const struct address *at, const struct seen *seen)
 {
+	for (size_t i = 0; i < g->n_policies; i++) {
+		struct gate_policy *p = &g->policies[i];
+
+		p->wants_along |= gate_policy_wants(&p->is, GATE_PUBLISH, false, false,
+						    selects(&p->is.select, seen, at));
+	}
 	if (g->n_along == PROPOSAL_CONFIGS_MAX)
 		return;
 	g->n_along++;
@@ -480,8 +493,6 @@ static void note_along(struct gate *g, struct str config)
 enum code gate_along(struct apply *a, struct str tenant, struct str config, bool anew,
 		     struct err *err)
 {
-	struct op op = { .type = OP_VERSION_ADD, .kind = KIND_CONFIG,
-			 .tenant = tenant, .name = config };
 	struct gate *g = a->gate;
 	AUTO_BUF key = BUF_NONE;
 	struct object_row row;
@@ -504,10 +515,8 @@ enum code gate_along(struct apply *a, struct str tenant, struct str config, bool
 	seen = see(a->arena, row.labels, true);
 	note_tenant(g, tenant);
 	match_windows(a, config, &at, &seen, &seen);
-	if (anew) {
-		match_policies(g, &op, GATE_PUBLISH, &at, &seen, &seen);
-		note_along(g, config);
-	}
+	if (anew)
+		note_along(g, config, &at, &seen);
 	a->units -= 1 + (int)((g->n_policies + g->n_windows) / MATCHES_A_UNIT);
 	return OK;
 }
@@ -518,8 +527,7 @@ void gate_start(struct apply *a)
 {
 	struct gate *g = a->gate;
 
-	if (g->is_stale)
-		gate_forget(a);
+	gate_refresh(a);
 	g->mode = GATE_COMMAND;
 	g->is_noted = g->is_watched = g->has_changed = false;
 	buf_reset(&g->of);
@@ -528,7 +536,8 @@ void gate_start(struct apply *a)
 	g->start = a->ops;
 	moved_start(a);
 	for (size_t i = 0; i < g->n_policies && g->is_loaded; i++)
-		g->policies[i].selects = g->policies[i].wants = false;
+		g->policies[i].selects = g->policies[i].wants =
+			g->policies[i].wants_along = false;
 	for (size_t i = 0; i < g->n_windows && g->is_loaded; i++) {
 		g->windows[i].holds = false;
 		g->windows[i].along = STR_NONE;
@@ -539,10 +548,14 @@ struct gate_answer_flags gate_found(const struct gate *g)
 {
 	struct gate_answer_flags f = { 0 };
 
-	for (size_t i = 0; i < g->n_policies; i++)
-		f.wants |= g->policies[i].wants;
-	for (size_t i = 0; i < g->n_windows; i++)
+	for (size_t i = 0; i < g->n_policies; i++) {
+		f.names |= g->policies[i].wants;
+		f.wants |= g->policies[i].wants || g->policies[i].wants_along;
+	}
+	for (size_t i = 0; i < g->n_windows; i++) {
+		f.names |= g->windows[i].holds && !g->windows[i].along.n;
 		f.holds |= g->windows[i].holds;
+	}
 	return f;
 }
 
@@ -663,7 +676,8 @@ enum code gate_judge(struct apply *a, enum gate_verdict *out, struct err *err)
 	f = gate_found(g);
 	if (!f.wants && !f.holds && !later)
 		return OK;
-	if (a->cmd->flags & COMMAND_BREAK_GLASS) {
+	/* For what is named: of the rest nothing goes along then. */
+	if ((a->cmd->flags & COMMAND_BREAK_GLASS) && f.names) {
 		rc = check_glass(a, err);
 		*out = GATE_BREAK;
 		return rc;
@@ -684,7 +698,7 @@ enum code gate_judge(struct apply *a, enum gate_verdict *out, struct err *err)
 /* ---- steps of releases ---- */
 
 enum code gate_window_check(struct apply *a, struct str tenant, struct str config,
-			    enum window_blocks what, struct err *err)
+			    unsigned what, struct err *err)
 {
 	struct gate *g = a->gate;
 	AUTO_BUF key = BUF_NONE;

@@ -40,6 +40,8 @@ struct gate *gate_new(void);
 void gate_free(struct gate **gate);
 /* What was read of policies is no more what the store holds. */
 void gate_forget(struct apply *a);
+/* Before each command: what the one before wrote counts, in the same batch or not. */
+void gate_refresh(struct apply *a);
 /* Begins a command whose operations are 'a->ops'. */
 void gate_start(struct apply *a);
 /* Around each operation; behind it only where it changed something.  E_CORRUPT. */
@@ -111,10 +113,11 @@ enum code gate_frozen_by(const struct window *w, struct str name, uint64_t now_m
 bool gate_is_there(struct apply *a, struct str tenant);
 
 /*
- * Do windows of the tenant hold `what` of this configuration now?  E_FROZEN names
- * window, owner, reason and end.  For steps of releases; ways back do not ask.
+ * Do windows of the tenant hold `what` (enum window_blocks, any of them) of this
+ * configuration now?  E_FROZEN names window, owner, reason and end.  For steps of
+ * releases; ways back do not ask.
  */
 enum code gate_window_check(struct apply *a, struct str tenant, struct str config,
-			    enum window_blocks what, struct err *err) MUST_USE;
+			    unsigned what, struct err *err) MUST_USE;
 
 #endif

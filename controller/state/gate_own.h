@@ -12,6 +12,7 @@ struct gate_policy {
 	struct approval is;
 	bool selects;                    /* something that the command changes */
 	bool wants;                      /* approval of it */
+	bool wants_along;                /* of what only goes along */
 };
 
 struct gate_window {
@@ -105,12 +106,19 @@ struct gate {
 	bool knows_locks, has_locks;     /* does anything wait there? */
 };
 
+/* Behind a broken glass nothing goes along, so nobody is asked of that. */
+static inline bool policy_asks(const struct gate *g, const struct gate_policy *p)
+{
+	return p->wants || (p->wants_along && g->walk.what != WALK_GLASS);
+}
+
 /* ---- gate.c ---- */
 
 /* The policies and windows of the tenant. */
 enum code gate_load(struct apply *a, struct str tenant, struct err *err) MUST_USE;
 struct gate_answer_flags {
 	bool wants, holds;
+	bool names;                      /* either, for what operations name */
 };
 struct gate_answer_flags gate_found(const struct gate *g);
 /* "freeze window X of ann (sale) until ..." of the first that holds. */
@@ -126,6 +134,8 @@ static inline bool is_source_delete(const struct op *op)
 void walk_start(struct apply *a, enum gate_walk_for what);
 /* 'more': the slice is over, and it goes on. */
 enum code walk_go_on(struct apply *a, bool *more, struct err *err) MUST_USE;
+/* At the end of one that proposes. */
+void walk_note_along(struct apply *a);
 /* Keeps the plan of the walk for 'proposal' (empty: for none).  Its digest in
  * '*digest'. */
 enum code walk_keep(struct apply *a, struct str proposal,

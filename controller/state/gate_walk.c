@@ -64,9 +64,10 @@ static void note_name(struct gate_walk *w, struct str name, uint8_t actions)
 		arena_str(w->arena, name), actions };
 }
 
-/* What goes along is asked about as well, so that it is named. */
-static void note_along(struct gate *g)
+/* What goes along is asked about as well, so that it is named, behind the rest. */
+void walk_note_along(struct apply *a)
 {
+	struct gate *g = a->gate;
 	struct rd rd = rd_of(buf_view(&g->along));
 
 	for (size_t i = 0; i < g->n_along; i++)
@@ -89,8 +90,6 @@ void walk_start(struct apply *a, enum gate_walk_for what)
 	/* Who planned what another executes authored it too. */
 	if (what != WALK_PUT && g->mode == GATE_PLAN)
 		note_author(w, buf_view(&g->planner));
-	if (what == WALK_PROPOSE)
-		note_along(g);
 	w->start = w->ops;
 	planned_begin(w->digest, what == WALK_PUT ? &w->inner : a->cmd);
 	a->step = APPLY_WALK;

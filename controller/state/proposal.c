@@ -227,7 +227,7 @@ static enum code locked(struct str name, struct err *err)
 static const struct gate_policy *first_that_wants(const struct gate *g)
 {
 	for (size_t i = 0; i < g->n_policies; i++)
-		if (g->policies[i].wants)
+		if (policy_asks(g, &g->policies[i]))
 			return &g->policies[i];
 	return NULL;
 }
@@ -286,7 +286,7 @@ static enum code copy_policies(struct apply *a, struct proposal_row *row,
 	for (size_t i = 0; i < g->n_policies; i++) {
 		const struct gate_policy *p = &g->policies[i];
 
-		if (!p->wants)
+		if (!policy_asks(g, p))
 			continue;
 		row->policies = arena_grow(a->keep, row->policies, &cap,
 					   row->n_policies + 1,

@@ -99,12 +99,6 @@ bool releasing_is_open(struct apply *a, struct str tenant, struct str config)
 	return releasing_brings(a, tenant, config, NULL, &version);
 }
 
-/* Of the command as it came: before anybody knows whether there is a glass to break. */
-static bool is_emergency(const struct apply *a)
-{
-	return a->cmd->flags & COMMAND_BREAK_GLASS;
-}
-
 /* A configuration goes along with what else the command releases: past the gate, as
  * what the command names does.  'anew': it was turned back since it was agreed to. */
 static enum code bring_along(struct apply *a, struct str tenant, struct thing *t,
@@ -146,7 +140,7 @@ static enum code lift(struct apply *a, struct str tenant, uint64_t number,
 	struct kv_cursor c;
 	enum code rc = OK;
 
-	if (is_emergency(a))
+	if (gate_is_broken(a))
 		return OK;
 	key_releasing_hold(&prefix, tenant, number);
 	for (bool on = kv_seek(a->txn, KV_RELEASING, buf_view(&prefix), &c);
@@ -256,12 +250,11 @@ void rollout_tell(struct apply *a, struct str tenant,
 	outbox_note(a, notice, tenant, KIND_RELEASE, str_of(name), buf_view(&data));
 }
 
-/* Open releases, another apart, that bring a configuration the same content. */
-static struct numbers same_at(struct apply *a, struct arena *arena,
-			      struct str tenant, const struct rollout_config *c,
-			      uint64_t but)
+/* Other open releases that bring a configuration the same content. */
+static void note_same_at(struct apply *a, struct str tenant,
+			 const struct rollout_config *c, uint64_t but,
+			 struct numbers *same)
 {
-	struct numbers same = { 0 };
 	AUTO_BUF key = BUF_NONE;
 	struct releasing_at at;
 	struct kv_cursor cur;
@@ -272,44 +265,21 @@ static struct numbers same_at(struct apply *a, struct arena *arena,
 		if (!releasing_at_decode(cur.key, cur.val, &at) ||
 		    at.number == but || !sha256_eq(&at.sha, &c->sha))
 			continue;
-		same.v = arena_grow(arena, same.v, &same.cap, same.n + 1,
-				    sizeof(*same.v));
-		same.v[same.n++] = at.number;
+		releasing_note(a->releasing, same, at.number);
 	}
 	kv_cursor_close(&cur);
-	return same;
 }
 
-/* What turned back does not go out by another one either. */
-enum code rollout_end_same(struct apply *a, struct arena *arena,
-			   struct str tenant, const struct rollout_row *row,
-			   struct err *err)
+static void note_same(struct apply *a, struct str tenant,
+		      const struct rollout_row *row, struct numbers *same)
 {
-	enum code rc = OK;
-
-	for (size_t i = 0; i < row->n_configs && rc == OK; i++) {
-		struct numbers same = same_at(a, arena, tenant, &row->configs[i],
-					      row->number);
-
-		for (size_t k = 0; k < same.n && rc == OK; k++) {
-			struct rollout_row other;
-
-			/* Ended already, with one before it. */
-			if (rollout_load_number(a, arena, tenant, same.v[k], &other, err))
-				continue;
-			if (rollout_is_open(other.phase))
-				rc = rollout_end(a, arena, tenant, &other,
-						 ROLLOUT_ROLLED_BACK,
-						 STR("the same content was turned "
-						     "back"), err);
-		}
-	}
-	return rc;
+	for (size_t i = 0; i < row->n_configs; i++)
+		note_same_at(a, tenant, &row->configs[i], row->number, same);
 }
 
-enum code rollout_end(struct apply *a, struct arena *arena, struct str tenant,
-		      struct rollout_row *row, enum rollout_phase phase,
-		      struct str why, struct err *err)
+static enum code end_alone(struct apply *a, struct arena *arena, struct str tenant,
+			   struct rollout_row *row, enum rollout_phase phase,
+			   struct str why, struct err *err)
 {
 	static const char *const actions[ROLLOUT__END] = {
 		[ROLLOUT_ROLLED_BACK] = "roll-back",
@@ -330,13 +300,45 @@ enum code rollout_end(struct apply *a, struct arena *arena, struct str tenant,
 		return rc;
 	row->phase = phase;
 	rollout_put(a, tenant, row);
-	if (phase == ROLLOUT_ROLLED_BACK) {
+	if (phase == ROLLOUT_ROLLED_BACK)
 		rollout_tell(a, tenant, row, NOTICE_ROLLED_BACK);
-		return rollout_end_same(a, arena, tenant, row, err);
-	}
 	if (phase == ROLLOUT_ABORTED)
 		rollout_tell(a, tenant, row, NOTICE_ABORTED);
 	return OK;
+}
+
+/* What turned back does not go out by another one either, nor what that one has. */
+enum code rollout_end_same(struct apply *a, struct arena *arena,
+			   struct str tenant, const struct rollout_row *row,
+			   struct err *err)
+{
+	struct numbers same = { 0 };
+	enum code rc = OK;
+
+	note_same(a, tenant, row, &same);
+	for (size_t i = 0; i < same.n && rc == OK; i++) {
+		struct rollout_row other;
+
+		/* Ended already, with one before it. */
+		if (rollout_load_number(a, arena, tenant, same.v[i], &other, err) ||
+		    !rollout_is_open(other.phase))
+			continue;
+		rc = end_alone(a, arena, tenant, &other, ROLLOUT_ROLLED_BACK,
+			       STR("the same content was turned back"), err);
+		note_same(a, tenant, &other, &same);
+	}
+	return rc;
+}
+
+enum code rollout_end(struct apply *a, struct arena *arena, struct str tenant,
+		      struct rollout_row *row, enum rollout_phase phase,
+		      struct str why, struct err *err)
+{
+	enum code rc = end_alone(a, arena, tenant, row, phase, why, err);
+
+	if (rc == OK && phase == ROLLOUT_ROLLED_BACK)
+		rc = rollout_end_same(a, arena, tenant, row, err);
+	return rc;
 }
 
 enum code releasing_end_at(struct apply *a, struct str tenant, struct str config,
@@ -392,15 +394,15 @@ void releasing_remove_all(struct apply *a, struct str tenant)
 
 /* ---- behind the operations ---- */
 
-/* What an older release still has goes out with the newer one; where the glass is to be
- * broken it stays what it was before that release: nobody lets it out by the way. */
+/* What an older release still has goes out with the newer one; behind a broken glass
+ * it stays what it was before that release: nobody lets it out by the way. */
 static enum code carry(struct apply *a, const struct rollout_row *old,
 		       struct err *err)
 {
 	struct releasing *r = a->releasing;
 	enum code rc = OK;
 
-	for (size_t i = 0; !is_emergency(a) && i < old->n_configs && rc == OK; i++) {
+	for (size_t i = 0; !gate_is_broken(a) && i < old->n_configs && rc == OK; i++) {
 		const struct rollout_config *c = &old->configs[i];
 		AUTO_THING t = { 0 };
 
@@ -455,6 +457,17 @@ static void add_group(struct apply *a, struct str group)
 		r->touched = map_new();
 }
 
+/* A release that turns back looks at all that wait behind it. */
+static enum code check_queue(const struct releasing *r, struct err *err)
+{
+	if (r->ending.n <= QUEUED_MAX)
+		return OK;
+	err_set(err, E_QUOTA, "%d releases wait for the one that is out already",
+		QUEUED_MAX);
+	return err_hint(err, "promote, roll back or abort it, or those that wait; or "
+			"let the policy supersede what is out");
+}
+
 enum code releasing_conclude(struct apply *a, struct err *err)
 {
 	struct releasing *r = a->releasing;
@@ -471,8 +484,12 @@ enum code releasing_conclude(struct apply *a, struct err *err)
 	s = r->best ? &r->best->is : NULL;
 	if (r->n && s->group.n)
 		add_group(a, s->group);
-	if (r->n && s->concurrency == CONCURRENCY_QUEUE && r->ending.n)
+	if (r->n && s->concurrency == CONCURRENCY_QUEUE && r->ending.n) {
 		phase = ROLLOUT_QUEUED;
+		rc = check_queue(r, err);
+	}
+	if (rc)
+		return rc;
 	if (!(r->n && s->concurrency != CONCURRENCY_SUPERSEDE))
 		rc = supersede(a, err);
 	if (rc || r->n == 0)

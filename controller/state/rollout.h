@@ -24,6 +24,7 @@
 /* In place of a kind: release policies of a tenant, releases that can move, and
  * configurations that a release holds. */
 #define COUNT_RELEASING ((enum kind_id)251)
+#define QUEUED_MAX 100                   /* behind one that is out */
 #define STEP_ANY UINT32_MAX              /* of OP_RELEASE_MOVE: whatever the step */
 
 struct releasing *releasing_new(void);

@@ -65,7 +65,6 @@ static enum code choose_for(struct apply *a, struct str name, struct err *err)
 	AUTO_BUF key = BUF_NONE;
 	struct object_row row;
 	struct address at;
-	struct labels labels;
 	struct str val;
 
 	key_object(&key, r->tenant, KIND_CONFIG, name);
@@ -76,10 +75,9 @@ static enum code choose_for(struct apply *a, struct str name, struct err *err)
 		return thing_corrupt(err, "an object");
 	at = (struct address){ r->tenant, row.application, row.environment,
 			       row.config_name };
-	if (!labels_parse(r->scratch, row.labels, &labels))
-		return thing_corrupt(err, "an object's labels");
 	for (size_t i = 0; i < r->n_all; i++)
-		if (selector_matches(&r->all[i].is.select, &labels, &at))
+		if (selector_may_match(&r->all[i].is.select, r->scratch, row.labels,
+				       &at))
 			prefer(r, &r->all[i]);
 	return OK;
 }
@@ -164,6 +162,7 @@ static enum code choose_by_ops(struct apply *a, struct err *err)
 		struct op op;
 
 		arena_reset(r->scratch);
+		arena_reset(a->arena);
 		/* What is malformed is refused where it is to be done. */
 		if (command_next(r->scratch, &r->ops, &op, &(struct err){ 0 }))
 			r->ops.next = r->ops.n;

@@ -127,7 +127,7 @@ static bool is_forced(const struct moving *m)
 				&(struct err){ 0 }) == OK;
 }
 
-static enum code check_windows(struct moving *m, struct err *err)
+static enum code check_windows(struct moving *m, unsigned what, struct err *err)
 {
 	enum code rc = OK;
 
@@ -135,13 +135,13 @@ static enum code check_windows(struct moving *m, struct err *err)
 		return OK;
 	for (size_t i = 0; i < m->row.n_configs && rc == OK; i++)
 		rc = gate_window_check(m->a, m->op->tenant,
-				       m->row.configs[i].name, WINDOW_STEPS, err);
+				       m->row.configs[i].name, what, err);
 	return rc;
 }
 
 static enum code go_on(struct moving *m, struct err *err)
 {
-	enum code rc = check_windows(m, err);
+	enum code rc = check_windows(m, WINDOW_STEPS, err);
 
 	if (rc)
 		return rc;
@@ -154,9 +154,15 @@ static enum code go_on(struct moving *m, struct err *err)
 
 static enum code start(struct moving *m, struct err *err)
 {
+	enum code rc;
+
 	if (view_rollout_is_blocked(m->a->txn, m->op->tenant, &m->row))
 		return err_set(err, E_LOCKED, "release %.*s waits for an older one of "
 			       "its group", STR_ARG(m->op->name));
+	/* It is the publish that was put off, and a step. */
+	rc = check_windows(m, WINDOW_PUBLISH | WINDOW_STEPS, err);
+	if (rc)
+		return rc;
 	begin_step(m, 0);
 	m->row.phase = ROLLOUT_PROGRESSING;
 	return rollout_spread(m->a, m->op->tenant, &m->row, &m->s, err);

@@ -221,15 +221,7 @@ struct looking {
 static bool may_match(const struct selector *select, struct arena *arena,
 		      struct str labels, const struct address *at)
 {
-	struct selector any = *select;
-	struct labels l;
-
-	if (!labels.n)
-		return false;
-	if (labels_parse(arena, labels, &l))
-		return selector_matches(select, &l, at);
-	any.labels = (struct labels){ 0 };
-	return selector_matches(&any, &any.labels, at);
+	return labels.n && selector_may_match(select, arena, labels, at);
 }
 
 static void look_at_policy(struct looking *l, const struct object_view *o)

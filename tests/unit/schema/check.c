@@ -138,6 +138,16 @@ START_TEST(causes_name_field_and_reason)
 		  "metadata.name", "RFC 1123");
 	one_cause("Tenant", "metadata: {name: a, labels: {'bad key': v}}",
 		  CAUSE_INVALID, "metadata.labels.bad key", "no valid key");
+	{
+		AUTO_BUF many = BUF_NONE;
+
+		buf_z(&many, "metadata: {name: a, labels: {");
+		for (unsigned i = 0; i < 65; i++)
+			buf_printf(&many, "%sl%u: v", i ? ", " : "", i);
+		buf_z(&many, "}}");
+		one_cause("Tenant", many.p, CAUSE_TOO_MANY,
+			  "metadata.labels", "at most 64");
+	}
 	one_cause("Tenant", "spec: {}", CAUSE_REQUIRED, "metadata",
 		  "Required value");
 }

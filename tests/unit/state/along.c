@@ -213,7 +213,7 @@ END_TEST
 START_TEST(behind_the_glass_nothing_goes_along)
 {
 	bool is_held = _i;
-	struct command *c = as("eve");
+	struct command *c;
 
 	both_are_out();
 	if (is_held)
@@ -235,18 +235,47 @@ START_TEST(behind_the_glass_nothing_goes_along)
 }
 END_TEST
 
-/* Where there is no glass to break neither. */
-START_TEST(a_threat_to_break_it_brings_nothing_along)
+static struct command *threat(void)
 {
-	struct command *c;
+	struct command *c = as("eve");
 
-	both_are_out();
-	c = as("eve");
 	c->flags = COMMAND_BREAK_GLASS | COMMAND_TAKE_OVER;
 	c->reason = STR("it burns");
-	ck_assert_int_eq(publish(c, "c")->code, OK);
+	return c;
+}
+
+/* Who may break no glass drops nobody's release by saying that he would. */
+START_TEST(where_there_is_no_glass_all_goes_its_way)
+{
+	both_are_out();
+	if (_i) {
+		freeze_two();
+		ck_assert_int_eq(publish(threat(), "c")->code, E_FROZEN);
+		they_get("eu", 2, 2);
+		return;
+	}
+	ck_assert_int_eq(publish(threat(), "c")->code, OK);
+	they_get("eu", 3, 2);
 	they_get("us", 1, 1);
-	ck_assert_uint_eq(got("two.toml", "eu"), 1);
+}
+END_TEST
+
+/* More labels than can be matched are as if all matched. */
+START_TEST(too_many_labels_stop_nobody)
+{
+	AUTO_BUF labels = BUF_NONE;
+	struct command *c = bench_command(&b);
+
+	for (unsigned i = 0; i <= LABELS_MAX; i++)
+		buf_printf(&labels, "%s\"l%02u\":\"x\"", i ? "," : "{", i);
+	buf_c(&labels, '}');
+	put_config(&b, c, "acme", "shop", "prod", "db.toml")->labels =
+		buf_view(&labels);
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	make(KIND_RELEASE_POLICY, "labelled",
+	     "{\"select\":{\"labels\":{\"a\":\"b\"}}," STEPS "}");
+	ck_assert_msg(publish(as("ann"), "b")->code == OK, "%s", b.last.text);
+	ck_assert_uint_eq(got("db.toml", "us"), 1);
 }
 END_TEST
 
@@ -263,7 +292,8 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, a_window_over_it_holds_the_command, 0, 2);
 	tcase_add_loop_test(t, people_are_asked_again, 0, 2);
 	tcase_add_loop_test(t, behind_the_glass_nothing_goes_along, 0, 2);
-	tcase_add_test(t, a_threat_to_break_it_brings_nothing_along);
+	tcase_add_loop_test(t, where_there_is_no_glass_all_goes_its_way, 0, 2);
+	tcase_add_test(t, too_many_labels_stop_nobody);
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -250,6 +250,28 @@ START_TEST(plans_wait_as_well)
 }
 END_TEST
 
+/* Time that passes in the batch of the tenant's first webhook tells that one, as it does
+ * in a batch of its own: '_i'. */
+START_TEST(what_a_batch_began_counts_in_it)
+{
+	struct command *c = bench_command(&b), tick = { .type = COMMAND_TICK };
+	struct str log[2];
+
+	people();
+	publish_at(as("ann"), b.time_ms + MINUTE, "two\n");
+	proposed("Approved");
+	put_object(c, KIND_WEBHOOK, "h", "{\"events\":[\"EXPIRED\"],\"url\":\"https://a\"}");
+	log[0] = bench_encode(&b, c);
+	tick.time_ms = b.time_ms += 2 * DAY;
+	log[1] = bench_encode(&b, &tick);
+	bench_batch(&b, log, 2 - (size_t)_i);
+	if (_i)
+		bench_batch(&b, &log[1], 1);
+	/* The event, and what the webhook is to get of it. */
+	ck_assert_uint_eq(rows(KV_OUTBOX), 2);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("state/gate_later");
@@ -267,6 +289,7 @@ static Suite *suite(void)
 	tcase_add_test(t, what_cannot_wait_is_refused);
 	tcase_add_test(t, windows_count_when_its_time_has_come);
 	tcase_add_test(t, plans_wait_as_well);
+	tcase_add_loop_test(t, what_a_batch_began_counts_in_it, 0, 2);
 	suite_add_tcase(s, t);
 	return s;
 }
