@@ -513,11 +513,11 @@ static enum code go_on_ops(struct apply *a, struct outcome *out,
 
 	if (rc == OK && !is_chosen)
 		return kv_status(a->txn, err);
-	while (rc == OK && a->ops.next < a->ops.n) {
+	while (rc == OK && (gate_has_more(a) || a->ops.next < a->ops.n)) {
 		if (a->units <= 0)
 			return kv_status(a->txn, err);
 		a->units--;
-		rc = run_op(a, out, err);
+		rc = gate_has_more(a) ? gate_go_on(a, err) : run_op(a, out, err);
 	}
 	if (rc == OK && !releasing_settle(a))
 		return kv_status(a->txn, err);

@@ -7,6 +7,8 @@
 #include "base/banned.h"
 
 #define SLICE 1000
+/* Locks that are looked at for one of these. */
+#define LOCKS_A_PART 64
 
 static void key_due(struct buf *out, uint64_t time_ms, enum due_what what,
 		    struct str tenant, struct str name)
@@ -57,6 +59,7 @@ struct clearing {
 	struct str proposal;             /* whose locks go; empty: none's */
 	bool lets_go;                    /* of the contents, too */
 	uint64_t at, next;               /* byte of the operations, and number */
+	struct str lock;                 /* of a source's deletion: looked at last */
 	struct plan_row plan;
 };
 
@@ -102,46 +105,76 @@ static bool starts_with_tenant(struct str key, struct str tenant)
 	       key.p[tenant.n] == '\0';
 }
 
-static void clear_all_locks(struct apply *a, const struct clearing *c)
+/* The locks of the proposal among the next rows, into 'arena'; answers whether there are
+ * more rows behind these. */
+static bool find_locks(struct apply *a, struct clearing *c, struct arena *arena,
+		       struct str **keys, size_t *n)
 {
 	AUTO_BUF end = BUF_NONE;
 	AUTO_BUF from = BUF_NONE;
+	unsigned rows = LOCKS_A_PART;
 	struct kv_cursor cur;
-	struct str key;
+	size_t cap = 0;
+	bool on;
 
 	buf_str(&from, c->tenant);
 	buf_c(&from, '\0');
+	if (c->lock.n) {
+		buf_reset(&from);
+		buf_str(&from, c->lock);
+		buf_c(&from, '\0');
+	}
 	buf_c(&end, '\0');
 	buf_str(&end, c->proposal);
-	do {
-		key = STR_NONE;
-		for (bool on = kv_seek(a->txn, KV_LOCKS, buf_view(&from), &cur);
-		     on && !key.n && starts_with_tenant(cur.key, c->tenant);
-		     on = !key.n && kv_next(&cur))
-			if (str_ends(cur.key, buf_view(&end)))
-				key = arena_str(a->arena, cur.key);
-		kv_cursor_close(&cur);
-		if (!key.n)
-			return;
-		ap_del(a, KV_LOCKS, key);
-		buf_reset(&from);
-		buf_str(&from, key);
-	} while (true);
+	for (on = kv_seek(a->txn, KV_LOCKS, buf_view(&from), &cur);
+	     on && starts_with_tenant(cur.key, c->tenant) && rows > 0;
+	     on = kv_next(&cur), rows--) {
+		if (rows == 1)
+			c->lock = arena_str(a->arena, cur.key);
+		if (!str_ends(cur.key, buf_view(&end)))
+			continue;
+		*keys = arena_grow(arena, *keys, &cap, *n + 1, sizeof(**keys));
+		(*keys)[(*n)++] = arena_str(arena, cur.key);
+	}
+	kv_cursor_close(&cur);
+	return rows == 0;
 }
 
-static void clear_op(struct apply *a, const struct clearing *c,
-		     const struct op *op)
+/* True: none of them is left. */
+static bool clear_all_locks(struct apply *a, struct clearing *c, unsigned *left)
+{
+	bool more = true;
+
+	while (more && *left) {
+		AUTO_ARENA arena = arena_new(0);
+		struct str *keys = NULL;
+		size_t n = 0;
+
+		more = find_locks(a, c, arena, &keys, &n);
+		for (size_t i = 0; i < n; i++)
+			ap_del(a, KV_LOCKS, keys[i]);
+		*left -= MIN(*left, 1 + (unsigned)n);
+	}
+	if (!more)
+		c->lock = STR_NONE;
+	return !more;
+}
+
+/* False: it is not done. */
+static bool clear_op(struct apply *a, struct clearing *c, const struct op *op,
+		     unsigned *left)
 {
 	AUTO_BUF key = BUF_NONE;
 
 	if (c->proposal.n) {
 		key_lock(&key, lock_tenant(op), op->kind, op->name, c->proposal);
 		ap_del(a, KV_LOCKS, buf_view(&key));
-		if (is_source_delete(op))
-			clear_all_locks(a, c);
+		if (is_source_delete(op) && !clear_all_locks(a, c, left))
+			return false;
 	}
 	if (c->lets_go && op->type == OP_VERSION_ADD)
 		blob_ref(a, op->tenant, &op->sha, -(int)c->plan.holds);
+	return true;
 }
 
 /* At most '*left' operations; true: all are done.  A body that cannot be read holds
@@ -169,13 +202,17 @@ static bool clear_ops(struct apply *a, struct clearing *c, unsigned *left)
 	rd_raw(&ops.rd, MIN(c->at, all));
 	ops.next = c->next;
 	while (ops.next < ops.n && *left) {
+		struct op_reader here = ops;
 		struct op op;
 
 		arena_reset(one);
 		if (command_next(one, &ops, &op, NULL))
 			return true;
-		clear_op(a, c, &op);
-		(*left)--;
+		if (!clear_op(a, c, &op, left)) {
+			ops = here;
+			break;
+		}
+		*left -= MIN(*left, 1u);
 	}
 	c->at = all - rd_left(&ops.rd);
 	c->next = ops.next;
@@ -188,6 +225,7 @@ static void put_place(struct apply *a, const struct clearing *c)
 
 	wr_var(&val, c->at);
 	wr_var(&val, c->next);
+	wr_str(&val, c->lock);
 	ap_put(a, KV_DUE, c->key, buf_view(&val));
 }
 
@@ -293,6 +331,7 @@ static bool read_first(struct apply *a, struct clearing *c, enum due_what *what)
 	c->name = rest;
 	c->at = rd_var(&place);
 	c->next = rd_var(&place);
+	c->lock = rd_str(&place);
 	return true;
 }
 

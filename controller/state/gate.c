@@ -34,6 +34,8 @@ void gate_free(struct gate **gp)
 	buf_fini(&g->walk.bases);
 	buf_fini(&g->walk.tenant);
 	buf_fini(&g->walk.name);
+	owned_fini(&g->walk.owned);
+	owned_fini(&g->owned);
 	buf_fini(&g->tenant);
 	buf_fini(&g->of);
 	buf_fini(&g->body);
@@ -428,17 +430,23 @@ static bool match_owned(void *data, struct str name, const struct object_row *ro
 	arena_reset(p->one);
 	before = see(p->one, row->labels, true);
 	match(p->a, p->op, GATE_DELETE, &at, &before, &gone);
-	p->a->units--;
 	return true;
 }
 
-static enum code match_all_owned(struct apply *a, const struct op *op,
-				 struct err *err)
+bool gate_has_more(const struct apply *a)
+{
+	return a->gate->owned.is_on;
+}
+
+enum code gate_go_on(struct apply *a, struct err *err)
 {
 	AUTO_ARENA one = arena_new(0);
-	struct pruning p = { a, op, one };
+	struct gate *g = a->gate;
+	struct op op = { .type = OP_OBJECT_DELETE, .kind = KIND_SOURCE,
+			 .tenant = buf_view(&g->owned.tenant) };
+	struct pruning p = { a, &op, one };
 
-	return view_owned(a->txn, op->tenant, op->name, match_owned, &p, err);
+	return owned_next(a, &g->owned, match_owned, &p, err);
 }
 
 enum code gate_after(struct apply *a, const struct op *op, struct err *err)
@@ -457,8 +465,10 @@ enum code gate_after(struct apply *a, const struct op *op, struct err *err)
 	    (is_put || op->type == OP_OBJECT_DELETE ||
 	     op->type == OP_OBJECT_STATUS))
 		count_policies(a, op);
-	if (g->is_watched && is_source_delete(op))
-		return match_all_owned(a, op, err);
+	if (g->is_watched && is_source_delete(op)) {
+		owned_start(&g->owned, op->tenant, op->name);
+		return OK;
+	}
 	if (!g->is_watched || !action_of(g, op, &action))
 		return OK;
 	if (is_put)
@@ -530,6 +540,7 @@ void gate_start(struct apply *a)
 	gate_refresh(a);
 	g->mode = GATE_COMMAND;
 	g->is_noted = g->is_watched = g->has_changed = false;
+	g->owned.is_on = false;
 	buf_reset(&g->of);
 	buf_reset(&g->along);
 	g->n_along = 0;

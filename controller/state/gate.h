@@ -49,6 +49,9 @@ enum code gate_before(struct apply *a, const struct op *op,
 		      struct err *err) MUST_USE;
 enum code gate_after(struct apply *a, const struct op *op,
 		     struct err *err) MUST_USE;
+/* What goes with what an operation deleted is looked at, before the next one. */
+bool gate_has_more(const struct apply *a);
+enum code gate_go_on(struct apply *a, struct err *err) MUST_USE;
 /*
  * A configuration that no operation names goes out along with those (rollout.c): for
  * windows it is published.  'anew': it was turned back since people agreed to it, and

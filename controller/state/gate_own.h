@@ -36,6 +36,14 @@ enum gate_walk_for {
 	WALK_PUT,                        /* a plan is kept */
 };
 
+/* What goes with a source, of which there may be as much as a tenant can have: a part of
+ * it after another is looked at, in as many slices as that takes. */
+struct gate_owned {
+	bool is_on;
+	struct buf tenant, source;
+	struct buf after;                /* the configuration that was looked at last */
+};
+
 /* Operations are walked over, none happens: digest, bases, references, locks. */
 struct gate_walk {
 	enum gate_walk_for what;
@@ -46,6 +54,8 @@ struct gate_walk {
 	struct sha256_ctx *digest;
 	struct buf bases;
 	struct buf tenant, name;         /* of the proposal */
+	struct gate_owned owned;         /* of the operation that was walked over last */
+	size_t n_owned;                  /* with all sources that it deletes */
 	struct arena *arena;             /* of what follows */
 	struct proposal_config *configs;
 	size_t n_configs, cap_configs;
@@ -88,6 +98,7 @@ struct gate {
 	struct object_row before;        /* of the operation under way */
 	bool has_before, is_watched;
 	bool is_new;                     /* it brings what was never live */
+	struct gate_owned owned;         /* by the source that was deleted last */
 	struct buf body;                 /* the plan that is executed: its command, */
 	struct buf bases_of;             /* and its bases */
 	struct buf planner;              /* who made it */
@@ -123,6 +134,14 @@ struct gate_answer_flags {
 struct gate_answer_flags gate_found(const struct gate *g);
 /* "freeze window X of ann (sale) until ..." of the first that holds. */
 enum code gate_frozen(struct apply *a, struct err *err);
+
+/* ---- gate_prune.c ---- */
+void owned_start(struct gate_owned *o, struct str tenant, struct str source);
+void owned_fini(struct gate_owned *o);
+/* The next part, with a->units for what it looks at; o->is_on: there is more.  Nothing is
+ * written while 'each' is asked. */
+enum code owned_next(struct apply *a, struct gate_owned *o, view_each_owned *each,
+		     void *data, struct err *err) MUST_USE;
 
 /* Deletes it a source, and so what that owns, where it prunes? */
 static inline bool is_source_delete(const struct op *op)

@@ -22,6 +22,8 @@ static void reset(struct gate_walk *w, enum gate_walk_for what)
 	w->configs = NULL;
 	w->n_configs = w->cap_configs = 0;
 	w->count = w->content = 0;
+	w->owned.is_on = false;
+	w->n_owned = 0;
 	w->authors = (struct proposal_authors){ 0 };
 	w->cap_authors = 0;
 	w->conflicts = NULL;
@@ -189,40 +191,66 @@ static void note_config(struct apply *a, const struct op *op)
 }
 
 /* What goes with a source is what the proposal is about, and is named like it. */
-struct owned {
+struct owned_names {
 	struct arena *arena;
-	struct str *names;
+	struct str *v;
 	size_t n, cap;
 };
 
 static bool take_name(void *data, struct str name, const struct object_row *row)
 {
-	struct owned *o = data;
+	struct owned_names *o = data;
 
 	(void)row;
-	o->names = arena_grow(o->arena, o->names, &o->cap, o->n + 1,
-			      sizeof(*o->names));
-	o->names[o->n++] = arena_str(o->arena, name);
+	o->v = arena_grow(o->arena, o->v, &o->cap, o->n + 1, sizeof(*o->v));
+	o->v[o->n++] = arena_str(o->arena, name);
 	return true;
 }
 
-static enum code walk_owned(struct apply *a, const struct op *op, struct err *err)
+static enum code start_owned(struct apply *a, const struct op *op, struct err *err)
 {
-	AUTO_ARENA arena = arena_new(0);
-	struct owned o = { .arena = arena };
-	struct op one = { .type = OP_OBJECT_DELETE, .kind = KIND_CONFIG,
-			  .tenant = op->tenant };
 	AUTO_BUF key = BUF_NONE;
 	struct object_row row;
-	enum code rc;
+	struct str val;
 
 	key_object(&key, op->tenant, KIND_SOURCE, op->name);
-	if (!object_row_decode(ap_get(a, KV_OBJECTS, buf_view(&key)), &row) ||
-	    !source_prunes(row.spec))
+	val = ap_get(a, KV_OBJECTS, buf_view(&key));
+	if (!val.p)
 		return OK;
-	rc = view_owned(a->txn, op->tenant, op->name, take_name, &o, err);
-	for (size_t i = 0; i < o.n && rc == OK; i++) {
-		one.name = o.names[i];
+	if (!object_row_decode(val, &row))
+		return err_set(err, E_CORRUPT, "an object row is malformed");
+	if (source_prunes(row.spec))
+		owned_start(&a->gate->walk.owned, op->tenant, op->name);
+	return OK;
+}
+
+/* As many as there may be operations: each has a lock. */
+static enum code owned_fits(const struct gate_walk *w, struct err *err)
+{
+	if (w->n_owned + w->start.n <= PLAN_OPS_MAX)
+		return OK;
+	err_set(err, E_TOO_LARGE, "source %.*s prunes, and owns too much: what waits "
+		"for approval or its time changes at most %d configurations",
+		STR_ARG(buf_view(&w->owned.source)), PLAN_OPS_MAX);
+	return err_hint(err, "remove files from it first, in parts; or set "
+			"spec.prune to false, and it leaves what it owns");
+}
+
+static enum code walk_owned(struct apply *a, struct err *err)
+{
+	struct gate_walk *w = &a->gate->walk;
+	struct owned_names names = { .arena = a->arena };
+	struct op one = { .type = OP_OBJECT_DELETE, .kind = KIND_CONFIG,
+			  .tenant = buf_view(&w->owned.tenant) };
+	enum code rc;
+
+	arena_reset(a->arena);
+	rc = owned_next(a, &w->owned, take_name, &names, err);
+	w->n_owned += names.n;
+	if (rc == OK)
+		rc = owned_fits(w, err);
+	for (size_t i = 0; i < names.n && rc == OK; i++) {
+		one.name = names.v[i];
 		put_lock(a, &one);
 		note_config(a, &one);
 		a->units--;
@@ -253,7 +281,17 @@ static enum code walk_op(struct apply *a, const struct op *op, struct err *err)
 	put_lock(a, op);
 	if (op->kind == KIND_CONFIG)
 		note_config(a, op);
-	return is_source_delete(op) ? walk_owned(a, op, err) : OK;
+	return is_source_delete(op) ? start_owned(a, op, err) : OK;
+}
+
+static enum code walk_next(struct apply *a, struct err *err)
+{
+	struct op op;
+	enum code rc;
+
+	arena_reset(a->arena);
+	rc = command_next(a->arena, &a->gate->walk.ops, &op, err);
+	return rc ? rc : walk_op(a, &op, err);
 }
 
 enum code walk_go_on(struct apply *a, bool *more, struct err *err)
@@ -264,19 +302,12 @@ enum code walk_go_on(struct apply *a, bool *more, struct err *err)
 
 	if (w->what == WALK_PUT)
 		a->cmd = &w->inner;
-	while (rc == OK && w->ops.next < w->ops.n) {
-		struct op op;
-
-		if (a->units <= 0)
-			break;
+	while (rc == OK && a->units > 0 && (w->owned.is_on || w->ops.next < w->ops.n)) {
 		a->units--;
-		arena_reset(a->arena);
-		rc = command_next(a->arena, &w->ops, &op, err);
-		if (rc == OK)
-			rc = walk_op(a, &op, err);
+		rc = w->owned.is_on ? walk_owned(a, err) : walk_next(a, err);
 	}
 	a->cmd = outer;
-	*more = rc == OK && w->ops.next < w->ops.n;
+	*more = rc == OK && (w->owned.is_on || w->ops.next < w->ops.n);
 	return rc;
 }
 

@@ -1,6 +1,8 @@
 /* Views of the gate: see view_gate.h. */
 #include "state/view_gate.h"
 
+#include <limits.h>
+
 #include "doc/format.h"
 #include "state/gate.h"
 
@@ -181,28 +183,51 @@ static bool is_owner(struct str ref, struct str tenant, struct str source)
 	       str_eq(str_from(ref, tenant.n + 1), source);
 }
 
-enum code view_owned(struct kv_txn *txn, struct str tenant, struct str source,
-		     view_each_owned *each, void *data, struct err *err)
+enum code view_owned_part(struct kv_txn *txn, struct str tenant, struct str source,
+			  struct buf *after, unsigned rows, bool *more,
+			  view_each_owned *each, void *data, struct err *err)
 {
 	AUTO_BUF prefix = BUF_NONE;
+	AUTO_BUF from = BUF_NONE;
 	struct kv_cursor c;
 	enum code rc = OK;
-	bool on;
+	bool on, wants = true;
 
 	key_objects(&prefix, tenant, KIND_CONFIG);
-	for (on = kv_seek(txn, KV_OBJECTS, buf_view(&prefix), &c);
-	     on && rc == OK && str_starts(c.key, buf_view(&prefix));
-	     on = on && kv_next(&c)) {
+	buf_str(&from, buf_view(&prefix));
+	buf_str(&from, buf_view(after));
+	if (after->n)
+		buf_c(&from, '\0');
+	on = kv_seek(txn, KV_OBJECTS, buf_view(&from), &c) &&
+	     str_starts(c.key, buf_view(&prefix));
+	for (; on && wants && rows > 0 && rc == OK; rows--) {
+		struct str name = str_from(c.key, prefix.n);
 		struct object_row row;
 
 		if (!object_row_decode(c.val, &row))
 			rc = damaged(err, "an object row");
 		else if (row.manager == MANAGER_GIT &&
 			 is_owner(row.manager_ref, tenant, source))
-			on = each(data, str_from(c.key, prefix.n), &row);
+			wants = each(data, name, &row);
+		if (rows == 1) {
+			buf_reset(after);
+			buf_str(after, name);
+		}
+		on = kv_next(&c) && str_starts(c.key, buf_view(&prefix));
 	}
+	*more = on && wants;
 	kv_cursor_close(&c);
 	return rc;
+}
+
+enum code view_owned(struct kv_txn *txn, struct str tenant, struct str source,
+		     view_each_owned *each, void *data, struct err *err)
+{
+	AUTO_BUF after = BUF_NONE;
+	bool more;
+
+	return view_owned_part(txn, tenant, source, &after, UINT_MAX, &more, each,
+			       data, err);
 }
 
 /* ---- what the gate would say ---- */

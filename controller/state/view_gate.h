@@ -58,6 +58,13 @@ typedef bool view_each_owned(void *data, struct str name,
 			     const struct object_row *row);
 enum code view_owned(struct kv_txn *txn, struct str tenant, struct str source,
 		     view_each_owned *each, void *data, struct err *err) MUST_USE;
+/* The same from behind the configuration '*after' (empty: from the first), which it
+ * sets: at most 'rows' configurations of the tenant are looked at.  '*more': there are
+ * others behind them. */
+enum code view_owned_part(struct kv_txn *txn, struct str tenant, struct str source,
+			  struct buf *after, unsigned rows, bool *more,
+			  view_each_owned *each, void *data,
+			  struct err *err) MUST_USE;
 
 /* ---- what the gate would say ---- */
 

@@ -1,4 +1,6 @@
 /* With a source that prunes its configurations go: who deletes it passes their gate. */
+#include <stdio.h>
+
 #include "gate_help.h"
 #include "unit.h"
 
@@ -7,6 +9,9 @@
 #define GIT STR("source:acme/git")
 #define DELETION "{\"breakGlass\":{\"subjects\":[\"adm\"]},\"operations\":[\"delete\"]," \
 	"\"select\":{\"environments\":[\"prod\"]},\"stages\":[" BY("leads") "]}"
+
+#define MANY 3000u
+#define OTHERS 150000u
 
 static struct command *as_source(void)
 {
@@ -34,13 +39,18 @@ static void begin(const char *source_spec)
 	let_in("dev", "", ALL, 0);
 }
 
-static const struct outcome *delete_source(struct command *c)
+static void add_deletion(struct command *c)
 {
 	struct op *op = command_op(b.arena, c, OP_OBJECT_DELETE);
 
 	op->kind = KIND_SOURCE;
 	op->tenant = STR("acme");
 	op->name = STR("git");
+}
+
+static const struct outcome *delete_source(struct command *c)
+{
+	add_deletion(c);
 	return bench_apply(&b, c);
 }
 
@@ -169,18 +179,159 @@ START_TEST(what_no_policy_asks_about_is_deleted)
 }
 END_TEST
 
+/* ---- many ---- */
+
+/* One command, in turns; answers how many it took. */
+static unsigned apply_in_turns(const struct command *c)
+{
+	struct rc_entry e = { .index = ++b.index, .id = b.index, .term = 1,
+			      .is_command = true, .data = bench_encode(&b, c) };
+	struct err err = { 0 };
+	unsigned turns = 0;
+	bool more = true;
+
+	ck_assert_int_eq(b.machine.apply(b.machine.data, &e, 1, &err), OK);
+	for (; more; turns++)
+		ck_assert_int_eq(b.machine.apply_more(b.machine.data, &more, &err),
+				 OK);
+	return turns;
+}
+
+static void add_many(struct command *c, const char *env)
+{
+	for (unsigned i = 0; i < MANY; i++)
+		put_config(&b, c, "acme", "shop", env,
+			   arena_printf(b.arena, "f%04u", i).p);
+	ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
+}
+
+/* A turn of the core loop looks at a part of what is there, and locks a part of it; and
+ * so does a tick that removes the locks. */
+START_TEST(what_is_much_takes_its_turns)
+{
+	struct command *c;
+	unsigned ticks = 0;
+	uint64_t left;
+	const char *p;
+
+	begin("{\"prune\":true}");
+	add_many(as_source(), "many");
+	add_many(bench_command(&b), "others");
+	make(KIND_APPROVAL_POLICY, "prod", DELETION);
+	c = as("adm");
+	add_deletion(c);
+	/* Of 128 units: each lock is one, and some are what is looked at, twice. */
+	ck_assert_uint_gt(apply_in_turns(c), (MANY + 2 * MANY / 16) / 128);
+	p = proposed("Pending");
+	ck_assert_uint_eq(row_of(p).count, MANY + 3);
+	ck_assert_uint_eq(row_of(p).n_configs, PROPOSAL_CONFIGS_MAX);
+	/* All that it owns, the source, and nothing else. */
+	ck_assert_uint_eq(rows(KV_LOCKS), MANY + 4);
+	ck_assert_int_eq(vote("bob", p, VOTE_REJECT), OK);
+	while ((left = rows(KV_LOCKS)) > 0) {
+		tick_after(ticks ? 1000 : 25 * 3600000);
+		ck_assert_uint_lt(rows(KV_LOCKS), left);
+		ck_assert_uint_le(left - rows(KV_LOCKS), 1100);
+		ticks++;
+	}
+	ck_assert_uint_gt(ticks, MANY / 1100);
+	tick_after(1000);
+	ck_assert(is_there(KIND_SOURCE, "git"));
+}
+END_TEST
+
+/* More of them than a tick looks at stand before what it is to remove. */
+START_TEST(locks_of_others_are_passed)
+{
+	struct kv_txn *txn;
+	struct kv *kv;
+	unsigned ticks = 0;
+
+	begin("{\"prune\":true}");
+	make(KIND_APPROVAL_POLICY, "prod", DELETION);
+	delete_source(as("adm"));
+	ck_assert_int_eq(vote("bob", proposed("Pending"), VOTE_REJECT), OK);
+	kv = state_kv(b.state);
+	ck_assert_int_eq(kv_write(kv, &txn, NULL), OK);
+	for (unsigned i = 0; i < OTHERS; i++) {
+		char name[32];
+		AUTO_BUF key = BUF_NONE;
+
+		snprintf(name, sizeof(name), "shop.a.f%06u", i);
+		key_lock(&key, STR("acme"), KIND_CONFIG, str_of(name), STR("p-other"));
+		kv_put(txn, KV_LOCKS, buf_view(&key), LOCK_OF_BASE);
+	}
+	ck_assert_int_eq(kv_commit(&txn, NULL), OK);
+	kv_close(&kv);
+	tick_after(25 * 3600000);
+	ck_assert_uint_gt(rows(KV_LOCKS), OTHERS);
+	for (; rows(KV_LOCKS) > OTHERS; ticks++) {
+		ck_assert_uint_lt(ticks, 4);
+		tick_after(1000);
+	}
+	ck_assert_uint_eq(rows(KV_LOCKS), OTHERS);
+}
+END_TEST
+
+/* The rows alone: nothing else is asked of what goes with a source. */
+static void own_too_many(void)
+{
+	struct kv *kv = state_kv(b.state);
+	struct kv_txn *txn;
+
+	ck_assert_int_eq(kv_write(kv, &txn, NULL), OK);
+	for (unsigned i = 0; i < PLAN_OPS_MAX; i++) {
+		struct object_row row = {
+			.rev = 1, .manager = MANAGER_GIT, .manager_ref = GIT,
+			.labels = STR("{}"), .meta = STR("{}"), .spec = STR("{}"),
+			.status = STR("{}"), .application = STR("shop"),
+			.environment = STR("many"), .config_name = STR("f") };
+		char name[32];
+		AUTO_BUF key = BUF_NONE;
+		AUTO_BUF val = BUF_NONE;
+
+		snprintf(name, sizeof(name), "shop.many.f%06u", i);
+		key_object(&key, STR("acme"), KIND_CONFIG, str_of(name));
+		object_row_encode(&val, &row);
+		kv_put(txn, KV_OBJECTS, buf_view(&key), buf_view(&val));
+	}
+	ck_assert_int_eq(kv_commit(&txn, NULL), OK);
+	kv_close(&kv);
+}
+
+START_TEST(what_is_too_much_cannot_wait)
+{
+	struct command *c;
+
+	begin("{\"prune\":true}");
+	own_too_many();
+	make(KIND_APPROVAL_POLICY, "prod", DELETION);
+	c = as("adm");
+	add_deletion(c);
+	ck_assert_uint_gt(apply_in_turns(c), PLAN_OPS_MAX / 16 / 128);
+	ck_assert_int_eq(b.last.code, E_TOO_LARGE);
+	ck_assert_ptr_nonnull(strstr(b.last.text, "source git prunes"));
+	ck_assert(is_there(KIND_SOURCE, "git"));
+	ck_assert_uint_eq(rows(KV_LOCKS), 0);
+	ck_assert_uint_eq(rows(KV_PROPOSALS), 0);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("state/gate_prune");
 	TCase *t = tcase_create("prune");
 
-	tcase_set_timeout(t, 60);
+	tcase_set_timeout(t, 120);
 	tcase_add_checked_fixture(t, gate_setup, gate_teardown);
 	tcase_add_test(t, the_deletion_waits_for_who_must_agree);
 	tcase_add_test(t, what_would_go_is_locked);
 	tcase_add_test(t, a_window_holds_the_deletion);
 	tcase_add_loop_test(t, what_no_policy_asks_about_is_deleted, 0,
 			    ARRAY_LEN(free_lines));
+	tcase_add_test(t, what_is_much_takes_its_turns);
+	tcase_add_test(t, locks_of_others_are_passed);
+	tcase_add_test(t, what_is_too_much_cannot_wait);
 	suite_add_tcase(s, t);
 	return s;
 }
