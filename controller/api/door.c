@@ -264,13 +264,14 @@ static bool authorise(struct request *r, struct caller *caller)
 		err_hint(&err, "conflux token create NAME --certificate-name %.*s",
 			 STR_ARG(str_first(r->certificate, 100)));
 	}
+	/* The one who holds a token that has ended is told so. */
+	if (err.code == E_UNAUTHORIZED && api_is_kube(r))
+		str_copy(err.text, sizeof(err.text), STR("Unauthorized"));
 	if (err.code == E_UNAUTHORIZED && api_credential_key(r, &key))
 		token_say_over(txn, &key, &err);
 	note_denied(r, &caller->subject, permission >> 8, &err);
 	if (err.code == E_UNAUTHORIZED)
 		answer_header(r, "WWW-Authenticate", STR("Bearer"));
-	if (err.code == E_UNAUTHORIZED && api_is_kube(r))
-		str_copy(err.text, sizeof(err.text), STR("Unauthorized"));
 	api_error(r, &err);
 	return false;
 }

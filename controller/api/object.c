@@ -7,6 +7,7 @@
 #include "api/own.h"
 #include "base/clock.h"
 #include "gate/window.h"
+#include "model/strategy.h"
 
 #include "base/banned.h"
 
@@ -177,6 +178,14 @@ static enum code window_ops(struct change *ch, const struct op *put,
 	return OK;
 }
 
+/* One that no release can go out by would hold up every change that it selects. */
+static enum code check_policy(struct change *ch, const struct op *put, struct err *err)
+{
+	struct strategy s;
+
+	return strategy_read(ch->arena, put->spec, &s, err);
+}
+
 enum code object_ops(struct change *ch, const struct kind *kind,
 		     struct str tenant, struct str name, struct value *object,
 		     uint64_t expect, struct err *err)
@@ -196,5 +205,7 @@ enum code object_ops(struct change *ch, const struct kind *kind,
 		return config_ops(ch, op, object, err);
 	if (kind->id == KIND_FREEZE_WINDOW)
 		return window_ops(ch, op, err);
+	if (kind->id == KIND_RELEASE_POLICY)
+		return check_policy(ch, op, err);
 	return OK;
 }

@@ -1,6 +1,8 @@
 /* From argv to struct cli. */
 #include "cli/cli.h"
 
+#include <string.h>
+
 #include "base/banned.h"
 
 static void add(struct cli *cli, struct given *g, const char *value)
@@ -121,6 +123,9 @@ static enum code check_count(const struct cli *cli, struct err *err)
 		return OK;
 	err_set(err, E_USAGE, "%s: %s", c->name, cli->n_args < c->least ?
 		"something is missing" : "that is too much");
+	/* A hint that would be cut is none. */
+	if (strlen(c->name) + strlen(c->arguments) + 10 > sizeof(err->hint))
+		return err_hint(err, "conflux help %s", c->name);
 	return err_hint(err, "conflux %s %s", c->name, c->arguments);
 }
 

@@ -74,7 +74,29 @@ enum code cli_client(struct cli *cli, struct err *err)
 	} else if (token) {
 		config.token = str_of(token);
 	}
-	return client_new(&config, &cli->client, err);
+	cli->has_token = config.token.n > 0;
+	rc = client_new(&config, &cli->client, err);
+	return rc == E_USAGE ? err_wrap(err, "--server or CONFLUX_SERVER") : rc;
+}
+
+/* What a server says to each whom it does not know; this side knows more. */
+static void explain_unauthorized(const struct cli *cli, struct err *err)
+{
+	struct str text = str_of(err->text);
+
+	if (!str_starts(text, STR("Unauthorized")) &&
+	    !str_eq(text, str_of(code_text(E_UNAUTHORIZED))))
+		return;
+	if (cli->has_token) {
+		err_set(err, E_UNAUTHORIZED, "the server does not know this token");
+		err_hint(err, "is it of another cluster, deleted, or not whole? %s",
+			 cli_has(cli, FLAG_TOKEN_FILE) ? "It is the one in --token-file" :
+			 "It is the one in CONFLUX_TOKEN");
+	} else {
+		err_set(err, E_UNAUTHORIZED, "a token is needed, and none was sent");
+		err_hint(err, "--token-file FILE or CONFLUX_TOKEN; confluxd writes the "
+			 "first one to root.token in its data directory");
+	}
 }
 
 /* What the server did but did not like: 299 - "unknown field \"spec.x\"". */
@@ -117,9 +139,10 @@ enum code cli_ask_raw(struct cli *cli, const struct client_request *request,
 	if (rc && (doc_parse_json(out->body, cli->arena, NULL, &cli->refused, NULL) ||
 		   !value_getz(cli->refused, "invalid")))
 		cli->refused = NULL;
+	if (rc == E_MANAGED && cli->command->flags & FLAG_BIT(FLAG_TAKE_OVER))
+		err_hint(err, "change it there, or take it over: --take-over");
 	if (rc == E_UNAUTHORIZED)
-		err_hint(err, "--token-file names a file with a token, or "
-			 "CONFLUX_TOKEN holds one");
+		explain_unauthorized(cli, err);
 	return rc;
 }
 

@@ -73,6 +73,7 @@ struct cli {
 	enum output output;
 	struct client *client;
 	bool was_answered;               /* an error came from the server */
+	bool has_token;
 	bool differs;
 	struct str proposal;             /* that the last answer names: it waits */
 	struct value *refused;           /* the last answer, where it lists what is invalid */
@@ -203,6 +204,16 @@ enum code cli_tell_proposed(struct cli *cli, const struct value *answer,
 			    struct err *err) MUST_USE;
 /* Of a file that `plan --out` wrote. */
 enum code apply_plan(struct cli *cli, const char *path, struct err *err) MUST_USE;
+
+/* The answer that was refused lists what is invalid, if any: a line each; 'm': which
+ * files the manifests are in, where it is of files. */
+void cli_tell_invalid(struct cli *cli, const struct manifest *m, size_t n);
+
+/* ---- holds.c ---- */
+/* How much of a tenant Git does not bring, where any is; on standard error. */
+void cli_tell_holds(struct cli *cli, struct str tenant);
+/* What of 'release' Git does not bring again, on standard error. */
+void cli_tell_held(struct cli *cli, struct str tenant, struct str release);
 
 /* ---- objects.c ---- */
 /* "/apis/gitops.conflux.io/v1alpha1/namespaces/acme/confluxsources/shop";

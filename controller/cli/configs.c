@@ -61,13 +61,12 @@ static enum code put_client(const struct cli *cli, struct buf *target,
 	return OK;
 }
 
-/* "/api/v1/mgt/configs/<id><rest>" of an address, and its revision. */
+/* "/api/v1/mgt/configs/<id><rest>" of an address; '*found': as it is now. */
 static enum code config_target(struct cli *cli, const char *address,
 			       const char *rest, struct buf *out,
-			       struct err *err)
+			       struct value **found, struct err *err)
 {
 	AUTO_BUF target = BUF_NONE;
-	struct value *found;
 	enum code rc = fetch_target(address, &target, err);
 
 	if (rc)
@@ -75,11 +74,11 @@ static enum code config_target(struct cli *cli, const char *address,
 	buf_reset(&target);
 	buf_z(&target, "/api/v1/mgt/configs");
 	put_query(&target, "address", str_of(address));
-	rc = cli_get(cli, buf_view(&target), &found, err);
+	rc = cli_get(cli, buf_view(&target), found, err);
 	if (rc)
 		return rc;
 	buf_z(out, "/api/v1/mgt/configs/");
-	url_encode(out, value_text_at(found, "id"));
+	url_encode(out, value_text_at(*found, "id"));
 	buf_z(out, rest);
 	return OK;
 }
@@ -387,7 +386,7 @@ static enum code tell_version(struct cli *cli, const struct value *answer,
 
 enum code cmd_publish(struct cli *cli, struct err *err)
 {
-	struct value *body = value_object(cli->arena), *answer;
+	struct value *body = value_object(cli->arena), *answer, *found;
 	const char *file = cli_text(cli, FLAG_FILENAME);
 	AUTO_BUF target = BUF_NONE;
 	struct str content;
@@ -408,7 +407,10 @@ enum code cmd_publish(struct cli *cli, struct err *err)
 			   value_str(cli->arena, content));
 	}
 	set_text(cli, body, "message", cli_text(cli, FLAG_MESSAGE));
-	rc = config_target(cli, cli->args[0], "/publish", &target, err);
+	rc = config_target(cli, cli->args[0], "/publish", &target, &found, err);
+	if (rc == E_NOT_FOUND)
+		err_hint(err, "publish changes what is there; Git, or `conflux apply` of a "
+			 "ConfluxConfig, makes it. Case counts");
 	if (rc)
 		return rc;
 	if (cli_has(cli, FLAG_TAKE_OVER))
@@ -418,9 +420,23 @@ enum code cmd_publish(struct cli *cli, struct err *err)
 	return rc ? rc : tell_version(cli, answer, err);
 }
 
+/* What Git may bring again, and what not. */
+static void tell_hold(const struct value *before, const struct value *after)
+{
+	struct str was = value_text_at(before, "object.status.hold.sha256");
+	struct str is = value_text_at(after, "object.status.hold.sha256");
+
+	if (was.n && !str_eq(was, is))
+		fprintf(stderr, "the hold on %.*s is lifted: Git may bring it again\n",
+			STR_ARG(str_first(was, 12)));
+	if (is.n)
+		fprintf(stderr, "a hold stays: Git does not bring %.*s back until the "
+			"file changes\n", STR_ARG(str_first(is, 12)));
+}
+
 enum code cmd_rollback(struct cli *cli, struct err *err)
 {
-	struct value *body = value_object(cli->arena), *answer;
+	struct value *body = value_object(cli->arena), *answer, *found;
 	const char *mode = cli_text(cli, FLAG_MODE);
 	AUTO_BUF target = BUF_NONE;
 	enum code rc = set_version(cli, body, err);
@@ -428,18 +444,15 @@ enum code cmd_rollback(struct cli *cli, struct err *err)
 	set_text(cli, body, "mode", mode ? mode : "stable_only");
 	set_text(cli, body, "comment", cli_text(cli, FLAG_MESSAGE));
 	if (rc == OK)
-		rc = config_target(cli, cli->args[0], "/rollback", &target, err);
+		rc = config_target(cli, cli->args[0], "/rollback", &target, &found, err);
 	put_glass(cli, &target);
 	if (rc == OK)
 		rc = cli_send(cli, HTTP_M_POST, buf_view(&target), body, &answer,
 			      err);
 	if (rc)
 		return rc;
-	if (value_at(answer, "object.status.hold"))
-		fprintf(stderr, "a hold stays: Git does not bring %.*s back "
-			"until the file changes\n",
-			STR_ARG(str_first(value_text_at(answer,
-				"object.status.hold.sha256"), 12)));
+	if (!cli_is_proposed(cli, answer))
+		tell_hold(found, answer);
 	return tell_version(cli, answer, err);
 }
 
@@ -450,7 +463,7 @@ enum code cmd_resolve(struct cli *cli, struct err *err)
 	AUTO_BUF target = BUF_NONE;
 	struct str n, why;
 	struct value *v;
-	enum code rc = config_target(cli, cli->args[0], "/resolve", &target, err);
+	enum code rc = config_target(cli, cli->args[0], "/resolve", &target, &v, err);
 
 	if (rc == OK)
 		rc = put_client(cli, &target, err);
@@ -472,19 +485,36 @@ enum code cmd_resolve(struct cli *cli, struct err *err)
 				      STR_ARG(n), STR_ARG(why)), err);
 }
 
+/* "all" get it, "some" do by a rule, or nobody. */
+static const char *who_gets(const struct value *config, const struct value *version)
+{
+	const struct value *rules = value_at(config, "object.status.releases");
+	const struct value *live = value_at(config, "object.status.version");
+
+	if (live && version && value_eq(live, version))
+		return "all";
+	for (size_t i = 0; i < value_count(rules) && version; i++) {
+		const struct value *of = value_getz(rules->a.items[i], "version_id");
+
+		if (of && value_eq(of, version))
+			return "some";
+	}
+	return "";
+}
+
 enum code cmd_history(struct cli *cli, struct err *err)
 {
-	static const char *const header[] = { "VERSION", "CREATED", "SIZE",
+	static const char *const header[] = { "VERSION", "LIVE", "CREATED", "SIZE",
 					      "AUTHOR", "COMMIT", "MESSAGE" };
 	AUTO_BUF target = BUF_NONE;
 	const struct value *list;
-	struct value *v;
+	struct value *v, *found;
 	struct table t;
 	uint64_t limit = 100;
 	enum code rc = cli_u64(cli, FLAG_LIMIT, &limit, err);
 
 	if (rc == OK)
-		rc = config_target(cli, cli->args[0], "/versions", &target, err);
+		rc = config_target(cli, cli->args[0], "/versions", &target, &found, err);
 	if (rc)
 		return rc;
 	put_query(&target, "limit", arena_printf(cli->arena, "%llu",
@@ -503,6 +533,7 @@ enum code cmd_history(struct cli *cli, struct err *err)
 		struct value *one = list->a.items[i];
 
 		table_add(&t, text_of(cli->arena, value_getz(one, "version_id")));
+		table_addz(&t, who_gets(found, value_getz(one, "version_id")));
 		table_add(&t, value_text_at(one, "created"));
 		table_add(&t, text_of(cli->arena, value_getz(one, "size")));
 		table_add(&t, value_text_at(one, "author"));

@@ -21,7 +21,9 @@ static enum code id_target(struct cli *cli, const char *base, const char *id,
 
 	if (tenant.n == 0 || name.n == 0) {
 		err_set(err, E_USAGE, "%s: \"%s\" is no id", cli->command->name, id);
-		return err_hint(err, "TENANT/NAME");
+		return err_hint(err, "TENANT/NAME, as %s shows it",
+				str_is(str_of(cli->command->name), "release") ?
+				"`conflux release list`" : "`conflux proposals`");
 	}
 	buf_z(out, base);
 	url_encode(out, tenant);
@@ -29,6 +31,14 @@ static enum code id_target(struct cli *cli, const char *base, const char *id,
 	url_encode(out, name);
 	buf_z(out, behind);
 	return OK;
+}
+
+/* Of one that is not there: which are. */
+static enum code hint_where(enum code rc, const char *command, struct err *err)
+{
+	if (rc == E_NOT_FOUND)
+		err_hint(err, "`%s` shows what is there", command);
+	return rc;
 }
 
 static void set_text(struct cli *cli, struct value *body, const char *name,
@@ -95,14 +105,15 @@ static struct str op_of(const struct value *plan, const struct value *change)
 	return word;
 }
 
-static void put_change(struct buf *out, const struct value *plan, const struct value *c)
+static void put_change(struct buf *out, const struct value *plan, const struct value *c,
+		       bool is_over)
 {
 	struct str at = value_text_at(c, "address");
 
 	buf_printf(out, "  %.*s %.*s %.*s%s\n", STR_ARG(op_of(plan, c)),
 		   STR_ARG(value_text_at(c, "kind")),
 		   STR_ARG(at.n ? at : value_text_at(c, "name")),
-		   value_to_bool(value_getz(c, "has_moved"), false) ?
+		   !is_over && value_to_bool(value_getz(c, "has_moved"), false) ?
 			   " (has moved since)" : "");
 	if (value_to_bool(value_getz(c, "formatting_only"), false))
 		buf_z(out, "    (formatting only)\n");
@@ -182,6 +193,16 @@ static void put_gate(struct cli *cli, struct buf *out, const struct value *gate)
 		put_way_out(out, release);
 }
 
+static void put_count(struct buf *out, const char *before, struct str n, const char *what)
+{
+	buf_printf(out, "%s%.*s %s%s", before, STR_ARG(n), what, str_is(n, "1") ? "" : "s");
+}
+
+static struct str number(struct cli *cli, size_t n)
+{
+	return arena_printf(cli->arena, "%zu", n);
+}
+
 static void put_more(struct cli *cli, struct buf *out, const struct value *plan)
 {
 	struct str more = text_of(cli->arena, value_getz(plan, "changes_more"));
@@ -190,26 +211,33 @@ static void put_more(struct cli *cli, struct buf *out, const struct value *plan)
 
 	if (more.n)
 		buf_printf(out, "  and %.*s more\n", STR_ARG(more));
-	buf_printf(out, "reaches %.*s configurations, %zu applications, %zu environments, ",
-		   STR_ARG(text_of(cli->arena, value_getz(reach, "configurations"))),
-		   value_count(value_getz(reach, "applications")),
-		   value_count(value_getz(reach, "environments")));
-	if (instances && instances->type == VALUE_NUMBER)
-		buf_printf(out, "%.*s connected instances\n",
-			   STR_ARG(text_of(cli->arena, instances)));
-	else
+	put_count(out, "reaches ", text_of(cli->arena, value_getz(reach, "configurations")),
+		  "configuration");
+	put_count(out, ", ", number(cli, value_count(value_getz(reach, "applications"))),
+		  "application");
+	put_count(out, ", ", number(cli, value_count(value_getz(reach, "environments"))),
+		  "environment");
+	buf_z(out, ", ");
+	if (instances && instances->type == VALUE_NUMBER) {
+		put_count(out, "", text_of(cli->arena, instances), "connected instance");
+		buf_c(out, '\n');
+	} else {
 		buf_printf(out, "and it is not known how many instances: %.*s\n",
 			   STR_ARG(value_text_at(reach, "instances_note")));
+	}
 }
 
-static void put_plan(struct cli *cli, struct buf *out, const struct value *plan)
+/* Of one that is over it is history: what the gate would say now is not. */
+static void put_plan(struct cli *cli, struct buf *out, const struct value *plan, bool is_over)
 {
 	const struct value *changes = value_getz(plan, "changes");
 
 	buf_printf(out, "plan %.*s of %.*s\n", STR_ARG(value_text_at(plan, "digest")),
 		   STR_ARG(value_text_at(plan, "tenant")));
 	for (size_t i = 0; i < value_count(changes); i++)
-		put_change(out, plan, changes->a.items[i]);
+		put_change(out, plan, changes->a.items[i], is_over);
+	if (is_over)
+		return;
 	put_more(cli, out, plan);
 	put_gate(cli, out, value_getz(plan, "gate"));
 }
@@ -233,9 +261,7 @@ static enum code write_plan(const char *path, const struct value *plan, struct e
 	return rc;
 }
 
-/* All that is wrong with what was to be planned, a line each; 'm': which files the
- * manifests are in, where it is of files. */
-static void tell_invalid(struct cli *cli, const struct manifest *m, size_t n)
+void cli_tell_invalid(struct cli *cli, const struct manifest *m, size_t n)
 {
 	const struct value *list = value_getz(cli->refused, "invalid");
 
@@ -285,7 +311,7 @@ static enum code ask_plan(struct cli *cli, struct value **out, struct err *err)
 	value_setz(cli->arena, body, "manifests", list);
 	rc = cli_send(cli, HTTP_M_POST, STR("/api/v1/plans"), body, out, err);
 	if (rc && !out_is_value(cli))
-		tell_invalid(cli, m, n);
+		cli_tell_invalid(cli, m, n);
 	return rc;
 }
 
@@ -313,7 +339,7 @@ static enum code ask_source_plan(struct cli *cli, struct value **out,
 		put_query(&target, "commit", str_of(cli_text(cli, FLAG_COMMIT)));
 	rc = cli_send(cli, HTTP_M_POST, buf_view(&target), NULL, &made, err);
 	if (rc && !out_is_value(cli))
-		tell_invalid(cli, NULL, 0);
+		cli_tell_invalid(cli, NULL, 0);
 	if (rc)
 		return rc;
 	if (str_is(text_of(cli->arena, value_getz(made, "operations")), "0")) {
@@ -351,7 +377,7 @@ enum code cmd_plan(struct cli *cli, struct err *err)
 		return digest.n ? out_write(arena_printf(cli->arena, "%.*s\n",
 							 STR_ARG(digest)), err) : OK;
 	if (digest.n)
-		put_plan(cli, &out, plan);
+		put_plan(cli, &out, plan, false);
 	else
 		buf_z(&out, "nothing to do: everything is so already\n");
 	return out_write(buf_view(&out), err);
@@ -515,6 +541,8 @@ static void put_history(struct buf *out, const struct value *history)
 
 static enum code tell_proposal(struct cli *cli, const struct value *v, struct err *err)
 {
+	struct str phase = value_text_at(v, "status.phase");
+	bool is_over = !str_is(phase, "Pending") && !str_is(phase, "Approved");
 	AUTO_BUF out = BUF_NONE;
 
 	if (out_is_value(cli))
@@ -527,7 +555,8 @@ static enum code tell_proposal(struct cli *cli, const struct value *v, struct er
 	put_row(cli, &out, "reason", value_at(v, "spec.reason"));
 	put_row(cli, &out, "commit", value_at(v, "spec.commit"));
 	put_row(cli, &out, "not before", value_at(v, "spec.notBefore"));
-	put_row(cli, &out, "expires", value_at(v, "spec.expiresAt"));
+	if (!is_over)
+		put_row(cli, &out, "expires", value_at(v, "spec.expiresAt"));
 	put_row(cli, &out, "message", value_at(v, "status.message"));
 	put_row(cli, &out, "release", value_at(v, "status.release"));
 	put_row(cli, &out, "digest", value_at(v, "spec.digest"));
@@ -536,7 +565,7 @@ static enum code tell_proposal(struct cli *cli, const struct value *v, struct er
 		put_history(&out, value_at(v, "status.history"));
 	}
 	if (value_getz(v, "plan"))
-		put_plan(cli, &out, value_getz(v, "plan"));
+		put_plan(cli, &out, value_getz(v, "plan"), is_over);
 	return out_write(buf_view(&out), err);
 }
 
@@ -551,7 +580,7 @@ enum code cmd_proposals(struct cli *cli, struct err *err)
 	rc = id_target(cli, "/api/v1/proposals/", cli->args[0], "", &target, err);
 	if (rc == OK)
 		rc = cli_get(cli, buf_view(&target), &v, err);
-	return rc ? rc : tell_proposal(cli, v, err);
+	return rc ? hint_where(rc, "conflux proposals", err) : tell_proposal(cli, v, err);
 }
 
 static enum code vote(struct cli *cli, const char *behind, struct err *err)
@@ -566,6 +595,7 @@ static enum code vote(struct cli *cli, const char *behind, struct err *err)
 	set_text(cli, body, "digest", cli_text(cli, FLAG_DIGEST));
 	if (rc == OK)
 		rc = cli_send(cli, HTTP_M_POST, buf_view(&target), body, &v, err);
+	(void)hint_where(rc, "conflux proposals", err);
 	if (rc || out_is_value(cli))
 		return rc ? rc : out_value(cli, v, err);
 	left = value_text_at(v, "status.summary");
@@ -686,6 +716,13 @@ static enum code move(struct cli *cli, struct str what, struct err *err)
 		value_setz(cli->arena, body, "force", value_bool(cli->arena, true));
 	if (rc == OK)
 		rc = cli_send(cli, HTTP_M_POST, buf_view(&target), body, &v, err);
+	(void)hint_where(rc, "conflux release list", err);
+	if (rc == E_PHASE && str_is(what, "rollback"))
+		err_hint(err, "`conflux rollback TENANT/APP/ENV/NAME` goes back to what was "
+			 "live before");
+	if (rc == OK && str_is(what, "rollback"))
+		cli_tell_held(cli, value_text_at(v, "object.metadata.namespace"),
+			      value_text_at(v, "object.metadata.name"));
 	if (rc || out_is_value(cli))
 		return rc ? rc : out_value(cli, v, err);
 	return out_write(arena_printf(cli->arena, "%s: %.*s\n", cli->args[1],
@@ -708,7 +745,8 @@ enum code cmd_release(struct cli *cli, struct err *err)
 		rc = id_target(cli, "/api/v1/releases/", cli->args[1], "", &target, err);
 		if (rc == OK)
 			rc = cli_get(cli, buf_view(&target), &v, err);
-		return rc ? rc : tell_release(cli, v, err);
+		return rc ? hint_where(rc, "conflux release list", err) :
+			    tell_release(cli, v, err);
 	}
 	for (size_t i = 0; cli->n_args == 2 && i < ARRAY_LEN(moves); i++)
 		if (str_eq(what, str_of(moves[i])))

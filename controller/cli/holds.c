@@ -1,5 +1,7 @@
-/* holds: what sources may not bring again. */
+/* What sources may not bring again: holds, and what a roll-back left. */
 #include "cli/cli.h"
+
+#include <stdio.h>
 
 #include "base/banned.h"
 
@@ -18,7 +20,8 @@ static void add_row(struct table *t, const struct value *one, bool is_wide)
 }
 
 /* One part after the other, into one list. */
-static enum code ask_all(struct cli *cli, struct value *all, struct err *err)
+static enum code ask_all(struct cli *cli, struct str tenant, struct value *all,
+			 struct err *err)
 {
 	AUTO_BUF after = BUF_NONE;
 	enum code rc = OK;
@@ -29,8 +32,8 @@ static enum code ask_all(struct cli *cli, struct value *all, struct err *err)
 		struct value *v;
 
 		buf_z(&target, "/api/v1/holds");
-		if (cli_has(cli, FLAG_NAMESPACE))
-			put_query(&target, "tenant", str_of(cli_text(cli, FLAG_NAMESPACE)));
+		if (tenant.n)
+			put_query(&target, "tenant", tenant);
 		if (after.n)
 			put_query(&target, "after", buf_view(&after));
 		rc = cli_get(cli, buf_view(&target), &v, err);
@@ -52,8 +55,9 @@ enum code cmd_holds(struct cli *cli, struct err *err)
 	static const char *const header[] = { "CONFIGURATION", "VERSION", "RELEASE",
 					      "COMMIT", "BY", "SINCE", "REASON" };
 	struct value *all = value_array(cli->arena), *whole = value_object(cli->arena);
+	const char *tenant = cli_text(cli, FLAG_NAMESPACE);
 	struct table t;
-	enum code rc = ask_all(cli, all, err);
+	enum code rc = ask_all(cli, str_of(tenant ? tenant : ""), all, err);
 
 	value_setz(cli->arena, whole, "holds", all);
 	if (rc || out_is_value(cli))
@@ -66,4 +70,43 @@ enum code cmd_holds(struct cli *cli, struct err *err)
 	for (size_t i = 0; i < value_count(all); i++)
 		add_row(&t, all->a.items[i], cli->output == OUT_WIDE);
 	return table_print(&t, err);
+}
+
+void cli_tell_holds(struct cli *cli, struct str tenant)
+{
+	struct value *all = value_array(cli->arena);
+	struct err ignored;
+	size_t n;
+
+	if (ask_all(cli, tenant, all, &ignored))
+		return;
+	n = value_count(all);
+	if (n)
+		fprintf(stderr, "%zu content%s of %.*s %s held, and not brought by Git: conflux "
+			"holds -n %.*s\n", n, n == 1 ? "" : "s", STR_ARG(tenant),
+			n == 1 ? "is" : "are", STR_ARG(tenant));
+}
+
+void cli_tell_held(struct cli *cli, struct str tenant, struct str release)
+{
+	struct value *all = value_array(cli->arena);
+	struct err ignored;
+	size_t n = 0;
+
+	/* The roll-back happened, whatever can be said of it. */
+	if (ask_all(cli, tenant, all, &ignored))
+		return;
+	for (size_t i = 0; i < value_count(all); i++) {
+		const struct value *one = all->a.items[i];
+
+		if (!str_eq(value_text_at(one, "hold.release"), release))
+			continue;
+		n++;
+		fprintf(stderr, "a hold stays: Git does not bring version %.*s of %.*s "
+			"back until a file of the release changes\n",
+			STR_ARG(text_of(cli->arena, value_at(one, "hold.version"))),
+			STR_ARG(value_text_at(one, "address")));
+	}
+	if (!n)
+		fputs("no hold stays: nothing of it is Git's\n", stderr);
 }

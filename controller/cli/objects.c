@@ -68,6 +68,76 @@ static enum code namespace_of(struct cli *cli, const struct kind *kind,
 
 /* ---- get ---- */
 
+/* "release r-000000000051 is at step 1 of 3", of the newest that source 'author' has
+ * out; empty: none is. */
+static struct str going_out(struct cli *cli, const struct value *releases, struct str author)
+{
+	for (size_t i = 0; i < value_count(releases); i++) {
+		const struct value *o = value_getz(releases->a.items[i], "object");
+		struct str phase = value_text_at(o, "status.phase");
+		struct str name = value_text_at(o, "metadata.name");
+		const struct value *step = value_at(o, "status.step");
+
+		if (!str_eq(value_text_at(o, "spec.author"), author))
+			continue;
+		if (str_is(phase, "Queued"))
+			return arena_printf(cli->arena, "release %.*s is queued",
+					    STR_ARG(name));
+		if (!str_is(phase, "Progressing") && !str_is(phase, "Paused"))
+			continue;
+		if (!step)
+			return arena_printf(cli->arena, "release %.*s is %s", STR_ARG(name),
+					    str_is(phase, "Paused") ? "paused" : "out");
+		return arena_printf(cli->arena, "release %.*s is at step %.*s of %.*s%s",
+				    STR_ARG(name), STR_ARG(text_of(cli->arena, step)),
+				    STR_ARG(text_of(cli->arena,
+						    value_at(o, "status.steps"))),
+				    str_is(phase, "Paused") ? ", paused" : "");
+	}
+	return STR_NONE;
+}
+
+/* A source is Ready once its commit is taken, and what it released may still be on its
+ * way: that is said in the table. */
+static void say_going_out(struct cli *cli, struct value *const *objects, size_t n)
+{
+	AUTO_BUF target = BUF_NONE;
+	const struct value *releases = NULL;
+	struct value *answer;
+	struct err ignored;
+	struct str tenant = STR_NONE;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct value *conditions = value_at(objects[i], "status.conditions");
+		struct str of = value_text_at(objects[i], "metadata.namespace"), out;
+
+		/* Those of a tenant follow each other. */
+		if (!str_eq(tenant, of)) {
+			tenant = of;
+			releases = NULL;
+			buf_reset(&target);
+			buf_z(&target, "/api/v1/releases?limit=1000");
+			put_query(&target, "tenant", tenant);
+			if (cli_get(cli, buf_view(&target), &answer, &ignored) == OK)
+				releases = value_getz(answer, "releases");
+		}
+		out = going_out(cli, releases,
+				arena_printf(cli->arena, "source:%.*s/%.*s", STR_ARG(of),
+					     STR_ARG(value_text_at(objects[i],
+								   "metadata.name"))));
+		for (size_t k = 0; out.n && k < value_count(conditions); k++) {
+			struct value *c = conditions->a.items[k];
+
+			if (str_is(value_text_at(c, "type"), "Ready"))
+				value_setz(cli->arena, c, "message", value_str(cli->arena,
+					   arena_printf(cli->arena, "%.*s; %.*s",
+							STR_ARG(out),
+							STR_ARG(value_text_at(c,
+								"message")))));
+		}
+	}
+}
+
 static enum code get_list(struct cli *cli, const struct kind *kind,
 			  struct str namespace, struct err *err)
 {
@@ -84,6 +154,8 @@ static enum code get_list(struct cli *cli, const struct kind *kind,
 		fprintf(stderr, "no %.*s\n", STR_ARG(kind->plural));
 		return OK;
 	}
+	if (kind->id == KIND_SOURCE && !out_is_value(cli) && cli->output != OUT_NAME)
+		say_going_out(cli, items->a.items, items->a.n);
 	return out_objects(cli, kind, items->a.items, items->a.n, true, list,
 			   err);
 }
@@ -124,6 +196,8 @@ enum code cmd_get(struct cli *cli, struct err *err)
 		value_setz(cli->arena, list, "items", items);
 		return out_value(cli, list, err);
 	}
+	if (kind->id == KIND_SOURCE && !out_is_value(cli) && cli->output != OUT_NAME)
+		say_going_out(cli, objects, n);
 	return out_objects(cli, kind, objects, n, false, NULL, err);
 }
 

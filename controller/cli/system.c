@@ -41,6 +41,7 @@ static enum code tell_reconciled(struct cli *cli, struct str tenant,
 	struct str n = text_of(cli->arena, value_getz(v, "operations"));
 	const char *what;
 
+	cli_tell_holds(cli, tenant);
 	if (value_getz(v, "release"))
 		return tell_going_out(cli, tenant, live, v, err);
 	if (!str_is(n, "0"))
@@ -87,6 +88,13 @@ enum code cmd_reconcile(struct cli *cli, struct err *err)
 	buf_z(&target, "/reconcile");
 	put_query(&target, "wait", wait ? STR("true") : STR("false"));
 	rc = cli_send(cli, HTTP_M_POST, buf_view(&target), NULL, &v, err);
+	/* Of one the refusal itself says all. */
+	if (rc == E_NOT_FOUND && cli->was_answered) {
+		err_wrap(err, "%s", cli->args[0]);
+		err_hint(err, "conflux get sources -A lists them");
+	}
+	if (rc && value_count(value_getz(cli->refused, "invalid")) > 1)
+		cli_tell_invalid(cli, NULL, 0);
 	if (rc)
 		return rc;
 	if (!wait)

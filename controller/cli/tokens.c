@@ -31,9 +31,12 @@ static enum code check_create(struct cli *cli, const char *name, struct err *err
 						FLAG_EXPIRES, FLAG_INSTANCE };
 	bool has_subject = cli_has(cli, FLAG_SUBJECT);
 
-	if (!name && !has_subject)
-		return err_set(err, E_USAGE, "token create: a name or --subject is "
-			       "missing");
+	if (!name && !has_subject) {
+		err_set(err, E_USAGE, "token create: a name or --subject is missing");
+		return err_hint(err, "conflux token create --subject ann --verb publish "
+				"--tenant acme, or conflux token create NAME for one that may "
+				"do everything");
+	}
 	if (has_subject && cli_has(cli, FLAG_READ_ONLY))
 		return err_set(err, E_USAGE, "--read-only is of tokens without "
 			       "--subject; a subject without --verb may read");

@@ -386,7 +386,10 @@ enum code client_ask(struct client *c, const struct client_request *request,
 		return uncertain(rc, out->status, request->is_once, err);
 	if (rc && c->n_servers > 1)
 		err_wrap(err, "%s", c->config.server);
-	if (rc)
+	if (rc == E_TLS)
+		err_hint(err, "does it speak TLS (http:// where not), and who vouches for "
+			 "it (--ca-file)?");
+	else if (rc)
 		err_hint(err, "is confluxd running there? --server or "
 			 "CONFLUX_SERVER name another");
 	return rc;

@@ -126,9 +126,15 @@ static bool trigger(struct daemon *d, const struct source_question *q,
 static void answer_result(struct daemon *d, struct rpc_token token,
 			  const struct source_result *res)
 {
+	struct source_result told = *res;
+	struct store_status status;
 	AUTO_BUF out = BUF_NONE;
 
-	question_answer_encode(&out, res, store_rev(d->store));
+	/* A node of before may ask, and knows no such list. */
+	store_status(d->store, &status);
+	if (status.version < VERSION_GATE)
+		told.n_invalid = 0;
+	question_answer_encode(&out, &told, store_rev(d->store));
 	store_answer(d->store, token, OK, buf_view(&out), NULL);
 }
 

@@ -77,7 +77,7 @@ static enum code read_steps(struct arena *arena, const struct value *list,
 	size_t n_nodes = 0;
 
 	if (!list || list->type != VALUE_ARRAY || list->a.n == 0)
-		return wrong(err, "a canary has steps");
+		return wrong(err, "a canary has steps, and spec.steps names none");
 	if (list->a.n > STRATEGY_STEPS_MAX)
 		return wrong(err, "it has more than 50 steps");
 	out->n_steps = list->a.n;

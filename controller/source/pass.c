@@ -304,8 +304,7 @@ static void put_word(struct buf *out, struct str word, char end)
 	buf_c(out, end);
 }
 
-/* A plan tells all that is wrong with a commit, which ends a reconcile at the first.
- * OK: it goes on. */
+/* All that is wrong with a commit is told.  OK: it goes on, for the rest of it. */
 static enum code judge(struct pass *p, enum code rc, struct str path, struct str object,
 		       const struct err *err)
 {
@@ -314,9 +313,12 @@ static enum code judge(struct pass *p, enum code rc, struct str path, struct str
 	AUTO_BUF line = BUF_NONE;
 	size_t n = strlen(res->invalid);
 
-	if (!p->job->plans || (rc != E_UNPROCESSABLE && rc != E_MANAGED))
+	if (rc != E_UNPROCESSABLE && rc != E_MANAGED)
 		return rc;
-	res->n_invalid++;
+	if (!res->n_invalid++) {
+		err_copy(&p->first, err);
+		p->first.code = rc;
+	}
 	if (str_starts(reason, path) && str_starts(str_from(reason, path.n), STR(": ")))
 		reason = str_from(reason, path.n + 2);
 	put_word(&line, path, '\t');
@@ -334,9 +336,20 @@ static enum code judge(struct pass *p, enum code rc, struct str path, struct str
 static enum code check_verdicts(const struct pass *p, struct err *err)
 {
 	unsigned n = p->job->result.n_invalid;
+	char text[320];
 
 	if (!n)
 		return OK;
+	/* As the only one, it is what the source's status says. */
+	if (!p->job->plans) {
+		str_copy(text, sizeof(text), str_of(p->first.text));
+		if (n == 1)
+			err_set(err, p->first.code, "%s", text);
+		else
+			err_set(err, p->first.code, "%s; and %u more of what the commit "
+				"holds %s invalid", text, n - 1, n == 2 ? "is" : "are");
+		return err_hint(err, "%s", p->first.hint);
+	}
 	err_set(err, E_UNPROCESSABLE, "%u of what the commit holds %s invalid", n,
 		n == 1 ? "is" : "are");
 	return err_hint(err, "nothing is planned until all of it is right");
@@ -502,7 +515,8 @@ static bool base_tree(struct pass *p, struct oid *out)
 static enum code on_content(void *data, struct str bytes, struct err *err)
 {
 	struct pass *p = data;
-	enum code rc = feed_put(p->feed, bytes, err);
+	/* Of a commit that is refused nothing more is kept. */
+	enum code rc = p->job->result.n_invalid ? OK : feed_put(p->feed, bytes, err);
 
 	if (rc || ++p->contents % PICTURE_CONTENTS)
 		return rc;
@@ -532,7 +546,10 @@ enum code pass_plan(struct pass *p, struct err *err)
 	else
 		rc = compare(p, has_base ? &base : NULL, &p->commit.tree,
 			     on_file, err);
-	if (rc == OK)
+	/* What ends it early is no list of what is invalid. */
+	if (rc)
+		p->job->result.n_invalid = 0;
+	else
 		rc = check_verdicts(p, err);
 	if (rc == OK)
 		rc = plan_seal(p->plan, err);

@@ -39,6 +39,7 @@ struct pass {
 	uint64_t bytes, contents, ignored_added, ignored_removed;
 	struct str prefix;               /* manifests: of the paths told */
 	struct buf content, path;
+	struct err first;                /* of what is invalid */
 };
 
 /* Opens a view; the rest is zero.  pass_end in every case. */

@@ -91,7 +91,7 @@ struct source_result {
 	char proposal[64];          /* it waits in this one; else empty */
 	char plan[65];              /* digest of the plan that was asked for */
 	char turned_back[64];       /* the release of this commit that did; else empty */
-	/* Of a plan: what is invalid, each "file TAB object TAB reason LF", as many as
+	/* What the commit holds that is invalid, each "file TAB object TAB reason LF", as many as
 	 * there is room for, and how many there are in all. */
 	char invalid[SOURCE_INVALID_MAX];
 	unsigned n_invalid;

@@ -624,9 +624,10 @@ static enum code scan_flags(struct settings *s, int argc, char *const *argv,
 				return OK;
 			continue;
 		}
-		if (!str_starts(f.name, STR("--")))
-			return err_set(err, E_USAGE, "unexpected argument '%s'",
-				       argv[f.at]);
+		if (!str_starts(f.name, STR("--"))) {
+			err_set(err, E_USAGE, "unexpected argument '%s'", argv[f.at]);
+			return err_hint(err, "confluxd --help");
+		}
 		rc = flags_value(&f, err);
 		if (rc)
 			return rc;

@@ -115,12 +115,18 @@ run resolve acme/shop/prod/c.toml -o name
 is "$OUT" 3 output
 run resolve acme/shop/prod/c.toml -o wide
 has "$OUT" sha256
+live() { conflux history acme/shop/prod/c.toml | awk '$2 == "all" { print $1 }'; }
+is "$(live)" 3 "what is live"
 run history acme/shop/prod/c.toml -o name
 is "$OUT" "3
 2
 1" output
 run rollback acme/shop/prod/c.toml --version-id 1 -m back
 ends 0
+is "$(live)" 1 "what is live"
+run publish acme/shop/prod/none.toml -f "$WORK/three"
+ends 3
+has "$ERR" "publish changes what is there"
 run fetch acme/shop/prod/c.toml
 is "$OUT" "a = 1" output
 run publish acme/shop/prod/c.toml --version-id 3
@@ -240,8 +246,32 @@ run delete config c -n acme -f "$WORK/m"
 ends 2
 CONFLUX_TOKEN=wrong run status
 ends 5
+has "$ERR" "the server does not know this token"
+# Kubernetes' own text says less.
+CONFLUX_TOKEN=wrong run get tenants
+ends 5
+has "$ERR" "the server does not know this token"
+CONFLUX_TOKEN='' run get tenants
+ends 5
+has "$ERR" "a token is needed, and none was sent"
 CONFLUX_SERVER=http://127.0.0.1:1 run status
 ends 7
+has "$ERR" "is confluxd running there"
+run status --server nonsense
+ends 2
+has "$ERR" "--server or CONFLUX_SERVER"
+run status --server "https://${URL#http://}"
+ends 7
+has "$ERR" "does it speak TLS"
+run cluster
+ends 2
+has "$ERR" "conflux help cluster"
+run reconcile acme/none
+ends 3
+has "$ERR" "acme/none: there is no such source"
+run release show acme/none
+ends 3
+has "$ERR" "conflux release list"
 CONFLUX_SERVER=http://127.0.0.1:1,$URL run status -o name
 ends 0
 run apply -f "$WORK/m" --server "http://127.0.0.1:1,$URL"

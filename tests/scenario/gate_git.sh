@@ -132,7 +132,11 @@ R=$(proposal "$P8" '[.. | objects | .release // empty][0]')
 is "$(conflux reconcile acme/shop)" "acme/shop: main@sha1:$(git rev-parse HEAD | cut -c 1-12) goes \
 out by release acme/$R, which is at step 1 of 1: conflux release show acme/$R" "what goes out is not called live"
 is "$(ready_reason)" Applied "reason"
-conflux release rollback "acme/$R" -m "it does not start" >/dev/null
+has "$(conflux get sources -n acme -o wide)" "release $R is at step 1 of 1; applied main@sha1:"
+has "$(conflux get sources shop -n acme -o wide)" "release $R is at step 1 of 1; applied main@sha1:"
+conflux release rollback "acme/$R" -m "it does not start" 2>"$WORK/held" >/dev/null
+is "$(grep -c "^a hold stays: Git does not bring version [0-9]* of acme/shop/prod/" "$WORK/held")" 2 "what is held"
+hasnt "$(conflux get sources -n acme -o wide)" "is at step"
 is "$(conflux fetch acme/shop/prod/one.toml -l zone=a)" "value = 7" "the canary's"
 offered() { git ls-remote --exit-code origin "refs/heads/conflux/revert-$R"; }
 reconcile
@@ -149,7 +153,8 @@ turned_back() { [ "$(ready_reason)" = TurnedBack ]; }
 until_ok turned_back
 has "$(conflux get sources -n acme -o wide)" "turned back by release $R, held until a commit changes it: it does not start"
 hasnt "$(conflux get sources -n acme)" True
-has "$(conflux reconcile acme/shop)" "turned back: conflux release show acme/$R"
+has "$(conflux reconcile acme/shop 2>"$WORK/held")" "turned back: conflux release show acme/$R"
+is "$(cat "$WORK/held")" "2 contents of acme are held, and not brought by Git: conflux holds -n acme" "what is held"
 OUT=$(conflux holds -n acme -o wide)
 is "$(wc -l <<<"$OUT")" 3 "both files are held"
 has "$OUT" "$R   $(git rev-parse HEAD)   token:root   20"

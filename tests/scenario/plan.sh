@@ -184,6 +184,13 @@ has "$ERR" "shop/prod/x.toml: acme/shop/prod/x.toml: line 1"
 has "$ERR" "shop/prod/y.json: acme/shop/prod/y.json: line 1"
 hasnt "$ERR" z.yaml
 has "$ERR" "2 of what the commit holds are invalid"
+run reconcile acme/shop
+ends 4
+has "$ERR" "shop/prod/x.toml: acme/shop/prod/x.toml: line 1"
+has "$ERR" "shop/prod/y.json: acme/shop/prod/y.json: line 1"
+has "$ERR" "refused: shop/prod/x.toml: line 1"
+has "$ERR" "; and 1 more of what the commit holds is invalid"
+has "$(conflux get sources -n acme -o wide)" "; and 1 more of what the commit holds is invalid"
 for i in {1..100}; do printf '{' >"$REPO/shop/prod/many-$i.json"; done
 commit worse
 run plan --source acme/shop

@@ -170,6 +170,14 @@ ask GET "$KUBE/namespaces/acme/confluxconfigs/shop.prod.c1.toml"
 is "$(field .status.hold.sha256)" "$(printf 'value = 3\n' | sha256sum | cut -d' ' -f1)" hold
 is "$(field '.status.hold | "\(.version) \(.by) \(.reason)"')" "3 token:root three is bad" "why it is held"
 has "$(conflux holds -n acme)" "three is bad"
+# Who wants it all the same, and back.
+conflux rollback acme/shop/prod/c1.toml --version-id 3 >/dev/null 2>"$WORK/held"
+is "$(cat "$WORK/held")" "the hold on $(printf 'value = 3\n' | sha256sum | cut -c 1-12) is lifted: \
+Git may bring it again" "the lifted hold"
+is "$(conflux holds -n acme -o name)" "" holds
+conflux rollback acme/shop/prod/c1.toml --version-id 2 -m "three is bad" >/dev/null 2>"$WORK/held"
+is "$(cat "$WORK/held")" "a hold stays: Git does not bring $(printf 'value = 3\n' | sha256sum | cut -c 1-12) \
+back until the file changes" "the hold"
 
 step "a new commit of that file lifts the hold"
 echo "value = 4" >shop/prod/c1.toml

@@ -85,6 +85,14 @@ python3 "$HERE/canary/instances.py" "$WORK/i" "$KEY" 4 "$URL" >"$WORK/said" &
 I=$!
 until_ok have 4 start
 
+step "a policy that no release could go out by is refused, and holds up nothing"
+for wrong in 'strategy: canary' 'strategy: canary, canary: {steps: [{percent: 10}]}' \
+	'strategy: nodes, steps: [{percent: 10, pause: soon}]'; do
+	policy "$wrong" 2>"$WORK/err" && fail "taken: $wrong"
+	has "$(cat "$WORK/err")" "the release policy: "
+done
+is "$(conflux get releasepolicies -n acme 2>&1)" "no releasepolicies" "policies"
+
 step "a push whose canary is rejected turns back, both files of it, and stays back"
 policy 'strategy: canary, bake: 200ms, conditions: {applied: {atLeast: 100}, rejected: {atMost: 0}},
 	steps: [{labels: {ring: canary}}]'
