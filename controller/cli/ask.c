@@ -135,6 +135,9 @@ enum code cli_ask_raw(struct cli *cli, const struct client_request *request,
 	if (cli->proposal.n == 0)
 		tell_warnings(out);
 	rc = client_verdict(out, err);
+	if (rc == OK && header && out->status != 202 && cli_has(cli, FLAG_BREAK_GLASS))
+		fprintf(stderr, "past the gate; somebody else is to review it: conflux review "
+			"%.*s\n", STR_ARG(*header));
 	cli->was_answered = rc != OK;
 	if (rc && (doc_parse_json(out->body, cli->arena, NULL, &cli->refused, NULL) ||
 		   !value_getz(cli->refused, "invalid")))

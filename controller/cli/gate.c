@@ -599,6 +599,8 @@ static enum code vote(struct cli *cli, const char *behind, struct err *err)
 	if (rc || out_is_value(cli))
 		return rc ? rc : out_value(cli, v, err);
 	left = value_text_at(v, "status.summary");
+	if (str_is(str_of(behind), "/review"))
+		return out_write(arena_printf(cli->arena, "%s: reviewed\n", cli->args[0]), err);
 	return out_write(arena_printf(cli->arena, "%s: %.*s%s%.*s\n", cli->args[0],
 				      STR_ARG(value_text_at(v, "status.phase")),
 				      left.n ? ", approvals " : "", STR_ARG(left)), err);
