@@ -37,7 +37,7 @@ has "$PLAN" "create ConfluxConfig acme/shop/prod/app.yaml"
 has "$PLAN" "timeout"
 hasnt "$PLAN" hush
 hasnt "$(cat "$WORK/one.plan")" hush
-has "$PLAN" "reaches 1 configurations, 1 applications, 1 environments"
+has "$PLAN" "reaches 1 configuration, 1 application, 1 environment"
 rc=0; by "$ANN" plan -f "$WORK/app.yaml" --detailed-exitcode >/dev/null || rc=$?
 is $rc 8 "exit code"
 has "$(by "$ANN" apply "$WORK/one.plan")" applied
@@ -225,7 +225,7 @@ step "past the gate: with a reason, by whom the policy names, and reviewed by an
 rc=0; by "$ANN" publish acme/shop/prod/app.yaml -f "$WORK/a" --break-glass "fire" \
 	>/dev/null 2>&1 || rc=$?
 [ $rc != 0 ] || fail "who is not named broke the glass"
-has "$(by "$DEB" publish acme/shop/prod/app.yaml -f "$WORK/a" --break-glass "the shop is down")" \
+has "$(by "$DEB" publish acme/shop/prod/app.yaml -f "$WORK/a" --break-glass "the shop is down" 2>"$WORK/glass")" \
 	"is live"
 has "$(live app.yaml)" 13s
 ask GET "$URL/api/v1/proposals?review=Open"
@@ -237,7 +237,8 @@ is "$(conflux proposals --limit 1 -o name)" "$P" "what is to be reviewed is not 
 has "$(conflux proposals --limit 1 2>&1 >"$WORK/out")" "more: --limit, or --after open/$P"
 rc=0; by "$DEB" review "$P" >/dev/null 2>&1 || rc=$?
 is $rc 5 "exit code of one's own review"
-by "$BEN" review "$P" -m "was right" >/dev/null
+has "$(cat "$WORK/glass")" "somebody else is to review it: conflux review $P"
+is "$(by "$BEN" review "$P" -m "was right")" "$P: reviewed" "what is said"
 ask GET "$URL/api/v1/proposals?review=Open"
 is "$(field '.proposals | length')" 0 "open reviews"
 
