@@ -108,5 +108,5 @@ void cli_tell_held(struct cli *cli, struct str tenant, struct str release)
 			STR_ARG(value_text_at(one, "address")));
 	}
 	if (!n)
-		fputs("no hold stays: nothing of it is Git's\n", stderr);
+		fputs("no hold stays: nothing of it was Git's\n", stderr);
 }

@@ -241,12 +241,11 @@ static bool is_done(struct pass *p)
 static enum code say_turned_back(struct pass *p, const struct revert_wish *back,
 				 struct err *err)
 {
-	bool is_held = view_release_holds(p->txn, p->tenant, back->release);
 	struct status_write w = {
 		.phase = STATUS_STALLED, .reason = "TurnedBack",
-		.message = arena_printf(p->arena, "%.*s turned back by release %.*s%s%s%.*s",
+		.message = arena_printf(p->arena, "%.*s turned back by release %.*s, held "
+					"until a commit changes it%s%.*s",
 					STR_ARG(p->revision), STR_ARG(back->release),
-					is_held ? ", held until a commit changes it" : "",
 					back->reason.n ? ": " : "",
 					STR_ARG(back->reason)),
 		.attempted = p->revision,
@@ -271,8 +270,14 @@ static enum code stay_ready(struct pass *p, struct err *err)
 
 	if (reverts_of(p->txn, p->arena, p->tenant,
 		       plan_subject(p->arena, p->tenant, p->name),
-		       &p->fetched.commit, &back))
-		return say_turned_back(p, &back, err);
+		       &p->fetched.commit, &back)) {
+		if (view_release_holds(p->txn, p->tenant, back.release))
+			return say_turned_back(p, &back, err);
+		/* Somebody went back to what it had brought, or took it over. */
+		w.message = arena_printf(p->arena, "applied %.*s; release %.*s turned back, "
+					 "and nothing of it is held any more",
+					 STR_ARG(p->revision), STR_ARG(back.release));
+	}
 	if (status_is_ready(p->status))
 		return OK;
 	return pass_write_status(p, &w, err);

@@ -125,6 +125,17 @@ until_ok have 4 green
 conflux release rollback "acme/$R" -m "not so" >"$WORK/out"
 until_ok is_phase RolledBack
 until_ok have 4 good
+has "$(conflux reconcile acme/shop 2>/dev/null)" "turned back: conflux release show acme/$R"
+has "$(conflux get sources -n acme -o wide)" "turned back by release $R, held until a commit changes it: not so"
+
+step "who goes back to it all the same lifts the hold, and the source is Ready again"
+conflux rollback "$KEY" --version-id "$(conflux history "$KEY" -o name | head -n 1)" >"$WORK/out" 2>&1
+has "$(cat "$WORK/out")" "is lifted: Git may bring it again"
+until_ok have 4 green
+has "$(conflux reconcile acme/shop)" "is live, and the repository has nothing newer"
+OUT=$(conflux get sources -n acme -o wide)
+has "$OUT" "release $R turned back, and nothing of it is held any more"
+has "$OUT" True
 
 step "nodes, and a pause of a time"
 policy 'strategy: nodes, bake: 100ms, steps: [{nodes: [web-02], pause: 700ms}, {nodes: [web-03]}]'
