@@ -57,27 +57,6 @@ uint64_t ap_next_rev(struct apply *a)
 	return ++a->head->rev;
 }
 
-uint64_t ap_count(struct apply *a, struct str tenant, enum kind_id kind)
-{
-	AUTO_BUF key = BUF_NONE;
-	struct rd rd;
-
-	key_count(&key, tenant, kind);
-	rd = rd_of(ap_get(a, KV_META, buf_view(&key)));
-	return rd_u64(&rd);
-}
-
-void ap_set_count(struct apply *a, struct str tenant, enum kind_id kind,
-		  uint64_t n)
-{
-	AUTO_BUF key = BUF_NONE;
-	AUTO_BUF val = BUF_NONE;
-
-	key_count(&key, tenant, kind);
-	wr_u64(&val, n);
-	ap_put(a, KV_META, buf_view(&key), buf_view(&val));
-}
-
 /* ---- events ---- */
 
 static void flush_event(struct apply *a, bool end)
@@ -323,6 +302,7 @@ static void ap_mark(struct apply *a)
 static void ap_undo(struct apply *a)
 {
 	kv_undo(a->txn);
+	counts_forget(a->counts);
 	chain_copy(a->chain, a->chain_mark);
 }
 
@@ -790,6 +770,7 @@ static enum code start(struct apply *a, struct outcome *out, struct err *err)
 static enum code end_slice(struct apply *a, enum code rc, struct err *err)
 {
 	if (a->step == APPLY_IDLE) {
+		counts_write(a);
 		a->cmd = NULL;
 		/* A large one is not kept around. */
 		buf_fini(&a->gathered);
@@ -855,6 +836,7 @@ struct apply *apply_new(void)
 	a->chain = chain_new();
 	a->chain_mark = chain_new();
 	a->gather_sha = sha256_new();
+	a->counts = counts_new();
 	a->gate = gate_new();
 	a->releasing = releasing_new();
 	return a;
@@ -871,6 +853,7 @@ void apply_free(struct apply **ap)
 	chain_free(&a->chain);
 	chain_free(&a->chain_mark);
 	sha256_ctx_free(&a->gather_sha);
+	counts_free(&a->counts);
 	buf_fini(&a->event);
 	buf_fini(&a->targets);
 	buf_fini(&a->member_subject);

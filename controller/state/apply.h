@@ -13,6 +13,7 @@
 
 #include "model/quota.h"
 #include "state/chain.h"
+#include "state/counts.h"
 #include "state/outbox.h"
 #include "state/rows.h"
 
@@ -65,6 +66,7 @@ struct apply {
 	uint64_t event_rev;
 	struct sha256_ctx *diff;         /* before and after, for the audit */
 	struct chain *chain, *chain_mark;    /* effects of the entry */
+	struct counts *counts;
 	struct buf targets;              /* for the audit record */
 	size_t n_targets;
 	const char *action;              /* of its operations; NULL: none yet */
@@ -100,7 +102,7 @@ bool ap_del(struct apply *a, enum kv_table table, struct str key);
 /* Takes the next revision. */
 uint64_t ap_next_rev(struct apply *a);
 void ap_event(struct apply *a, uint64_t rev, const struct event_row *event);
-/* Objects of a kind in a tenant. */
+/* Objects of a kind in a tenant; see counts.h. */
 uint64_t ap_count(struct apply *a, struct str tenant, enum kind_id kind);
 void ap_set_count(struct apply *a, struct str tenant, enum kind_id kind,
 		  uint64_t n);

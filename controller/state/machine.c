@@ -373,6 +373,7 @@ static enum code machine_open(void *data, const char *dir,
 	bool is_again = atomic_load(&s->generation) > 0, is_open = false;
 	enum code rc;
 
+	counts_forget(s->apply->counts);
 	free(s->dir);
 	s->dir = mem_dup(dir, strlen(dir));
 	rc = make_dir(dir, err);
@@ -552,6 +553,8 @@ static enum code machine_apply_more(void *data, bool *more, struct err *err)
 	if (rc == OK) {
 		s->head = s->work;
 		tell(s);
+	} else {
+		counts_forget(s->apply->counts);
 	}
 	end_batch(s);
 	note_failure(s, rc);

@@ -382,14 +382,11 @@ static void remove_below(struct apply *a, enum kv_table table, struct str tenant
 
 void releasing_remove_all(struct apply *a, struct str tenant)
 {
-	AUTO_BUF key = BUF_NONE;
-
 	if (ap_count(a, tenant, COUNT_RELEASING) == 0)
 		return;
 	remove_below(a, KV_ROLLOUTS, tenant);
 	remove_below(a, KV_RELEASING, tenant);
-	key_count(&key, tenant, COUNT_RELEASING);
-	ap_del(a, KV_META, buf_view(&key));
+	ap_set_count(a, tenant, COUNT_RELEASING, 0);
 }
 
 /* ---- behind the operations ---- */
