@@ -3,6 +3,7 @@
  */
 #include "api/grpc.h"
 #include "api/grpc_schema.h"
+#include "api/kube.h"
 #include "api/origin.h"
 
 #include <stdatomic.h>
@@ -61,7 +62,12 @@ void api_run(struct request *r)
 
 bool api_is_kube(const struct request *r)
 {
-	return str_starts(r->in->path, STR("/apis/")) || str_is(r->in->path, "/apis");
+	struct str path = r->in->path;
+
+	return str_starts(path, STR("/apis/")) || str_is(path, "/apis") ||
+	       str_is(path, "/api/v1/namespaces") ||
+	       str_starts(path, STR("/api/v1/namespaces/")) || str_is(path, "/api") ||
+	       str_is(path, "/api/v1") || str_starts(path, STR("/openapi/"));
 }
 
 static const char *kube_reason(enum code code)
@@ -397,6 +403,7 @@ static void on_wake(struct follower *f, uint64_t rev)
 	struct api_loop *at = container_of(f, struct api_loop, follower);
 
 	watching_wake(at->watching);
+	kube_watches_wake(at->objects);
 	wait_wake(at);
 }
 
@@ -441,6 +448,8 @@ static enum code loop_open(struct api *api, struct api_loop *at, unsigned i,
 		at->healths = grpc_healths_new(at);
 	if (rc == OK)
 		at->sockets = sockets_new(at);
+	if (rc == OK)
+		at->objects = kube_watches_new(at);
 	if (rc == OK)
 		rc = view_new(api->config.store, &at->view, err);
 	if (rc == OK)
@@ -580,6 +589,7 @@ static void drain_here(struct msg *msg)
 	http_server_drain(at->server, d->grace_ms, drained, at);
 	sockets_drain(at->sockets);
 	watching_drain(at->watching);
+	kube_watches_drain(at->objects);
 	grpc_drain(at);
 	free(d);
 }
@@ -622,6 +632,7 @@ void api_free(struct api **ap)
 		if (at->loop)
 			loop_free(&at->loop);
 		watching_free(&at->watching);
+		kube_watches_free(&at->objects);
 		sockets_free(&at->sockets);
 		watch_texts_free(&at->texts);
 		grpc_frames_free(&at->frames);

@@ -5,7 +5,6 @@
  */
 #include "api/gate.h"
 #include "api/kube.h"
-#include "api/selector.h"
 
 #include "base/clock.h"
 
@@ -46,188 +45,7 @@ static void answer_object(struct request *r, int status,
 	answer(r, status, "application/json", buf_view(&body));
 }
 
-/* ---- tables ---- */
-
-static bool wants_table(const struct request *r)
-{
-	const struct str *accept = request_header(r, "accept");
-
-	return accept && str_find_str(*accept, STR("as=Table")) != SIZE_MAX;
-}
-
-static void table_head(struct buf *out, const struct kind *kind, uint64_t rev)
-{
-	buf_printf(out,
-		   "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\","
-		   "\"metadata\":{\"resourceVersion\":\"%llu\"},"
-		   "\"columnDefinitions\":[{\"name\":\"Name\",\"type\":\"string\","
-		   "\"format\":\"name\",\"description\":\"\",\"priority\":0}",
-		   (unsigned long long)rev);
-	for (size_t i = 0; i < kind->n_columns; i++) {
-		const struct kind_column *c = &kind->columns[i];
-
-		buf_z(out, ",{\"name\":");
-		buf_json(out, c->name);
-		buf_z(out, ",\"type\":");
-		buf_json(out, str_is(c->type, "window") ? STR("string") : c->type);
-		buf_z(out, ",\"format\":\"\",\"description\":");
-		buf_json(out, c->description);
-		buf_printf(out, ",\"priority\":%u}", c->priority);
-	}
-	buf_z(out, ",{\"name\":\"Age\",\"type\":\"date\",\"format\":\"\","
-		   "\"description\":\"\",\"priority\":0}],\"rows\":[");
-}
-
-static void table_row(struct buf *out, struct arena *arena,
-		      const struct object_view *o, uint64_t now_ms)
-{
-	const struct kind *kind = kind_by_id(o->kind);
-	AUTO_BUF json = BUF_NONE;
-	struct value *object;
-	char age[16];
-
-	view_json(&json, o);
-	if (doc_parse_json(buf_view(&json), arena, NULL, &object, NULL))
-		return;
-	buf_z(out, "{\"cells\":[");
-	buf_json(out, o->name);
-	for (size_t i = 0; i < kind->n_columns; i++) {
-		buf_c(out, ',');
-		kind_cell_json(&kind->columns[i], object, now_ms, out);
-	}
-	clock_age(age, now_ms > o->row.created_ms ? now_ms - o->row.created_ms : 0);
-	buf_printf(out, ",\"%s\"],\"object\":{\"kind\":\"PartialObjectMetadata\","
-		   "\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":",
-		   age);
-	value_json(out, value_getz(object, "metadata"));
-	buf_z(out, "}}");
-}
-
-/* ---- lists ---- */
-
-static bool field_is_known(const struct kind *kind, struct str path)
-{
-	if (str_is(path, "metadata.name") || str_is(path, "metadata.namespace"))
-		return true;
-	for (size_t i = 0; i < kind->n_selectable; i++)
-		if (str_eq(path, kind->selectable[i]))
-			return true;
-	return false;
-}
-
-/* False: answered. */
-static bool take_selectors(struct request *r, const struct kind *kind,
-			   struct query_selector *labels, struct query_selector *fields)
-{
-	const struct str *l = request_query(r, "labelSelector");
-	const struct str *f = request_query(r, "fieldSelector");
-	struct err err;
-
-	if (label_selector_parse(l ? *l : STR_NONE, r->arena, labels, &err) ||
-	    field_selector_parse(f ? *f : STR_NONE, r->arena, fields, &err)) {
-		api_error(r, &err);
-		return false;
-	}
-	for (size_t i = 0; i < fields->n; i++) {
-		if (field_is_known(kind, fields->terms[i].key))
-			continue;
-		api_fail(r, E_INVALID, "field label not supported: %.*s",
-			 STR_ARG(fields->terms[i].key));
-		return false;
-	}
-	return true;
-}
-
-struct listing {
-	struct request *r;
-	struct buf body;
-	struct query_selector labels, fields;
-	bool table, has_one;
-	uint64_t now_ms;
-	struct arena *arena;             /* one item */
-};
-
-static bool list_selects(struct listing *l, struct str json)
-{
-	struct value *object;
-
-	if (l->labels.n == 0 && l->fields.n == 0)
-		return true;
-	return doc_parse_json(json, l->arena, NULL, &object, NULL) == OK &&
-	       label_selector_matches(&l->labels,
-				      value_at(object, "metadata.labels")) &&
-	       field_selector_matches(&l->fields, object, l->arena);
-}
-
-static bool list_one(void *data, const struct object_view *o)
-{
-	struct listing *l = data;
-	AUTO_BUF json = BUF_NONE;
-
-	arena_reset(l->arena);
-	view_json(&json, o);
-	if (!list_selects(l, buf_view(&json)))
-		return true;
-	if (l->has_one)
-		buf_c(&l->body, ',');
-	l->has_one = true;
-	if (l->table)
-		table_row(&l->body, l->arena, o, l->now_ms);
-	else
-		buf_str(&l->body, buf_view(&json));
-	return true;
-}
-
-static void answer_list(struct request *r, const struct where *at)
-{
-	struct listing l = { .r = r, .table = wants_table(r),
-			     .now_ms = clock_wall_ms() };
-	struct kv_txn *txn;
-	struct head head;
-	struct err err;
-
-	if (!take_selectors(r, at->kind, &l.labels, &l.fields) ||
-	    !api_view(r, &txn))
-		return;
-	l.arena = arena_new(0);
-	if (view_head(txn, &head, &err))
-		goto failed;
-	if (l.table)
-		table_head(&l.body, at->kind, head.rev);
-	else
-		buf_printf(&l.body, "{\"kind\":\"%.*s\",\"apiVersion\":\"%s\","
-			   "\"metadata\":{\"resourceVersion\":\"%llu\"},\"items\":[",
-			   STR_ARG(at->kind->list_name), API_GROUP_VERSION,
-			   (unsigned long long)head.rev);
-	if (view_list(txn, at->kind->id, at->tenant, STR_NONE, STR_NONE,
-		      list_one, &l, &err))
-		goto failed;
-	buf_z(&l.body, "]}");
-	answer(r, 200, "application/json", buf_view(&l.body));
-	goto done;
-failed:
-	api_error(r, &err);
-done:
-	arena_free(&l.arena);
-	buf_fini(&l.body);
-}
-
-static void do_list(struct request *r, bool namespaced)
-{
-	const struct str *watch = request_query(r, "watch");
-	struct where at;
-	bool yes = false;
-
-	if (!kube_find(r, namespaced, VERB_LIST, &at))
-		return;
-	if (watch && str_bool(*watch, &yes) && yes) {
-		api_fail(r, E_UNSUPPORTED, "watching objects here is not "
-			 "supported; GET /api/v1/watch follows configurations");
-		return;
-	}
-	at.name = STR_NONE;
-	answer_list(r, &at);
-}
+/* ---- reads ---- */
 
 static void do_get(struct request *r, bool namespaced)
 {
@@ -239,7 +57,7 @@ static void do_get(struct request *r, bool namespaced)
 
 	if (!kube_find(r, namespaced, VERB_GET, &at))
 		return;
-	if (!wants_table(r)) {
+	if (!kube_wants_table(r)) {
 		answer_object(r, 200, &at);
 		return;
 	}
@@ -249,8 +67,8 @@ static void do_get(struct request *r, bool namespaced)
 		api_error(r, &err);
 		return;
 	}
-	table_head(&body, at.kind, o.rev);
-	table_row(&body, r->arena, &o, clock_wall_ms());
+	kube_table_head(&body, at.kind, o.rev);
+	kube_table_row(&body, r->arena, &o, clock_wall_ms(), kube_whole_rows(r));
 	buf_z(&body, "]}");
 	answer(r, 200, "application/json", buf_view(&body));
 }
@@ -266,6 +84,11 @@ static void invalid_body(struct request *r, const struct where *at,
 	buf_printf(&text, "%.*s.%s \"", STR_ARG(at->kind->name), API_GROUP);
 	buf_str(&text, at->name);
 	buf_z(&text, "\" is invalid");
+	/* Of several objects kubectl shows the messages alone. */
+	for (size_t i = 0; i < check->n_causes; i++)
+		buf_printf(&text, "%s%.*s: %.*s", i ? ", " : ": ",
+			   STR_ARG(check->causes[i].field),
+			   STR_ARG(check->causes[i].message));
 	buf_z(&out, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},"
 		    "\"status\":\"Failure\",\"message\":");
 	buf_json(&out, buf_view(&text));
@@ -437,6 +260,32 @@ static enum code would_apply(const struct request *r, struct kv_txn *txn,
 	return rc ? rc : kube_owner(r, &o, err);
 }
 
+/* What the server would add: `kubectl diff` shows each member that is missing. */
+static void add_owned(struct request *r, struct kv_txn *txn, const struct where *at,
+		      struct value *object)
+{
+	static const char *const kept[] = { "uid", "resourceVersion", "creationTimestamp" };
+	AUTO_BUF json = BUF_NONE;
+	struct value *live, *meta = value_getz(object, "metadata"), *status;
+	struct object_view o;
+	uint64_t generation;
+
+	if (view_object(txn, at->kind->id, at->tenant, at->name, &o, NULL))
+		return;
+	view_json(&json, &o);
+	if (doc_parse_json(buf_view(&json), r->arena, NULL, &live, NULL))
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+		value_set(r->arena, meta, str_of(kept[i]),
+			  value_get(value_getz(live, "metadata"), str_of(kept[i])));
+	generation = o.row.generation +
+		     !value_eq(value_getz(live, "spec"), value_getz(object, "spec"));
+	value_setz(r->arena, meta, "generation", value_u64(r->arena, generation));
+	status = value_getz(live, "status");
+	if (status)
+		value_setz(r->arena, object, "status", status);
+}
+
 /* All but the write: the object comes back as it would be stored. */
 static void dry_run(struct request *r, struct where *at, struct value *object,
 		    uint64_t expect, bool created)
@@ -451,6 +300,8 @@ static void dry_run(struct request *r, struct where *at, struct value *object,
 		return;
 	ch = change_new(r, written_done);
 	rc = object_ops(ch, at->kind, at->tenant, at->name, object, expect, &err);
+	if (rc == OK && !created)
+		add_owned(r, txn, at, object);
 	if (rc == OK)
 		value_json(&body, object);
 	if (rc == OK)
@@ -618,10 +469,10 @@ BOTH(delete, kube_delete)
 
 void get_kube_list(struct request *r)
 {
-	do_list(r, true);
+	kube_list(r, true);
 }
 
 void get_cluster_list(struct request *r)
 {
-	do_list(r, false);
+	kube_list(r, false);
 }

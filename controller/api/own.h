@@ -39,6 +39,7 @@ struct api_loop {
 	struct grpc_healths *healths;
 	unsigned listings;               /* that hold a picture */
 	struct sockets *sockets;
+	struct kube_watches *objects;    /* watches of objects (kube_watch.c) */
 	struct list waits, calls;
 	_Atomic uint64_t grpc_ended[GRPC__STATUSES];     /* calls, by status */
 	_Atomic bool is_drained, is_stopped;

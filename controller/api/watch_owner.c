@@ -7,7 +7,9 @@
  */
 #include "api/watch_owner.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
+#include "state/view.h"
 
 #include "base/banned.h"
 
@@ -78,4 +80,35 @@ void watch_owner_put(struct watch_owners *owners, struct watch_owner **at)
 		*place = NULL;
 	owners->count--;
 	free(owner);
+}
+
+static void look_up(struct kv_txn *txn, struct watch_owner *owner)
+{
+	struct token_row row;
+
+	owner->subject = (struct subject){ .role = ROLE_NOBODY,
+					   .name = str_of(owner->who.name) };
+	owner->snapshot = kv_snapshot(txn);
+	if (!view_token(txn, &owner->who.token, &row) ||
+	    !str_copy(owner->tenant, sizeof(owner->tenant), row.tenant))
+		return;
+	owner->subject.role = row.role;
+	owner->subject.verbs = row.verbs;
+	owner->subject.until_ms = row.expires_ms;
+	owner->subject.tenant = str_of(owner->tenant);
+}
+
+/* The clock is looked at only where tokens end. */
+struct subject watch_owner_now(struct kv_txn *txn, struct watch_owner *owner)
+{
+	struct subject *s = &owner->subject;
+
+	if (!owner->who.has_token)
+		return (struct subject){ .name = str_of(owner->who.name),
+					 .role = owner->who.role };
+	if (owner->snapshot != kv_snapshot(txn))
+		look_up(txn, owner);
+	if (s->until_ms && s->until_ms <= clock_wall_ms())
+		s->role = ROLE_NOBODY;
+	return *s;
 }

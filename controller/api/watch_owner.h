@@ -8,6 +8,7 @@
 #define API_WATCH_OWNER_H
 
 #include "api/watch_spec.h"
+#include "kv/kv.h"
 
 struct watch_owner {
 	struct watch_who who;
@@ -29,5 +30,7 @@ void watch_owners_free(struct watch_owners **owners);
 struct watch_owner *watch_owner_get(struct watch_owners *owners,
 				    const struct watch_who *who);
 void watch_owner_put(struct watch_owners *owners, struct watch_owner **owner);
+/* Who it is in the picture 'txn', and now: nobody, where the token is gone or over. */
+struct subject watch_owner_now(struct kv_txn *txn, struct watch_owner *owner);
 
 #endif

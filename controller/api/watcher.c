@@ -120,42 +120,11 @@ void watch_who_set(struct watch_who *who, const struct caller *caller,
 
 /* ---- may it? ---- */
 
-static void look_up(struct kv_txn *txn, struct watch_owner *owner)
-{
-	struct token_row row;
-
-	owner->subject = (struct subject){ .role = ROLE_NOBODY,
-					   .name = str_of(owner->who.name) };
-	owner->snapshot = kv_snapshot(txn);
-	if (!view_token(txn, &owner->who.token, &row) ||
-	    !str_copy(owner->tenant, sizeof(owner->tenant), row.tenant))
-		return;
-	owner->subject.role = row.role;
-	owner->subject.verbs = row.verbs;
-	owner->subject.until_ms = row.expires_ms;
-	owner->subject.tenant = str_of(owner->tenant);
-}
-
-/* Who it is now.  The clock is looked at only where tokens end. */
-static struct subject subject_now(struct kv_txn *txn, struct watch_owner *owner)
-{
-	struct subject *s = &owner->subject;
-
-	if (!owner->who.has_token)
-		return (struct subject){ .name = str_of(owner->who.name),
-					 .role = owner->who.role };
-	if (owner->snapshot != kv_snapshot(txn))
-		look_up(txn, owner);
-	if (s->until_ms && s->until_ms <= clock_wall_ms())
-		s->role = ROLE_NOBODY;
-	return *s;
-}
-
 static enum code check(struct kv_txn *txn, struct watch_owner *owner,
 		       enum verb verb, struct str tenant, struct str name,
 		       struct err *err)
 {
-	struct subject subject = subject_now(txn, owner);
+	struct subject subject = watch_owner_now(txn, owner);
 	struct target target = { .kind = KIND_CONFIG, .tenant = tenant,
 				 .name = name, .is_open = verb == VERB_WATCH };
 	enum code rc = permission_check(&subject, verb, &target, err);
