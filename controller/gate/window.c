@@ -109,7 +109,9 @@ static int by_time(const void *a, const void *b)
 static void merge(struct starts *st, const struct window *w, uint64_t now_ms,
 		  struct window_interval *out, size_t *n, uint64_t *until_ms)
 {
-	qsort(st->s, st->n, sizeof(*st->s), by_time);
+	/* Where it never begins there is no memory either. */
+	if (st->n)
+		qsort(st->s, st->n, sizeof(*st->s), by_time);
 	*n = 0;
 	for (size_t i = 0; i < st->n; i++) {
 		uint64_t from = st->s[i] > 0 ? (uint64_t)st->s[i] * 1000 : 0;
