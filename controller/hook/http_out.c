@@ -101,6 +101,9 @@ static CURLcode set_limits(struct http_out *out, struct http_ask *ask, CURL *eas
 	CURLcode rc = CURLE_OK;
 
 	SET(CURLOPT_NOSIGNAL, 1L);
+	/* A name that nobody answers for is not waited for when its time is over: all
+	 * requests would wait with it. */
+	SET(CURLOPT_QUICK_EXIT, 1L);
 	SET(CURLOPT_TIMEOUT_MS, timeout_ms);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, timeout_ms);
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");

@@ -56,6 +56,8 @@ void webhook_read(struct arena *arena, struct str spec, struct webhook *out)
 	if (!str_duration_ms(value_text(value_getz(v, "timeout")),
 			     &out->timeout_ms) || out->timeout_ms == 0)
 		out->timeout_ms = WEBHOOK_TIMEOUT_MS;
+	/* Each try may leave a look-up of its name behind, which ends by itself. */
+	out->timeout_ms = MAX(out->timeout_ms, (uint64_t)WEBHOOK_TIMEOUT_MIN_MS);
 	out->timeout_ms = MIN(out->timeout_ms, (uint64_t)WEBHOOK_TIMEOUT_MAX_MS);
 	events = value_getz(v, "events");
 	if (!events || events->type != VALUE_ARRAY)

@@ -29,6 +29,7 @@ struct webhook {
 };
 
 #define WEBHOOK_TIMEOUT_MS 10000
+#define WEBHOOK_TIMEOUT_MIN_MS 1000
 #define WEBHOOK_TIMEOUT_MAX_MS 30000
 
 /* 'spec' is canonical JSON that was checked against the kind; what is malformed

@@ -2,6 +2,8 @@
 #include "unit.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -72,6 +74,72 @@ START_TEST(another_family_is_inside)
 	ck_assert(egress_is_inside(&sa));
 }
 END_TEST
+
+/* ---- a name whose server says nothing ---- */
+
+#define SILENT_NAME "silent.example"
+/* Of a test that fails; else the name is let go before. */
+#define SILENT_S 20
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	unsigned n_asked, n_answered;
+	bool is_over;
+} names = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+
+static void stay_silent(void)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += SILENT_S;
+	pthread_mutex_lock(&names.lock);
+	names.n_asked++;
+	pthread_cond_broadcast(&names.changed);
+	while (!names.is_over && pthread_cond_timedwait(&names.changed, &names.lock,
+							&until) == 0)
+		;
+	names.n_answered++;
+	pthread_cond_broadcast(&names.changed);
+	pthread_mutex_unlock(&names.lock);
+}
+
+/* In front of libc's, for libcurl too. */
+__attribute__((visibility("default")))
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *want,
+		struct addrinfo **out)
+{
+	int (*real)(const char *, const char *, const struct addrinfo *,
+		    struct addrinfo **);
+
+	if (name && strcmp(name, SILENT_NAME) == 0) {
+		stay_silent();
+		return EAI_AGAIN;
+	}
+	*(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+	return real(name, service, want, out);
+}
+
+static unsigned names_answered(void)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&names.lock);
+	n = names.n_answered;
+	pthread_mutex_unlock(&names.lock);
+	return n;
+}
+
+static void names_end(void)
+{
+	pthread_mutex_lock(&names.lock);
+	names.is_over = true;
+	pthread_cond_broadcast(&names.changed);
+	while (names.n_answered < names.n_asked)
+		pthread_cond_wait(&names.changed, &names.lock);
+	pthread_mutex_unlock(&names.lock);
+}
 
 /* ---- a server that says what it is told to say ---- */
 
@@ -292,6 +360,22 @@ START_TEST(silence_ends_at_the_timeout)
 }
 END_TEST
 
+/* Nor does it hold up the others: one thread does all of them. */
+START_TEST(a_name_without_answer_ends_at_the_timeout)
+{
+	struct http_ask ask = { .timeout_ms = 100 }, other = { 0 };
+
+	server_start("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+	ck_assert_int_eq(ask_url(&ask, "http://" SILENT_NAME "/"), E_TIMEOUT);
+	ck_assert_int_eq(ask_server(&other), OK);
+	ck_assert_uint_eq(names_answered(), 0);
+	names_end();
+	server_stop();
+	http_ask_fini(&ask);
+	http_ask_fini(&other);
+}
+END_TEST
+
 START_TEST(what_is_no_url_is_refused)
 {
 	static const char *const urls[] = { "file:///etc/passwd", "gopher://a/",
@@ -372,6 +456,7 @@ static Suite *suite(void)
 	tcase_add_test(t, long_answers_are_cut);
 	tcase_add_test(t, a_header_without_end_is_refused);
 	tcase_add_test(t, silence_ends_at_the_timeout);
+	tcase_add_test(t, a_name_without_answer_ends_at_the_timeout);
 	tcase_add_test(t, what_is_no_url_is_refused);
 	tcase_add_test(t, what_is_under_way_is_cancelled);
 	suite_add_tcase(s, t);
