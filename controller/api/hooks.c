@@ -554,6 +554,7 @@ static void write_test(struct hook_test *t, struct request *r,
 	hook_headers(&t->headers, key, clock_wall_ms(), str_of(text),
 		     buf_view(&t->body));
 	t->ask = (struct http_ask){ .home = r->loop, .url = buf_view(&t->url),
+				    .bucket = http_out_bucket(o->tenant),
 				    .is_post = true, .body = buf_view(&t->body),
 				    .headers = buf_view(&t->headers),
 				    .timeout_ms = (unsigned)hook->timeout_ms,
@@ -576,6 +577,12 @@ void post_hook_test(struct request *r)
 	if (!out || !view_hook_key(txn, o.row.uid, &key)) {
 		api_fail(r, E_CONFLICT, "webhook \"%.*s\" has no key: make one first",
 			 STR_ARG(o.name));
+		return;
+	}
+	if (!http_out_has_room(out, http_out_bucket(o.tenant))) {
+		wipe(&key, sizeof(key));
+		api_fail(r, E_BUSY, "too many requests to webhooks of tenant %.*s are "
+			 "under way", STR_ARG(o.tenant));
 		return;
 	}
 	webhook_read(r->arena, o.row.spec, &hook);

@@ -27,9 +27,10 @@ struct http_out {
 	pthread_mutex_t lock;
 	struct list asked;               /* not yet begun; under lock */
 	bool is_stopping;                /* under lock */
+	unsigned n_open[HTTP_OUT_BUCKETS]; /* asked and not told; under lock */
 	/* Its thread's. */
 	struct list waiting, running;
-	unsigned n_running;
+	unsigned n_running, n_of[HTTP_OUT_BUCKETS];
 };
 
 /* ---- one request ---- */
@@ -158,8 +159,11 @@ static void come_home(struct msg *msg)
 	ask->done(ask, ask->rc_, &ask->err_);
 }
 
-static void tell(struct http_ask *ask, enum code rc)
+static void tell(struct http_out *out, struct http_ask *ask, enum code rc)
 {
+	pthread_mutex_lock(&out->lock);
+	out->n_open[ask->bucket]--;
+	pthread_mutex_unlock(&out->lock);
 	ask->rc_ = rc;
 	ask->took_ms = clock_mono_ms() - ask->start_ms_;
 	ask->msg_.run = come_home;
@@ -233,21 +237,22 @@ static void end(struct http_out *out, struct http_ask *ask, CURLcode result)
 	ask->status = (unsigned)status;
 	let_go(out, ask);
 	out->n_running--;
-	tell(ask, rc);
+	out->n_of[ask->bucket]--;
+	tell(out, ask, rc);
 }
 
 static void begin(struct http_out *out, struct http_ask *ask)
 {
-	uint64_t now = clock_mono_ms();
-	long left = ask->deadline_ms_ > now ? (long)(ask->deadline_ms_ - now) : 1;
 	CURLcode rc = CURLE_OUT_OF_MEMORY;
 
 	list_remove(&ask->at_);
 	list_append(&out->running, &ask->at_);
 	out->n_running++;
+	out->n_of[ask->bucket]++;
+	ask->start_ms_ = clock_mono_ms();
 	ask->easy_ = curl_easy_init();
 	if (ask->easy_)
-		rc = set_up(out, ask, ask->easy_, left);
+		rc = set_up(out, ask, ask->easy_, (long)MAX(ask->timeout_ms, 1u));
 	if (rc == CURLE_OK &&
 	    curl_multi_add_handle(out->multi, ask->easy_) != CURLM_OK)
 		rc = CURLE_FAILED_INIT;
@@ -257,9 +262,24 @@ static void begin(struct http_out *out, struct http_ask *ask)
 
 /* ---- the thread ---- */
 
+/* The first whose turn it is; NULL: none, now. */
+static struct http_ask *next_of(struct http_out *out)
+{
+	if (out->n_running >= out->config.most)
+		return NULL;
+	for (struct list *at = out->waiting.next; at != &out->waiting; at = at->next) {
+		struct http_ask *ask = container_of(at, struct http_ask, at_);
+
+		if (out->n_of[ask->bucket] < out->config.most_of_one)
+			return ask;
+	}
+	return NULL;
+}
+
 /* False: it is over. */
 static bool take(struct http_out *out)
 {
+	struct http_ask *ask;
 	bool is_stopping;
 
 	pthread_mutex_lock(&out->lock);
@@ -271,9 +291,8 @@ static bool take(struct http_out *out)
 	}
 	is_stopping = out->is_stopping;
 	pthread_mutex_unlock(&out->lock);
-	while (!is_stopping && out->n_running < out->config.most &&
-	       !list_empty(&out->waiting))
-		begin(out, container_of(out->waiting.next, struct http_ask, at_));
+	while (!is_stopping && (ask = next_of(out)))
+		begin(out, ask);
 	return !is_stopping;
 }
 
@@ -299,7 +318,7 @@ static void cancel_all(struct http_out *out, struct list *list)
 		struct http_ask *ask = container_of(list->next, struct http_ask, at_);
 
 		let_go(out, ask);
-		tell(ask, err_set(&ask->err_, E_CANCELLED, "the node is stopping"));
+		tell(out, ask, err_set(&ask->err_, E_CANCELLED, "the node is stopping"));
 	}
 }
 
@@ -311,8 +330,7 @@ static void *run(void *data)
 	while (take(out)) {
 		curl_multi_perform(out->multi, &n);
 		tell_ended(out);
-		if (out->n_running < out->config.most &&
-		    !list_empty(&out->waiting))
+		if (next_of(out))
 			continue;
 		curl_multi_poll(out->multi, NULL, 0, IDLE_MS, NULL);
 	}
@@ -368,6 +386,7 @@ enum code http_out_new(const struct http_out_config *config,
 	out = NEW(struct http_out);
 	out->config = *config;
 	out->config.most = config->most ? config->most : MOST;
+	out->config.most_of_one = config->most_of_one ?: HTTP_OUT_OF_ONE;
 	out->ca_file = config->ca_file ? strdup(config->ca_file) : NULL;
 	pthread_mutex_init(&out->lock, NULL);
 	list_init(&out->asked);
@@ -395,15 +414,36 @@ bool http_out_ask(struct http_out *out, struct http_ask *ask)
 	ask->header_bytes_ = 0;
 	ask->easy_ = ask->list_ = NULL;
 	ask->start_ms_ = clock_mono_ms();
-	ask->deadline_ms_ = ask->start_ms_ + ask->timeout_ms;
+	must(ask->bucket < HTTP_OUT_BUCKETS);
 	pthread_mutex_lock(&out->lock);
 	taken = !out->is_stopping;
-	if (taken)
+	if (taken) {
 		list_append(&out->asked, &ask->at_);
+		out->n_open[ask->bucket]++;
+	}
 	pthread_mutex_unlock(&out->lock);
 	if (taken)
 		curl_multi_wakeup(out->multi);
 	return taken;
+}
+
+bool http_out_has_room(struct http_out *out, unsigned bucket)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&out->lock);
+	n = out->n_open[bucket];
+	pthread_mutex_unlock(&out->lock);
+	return n < 2 * out->config.most_of_one;
+}
+
+unsigned http_out_bucket(struct str tenant)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < tenant.n; i++)
+		n = n * 31 + (unsigned char)tenant.p[i];
+	return n % HTTP_OUT_BUCKETS;
 }
 
 void http_ask_fini(struct http_ask *ask)

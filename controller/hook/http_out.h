@@ -1,6 +1,9 @@
 /*
  * Requests out, to servers that tenants name: webhooks, questions of conditions.
  *
+ * Of one tenant at most `most_of_one` run at a time, whatever they are for, and the
+ * others wait; tenants of one bucket share that.
+ *
  *	any thread   asks
  *	own thread   libcurl, as many requests at once as `most`
  *	home loop    is told
@@ -24,7 +27,12 @@ struct http_out_config {
 	bool allow_private;              /* webhooks.private_hosts */
 	const char *ca_file;             /* NULL: the system's */
 	unsigned most;                   /* at once; 0: 256 */
+	unsigned most_of_one;            /* of one bucket; 0: HTTP_OUT_OF_ONE */
 };
+#define HTTP_OUT_BUCKETS 251u
+#define HTTP_OUT_OF_ONE 32u
+/* Of a tenant. */
+unsigned http_out_bucket(struct str tenant);
 
 /* E_INVALID: the file of authorities cannot be read; E_BUSY: no thread. */
 enum code http_out_new(const struct http_out_config *config,
@@ -39,11 +47,12 @@ void http_out_free(struct http_out **out);
  * 'done' ran on 'home'.  Then it may be asked again. */
 struct http_ask {
 	struct loop *home;
+	unsigned bucket;                 /* http_out_bucket of whom it is for */
 	struct str url;                  /* http or https */
 	bool is_post;                    /* else GET */
 	struct str body;                 /* of a POST */
 	struct str headers;              /* "Name: value\n" of each */
-	unsigned timeout_ms;             /* of all of it */
+	unsigned timeout_ms;             /* of all of it, from when it is its turn */
 	/*
 	 * OK: there is an answer, whatever its status.  E_EGRESS: the address is
 	 * inside; E_UNAVAILABLE: no name, no connection, no TLS, a broken answer;
@@ -61,13 +70,16 @@ struct http_ask {
 	struct list at_;
 	void *easy_, *list_;
 	size_t header_bytes_;
-	uint64_t start_ms_, deadline_ms_;
+	uint64_t start_ms_;
 	bool is_refused_;
 	enum code rc_;
 	struct err err_;
 };
 /* Any thread.  False: the node stops ('done' will not run). */
 bool http_out_ask(struct http_out *out, struct http_ask *ask) MUST_USE;
+/* Any thread.  False: as many of the bucket wait as may run.  What people can ask for
+ * as often as they like is refused then. */
+bool http_out_has_room(struct http_out *out, unsigned bucket) MUST_USE;
 void http_ask_fini(struct http_ask *ask);
 
 #endif

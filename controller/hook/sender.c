@@ -27,9 +27,8 @@
 #define RESULTS_MAX 64u
 /* Failures in a row before a webhook is called ill. */
 #define ILL_AFTER 3u
-/* Requests at once of one tenant; tenants of one bucket share that. */
-#define BUCKETS 251u
-#define BUCKET_MOST 32u
+/* Deliveries at once of one tenant: more of them would only wait in http_out. */
+#define BUCKET_MOST HTTP_OUT_OF_ONE
 
 enum health { HEALTH_UNKNOWN, HEALTH_WELL, HEALTH_ILL, HEALTH_NO_KEY };
 
@@ -82,7 +81,7 @@ struct sender {
 	struct msg start_msg, stop_msg;
 	bool is_started, is_stopping, is_asking, is_caught_up;
 	char cluster[37];
-	unsigned busy[BUCKETS];
+	unsigned busy[HTTP_OUT_BUCKETS];
 	struct prng prng;
 	uv_sem_t stopped;
 	_Atomic uint64_t delivered, failed, dead, ill;
@@ -391,6 +390,7 @@ static void deliver(struct hook *h, const struct webhook *hook,
 	hook_headers(&h->headers, key, clock_wall_ms(), str_of(id),
 		     buf_view(&h->body));
 	h->ask.home = s->loop;
+	h->ask.bucket = h->bucket;
 	h->ask.url = buf_view(&h->url);
 	h->ask.is_post = true;
 	h->ask.body = buf_view(&h->body);
@@ -495,9 +495,7 @@ static struct hook *hook_new(struct sender *s, const struct object_view *o)
 	h->uid = o->row.uid;
 	str_copy(h->tenant, sizeof(h->tenant), o->tenant);
 	str_copy(h->name, sizeof(h->name), o->name);
-	for (size_t i = 0; i < o->tenant.n; i++)
-		h->bucket = h->bucket * 31 + (unsigned char)o->tenant.p[i];
-	h->bucket %= BUCKETS;
+	h->bucket = http_out_bucket(o->tenant);
 	h->health = health_of(o);
 	if (h->health == HEALTH_ILL)
 		atomic_fetch_add(&s->ill, 1);

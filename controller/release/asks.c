@@ -104,6 +104,7 @@ static void send_ask(struct one *o, unsigned timeout_ms, uint64_t now_ms)
 	struct asks *a = o->asks;
 
 	o->ask.home = a->config.loop;
+	o->ask.bucket = http_out_bucket(buf_view(&a->tenant));
 	o->ask.url = buf_view(&o->url);
 	o->ask.is_post = !o->query;
 	o->ask.body = buf_view(&o->body);

@@ -222,10 +222,8 @@ static enum code rc_told;
 static struct err err_told;
 static unsigned told;
 
-static void setup_of(bool allow_private)
+static void setup_of(struct http_out_config config)
 {
-	struct http_out_config config = { .allow_private = allow_private };
-
 	loop = loop_new("home", 0);
 	ck_assert_int_eq(http_out_new(&config, &out, &err), OK);
 	told = 0;
@@ -233,12 +231,19 @@ static void setup_of(bool allow_private)
 
 static void setup(void)
 {
-	setup_of(true);
+	setup_of((struct http_out_config){ .allow_private = true });
 }
 
 static void setup_outside(void)
 {
-	setup_of(false);
+	setup_of((struct http_out_config){ 0 });
+}
+
+/* Three at once, two of them of one. */
+static void setup_narrow(void)
+{
+	setup_of((struct http_out_config){ .allow_private = true, .most = 3,
+					   .most_of_one = 2 });
 }
 
 static void teardown(void)
@@ -440,6 +445,87 @@ START_TEST(what_is_under_way_is_cancelled)
 }
 END_TEST
 
+/* ---- turns ---- */
+
+static struct http_ask *first_told;
+
+static void on_turn(struct http_ask *ask, enum code rc, const struct err *e)
+{
+	if (!told++)
+		first_told = ask;
+	rc_told = rc;
+	if (rc)
+		err_copy(&err_told, e);
+}
+
+static void begin_ask(struct http_ask *ask, unsigned bucket, const char *url)
+{
+	*ask = (struct http_ask){ .home = loop, .bucket = bucket, .url = str_of(url),
+				  .timeout_ms = 60000, .done = on_turn };
+	ck_assert(http_out_ask(out, ask));
+}
+
+static void run_until(unsigned n)
+{
+	while (told < n)
+		loop_run_once(loop);
+}
+
+START_TEST(one_tenant_does_not_take_all_turns)
+{
+	struct http_ask many[4], other;
+	char url[64];
+
+	server_start("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u/", server.port);
+	for (size_t i = 0; i < ARRAY_LEN(many); i++) {
+		ck_assert(http_out_has_room(out, 1));
+		begin_ask(&many[i], 1, "http://" SILENT_NAME "/");
+	}
+	ck_assert(!http_out_has_room(out, 1));
+	ck_assert(http_out_has_room(out, 2));
+	begin_ask(&other, 2, url);
+	run_until(1);
+	ck_assert_ptr_eq(first_told, &other);
+	ck_assert_msg(rc_told == OK, "%s", err_told.text);
+	names_end();
+	run_until(5);
+	ck_assert(http_out_has_room(out, 1));
+	server_stop();
+	for (size_t i = 0; i < ARRAY_LEN(many); i++)
+		http_ask_fini(&many[i]);
+	http_ask_fini(&other);
+}
+END_TEST
+
+/* Who waited for long has all the time of his own. */
+START_TEST(the_time_for_it_begins_with_the_turn)
+{
+	struct http_ask two[2], last;
+	char url[64];
+
+	server_start("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u/", server.port);
+	for (size_t i = 0; i < 2; i++) {
+		two[i] = (struct http_ask){ .home = loop, .done = on_turn,
+					    .url = STR("http://" SILENT_NAME "/"),
+					    .timeout_ms = 2500, .bucket = 1 };
+		ck_assert(http_out_ask(out, &two[i]));
+	}
+	last = (struct http_ask){ .home = loop, .done = on_turn, .url = str_of(url),
+				  .timeout_ms = 2400, .bucket = 1 };
+	ck_assert(http_out_ask(out, &last));
+	run_until(3);
+	ck_assert_uint_eq(last.status, 200);
+	ck_assert_uint_lt(last.took_ms, 2400);
+	names_end();
+	server_stop();
+	for (size_t i = 0; i < 2; i++)
+		http_ask_fini(&two[i]);
+	http_ask_fini(&last);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("hook/http_out");
@@ -450,6 +536,8 @@ static Suite *suite(void)
 	tcase_add_test(t, another_family_is_inside);
 	suite_add_tcase(s, t);
 	t = tcase_create("http_out");
+	/* Names are silent for SILENT_S where something is wrong. */
+	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, a_post_goes_out_as_it_is);
 	tcase_add_test(t, redirects_are_not_followed);
@@ -459,6 +547,12 @@ static Suite *suite(void)
 	tcase_add_test(t, a_name_without_answer_ends_at_the_timeout);
 	tcase_add_test(t, what_is_no_url_is_refused);
 	tcase_add_test(t, what_is_under_way_is_cancelled);
+	suite_add_tcase(s, t);
+	t = tcase_create("turns");
+	tcase_set_timeout(t, 60);
+	tcase_add_checked_fixture(t, setup_narrow, teardown);
+	tcase_add_test(t, one_tenant_does_not_take_all_turns);
+	tcase_add_test(t, the_time_for_it_begins_with_the_turn);
 	suite_add_tcase(s, t);
 	t = tcase_create("inside");
 	tcase_add_checked_fixture(t, setup_outside, teardown);
