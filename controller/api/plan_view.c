@@ -25,8 +25,9 @@
 /* That the gate is asked about; what one command of people may have, and more than
  * any policy needs to be found. */
 #define TOUCHES_MAX 10000u
-/* Parsed to be compared. */
+/* Parsed to be compared: of one content, and of all that one answer shows. */
 #define DIFF_BYTES_MAX (512u * 1024)
+#define DIFF_BYTES_ALL (8u * 1024 * 1024)
 
 /* One object that the plan touches. */
 struct thing {
@@ -51,6 +52,7 @@ struct shown {
 	struct thing *things;
 	size_t n, cap;
 	struct map *by_name;
+	uint64_t compared;               /* bytes */
 	struct buf *out;
 };
 
@@ -316,10 +318,12 @@ static void put_content_diff(struct shown *s, const struct thing *t,
 	if ((a->is_there && b->is_there && sha256_eq(&a->sha, &b->sha)) ||
 	    (!a->is_there && !b->is_there))
 		return;
-	if (a->size > DIFF_BYTES_MAX || b->size > DIFF_BYTES_MAX) {
+	if (a->size > DIFF_BYTES_MAX || b->size > DIFF_BYTES_MAX ||
+	    s->compared + a->size + b->size > DIFF_BYTES_ALL) {
 		buf_z(s->out, ",\"too_large\":true");
 		return;
 	}
+	s->compared += a->size + b->size;
 	if (!read_content(s, a, &before) || !read_content(s, b, &after)) {
 		buf_z(s->out, ",\"is_gone\":true");
 		return;
@@ -391,7 +395,10 @@ static void put_rules_diff(struct shown *s, const struct thing *t)
 static void put_change(struct shown *s, const struct thing *t)
 {
 	struct content before = { 0 }, after = { 0 };
+	struct arena *kept = s->arena;
 
+	/* What is parsed goes with the object: of all of them it would be gigabytes. */
+	s->arena = arena_new(0);
 	buf_c(s->out, '{');
 	put_names(s->out, t);
 	buf_printf(s->out, ",\"base\":%llu,\"has_moved\":%s",
@@ -406,6 +413,8 @@ static void put_change(struct shown *s, const struct thing *t)
 	}
 	put_object_diff(s, t);
 	buf_c(s->out, '}');
+	arena_free(&s->arena);
+	s->arena = kept;
 }
 
 static void put_changes(struct shown *s)

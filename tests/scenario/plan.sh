@@ -198,3 +198,14 @@ ends 4
 has "$ERR" "102 of what the commit holds are invalid"
 SHOWN=$(grep -c '^shop/prod/' <<<"$ERR")
 has "$ERR" "and $((102 - SHOWN)) more"
+
+step "of very much not all is compared"
+git -C "$REPO" rm -qrf shop/prod
+mkdir -p "$REPO/shop/prod"
+printf 'a = 4\n' >"$REPO/shop/prod/x.toml"
+for i in {10..29}; do printf '{"a": 1%480000s}' "" >"$REPO/shop/prod/wide-$i.json"; done
+commit wide
+run plan --source acme/shop --out "$WORK/wide.json"
+ends 0
+is "$(jq '[.changes[] | select(.too_large)] | length' "$WORK/wide.json")" 3 "not compared"
+is "$(jq '[.changes[] | select(.diff)] | length' "$WORK/wide.json")" 18 "compared"
