@@ -63,7 +63,7 @@ struct hook {
 	uint64_t write_ms;               /* not before; 0: now */
 	/* What its status says, and shall say. */
 	enum health health;
-	bool wants_status;
+	bool wants_status, writes_status;
 	char error[OUTBOX_ERROR_MAX];
 };
 
@@ -195,6 +195,14 @@ static void put_status(struct arena *arena, struct command *c, struct hook *h,
 	op->status = arena_str(arena, buf_view(&status));
 }
 
+/* What it is stays known, and is written once more. */
+static void write_again(struct hook *h)
+{
+	h->wants_status |= h->writes_status;
+	h->write_ms = loop_now_ms(h->s->loop) + WRITE_AGAIN_MS;
+	wake_in(h->s, WRITE_AGAIN_MS);
+}
+
 static void on_written(struct store_write *write, const struct outcome *o)
 {
 	struct hook *h = container_of(write, struct hook, write);
@@ -212,7 +220,7 @@ static void on_written(struct store_write *write, const struct outcome *o)
 		log_warn(PART, LOG_KV(log_z("tenant", h->tenant),
 				      log_z("webhook", h->name)),
 			 "what was delivered could not be written: %s", o->text);
-		h->write_ms = loop_now_ms(s->loop) + WRITE_AGAIN_MS;
+		write_again(h);
 	}
 	h->n_writing = 0;
 	wake_in(s, o->code == OK ? 0 : WRITE_AGAIN_MS);
@@ -242,8 +250,12 @@ static void flush(struct hook *h, struct kv_txn *txn)
 					 .done = on_written };
 	h->write_ms = 0;
 	h->n_writing = h->n_results;
+	h->writes_status = h->wants_status;
 	h->wants_status = false;
-	h->is_writing = store_submit(h->s->config.store, &h->write);
+	h->is_writing = failpoint_hit(FP_HOOK_WRITE, NULL) == OK &&
+			store_submit(h->s->config.store, &h->write);
+	if (!h->is_writing)
+		write_again(h);
 }
 
 static void put_result(struct hook *h, bool is_dead, const char *error)

@@ -495,6 +495,18 @@ START_TEST(what_could_not_be_sent_is_sent_again)
 }
 END_TEST
 
+/* It changes no more, and says so all the same. */
+START_TEST(a_status_that_could_not_be_written_is_written_again)
+{
+	ck_assert_int_eq(failpoint_set("hook.write=error*1", &err), OK);
+	put_hook("a", &rx[0], false);
+	note(1);
+	WAIT(str_is(reason_of("a"), "NoKey"));
+	ck_assert_uint_ge(failpoint_passes(FP_HOOK_WRITE), 2);
+	ck_assert_int_eq(failpoint_set("hook.write=off", &err), OK);
+}
+END_TEST
+
 START_TEST(a_webhook_that_is_deleted_or_rests_is_told_nothing)
 {
 	struct command c = { 0 };
@@ -529,6 +541,7 @@ static Suite *suite(void)
 	tcase_add_test(t, what_waits_for_too_long_is_given_up);
 	tcase_add_test(t, nothing_is_lost_between_delivery_and_record);
 	tcase_add_test(t, what_could_not_be_sent_is_sent_again);
+	tcase_add_test(t, a_status_that_could_not_be_written_is_written_again);
 	tcase_add_test(t, a_webhook_that_is_deleted_or_rests_is_told_nothing);
 	suite_add_tcase(s, t);
 	return s;
