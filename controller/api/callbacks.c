@@ -162,9 +162,12 @@ void post_callback(struct request *r)
 	if (!api_may(r, VERB_APPROVE, KIND_PROPOSAL, o.tenant, c.proposal))
 		return;
 	ch = change_new(r, voted);
-	change_set_key(ch, r, header_of(r, "x-conflux-id"));
-	/* Of headers that are not signed nothing else counts. */
+	/* Of headers that are not signed nothing counts: not what was wrong in them, either. */
 	ch->cmd.flags = 0;
+	ch->cmd.not_before_ms = 0;
+	ch->glass = STR_NONE;
+	err_reset(&ch->early);
+	change_set_key(ch, r, header_of(r, "x-conflux-id"));
 	ch->cmd.reason = arena_str(ch->arena, c.reason);
 	v = ANEW(ch->arena, struct voting);
 	v->tenant = arena_str(ch->arena, o.tenant);

@@ -167,10 +167,10 @@ ask GET "$URL/api/v1/audit?limit=1000"
 has "$BODY" webhook-key
 for f in "$WORK"/*.key; do hasnt "$BODY" "$(cat "$f")"; done
 
-# callback NAME ID TIMESTAMP BODY [KEYFILE]
+# callback NAME ID TIMESTAMP BODY [KEYFILE [curl arguments]]
 callback() {
 	printf %s "$4" >"$WORK/callback"
-	ask POST "$URL/api/v1/callbacks/acme/$1" --data-binary @"$WORK/callback" \
+	ask POST "$URL/api/v1/callbacks/acme/$1" "${@:6}" --data-binary @"$WORK/callback" \
 		-H "Authorization:" -H "X-Conflux-Id: $2" -H "X-Conflux-Timestamp: $3" \
 		-H "X-Conflux-Signature-256: $(sign "${5:-$WORK/$1.key}" "$2" "$3" "$WORK/callback")"
 }
@@ -226,7 +226,9 @@ DIGEST=$(field .spec.digest)
 VOTE='{"proposal": "'$P'", "digest": "'$DIGEST'", "decision": "approve", "reason": "tests passed"}'
 callback voter c "$NOW" "${VOTE/$DIGEST/$(printf '0%.0s' $(seq 64))}"
 yes 409
-callback voter c "$NOW" "$VOTE"
+# What is not signed is not heard.
+callback voter c "$NOW" "$VOTE" "" -H "X-Conflux-Not-Before: no time" \
+	-H "X-Conflux-Break-Glass: it burns" -H "X-Conflux-Reason: none"
 yes 200
 is "$(field .replayed)" false replayed
 callback voter c "$NOW" "$VOTE"
@@ -237,6 +239,7 @@ yes 422
 has "$BODY" idempotency
 ask GET "$URL/api/v1/audit?limit=1000"
 is "$(field '[.records[] | select(.action == "approve" and .subject == "webhook:acme/voter")] | length')" 1 "votes"
+hasnt "$BODY" "it burns"
 until_ok grep -q APPROVED "$WORK/came.voter"
 
 stop_daemon
