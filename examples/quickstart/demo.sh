@@ -123,6 +123,7 @@ stop_agents() {
 }
 # How many of the agents' files have that in them.
 files_with() { grep -l "$1" "$work"/web-?.routes 2>/dev/null | wc -l; }
+some_have() { [ "$(files_with "$1")" -ge 1 ]; }
 all_have() { [ "$(files_with "$1")" = 4 ]; }
 newest_release() { conflux release list -n acme -o name | head -n 1; }
 release_is() { holds "$(conflux release show "$(newest_release)")" "$1"; }
@@ -261,7 +262,7 @@ sed -i 's/timeout: .*/timeout: 5s/' shop/production/routes.yaml
 commit "5 seconds"
 conflux reconcile acme/shop >/dev/null
 soon release_is Progressing
-soon test "$(files_with "timeout: 5s")" -ge 1
+soon some_have "timeout: 5s"
 show conflux fleet "$(newest_release)"
 soon release_is Completed
 show conflux release show "$(newest_release)"
