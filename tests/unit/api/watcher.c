@@ -203,7 +203,6 @@ static void open_store(void)
 	struct store_config c = { .dir = dir, .map_bytes = 1 << 28,
 				  .on_fatal = on_fatal };
 	struct store_status st;
-	struct command *version = command(COMMAND_VERSION);
 	struct command *tenant = command(COMMAND_OPS);
 	struct err err;
 
@@ -211,8 +210,6 @@ static void open_store(void)
 	for (store_status(api.config.store, &st); !st.is_ready;
 	     store_status(api.config.store, &st))
 		pause_ms(2);
-	version->version = CLUSTER_VERSION;
-	submit(version);
 	op_of(tenant, OP_OBJECT_PUT, KIND_TENANT, "", "acme");
 	submit(tenant);
 	put_token("reader", "cfx_reader");
