@@ -234,6 +234,23 @@ START_TEST(they_are_connected_by_others_too)
 }
 END_TEST
 
+START_TEST(what_connects_two_groups_is_of_both)
+{
+	policy("\"x\"");
+	publish("01", "b");
+	policy("\"y\"");
+	publish("23", "c");
+	policy("\"none\"");
+	publish("34", "d");
+	policy("\"x\"");
+	publish("14", "e");
+	/* The newest whole, also where it has nothing. */
+	serves("x", "aeaae");
+	serves("y", "aacca");
+	serves("none", "aaadd");
+}
+END_TEST
+
 START_TEST(what_connected_them_is_deleted)
 {
 	struct command *c;
@@ -366,6 +383,7 @@ static Suite *suite(void)
 	tcase_add_test(t, of_two_that_share_one_a_client_gets_the_newer_whole);
 	tcase_add_test(t, what_is_completed_keeps_nobody_away);
 	tcase_add_test(t, they_are_connected_by_others_too);
+	tcase_add_test(t, what_connects_two_groups_is_of_both);
 	tcase_add_test(t, what_connected_them_is_deleted);
 	tcase_add_loop_test(t, what_connected_them_goes_before_one_moves, 0,
 			    ARRAY_LEN(move_lines));
