@@ -95,14 +95,13 @@ bool selector_matches(const struct selector *selector,
 	       labels_match(&selector->labels, labels);
 }
 
-bool selector_may_match(const struct selector *selector, struct arena *arena,
-			struct str labels, const struct address *at)
+bool selector_may_match(const struct selector *selector,
+			const struct labels *labels, const struct address *at)
 {
 	struct selector any = *selector;
-	struct labels l;
 
-	if (labels_parse(arena, labels, &l))
-		return selector_matches(selector, &l, at);
+	if (labels)
+		return selector_matches(selector, labels, at);
 	any.labels = (struct labels){ 0 };
 	return selector_matches(&any, &any.labels, at);
 }

@@ -34,10 +34,10 @@ bool selector_read(struct arena *arena, const struct value *select,
 bool selector_matches(const struct selector *selector,
 		      const struct labels *labels, const struct address *at);
 
-/* The same of labels as an object row has them; more than could be read are as if all
- * matched: nothing gets past a policy by having too many. */
-bool selector_may_match(const struct selector *selector, struct arena *arena,
-			struct str labels, const struct address *at);
+/* The same where 'labels' may be NULL, of an object with more than could be read: as if
+ * all matched, so that nothing gets past a policy by having too many. */
+bool selector_may_match(const struct selector *selector,
+			const struct labels *labels, const struct address *at);
 
 /* Labels out of an object of texts; borrows.  NULL has none.  False: it is another
  * thing, or more than LABELS_MAX. */

@@ -50,6 +50,8 @@ void check_add(struct arena *arena, struct check *check,
 
 static void unknown(struct arena *arena, struct check *check, struct str path)
 {
+	if (check->n_unknown == CHECK_UNKNOWN_MAX)
+		return;
 	check->unknown = arena_grow(arena, check->unknown, &check->cap_unknown,
 				    check->n_unknown + 1,
 				    sizeof(*check->unknown));
@@ -380,22 +382,32 @@ static void fill_defaults(const struct value *properties, struct value *v,
 	}
 }
 
+struct pruning {
+	const struct value *properties;
+	struct str path;
+	struct arena *arena;
+	struct check *check;
+};
+
+static bool keeps(void *data, const struct member *m)
+{
+	struct pruning *p = data;
+
+	/* A null is the absence of a value. */
+	if (m->value->type == VALUE_NULL)
+		return false;
+	if (value_get(p->properties, m->key))
+		return true;
+	unknown(p->arena, p->check, below(p->arena, p->path, m->key));
+	return false;
+}
+
 static void prune(struct value *v, const struct value *properties,
 		  struct str path, struct arena *arena, struct check *check)
 {
-	for (size_t i = 0; i < v->o.n;) {
-		struct str key = v->o.m[i].key;
+	struct pruning p = { properties, path, arena, check };
 
-		/* A null is the absence of a value. */
-		if (v->o.m[i].value->type == VALUE_NULL) {
-			value_remove(v, key);
-		} else if (!value_get(properties, key)) {
-			unknown(arena, check, below(arena, path, key));
-			value_remove(v, key);
-		} else {
-			i++;
-		}
-	}
+	value_filter(v, keeps, &p);
 }
 
 static void check_members(const struct value *schema, struct value *v,
@@ -542,6 +554,15 @@ static void check_strings(struct value *meta, const char *name,
 			  STR("Too long: must have at most 262144 bytes"), map);
 }
 
+static bool is_full(void *data, const struct member *m)
+{
+	const struct value *v = m->value;
+
+	return v->type != VALUE_NULL &&
+	       ((v->type != VALUE_OBJECT && v->type != VALUE_ARRAY) ||
+		value_count(v) > 0);
+}
+
 static void check_meta(struct value *object, struct arena *arena,
 		       struct check *check)
 {
@@ -564,17 +585,7 @@ static void check_meta(struct value *object, struct arena *arena,
 			"case alphanumeric characters, '-' or '.'");
 	check_strings(meta, "labels", true, arena, check);
 	check_strings(meta, "annotations", false, arena, check);
-	for (size_t i = 0; i < meta->o.n;) {
-		const struct value *v = meta->o.m[i].value;
-		bool empty = v->type == VALUE_NULL ||
-			     ((v->type == VALUE_OBJECT ||
-			       v->type == VALUE_ARRAY) && value_count(v) == 0);
-
-		if (empty)
-			value_remove(meta, meta->o.m[i].key);
-		else
-			i++;
-	}
+	value_filter(meta, is_full, NULL);
 }
 
 static enum code first_cause(const struct check *check, struct err *err)
@@ -588,26 +599,26 @@ static enum code first_cause(const struct check *check, struct err *err)
 	return E_UNPROCESSABLE;
 }
 
+static bool is_member(void *data, const struct member *m)
+{
+	static const char *const members[] = { "apiVersion", "kind", "metadata",
+					       "spec", "status" };
+	struct pruning *p = data;
+
+	for (size_t k = 0; k < ARRAY_LEN(members); k++)
+		if (str_eq(m->key, str_of(members[k])))
+			return true;
+	unknown(p->arena, p->check, m->key);
+	return false;
+}
+
 enum code check_object(const struct kind *kind, struct value *object,
 		       struct arena *arena, struct check *check,
 		       struct err *err)
 {
-	static const char *const members[] = { "apiVersion", "kind", "metadata",
-					       "spec", "status" };
+	struct pruning p = { .arena = arena, .check = check };
 
-	for (size_t i = 0; i < object->o.n;) {
-		bool known = false;
-
-		for (size_t k = 0; k < ARRAY_LEN(members); k++)
-			known = known || str_eq(object->o.m[i].key,
-						str_of(members[k]));
-		if (known) {
-			i++;
-			continue;
-		}
-		unknown(arena, check, object->o.m[i].key);
-		value_remove(object, object->o.m[i].key);
-	}
+	value_filter(object, is_member, &p);
 	check_meta(object, arena, check);
 	if (!value_getz(object, "spec") ||
 	    value_getz(object, "spec")->type == VALUE_NULL)

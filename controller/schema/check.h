@@ -55,10 +55,12 @@ struct cause {
 	uint32_t line, column;    /* in the source text; 0 unknown */
 };
 
+#define CHECK_UNKNOWN_MAX 100
+
 struct check {
 	struct cause *causes;
 	size_t n_causes, cap_causes;
-	struct str *unknown;      /* paths that the schema does not know */
+	struct str *unknown;      /* paths that the schema does not know: the first */
 	size_t n_unknown, cap_unknown;
 };
 

@@ -798,6 +798,31 @@ bool command_has_content(struct str encoded)
 	       (type == COMMAND_OPS && rd_var(&rd) > 0);
 }
 
+static bool op_grows(enum op_type type)
+{
+	return type == OP_OBJECT_PUT || type == OP_OBJECT_STATUS ||
+	       type == OP_VERSION_ADD || type == OP_RULES_SET ||
+	       type == OP_PLAN_PUT || type == OP_EXECUTE;
+}
+
+bool command_may_grow(struct str encoded)
+{
+	AUTO_ARENA arena = arena_new(0);
+	struct command c;
+	struct op_reader ops;
+	struct op op;
+	bool grows;
+
+	if (command_open(arena, encoded, &c, &ops, &(struct err){ 0 }))
+		return true;
+	grows = c.type == COMMAND_BLOB || c.type == COMMAND_STAGE ||
+		c.type == COMMAND_STAGED || c.n_contents > 0;
+	while (!grows && ops.next < ops.n)
+		grows = command_next(arena, &ops, &op, &(struct err){ 0 }) ||
+			op_grows(op.type);
+	return grows;
+}
+
 static bool skip_contents(struct rd *rd)
 {
 	for (uint64_t n = rd_var(rd); n > 0 && !rd->bad; n--) {

@@ -169,6 +169,9 @@ struct precondition *command_pre(struct arena *arena, struct command *c);
 struct content_part *command_content(struct arena *arena, struct command *c);
 /* Does it bring content, which needs room?  Looks at the first bytes only. */
 bool command_has_content(struct str encoded);
+/* May it leave more rows than it found?  All but deletions, ways back, votes, moves,
+ * tokens and the system's own.  Looks at all of it. */
+bool command_may_grow(struct str encoded);
 /* May it be sent again when nobody knows whether it happened?  Content and parts
  * may, and operations that have an id. */
 bool command_is_repeatable(struct str encoded);

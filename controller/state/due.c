@@ -342,6 +342,8 @@ void due_tick(struct apply *a)
 	struct clearing c;
 
 	while (left > 0 && read_first(a, &c, &what)) {
+		int before = a->units;
+
 		left--;
 		arena_reset(a->arena);
 		if (what == DUE_CLEAR) {
@@ -352,6 +354,8 @@ void due_tick(struct apply *a)
 			if (what == DUE_EXPIRE)
 				proposal_expire(a, c.tenant, c.name);
 			ap_del(a, KV_DUE, c.key);
+			/* Each webhook that is told costs as much. */
+			left -= MIN(left, (unsigned)(before - a->units));
 		}
 	}
 }

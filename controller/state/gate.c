@@ -9,9 +9,6 @@
 
 #include "base/banned.h"
 
-/* A match costs a fraction of an operation. */
-#define MATCHES_A_UNIT 64
-
 struct gate *gate_new(void)
 {
 	struct gate *g = NEW(struct gate);
@@ -95,15 +92,11 @@ static bool goes_before(const struct gate_policy *a, const struct gate_policy *b
 	return str_cmp(a->name, b->name) < 0;
 }
 
-static void sort(struct gate_policy *p, size_t n)
+static int by_priority(const void *x, const void *y)
 {
-	for (size_t i = 1; i < n; i++)
-		for (size_t k = i; k && goes_before(&p[k], &p[k - 1]); k--) {
-			struct gate_policy one = p[k];
+	const struct gate_policy *a = x, *b = y;
 
-			p[k] = p[k - 1];
-			p[k - 1] = one;
-		}
+	return goes_before(a, b) ? -1 : goes_before(b, a);
 }
 
 static void read_policy(struct gate *g, size_t *cap, struct str name,
@@ -178,7 +171,8 @@ enum code gate_load(struct apply *a, struct str tenant, struct err *err)
 	rc = load_kind(a, tenant, KIND_APPROVAL_POLICY, err);
 	if (rc == OK)
 		rc = load_kind(a, tenant, KIND_FREEZE_WINDOW, err);
-	sort(g->policies, g->n_policies);
+	if (g->n_policies > 1)
+		qsort(g->policies, g->n_policies, sizeof(*g->policies), by_priority);
 	g->is_loaded = rc == OK;
 	return rc;
 }
@@ -312,14 +306,8 @@ static struct seen see(struct arena *arena, struct str json, bool is_there)
 static bool selects(const struct selector *sel, const struct seen *s,
 		    const struct address *at)
 {
-	struct selector any = *sel;
-
-	if (!s->is_there)
-		return false;
-	if (!s->is_anything)
-		return selector_matches(sel, &s->labels, at);
-	any.labels = (struct labels){ 0 };
-	return selector_matches(&any, &s->labels, at);
+	return s->is_there &&
+	       selector_may_match(sel, s->is_anything ? NULL : &s->labels, at);
 }
 
 bool gate_policy_wants(const struct approval *p, enum gate_action action,

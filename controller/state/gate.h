@@ -36,6 +36,11 @@ enum gate_verdict {
 	GATE_BREAK,                      /* the glass: proposed, and done */
 };
 
+/* A match costs a fraction of an operation. */
+#define MATCHES_A_UNIT 64
+/* Of a tenant, of each kind of policy and of windows: all are looked at together. */
+#define POLICIES_MAX 500
+
 struct gate *gate_new(void);
 void gate_free(struct gate **gate);
 /* What was read of policies is no more what the store holds. */

@@ -29,6 +29,18 @@ static bool exists(struct apply *a, struct str tenant, enum kind_id kind,
 
 /* ---- OBJECT_PUT ---- */
 
+/* Each command reads them all. */
+static enum code check_policies(struct apply *a, const struct op *op, struct err *err)
+{
+	if ((op->kind != KIND_RELEASE_POLICY && op->kind != KIND_APPROVAL_POLICY &&
+	     op->kind != KIND_FREEZE_WINDOW) ||
+	    ap_count(a, op->tenant, op->kind) < POLICIES_MAX)
+		return OK;
+	err_set(err, E_QUOTA, "tenant %.*s has %d objects of this kind, which is the most",
+		STR_ARG(op->tenant), POLICIES_MAX);
+	return err_hint(err, "select more by each: by labels, or by names that end in *");
+}
+
 static enum code check_new(struct apply *a, struct thing *t,
 			   const struct op *op, struct err *err)
 {
@@ -44,6 +56,8 @@ static enum code check_new(struct apply *a, struct thing *t,
 	rc = ap_quota(a, op->tenant, quota_of_kind(op->kind), 1, err);
 	if (rc == OK && op->kind == KIND_WEBHOOK)
 		rc = outbox_may_add(a, op->tenant, err);
+	if (rc == OK)
+		rc = check_policies(a, op, err);
 	if (rc || op->kind != KIND_CONFIG)
 		return rc;
 	thing_live_key(t, op->tenant,

@@ -65,7 +65,9 @@ static enum code choose_for(struct apply *a, struct str name, struct err *err)
 	AUTO_BUF key = BUF_NONE;
 	struct object_row row;
 	struct address at;
+	struct labels labels;
 	struct str val;
+	bool is_known;
 
 	key_object(&key, r->tenant, KIND_CONFIG, name);
 	arena_reset(r->scratch);         /* 'name' may have been there */
@@ -75,9 +77,11 @@ static enum code choose_for(struct apply *a, struct str name, struct err *err)
 		return thing_corrupt(err, "an object");
 	at = (struct address){ r->tenant, row.application, row.environment,
 			       row.config_name };
+	is_known = labels_parse(r->scratch, row.labels, &labels);
+	a->units -= (int)(r->n_all / MATCHES_A_UNIT);
 	for (size_t i = 0; i < r->n_all; i++)
-		if (selector_may_match(&r->all[i].is.select, r->scratch, row.labels,
-				       &at))
+		if (selector_may_match(&r->all[i].is.select,
+				       is_known ? &labels : NULL, &at))
 			prefer(r, &r->all[i]);
 	return OK;
 }

@@ -246,7 +246,10 @@ struct looking {
 static bool may_match(const struct selector *select, struct arena *arena,
 		      struct str labels, const struct address *at)
 {
-	return labels.n && selector_may_match(select, arena, labels, at);
+	struct labels l;
+	bool is_known = labels_parse(arena, labels, &l);
+
+	return labels.n && selector_may_match(select, is_known ? &l : NULL, at);
 }
 
 static void look_at_policy(struct looking *l, const struct object_view *o)

@@ -171,11 +171,22 @@ static void stage_start(struct store *s, struct store_write *w)
 
 /* ---- submitting ---- */
 
-static bool is_nearly_full(const struct store *s)
+/* Of what storage.bytes_max allows. */
+#define CONTENT_PERCENT 80               /* from here on no content comes in, */
+#define GROWTH_PERCENT 90                /* from here on nothing that adds */
+
+static bool is_full_to(const struct store *s, unsigned percent)
 {
 	const struct head *h = state_head(s->state);
 
-	return h->bytes > h->limits.bytes_max / 5 * 4;
+	return h->bytes > h->limits.bytes_max / 100 * percent;
+}
+
+/* What makes room is let through: deletions, ways back, steps of what is out. */
+static bool has_no_room(const struct store *s, const struct store_write *w)
+{
+	return (is_full_to(s, CONTENT_PERCENT) && command_has_content(w->bytes)) ||
+	       (is_full_to(s, GROWTH_PERCENT) && command_may_grow(w->bytes));
 }
 
 static void submit_here(struct msg *msg)
@@ -188,10 +199,11 @@ static void submit_here(struct msg *msg)
 		err_set(&err, E_UNAVAILABLE, "this node has failed: %s",
 			s->failure);
 		fail(s, w, E_UNAVAILABLE, &err);
-	} else if (command_has_content(w->bytes) && is_nearly_full(s)) {
-		err_set(&err, E_FULL, "the store holds %llu bytes, 80%% of what "
-			"storage.bytes_max allows",
-			(unsigned long long)state_head(s->state)->bytes);
+	} else if (has_no_room(s, w)) {
+		err_set(&err, E_FULL, "the store holds %llu bytes, more than %d%% of "
+			"what storage.bytes_max allows",
+			(unsigned long long)state_head(s->state)->bytes,
+			CONTENT_PERCENT);
 		err_hint(&err, "delete configurations, or raise the limit");
 		fail(s, w, E_FULL, &err);
 	} else if (w->bytes.n > COMMAND_BYTES_MAX) {

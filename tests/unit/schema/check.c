@@ -153,6 +153,23 @@ START_TEST(causes_name_field_and_reason)
 }
 END_TEST
 
+/* However many there are; the first are named. */
+START_TEST(what_is_unknown_goes_in_one_pass)
+{
+	AUTO_BUF many = BUF_NONE;
+	struct value *v;
+
+	buf_z(&many, "metadata: {name: a}\nspec: {");
+	for (unsigned i = 0; i < 100000; i++)
+		buf_printf(&many, "%sx%u: 1", i ? ", " : "", i);
+	buf_z(&many, "}");
+	ck_assert_int_eq(check("Tenant", many.p, &v), OK);
+	ck_assert_uint_eq(found.n_unknown, CHECK_UNKNOWN_MAX);
+	ck_assert(str_is(found.unknown[0], "spec.x0"));
+	ck_assert_uint_eq(value_count(value_getz(v, "spec")), 0);
+}
+END_TEST
+
 START_TEST(cells_follow_paths_and_filters)
 {
 	const struct kind *k = kind_by_id(KIND_SOURCE);
@@ -318,6 +335,7 @@ static Suite *suite(void)
 	tcase_add_test(t, every_kind_is_whole);
 	tcase_add_test(t, defaults_are_filled_and_unknown_fields_pruned);
 	tcase_add_test(t, causes_name_field_and_reason);
+	tcase_add_test(t, what_is_unknown_goes_in_one_pass);
 	tcase_add_test(t, cells_follow_paths_and_filters);
 	tcase_add_test(t, what_is_to_come_is_in_the_future);
 	tcase_add_test(t, a_freeze_window_says_what_it_is_now);

@@ -1,5 +1,6 @@
 /* The gate in apply: what is let through, what waits, and for whom. */
 #include "gate_help.h"
+#include "state/gate.h"
 #include "unit.h"
 
 #include "base/clock.h"
@@ -706,6 +707,26 @@ START_TEST(the_view_says_what_the_gate_says)
 }
 END_TEST
 
+/* All of them are read together, so there is an end. */
+START_TEST(so_many_policies_and_no_more)
+{
+	static const enum kind_id kinds[] = { KIND_RELEASE_POLICY,
+					      KIND_APPROVAL_POLICY };
+	struct command *c = bench_command(&b);
+
+	for (unsigned i = 0; i < POLICIES_MAX; i++)
+		put_object(c, kinds[_i],
+			   arena_printf(b.arena, "p%03u", i).p, "{}");
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	c = bench_command(&b);
+	put_object(c, kinds[_i], "p999", "{}");
+	ck_assert_int_eq(bench_apply(&b, c)->code, E_QUOTA);
+	c = bench_command(&b);
+	put_object(c, kinds[_i], "p001", "{\"priority\":1}");
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("state/gate");
@@ -736,6 +757,7 @@ static Suite *suite(void)
 	tcase_add_test(t, each_policy_must_let_him);
 	tcase_add_test(t, proposals_are_the_systems_own);
 	tcase_add_test(t, the_view_says_what_the_gate_says);
+	tcase_add_loop_test(t, so_many_policies_and_no_more, 0, 2);
 	suite_add_tcase(s, t);
 	return s;
 }

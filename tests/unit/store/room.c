@@ -1,0 +1,70 @@
+/* A store that has nearly all that it may: what it still takes, so that somebody can
+ * make room before its file is full, which would stop every node at the same entry. */
+#include "base/mem.h"
+#include "lab.h"
+
+#include "base/banned.h"
+
+static struct lab_write writes[8];
+
+static enum code limit_to(struct lab_write *w, uint64_t bytes_max)
+{
+	struct command c = { .type = COMMAND_LIMITS,
+			     .limits = { .bytes_max = bytes_max } };
+
+	return lab_write(w, 1, lab_encode(&c))->code;
+}
+
+static struct command *delete(const char *name)
+{
+	struct command *c = lab_put(name, 0);
+
+	c->ops[0] = (struct op){ .type = OP_OBJECT_DELETE, .kind = KIND_TENANT,
+				 .name = str_of(name) };
+	return c;
+}
+
+static struct command *with_content(const char *name)
+{
+	struct command *c = lab_put(name, 0);
+
+	*command_content(lab_arena, c) = (struct content_part){
+		str_of(name), sha256_of(STR("x")), STR("x") };
+	return c;
+}
+
+START_TEST(what_makes_room_is_let_in)
+{
+	uint64_t bytes;
+
+	lab_start_alone();
+	ck_assert_int_eq(lab_write(&writes[0], 1, lab_encode(lab_put("a", 0)))->code,
+			 OK);
+	bytes = lab_status(1).bytes;
+	ck_assert_int_eq(limit_to(&writes[1], bytes * 100 / 85), OK);
+	ck_assert_int_eq(lab_write(&writes[2], 1,
+				   lab_encode(with_content("a")))->code, E_FULL);
+	ck_assert_int_eq(limit_to(&writes[3], bytes), OK);
+	ck_assert_int_eq(lab_write(&writes[4], 1, lab_encode(lab_put("b", 0)))->code,
+			 E_FULL);
+	ck_assert_ptr_nonnull(strstr(writes[4].outcome.text, "storage.bytes_max"));
+	ck_assert_int_eq(lab_write(&writes[5], 1, lab_encode(delete("a")))->code, OK);
+	ck_assert_int_eq(limit_to(&writes[6], bytes * 1000), OK);
+	ck_assert_int_eq(lab_write(&writes[7], 1,
+				   lab_encode(lab_put("b", 0)))->code, OK);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("store/room");
+	TCase *t = tcase_create("room");
+
+	tcase_add_checked_fixture(t, lab_setup, lab_teardown);
+	tcase_set_timeout(t, 60);
+	tcase_add_test(t, what_makes_room_is_let_in);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+UNIT_MAIN(suite)
