@@ -650,11 +650,15 @@ void daemon_stop(struct daemon **dp)
 		keeper_stop(d->keeper);
 	if (d->http_out)
 		http_out_stop(d->http_out);
-	api_free(&d->api);
 	if (d->token_pool)
 		pool_free(&d->token_pool);
 	if (d->git)
 		pool_free(&d->git);
+	/* Writes of clients that have gone are told at the loops of the API, which do
+	 * not run any more and are still there. */
+	if (d->store)
+		store_stop(d->store);
+	api_free(&d->api);
 	if (d->reconciler)
 		source_reconciler_free(&d->reconciler);
 	if (d->store)

@@ -734,11 +734,9 @@ static void stop_core(struct msg *msg)
 	loop_stop(s->core);
 }
 
-void store_close(struct store **sp)
+void store_stop(struct store *s)
 {
-	struct store *s = *sp;
-
-	if (!s)
+	if (atomic_load(&s->is_stopping))
 		return;
 	if (s->is_open)
 		upkeep_farewell(s);
@@ -750,6 +748,15 @@ void store_close(struct store **sp)
 		rc_node_stop(s->node);
 		tickets_forget(s);
 	}
+}
+
+void store_close(struct store **sp)
+{
+	struct store *s = *sp;
+
+	if (!s)
+		return;
+	store_stop(s);
 	pool_free(&s->pool);
 	/* Messages that wait on the core loop still reach for the others. */
 	loop_free(&s->core);

@@ -68,7 +68,10 @@ struct store_config {
 enum code store_open(const struct store_config *config, struct store **out,
 		     struct err *err) MUST_USE;
 /* Writes what was denied (for two seconds at most), refuses new writes, waits for
- * those in flight, syncs.  Not from a loop. */
+ * those in flight, syncs.  Not from a loop.  Outcomes go to the loops of whoever wrote,
+ * which must be there still, running or not; workers that wait for one do so before. */
+void store_stop(struct store *store);
+/* Stops it where that was not done, and frees it. */
 void store_close(struct store **store);
 /* Where this node leads, has another take over, so that nobody waits for an election
  * when it ends: best effort, for 'wait_ms' at most.  Not from a loop. */

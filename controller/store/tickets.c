@@ -67,7 +67,7 @@ void ticket_give_up(struct ticket *t)
 
 void tickets_arm(struct store *s)
 {
-	if (!timer_is_armed(&s->retry))
+	if (!timer_is_armed(&s->retry) && !atomic_load(&s->is_stopping))
 		timer_start(&s->retry, RETRY_MS);
 }
 
@@ -187,7 +187,8 @@ void tickets_on_outcome(struct store *s, uint64_t id, const struct outcome *o)
 
 void store_await(struct store *s, struct store_await *a)
 {
-	if (a->rev <= atomic_load(&s->rev)) {
+	/* No more comes to a node that stops. */
+	if (a->rev <= atomic_load(&s->rev) || atomic_load(&s->is_stopping)) {
 		a->done(a);
 		return;
 	}
@@ -246,7 +247,9 @@ void ticket_try(struct ticket *t)
 {
 	struct store *s = t->store;
 
-	if (atomic_load(&s->is_leader) && clocks_hold(s))
+	if (atomic_load(&s->is_stopping))
+		ticket_give_up(t);
+	else if (atomic_load(&s->is_leader) && clocks_hold(s))
 		wait_for_leader(t);
 	else if (atomic_load(&s->is_leader))
 		propose(t);
