@@ -65,6 +65,32 @@ START_TEST(without_a_leader_it_ends_all_the_same)
 }
 END_TEST
 
+static enum code told;
+
+static void note_code(struct store_write *w, const struct outcome *o)
+{
+	told = o->code;
+}
+
+/* Nobody reads its loop any more, which is there until the store has stopped. */
+START_TEST(who_has_gone_is_told_before_his_loop_goes)
+{
+	struct loop *home = loop_new("gone", 0);
+	struct store_write w = { .home = home, .done = note_code,
+				 .bytes = lab_encode(lab_put("acme", 1)) };
+
+	told = OK;
+	lab_hold_ms = 60000;
+	lab_start(1, 3);
+	ck_assert(store_submit(lab[0].store, &w));
+	store_stop(lab[0].store);
+	ck_assert_int_eq(told, OK);
+	loop_free(&home);
+	ck_assert_int_eq(told, E_UNAVAILABLE);
+	lab_stop(1);
+}
+END_TEST
+
 /* The others elect nobody: the next term is the one that was handed over. */
 START_TEST(a_leader_hands_over)
 {
@@ -104,6 +130,7 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(t, lab_setup, lab_teardown);
 	tcase_add_test(t, what_was_denied_last_is_written);
 	tcase_add_test(t, without_a_leader_it_ends_all_the_same);
+	tcase_add_test(t, who_has_gone_is_told_before_his_loop_goes);
 	tcase_add_test(t, a_leader_hands_over);
 	tcase_add_test(t, who_does_not_lead_or_is_alone_hands_nothing_over);
 	suite_add_tcase(suite, t);
