@@ -103,6 +103,8 @@ static void done(struct work *work)
 				      log_z("cluster", r->ask->cluster)),
 			 "restored; starting again");
 		atomic_store(&d->wants_restart, true);
+	} else {
+		store_take_backup(d->store, false);
 	}
 	atomic_store(&d->is_restoring, false);
 	r->ask->done(r->ask, r->rc, &r->err);
@@ -125,7 +127,11 @@ static enum code check(struct daemon *d, struct restoring *r, struct str file,
 		rc = is_new(d, err);
 	if (rc == OK && (atomic_load(&d->wants_restart) ||
 			 atomic_exchange(&d->is_restoring, true)))
-		rc = err_set(err, E_CONFLICT, "a restore is under way");
+		return err_set(err, E_CONFLICT, "a restore is under way");
+	/* Behind it nobody is told that he wrote what then is moved aside; what came
+	 * before is seen by is_new, which is asked once more. */
+	if (rc == OK)
+		store_take_backup(d->store, true);
 	return rc;
 }
 
@@ -142,6 +148,7 @@ void daemon_restore(void *data, struct api_restore *ask)
 					 .run = run, .done = done };
 		if (pool_submit(d->git, &r->work))
 			return;
+		store_take_backup(d->store, false);
 		atomic_store(&d->is_restoring, false);
 		r->rc = err_set(&r->err, E_BUSY, "no worker for a restore");
 	}

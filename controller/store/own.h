@@ -80,6 +80,7 @@ struct store {
 	_Atomic uint64_t token_changes, rollout_changes;
 	_Atomic uint64_t done, refused, uncertain, forwarded, forward_calls;
 	_Atomic uint64_t forward_failed, leader_changes, member_changes;
+	_Atomic bool takes_backup;       /* what is written is refused */
 	_Atomic bool is_leader, has_failed, is_fenced, is_stopping;
 	pthread_mutex_t failure_lock;
 	char failure[200];

@@ -199,6 +199,11 @@ static void submit_here(struct msg *msg)
 		err_set(&err, E_UNAVAILABLE, "this node has failed: %s",
 			s->failure);
 		fail(s, w, E_UNAVAILABLE, &err);
+	} else if (atomic_load(&s->takes_backup) && command_may_grow(w->bytes)) {
+		err_set(&err, E_UNAVAILABLE, "this node takes the state of a backup: "
+			"what is written now would be lost with its own");
+		err_hint(&err, "try again when it has started anew");
+		fail(s, w, E_UNAVAILABLE, &err);
 	} else if (has_no_room(s, w)) {
 		err_set(&err, E_FULL, "the store holds %llu bytes, more than %d%% of "
 			"what storage.bytes_max allows",
@@ -211,6 +216,11 @@ static void submit_here(struct msg *msg)
 	} else {
 		ticket_start(s, w, w->bytes, NULL);
 	}
+}
+
+void store_take_backup(struct store *s, bool on)
+{
+	atomic_store(&s->takes_backup, on);
 }
 
 bool store_submit(struct store *s, struct store_write *w)

@@ -101,6 +101,9 @@ struct store_write {
 	struct stage *stage_;
 };
 
+/* While the state of a backup takes the place of this one nothing new comes in
+ * (E_UNAVAILABLE).  Any thread. */
+void store_take_backup(struct store *store, bool on);
 /* Any thread.  False: the store is stopping ('done' will not run). */
 bool store_submit(struct store *store, struct store_write *w) MUST_USE;
 

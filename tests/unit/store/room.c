@@ -55,6 +55,21 @@ START_TEST(what_makes_room_is_let_in)
 }
 END_TEST
 
+START_TEST(while_a_backup_is_taken_nothing_comes_in)
+{
+	lab_start_alone();
+	ck_assert_int_eq(lab_write(&writes[0], 1, lab_encode(lab_put("a", 0)))->code,
+			 OK);
+	store_take_backup(lab[0].store, true);
+	ck_assert_int_eq(lab_write(&writes[1], 1, lab_encode(lab_put("b", 0)))->code,
+			 E_UNAVAILABLE);
+	ck_assert_ptr_nonnull(strstr(writes[1].outcome.text, "backup"));
+	store_take_backup(lab[0].store, false);
+	ck_assert_int_eq(lab_write(&writes[2], 1, lab_encode(lab_put("b", 0)))->code,
+			 OK);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("store/room");
@@ -63,6 +78,7 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(t, lab_setup, lab_teardown);
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, what_makes_room_is_let_in);
+	tcase_add_test(t, while_a_backup_is_taken_nothing_comes_in);
 	suite_add_tcase(s, t);
 	return s;
 }
