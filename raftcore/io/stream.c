@@ -564,14 +564,14 @@ static void pump_all(struct stream *s)
 }
 
 /* Moves what was left over from the wire, until there is no more or the owner
- * pauses. */
+ * pauses.  Nothing behind the goodbye counts: nobody would ever take it. */
 static void pump(struct stream *s)
 {
 	size_t left;
 
 	tls_conn_feed(s->tls, buf_view(&s->wire_left));
 	pump_all(s);
-	left = tls_conn_left(s->tls).n;
+	left = s->eof_told ? 0 : tls_conn_left(s->tls).n;
 	tls_conn_feed(s->tls, STR_NONE);
 	buf_drop(&s->wire_left, s->wire_left.n - left);
 	if (s->wire_left.n == 0 && s->wire_left.cap)
@@ -584,7 +584,7 @@ static void pump_fresh(struct stream *s, struct str wire)
 	must(s->wire_left.n == 0);
 	tls_conn_feed(s->tls, wire);
 	pump_all(s);
-	if (stream_is(s, STREAM_OPEN) && s->is_paused)
+	if (stream_is(s, STREAM_OPEN) && s->is_paused && !s->eof_told)
 		buf_str(&s->wire_left, tls_conn_left(s->tls));
 	tls_conn_feed(s->tls, STR_NONE);
 }
@@ -615,8 +615,9 @@ static void on_read(uv_stream_t *uv, ssize_t n, const uv_buf_t *buf)
 		return;
 	}
 	s->in += (uint64_t)n;
-	/* What comes after stream_close is dropped. */
-	if (s->fsm.state > STREAM_OPEN)
+	/* What comes after stream_close, or after the peer's goodbye, is
+	 * dropped. */
+	if (s->fsm.state > STREAM_OPEN || (s->tls && s->eof_told))
 		return;
 	if (s->tls)
 		pump_fresh(s, str_n(buf->base, (size_t)n));

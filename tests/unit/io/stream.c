@@ -1,6 +1,8 @@
 /*
  * Streams over the loopback, most of them twice: clear text (0) and TLS (1).
  */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -639,6 +641,69 @@ START_TEST(half_closed_by_the_peer)
 }
 END_TEST
 
+/* Two records, the goodbye and a byte that TLS knows nothing of, in one piece. */
+static void tls_talk_past_the_goodbye(struct raw *raw)
+{
+	BIO *wire = BIO_new(BIO_s_mem());
+	char *bytes;
+	long n;
+
+	if (!raw_handshake(raw))
+		return;
+	SSL_set0_wbio(raw->ssl, wire);
+	raw_send(raw, "ques", 4);
+	raw_send(raw, "tion", 4);
+	SSL_shutdown(raw->ssl);
+	BIO_write(wire, "x", 1);
+	n = BIO_get_mem_data(wire, &bytes);
+	if (send(raw->fd, bytes, (size_t)n, MSG_NOSIGNAL) == n)
+		raw_read_all(raw);
+}
+
+static void pause_eof(struct end *end)
+{
+	stream_read_pause(end->s);
+}
+
+static void resume_server(void)
+{
+	net.server.on_data = NULL;
+	if (net.server.s)
+		stream_read_resume(net.server.s);
+}
+
+/* It may come before a pause, in what a pause left, and later. */
+START_TEST(nothing_counts_behind_the_goodbye)
+{
+	struct raw raw = { 0 };
+	int on = 1;
+
+	net.server.on_data = _i == 1 ? pause_only : NULL;
+	net.server.on_eof = _i == 2 ? pause_eof : NULL;
+	net_listen(true);
+	raw_start(&raw, tls_talk_past_the_goodbye);
+	WAIT(net.server.data);
+	resume_server();
+	WAIT(net.server.eof);
+	resume_server();
+	setsockopt(raw.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	for (int i = 0; i < 20; i++) {
+		ck_assert_int_eq(send(raw.fd, "y", 1, MSG_NOSIGNAL), 1);
+		net_step();
+	}
+	ck_assert(got(&net.server, STR("question")));
+	ck_assert_int_eq(net.server.closed, 0);
+	end_send(&net.server, STR("answer"));
+	stream_close(net.server.s);
+	raw_join(&raw);
+	ck_assert(str_eq(buf_view(&raw.got), STR("answer")));
+	WAIT(net.server.closed);
+	ck_assert_int_eq(net.server.err.code, OK);
+	ck_assert_int_eq(net.server.eof, 1);
+	buf_fini(&raw.got);
+}
+END_TEST
+
 static void talk_without_listening(struct raw *raw)
 {
 	char *bytes = mem_zero(BIG);
@@ -817,6 +882,7 @@ static Suite *suite(void)
 	BOTH(the_loop_closes_what_is_open);
 	t = add_case(s, "peers");
 	BOTH(half_closed_by_the_peer);
+	tcase_add_loop_test(t, nothing_counts_behind_the_goodbye, 0, 3);
 	tcase_add_test(t, a_peer_that_goes_on_sending_gets_the_answer);
 	tcase_add_test(t, lingering_ends);
 	tcase_add_test(t, a_reset_is_an_error);
