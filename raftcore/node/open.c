@@ -173,14 +173,22 @@ static enum code open_vote(struct node_core *c, struct err *err)
 	return rc ? rc : vote_settle(c->fs, c->dir, &c->vote, err);
 }
 
-/* An install that was not ended: its log goes, if its checkpoint counts. */
+/*
+ * An install that was not ended: its log goes, if its checkpoint counts.  If it
+ * does not, it never will: a mark that was left could name a checkpoint that this
+ * node makes of its own log later.
+ */
 static enum code end_install(struct node_core *c, struct err *err)
 {
 	enum code rc;
 
-	if (!c->mark.begun_index || c->mark.begun_index != c->base.index ||
-	    c->mark.begun_term != c->base.term)
+	if (!c->mark.begun_index)
 		return OK;
+	if (c->mark.begun_index != c->base.index ||
+	    c->mark.begun_term != c->base.term) {
+		c->mark.begun_index = c->mark.begun_term = 0;
+		return mark_write(c->fs, c->dir, &c->mark, err);
+	}
 	forget_from(c, 0);
 	c->log_first = c->log_last = 0;
 	rc = wal_restart(c->wal, err);

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "lab.h"
+#include "node/own.h"
 #include "node/pace.h"
 #include "wal/vote.h"
 
@@ -423,6 +424,46 @@ START_TEST(a_log_that_is_gone_is_refused)
 }
 END_TEST
 
+/* An install is begun at 'mark' and does not come to its checkpoint; then the node
+ * makes one of its own, which is told in the mark, and entries behind it. */
+static void live_on(struct mark *mark)
+{
+	lab_open(lab);
+	lab_settle(lab);
+	fill(300);
+	lab_crash(lab);
+	ck_assert_int_eq(mark_write(lab->fs, "/node", mark, NULL), OK);
+	lab_open(lab);
+	lab_settle(lab);
+	lab->checkpoints = 0;
+	while (lab->checkpoints == 0 ||
+	       lab->state.index < lab->core->base.index + 5)
+		fill(1);
+	mark->begun_index = lab->core->base.index;
+	mark->begun_term = lab->core->base.term;
+	lab_crash(lab);
+}
+
+START_TEST(an_install_that_came_to_nothing_takes_no_later_log)
+{
+	struct mark mark = { LAB_INDEXES, 1, 3 }, again, left;
+
+	live_on(&mark);
+	teardown();
+	setup();
+	again = mark;
+	live_on(&again);
+	ck_assert_mem_eq(&again, &mark, sizeof(mark));
+	lab_open(lab);
+	lab_settle(lab);
+	ck_assert_uint_ge(lab->state.index, lab->applied_ever);
+	ck_assert_int_eq(mark_read(lab->fs, "/node", &left, NULL), OK);
+	ck_assert_uint_eq(left.begun_index, 0);
+	ck_assert_uint_eq(left.begun_term, 0);
+	ck_assert_uint_eq(left.done_index, 3);
+}
+END_TEST
+
 static void damage_vote(void)
 {
 	ck_assert(disk_damage(lab->disk, "/node/vote.0", 20));
@@ -583,6 +624,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_state_that_grows_like_the_log_is_copied);
 	tcase_add_test(t, a_log_that_ends_below_the_checkpoint_is_refused);
 	tcase_add_test(t, a_log_that_is_gone_is_refused);
+	tcase_add_test(t, an_install_that_came_to_nothing_takes_no_later_log);
 	tcase_add_loop_test(t, a_vote_that_is_gone_is_refused, 0,
 			    ARRAY_LEN(vote_losses));
 	tcase_add_loop_test(t, one_copy_of_the_vote_is_enough, 0, 2);
