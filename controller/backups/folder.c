@@ -4,7 +4,8 @@
  *	conflux-<8 digits of the cluster id>-20261121T120000Z-n<node>-<index>.backup
  *
  * Only names of this form and of this cluster are counted and removed: the folder
- * may be shared with other nodes, other clusters and other files.
+ * may be shared with other nodes, other clusters and other files.  Those that are
+ * ahead of the clock are neither, until it has reached them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -47,8 +48,10 @@ static void name_of(const struct backup_head *h, struct buf *out)
 		   (unsigned long long)h->node, (unsigned long long)h->index);
 }
 
-/* Of this cluster, and when it was made. */
-static bool is_ours(struct str name, struct uuid cluster, uint64_t *ms)
+/* Of this cluster, and when it was made.  One from after 'now_ms' was made under a
+ * wrong clock: it would hide how old the others are, and drive them out. */
+static bool counts(struct str name, struct uuid cluster, uint64_t now_ms,
+		   uint64_t *ms)
 {
 	AUTO_BUF prefix = BUF_NONE;
 	struct tm tm = { 0 };
@@ -66,7 +69,7 @@ static bool is_ours(struct str name, struct uuid cluster, uint64_t *ms)
 	if (!end || *end)
 		return false;
 	*ms = (uint64_t)timegm(&tm) * 1000;
-	return true;
+	return *ms <= now_ms;
 }
 
 static enum code list(const char *dir, struct buf *names, struct err *err)
@@ -79,8 +82,8 @@ static enum code list(const char *dir, struct buf *names, struct err *err)
 	return OK;
 }
 
-enum code folder_newest(const char *dir, struct uuid cluster, uint64_t *ms,
-			struct err *err)
+enum code folder_newest(const char *dir, struct uuid cluster, uint64_t now_ms,
+			uint64_t *ms, struct err *err)
 {
 	AUTO_BUF names = BUF_NONE;
 	enum code rc = list(dir, &names, err);
@@ -88,7 +91,7 @@ enum code folder_newest(const char *dir, struct uuid cluster, uint64_t *ms,
 
 	*ms = 0;
 	for (struct str rest = buf_view(&names); rest.n;)
-		if (is_ours(str_cut(&rest, '\0'), cluster, &at))
+		if (counts(str_cut(&rest, '\0'), cluster, now_ms, &at))
 			*ms = MAX(*ms, at);
 	return rc;
 }
@@ -102,8 +105,8 @@ static enum code remove_at(const char *dir, struct str name, struct err *err)
 }
 
 /* Names are in the order of time. */
-enum code folder_prune(const char *dir, struct uuid cluster, unsigned keep,
-		       struct err *err)
+enum code folder_prune(const char *dir, struct uuid cluster, uint64_t now_ms,
+		       unsigned keep, struct err *err)
 {
 	AUTO_BUF names = BUF_NONE;
 	enum code rc = list(dir, &names, err);
@@ -111,11 +114,11 @@ enum code folder_prune(const char *dir, struct uuid cluster, unsigned keep,
 	uint64_t at;
 
 	for (struct str rest = buf_view(&names); rest.n;)
-		n += is_ours(str_cut(&rest, '\0'), cluster, &at);
+		n += counts(str_cut(&rest, '\0'), cluster, now_ms, &at);
 	for (struct str rest = buf_view(&names); rest.n && rc == OK;) {
 		struct str name = str_cut(&rest, '\0');
 
-		if (!is_ours(name, cluster, &at) || seen++ + keep >= n)
+		if (!counts(name, cluster, now_ms, &at) || seen++ + keep >= n)
 			continue;
 		rc = failpoint_hit(FP_BACKUP_PRUNE, err);
 		if (rc == OK)

@@ -32,6 +32,7 @@ struct backups {
 	struct rc_picture *picture;
 	struct work work;
 	uint64_t started_ms, newest_ms;
+	uint64_t made_mono_ms;           /* the last of this run; 0: none yet */
 	enum code rc;
 	struct err err;
 	uint64_t written;
@@ -40,9 +41,10 @@ struct backups {
 
 /* folder.c: what the schedule does in its folder; workers. */
 
-/* When the newest backup of 'cluster' there was made; 0: none. */
-enum code folder_newest(const char *dir, struct uuid cluster, uint64_t *ms,
-			struct err *err) MUST_USE;
+/* When the newest backup of 'cluster' there was made; 0: none.  Names of after
+ * 'now_ms' count neither here nor in folder_prune: a clock was wrong. */
+enum code folder_newest(const char *dir, struct uuid cluster, uint64_t now_ms,
+			uint64_t *ms, struct err *err) MUST_USE;
 /* Writes, verifies and names one; '*name' and '*bytes' say what came of it.
  * What is not whole is removed.  'is_stopping' ends it with E_CANCELLED. */
 enum code folder_write(const char *dir, struct rc_picture *picture,
@@ -50,8 +52,8 @@ enum code folder_write(const char *dir, struct rc_picture *picture,
 		       const _Atomic bool *is_stopping, char name[300],
 		       uint64_t *bytes, struct err *err) MUST_USE;
 /* Removes all of 'cluster' but the newest 'keep', oldest first. */
-enum code folder_prune(const char *dir, struct uuid cluster, unsigned keep,
-		       struct err *err) MUST_USE;
+enum code folder_prune(const char *dir, struct uuid cluster, uint64_t now_ms,
+		       unsigned keep, struct err *err) MUST_USE;
 
 /* backups.c */
 /* False: it is stopping, and the work will not run.  Any thread. */

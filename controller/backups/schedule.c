@@ -88,9 +88,11 @@ static void write_run(struct work *work)
 	b->rc = folder_write(b->config.dir, b->picture, b->recipient,
 			     &b->is_stopping, b->name, &b->written, &b->err);
 	rc_picture_free(&b->picture);
-	if (b->rc == OK)
-		b->rc = folder_prune(b->config.dir, cluster, b->config.keep,
-				     &b->err);
+	if (b->rc)
+		return;
+	b->made_mono_ms = clock_mono_ms();
+	b->rc = folder_prune(b->config.dir, cluster, clock_wall_ms(),
+			     b->config.keep, &b->err);
 }
 
 static void write_done(struct work *work)
@@ -162,15 +164,28 @@ static void look_run(struct work *work)
 {
 	struct backups *b = container_of(work, struct backups, work);
 
-	b->rc = folder_newest(b->config.dir, cluster_of(b), &b->newest_ms,
-			      &b->err);
+	b->rc = folder_newest(b->config.dir, cluster_of(b), clock_wall_ms(),
+			      &b->newest_ms, &b->err);
 }
 
-/* A time that is ahead of the clock says nothing. */
+/*
+ * How long ago the last one was made.  Names are by the clock, which may be set
+ * anywhere, and files may be taken away: what this run has made itself counts by a
+ * clock that nobody sets, so there is never more than one an interval.
+ */
+static uint64_t age_of_newest(const struct backups *b)
+{
+	uint64_t now = clock_wall_ms();
+	uint64_t age = now - MIN(now, b->newest_ms);
+
+	return b->made_mono_ms ? MIN(age, clock_mono_ms() - b->made_mono_ms) :
+				 age;
+}
+
 static void look_done(struct work *work)
 {
 	struct backups *b = container_of(work, struct backups, work);
-	uint64_t now = clock_wall_ms(), age;
+	uint64_t age;
 
 	if (atomic_load(&b->is_stopping)) {
 		b->is_busy = false;
@@ -181,7 +196,7 @@ static void look_done(struct work *work)
 		note_failed(b);
 		return;
 	}
-	age = b->newest_ms > now ? UINT64_MAX : now - b->newest_ms;
+	age = age_of_newest(b);
 	pthread_mutex_lock(&b->lock);
 	b->view.last_ms = b->newest_ms;
 	pthread_mutex_unlock(&b->lock);

@@ -16,6 +16,7 @@
 #include "base/banned.h"
 
 static char dir[64], data[80], folder[80];
+static uint64_t interval_ms;
 static struct store *store;
 static struct backups *backups;
 static struct err err;
@@ -26,6 +27,7 @@ static void setup(void)
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(data, sizeof(data), "%s/data", dir);
 	snprintf(folder, sizeof(folder), "%s/kept", dir);
+	interval_ms = 1;
 }
 
 static void start(unsigned keep, bool is_scheduled)
@@ -33,7 +35,7 @@ static void start(unsigned keep, bool is_scheduled)
 	struct store_config c = { .dir = data, .map_bytes = 64 << 20 };
 	struct backups_config b = { .version = "test", .node_id = 1,
 				    .dir = is_scheduled ? folder : "",
-				    .interval_ms = 1, .keep = keep,
+				    .interval_ms = interval_ms, .keep = keep,
 				    .recipient = "" };
 
 	ck_assert_msg(store_open(&c, &store, &err) == OK, "%s", err.text);
@@ -152,6 +154,77 @@ START_TEST(the_newest_are_kept_and_nothing_else_is_touched)
 	ck_assert_uint_eq(count(".part"), 0);
 	ck_assert_uint_eq(count(".txt"), 2);
 	ck_assert_uint_eq(count(".away"), 1);
+}
+END_TEST
+
+static bool touch_of(const char *when)
+{
+	struct store_status st;
+	char cluster[37];
+	AUTO_BUF name = BUF_NONE;
+
+	store_status(store, &st);
+	uuid_text(cluster, st.node.cluster_id);
+	buf_printf(&name, "conflux-%.8s-%s-n1-5" BACKUP_SUFFIX, cluster, when);
+	return touch(name.p);
+}
+
+/* Files that are named as backups. */
+static unsigned named(void)
+{
+	AUTO_BUF names = BUF_NONE;
+	unsigned n = 0;
+
+	ck_assert_int_eq(fs_real()->ops->list(fs_real(), folder, &names, &err),
+			 OK);
+	for (struct str rest = buf_view(&names); rest.n;)
+		n += str_ends(str_cut(&rest, '\0'), STR(BACKUP_SUFFIX));
+	return n;
+}
+
+/* A clock that was once wrong neither drives out what is kept nor makes one due. */
+START_TEST(a_name_ahead_of_the_clock_does_not_count)
+{
+	start(3, false);
+	ck_assert(touch_of("20200101T000000Z"));
+	ck_assert(touch_of("20200102T000000Z"));
+	ck_assert(touch_of("20991231T235959Z"));
+	stop();
+	interval_ms = 3600000;
+	start(3, true);
+	WAIT(view().done >= 1);
+	stop();
+	ck_assert_uint_eq(named(), 4);
+	/* The next run sees what that one made. */
+	start(3, true);
+	WAIT(view().last_ms > 0);
+	ck_assert_uint_le(view().last_ms, clock_wall_ms());
+	stop();
+	ck_assert_uint_eq(named(), 4);
+}
+END_TEST
+
+/* Whatever the clock says, and whoever takes the files away. */
+START_TEST(a_run_makes_one_an_interval_at_most)
+{
+	uint64_t began = clock_mono_ms();
+	AUTO_BUF names = BUF_NONE;
+
+	interval_ms = 3000;
+	start(2, true);
+	WAIT(view().done >= 1);
+	ck_assert_int_eq(fs_real()->ops->list(fs_real(), folder, &names, &err),
+			 OK);
+	for (struct str rest = buf_view(&names); rest.n;) {
+		struct str name = str_cut(&rest, '\0');
+		AUTO_BUF path = BUF_NONE;
+
+		buf_printf(&path, "%s/%.*s", folder, STR_ARG(name));
+		ck_assert_int_eq(fs_real()->ops->remove(fs_real(), path.p, &err),
+				 OK);
+	}
+	WAIT(view().done >= 2);
+	ck_assert_uint_ge(clock_mono_ms() - began, interval_ms);
 }
 END_TEST
 
@@ -332,6 +405,8 @@ static Suite *suite(void)
 	tcase_set_timeout(t, 120);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, the_newest_are_kept_and_nothing_else_is_touched);
+	tcase_add_test(t, a_name_ahead_of_the_clock_does_not_count);
+	tcase_add_test(t, a_run_makes_one_an_interval_at_most);
 	tcase_add_test(t, a_stream_that_is_left_makes_room_for_the_next);
 	tcase_add_test(t, one_stream_at_a_time);
 	tcase_add_test(t, what_is_under_way_ends_with_the_node);
