@@ -42,7 +42,6 @@ static void setup(void)
 {
 	struct store_config c = { .map_bytes = 1ull << 28, .hold_ms = 20000,
 				  .dir = folder };
-	struct command *version;
 	struct store_status st;
 
 	arena = arena_new(0);
@@ -52,9 +51,6 @@ static void setup(void)
 	ck_assert_msg(store_open(&c, &store, &err) == OK, "%s", err.text);
 	for (store_status(store, &st); !st.is_ready; store_status(store, &st))
 		nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
-	version = command(COMMAND_VERSION);
-	version->version = CLUSTER_VERSION;
-	submit(version, OK);
 	ck_assert_int_eq(view_new(store, &view, &err), OK);
 }
 

@@ -137,15 +137,6 @@ static int remove_one(const char *path, const struct stat *st, int flag,
 	return remove(path);
 }
 
-/* What the members would come to by themselves a second later. */
-static void upgrade(void)
-{
-	struct command c = { .type = COMMAND_VERSION, .version = VERSION_GATE,
-			     .time_ms = clock_wall_ms() };
-
-	(void)!submit(&c);
-}
-
 static void setup(void)
 {
 	ck_assert_int_eq(kinds_load(&err), OK);
@@ -154,7 +145,6 @@ static void setup(void)
 	arena = arena_new(0);
 	sem_init(&woken, 0, 0);
 	start();
-	upgrade();
 }
 
 static void teardown(void)

@@ -312,20 +312,6 @@ static struct str reason_of(const char *name)
 	return reason;
 }
 
-/* Not when the store has asked all members what they know, but at once. */
-static void be_version(void)
-{
-	struct command c = { .type = COMMAND_VERSION, .version = CLUSTER_VERSION,
-			     .time_ms = clock_wall_ms() };
-	AUTO_BUF bytes = BUF_NONE;
-	struct outcome o;
-
-	command_encode(&bytes, &c);
-	ck_assert_msg(store_submit_wait(store, buf_view(&bytes), arena, &o,
-					&err) == OK, "%s", err.text);
-	ck_assert_msg(o.code == OK || o.code == E_CONFLICT, "%s", o.text);
-}
-
 static void setup(void)
 {
 	struct command c = { 0 };
@@ -339,7 +325,6 @@ static void setup(void)
 	for (unsigned i = 0; i < RECEIVERS; i++)
 		receiver_start(&rx[i]);
 	start(60000);
-	be_version();
 	op_of(&c, OP_OBJECT_PUT, KIND_TENANT, "", "acme");
 	submit(&c);
 	c = (struct command){ 0 };
