@@ -66,6 +66,24 @@ START_TEST(another_version_that_names_it_keeps_it)
 }
 END_TEST
 
+/* At the same time, too. */
+START_TEST(another_configuration_that_names_it_keeps_it)
+{
+	struct command *c = bench_command(&b);
+
+	put_config(&b, c, "acme", "shop", "prod", "two.toml");
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	c = bench_command(&b);
+	put_blob(&b, "acme", STR("two"));
+	add_version(&b, c, "acme", object, STR("two"), true);
+	add_version(&b, c, "acme", "shop.prod.two.toml", STR("two"), true);
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	publish_three("three", "four", "five");
+	ck_assert(is_stored(STR("two")));
+	ck_assert_uint_eq(refs_of("two"), 1);
+}
+END_TEST
+
 /* Somebody is about to name it. */
 START_TEST(what_was_brought_again_stays)
 {
@@ -96,6 +114,7 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(t, setup, gate_teardown);
 	tcase_add_test(t, small_content_goes_with_its_last_version);
 	tcase_add_test(t, another_version_that_names_it_keeps_it);
+	tcase_add_test(t, another_configuration_that_names_it_keeps_it);
 	tcase_add_test(t, what_was_brought_again_stays);
 	tcase_add_test(t, large_content_is_left_to_the_ticks);
 	suite_add_tcase(s, t);
