@@ -1,5 +1,6 @@
 /* Commands that wait for a time, whether somebody is to agree or not. */
 #include "gate_help.h"
+#include "state/rollout_row.h"
 #include "unit.h"
 
 #include "base/banned.h"
@@ -272,6 +273,53 @@ START_TEST(what_a_batch_began_counts_in_it)
 }
 END_TEST
 
+#define MANY 60
+#define HOOKS 20
+
+static unsigned expired(char names[MANY][RELEASE_NAME_MAX])
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < MANY; i++)
+		n += row_of(names[i]).phase == PROPOSAL_EXPIRED;
+	return n;
+}
+
+/* Telling many of many is shared out over ticks: none takes long. */
+START_TEST(a_tick_tells_so_many_and_no_more)
+{
+	char names[MANY][RELEASE_NAME_MAX], config[MANY][32];
+	struct command *c = bench_command(&b);
+	uint64_t at = b.time_ms + MINUTE;
+	unsigned first, ticks = 1;
+
+	people();
+	for (unsigned i = 0; i < MANY; i++) {
+		snprintf(config[i], sizeof(config[i]), "shop.prod.c%u", i);
+		put_config(&b, c, "acme", "shop", "prod", config[i] + 10);
+	}
+	for (unsigned i = 0; i < HOOKS; i++)
+		put_object(c, KIND_WEBHOOK, arena_printf(b.arena, "h%u", i).p,
+			   "{\"events\":[\"EXPIRED\"],\"url\":\"https://a\"}");
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	put_blob(&b, "acme", STR("new"));
+	for (unsigned i = 0; i < MANY; i++) {
+		c = as("ann");
+		c->not_before_ms = at;
+		add_version(&b, c, "acme", config[i], STR("new"), true);
+		bench_apply(&b, c);
+		str_copy(names[i], sizeof(names[i]), str_of(proposed("Approved")));
+	}
+	tick_after(2 * DAY);
+	first = expired(names);
+	ck_assert_uint_gt(first, 0);
+	ck_assert_uint_lt(first, MANY);
+	for (; expired(names) < MANY; ticks++)
+		tick_after(1);
+	ck_assert_uint_le(ticks, MANY / first + 1);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("state/gate_later");
@@ -290,6 +338,7 @@ static Suite *suite(void)
 	tcase_add_test(t, windows_count_when_its_time_has_come);
 	tcase_add_test(t, plans_wait_as_well);
 	tcase_add_loop_test(t, what_a_batch_began_counts_in_it, 0, 2);
+	tcase_add_test(t, a_tick_tells_so_many_and_no_more);
 	suite_add_tcase(s, t);
 	return s;
 }
