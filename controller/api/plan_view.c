@@ -83,7 +83,7 @@ static struct thing *thing_of(struct shown *s, const struct op *op, uint64_t bas
 	map_put(s->by_name, key, (void *)(uintptr_t)s->n);
 	t->is_there = view_object(s->txn, op->kind, s->tenant, op->name, &t->o, &err) ==
 		      OK;
-	t->has_moved = (t->is_there ? t->o.rev : 0) != base;
+	t->has_moved = (t->is_there ? MAX(t->o.row.rev, t->o.live.base_rev) : 0) != base;
 	if (t->is_there)
 		t->at = (struct address){ s->tenant, t->o.row.application,
 					  t->o.row.environment, t->o.row.config_name };

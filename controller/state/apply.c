@@ -358,6 +358,8 @@ static enum code run_op(struct apply *a, struct outcome *out, struct err *err)
 	if (rc == OK)
 		rc = gate_before(a, &op, err);
 	if (rc == OK)
+		gate_expects(a, &op);
+	if (rc == OK)
 		rc = apply_op(a, &op, &out->results[at], err);
 	if (rc)
 		return rc;

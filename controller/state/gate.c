@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "state/gate_own.h"
+#include "state/thing.h"
 #include "state/way_back.h"
 
 #include "base/banned.h"
@@ -228,6 +229,22 @@ static enum code check_base(struct apply *a, const struct op *op,
 		"this was planned", STR_ARG(op->name), (unsigned long long)base,
 		(unsigned long long)now);
 	return err_hint(err, "plan it anew");
+}
+
+void gate_expects(struct apply *a, struct op *op)
+{
+	struct gate *g = a->gate;
+	AUTO_THING t = { 0 };
+	uint64_t base;
+
+	if ((g->mode != GATE_PLAN && g->mode != GATE_PROPOSAL) ||
+	    op->kind != KIND_CONFIG || op->expect == REV_ANY ||
+	    op->expect == REV_NONE ||
+	    thing_load(a, &t, op->tenant, op->kind, op->name, NULL) || !t.val.p)
+		return;
+	base = MAX(t.row.rev, t.live.base_rev);
+	if (op->expect >= base && op->expect <= thing_rev(&t))
+		op->expect = thing_rev(&t);
 }
 
 enum code gate_before(struct apply *a, const struct op *op, struct err *err)

@@ -52,6 +52,9 @@ void gate_start(struct apply *a);
 /* Around each operation; behind it only where it changed something.  E_CORRUPT. */
 enum code gate_before(struct apply *a, const struct op *op,
 		      struct err *err) MUST_USE;
+/* Of a plan that is executed: where its bases are what they were, a step of a release
+ * since the revision that it expects is in nobody's way. */
+void gate_expects(struct apply *a, struct op *op);
 enum code gate_after(struct apply *a, const struct op *op,
 		     struct err *err) MUST_USE;
 /* What goes with what an operation deleted is looked at, before the next one. */

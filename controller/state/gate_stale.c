@@ -1,7 +1,7 @@
 /*
  * What a command moves under proposals that wait (gate.h, gate_moved).  It gets past
- * their locks where no policy wants approval of it: a way back, a broken glass, a step
- * of a release, a policy that is no more.  An approval was of exactly one plan, computed
+ * their locks where no policy wants approval of it: a way back, a broken glass, a release
+ * that ends, a policy that is no more.  An approval was of exactly one plan, computed
  * from exactly what there was; so it ends with that, at once and in the same entry, and
  * not when somebody comes to execute it.
  *
@@ -86,6 +86,16 @@ static void note(struct apply *a, const struct gate_moved *m)
 		.object = arena_str(a->keep, m->object), .rev = m->rev };
 }
 
+/* A step of a release: it is what it was judged as (struct live_row). */
+static bool is_step(uint64_t rev, const struct event_row *e)
+{
+	struct live_row live;
+
+	return e->kind == KIND_CONFIG && e->type == EVENT_MODIFIED &&
+	       live_row_decode(e->live, &live) && live.rev == rev &&
+	       live.base_rev != rev;
+}
+
 void gate_moved(struct apply *a, uint64_t rev, const struct event_row *e)
 {
 	struct gate_moved m = { .tenant = e->tenant.n ? e->tenant : e->name,
@@ -96,7 +106,7 @@ void gate_moved(struct apply *a, uint64_t rev, const struct event_row *e)
 
 	if (a->own.type != COMMAND_OPS || a->head->version < VERSION_GATE ||
 	    e->kind == KIND_PROPOSAL || e->kind == KIND_RELEASE ||
-	    !has_locks(a, m.tenant))
+	    !has_locks(a, m.tenant) || is_step(rev, e))
 		return;
 	key_lock(&prefix, m.tenant, e->kind, e->name, STR_NONE);
 	for (on = kv_seek(a->txn, KV_LOCKS, buf_view(&prefix), &c);

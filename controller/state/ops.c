@@ -169,7 +169,7 @@ static struct str live_of_put(struct apply *a, struct thing *t,
 		t->live = (struct live_row){ .uid = op->uid, .name = op->name,
 					     .rules = STR("\0") };
 	t->live.format = op->format;
-	t->live.rev = rev;
+	t->live.rev = t->live.base_rev = rev;
 	return thing_put_live(a, t, &t->live);
 }
 

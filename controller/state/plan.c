@@ -43,7 +43,7 @@ enum code planned_check(const struct op *op, struct str *tenant, struct err *err
 
 /* ---- the digest ---- */
 
-static uint64_t live_rev(struct kv_txn *txn, struct str tenant,
+static uint64_t live_base(struct kv_txn *txn, struct str tenant,
 			 const struct object_row *row)
 {
 	struct address at = { tenant, row->application, row->environment,
@@ -56,7 +56,7 @@ static uint64_t live_rev(struct kv_txn *txn, struct str tenant,
 	if (!kv_get(txn, KV_LIVE, buf_view(&key), &val) ||
 	    !live_row_decode(val, &live))
 		return 0;
-	return live.rev;
+	return live.base_rev;
 }
 
 bool planned_has_base(const struct op *op)
@@ -77,7 +77,7 @@ uint64_t planned_base(struct kv_txn *txn, const struct op *op)
 	    !object_row_decode(val, &row))
 		return 0;
 	return op->kind == KIND_CONFIG ?
-		       MAX(row.rev, live_rev(txn, op->tenant, &row)) : row.rev;
+		       MAX(row.rev, live_base(txn, op->tenant, &row)) : row.rev;
 }
 
 void planned_begin(struct sha256_ctx *ctx, const struct command *c)

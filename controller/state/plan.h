@@ -5,7 +5,9 @@
  * (without uid, `expect`, times and who asks) and its base, behind the commit that
  * the command names and the time that it waits for.  The base is the
  * resourceVersion of the object that the operation touches (0: there is none) before
- * any of them has happened; what is made only where it is missing has none.  So the
+ * any of them has happened; what is made only where it is missing has none.  What a step of
+ * a release changes, who gets a version and who does not yet, moves none (base_rev of
+ * struct live_row).  So the
  * same change of the same state has the same digest, and a digest says exactly what
  * will be done to what.
  *

@@ -241,7 +241,7 @@ void rollout_set_rules(struct apply *a, struct thing *t, struct str tenant,
 	if (str_eq(bytes, t->live.rules))
 		return;
 	t->live.rules = bytes;
-	config_write(a, t, tenant, name);
+	config_write_step(a, t, tenant, name);
 }
 
 enum code rollout_spread(struct apply *a, struct str tenant,

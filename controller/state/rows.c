@@ -8,6 +8,7 @@
 #define ROW_FORMAT 1
 #define ROW_FORMAT_HELD 2            /* a release holds it */
 #define ROW_FORMAT_HELD_BY 3         /* it is known who */
+#define ROW_FORMAT_STEPPED 4         /* and a release went a step on */
 #define ROW_FORMAT_MARKED 2          /* says whether it was live */
 #define ROW_FORMAT_EVENT 2           /* says what was before */
 #define ROW_FORMAT_TOKEN 2           /* is a certificate */
@@ -136,12 +137,23 @@ bool object_row_decode(struct str in, struct object_row *out)
 
 /* ---- live ---- */
 
+static void encode_hold(struct buf *out, const struct live_row *row)
+{
+	wr_var(out, row->hold_release);
+	wr_var(out, row->hold_version);
+	wr_str(out, row->hold_reason);
+	wr_str(out, row->hold_commit);
+}
+
 void live_row_encode(struct buf *out, const struct live_row *row)
 {
-	bool has_by = row->has_hold && row->hold_by.n;
+	bool is_stepped = row->base_rev && row->base_rev != row->rev;
+	bool has_by = is_stepped || (row->has_hold && row->hold_by.n);
 	bool is_held = has_by || (row->has_hold && row->hold_release);
 
-	wr_u8(out, has_by ? ROW_FORMAT_HELD_BY : is_held ? ROW_FORMAT_HELD : ROW_FORMAT);
+	wr_u8(out, is_stepped ? ROW_FORMAT_STEPPED :
+		   has_by ? ROW_FORMAT_HELD_BY :
+		   is_held ? ROW_FORMAT_HELD : ROW_FORMAT);
 	wr_raw(out, row->uid.b, sizeof(row->uid.b));
 	wr_str(out, row->name);
 	wr_var(out, row->rev);
@@ -152,16 +164,33 @@ void live_row_encode(struct buf *out, const struct live_row *row)
 	if (row->has_hold)
 		wr_raw(out, row->hold.b, sizeof(row->hold.b));
 	wr_str(out, row->rules);
-	if (!is_held)
-		return;
-	wr_var(out, row->hold_release);
-	wr_var(out, row->hold_version);
-	wr_str(out, row->hold_reason);
-	wr_str(out, row->hold_commit);
-	if (!has_by)
-		return;
-	wr_str(out, row->hold_by);
-	wr_var(out, row->hold_ms);
+	if (is_held)
+		encode_hold(out, row);
+	if (has_by) {
+		wr_str(out, row->hold_by);
+		wr_var(out, row->hold_ms);
+	}
+	if (is_stepped)
+		wr_var(out, row->base_rev);
+}
+
+/* What only some formats have. */
+static bool decode_rest(struct rd *rd, unsigned format, struct live_row *out)
+{
+	if (format == ROW_FORMAT)
+		return rd_done(rd);
+	out->hold_release = rd_var(rd);
+	out->hold_version = (uint32_t)rd_var(rd);
+	out->hold_reason = rd_str(rd);
+	out->hold_commit = rd_str(rd);
+	if (format == ROW_FORMAT_HELD)
+		return rd_done(rd) && out->has_hold && out->hold_release;
+	out->hold_by = rd_str(rd);
+	out->hold_ms = rd_var(rd);
+	if (format == ROW_FORMAT_HELD_BY)
+		return rd_done(rd) && out->has_hold && out->hold_by.n;
+	out->base_rev = rd_var(rd);
+	return rd_done(rd) && out->base_rev && out->base_rev < out->rev;
 }
 
 bool live_row_decode(struct str in, struct live_row *out)
@@ -169,11 +198,11 @@ bool live_row_decode(struct str in, struct live_row *out)
 	struct rd rd = rd_of(in);
 	unsigned format = rd_u8(&rd);
 
-	if (format < ROW_FORMAT || format > ROW_FORMAT_HELD_BY)
+	if (format < ROW_FORMAT || format > ROW_FORMAT_STEPPED)
 		return false;
 	rd_bytes(&rd, out->uid.b, sizeof(out->uid.b));
 	out->name = rd_str(&rd);
-	out->rev = rd_var(&rd);
+	out->rev = out->base_rev = rd_var(&rd);
 	out->format = rd_str(&rd);
 	out->last_version = (uint32_t)rd_var(&rd);
 	out->stable_version = (uint32_t)rd_var(&rd);
@@ -186,17 +215,7 @@ bool live_row_decode(struct str in, struct live_row *out)
 	out->hold_version = 0;
 	out->hold_reason = out->hold_commit = out->hold_by = STR_NONE;
 	out->hold_ms = 0;
-	if (format == ROW_FORMAT)
-		return rd_done(&rd);
-	out->hold_release = rd_var(&rd);
-	out->hold_version = (uint32_t)rd_var(&rd);
-	out->hold_reason = rd_str(&rd);
-	out->hold_commit = rd_str(&rd);
-	if (format == ROW_FORMAT_HELD)
-		return rd_done(&rd) && out->has_hold && out->hold_release;
-	out->hold_by = rd_str(&rd);
-	out->hold_ms = rd_var(&rd);
-	return rd_done(&rd) && out->has_hold && out->hold_by.n;
+	return decode_rest(&rd, format, out);
 }
 
 /* ---- versions ---- */

@@ -41,6 +41,10 @@ struct live_row {
 	struct uuid uid;
 	struct str name;                 /* of the object */
 	uint64_t rev;
+	/* What plans are computed from: of the newest change but steps of releases,
+	 * which move nothing that a proposal was judged by (format 4 of the row where
+	 * it is another than 'rev'; 0 is 'rev', and read as that). */
+	uint64_t base_rev;
 	struct str format;
 	uint32_t last_version;           /* highest number given */
 	uint32_t stable_version;         /* default version before the last move */

@@ -187,7 +187,7 @@ bool thing_takes_over(const struct apply *a, const struct thing *t)
 	       (t->row.manager != who || !str_eq(t->row.manager_ref, ref));
 }
 
-/* Writes the live row; its event is still to come. */
+/* Writes the live row with its next revision; its event is still to come. */
 static struct event_row write_live(struct apply *a, struct thing *t,
 				   struct str tenant, struct str name)
 {
@@ -195,7 +195,6 @@ static struct event_row write_live(struct apply *a, struct thing *t,
 				   .tenant = tenant, .name = name,
 				   .after = t->val };
 
-	t->live.rev = ap_next_rev(a);
 	event.live = thing_put_live(a, t, &t->live);
 	event_row_was(&event, t->live_val, &t->live);
 	ap_diff(a, t->live_val, event.live);
@@ -203,19 +202,35 @@ static struct event_row write_live(struct apply *a, struct thing *t,
 	return event;
 }
 
-void config_write(struct apply *a, struct thing *t, struct str tenant,
-		  struct str name)
+static void write_with_event(struct apply *a, struct thing *t, struct str tenant,
+			     struct str name)
 {
 	struct event_row event = write_live(a, t, tenant, name);
 
 	ap_event(a, t->live.rev, &event);
 }
 
+void config_write(struct apply *a, struct thing *t, struct str tenant,
+		  struct str name)
+{
+	t->live.rev = t->live.base_rev = ap_next_rev(a);
+	write_with_event(a, t, tenant, name);
+}
+
+void config_write_step(struct apply *a, struct thing *t, struct str tenant,
+		       struct str name)
+{
+	t->live.rev = ap_next_rev(a);
+	write_with_event(a, t, tenant, name);
+}
+
 void config_change(struct apply *a, struct thing *t, const struct op *op,
 		   struct op_result *res)
 {
-	struct event_row event = write_live(a, t, op->tenant, op->name);
+	struct event_row event;
 
+	t->live.rev = t->live.base_rev = ap_next_rev(a);
+	event = write_live(a, t, op->tenant, op->name);
 	res->rev = t->live.rev;
 	res->changed = true;
 	outbox_drift(a, op, &t->row);

@@ -63,6 +63,10 @@ void config_change(struct apply *a, struct thing *t, const struct op *op,
 /* The same of the live row alone, whatever the command takes over. */
 void config_write(struct apply *a, struct thing *t, struct str tenant,
 		  struct str name);
+/* Of rules of releases alone, which a step changed: what plans were computed from is
+ * what it was. */
+void config_write_step(struct apply *a, struct thing *t, struct str tenant,
+		       struct str name);
 /* Nothing is held any more.  Not written. */
 void config_unhold(struct apply *a, struct thing *t, struct str tenant);
 struct str config_encode_rules(struct apply *a, const struct rules *rules);

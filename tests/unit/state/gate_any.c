@@ -100,7 +100,7 @@ static uint64_t rev_of(int config)
 
 	if (view_object(txn, KIND_CONFIG, STR("acme"), str_of(names[config]), &v,
 			NULL) == OK)
-		rev = MAX(v.row.rev, v.live.rev);
+		rev = MAX(v.row.rev, v.live.base_rev);
 	kv_end(&txn);
 	return rev;
 }

@@ -267,6 +267,120 @@ START_TEST(what_cannot_be_any_more_fails)
 }
 END_TEST
 
+/* ---- a release that is out meanwhile ---- */
+
+#define IN_STEPS "{\"strategy\":\"canary\",\"steps\":[{\"percent\":10}," \
+		 "{\"percent\":50},{\"percent\":90}],\"concurrency\":" \
+		 "{\"policy\":\"Supersede\"}}"
+
+static uint64_t rev_of_config(void)
+{
+	struct kv_txn *txn = bench_read(&b);
+	struct object_view v;
+
+	ck_assert_int_eq(view_object(txn, KIND_CONFIG, STR("acme"), STR(CONFIG), &v,
+				     NULL), OK);
+	kv_end(&txn);
+	return v.rev;
+}
+
+static bool note_release(void *data, const struct object_view *o)
+{
+	*(struct str *)data = arena_str(b.arena, o->name);
+	return true;
+}
+
+static void move_release(enum release_move move)
+{
+	struct command *c = bench_command(&b);
+	struct op *op = command_op(b.arena, c, OP_RELEASE_MOVE);
+	struct kv_txn *txn = bench_read(&b);
+
+	ck_assert_int_eq(view_list(txn, KIND_RELEASE, STR("acme"), STR_NONE, STR_NONE,
+				   note_release, &op->name, NULL), OK);
+	kv_end(&txn);
+	op->kind = KIND_RELEASE;
+	op->tenant = STR("acme");
+	op->move = move;
+	op->step = UINT32_MAX;
+	op->message = STR("so");
+	ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
+}
+
+/* Two is on its way; that three follows is agreed to. */
+static const char *agreed_beside_release(uint64_t *expect)
+{
+	struct str three = STR("three\n");
+	struct command *c;
+	const char *p;
+
+	people();
+	let_in("cid", LEADS, ALL | BIT(VERB_ADMINISTER), 0);
+	make(KIND_RELEASE_POLICY, "slowly", IN_STEPS);
+	publish(as("ann"), "two\n");
+	ck_assert_str_eq(live(), "one\n");
+	need_leads();
+	*expect = rev_of_config();
+	c = as("ann");
+	*command_content(b.arena, c) = (struct content_part){
+		STR("acme"), sha256_of(three), three };
+	add_version(&b, c, "acme", CONFIG, three, true)->expect = *expect;
+	bench_apply(&b, c);
+	p = proposed("Pending");
+	ck_assert_int_eq(vote("bob", p, VOTE_APPROVE), OK);
+	return p;
+}
+
+/* Who gets a version is no part of what was agreed to. */
+START_TEST(steps_of_a_release_leave_it)
+{
+	uint64_t expect;
+	const char *p = agreed_beside_release(&expect);
+
+	move_release(MOVE_STEP_BEGUN);
+	move_release(MOVE_ADVANCE);
+	ck_assert_uint_gt(rev_of_config(), expect);
+	phase_is(p, PROPOSAL_APPROVED);
+	move_release(MOVE_PAUSE);
+	move_release(MOVE_RESUME);
+	move_release(MOVE_PROMOTE);
+	phase_is(p, PROPOSAL_APPROVED);
+	ck_assert_int_eq(execute(p), OK);
+	ck_assert_str_eq(b.last.phase, "Executed");
+	phase_is(p, PROPOSAL_EXECUTED);
+}
+END_TEST
+
+static const enum release_move ends[] = { MOVE_PROMOTE_FULL, MOVE_ROLLBACK,
+					  MOVE_ABORT };
+
+/* What is live, or on its way there, is another. */
+START_TEST(the_end_of_a_release_voids_it)
+{
+	uint64_t expect;
+	const char *p = agreed_beside_release(&expect);
+
+	move_release(MOVE_ADVANCE);
+	move_release(ends[_i]);
+	phase_is(p, PROPOSAL_STALE);
+	ck_assert_int_eq(execute(p), E_PHASE);
+}
+END_TEST
+
+/* One by hand between two steps counts, and is not taken for a step. */
+START_TEST(a_change_between_steps_voids_it)
+{
+	uint64_t expect;
+	const char *p = agreed_beside_release(&expect);
+
+	move_release(MOVE_ADVANCE);
+	annotate();
+	phase_is(p, PROPOSAL_STALE);
+	move_release(MOVE_ADVANCE);
+	phase_is(p, PROPOSAL_STALE);
+}
+END_TEST
+
 #define MANY 400
 
 static bool count_stale(void *data, const struct outbox_row *row)
@@ -343,6 +457,9 @@ static Suite *suite(void)
 	tcase_add_test(t, other_objects_count_as_well);
 	tcase_add_test(t, what_has_no_base_may_move);
 	tcase_add_test(t, what_cannot_be_any_more_fails);
+	tcase_add_test(t, steps_of_a_release_leave_it);
+	tcase_add_loop_test(t, the_end_of_a_release_voids_it, 0, ARRAY_LEN(ends));
+	tcase_add_test(t, a_change_between_steps_voids_it);
 	tcase_add_test(t, many_that_wait_are_ended_by_one_command);
 	suite_add_tcase(s, t);
 	return s;

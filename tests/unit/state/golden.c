@@ -338,6 +338,20 @@ static void live_row_3(struct buf *now, struct str was, struct buf *again)
 		live_row_encode(again, &got);
 }
 
+/* A release that is out there went a step on. */
+static void live_row_4(struct buf *now, struct str was, struct buf *again)
+{
+	struct live_row got, row = {
+		.uid = uuid(1), .name = STR("shop.prod.db"), .rev = 300,
+		.base_rev = 280, .format = STR("yaml"), .last_version = 4,
+		.stable_version = 3, .rules = STR("rules") };
+
+	if (now)
+		live_row_encode(now, &row);
+	else if (live_row_decode(was, &got))
+		live_row_encode(again, &got);
+}
+
 /* Rules that only VERSION_GATE knows. */
 static void wide_rules(struct buf *now, struct str was, struct buf *again)
 {
@@ -681,6 +695,7 @@ static const struct {
 	{ "row-proposal-1", proposal_sample },
 	{ "row-object-1", object_row },	  { "row-live-1", live_row },
 	{ "row-live-2", live_row_2 },	  { "row-live-3", live_row_3 },
+	{ "row-live-4", live_row_4 },
 	{ "rules-2", wide_rules },
 	{ "row-rollout-1", rollout_row }, { "row-rollout-2", rollout_row_baked },
 	{ "row-releasing-1", releasing_row },
