@@ -147,8 +147,8 @@ static bool is_wanted(const struct wanted *w, const struct proposal_row *row)
 	       (w->config.n == 0 || names_config(row, w->config));
 }
 
-static void put_proposal(struct buf *out, struct str tenant, struct str name,
-			 const struct proposal_row *row)
+static void put_proposal(struct buf *out, struct arena *arena, struct str tenant,
+			 struct str name, struct proposal_row *row)
 {
 	AUTO_BUF id = BUF_NONE;
 	char time[RFC3339_MAX];
@@ -164,6 +164,7 @@ static void put_proposal(struct buf *out, struct str tenant, struct str name,
 	buf_z(out, ",\"name\":");
 	buf_json(out, name);
 	buf_printf(out, ",\"created\":\"%s\",\"spec\":", time);
+	proposal_put_words(arena, row);
 	proposal_spec(out, row);
 	buf_z(out, ",\"status\":");
 	proposal_status(out, row);
@@ -199,7 +200,7 @@ static enum code put_page(struct listing *l, size_t *at, struct err *err)
 		if (rc || !is_wanted(&l->want, &row))
 			continue;
 		buf_z(&l->out, n++ ? "," : "");
-		put_proposal(&l->out, item->tenant, item->name, &row);
+		put_proposal(&l->out, arena, item->tenant, item->name, &row);
 		buf_c(&l->out, '}');
 	}
 	arena_free(&arena);
@@ -307,7 +308,7 @@ static void answer_proposal(struct request *r, struct str tenant, struct str nam
 	with_plan = with_plan && plan_is_kept(txn, tenant, &row.digest);
 	if (with_plan && plan_ask_reach(r, txn, tenant, &row.digest, get_proposal))
 		return;
-	put_proposal(&out, tenant, name, &row);
+	put_proposal(&out, r->arena, tenant, name, &row);
 	if (with_plan) {
 		buf_z(&out, ",\"plan\":");
 		if (plan_json(&out, r, txn, tenant, &row.digest, &err)) {

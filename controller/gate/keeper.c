@@ -119,6 +119,16 @@ static void hold(struct keeper *k, struct str key, const struct outcome *o)
 		 "an approved proposal cannot be executed yet");
 }
 
+/* The state has the code of it, the log has the words. */
+static void failed(struct keeper *k, struct str key, const struct outcome *o)
+{
+	atomic_fetch_add(&k->failed, 1);
+	log_warn(PART, LOG_KV(log_s("proposal", str_from(key,
+						str_find(key, '\0') + 1)),
+			      log_z("why", o->text)),
+		 "an approved proposal cannot be executed");
+}
+
 static void execute_done(struct keeper *k, const struct outcome *o)
 {
 	struct str key = buf_view(&k->doing);
@@ -126,7 +136,7 @@ static void execute_done(struct keeper *k, const struct outcome *o)
 	if (o->code == OK) {
 		forget_held(k, key);
 		if (str_is(str_of(o->phase), "Failed"))
-			atomic_fetch_add(&k->failed, 1);
+			failed(k, key, o);
 		else
 			atomic_fetch_add(&k->executed, 1);
 	} else {

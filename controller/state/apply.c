@@ -282,6 +282,8 @@ static void remember(struct apply *a, const struct outcome *out)
 	wr_u64(&val, due);
 	if (kept.n_results > REMEMBERED_RESULTS)
 		kept.n_results = 0;
+	/* Words are no part of the state. */
+	kept.text[0] = kept.hint[0] = '\0';
 	outcome_encode(&val, &kept);
 	ap_put(a, KV_IDEM, id_key(a->cmd), buf_view(&val));
 	wr_u64_be(&key, due);
@@ -353,7 +355,9 @@ static enum code run_op(struct apply *a, struct outcome *out, struct err *err)
 	arena_reset(a->arena);
 	out->op = at;
 	rc = command_next(a->arena, &a->ops, &op, err);
-	if (rc == OK && !gate_is_permitted(a))
+	if (rc)
+		return rc;
+	if (!gate_is_permitted(a))
 		rc = check_op(a->cmd, &op, err);
 	if (rc == OK)
 		rc = gate_before(a, &op, err);
@@ -361,8 +365,10 @@ static enum code run_op(struct apply *a, struct outcome *out, struct err *err)
 		gate_expects(a, &op);
 	if (rc == OK)
 		rc = apply_op(a, &op, &out->results[at], err);
-	if (rc)
+	if (rc) {
+		gate_failed(a, &op, op_action(&op));
 		return rc;
+	}
 	note_action(a, &op);
 	if (!out->results[at].changed)
 		return OK;

@@ -41,6 +41,8 @@ void gate_free(struct gate **gp)
 	buf_fini(&g->planner);
 	buf_fini(&g->proposal);
 	buf_fini(&g->along);
+	buf_fini(&g->failed_action);
+	buf_fini(&g->failed_object);
 	moved_fini(g);
 	free(g);
 }
@@ -229,6 +231,20 @@ static enum code check_base(struct apply *a, const struct op *op,
 		"this was planned", STR_ARG(op->name), (unsigned long long)base,
 		(unsigned long long)now);
 	return err_hint(err, "plan it anew");
+}
+
+void gate_failed(struct apply *a, const struct op *op, const char *action)
+{
+	const struct kind *kind = kind_by_id(op->kind);
+	struct gate *g = a->gate;
+
+	g->failed_at = FAILED_OPERATION;
+	buf_reset(&g->failed_action);
+	buf_z(&g->failed_action, action);
+	buf_reset(&g->failed_object);
+	if (kind)
+		buf_printf(&g->failed_object, "%.*s ", STR_ARG(kind->singular));
+	buf_str(&g->failed_object, op->name);
 }
 
 void gate_expects(struct apply *a, struct op *op)
@@ -544,6 +560,7 @@ void gate_start(struct apply *a)
 
 	gate_refresh(a);
 	g->mode = GATE_COMMAND;
+	g->failed_at = FAILED_TOGETHER;
 	g->is_noted = g->is_watched = g->has_changed = false;
 	g->owned.is_on = false;
 	buf_reset(&g->of);
@@ -699,6 +716,7 @@ enum code gate_judge(struct apply *a, enum gate_verdict *out, struct err *err)
 		return rc;
 	}
 	if (g->mode == GATE_PROPOSAL && f.wants && g->nobody_agreed) {
+		g->failed_at = FAILED_UNASKED;
 		err_set(err, E_CONFLICT, "a policy that came since asks for an "
 			"approval, and nobody was asked for one");
 		return err_hint(err, "propose it again");

@@ -57,6 +57,8 @@ enum code gate_before(struct apply *a, const struct op *op,
 void gate_expects(struct apply *a, struct op *op);
 enum code gate_after(struct apply *a, const struct op *op,
 		     struct err *err) MUST_USE;
+/* It was refused: 'action' as the audit calls it. */
+void gate_failed(struct apply *a, const struct op *op, const char *action);
 /* What goes with what an operation deleted is looked at, before the next one. */
 bool gate_has_more(const struct apply *a);
 enum code gate_go_on(struct apply *a, struct err *err) MUST_USE;

@@ -298,11 +298,11 @@ static bool is_passing(enum code rc)
 bool gate_refused(struct apply *a, enum code rc, struct outcome *out,
 		  struct err *err)
 {
-	struct err why = *err;
-
 	if (a->gate->mode != GATE_PROPOSAL || is_passing(rc))
 		return false;
-	return proposal_failed(a, out, &why, err) == OK;
+	/* In words it is in no row: for the log of the leader. */
+	str_copy(out->text, sizeof(out->text), str_of(err->text));
+	return proposal_failed(a, out, rc, err) == OK;
 }
 
 bool gate_is_permitted(const struct apply *a)

@@ -106,6 +106,8 @@ struct gate {
 	struct sha256 digest;
 	struct buf proposal;             /* that is executed */
 	bool nobody_agreed;              /* to it: no policy asked for it then */
+	enum proposal_failed_at failed_at;   /* where it was refused, if it was */
+	struct buf failed_action, failed_object;
 	struct gate_walk walk;
 
 	/* Proposals under which it moved what they were computed from: each once, in
@@ -193,7 +195,7 @@ enum code proposal_executed(struct apply *a, struct outcome *out,
 			    struct err *err);
 /* It could not be: after everything was taken back. */
 enum code proposal_failed(struct apply *a, struct outcome *out,
-			  const struct err *why, struct err *err);
+			  enum code why, struct err *err);
 /* With its object, which is told. */
 void proposal_remove(struct apply *a, struct str tenant, struct str name,
 		     const struct proposal_row *row);

@@ -1,6 +1,10 @@
 /*
  * Proposals in apply: how they are made, voted on, executed and ended, each with
  * its object, its event and what others are told.  See gate.h.
+ *
+ * Sentences that stand here, and in the other files of apply that write messages into
+ * rows, are part of the state: they change with the version of the cluster alone, unlike
+ * the words of errors, which therefore are in no row.
  */
 #include "state/gate_own.h"
 
@@ -541,7 +545,7 @@ enum code proposal_executed(struct apply *a, struct outcome *out, struct err *er
 }
 
 enum code proposal_failed(struct apply *a, struct outcome *out,
-			  const struct err *why, struct err *err)
+			  enum code why, struct err *err)
 {
 	struct gate *g = a->gate;
 	struct str tenant = arena_str(a->keep, buf_view(&g->of));
@@ -551,8 +555,13 @@ enum code proposal_failed(struct apply *a, struct outcome *out,
 
 	if (rc)
 		return rc;
-	move(a, tenant, name, &row, PROPOSAL_FAILED, STR("system"),
-	     arena_str(a->keep, str_of(why->text)));
+	row.failure = (struct proposal_failure){ .at = g->failed_at,
+						 .code = (uint64_t)why };
+	if (g->failed_at == FAILED_OPERATION) {
+		row.failure.action = buf_view(&g->failed_action);
+		row.failure.object = buf_view(&g->failed_object);
+	}
+	move(a, tenant, name, &row, PROPOSAL_FAILED, STR("system"), STR_NONE);
 	a->action = "execute";
 	ap_target(a, "fail", KIND_PROPOSAL, tenant, name);
 	answer(out, name, PROPOSAL_FAILED);

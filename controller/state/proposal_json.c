@@ -202,6 +202,55 @@ static void put_open(struct buf *out, const struct proposal_row *row)
 	put_number(out, "openStage", v.open + 1);
 }
 
+/* ---- why it failed ---- */
+
+static const char *const failed_at[] = {
+	[FAILED_OPERATION] = "operation",
+	[FAILED_TOGETHER] = "together",
+	[FAILED_UNASKED] = "unasked",
+};
+
+static void put_failure(struct buf *out, const struct proposal_failure *f)
+{
+	if (!f->at)
+		return;
+	member(out, "failure");
+	buf_c(out, '{');
+	put_text(out, "action", f->action);
+	put_text(out, "at", str_of(failed_at[f->at]));
+	put_text(out, "code", str_of(code_slug(code_from_number(f->code))));
+	put_text(out, "object", f->object);
+	buf_c(out, '}');
+}
+
+static struct str failure_text(struct arena *arena, const struct proposal_failure *f)
+{
+	enum code code = code_from_number(f->code);
+
+	if (f->at == FAILED_UNASKED)
+		return STR("a policy that came since asks for an approval, and nobody "
+			   "was asked for one: propose it again");
+	if (f->at == FAILED_OPERATION)
+		return arena_printf(arena, "%.*s of %.*s was refused: %s (%s)",
+				    STR_ARG(f->action), STR_ARG(f->object),
+				    code_text(code), code_slug(code));
+	return arena_printf(arena, "what it does together was refused: %s (%s)",
+			    code_text(code), code_slug(code));
+}
+
+void proposal_put_words(struct arena *arena, struct proposal_row *row)
+{
+	if (!row->failure.at)
+		return;
+	row->message = failure_text(arena, &row->failure);
+	if (row->n_history &&
+	    str_eq(row->history[row->n_history - 1].what,
+		   str_of(proposal_phase_name(PROPOSAL_FAILED))))
+		row->history[row->n_history - 1].message = row->message;
+}
+
+/* ---- all of it ---- */
+
 void proposal_status(struct buf *out, const struct proposal_row *row)
 {
 	AUTO_BUF summary = BUF_NONE;
@@ -210,6 +259,7 @@ void proposal_status(struct buf *out, const struct proposal_row *row)
 			 row->n_votes);
 	buf_c(out, '{');
 	put_time(out, "endedAt", row->ended_ms);
+	put_failure(out, &row->failure);
 	put_history(out, row);
 	put_text(out, "message", row->message);
 	put_open(out, row);
@@ -244,6 +294,7 @@ void proposal_data(struct buf *out, struct str tenant, struct str name,
 	put_number(out, "count", row->count);
 	put_digest(out, &row->digest);
 	put_time(out, "expiresAt", row->expires_ms);
+	put_failure(out, &row->failure);
 	put_text(out, "message", row->message);
 	put_text(out, "phase", str_of(proposal_phase_name(row->phase)));
 	put_text(out, "proposal", name);

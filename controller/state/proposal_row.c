@@ -4,6 +4,7 @@
 #include "base/banned.h"
 
 #define ROW_FORMAT 1
+#define ROW_FORMAT_FAILED 2          /* says why it could not be executed */
 
 void key_proposal(struct buf *out, struct str tenant, struct str name)
 {
@@ -86,11 +87,19 @@ static void wr_lists(struct buf *out, const struct proposal_row *row)
 		wr_event(out, &row->history[i]);
 }
 
+static void wr_failure(struct buf *out, const struct proposal_failure *f)
+{
+	wr_u8(out, (uint8_t)f->at);
+	wr_var(out, f->code);
+	wr_str(out, f->action);
+	wr_str(out, f->object);
+}
+
 enum { IS_GLASS = 1, IS_CLEARED = 2 };
 
 void proposal_row_encode(struct buf *out, const struct proposal_row *row)
 {
-	wr_u8(out, ROW_FORMAT);
+	wr_u8(out, row->failure.at ? ROW_FORMAT_FAILED : ROW_FORMAT);
 	wr_u8(out, (uint8_t)row->phase);
 	wr_u8(out, (uint8_t)row->review);
 	wr_raw(out, row->digest.b, sizeof(row->digest.b));
@@ -109,6 +118,8 @@ void proposal_row_encode(struct buf *out, const struct proposal_row *row)
 	wr_u8(out, (uint8_t)((row->is_glass ? IS_GLASS : 0) |
 			     (row->is_cleared ? IS_CLEARED : 0)));
 	wr_lists(out, row);
+	if (row->failure.at)
+		wr_failure(out, &row->failure);
 }
 
 /* ---- reading ---- */
@@ -221,17 +232,27 @@ bool proposal_row_head(struct str in, enum proposal_phase *phase,
 
 	*phase = rd_u8(&rd);
 	*review = rd_u8(&rd);
-	return !rd.bad && format == ROW_FORMAT && *phase > 0 && *phase < PROPOSAL__END;
+	return !rd.bad && format >= ROW_FORMAT && format <= ROW_FORMAT_FAILED &&
+	       *phase > 0 && *phase < PROPOSAL__END;
+}
+
+static bool rd_failure(struct rd *rd, struct proposal_failure *f)
+{
+	f->at = rd_u8(rd);
+	f->code = rd_var(rd);
+	f->action = rd_str(rd);
+	f->object = rd_str(rd);
+	return f->at >= FAILED_OPERATION && f->at <= FAILED_UNASKED;
 }
 
 bool proposal_row_decode(struct arena *arena, struct str in,
 			 struct proposal_row *out)
 {
 	struct rd rd = rd_of(in);
-	uint8_t flags;
+	uint8_t flags, format = rd_u8(&rd);
 
 	*out = (struct proposal_row){ 0 };
-	if (rd_u8(&rd) != ROW_FORMAT)
+	if (format != ROW_FORMAT && format != ROW_FORMAT_FAILED)
 		return false;
 	out->phase = rd_u8(&rd);
 	out->review = rd_u8(&rd);
@@ -252,5 +273,7 @@ bool proposal_row_decode(struct arena *arena, struct str in,
 	out->is_glass = flags & IS_GLASS;
 	out->is_cleared = flags & IS_CLEARED;
 	rd_lists(arena, &rd, out);
+	if (format == ROW_FORMAT_FAILED && !rd_failure(&rd, &out->failure))
+		return false;
 	return rd_done(&rd) && out->phase > 0 && out->phase < PROPOSAL__END;
 }

@@ -35,6 +35,24 @@ struct proposal_config {
 	uint8_t actions;                 /* bits of enum gate_action */
 };
 
+/*
+ * Why it could not be executed: numbers and names, and no words of the program's, which
+ * another version may choose otherwise.  Who shows it puts it into words
+ * (proposal_put_words).
+ */
+enum proposal_failed_at {
+	FAILED_NOT = 0,
+	FAILED_OPERATION = 1,            /* one was refused */
+	FAILED_TOGETHER = 2,             /* what they do together was */
+	FAILED_UNASKED = 3,              /* a policy that came since asks, and nobody was */
+};
+
+struct proposal_failure {
+	enum proposal_failed_at at;
+	uint64_t code;                   /* wire number of an enum code */
+	struct str action, object;       /* FAILED_OPERATION: "publish", "config x" */
+};
+
 struct proposal_row {
 	enum proposal_phase phase;
 	enum proposal_review review;
@@ -49,6 +67,7 @@ struct proposal_row {
 	struct str message;              /* why it ended so */
 	struct str release;              /* that it became; empty: none */
 	uint64_t count;                  /* configurations */
+	struct proposal_failure failure; /* format 2 of the row */
 	bool is_glass;
 	bool is_cleared;                 /* nothing of its plan is kept for it */
 	struct proposal_authors authors;
@@ -82,6 +101,10 @@ void key_lock(struct buf *out, struct str tenant, enum kind_id kind,
 
 /* META: approved proposals, behind it as in key_proposal -> when at the earliest. */
 #define KEY_APPROVED STR("approved/")
+
+/* Puts a failure into words, as its message and the last of its history: for people, and
+ * never for the state. */
+void proposal_put_words(struct arena *arena, struct proposal_row *row);
 
 /* spec and status of the object, canonical. */
 void proposal_spec(struct buf *out, const struct proposal_row *row);

@@ -90,6 +90,8 @@ START_TEST(a_policy_that_comes_meanwhile_counts)
 	b.time_ms += MINUTE;
 	ck_assert_int_eq(execute(p), OK);
 	ck_assert_str_eq(b.last.phase, "Failed");
+	ck_assert_int_eq(row_of(p).failure.at, FAILED_UNASKED);
+	ck_assert_uint_eq(row_of(p).failure.code, E_CONFLICT);
 	ck_assert_str_eq(live(), "one\n");
 }
 END_TEST

@@ -241,6 +241,41 @@ START_TEST(what_has_no_base_may_move)
 }
 END_TEST
 
+static void fails_as(const char *p, enum code code, const char *action,
+		     const char *object)
+{
+	struct proposal_row row = row_of(p);
+
+	ck_assert_int_eq(row.failure.at, FAILED_OPERATION);
+	ck_assert_uint_eq(row.failure.code, (uint64_t)code);
+	ck_assert_msg(str_eq(row.failure.action, str_of(action)) &&
+		      str_eq(row.failure.object, str_of(object)), "%.*s of %.*s",
+		      STR_ARG(row.failure.action), STR_ARG(row.failure.object));
+	ck_assert_uint_eq(row.message.n, 0);
+	proposal_put_words(b.arena, &row);
+	ck_assert_msg(says(row.message, code_text(code)) &&
+		      says(row.message, object), "%.*s", STR_ARG(row.message));
+	ck_assert(str_eq(row.history[row.n_history - 1].message, row.message));
+}
+
+/* Another version of the program may choose other words, and is to write the same. */
+static void is_in_no_row(const char *words)
+{
+	struct kv_txn *txn = bench_read(&b);
+
+	ck_assert_uint_gt(strlen(words), 20);
+	for (int table = 0; table < KV__TABLES; table++) {
+		struct kv_cursor c;
+
+		for (bool on = kv_seek(txn, (enum kv_table)table, STR_NONE, &c); on;
+		     on = kv_next(&c))
+			ck_assert_msg(!says(c.val, words), "table %d says \"%s\"",
+				      table, words);
+		kv_cursor_close(&c);
+	}
+	kv_end(&txn);
+}
+
 /* Refused for good, though nothing it was computed from moved. */
 START_TEST(what_cannot_be_any_more_fails)
 {
@@ -264,6 +299,8 @@ START_TEST(what_cannot_be_any_more_fails)
 	ck_assert_int_eq(execute(p), OK);
 	ck_assert_str_eq(b.last.phase, "Failed");
 	phase_is(p, PROPOSAL_FAILED);
+	fails_as(p, E_EXISTS, "write", "confluxconfig shop.prod.new.toml");
+	is_in_no_row(b.last.text);
 }
 END_TEST
 

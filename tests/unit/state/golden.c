@@ -685,6 +685,20 @@ static void proposal_sample(struct buf *now, struct str was, struct buf *again)
 		proposal_row_encode(again, &got);
 }
 
+static void proposal_failed_sample(struct buf *now, struct str was, struct buf *again)
+{
+	struct proposal_row got, row = {
+		.phase = PROPOSAL_FAILED, .digest = sha(1), .role = ROLE_NAMED,
+		.created_ms = 1700000000000, .expires_ms = 1700000000003,
+		.ended_ms = 1700000000005, .count = 1, .authors = { .subject = STR("ann") },
+		.failure = { FAILED_OPERATION, 7, STR("write"), STR("config a.b.c") } };
+
+	if (now)
+		proposal_row_encode(now, &row);
+	else if (proposal_row_decode(arena, was, &got))
+		proposal_row_encode(again, &got);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(struct buf *now, struct str was, struct buf *again);
@@ -693,6 +707,7 @@ static const struct {
 	{ "row-hook_key-1", hook_key_sample },
 	{ "row-plan-1", plan_row_sample }, { "row-plan_body-1", plan_body_sample },
 	{ "row-proposal-1", proposal_sample },
+	{ "row-proposal-2", proposal_failed_sample },
 	{ "row-object-1", object_row },	  { "row-live-1", live_row },
 	{ "row-live-2", live_row_2 },	  { "row-live-3", live_row_3 },
 	{ "row-live-4", live_row_4 },
