@@ -230,6 +230,7 @@ struct rc_call {
 	unsigned method;                /* 1 to RC_METHODS_MAX */
 	struct str body;                /* valid until done */
 	uint32_t timeout_ms, answer_max;
+	uint32_t hold_ms;               /* to wait for a leader; 0: timeout_ms */
 	/* 'answer' is valid until it returns; 'err' is always there. */
 	void (*done)(struct rc_call *call, enum code rc, struct str answer,
 		     const struct err *err);

@@ -266,7 +266,11 @@ static void settle(struct change *ch)
 		} else {
 			err_set(&err, code_of(ch, r), "%s", ch->outcome.text);
 			err_hint(&err, "%s", ch->outcome.hint);
-			api_error(r, ch->blob_err.code ? &ch->blob_err : &err);
+			/* Of a write that may have happened nothing else is
+			 * to be said. */
+			api_error(r, ch->blob_err.code &&
+				  ch->outcome.code != E_UNCERTAIN ?
+				  &ch->blob_err : &err);
 		}
 	}
 	change_free(ch);

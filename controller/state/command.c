@@ -833,23 +833,33 @@ static bool skip_contents(struct rd *rd)
 	return !rd->bad;
 }
 
-bool command_is_repeatable(struct str encoded)
+bool command_id(struct str encoded, struct sha256 *out)
 {
 	static const struct sha256 none;
 	struct rd rd = rd_of(encoded);
-	struct sha256 id = { 0 };
+	bool has_operations;
+
+	*out = none;
+	rd_u8(&rd);
+	has_operations = rd_u8(&rd) == COMMAND_OPS;
+	rd_var(&rd);
+	if (!has_operations || !skip_contents(&rd))
+		return false;
+	rd_bytes(&rd, out->b, sizeof(out->b));
+	return !rd.bad && !sha256_eq(out, &none);
+}
+
+bool command_is_repeatable(struct str encoded)
+{
+	struct rd rd = rd_of(encoded);
 	uint8_t type;
 
 	rd_u8(&rd);
 	type = rd_u8(&rd);
-	rd_var(&rd);
 	if (type != COMMAND_OPS)
 		return type == COMMAND_BLOB || type == COMMAND_STAGE ||
 		       type == COMMAND_TICK || type == COMMAND_LIMITS;
-	if (!skip_contents(&rd))
-		return false;
-	rd_bytes(&rd, id.b, sizeof(id.b));
-	return !rd.bad && !sha256_eq(&id, &none);
+	return command_id(encoded, &(struct sha256){ 0 });
 }
 
 void command_stamp(struct buf *out, struct str encoded, uint64_t time_ms)

@@ -172,6 +172,8 @@ bool command_has_content(struct str encoded);
 /* May it leave more rows than it found?  All but deletions, ways back, votes, moves,
  * tokens and the system's own.  Looks at all of it. */
 bool command_may_grow(struct str encoded);
+/* The id of operations; false: they have none, or it is no such command. */
+bool command_id(struct str encoded, struct sha256 *out);
 /* May it be sent again when nobody knows whether it happened?  Content and parts
  * may, and operations that have an id. */
 bool command_is_repeatable(struct str encoded);

@@ -734,6 +734,18 @@ bool state_tick_is_due(struct state *s, uint64_t now_ms)
 	return due;
 }
 
+bool state_has_outcome(struct state *s, const struct sha256 *id)
+{
+	struct str row;
+	bool has;
+
+	if (!peek(s))
+		return false;
+	has = kv_get(s->peek, KV_IDEM, str_n(id->b, sizeof(id->b)), &row);
+	kv_reset(s->peek);
+	return has;
+}
+
 static void scan_table(struct kv_txn *txn, enum kv_table table,
 		       struct chain *chain)
 {

@@ -70,6 +70,8 @@ uint64_t state_rollout_changes(const struct state *state);
 const struct head *state_head(const struct state *state);
 /* True where a TICK would do something at 'now_ms'; core loop, cheap. */
 bool state_tick_is_due(struct state *state, uint64_t now_ms);
+/* Is the outcome of the command with this id known?  Core loop. */
+bool state_has_outcome(struct state *state, const struct sha256 *id);
 /* Calls 'each' with the changes of members that are open (OP_MEMBERS); 'row' is
  * valid during the call.  Core loop. */
 void state_open_members(struct state *state,

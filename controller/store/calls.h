@@ -25,9 +25,13 @@ struct store_ask {
 	uint32_t timeout_ms;
 	void (*done)(struct store_ask *ask, enum code rc, struct str answer,
 		     const struct err *err);
+	struct store *store_;
 	struct rc_call call_;
+	uint64_t until_ms_;              /* it is sent again */
+	struct list at_;
 };
-/* Any thread.  False: the store is stopping. */
+/* Any thread.  False: the store is stopping.  Without a leader it is held as long
+ * as a write is; E_UNAVAILABLE: it was not sent. */
 bool store_ask(struct store *store, struct store_ask *ask) MUST_USE;
 void store_answer(struct store *store, struct rpc_token token, enum code rc,
 		  struct str body, const struct err *err);

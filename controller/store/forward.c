@@ -21,6 +21,9 @@
 #define OUTGOING_MAX 65536
 /* The leader's apply may have a first import before it. */
 #define CALL_MS 120000
+/* A call that cannot be sent comes back then, so that its writes are held here,
+ * each for its own time: who leads may be named long after it has gone. */
+#define CALL_HOLD_MS 100
 /* Results of one operation each that an answer carries; more belong to a
  * source, which does not look at them. */
 #define ANSWER_RESULTS 64
@@ -58,6 +61,13 @@ static void send_soon(struct store *s)
 	loop_post_sure(s->core, &s->send_msg);
 }
 
+/* With these a leader refuses before its log, where nobody looks whether the write
+ * is known.  Apply has them too, and seldom: then the write is asked for again. */
+static bool is_of_the_door(enum code rc)
+{
+	return rc == E_FULL || rc == E_BUSY || rc == E_TOO_LARGE;
+}
+
 static void deliver(struct ticket *t, struct arena *arena,
 		    const struct batch_item *item, uint64_t rev)
 {
@@ -73,6 +83,9 @@ static void deliver(struct ticket *t, struct arena *arena,
 		err_set(&err, E_UNCERTAIN, "the leader's answer is malformed");
 		atomic_fetch_add(&t->store->forward_failed, 1);
 		ticket_end(t, E_UNCERTAIN, &err);
+	} else if (t->may_have_happened && is_of_the_door(o.code)) {
+		err_set(&err, o.code, "%s", o.text);
+		ticket_lost(t, o.code, &err);
 	} else {
 		ticket_catch_up(t, &o, rev);
 	}
@@ -182,7 +195,9 @@ static void send_next(struct store *s)
 	h->n = n;
 	fill(h);
 	h->call = (struct rc_call){
-		.peer = RC_LEADER, .timeout_ms = CALL_MS, .done = answered,
+		.peer = RC_LEADER, .timeout_ms = CALL_MS,
+		.hold_ms = MIN(s->config.hold_ms, (unsigned)CALL_HOLD_MS),
+		.done = answered,
 		.method = n > 1 ? STORE_METHOD_BATCH : STORE_METHOD_SUBMIT,
 		.body = n > 1 ? buf_view(&h->body) : h->tickets[0]->bytes,
 		.answer_max = n > 1 ? BATCH_ANSWER_MAX : BATCH_ITEM_MAX };
@@ -227,7 +242,10 @@ void forward(struct ticket *t)
 		err_set(&err, E_BUSY, "%d writes wait at this node to be sent to "
 			"the leader", OUTGOING_MAX);
 		err_hint(&err, "nothing happened; try again later");
-		ticket_end(t, E_BUSY, &err);
+		if (t->may_have_happened)
+			ticket_lost(t, E_BUSY, &err);
+		else
+			ticket_end(t, E_BUSY, &err);
 		return;
 	}
 	t->send_by_ms = loop_now_ms(s->core) + s->config.hold_ms;

@@ -33,6 +33,7 @@ static bool ask(struct store_members *m, unsigned method)
 		body = str_first(str_from(body, m->short_at_), m->short_n_);
 	m->call_ = (struct rc_call){ .peer = RC_LEADER, .method = method,
 				     .body = body, .timeout_ms = MEMBERS_MS,
+				     .hold_ms = m->store_->config.hold_ms,
 				     .answer_max = 16, .done = answered };
 	return rc_call(m->store_->node, &m->call_);
 }

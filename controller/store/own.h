@@ -64,7 +64,7 @@ struct store {
 	_Atomic uint64_t version_rounds;
 	/* Tickets that wait for a leader, and whoever waits for a revision (struct
 	 * store_await); core loop. */
-	struct list waiting, awaiting;
+	struct list waiting, awaiting, asks;    /* asks: struct store_ask */
 	size_t n_waiting;                /* for a leader, at most WAITING_MAX */
 	struct timer retry;
 	/* Tickets on their way to the leader (forward.c); core loop. */
@@ -144,6 +144,13 @@ void forward_end(struct store *s);
 /* As calls from another node: one write, or a batch. */
 void forward_serve_one(void *data, const struct rc_request *request);
 void forward_serve_batch(void *data, const struct rc_request *request);
+
+/* ask.c: questions to the leader */
+/* Those whom a node refused that leads no more. */
+void store_asks_again(struct store *s);
+void store_asks_end(struct store *s);
+/* As a call from another node. */
+void store_asks_serve(void *data, const struct rc_request *request);
 
 /* upkeep.c */
 void upkeep_start(struct store *s);

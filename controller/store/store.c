@@ -182,11 +182,25 @@ static bool is_full_to(const struct store *s, unsigned percent)
 	return h->bytes > h->limits.bytes_max / 100 * percent;
 }
 
-/* What makes room is let through: deletions, ways back, steps of what is out. */
-static bool has_no_room(const struct store *s, const struct store_write *w)
+/* What was done already adds nothing and shall hear its outcome.  Only who leads
+ * knows that for sure: others send it there. */
+static bool may_be_done(struct store *s, const struct store_write *w)
 {
-	return (is_full_to(s, CONTENT_PERCENT) && command_has_content(w->bytes)) ||
-	       (is_full_to(s, GROWTH_PERCENT) && command_may_grow(w->bytes));
+	struct sha256 id;
+
+	if (!command_id(w->bytes, &id))
+		return false;
+	return !atomic_load(&s->is_leader) || state_has_outcome(s->state, &id);
+}
+
+/* What makes room is let through: deletions, ways back, steps of what is out. */
+static bool has_no_room(struct store *s, const struct store_write *w)
+{
+	bool adds = (is_full_to(s, CONTENT_PERCENT) &&
+		     command_has_content(w->bytes)) ||
+		    (is_full_to(s, GROWTH_PERCENT) && command_may_grow(w->bytes));
+
+	return adds && !may_be_done(s, w);
 }
 
 static void submit_here(struct msg *msg)
@@ -448,46 +462,6 @@ uint64_t store_token_changes(const struct store *s)
 	return atomic_load(&s->token_changes);
 }
 
-/* ---- asking the leader ---- */
-
-static void ask_answered(struct rc_call *call, enum code rc, struct str answer,
-			 const struct err *err)
-{
-	struct store_ask *a = container_of(call, struct store_ask, call_);
-
-	a->done(a, rc, answer, err);
-}
-
-bool store_ask(struct store *s, struct store_ask *a)
-{
-	a->call_ = (struct rc_call){ .peer = RC_LEADER,
-				     .method = STORE_METHOD_ASK,
-				     .body = a->body,
-				     .timeout_ms = a->timeout_ms,
-				     .answer_max = STORE_ANSWER_MAX,
-				     .done = ask_answered };
-	return !atomic_load(&s->is_stopping) && rc_call(s->node, &a->call_);
-}
-
-static void serve_ask(void *data, const struct rc_request *request)
-{
-	struct store *s = data;
-	struct err err;
-
-	if (s->config.asked) {
-		s->config.asked(s->config.data, request->token, request->body);
-		return;
-	}
-	err_set(&err, E_UNSUPPORTED, "this node answers no such question");
-	rc_answer(s->node, request->token, E_UNSUPPORTED, STR_NONE, &err);
-}
-
-void store_answer(struct store *s, struct rpc_token token, enum code rc,
-		  struct str body, const struct err *err)
-{
-	rc_answer(s->node, token, rc, body, err);
-}
-
 bool store_leads(struct store *s)
 {
 	return atomic_load(&s->is_leader);
@@ -688,6 +662,7 @@ enum code store_open(const struct store_config *config, struct store **out,
 	list_init(&s->gates);
 	list_init(&s->waiting);
 	list_init(&s->awaiting);
+	list_init(&s->asks);
 	list_init(&s->changes);
 	forward_init(s);
 	s->knows = MAX(s->config.knows, (uint64_t)CLUSTER_VERSION);
@@ -712,7 +687,7 @@ enum code store_open(const struct store_config *config, struct store **out,
 	if (rc == OK) {
 		rc_handle(s->node, STORE_METHOD_SUBMIT, forward_serve_one, s);
 		rc_handle(s->node, STORE_METHOD_BATCH, forward_serve_batch, s);
-		rc_handle(s->node, STORE_METHOD_ASK, serve_ask, s);
+		rc_handle(s->node, STORE_METHOD_ASK, store_asks_serve, s);
 		rc_handle(s->node, STORE_METHOD_FLEET, calls_serve_fleet, s);
 		rc_handle(s->node, STORE_METHOD_MEMBERS, members_serve, s);
 		rc_handle(s->node, STORE_METHOD_VERSION, versions_serve, s);

@@ -4,7 +4,9 @@
  *
  * What was not sent for sure, or may happen twice without harm (content, parts,
  * commands with an idempotency key), is sent again as long as the write may be
- * held; anything else that got lost on its way is E_UNCERTAIN.
+ * held; anything else that got lost on its way is E_UNCERTAIN.  Once a write may
+ * have happened, only an outcome of apply is one: what refuses a later try before
+ * the log (a full store, a busy leader) does not know of the first.
  *
  * A write that another node led through is told only when it is visible here,
  * so that whoever wrote reads what was written, at the same node.
@@ -115,6 +117,9 @@ void ticket_lost(struct ticket *t, enum code rc, const struct err *err)
 			break;
 		/* fall through */
 	default:
+		/* That a later try was refused says nothing of the first. */
+		if (t->may_have_happened)
+			break;
 		ticket_end(t, rc, err);
 		return;
 	}
@@ -169,6 +174,10 @@ static void propose(struct ticket *t)
 	t->proposal.done = not_applied;
 	if (rc_propose(s->node, &t->proposal)) {
 		map_put(s->pending, id_key(&t->proposal.id), t);
+		return;
+	}
+	if (t->may_have_happened) {
+		ticket_give_up(t);
 		return;
 	}
 	err_set(&err, E_UNAVAILABLE, "the node is stopping");
@@ -281,9 +290,10 @@ static void on_retry(struct timer *timer)
 
 	try_all(s);
 	forward_expire(s, loop_now_ms(s->core));
+	store_asks_again(s);
 	end_awaits(s, 0, loop_now_ms(s->core));
 	if (!list_empty(&s->waiting) || !list_empty(&s->awaiting) ||
-	    !list_empty(&s->outgoing))
+	    !list_empty(&s->outgoing) || !list_empty(&s->asks))
 		tickets_arm(s);
 }
 
@@ -301,6 +311,7 @@ void tickets_end(struct store *s)
 		ticket_give_up(t);
 	}
 	forward_end(s);
+	store_asks_end(s);
 	end_awaits(s, UINT64_MAX, 0);
 }
 

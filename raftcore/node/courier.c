@@ -198,8 +198,10 @@ static bool try_call(struct call *c)
 
 static uint64_t held_until(const struct call *c)
 {
-	return c->call->peer ? MIN(c->deadline_ms, c->started_ms + PATIENCE_MS) :
-			       c->deadline_ms;
+	uint32_t hold_ms = c->call->peer ? PATIENCE_MS : c->call->hold_ms;
+
+	return hold_ms ? MIN(c->deadline_ms, c->started_ms + hold_ms) :
+			 c->deadline_ms;
 }
 
 /* Those that are tried may not come back: 'done' runs elsewhere. */

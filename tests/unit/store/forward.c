@@ -117,6 +117,58 @@ START_TEST(what_is_under_way_goes_to_the_next_leader)
 }
 END_TEST
 
+/* ---- the leader is gone, and still named ---- */
+
+struct question {
+	struct store_ask ask;
+	enum code rc;
+	_Atomic bool is_done;
+};
+
+static void on_answer(struct store_ask *ask, enum code rc, struct str answer,
+		      const struct err *err)
+{
+	struct question *q = container_of(ask, struct question, ask);
+
+	q->rc = rc;
+	atomic_store(&q->is_done, true);
+}
+
+static void ask(struct question *q, unsigned at)
+{
+	q->ask = (struct store_ask){ .timeout_ms = 120000, .done = on_answer };
+	atomic_store(&q->is_done, false);
+	ck_assert(store_ask(lab[at - 1].store, &q->ask));
+}
+
+/* It learns late that nobody leads: what it takes until then waits no longer. */
+START_TEST(who_still_names_a_dead_leader_holds_no_longer)
+{
+	unsigned leader = lab_found(3), at = lab_other(leader);
+	static struct question q;
+	uint64_t from;
+
+	lab_stop(6 - leader - at);
+	lab_stop(leader);
+	from = clock_mono_ns();
+	ask(&q, at);
+	for (unsigned i = 0; i < 3; i++)
+		lab_submit(&writes[i], at, lab_encode(lab_put(name_of(i), i)));
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert_msg(lab_done(&writes[i])->code == E_UNAVAILABLE, "%s",
+			      writes[i].outcome.text);
+		ck_assert_uint_lt(writes[i].done_ns - from, 10000000000u);
+	}
+	LAB_WAIT(atomic_load(&q.is_done));
+	ck_assert_int_eq(q.rc, E_UNAVAILABLE);
+	/* Not sent, and so the next time is the first. */
+	lab_start(leader, 3);
+	LAB_WAIT(lab_status(at).is_ready);
+	ck_assert_int_eq(lab_write(&writes[3], at,
+				   lab_encode(lab_put("a", 0)))->code, OK);
+}
+END_TEST
+
 START_TEST(writes_without_a_leader_are_bounded)
 {
 	const unsigned most = 8192, n = most + 7;
@@ -152,6 +204,9 @@ static uint64_t straw_rev;               /* what it says */
 static unsigned straw_less;              /* answers too few */
 static _Atomic unsigned straw_asked;
 static _Atomic bool straw_is_silent;
+/* What it says to single writes, one after another; then OK. */
+static struct { enum code rc, code; } straw_says[4];
+static _Atomic unsigned straw_says_always;       /* the n-th, for ever */
 static struct rpc_token silent[64];
 
 static void encode_ok(struct buf *out)
@@ -178,11 +233,28 @@ static void answer_batch(struct rpc_token token, size_t n)
 	rc_answer(lab_straw_node, token, OK, buf_view(&answer), NULL);
 }
 
+static void answer_single(struct rpc_token token, unsigned nth)
+{
+	unsigned always = atomic_load(&straw_says_always);
+	AUTO_BUF answer = BUF_NONE;
+	struct outcome o = { .rev = straw_rev };
+	enum code rc = OK;
+
+	nth = always ? MIN(nth, always) : nth;
+	if (nth < ARRAY_LEN(straw_says)) {
+		rc = straw_says[nth].rc;
+		o.code = straw_says[nth].code;
+	}
+	str_copy(o.text, sizeof(o.text), STR("as it was told to say"));
+	wr_u64(&answer, straw_rev);
+	outcome_encode(&answer, &o);
+	rc_answer(lab_straw_node, token, rc, buf_view(&answer), NULL);
+}
+
 static void on_call(unsigned method, const struct rc_request *r)
 {
 	struct str commands[BATCH_COUNT_MAX];
 	struct err err;
-	AUTO_BUF answer = BUF_NONE;
 	unsigned nth = atomic_fetch_add(&straw_asked, 1);
 	size_t n = 1;
 
@@ -193,9 +265,7 @@ static void on_call(unsigned method, const struct rc_request *r)
 		ck_assert_int_eq(batch_decode(r->body, commands, &n, &err), OK);
 		answer_batch(r->token, n);
 	} else {
-		wr_u64(&answer, straw_rev);
-		encode_ok(&answer);
-		rc_answer(lab_straw_node, r->token, OK, buf_view(&answer), NULL);
+		answer_single(r->token, nth);
 	}
 }
 
@@ -205,6 +275,8 @@ static void straw(uint32_t methods)
 	straw_less = 0;
 	atomic_store(&straw_asked, 0);
 	atomic_store(&straw_is_silent, false);
+	memset(straw_says, 0, sizeof(straw_says));
+	atomic_store(&straw_says_always, 0);
 	lab_straw(methods, on_call);
 }
 
@@ -301,6 +373,95 @@ START_TEST(what_may_have_happened_is_not_repeated)
 }
 END_TEST
 
+static const enum code door[] = { E_FULL, E_BUSY, E_TOO_LARGE };
+
+/* The next leader's store is full, or it is busy: that says nothing of what the one
+ * before may have done. */
+START_TEST(a_later_try_that_is_refused_is_no_outcome)
+{
+	straw(SINGLE);
+	straw_says[0].rc = E_UNCERTAIN;
+	straw_says[1].code = door[_i];
+	straw_says[2].rc = door[_i];
+	ck_assert_msg(lab_write(&writes[0], 2,
+				lab_encode(lab_put("a", 7)))->code == OK, "%s",
+		      writes[0].outcome.text);
+	ck_assert_str_eq(lab_straw_calls(), "1111");
+}
+END_TEST
+
+START_TEST(what_may_have_happened_is_uncertain_in_the_end)
+{
+	straw(SINGLE);
+	straw_says[0].rc = E_UNCERTAIN;
+	straw_says[1].code = door[_i];
+	atomic_store(&straw_says_always, 1);
+	ck_assert_int_eq(lab_write(&writes[0], 2,
+				   lab_encode(lab_put("a", 7)))->code,
+			 E_UNCERTAIN);
+	ck_assert_uint_gt(strlen(lab_straw_calls()), 2);
+}
+END_TEST
+
+START_TEST(a_first_try_that_is_refused_is_told_at_once)
+{
+	straw(SINGLE);
+	straw_says[0].code = door[_i];
+	ck_assert_int_eq(lab_write(&writes[0], 2,
+				   lab_encode(lab_put("a", 7)))->code, door[_i]);
+	ck_assert_str_eq(lab_straw_calls(), "1");
+}
+END_TEST
+
+static void straw_did(struct rc_proposal *p, enum code rc, const struct err *e)
+{
+	ck_abort_msg("the straw did not do it: %s", e->text);
+}
+
+static void straw_does(struct rc_proposal *p, const struct command *c)
+{
+	*p = (struct rc_proposal){ .data = lab_encode(c), .done = straw_did };
+	ck_assert(rc_propose(lab_straw_node, p));
+}
+
+/* Whether a write was done already the leader knows for sure, and a node that may
+ * lag does not. */
+START_TEST(a_full_follower_asks_the_leader_whether_it_was_done)
+{
+	struct command limits = { .type = COMMAND_LIMITS,
+				  .limits = { .bytes_max = 1 } };
+	static struct rc_proposal done[2];
+
+	straw(SINGLE);
+	straw_does(&done[0], lab_put("a", 0));
+	straw_does(&done[1], &limits);
+	LAB_WAIT(lab_status(2).bytes > 0);
+	LAB_WAIT(lab_write(&writes[0], 2, lab_encode(lab_put("b", 0)))->code ==
+		 E_FULL);
+	ck_assert_int_eq(lab_write(&writes[1], 2,
+				   lab_encode(lab_put("b", 7)))->code, OK);
+}
+END_TEST
+
+/* The question's first two answers come from one who leads no more. */
+START_TEST(a_deposed_leader_is_not_the_last_to_be_asked)
+{
+	static struct question q;
+
+	straw(BIT(STORE_METHOD_ASK));
+	straw_says[0].rc = straw_says[1].rc = E_NOT_LEADER;
+	ask(&q, 2);
+	LAB_WAIT(atomic_load(&q.is_done));
+	ck_assert_int_eq(q.rc, OK);
+	/* For ever: until the hold ends. */
+	atomic_store(&straw_asked, 0);
+	atomic_store(&straw_says_always, 1);
+	ask(&q, 2);
+	LAB_WAIT(atomic_load(&q.is_done));
+	ck_assert_int_eq(q.rc, E_NOT_LEADER);
+}
+END_TEST
+
 START_TEST(calls_are_bounded_and_waiting_ends)
 {
 	const unsigned open = 32, n = (open + 2) * BATCH_COUNT_MAX;
@@ -392,12 +553,21 @@ static Suite *suite(void)
 	tcase_add_test(t, many_travel_together_and_each_has_its_outcome);
 	tcase_add_loop_test(t, the_clock_of_the_leader_counts, 0, 2);
 	tcase_add_test(t, what_is_under_way_goes_to_the_next_leader);
+	tcase_add_test(t, who_still_names_a_dead_leader_holds_no_longer);
+	tcase_add_test(t, a_deposed_leader_is_not_the_last_to_be_asked);
 	tcase_add_test(t, writes_without_a_leader_are_bounded);
 	tcase_add_test(t, bytes_of_a_call_are_bounded);
 	tcase_add_test(t, what_is_long_goes_alone_and_in_its_turn);
 	tcase_add_test(t, a_leader_that_knows_no_batches_gets_singles);
 	tcase_add_test(t, an_answer_that_is_malformed_is_uncertain_for_all);
 	tcase_add_test(t, what_may_have_happened_is_not_repeated);
+	tcase_add_loop_test(t, a_later_try_that_is_refused_is_no_outcome, 0,
+			    ARRAY_LEN(door));
+	tcase_add_loop_test(t, what_may_have_happened_is_uncertain_in_the_end, 0,
+			    ARRAY_LEN(door));
+	tcase_add_loop_test(t, a_first_try_that_is_refused_is_told_at_once, 0,
+			    ARRAY_LEN(door));
+	tcase_add_test(t, a_full_follower_asks_the_leader_whether_it_was_done);
 	tcase_add_test(t, calls_are_bounded_and_waiting_ends);
 	tcase_add_test(t, a_node_that_lags_tells_the_outcome_after_two_seconds);
 	tcase_add_test(t, batches_that_are_malformed_are_refused);

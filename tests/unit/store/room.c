@@ -55,6 +55,26 @@ START_TEST(what_makes_room_is_let_in)
 }
 END_TEST
 
+/* His own key says that it is the same write: it adds nothing, and he is told what
+ * came of it. */
+START_TEST(what_was_done_already_is_told_by_a_full_store)
+{
+	uint64_t bytes, rev;
+
+	lab_start_alone();
+	rev = lab_write(&writes[0], 1, lab_encode(lab_put("a", 7)))->rev;
+	ck_assert_uint_gt(rev, 0);
+	bytes = lab_status(1).bytes;
+	ck_assert_int_eq(limit_to(&writes[1], bytes), OK);
+	ck_assert_int_eq(lab_write(&writes[2], 1, lab_encode(lab_put("b", 8)))->code,
+			 E_FULL);
+	ck_assert_msg(lab_write(&writes[3], 1, lab_encode(lab_put("a", 7)))->code ==
+		      OK, "%s", writes[3].outcome.text);
+	ck_assert(writes[3].outcome.replayed);
+	ck_assert_uint_eq(writes[3].outcome.rev, rev);
+}
+END_TEST
+
 START_TEST(while_a_backup_is_taken_nothing_comes_in)
 {
 	lab_start_alone();
@@ -78,6 +98,7 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(t, lab_setup, lab_teardown);
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, what_makes_room_is_let_in);
+	tcase_add_test(t, what_was_done_already_is_told_by_a_full_store);
 	tcase_add_test(t, while_a_backup_is_taken_nothing_comes_in);
 	suite_add_tcase(s, t);
 	return s;
