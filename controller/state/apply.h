@@ -161,8 +161,8 @@ void release_note(struct apply *a, const struct op *op,
 		  const struct op_result *res);
 /* Makes the Release of the command, where it released something. */
 enum code release_make(struct apply *a, struct err *err) MUST_USE;
-/* With the tenant go its Releases. */
-void release_remove_all(struct apply *a, struct str tenant);
+/* With the tenant go its Releases, as many as '*left' lets; true: all are gone. */
+bool release_remove_some(struct apply *a, struct str tenant, unsigned *left);
 void blob_ref(struct apply *a, struct str tenant, const struct sha256 *sha,
 	      int delta);
 /* The version goes: one reference less, and what nobody names any more goes with it,

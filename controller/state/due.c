@@ -1,12 +1,14 @@
 /*
- * What time does to proposals and plans: see due.h.  What was kept for one goes in
- * slices; how far that is stands in the row.
+ * What time does to proposals and plans, and what is left of a tenant that went: see
+ * due.h.  What was kept for one goes in slices; how far that is stands in the row.
  */
 #include "state/gate_own.h"
 
 #include "base/banned.h"
 
 #define SLICE 1000
+/* What an object that goes costs, with its event. */
+#define REMOVED_UNITS 8u
 /* Locks that are looked at for one of these. */
 #define LOCKS_A_PART 64
 
@@ -305,6 +307,157 @@ static void clear_proposal(struct apply *a, struct clearing *c, unsigned *left)
 	mark_cleared(a, c, &row);
 }
 
+/* ---- a tenant goes ---- */
+
+static void key_leaving(struct buf *out, struct str tenant)
+{
+	buf_z(out, "leaving/");
+	buf_str(out, tenant);
+}
+
+bool tenant_is_leaving(struct apply *a, struct str tenant)
+{
+	AUTO_BUF key = BUF_NONE;
+
+	key_leaving(&key, tenant);
+	return tenant.n <= 63 && kv_get(a->txn, KV_META, buf_view(&key), NULL);
+}
+
+static struct str first_below(struct apply *a, enum kv_table table,
+			      struct str prefix)
+{
+	struct str key = STR_NONE;
+	struct kv_cursor c;
+
+	if (kv_seek(a->txn, table, prefix, &c) && str_starts(c.key, prefix))
+		key = arena_str(a->keep, c.key);
+	kv_cursor_close(&c);
+	return key;
+}
+
+enum code tenant_check_stays(struct apply *a, struct str tenant, struct err *err)
+{
+	if (!tenant.n || !tenant_is_leaving(a, tenant))
+		return OK;
+	return err_set(err, E_NOT_FOUND, "namespaces \"%.*s\" not found",
+		       STR_ARG(tenant));
+}
+
+bool due_remove_below(struct apply *a, enum kv_table table, struct str prefix,
+		      unsigned *left)
+{
+	struct str key;
+
+	while ((key = first_below(a, table, prefix)).n) {
+		if (!*left)
+			return false;
+		ap_del(a, table, key);
+		--*left;
+	}
+	return true;
+}
+
+/* 'is_first': within the deletion.  What a tick has begun to let go it goes on with, and
+ * before this: its row of DUE is of before. */
+static bool remove_plans(struct apply *a, struct clearing *c, struct str prefix,
+			 bool is_first, unsigned *left)
+{
+	struct str key;
+
+	while ((key = first_below(a, KV_PLANS, prefix)).n) {
+		if (!*left)
+			return false;
+		memcpy(c->digest.b, key.p + prefix.n,
+		       MIN(key.n - prefix.n, sizeof(c->digest.b)));
+		--*left;
+		if (plan_load(a, c->tenant, &c->digest, &c->plan, NULL)) {
+			ap_del(a, KV_PLANS, key);
+			continue;
+		}
+		if (is_first && c->plan.is_going && c->at == 0)
+			return false;
+		begin_going(a, c);
+		if (!clear_ops(a, c, left))
+			return false;
+		forget_plan(a, c, false);
+		c->at = c->next = 0;
+	}
+	return true;
+}
+
+static bool remove_proposals(struct apply *a, struct str tenant, struct str prefix,
+			     unsigned *left)
+{
+	struct str key;
+
+	while ((key = first_below(a, KV_PROPOSALS, prefix)).n) {
+		struct str name = str_from(key, prefix.n);
+		struct proposal_row row;
+
+		if (!*left)
+			return false;
+		if (proposal_load(a, tenant, name, &row, NULL))
+			row = (struct proposal_row){ 0 };
+		proposal_remove(a, tenant, name, &row);
+		*left -= MIN(*left, REMOVED_UNITS);
+	}
+	return true;
+}
+
+/* As much as '*left' lets; true: nothing is there any more. */
+static bool leave_on(struct apply *a, struct clearing *c, bool is_first,
+		     unsigned *left)
+{
+	AUTO_BUF prefix = BUF_NONE;
+	AUTO_BUF approved = BUF_NONE;
+
+	buf_str(&prefix, c->tenant);
+	buf_c(&prefix, '\0');
+	buf_str(&approved, KEY_APPROVED);
+	buf_str(&approved, buf_view(&prefix));
+	c->lets_go = true;
+	a->gate_changes++;
+	return due_remove_below(a, KV_META, buf_view(&approved), left) &&
+	       remove_plans(a, c, buf_view(&prefix), is_first, left) &&
+	       remove_proposals(a, c->tenant, buf_view(&prefix), left) &&
+	       due_remove_below(a, KV_LOCKS, buf_view(&prefix), left) &&
+	       release_remove_some(a, c->tenant, left);
+}
+
+static void leave(struct apply *a, struct clearing *c, unsigned *left)
+{
+	AUTO_BUF key = BUF_NONE;
+
+	if (!leave_on(a, c, false, left)) {
+		put_place(a, c);
+		return;
+	}
+	key_leaving(&key, c->tenant);
+	ap_del(a, KV_META, buf_view(&key));
+	ap_del(a, KV_DUE, c->key);
+}
+
+void tenant_leave(struct apply *a, struct str tenant)
+{
+	/* Before there was a gate all went at once. */
+	bool is_sliced = a->head->version >= VERSION_GATE;
+	unsigned left = is_sliced ? SLICE : UINT32_MAX;
+	struct clearing c = { .tenant = tenant };
+	AUTO_BUF key = BUF_NONE;
+	AUTO_BUF mark = BUF_NONE;
+
+	key_due(&key, a->head->time_ms, DUE_TENANT, tenant, STR_NONE);
+	c.key = buf_view(&key);
+	if (!leave_on(a, &c, true, &left)) {
+		key_leaving(&mark, tenant);
+		ap_put(a, KV_META, buf_view(&mark), STR(""));
+		put_place(a, &c);
+	}
+	if (is_sliced)
+		a->units -= (int)(SLICE - left);
+	gate_forget(a);
+}
+
 /* ---- a tick ---- */
 
 static bool read_first(struct apply *a, struct clearing *c, enum due_what *what)
@@ -350,6 +503,8 @@ void due_tick(struct apply *a)
 			clear_proposal(a, &c, &left);
 		} else if (what == DUE_PLAN) {
 			clear_plan(a, &c, &left);
+		} else if (what == DUE_TENANT) {
+			leave(a, &c, &left);
 		} else {
 			if (what == DUE_EXPIRE)
 				proposal_expire(a, c.tenant, c.name);
@@ -358,70 +513,4 @@ void due_tick(struct apply *a)
 			left -= MIN(left, (unsigned)(before - a->units));
 		}
 	}
-}
-
-/* ---- a tenant goes ---- */
-
-static struct str first_below(struct apply *a, enum kv_table table,
-			      struct str prefix)
-{
-	struct str key = STR_NONE;
-	struct kv_cursor c;
-
-	if (kv_seek(a->txn, table, prefix, &c) && str_starts(c.key, prefix))
-		key = arena_str(a->keep, c.key);
-	kv_cursor_close(&c);
-	return key;
-}
-
-static void remove_below(struct apply *a, enum kv_table table, struct str prefix)
-{
-	struct str key;
-
-	while ((key = first_below(a, table, prefix)).n)
-		ap_del(a, table, key);
-}
-
-static void remove_plans(struct apply *a, struct str tenant, struct str prefix)
-{
-	struct str key;
-
-	while ((key = first_below(a, KV_PLANS, prefix)).n) {
-		struct clearing c = { .tenant = tenant, .lets_go = true };
-		unsigned left = UINT32_MAX;
-
-		memcpy(c.digest.b, key.p + prefix.n,
-		       MIN(key.n - prefix.n, sizeof(c.digest.b)));
-		if (plan_load(a, tenant, &c.digest, &c.plan, NULL)) {
-			ap_del(a, KV_PLANS, key);
-			continue;
-		}
-		clear_ops(a, &c, &left);
-		forget_plan(a, &c, false);
-	}
-}
-
-void gate_remove_all(struct apply *a, struct str tenant)
-{
-	AUTO_BUF prefix = BUF_NONE;
-	AUTO_BUF approved = BUF_NONE;
-	struct str key;
-
-	buf_str(&prefix, tenant);
-	buf_c(&prefix, '\0');
-	remove_plans(a, tenant, buf_view(&prefix));
-	while ((key = first_below(a, KV_PROPOSALS, buf_view(&prefix))).n) {
-		struct proposal_row row;
-		struct str name = str_from(key, prefix.n);
-
-		if (proposal_load(a, tenant, name, &row, NULL))
-			row = (struct proposal_row){ 0 };
-		proposal_remove(a, tenant, name, &row);
-	}
-	remove_below(a, KV_LOCKS, buf_view(&prefix));
-	buf_str(&approved, KEY_APPROVED);
-	buf_str(&approved, buf_view(&prefix));
-	remove_below(a, KV_META, buf_view(&approved));
-	a->gate_changes++;
-	gate_forget(a);
 }

@@ -108,8 +108,6 @@ bool gate_refused(struct apply *a, enum code rc, struct outcome *out,
 bool gate_is_permitted(const struct apply *a);
 /* Runs once more behind the broken glass: then it goes out at once. */
 bool gate_is_broken(const struct apply *a);
-/* With the tenant go its plans and proposals. */
-void gate_remove_all(struct apply *a, struct str tenant);
 
 /* ---- for others ---- */
 

@@ -199,7 +199,9 @@ static enum code open_execute(struct apply *a, const struct op *op,
 	struct str tenant = arena_str(a->keep, op->tenant);
 	enum code rc = OK;
 
-	if (of_proposal) {
+	if (of_proposal)
+		rc = tenant_check_stays(a, op->tenant, err);
+	if (of_proposal && rc == OK) {
 		rc = proposal_load(a, op->tenant, op->name, &row, err);
 		if (rc == OK)
 			rc = check_approved(a, op, &row, err);

@@ -18,6 +18,8 @@ enum code apply_gate_op(struct apply *a, const struct op *op,
 			(unsigned long long)a->head->version);
 		return err_hint(err, VERSION_HINT);
 	}
+	if (tenant_check_stays(a, op->tenant, err))
+		return E_NOT_FOUND;
 	switch (op->type) {
 	case OP_SUBJECT_PUT:
 		return apply_subject_put(a, op, res, err);

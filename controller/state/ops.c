@@ -4,6 +4,7 @@
  * Each reads the rows it needs, decides, and writes rows and one event.  A
  * refusal leaves writing to be undone by the caller.  Deterministic.
  */
+#include "state/due.h"
 #include "state/gate.h"
 #include "state/rollout.h"
 
@@ -52,6 +53,11 @@ static enum code check_new(struct apply *a, struct thing *t,
 		return err_hint(err, "create the tenant first: kind Tenant, "
 				     "metadata.name %.*s",
 				STR_ARG(op->tenant));
+	}
+	if (op->kind == KIND_TENANT && tenant_is_leaving(a, op->name)) {
+		err_set(err, E_BUSY, "what the tenant %.*s of before had is still being "
+			"removed", STR_ARG(op->name));
+		return err_hint(err, "try again in a few seconds");
 	}
 	rc = ap_quota(a, op->tenant, quota_of_kind(op->kind), 1, err);
 	if (rc == OK && op->kind == KIND_WEBHOOK)
@@ -396,10 +402,8 @@ static enum code op_object_delete(struct apply *a, const struct op *op,
 		rc = check_unused(a, op, &t.row, err);
 	if (rc)
 		return rc;
-	if (op->kind == KIND_TENANT) {
-		release_remove_all(a, op->name);
-		gate_remove_all(a, op->name);
-	}
+	if (op->kind == KIND_TENANT)
+		tenant_leave(a, op->name);
 	/* Has events of its own, which come first. */
 	if (op->kind == KIND_CONFIG)
 		releasing_forget(a, op->tenant, &t);

@@ -214,10 +214,15 @@ enum code release_make(struct apply *a, struct err *err)
 	return rc;
 }
 
-void release_remove_all(struct apply *a, struct str tenant)
+/* Of one that goes: a row, and its event. */
+#define REMOVED_UNITS 8u
+
+bool release_remove_some(struct apply *a, struct str tenant, unsigned *left)
 {
-	while (remove_oldest(a, tenant, true))
-		;
+	while (*left && remove_oldest(a, tenant, true))
+		*left -= MIN(*left, REMOVED_UNITS);
+	if (!*left)
+		return false;
 	ap_set_count(a, tenant, KIND_RELEASE, 0);
-	releasing_remove_all(a, tenant);
+	return releasing_remove_some(a, tenant, left);
 }

@@ -1,6 +1,7 @@
 /*
  * What a command releases, and how: see rollout.h.
  */
+#include "state/due.h"
 #include "state/gate.h"
 #include "state/rollout_own.h"
 
@@ -363,30 +364,19 @@ enum code releasing_end_at(struct apply *a, struct str tenant, struct str config
 	return rc;
 }
 
-static void remove_below(struct apply *a, enum kv_table table, struct str tenant)
+bool releasing_remove_some(struct apply *a, struct str tenant, unsigned *left)
 {
 	AUTO_BUF prefix = BUF_NONE;
-	struct kv_cursor c;
 
+	if (ap_count(a, tenant, COUNT_RELEASING) == 0)
+		return true;
 	buf_str(&prefix, tenant);
 	buf_c(&prefix, '\0');
-	while (kv_seek(a->txn, table, buf_view(&prefix), &c) &&
-	       str_starts(c.key, buf_view(&prefix))) {
-		struct str key = arena_str(a->arena, c.key);
-
-		kv_cursor_close(&c);
-		ap_del(a, table, key);
-	}
-	kv_cursor_close(&c);
-}
-
-void releasing_remove_all(struct apply *a, struct str tenant)
-{
-	if (ap_count(a, tenant, COUNT_RELEASING) == 0)
-		return;
-	remove_below(a, KV_ROLLOUTS, tenant);
-	remove_below(a, KV_RELEASING, tenant);
+	if (!due_remove_below(a, KV_ROLLOUTS, buf_view(&prefix), left) ||
+	    !due_remove_below(a, KV_RELEASING, buf_view(&prefix), left))
+		return false;
 	ap_set_count(a, tenant, COUNT_RELEASING, 0);
+	return true;
 }
 
 /* ---- behind the operations ---- */

@@ -66,8 +66,8 @@ bool releasing_settle(struct apply *a);
 void releasing_unhold(struct apply *a, struct str tenant, uint64_t number,
 		      struct str config);
 void releasing_count(struct apply *a, struct str tenant, int64_t delta);
-/* With the tenant goes what is left of its releases. */
-void releasing_remove_all(struct apply *a, struct str tenant);
+/* With the tenant goes what is left of its releases, as release_remove_some. */
+bool releasing_remove_some(struct apply *a, struct str tenant, unsigned *left);
 
 /* ---- for release.c ---- */
 

@@ -202,6 +202,108 @@ START_TEST(a_tenant_takes_its_proposals_along)
 }
 END_TEST
 
+#define OPS 1700u                        /* more than a slice */
+
+/* Versions of that many configurations, kept as a plan, and once more as a proposal. */
+static const char *keep_much(bool proposes)
+{
+	static char names[OPS][32];
+	struct command *c = bench_command(&b), *inner = as("ann");
+	struct str s = STR("two\n"), plan;
+
+	put_blob(&b, "acme", s);
+	for (unsigned i = 0; i < OPS; i++) {
+		snprintf(names[i], sizeof(names[i]), "shop.prod.c%u", i);
+		put_config(&b, c, "acme", "shop", "prod", names[i] + 10);
+		add_version(&b, inner, "acme", names[i], s, true);
+	}
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	plan = bench_encode(&b, inner);
+	ck_assert_int_eq(put_plan(plan, digest_of(plan)), OK);
+	ck_assert_uint_eq(refs_of("two\n"), OPS);
+	if (!proposes)
+		return NULL;
+	inner->not_before_ms = b.time_ms + 60000;
+	bench_apply(&b, inner);
+	ck_assert_uint_eq(refs_of("two\n"), 2 * OPS);
+	return proposed("Approved");
+}
+
+/* With all that is in its way. */
+static enum code delete_acme(void)
+{
+	struct command *c = bench_command(&b);
+
+	for (unsigned i = 0; i <= OPS; i++)
+		*command_op(b.arena, c, OP_OBJECT_DELETE) = (struct op){
+			.type = OP_OBJECT_DELETE, .kind = KIND_CONFIG,
+			.tenant = STR("acme"),
+			.name = i < OPS ? arena_printf(b.arena, "shop.prod.c%u", i) :
+					  STR(CONFIG) };
+	*command_op(b.arena, c, OP_OBJECT_DELETE) = (struct op){
+		.type = OP_OBJECT_DELETE, .kind = KIND_TENANT,
+		.name = STR("acme") };
+	return bench_apply(&b, c)->code;
+}
+
+static enum code make_acme(void)
+{
+	struct command *c = bench_command(&b);
+
+	put_tenant(&b, c, "acme");
+	return bench_apply(&b, c)->code;
+}
+
+/* A part at a time; meanwhile nothing of it moves, and none takes its name. */
+START_TEST(a_tenant_with_much_goes_in_parts)
+{
+	const uint32_t all = 2 * OPS;
+	const char *p;
+	uint32_t refs;
+
+	people();
+	p = keep_much(true);
+	ck_assert_msg(delete_acme() == OK, "%s", b.last.text);
+	refs = refs_of("two\n");
+	ck_assert_uint_ge(refs, all - 1000);
+	ck_assert_int_eq(make_acme(), E_BUSY);
+	ck_assert_int_eq(vote("ann", p, VOTE_CANCEL), E_NOT_FOUND);
+	b.time_ms += 60000;
+	ck_assert_int_eq(execute(p), E_NOT_FOUND);
+	for (unsigned i = 0; rows(KV_LOCKS) || rows(KV_PLANS) || rows(KV_PROPOSALS); i++) {
+		uint64_t locks = rows(KV_LOCKS);
+
+		ck_assert_uint_lt(i, 12);
+		tick_after(1000);
+		ck_assert_uint_le(refs - refs_of("two\n"), 1000);
+		ck_assert_uint_le(locks - rows(KV_LOCKS), 1000);
+		refs = refs_of("two\n");
+	}
+	tick_after(1000);
+	ck_assert_uint_eq(refs_of("two\n"), 0);
+	ck_assert_int_eq(make_acme(), OK);
+	tick_after(48 * 3600000);
+	ck_assert_uint_eq(rows(KV_DUE), 0);
+}
+END_TEST
+
+/* Whose time was over already, and of which a part had gone. */
+START_TEST(a_plan_that_goes_already_is_let_go_once)
+{
+	people();
+	keep_much(false);
+	tick_after(24 * 3600000);
+	ck_assert_uint_lt(refs_of("two\n"), OPS);
+	ck_assert_uint_gt(refs_of("two\n"), 0);
+	ck_assert_msg(delete_acme() == OK, "%s", b.last.text);
+	for (unsigned i = 0; i < 12; i++)
+		tick_after(1000);
+	ck_assert_uint_eq(refs_of("two\n"), 0);
+	ck_assert_uint_eq(rows(KV_PLANS), 0);
+	ck_assert_int_eq(make_acme(), OK);
+}
+END_TEST
+
 /* What the door would not let through must not end anybody here. */
 START_TEST(a_plan_is_of_a_tenant)
 {
@@ -480,6 +582,8 @@ static Suite *suite(void)
 	tcase_add_test(t, a_plan_passes_the_gate_like_any_change);
 	tcase_add_loop_test(t, what_cannot_be_a_plan, 0, ARRAY_LEN(insides));
 	tcase_add_test(t, a_tenant_takes_its_proposals_along);
+	tcase_add_test(t, a_tenant_with_much_goes_in_parts);
+	tcase_add_test(t, a_plan_that_goes_already_is_let_go_once);
 	tcase_add_test(t, a_plan_is_of_a_tenant);
 	tcase_add_test(t, many_configurations_are_one_proposal);
 	tcase_add_test(t, a_plan_that_is_going_is_not_taken);
