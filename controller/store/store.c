@@ -610,6 +610,8 @@ static struct rc_config node_config(struct store *s)
 	c.ship_rate = s->config.cluster.ship_rate;
 	if (s->config.cluster.election_ms)
 		c.election_timeout_ms = s->config.cluster.election_ms;
+	c.heartbeat_ms = MIN(c.heartbeat_ms,
+			     MAX(c.election_timeout_ms / 6, 1u));
 	if (s->config.checkpoint_log_bytes)
 		c.checkpoint_log_bytes = s->config.checkpoint_log_bytes;
 	c.seal = s->config.seal;

@@ -72,6 +72,7 @@ struct reads {
 	struct read_list confirmed;      /* until their index is applied */
 	uint64_t number;                 /* of the last round or ask; not that
 					    of an earlier life */
+	uint64_t first_number;           /* ... of the one that is open */
 	uint64_t round_index;            /* 0: there is no round */
 	uint64_t due;                    /* then it is sent again */
 	uint64_t until_ms;               /* when to look for late ones; 0: never */

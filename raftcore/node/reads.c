@@ -6,7 +6,9 @@
  * for all who waited when the round began, and each goes on when it is applied
  * here.  A follower asks the leader for an index.  A fresh leader first waits
  * for the entry of its own term.  What gets lost is asked again with a new
- * number.
+ * number; an answer to any of a round's numbers counts, because each was sent
+ * after the round began: where a round trip takes longer than the pause between
+ * two, the newest number never has its answer in time.
  */
 #include "base/mem.h"
 #include "node/own.h"
@@ -103,6 +105,12 @@ static void confirm(struct node_core *c, struct read_list *from, uint64_t index)
 	core_reads_applied(c);
 }
 
+/* Of the round, or ask, that is open; its first and its last number. */
+static bool is_of_now(const struct reads *r, uint64_t number)
+{
+	return number >= r->first_number && number <= r->number;
+}
+
 /* ---- the leader's rounds ---- */
 
 static void post(struct node_core *c, enum engine_message_type type,
@@ -172,7 +180,6 @@ static void send_round(struct node_core *c, uint64_t now_ms)
 	struct engine_peer *all = peers_of(c, &n);
 
 	c->reads.number++;
-	c->reads.n_agreed = 0;
 	c->reads.due = now_ms + c->config.heartbeat_ms;
 	for (size_t i = 0; i < n; i++)
 		if (all[i].votes && all[i].id != c->config.node_id)
@@ -193,6 +200,8 @@ static void begin_round(struct node_core *c, uint64_t now_ms)
 	r->round_index = c->commit;
 	move(&r->in_round, &r->fresh);
 	r->n_round_asks = r->n_asks;
+	r->first_number = r->number + 1;
+	r->n_agreed = 0;
 	send_round(c, now_ms);
 }
 
@@ -210,6 +219,7 @@ static void begin_ask(struct node_core *c, uint64_t now_ms)
 	if (c->reads.asked.first || !c->reads.fresh.first || !c->leader)
 		return;
 	move(&c->reads.asked, &c->reads.fresh);
+	c->reads.first_number = c->reads.number + 1;
 	send_ask(c, now_ms);
 }
 
@@ -308,7 +318,7 @@ static void hear_agreed(struct node_core *c, const struct engine_message *m)
 	struct reads *r = &c->reads;
 
 	if (!c->is_leader || m->term != c->term || !r->round_index ||
-	    m->read.number != r->number || has_agreed(c, m->peer))
+	    !is_of_now(r, m->read.number) || has_agreed(c, m->peer))
 		return;
 	mem_grow((void **)&r->agreed, &r->cap_agreed, r->n_agreed + 1,
 		 sizeof(*r->agreed));
@@ -334,7 +344,7 @@ bool core_hear_read(struct node_core *c, uint64_t now_ms,
 		hear_ask(c, m);
 		break;
 	case ENGINE_M_READ_ANSWER:
-		if (!c->is_leader && m->read.number == c->reads.number)
+		if (!c->is_leader && is_of_now(&c->reads, m->read.number))
 			confirm(c, &c->reads.asked, m->read.index);
 		break;
 	default:

@@ -335,6 +335,28 @@ static void one_by_one(void)
 	      "of %u at once", rounds, at_once);
 }
 
+/* The servers lie so far apart that a heartbeat is due before the last is answered:
+ * reads take their round trips, at the leader and elsewhere, and no longer. */
+static void far_apart(void)
+{
+	struct server *a;
+	unsigned long long reads;
+
+	w.distance_us = 60 * MS;
+	a = world_elected(10000, NULL);
+	for (unsigned i = 0; i < 20 && a && !w.is_broken; i++) {
+		world_pass(2000);
+		a = world_elected(10000, NULL);
+		if (!a)
+			break;
+		reads = w.n_reads;
+		server_read(i % 2 ? a : &w.servers[a->id % w.n_founders]);
+		world_pass(800);
+		holds(w.n_reads == reads + 1 || world_leader() != a,
+		      "a read is not confirmed over 60 ms");
+	}
+}
+
 static const struct scene {
 	const char *name;
 	void (*play)(void);
@@ -347,6 +369,7 @@ static const struct scene {
 	{ "flood", flood, 3 },
 	{ "growth", growth, 1 },
 	{ "one-by-one", one_by_one, 3 },
+	{ "far-apart", far_apart, 3 },
 };
 
 static bool scene(const char *name, uint64_t seed, enum plant plant)

@@ -441,7 +441,7 @@ static void put_letter(struct link *l, const struct engine_message *m)
 	struct letter *letter = NEW(struct letter);
 
 	message_encode(&letter->bytes, m);
-	l->last_due = MAX(l->last_due, w.now) + 100 +
+	l->last_due = MAX(l->last_due, w.now + w.distance_us) + 100 +
 		      (below(30) ? below(3000) : below(80000));
 	letter->due = l->last_due;
 	*l->last = letter;

@@ -180,6 +180,7 @@ struct world {
 	bool is_calm;                    /* no more faults */
 	bool is_bent;                    /* a server's effects are */
 	uint64_t compared_max;           /* where two had the same digest */
+	uint64_t distance_us;            /* that each message takes at least */
 	unsigned inflight;               /* entries that may be under way */
 	struct arena *arena;
 	uint64_t trace;                  /* of all steps: the same seed, the same */
