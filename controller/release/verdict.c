@@ -98,7 +98,7 @@ static struct str spelled(struct str number)
 		return STR("inf");
 	if (str_is(number, "-Inf"))
 		return STR("-inf");
-	return str_is(number, "NaN") ? STR("nan") : number;
+	return number;
 }
 
 enum verdict verdict_of_query(const struct strategy_query *q, unsigned status,
@@ -122,10 +122,13 @@ enum verdict verdict_of_query(const struct strategy_query *q, unsigned status,
 		return unknown(reason, "Prometheus answered no JSON object");
 	if (!result_of(v, &number))
 		return unknown(reason, "the query was not answered by one number");
-	if (!number_is_valid(spelled(number)))
+	/* A quotient of two that are 0: there was nothing to measure yet. */
+	if (str_is(number, "NaN"))
+		return unknown(reason, "the query was answered by NaN");
+	if (!number_is_valid(spelled(number)) || str_is(number, "nan"))
 		return unknown(reason, "the query was answered by no number");
 	cmp = number_cmp(spelled(number), limit);
-	if (is_below ? cmp < 0 : cmp > 0 && cmp != NUMBER_UNORDERED)
+	if (is_below ? cmp < 0 : cmp > 0)
 		return VERDICT_MET;
 	snprintf(reason, 200, "%.*s is not %s %.*s",
 		 (int)MIN(number.n, (size_t)40), number.p,

@@ -22,13 +22,14 @@ static const struct {
 	{ "1e-2", NULL, 200, SCALAR("0.010"), VERDICT_FAILED },
 	{ "-1", NULL, 200, SCALAR("-Inf"), VERDICT_MET },
 	{ "5", NULL, 200, SCALAR("+Inf"), VERDICT_FAILED },
-	{ "5", NULL, 200, SCALAR("NaN"), VERDICT_FAILED },
-	{ NULL, "5", 200, SCALAR("NaN"), VERDICT_FAILED },
 	{ NULL, "5", 200, SCALAR("+Inf"), VERDICT_MET },
 	{ NULL, "0.99", 200, VECTOR("0.9900000000000000000000000001"), VERDICT_MET },
 	{ NULL, "0.99", 200, VECTOR("0.99"), VERDICT_FAILED },
 	{ NULL, "0.99", 200, VECTOR("0.5"), VERDICT_FAILED },
-	/* Whatever is no answer is no verdict. */
+	/* Whatever is no answer is no verdict, nor a quotient of nothing. */
+	{ "5", NULL, 200, SCALAR("NaN"), VERDICT_UNKNOWN },
+	{ NULL, "5", 200, VECTOR("NaN"), VERDICT_UNKNOWN },
+	{ "5", NULL, 200, SCALAR("nan"), VERDICT_UNKNOWN },
 	{ "5", NULL, 503, SCALAR("1"), VERDICT_UNKNOWN },
 	{ "5", NULL, 200, "", VERDICT_UNKNOWN },
 	{ "5", NULL, 200, "[]", VERDICT_UNKNOWN },
