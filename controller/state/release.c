@@ -123,6 +123,22 @@ static struct uuid make_uid(const struct apply *a)
 	return uid;
 }
 
+/* What goes out in steps tells of them; what is live at once is begun and over with it. */
+static void tell(struct apply *a, struct str tenant, uint64_t number)
+{
+	const struct release_notes *r = &a->release;
+	bool is_back = str_is(str_of(r->type), "rollback");
+	struct rollout_row row = {
+		.number = number, .commit = a->cmd->commit, .n_configs = r->n,
+		.phase = is_back ? ROLLOUT_ROLLED_BACK : ROLLOUT_COMPLETED,
+		.message = a->cmd->reason.n ? a->cmd->reason : buf_view(&r->message) };
+
+	if (!is_back)
+		rollout_tell(a, tenant, &row, NOTICE_RELEASE_STARTED);
+	rollout_tell(a, tenant, &row,
+		     is_back ? NOTICE_ROLLED_BACK : NOTICE_COMPLETED);
+}
+
 static enum code put_release(struct apply *a, struct str tenant, struct err *err)
 {
 	const struct rollout_row *begun = releasing_begun(a);
@@ -152,7 +168,10 @@ static enum code put_release(struct apply *a, struct str tenant, struct err *err
 	ap_put(a, KV_OBJECTS, buf_view(&key), buf_view(&val));
 	/* No diff of it in the audit: it only repeats what the command did. */
 	ap_event(a, rev, &event);
-	return begun ? releasing_begin(a, rev, row.uid, err) : OK;
+	if (begun)
+		return releasing_begin(a, rev, row.uid, err);
+	tell(a, tenant, rev);
+	return OK;
 }
 
 static bool can_move(struct apply *a, struct str tenant, struct str name)

@@ -464,6 +464,47 @@ static enum code new_key(const char *name, char fill, size_t n, bool force)
 	return bench_apply(&b, c)->code;
 }
 
+/* No policy lets it out in steps: it is begun and over in one command, or turned back. */
+START_TEST(what_is_live_at_once_is_told_of)
+{
+	struct uuid uid = hook("acme", "all", "{\"url\":\"https://a\"}");
+	struct command *c = bench_command(&b);
+	struct list_of got;
+	struct op *op;
+
+	put_config(&b, c, "acme", "shop", "prod", "x");
+	bench_apply(&b, c);
+	put_blob(&b, "acme", STR("one"));
+	put_blob(&b, "acme", STR("two"));
+	for (unsigned i = 0; i < 2; i++) {
+		c = bench_command(&b);
+		c->reason = STR("so");
+		add_version(&b, c, "acme", "shop.prod.x", i ? STR("two") : STR("one"),
+			    true);
+		ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+		got = rows(uid, OUTBOX_WAITING);
+		ck_assert_uint_eq(got.n, 2 + 2 * i);
+		ck_assert_int_eq(got.row[2 * i].notice, NOTICE_RELEASE_STARTED);
+		ck_assert_int_eq(got.row[2 * i + 1].notice, NOTICE_COMPLETED);
+		ck_assert_int_eq(got.row[2 * i].kind, KIND_RELEASE);
+		ck_assert(str_eq(got.row[2 * i].name, got.row[2 * i + 1].name));
+		ck_assert_ptr_nonnull(strstr(got.row[2 * i].data.p, "\"count\":1,"
+			"\"message\":\"so\",\"phase\":\"Completed\""));
+	}
+	c = bench_command(&b);
+	op = command_op(b.arena, c, OP_ROLLBACK);
+	op->kind = KIND_CONFIG;
+	op->tenant = STR("acme");
+	op->name = STR("shop.prod.x");
+	op->mode = ROLLBACK_EMERGENCY;
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	got = rows(uid, OUTBOX_WAITING);
+	ck_assert_uint_eq(got.n, 5);
+	ck_assert_int_eq(got.row[4].notice, NOTICE_ROLLED_BACK);
+	ck_assert_ptr_nonnull(strstr(got.row[4].data.p, "\"phase\":\"RolledBack\""));
+}
+END_TEST
+
 START_TEST(keys_come_after_each_other)
 {
 	struct uuid uid = hook("acme", "all", "{\"url\":\"https://a\"}");
@@ -616,6 +657,7 @@ static Suite *suite(void)
 	tcase_add_test(t, what_waits_is_bounded_and_the_rest_is_counted);
 	tcase_add_test(t, of_the_dead_the_newest_are_kept);
 	tcase_add_test(t, who_changes_what_is_gits_is_told_of);
+	tcase_add_test(t, what_is_live_at_once_is_told_of);
 	tcase_add_test(t, keys_come_after_each_other);
 	tcase_add_test(t, a_key_is_in_no_record);
 	tcase_add_test(t, those_that_something_waits_for_are_found);
