@@ -425,7 +425,7 @@ void post_proposal_reject(struct request *r)
 
 void post_proposal_cancel(struct request *r)
 {
-	vote(r, VOTE_CANCEL, VERB_PUBLISH);
+	vote(r, VOTE_CANCEL, VERB_PLAN);
 }
 
 void post_proposal_review(struct request *r)

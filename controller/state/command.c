@@ -94,7 +94,8 @@ enum verb op_verb(const struct op *op)
 	case OP_EXECUTE:
 		return VERB_PLAN;
 	case OP_VOTE:
-		return op->vote == VOTE_CANCEL ? VERB_PUBLISH : VERB_APPROVE;
+		/* Of whoever brought the change, by whichever verb: apply looks. */
+		return op->vote == VOTE_CANCEL ? VERB_PLAN : VERB_APPROVE;
 	case OP_RELEASE_MOVE:
 		return move_verb(op->move);
 	case OP_HOOK_KEY:

@@ -617,6 +617,15 @@ static void follow(struct apply *a, const struct op *op, struct proposal_row *ro
 	}
 }
 
+/* A token that changes nothing cancels nothing, whoever's it is. */
+static bool may_change(const struct subject *s)
+{
+	return s->role == ROLE_ROOT ||
+	       (s->role == ROLE_NAMED &&
+		(s->verbs & (BIT(VERB_PUBLISH) | BIT(VERB_ROLLBACK) |
+			     BIT(VERB_ADMINISTER))));
+}
+
 static enum code check_vote(struct apply *a, const struct op *op,
 			    const struct proposal_row *row, uint64_t *stages,
 			    bool *again, struct err *err)
@@ -633,6 +642,11 @@ static enum code check_vote(struct apply *a, const struct op *op,
 		.stages = row->stages, .n_stages = row->n_stages,
 		.votes = row->votes, .n_votes = row->n_votes };
 
+	if (op->vote == VOTE_CANCEL && !may_change(s)) {
+		err_set(err, E_DENIED, "this token of %.*s may bring no change, and "
+			"cancel none", STR_ARG(s->name));
+		return err_hint(err, "it takes the verb publish, rollback or administer");
+	}
 	if (op->message.n > 1000 || !str_is_utf8(op->message))
 		return err_set(err, E_INVALID, "the reason of a vote is UTF-8, at "
 			       "most 1000 bytes");
