@@ -6,6 +6,7 @@
 #define API_GATE_H
 
 #include "api/own.h"
+#include "state/view_along.h"
 #include "state/view_gate.h"
 
 /* ---- a write that was not done but proposed ---- */
@@ -53,9 +54,10 @@ enum code plan_json(struct buf *out, struct request *r, struct kv_txn *txn,
 		    struct str tenant, const struct sha256 *digest,
 		    struct err *err) MUST_USE;
 
-/* What the gate looks at in a command's operations; how many. */
+/* What the gate looks at in a command's operations, and in what goes along; how many. */
 size_t plan_touches(struct arena *arena, struct kv_txn *txn, const struct op *ops,
-		    size_t n, struct gate_touch **out);
+		    size_t n, const struct view_released *released,
+		    struct gate_touch **out);
 
 /* Of a dry run: a Warning for each policy and window that the operations of 'ch' would
  * meet. */

@@ -52,6 +52,7 @@ struct shown {
 	struct thing *things;
 	size_t n, cap;
 	struct map *by_name;
+	struct view_released released;
 	uint64_t compared;               /* bytes */
 	struct buf *out;
 };
@@ -455,6 +456,25 @@ static void put_ops(struct shown *s)
 		buf_printf(s->out, ",\"operations_more\":%zu", all - shown);
 }
 
+/* What no operation names, and goes out with the rest all the same. */
+static void put_along(struct shown *s)
+{
+	const struct view_released *r = &s->released;
+	size_t n = MIN(r->n_along, (size_t)OBJECTS_SHOWN);
+
+	buf_z(s->out, ",\"along\":[");
+	for (size_t i = 0; i < n; i++) {
+		buf_z(s->out, i ? ",{\"name\":" : "{\"name\":");
+		buf_json(s->out, r->along[i].name);
+		buf_z(s->out, ",\"address\":");
+		put_address(s->out, &r->along[i].at);
+		buf_printf(s->out, ",\"was_held\":%s}", r->along[i].anew ? "true" : "false");
+	}
+	buf_c(s->out, ']');
+	if (n < r->n_along)
+		buf_printf(s->out, ",\"along_more\":%zu", r->n_along - n);
+}
+
 /* ---- the gate ---- */
 
 struct touching {
@@ -528,8 +548,21 @@ static void touch_config(struct touching *x, struct kv_txn *txn, const struct op
 	}
 }
 
+/* Past the windows, and where it was turned back past people too. */
+static void touch_along(struct touching *x, const struct view_along *along)
+{
+	struct gate_touch *t = add_touch(x);
+
+	t->action = GATE_PUBLISH;
+	t->is_along = true;
+	t->anew = along->anew;
+	t->at = along->at;
+	t->labels_before = t->labels_after = along->labels;
+}
+
 size_t plan_touches(struct arena *arena, struct kv_txn *txn, const struct op *ops,
-		    size_t n, struct gate_touch **out)
+		    size_t n, const struct view_released *released,
+		    struct gate_touch **out)
 {
 	struct touching x = { .arena = arena };
 
@@ -542,6 +575,8 @@ size_t plan_touches(struct arena *arena, struct kv_txn *txn, const struct op *op
 			 (op->type != OP_VERSION_ADD || op->release))
 			touch_config(&x, txn, op);
 	}
+	for (size_t i = 0; i < released->n_along; i++)
+		touch_along(&x, &released->along[i]);
 	*out = x.t;
 	return x.n;
 }
@@ -596,92 +631,40 @@ static void put_window(struct buf *out, const struct gate_found_window *window)
 	buf_c(out, '}');
 }
 
-/* The release policy of the greatest priority, then by name. */
-struct choosing {
-	struct shown *s;
-	const struct gate_touch *touches;
-	size_t n;
-	struct str name, strategy;
-	int64_t priority;
-	bool has_one;
-};
-
-static bool selects(struct choosing *c, const struct selector *selector)
+/* What a source brings lifts what releases hold; people who execute its plan do not. */
+static enum code find_released(struct shown *s, const struct plan_row *row,
+			       struct err *err)
 {
-	for (size_t i = 0; i < c->n; i++) {
-		struct str json = c->touches[i].labels_after;
-		struct labels labels = { 0 };
+	struct proposal_row by = { 0 };
 
-		if (json.n && !labels_parse(c->s->arena, json, &labels))
-			continue;
-		if (selector_matches(selector, &labels, &c->touches[i].at))
-			return true;
-	}
-	return false;
+	if (row->proposal.n && view_proposal(s->txn, s->arena, s->tenant, row->proposal,
+					     &by, NULL))
+		by.role = ROLE_ROOT;
+	return view_released(s->txn, s->arena, s->tenant, s->ops, s->n_ops,
+			     row->proposal.n && by.role == ROLE_SOURCE, &s->released,
+			     err);
 }
 
-static bool one_policy(void *data, const struct object_view *o)
+static void put_release_policy(struct shown *s)
 {
-	struct choosing *c = data;
-	struct arena *arena = c->s->arena;
-	struct selector selector;
-	struct value *spec;
-	int64_t priority = 0;
+	const struct view_released *r = &s->released;
 
-	if (doc_parse_json(o->row.spec, arena, NULL, &spec, NULL) ||
-	    !selector_read(arena, value_getz(spec, "select"), &selector))
-		return true;
-	(void)!value_to_i64(value_getz(spec, "priority"), &priority);
-	if ((c->has_one && priority <= c->priority) || !selects(c, &selector))
-		return true;
-	c->has_one = true;
-	c->priority = priority;
-	c->name = arena_str(arena, o->name);
-	c->strategy = value_text_at(spec, "strategy");
-	return true;
-}
-
-/* What goes out, and how much of it is a configuration's first version, which goes out
- * at once whatever the policy. */
-static void count_released(struct shown *s, size_t *all, size_t *first)
-{
-	for (size_t i = 0; i < s->n; i++) {
-		const struct thing *t = &s->things[i];
-		struct rules rules = { 0 };
-		bool has_live = t->is_there && t->o.has_live &&
-				rules_decode(s->arena, t->o.live.rules, &rules) &&
-				rules_default(&rules) >= 0;
-
-		if (t->kind != KIND_CONFIG ||
-		    !((t->add && t->add->release) || (t->rules && has_live)))
-			continue;
-		++*all;
-		*first += !has_live;
-	}
-}
-
-static void put_release_policy(struct shown *s, const struct gate_touch *touches,
-			       size_t n)
-{
-	struct choosing c = { .s = s, .touches = touches, .n = n };
-	size_t all = 0, first = 0;
-	struct err err;
-
-	if (view_list(s->txn, KIND_RELEASE_POLICY, s->tenant, STR_NONE, STR_NONE,
-		      one_policy, &c, &err) || !c.has_one)
+	/* No policy selects what is not there yet: it goes out all the same. */
+	if (!r->policy.n && !(r->n_policies && r->first))
 		return;
-	count_released(s, &all, &first);
 	buf_z(s->out, ",\"release_policy\":{\"name\":");
-	buf_json(s->out, c.name);
+	buf_json(s->out, r->policy);
 	buf_z(s->out, ",\"strategy\":");
-	buf_json(s->out, c.strategy.n ? c.strategy : STR("immediate"));
-	buf_printf(s->out, ",\"configurations\":%zu,\"first_versions\":%zu}", all, first);
+	buf_json(s->out, r->policy.n ? r->strategy : STR("immediate"));
+	buf_printf(s->out, ",\"configurations\":%zu,\"first_versions\":%zu}", r->count,
+		   r->first);
 }
 
 static enum code put_gate(struct shown *s, struct err *err)
 {
 	struct gate_touch *touches;
-	size_t n = plan_touches(s->arena, s->txn, s->ops, s->n_ops, &touches);
+	size_t n = plan_touches(s->arena, s->txn, s->ops, s->n_ops, &s->released,
+				&touches);
 	struct gate_answer answer = { 0 };
 	enum code rc = OK;
 
@@ -705,7 +688,7 @@ static enum code put_gate(struct shown *s, struct err *err)
 		put_window(s->out, &answer.windows[i]);
 	}
 	buf_c(s->out, ']');
-	put_release_policy(s, touches, n);
+	put_release_policy(s);
 	buf_c(s->out, '}');
 	return OK;
 }
@@ -716,14 +699,14 @@ struct reach {
 	struct map *applications, *environments;
 };
 
-static void reach_one(const struct thing *t, struct reach *reach)
+static void reach_one(const struct address *at, struct reach *reach)
 {
 	AUTO_BUF key = BUF_NONE;
 
-	buf_str(&key, t->at.application);
+	buf_str(&key, at->application);
 	map_put(reach->applications, buf_view(&key), reach);
 	buf_c(&key, '/');
-	buf_str(&key, t->at.environment);
+	buf_str(&key, at->environment);
 	map_put(reach->environments, buf_view(&key), reach);
 }
 
@@ -768,8 +751,10 @@ static void put_reach(struct shown *s)
 	for (size_t i = 0; i < s->n; i++)
 		if (s->things[i].kind == KIND_CONFIG) {
 			configs++;
-			reach_one(&s->things[i], &reach);
+			reach_one(&s->things[i].at, &reach);
 		}
+	for (size_t i = 0; i < s->released.n_along; i++, configs++)
+		reach_one(&s->released.along[i].at, &reach);
 	buf_printf(s->out, ",\"blast_radius\":{\"configurations\":%zu", configs);
 	put_instances(s);
 	put_keys(s, "applications", reach.applications);
@@ -817,13 +802,25 @@ static enum code show(struct shown *s, const struct sha256 *digest,
 
 	if (rc)
 		return rc;
+	rc = find_released(s, row, err);
+	if (rc)
+		return rc;
 	put_head(s, digest, row);
 	put_ops(s);
 	put_changes(s);
+	put_along(s);
 	rc = put_gate(s, err);
 	put_reach(s);
 	buf_c(s->out, '}');
 	return rc;
+}
+
+static struct str key_text(struct arena *arena, const struct address *at)
+{
+	AUTO_BUF key = BUF_NONE;
+
+	address_text(&key, at);
+	return arena_str(arena, buf_view(&key));
 }
 
 enum code plan_keys(struct arena *arena, struct kv_txn *txn, struct str tenant,
@@ -840,16 +837,15 @@ enum code plan_keys(struct arena *arena, struct kv_txn *txn, struct str tenant,
 	s.by_name = map_new();
 	rc = read_ops(&s, &body, err);
 	map_free(&s.by_name);
-	*out = arena_zero(arena, (s.n + 1) * sizeof(**out));
+	if (rc == OK)
+		rc = find_released(&s, &row, err);
+	*out = arena_zero(arena, (s.n + s.released.n_along + 1) * sizeof(**out));
 	*n = 0;
-	for (size_t i = 0; rc == OK && i < s.n; i++) {
-		AUTO_BUF key = BUF_NONE;
-
-		if (s.things[i].kind != KIND_CONFIG)
-			continue;
-		address_text(&key, &s.things[i].at);
-		(*out)[(*n)++] = arena_str(arena, buf_view(&key));
-	}
+	for (size_t i = 0; rc == OK && i < s.n; i++)
+		if (s.things[i].kind == KIND_CONFIG)
+			(*out)[(*n)++] = key_text(arena, &s.things[i].at);
+	for (size_t i = 0; rc == OK && i < s.released.n_along; i++)
+		(*out)[(*n)++] = key_text(arena, &s.released.along[i].at);
 	return rc;
 }
 

@@ -467,6 +467,7 @@ void plan_warn(struct request *r, struct kv_txn *txn, const struct change *ch)
 	struct op *ops = arena_zero(r->arena, (ch->cmd.n_ops + 1) * sizeof(*ops));
 	struct str tenant = ch->cmd.n_ops ? ch->cmd.ops[0].tenant : STR_NONE;
 	struct gate_answer answer = { 0 };
+	struct view_released released;
 	struct gate_touch *touches;
 	size_t n = 0;
 	struct err err;
@@ -474,7 +475,9 @@ void plan_warn(struct request *r, struct kv_txn *txn, const struct change *ch)
 	for (size_t i = 0; i < ch->cmd.n_ops; i++)
 		if (changes(txn, r->arena, &ch->cmd.ops[i]))
 			ops[n++] = ch->cmd.ops[i];
-	n = plan_touches(r->arena, txn, ops, n, &touches);
+	if (view_released(txn, r->arena, tenant, ops, n, false, &released, &err))
+		return;
+	n = plan_touches(r->arena, txn, ops, n, &released, &touches);
 	if (n == 0 || view_gate(txn, r->arena, tenant, touches, n,
 				&caller_of(r)->subject, clock_wall_ms(), &answer, &err))
 		return;

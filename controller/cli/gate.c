@@ -150,7 +150,8 @@ static void put_way_out(struct buf *out, const struct value *policy)
 		buf_printf(out, "goes out by %.*s: %.*s\n",
 			   STR_ARG(value_text_at(policy, "name")),
 			   STR_ARG(value_text_at(policy, "strategy")));
-	if (first && !str_is(value_text_at(policy, "strategy"), "immediate"))
+	if (first && (!str_is(value_text_at(policy, "strategy"), "immediate") ||
+		      !value_text_at(policy, "name").n))
 		buf_printf(out, "goes out to all at once: %llu first version%s, which no "
 			   "policy delays\n", (unsigned long long)first,
 			   first == 1 ? "" : "s");
@@ -203,6 +204,18 @@ static struct str number(struct cli *cli, size_t n)
 	return arena_printf(cli->arena, "%zu", n);
 }
 
+static void put_along(struct buf *out, const struct value *along)
+{
+	for (size_t i = 0; i < value_count(along); i++) {
+		const struct value *one = along->a.items[i];
+		bool was_held = value_to_bool(value_getz(one, "was_held"), false);
+
+		buf_printf(out, "goes out along with it: %.*s%s\n",
+			   STR_ARG(value_text_at(one, "address")),
+			   was_held ? ", which was held" : "");
+	}
+}
+
 static void put_more(struct cli *cli, struct buf *out, const struct value *plan)
 {
 	struct str more = text_of(cli->arena, value_getz(plan, "changes_more"));
@@ -211,6 +224,7 @@ static void put_more(struct cli *cli, struct buf *out, const struct value *plan)
 
 	if (more.n)
 		buf_printf(out, "  and %.*s more\n", STR_ARG(more));
+	put_along(out, value_getz(plan, "along"));
 	put_count(out, "reaches ", text_of(cli->arena, value_getz(reach, "configurations")),
 		  "configuration");
 	put_count(out, ", ", number(cli, value_count(value_getz(reach, "applications"))),

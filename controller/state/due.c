@@ -162,6 +162,16 @@ static bool clear_all_locks(struct apply *a, struct clearing *c, unsigned *left)
 	return !more;
 }
 
+/* Those that no operation names: of what went along (gate_walk.c). */
+static bool clear_along(struct apply *a, struct clearing *c, unsigned *left)
+{
+	AUTO_BUF key = BUF_NONE;
+
+	key_lock(&key, c->tenant, KIND_PROPOSAL, c->proposal, c->proposal);
+	return (!c->lock.n && !kv_get(a->txn, KV_LOCKS, buf_view(&key), NULL)) ||
+	       clear_all_locks(a, c, left);
+}
+
 /* False: it is not done. */
 static bool clear_op(struct apply *a, struct clearing *c, const struct op *op,
 		     unsigned *left)
@@ -298,7 +308,7 @@ static void clear_proposal(struct apply *a, struct clearing *c, unsigned *left)
 	c->lets_go = is_its;
 	if (is_its)
 		begin_going(a, c);
-	if (has_plan && !clear_ops(a, c, left)) {
+	if ((has_plan && !clear_ops(a, c, left)) || !clear_along(a, c, left)) {
 		put_place(a, c);
 		return;
 	}

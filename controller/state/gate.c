@@ -505,7 +505,6 @@ enum code gate_after(struct apply *a, const struct op *op, struct err *err)
 	return OK;
 }
 
-/* A proposal names as many at most. */
 static void note_along(struct gate *g, struct str config,
 		       const struct address *at, const struct seen *seen)
 {
@@ -515,8 +514,6 @@ static void note_along(struct gate *g, struct str config,
 		p->wants_along |= gate_policy_wants(&p->is, GATE_PUBLISH, false, false,
 						    selects(&p->is.select, seen, at));
 	}
-	if (g->n_along == PROPOSAL_CONFIGS_MAX)
-		return;
 	g->n_along++;
 	wr_str(&g->along, config);
 }

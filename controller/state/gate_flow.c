@@ -270,8 +270,6 @@ enum code gate_walk_on(struct apply *a, struct outcome *out, struct err *err)
 	a->step = APPLY_IDLE;
 	if (g->walk.what == WALK_PUT)
 		return end_put(a, out, err);
-	if (g->walk.what == WALK_PROPOSE)
-		walk_note_along(a);
 	rc = proposal_make(a, out, err);
 	if (rc || g->walk.what != WALK_GLASS)
 		return rc;

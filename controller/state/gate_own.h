@@ -56,6 +56,8 @@ struct gate_walk {
 	struct buf tenant, name;         /* of the proposal */
 	struct gate_owned owned;         /* of the operation that was walked over last */
 	size_t n_owned;                  /* with all sources that it deletes */
+	struct rd along;                 /* WALK_PROPOSE: what goes along, left to walk over */
+	size_t n_along;
 	struct arena *arena;             /* of what follows */
 	struct proposal_config *configs;
 	size_t n_configs, cap_configs;
@@ -156,7 +158,6 @@ void walk_start(struct apply *a, enum gate_walk_for what);
 /* 'more': the slice is over, and it goes on. */
 enum code walk_go_on(struct apply *a, bool *more, struct err *err) MUST_USE;
 /* At the end of one that proposes. */
-void walk_note_along(struct apply *a);
 /* Keeps the plan of the walk for 'proposal' (empty: for none).  Its digest in
  * '*digest'. */
 enum code walk_keep(struct apply *a, struct str proposal,

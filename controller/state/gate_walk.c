@@ -24,6 +24,7 @@ static void reset(struct gate_walk *w, enum gate_walk_for what)
 	w->count = w->content = 0;
 	w->owned.is_on = false;
 	w->n_owned = 0;
+	w->n_along = 0;
 	w->authors = (struct proposal_authors){ 0 };
 	w->cap_authors = 0;
 	w->conflicts = NULL;
@@ -66,15 +67,17 @@ static void note_name(struct gate_walk *w, struct str name, uint8_t actions)
 		arena_str(w->arena, name), actions };
 }
 
-/* What goes along is asked about as well, so that it is named, behind the rest. */
-void walk_note_along(struct apply *a)
+/* What goes along has locks that no operation names: so they are found again. */
+static void mark_along(struct apply *a)
 {
-	struct gate *g = a->gate;
-	struct rd rd = rd_of(buf_view(&g->along));
+	struct gate_walk *w = &a->gate->walk;
+	AUTO_BUF key = BUF_NONE;
 
-	for (size_t i = 0; i < g->n_along; i++)
-		note_name(&g->walk, rd_str(&rd), BIT(GATE_PUBLISH));
-	g->walk.count += g->n_along;
+	if (w->n_along == 0)
+		return;
+	key_lock(&key, buf_view(&a->gate->of), KIND_PROPOSAL, buf_view(&w->name),
+		 buf_view(&w->name));
+	ap_put(a, KV_LOCKS, buf_view(&key), LOCK_ONLY);
 }
 
 void walk_start(struct apply *a, enum gate_walk_for what)
@@ -92,6 +95,11 @@ void walk_start(struct apply *a, enum gate_walk_for what)
 	/* Who planned what another executes authored it too. */
 	if (what != WALK_PUT && g->mode == GATE_PLAN)
 		note_author(w, buf_view(&g->planner));
+	if (what == WALK_PROPOSE) {
+		w->along = rd_of(buf_view(&g->along));
+		w->n_along = g->n_along;
+		mark_along(a);
+	}
 	w->start = w->ops;
 	planned_begin(w->digest, what == WALK_PUT ? &w->inner : a->cmd);
 	a->step = APPLY_WALK;
@@ -258,6 +266,19 @@ static enum code walk_owned(struct apply *a, struct err *err)
 	return rc;
 }
 
+/* What goes along is asked about as well: it is named, behind the rest, and the approval
+ * is of what it is now. */
+static void walk_along(struct apply *a)
+{
+	struct gate_walk *w = &a->gate->walk;
+	struct op one = { .type = OP_VERSION_ADD, .kind = KIND_CONFIG,
+			  .tenant = buf_view(&w->tenant), .name = rd_str(&w->along) };
+
+	w->n_along--;
+	put_lock(a, &one);
+	note_name(w, one.name, BIT(GATE_PUBLISH));
+}
+
 static enum code walk_op(struct apply *a, const struct op *op, struct err *err)
 {
 	struct gate_walk *w = &a->gate->walk;
@@ -294,6 +315,11 @@ static enum code walk_next(struct apply *a, struct err *err)
 	return rc ? rc : walk_op(a, &op, err);
 }
 
+static bool is_left(const struct gate_walk *w)
+{
+	return w->owned.is_on || w->ops.next < w->ops.n || w->n_along;
+}
+
 enum code walk_go_on(struct apply *a, bool *more, struct err *err)
 {
 	struct gate_walk *w = &a->gate->walk;
@@ -302,12 +328,17 @@ enum code walk_go_on(struct apply *a, bool *more, struct err *err)
 
 	if (w->what == WALK_PUT)
 		a->cmd = &w->inner;
-	while (rc == OK && a->units > 0 && (w->owned.is_on || w->ops.next < w->ops.n)) {
+	while (rc == OK && a->units > 0 && is_left(w)) {
 		a->units--;
-		rc = w->owned.is_on ? walk_owned(a, err) : walk_next(a, err);
+		if (w->owned.is_on)
+			rc = walk_owned(a, err);
+		else if (w->ops.next < w->ops.n)
+			rc = walk_next(a, err);
+		else
+			walk_along(a);
 	}
 	a->cmd = outer;
-	*more = rc == OK && (w->owned.is_on || w->ops.next < w->ops.n);
+	*more = rc == OK && is_left(w);
 	return rc;
 }
 

@@ -255,7 +255,7 @@ static bool may_match(const struct selector *select, struct arena *arena,
 static void look_at_policy(struct looking *l, const struct object_view *o)
 {
 	struct gate_found_policy p = { .name = o->name, .rev = o->row.rev };
-	bool selects = false, wants = false, lets;
+	bool selects = false, wants = false, wants_along = false, lets;
 
 	approval_read(l->arena, o->row.spec, &p.is);
 	for (size_t i = 0; i < l->n; i++) {
@@ -265,6 +265,11 @@ static void look_at_policy(struct looking *l, const struct object_view *o)
 		bool is = may_match(&p.is.select, l->arena, t->labels_after,
 				    &t->at);
 
+		if (t->is_along) {
+			wants_along |= t->anew && gate_policy_wants(&p.is, t->action,
+								    false, was, is);
+			continue;
+		}
 		selects |= was || is;
 		wants |= gate_policy_wants(&p.is, t->action, t->formatting_only,
 					   was, is);
@@ -273,7 +278,7 @@ static void look_at_policy(struct looking *l, const struct object_view *o)
 	       people_have(&p.is.glass, l->who->name, l->who->groups);
 	l->lets |= lets;
 	l->refuses |= wants && !lets;
-	if (!wants)
+	if (!wants && !wants_along)
 		return;
 	l->out->policies = arena_grow(l->arena, l->out->policies,
 				      &l->cap_policies, l->out->n_policies + 1,

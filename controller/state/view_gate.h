@@ -72,6 +72,9 @@ enum code view_owned_part(struct kv_txn *txn, struct str tenant, struct str sour
 struct gate_touch {
 	enum gate_action action;
 	bool formatting_only;
+	/* No operation names it.  People are asked only where it is 'anew', windows
+	 * always; behind a broken glass it does not go along. */
+	bool is_along, anew;
 	struct address at;
 	struct str labels_before, labels_after;
 };

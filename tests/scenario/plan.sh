@@ -133,6 +133,39 @@ ends 0
 is "$(conflux release list -n acme --phase Completed -o json | jq -r '.releases[0].object.spec.strategy')" \
 	immediate "as the plan said"
 
+step "a policy is chosen by the labels from before the change"
+cat >"$WORK/marked.yaml" <<Y
+apiVersion: gitops.conflux.io/v1alpha1
+kind: ConfluxConfig
+metadata: {name: second, namespace: acme, labels: {mark: x}}
+spec: {application: shop, environment: prod, name: second.json, content: '{"on": 3}'}
+Y
+conflux apply -f - >/dev/null <<Y
+apiVersion: gitops.conflux.io/v1alpha1
+kind: ReleasePolicy
+metadata: {name: marked, namespace: acme}
+spec: {priority: 7, select: {labels: {mark: x}}, strategy: canary, steps: [{percent: 10, pause: manual}]}
+Y
+run plan -f "$WORK/marked.yaml"
+has "$OUT" "goes out by careful: canary"
+conflux delete releasepolicy marked -n acme >/dev/null
+
+step "what goes out along with a change is shown, and counted"
+sed 's/2, 3\|3\]/7]/' "$WORK/free.yaml" >"$WORK/both.yaml"
+echo --- >>"$WORK/both.yaml"
+sed 's/"on": .*/"on": 8}'"'}"'/' "$WORK/second.yaml" >>"$WORK/both.yaml"
+run plan -f "$WORK/both.yaml" --out "$WORK/both.plan"
+ends 0
+run apply "$WORK/both.plan"
+ends 0
+sed 's/"on": .*/"on": 9}'"'}"'/' "$WORK/free.yaml" >"$WORK/alone.yaml"
+run plan -f "$WORK/alone.yaml"
+has "$OUT" "goes out along with it: acme/shop/prod/second.json"
+has "$OUT" "reaches 2 configurations"
+run plan -f "$WORK/alone.yaml" -o json
+is "$(jq -c '[.along[] | [.name, .was_held]]' <<<"$OUT")" '[["second",false]]' along
+conflux release abort "$(conflux release list -n acme -o json | jq -r '.releases[0].id')" >/dev/null
+
 step "a list of releases: those that go out first, then the newest; in pages"
 run apply -f "$WORK/free.yaml"
 ends 0

@@ -4,6 +4,7 @@
  * window or people that look at it alone.
  */
 #include "gate_help.h"
+#include "state/view_along.h"
 #include "unit.h"
 
 #include "base/banned.h"
@@ -47,7 +48,7 @@ static void they_get(const char *zone, uint32_t db, uint32_t two)
 }
 
 /* As the source that owns both: any of them may be NULL. */
-static enum code push(const char *db, const char *two)
+static struct command *pushed(const char *db, const char *two)
 {
 	struct command *c = bench_command(&b);
 	const char *texts[] = { db, two };
@@ -63,7 +64,39 @@ static enum code push(const char *db, const char *two)
 		add_version(&b, c, "acme", i ? TWO : CONFIG, str_of(texts[i]),
 			    true)->lift_hold = true;
 	}
-	return bench_apply(&b, c)->code;
+	return c;
+}
+
+static enum code push(const char *db, const char *two)
+{
+	return bench_apply(&b, pushed(db, two))->code;
+}
+
+/* What a plan of it says; it is not applied. */
+static struct view_released seen(const struct command *c)
+{
+	struct kv_txn *txn = bench_read(&b);
+	struct view_released r;
+	struct err err;
+
+	ck_assert_int_eq(view_released(txn, b.arena, STR("acme"), c->ops, c->n_ops,
+				       c->subject.role == ROLE_SOURCE, &r, &err), OK);
+	r.policy = arena_str(b.arena, r.policy);
+	for (size_t i = 0; i < r.n_along; i++)
+		r.along[i].labels = arena_str(b.arena, r.along[i].labels);
+	kv_end(&txn);
+	return r;
+}
+
+static void goes_along(const struct command *c, const char *policy, bool anew)
+{
+	struct view_released r = seen(c);
+
+	ck_assert(str_eq(r.policy, str_of(policy)));
+	ck_assert_uint_eq(r.count, 1);
+	ck_assert_uint_eq(r.n_along, 1);
+	ck_assert(str_is(r.along[0].name, TWO));
+	ck_assert_int_eq(r.along[0].anew, anew);
 }
 
 struct newest {
@@ -129,6 +162,9 @@ static void both_are_out(void)
 START_TEST(what_is_superseded_keeps_its_steps)
 {
 	both_are_out();
+	goes_along(pushed("c", NULL), "two", false);
+	/* That it is on its way already ends nothing. */
+	ck_assert_uint_eq(seen(pushed("b", NULL)).n_along, 0);
 	ck_assert_int_eq(push("c", NULL), OK);
 	they_get("eu", 3, 2);
 	they_get("us", 1, 1);
@@ -141,6 +177,10 @@ START_TEST(what_is_held_keeps_its_steps)
 	both_are_out();
 	roll_back();
 	they_get("eu", 1, 1);
+	goes_along(pushed("c", NULL), "two", true);
+	/* People lift nothing, nor does what is held itself. */
+	ck_assert_uint_eq(seen(publish_of(as("ann"), "c")).n_along, 0);
+	ck_assert_uint_eq(seen(pushed("b", NULL)).n_along, 0);
 	ck_assert_int_eq(push("c", NULL), OK);
 	they_get("eu", 3, 2);
 	they_get("us", 1, 1);
@@ -157,6 +197,7 @@ START_TEST(what_its_group_ends_keeps_its_steps)
 	     "\"strategy\":\"canary\",\"select\":{\"names\":[\"db*\"]}}");
 	ck_assert_int_eq(push(NULL, "b"), OK);
 	they_get("us", 1, 1);
+	goes_along(pushed("b", NULL), "two", false);
 	ck_assert_int_eq(push("b", NULL), OK);
 	they_get("eu", 2, 2);
 	they_get("us", 1, 1);
@@ -206,6 +247,82 @@ START_TEST(people_are_asked_again)
 	ck_assert_int_eq(execute(name), OK);
 	they_get("eu", 3, 2);
 	they_get("us", 1, 1);
+}
+END_TEST
+
+static enum code publish_two(const char *text)
+{
+	struct command *c = as("ann");
+
+	c->flags = COMMAND_TAKE_OVER;
+	put_blob(&b, "acme", str_of(text));
+	add_version(&b, c, "acme", TWO, str_of(text), true);
+	return bench_apply(&b, c)->code;
+}
+
+/* An approval is of what goes along as well, as it was then. */
+START_TEST(what_goes_along_is_locked_and_looked_at)
+{
+	const char *name;
+
+	both_are_out();
+	roll_back();
+	make(KIND_APPROVAL_POLICY, "two", "{" OF_TWO ",\"stages\":[" BY("leads") "]}");
+	ck_assert_int_eq(push("c", NULL), OK);
+	name = proposed("Pending");
+	ck_assert_int_eq(publish_two("d"), E_LOCKED);
+	ck_assert_int_eq(vote("bob", name, VOTE_APPROVE), OK);
+	delete(KIND_APPROVAL_POLICY, "two");
+	ck_assert_int_eq(publish_two("d"), OK);
+	phase_is(name, PROPOSAL_STALE);
+	ck_assert_ptr_nonnull(strstr(row_of(name).message.p, TWO " moved"));
+	they_get("eu", 1, 3);
+	tick_after(2 * 24 * 3600000);
+	ck_assert_uint_eq(rows(KV_LOCKS), 0);
+}
+END_TEST
+
+#define MANY 150
+
+static void push_many(const char *text, unsigned n)
+{
+	struct command *c = bench_command(&b);
+
+	c->subject = (struct subject){ .name = STR("source:acme/git"),
+				       .role = ROLE_SOURCE, .tenant = STR("acme") };
+	c->flags = COMMAND_TAKE_OVER;
+	c->commit = STR("main@sha1:1");
+	put_blob(&b, "acme", str_of(text));
+	for (unsigned i = 0; i < n; i++) {
+		struct str name = arena_printf(b.arena, "m%u.toml", i);
+		struct str object = arena_printf(b.arena, "shop.prod.m%u.toml", i);
+		bool is_there = strcmp(text, "one\n") != 0;
+
+		if (!is_there)
+			put_config(&b, c, "acme", "shop", "prod",
+				   name.p);
+		add_version(&b, c, "acme", object.p, str_of(text),
+			    true)->lift_hold = true;
+	}
+	ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
+}
+
+/* More than a proposal names are locked all the same, and let go. */
+START_TEST(each_of_many_that_go_along_is_locked)
+{
+	make(KIND_RELEASE_POLICY, "all", ALL_IN_STEPS);
+	push_many("one\n", MANY);
+	push_many("b", MANY);
+	roll_back();
+	make(KIND_APPROVAL_POLICY, "m149",
+	     "{\"select\":{\"names\":[\"m149*\"]},\"stages\":[" BY("leads") "]}");
+	push_many("c", 1);
+	ck_assert_uint_eq(row_of(proposed("Pending")).count, MANY);
+	/* And one that says so. */
+	ck_assert_uint_eq(rows(KV_LOCKS), MANY + 1);
+	ck_assert_int_eq(vote("bob", proposed("Pending"), VOTE_REJECT), OK);
+	tick_after(2 * 24 * 3600000);
+	ck_assert_uint_eq(rows(KV_LOCKS), 0);
 }
 END_TEST
 
@@ -260,6 +377,28 @@ START_TEST(where_there_is_no_glass_all_goes_its_way)
 }
 END_TEST
 
+/* A policy chooses by the labels from before the command, whatever it makes of them. */
+START_TEST(labels_of_the_command_choose_no_policy)
+{
+	struct command *c;
+
+	make(KIND_RELEASE_POLICY, "marked",
+	     "{\"select\":{\"labels\":{\"mark\":\"x\"}}," STEPS "}");
+	c = publish_of(as("ann"), "b");
+	put_config(&b, c, "acme", "shop", "prod", "db.toml")->labels =
+		STR("{\"mark\":\"x\"}");
+	ck_assert_uint_eq(seen(c).policy.n, 0);
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	ck_assert_uint_eq(got("db.toml", "us"), 2);
+	/* And it is out of it only for the next one. */
+	c = publish_of(as("ann"), "c");
+	put_config(&b, c, "acme", "shop", "prod", "db.toml")->labels = STR("{}");
+	ck_assert(str_is(seen(c).policy, "marked"));
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	ck_assert_uint_eq(got("db.toml", "us"), 2);
+}
+END_TEST
+
 /* More labels than can be matched are as if all matched. */
 START_TEST(too_many_labels_stop_nobody)
 {
@@ -274,7 +413,9 @@ START_TEST(too_many_labels_stop_nobody)
 	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
 	make(KIND_RELEASE_POLICY, "labelled",
 	     "{\"select\":{\"labels\":{\"a\":\"b\"}}," STEPS "}");
-	ck_assert_msg(publish(as("ann"), "b")->code == OK, "%s", b.last.text);
+	c = publish_of(as("ann"), "b");
+	ck_assert(str_is(seen(c).policy, "labelled"));
+	ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
 	ck_assert_uint_eq(got("db.toml", "us"), 1);
 }
 END_TEST
@@ -291,8 +432,11 @@ static Suite *suite(void)
 	tcase_add_test(t, what_its_group_ends_keeps_its_steps);
 	tcase_add_loop_test(t, a_window_over_it_holds_the_command, 0, 2);
 	tcase_add_loop_test(t, people_are_asked_again, 0, 2);
+	tcase_add_test(t, what_goes_along_is_locked_and_looked_at);
+	tcase_add_test(t, each_of_many_that_go_along_is_locked);
 	tcase_add_loop_test(t, behind_the_glass_nothing_goes_along, 0, 2);
 	tcase_add_loop_test(t, where_there_is_no_glass_all_goes_its_way, 0, 2);
+	tcase_add_test(t, labels_of_the_command_choose_no_policy);
 	tcase_add_test(t, too_many_labels_stop_nobody);
 	suite_add_tcase(s, t);
 	return s;

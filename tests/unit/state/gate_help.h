@@ -33,6 +33,8 @@ struct sha256 token_of(const char *name);
 void let_in(const char *name, const char *groups, uint64_t verbs, uint64_t expires_ms);
 struct command *as(const char *name);
 void people(void);
+/* 'c', which it is added to. */
+struct command *publish_of(struct command *c, const char *text);
 const struct outcome *publish(struct command *c, const char *text);
 const char *live(void);
 struct proposal_row row_of(const char *name);
