@@ -184,6 +184,7 @@ struct out_one {
 	uint32_t step;
 	uint8_t salt[SALT_SIZE];
 	struct strategy s;
+	size_t weight;                   /* of its rules at one configuration */
 	struct map *has;                 /* names of its configurations */
 	size_t part;                     /* those of one part are connected */
 };
@@ -196,7 +197,31 @@ struct settling {
 	size_t n;
 	struct map *oldest;              /* of each configuration: the member */
 	size_t loaded, settled;          /* of the releases, and configurations */
+	size_t bytes;                    /* of rules, at those that are settled */
 };
+
+size_t beside_weight(const struct strategy *s, const struct rollout_row *row)
+{
+	AUTO_ARENA arena = arena_new(0);
+	AUTO_BUF bytes = BUF_NONE;
+	struct rule nothing = { .version = 0 };
+	struct rules rules = { 0 };
+
+	strategy_rules(arena, s, s->n_steps, &nothing, row->salt, row->number, &rules);
+	rules_encode(&bytes, &rules);
+	return bytes.n;
+}
+
+enum code beside_check_bytes(size_t bytes, struct err *err)
+{
+	if (bytes <= BESIDE_RULES_BYTES_MAX)
+		return OK;
+	err_set(err, E_UNPROCESSABLE, "the rules of a release, at all configurations that "
+		"it would be out at or keep others away from, may take %u MiB",
+		BESIDE_RULES_BYTES_MAX >> 20);
+	return err_hint(err, "let its policy name fewer instances, by labels or as a "
+			"percentage, or change fewer configurations at once");
+}
 
 static int by_number(const void *x, const void *y)
 {
@@ -232,6 +257,7 @@ static enum code add_member(struct settling *s, struct arena *arena,
 			    const struct rollout_row *row, struct err *err)
 {
 	struct out_one *m = &s->members[s->n];
+	enum code rc;
 
 	*m = (struct out_one){ .number = row->number, .step = row->step,
 			       .part = s->n };
@@ -249,7 +275,10 @@ static enum code add_member(struct settling *s, struct arena *arena,
 			map_put(s->oldest, name, m);
 	}
 	s->a->units -= (int)(row->n_configs / LOOKS_A_UNIT);
-	return strategy_read(arena, arena_str(arena, row->spec), &m->s, err);
+	rc = strategy_read(arena, arena_str(arena, row->spec), &m->s, err);
+	if (rc == OK)
+		m->weight = beside_weight(&m->s, row);
+	return rc;
 }
 
 /* 'row': as beside_settle has it. */
@@ -287,6 +316,7 @@ static void keep_for(struct settling *s, const struct out_one *m,
 
 	strategy_rules(s->a->arena, &m->s, m->step, &nothing, m->salt, m->number,
 		       rules);
+	s->bytes += m->weight;
 }
 
 static enum code settle_one(struct settling *s, const struct rollout_config *c,
@@ -303,14 +333,36 @@ static enum code settle_one(struct settling *s, const struct rollout_config *c,
 	if (rc)
 		return rc;
 	drop_kept(&rules);
+	s->bytes += config_encode_rules(s->a, &rules).n;
 	for (const struct out_one *m = oldest; m && m < s->members + s->n; m++)
 		if (m->part == oldest->part && !map_get(m->has, c->name))
 			keep_for(s, m, &rules);
 	rc = bounded ? rules_check(&rules, err) : OK;
 	if (rc)
 		return err_wrap(err, "configuration %.*s", STR_ARG(c->name));
+	rc = bounded ? beside_check_bytes(s->bytes, err) : OK;
+	if (rc)
+		return rc;
 	rollout_set_rules(s->a, &t, s->tenant, c->name, &rules);
 	return OK;
+}
+
+/* What each takes is let go of before the next: its rules may name thousands, and there
+ * may be thousands of them. */
+static enum code settle_all(struct settling *s, const struct beside *b, bool bounded,
+			    struct err *err)
+{
+	struct arena *of_op = s->a->arena;
+	AUTO_ARENA one = arena_new(0);
+	enum code rc = OK;
+
+	s->a->arena = one;
+	while (rc == OK && s->settled < b->n_configs) {
+		arena_reset(one);
+		rc = settle_one(s, &b->configs[s->settled++], bounded, err);
+	}
+	s->a->arena = of_op;
+	return rc;
 }
 
 enum code beside_settle(struct apply *a, struct arena *arena, struct str tenant,
@@ -326,8 +378,8 @@ enum code beside_settle(struct apply *a, struct arena *arena, struct str tenant,
 	settling_start(&s, arena, b);
 	while (rc == OK && s.loaded < b->n)
 		rc = load_next(&s, arena, b, row, is_out, err);
-	while (rc == OK && s.settled < b->n_configs)
-		rc = settle_one(&s, &b->configs[s.settled++], is_out, err);
+	if (rc == OK)
+		rc = settle_all(&s, b, is_out, err);
 	settling_fini(&s);
 	return rc;
 }

@@ -23,6 +23,9 @@
 /* Connected with each other; a release that would make it more is refused. */
 #define BESIDE_RELEASES_MAX 32
 #define BESIDE_CONFIGS_MAX 4000
+/* What the rules at all of them may take, encoded: a release writes them in one operation,
+ * with an event of each that has them too, and a rule may name a thousand instances. */
+#define BESIDE_RULES_BYTES_MAX (64u << 20)
 
 struct beside;
 
@@ -36,6 +39,12 @@ enum code beside_find(struct apply *a, struct arena *arena, struct str tenant,
 enum code beside_settle(struct apply *a, struct arena *arena, struct str tenant,
 			struct beside *beside, const struct rollout_row *row,
 			bool is_out, struct err *err) MUST_USE;
+
+/* Bytes of the rules that the release has at a configuration in its last step, which has
+ * those of all steps. */
+size_t beside_weight(const struct strategy *s, const struct rollout_row *row);
+/* May a release write so many bytes of rules?  E_UNPROCESSABLE. */
+enum code beside_check_bytes(size_t bytes, struct err *err) MUST_USE;
 
 /* The same of the release 'number' and what is connected to it, in slices, behind the
  * operations. */

@@ -2,6 +2,7 @@
  * What a command releases, and how: see rollout.h.
  */
 #include "state/due.h"
+#include "state/beside.h"
 #include "state/gate.h"
 #include "state/rollout_own.h"
 
@@ -526,6 +527,9 @@ enum code releasing_begin(struct apply *a, uint64_t number, struct uuid uid,
 			     STR("waits for another release") : STR(""));
 	if (row->phase == ROLLOUT_PROGRESSING)
 		rc = rollout_spread(a, r->tenant, row, &r->best->is, err);
+	else     /* rather than when its turn comes */
+		rc = beside_check_bytes(row->n_configs *
+					beside_weight(&r->best->is, row), err);
 	if (rc)
 		return rc;
 	rollout_put(a, r->tenant, row);

@@ -114,9 +114,10 @@ bool rollout_load_config(struct apply *a, struct thing *t, struct str tenant,
 /* Writes them, where they are others. */
 void rollout_set_rules(struct apply *a, struct thing *t, struct str tenant,
 		       struct str name, const struct rules *rules);
-/* Its configurations get the rules of its step; older rules of it go. */
+/* Its configurations get the rules of its step; older rules of it go.  E_UNPROCESSABLE:
+ * there would be too many, or too much of them (beside.h). */
 enum code rollout_spread(struct apply *a, struct str tenant,
-			 const struct rollout_row *row, const struct strategy *s,
+			 struct rollout_row *row, const struct strategy *s,
 			 struct err *err) MUST_USE;
 enum rollout_back {
 	BACK_PLAIN,
@@ -125,7 +126,7 @@ enum rollout_back {
 };
 /* Its rules go; where it was completed its defaults go back. */
 enum code rollout_withdraw(struct apply *a, struct str tenant,
-			   const struct rollout_row *row, unsigned back,
+			   struct rollout_row *row, unsigned back,
 			   struct err *err) MUST_USE;
 /* Its versions become the defaults. */
 enum code rollout_complete(struct apply *a, struct str tenant,

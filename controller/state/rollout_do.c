@@ -244,33 +244,83 @@ void rollout_set_rules(struct apply *a, struct thing *t, struct str tenant,
 	config_write_step(a, t, tenant, name);
 }
 
+/* What happens at each of its configurations. */
+struct at_each {
+	struct apply *a;
+	struct str tenant;
+	struct rollout_row *row;
+	const struct strategy *s;        /* of what is spread */
+	unsigned back;                   /* of what is withdrawn */
+	size_t weight, bytes;            /* of rules: its own at each, and all so far */
+};
+
+typedef enum code at_one(struct at_each *, struct rollout_config *, struct thing *,
+			 struct err *);
+
+/* What one takes is let go of before the next: see settle_all. */
+static enum code at_each(struct at_each *e, at_one *one, struct err *err)
+{
+	struct apply *a = e->a;
+	struct arena *of_op = a->arena;
+	AUTO_ARENA arena = arena_new(0);
+	enum code rc = OK;
+
+	a->arena = arena;
+	for (size_t i = 0; i < e->row->n_configs && rc == OK; i++) {
+		struct rollout_config *c = &e->row->configs[i];
+		AUTO_THING t = { 0 };
+
+		arena_reset(arena);
+		if (rollout_load_config(a, &t, e->tenant, c, &rc, err))
+			rc = one(e, c, &t, err);
+	}
+	a->arena = of_op;
+	return rc;
+}
+
+/* With the connected ones around it. */
+static enum code at_all(struct at_each *e, at_one *one, bool is_out, struct err *err)
+{
+	struct apply *a = e->a;
+	struct beside *beside;
+	enum code rc = beside_find(a, a->arena, e->tenant, e->row, is_out, &beside, err);
+
+	if (rc == OK)
+		rc = at_each(e, one, err);
+	return rc ? rc : beside_settle(a, a->arena, e->tenant, beside, e->row, is_out,
+				       err);
+}
+
+static enum code spread_one(struct at_each *e, struct rollout_config *c,
+			    struct thing *t, struct err *err)
+{
+	struct apply *a = e->a;
+	struct rule rule = { .version = c->version, .sha = c->sha, .size = c->size };
+	struct rules rules;
+	enum code rc = config_rules(a, t, &rules, err);
+
+	if (rc)
+		return rc;
+	rules_drop_release(&rules, e->row->number);
+	e->bytes += config_encode_rules(a, &rules).n + e->weight;
+	strategy_rules(a->arena, e->s, e->row->step, &rule, e->row->salt,
+		       e->row->number, &rules);
+	rc = check_room(&rules, c->name, err);
+	if (rc == OK)
+		rc = beside_check_bytes(e->bytes, err);
+	if (rc == OK)
+		rollout_set_rules(a, t, e->tenant, c->name, &rules);
+	return rc;
+}
+
 enum code rollout_spread(struct apply *a, struct str tenant,
-			 const struct rollout_row *row, const struct strategy *s,
+			 struct rollout_row *row, const struct strategy *s,
 			 struct err *err)
 {
-	struct beside *beside;
-	enum code rc = beside_find(a, a->arena, tenant, row, true, &beside, err);
+	struct at_each e = { .a = a, .tenant = tenant, .row = row, .s = s,
+			     .weight = beside_weight(s, row) };
 
-	for (size_t i = 0; i < row->n_configs && rc == OK; i++) {
-		const struct rollout_config *c = &row->configs[i];
-		AUTO_THING t = { 0 };
-		struct rule rule = { .version = c->version, .sha = c->sha,
-				     .size = c->size };
-		struct rules rules;
-
-		if (!rollout_load_config(a, &t, tenant, c, &rc, err))
-			continue;
-		rc = config_rules(a, &t, &rules, err);
-		if (rc)
-			break;
-		rules_drop_release(&rules, row->number);
-		strategy_rules(a->arena, s, row->step, &rule, row->salt,
-			       row->number, &rules);
-		rc = check_room(&rules, c->name, err);
-		if (rc == OK)
-			rollout_set_rules(a, &t, tenant, c->name, &rules);
-	}
-	return rc ? rc : beside_settle(a, a->arena, tenant, beside, row, true, err);
+	return at_all(&e, spread_one, true, err);
 }
 
 static void hold(struct apply *a, struct str tenant, struct thing *t,
@@ -335,11 +385,12 @@ static void turned_back(struct apply *a, struct str tenant, struct thing *t,
 						  config_default(a, t, &sha));
 }
 
-static enum code withdraw_one(struct apply *a, struct str tenant,
-			      const struct rollout_row *row,
-			      const struct rollout_config *c, struct thing *t,
-			      unsigned back, struct err *err)
+static enum code withdraw_one(struct at_each *e, struct rollout_config *c,
+			      struct thing *t, struct err *err)
 {
+	struct apply *a = e->a;
+	struct str tenant = e->tenant;
+	const struct rollout_row *row = e->row;
 	struct str before = t->live.rules;
 	struct sha256 serves = { 0 };
 	struct rules rules;
@@ -357,12 +408,12 @@ static enum code withdraw_one(struct apply *a, struct str tenant,
 	at = rules_default(&rules);
 	if (at >= 0)
 		serves = rules.r[at].sha;
-	if ((back & BACK_ALONE) && at >= 0)
+	if ((e->back & BACK_ALONE) && at >= 0)
 		rules = (struct rules){ .r = &rules.r[at], .n = 1 };
 	t->live.rules = config_encode_rules(a, &rules);
 	a->units--;
 	/* What everybody has meanwhile cannot be held. */
-	if ((back & BACK_HOLD) && !(at >= 0 && sha256_eq(&serves, &c->sha))) {
+	if ((e->back & BACK_HOLD) && !(at >= 0 && sha256_eq(&serves, &c->sha))) {
 		is_held = t->row.manager == MANAGER_GIT;
 		turned_back(a, tenant, t, c);
 	}
@@ -375,49 +426,40 @@ static enum code withdraw_one(struct apply *a, struct str tenant,
 }
 
 enum code rollout_withdraw(struct apply *a, struct str tenant,
-			   const struct rollout_row *row, unsigned back,
-			   struct err *err)
+			   struct rollout_row *row, unsigned back, struct err *err)
 {
-	struct beside *beside;
-	enum code rc = beside_find(a, a->arena, tenant, row, false, &beside, err);
+	struct at_each e = { .a = a, .tenant = tenant, .row = row, .back = back };
 
-	for (size_t i = 0; i < row->n_configs && rc == OK; i++) {
-		AUTO_THING t = { 0 };
+	return at_all(&e, withdraw_one, false, err);
+}
 
-		if (rollout_load_config(a, &t, tenant, &row->configs[i], &rc, err))
-			rc = withdraw_one(a, tenant, row, &row->configs[i], &t,
-					  back, err);
-	}
-	return rc ? rc : beside_settle(a, a->arena, tenant, beside, row, false, err);
+static enum code complete_one(struct at_each *e, struct rollout_config *c,
+			      struct thing *t, struct err *err)
+{
+	struct apply *a = e->a;
+	struct version_row v;
+	struct rules rules;
+	struct sha256 sha;
+	enum code rc = config_version(a, t, e->tenant, c->version, &v, err);
+
+	if (rc == OK)
+		rc = config_rules(a, t, &rules, err);
+	if (rc)
+		return rc;
+	rules_drop_release(&rules, e->row->number);
+	t->live.rules = config_encode_rules(a, &rules);
+	c->previous = config_default(a, t, &sha);
+	rc = config_move_default(a, t, e->tenant, &v, false, err);
+	a->units--;
+	if (rc == OK)
+		config_write(a, t, e->tenant, c->name);
+	return rc;
 }
 
 enum code rollout_complete(struct apply *a, struct str tenant,
 			   struct rollout_row *row, struct err *err)
 {
-	struct beside *beside;
-	enum code rc = beside_find(a, a->arena, tenant, row, false, &beside, err);
+	struct at_each e = { .a = a, .tenant = tenant, .row = row };
 
-	for (size_t i = 0; i < row->n_configs && rc == OK; i++) {
-		struct rollout_config *c = &row->configs[i];
-		AUTO_THING t = { 0 };
-		struct version_row v;
-		struct rules rules;
-		struct sha256 sha;
-
-		if (!rollout_load_config(a, &t, tenant, c, &rc, err))
-			continue;
-		rc = config_version(a, &t, tenant, c->version, &v, err);
-		if (rc == OK)
-			rc = config_rules(a, &t, &rules, err);
-		if (rc)
-			break;
-		rules_drop_release(&rules, row->number);
-		t.live.rules = config_encode_rules(a, &rules);
-		c->previous = config_default(a, &t, &sha);
-		rc = config_move_default(a, &t, tenant, &v, false, err);
-		a->units--;
-		if (rc == OK)
-			config_write(a, &t, tenant, c->name);
-	}
-	return rc ? rc : beside_settle(a, a->arena, tenant, beside, row, false, err);
+	return at_all(&e, complete_one, false, err);
 }
