@@ -190,6 +190,21 @@ static enum code add_manifest(struct planning *p, struct value *object)
 				    is_there ? REV_ANY : REV_NONE, &p->err);
 }
 
+/* What is written is not to be deleted by the same plan: one of both is a mistake. */
+static enum code check_once(struct planning *p, enum kind_id kind, struct str name)
+{
+	const struct command *c = &p->ch->cmd;
+
+	for (size_t i = 0; i < c->n_ops; i++)
+		if (c->ops[i].kind == kind && str_eq(c->ops[i].name, name))
+			return err_set(&p->err, E_UNPROCESSABLE, "the plan names %.*s %.*s "
+				       "twice, to be %s and to be deleted",
+				       STR_ARG(kind_by_id(kind)->singular), STR_ARG(name),
+				       c->ops[i].type == OP_OBJECT_DELETE ? "deleted" :
+									    "written");
+	return OK;
+}
+
 static enum code add_removal(struct planning *p, const struct value *object)
 {
 	const struct kind *kind;
@@ -198,6 +213,8 @@ static enum code add_removal(struct planning *p, const struct value *object)
 	struct op *op;
 	enum code rc = names_of(p, object, &kind, &name);
 
+	if (rc == OK)
+		rc = check_once(p, kind->id, name);
 	if (rc == OK)
 		rc = view_object(p->txn, kind->id, p->tenant, name, &o, &p->err);
 	if (rc)

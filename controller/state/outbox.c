@@ -397,9 +397,10 @@ static enum code from_dead(struct apply *a, const struct op *op,
 		return err_hint(err, "conflux webhook dead %.*s", STR_ARG(op->name));
 	}
 	get_tally(a->txn, hook->uid, &t);
-	if (op->outbox == OUTBOX_AGAIN && t.waiting >= OUTBOX_MAX)
+	/* The last place is for the word that events are lost: see note_for. */
+	if (op->outbox == OUTBOX_AGAIN && t.waiting >= OUTBOX_MAX - 1)
 		return err_set(err, E_CONFLICT, "%d events wait for webhook \"%.*s\" "
-			       "already", OUTBOX_MAX, STR_ARG(op->name));
+			       "already", OUTBOX_MAX - 1, STR_ARG(op->name));
 	del_event(a, hook->uid, OUTBOX_REFUSED, op->count);
 	t.dead -= t.dead > 0;
 	if (op->outbox == OUTBOX_AGAIN) {

@@ -1,8 +1,8 @@
 /*
  * What a command releases, and how: see rollout.h.
  */
-#include "state/due.h"
 #include "state/beside.h"
+#include "state/due.h"
 #include "state/gate.h"
 #include "state/rollout_own.h"
 
@@ -172,7 +172,7 @@ static enum code lift(struct apply *a, struct str tenant, uint64_t number,
 	return rc;
 }
 
-static void drop_listed(struct releasing *r, struct str config)
+void releasing_drop(struct releasing *r, struct str config)
 {
 	size_t to = 0;
 
@@ -191,7 +191,7 @@ void releasing_touch(struct apply *a, const struct thing *t,
 	if (!r->touched)
 		r->touched = map_new();
 	map_put(r->touched, op->name, r);
-	drop_listed(r, op->name);
+	releasing_drop(r, op->name);
 	key_releasing_config(&key, op->tenant, op->name);
 	releasing_note_all(a, &r->ending, buf_view(&key));
 	if (a->cmd->subject.role == ROLE_SOURCE && t->live.has_hold &&
@@ -206,7 +206,7 @@ enum code releasing_add(struct apply *a, struct str tenant, struct str config,
 	struct releasing *r = a->releasing;
 
 	must(str_eq(tenant, r->tenant));
-	drop_listed(r, config);
+	releasing_drop(r, config);
 	if (r->n >= ROLLOUT_CONFIGS_MAX) {
 		err_set(err, E_UNPROCESSABLE, "release policy %.*s lets changes out "
 			"in steps, at most %d configurations together",
@@ -478,7 +478,8 @@ enum code releasing_conclude(struct apply *a, struct err *err)
 	}
 	if (rc)
 		return rc;
-	if (!(r->n && s->concurrency != CONCURRENCY_SUPERSEDE))
+	/* Also where nothing is left of it: the command deleted it again. */
+	if (!releasing_goes_beside(a, r->tenant))
 		rc = supersede(a, err);
 	if (rc || r->n == 0)
 		return rc;

@@ -87,6 +87,9 @@ void releasing_forget(struct apply *a, struct str tenant, const struct thing *t)
 	uint64_t *numbers;
 	size_t n, prefix;
 
+	/* Or what this command brought it would go out, to nobody, for good. */
+	if (releasing_is_there(a, tenant))
+		releasing_drop(a->releasing, t->live.name);
 	if (t->live.has_hold && t->live.hold_release)
 		releasing_unhold(a, tenant, t->live.hold_release, t->live.name);
 	key_releasing_config(&key, tenant, t->live.name);
@@ -156,10 +159,12 @@ static void put_row(struct apply *a, const struct forgotten *one)
 		return;
 	if (row.n_configs == 0)
 		row.phase = ROLLOUT_ABORTED;
-	if (row.n_configs == 0)
-		rollout_put(a, one->tenant, &row);
-	else
+	if (row.n_configs) {
 		rollout_put_row(a, one->tenant, &row);
+		return;
+	}
+	rollout_put(a, one->tenant, &row);
+	rollout_tell(a, one->tenant, &row, NOTICE_ABORTED);
 }
 
 static void mark_settled(struct apply *a, struct str tenant)

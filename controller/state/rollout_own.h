@@ -66,6 +66,8 @@ struct releasing {
 
 /* Once each. */
 void releasing_note(struct releasing *r, struct numbers *to, uint64_t number);
+/* Goes out with the command no more. */
+void releasing_drop(struct releasing *r, struct str config);
 /* Those of the open releases below 'prefix'. */
 void releasing_note_all(struct apply *a, struct numbers *to, struct str prefix);
 /* As rollout_load. */

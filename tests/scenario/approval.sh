@@ -83,8 +83,13 @@ is "$(conflux fetch acme/many/test/big | wc -c)" 200001 bytes
 is "$(conflux fetch acme/many/test/c99)" "number 99" content
 as "$ANN" ask POST "$URL/api/v1/plans/$MANY/apply" -d '{}'
 yes 409
-as "$ANN" ask POST "$URL/api/v1/plans" -d '{"delete": [{"kind": "ConfluxConfig",
-	"metadata": {"name": "many.test.c99", "namespace": "acme"}}]}'
+GONE='{"kind": "ConfluxConfig", "metadata": {"name": "many.test.c99", "namespace": "acme"}}'
+jq --argjson gone "$GONE" '.manifests |= [.[-1] | .spec.content = "other\n"] | .delete = [$gone]' \
+	"$WORK/many.json" >"$WORK/both.json"
+as "$ANN" ask POST "$URL/api/v1/plans" -d @"$WORK/both.json"
+yes 422
+has "$BODY" "twice, to be written and to be deleted"
+as "$ANN" ask POST "$URL/api/v1/plans" -d "{\"delete\": [$GONE]}"
 yes 201
 is "$(field '.operations[0].op')" delete operation
 as "$ANN" ask POST "$URL/api/v1/plans/$(field .digest)/apply"

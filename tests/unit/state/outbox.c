@@ -368,6 +368,31 @@ START_TEST(what_waits_is_bounded_and_the_rest_is_counted)
 }
 END_TEST
 
+/* What is tried again leaves the last place to that word. */
+START_TEST(what_is_tried_again_hides_no_loss)
+{
+	struct uuid uid = hook("acme", "all", "{\"url\":\"https://a\"}");
+	struct outbox_row last = { 0 };
+	struct kv_txn *txn;
+
+	source("acme");
+	one_event("acme");
+	last = rows(uid, OUTBOX_WAITING).row[0];
+	ck_assert_int_eq(told("all", OUTBOX_DEAD, last.seq), OK);
+	for (unsigned i = 0; i + 1000 < OUTBOX_MAX; i += 1000)
+		many_events(1000);
+	many_events(999);
+	ck_assert_uint_eq(tally(uid).waiting, OUTBOX_MAX - 1);
+	ck_assert_int_eq(told("all", OUTBOX_AGAIN, last.seq), E_CONFLICT);
+	many_events(1);
+	ck_assert_uint_eq(tally(uid).lost, 1);
+	txn = bench_read(&b);
+	view_outbox(txn, uid, OUTBOX_WAITING, 0, see_last, &last);
+	ck_assert_int_eq(last.notice, NOTICE_EVENTS_LOST);
+	kv_end(&txn);
+}
+END_TEST
+
 START_TEST(of_the_dead_the_newest_are_kept)
 {
 	struct uuid uid = hook("acme", "all", "{\"url\":\"https://a\"}");
@@ -655,6 +680,7 @@ static Suite *suite(void)
 	tcase_add_test(t, what_is_delivered_goes_and_leaves_no_audit);
 	tcase_add_test(t, the_dead_are_kept_tried_again_and_dropped);
 	tcase_add_test(t, what_waits_is_bounded_and_the_rest_is_counted);
+	tcase_add_test(t, what_is_tried_again_hides_no_loss);
 	tcase_add_test(t, of_the_dead_the_newest_are_kept);
 	tcase_add_test(t, who_changes_what_is_gits_is_told_of);
 	tcase_add_test(t, what_is_live_at_once_is_told_of);
