@@ -456,6 +456,31 @@ static enum code check_queue(const struct releasing *r, struct err *err)
 			"let the policy supersede what is out");
 }
 
+/* What is there no more, or has ended: by this command, behind what noted it. */
+static bool has_ended(struct apply *a, struct str tenant, uint64_t number)
+{
+	char name[RELEASE_NAME_MAX];
+	enum rollout_phase phase;
+	AUTO_BUF key = BUF_NONE;
+	struct str val;
+
+	release_name(name, number);
+	key_rollout(&key, tenant, str_of(name));
+	return !kv_get(a->txn, KV_ROLLOUTS, buf_view(&key), &val) ||
+	       (rollout_row_phase(val, &phase) && !rollout_is_open(phase));
+}
+
+static void drop_ended(struct apply *a)
+{
+	struct releasing *r = a->releasing;
+	size_t to = 0;
+
+	for (size_t i = 0; i < r->ending.n; i++)
+		if (!has_ended(a, r->tenant, r->ending.v[i]))
+			r->ending.v[to++] = r->ending.v[i];
+	r->ending.n = to;
+}
+
 enum code releasing_conclude(struct apply *a, struct err *err)
 {
 	struct releasing *r = a->releasing;
@@ -472,6 +497,7 @@ enum code releasing_conclude(struct apply *a, struct err *err)
 	s = r->best ? &r->best->is : NULL;
 	if (r->n && s->group.n)
 		add_group(a, s->group);
+	drop_ended(a);
 	if (r->n && s->concurrency == CONCURRENCY_QUEUE && r->ending.n) {
 		phase = ROLLOUT_QUEUED;
 		rc = check_queue(r, err);
