@@ -37,23 +37,25 @@ static enum code not_here(const char *why, struct err *err)
 			"--data-dir");
 }
 
-/* Nothing but the root token. */
+/* Nothing but the root token: others were handed to somebody. */
 static enum code is_new(void *data, struct err *err)
 {
 	struct daemon *d = data;
 	struct kv_txn *txn;
 	struct view *view;
-	uint64_t n = 1;
+	bool has_some = true;
 	enum code rc = view_new(d->store, &view, err);
 
 	if (rc)
 		return rc;
 	rc = view_use(view, 0, &txn, err);
 	if (rc == OK)
-		n = kv_count(txn, KV_OBJECTS);
+		has_some = kv_count(txn, KV_OBJECTS) > 0 ||
+			   kv_count(txn, KV_TOKENS) > 1;
 	view_free(&view);
-	if (rc == OK && n)
-		rc = not_here("this cluster is not new: it holds objects", err);
+	if (rc == OK && has_some)
+		rc = not_here("this cluster is not new: it holds objects or tokens",
+			      err);
 	return rc;
 }
 

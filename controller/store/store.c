@@ -203,20 +203,13 @@ static bool has_no_room(struct store *s, const struct store_write *w)
 	return adds && !may_be_done(s, w);
 }
 
-static void submit_here(struct msg *msg)
+static void submit(struct store *s, struct store_write *w)
 {
-	struct store_write *w = container_of(msg, struct store_write, msg_);
-	struct store *s = w->store_;
 	struct err err;
 
 	if (atomic_load(&s->has_failed) || store_is_fenced(s)) {
 		err_set(&err, E_UNAVAILABLE, "this node has failed: %s",
 			s->failure);
-		fail(s, w, E_UNAVAILABLE, &err);
-	} else if (atomic_load(&s->takes_backup) && command_may_grow(w->bytes)) {
-		err_set(&err, E_UNAVAILABLE, "this node takes the state of a backup: "
-			"what is written now would be lost with its own");
-		err_hint(&err, "try again when it has started anew");
 		fail(s, w, E_UNAVAILABLE, &err);
 	} else if (has_no_room(s, w)) {
 		err_set(&err, E_FULL, "the store holds %llu bytes, more than %d%% of "
@@ -230,6 +223,23 @@ static void submit_here(struct msg *msg)
 	} else {
 		ticket_start(s, w, w->bytes, NULL);
 	}
+}
+
+/* From a home loop; what the node itself writes comes by submit_on_core. */
+static void submit_here(struct msg *msg)
+{
+	struct store_write *w = container_of(msg, struct store_write, msg_);
+	struct store *s = w->store_;
+	struct err err;
+
+	if (!atomic_load(&s->takes_backup)) {
+		submit(s, w);
+		return;
+	}
+	err_set(&err, E_UNAVAILABLE, "this node takes the state of a backup: what is "
+		"written now would be lost with its own");
+	err_hint(&err, "try again when it has started anew");
+	fail(s, w, E_UNAVAILABLE, &err);
 }
 
 void store_take_backup(struct store *s, bool on)
@@ -251,7 +261,7 @@ void submit_on_core(struct store *s, struct store_write *w)
 {
 	w->store_ = s;
 	w->stage_ = NULL;
-	submit_here(&w->msg_);
+	submit(s, w);
 }
 
 struct waiting {

@@ -268,6 +268,12 @@ restore ../plain
 yes 400
 restore missing.backup
 yes 404
+step "not where somebody was given a token: it would be lost"
+CONFLUX_TOKEN=$TOKEN conflux token create somebody >/dev/null
+restore plain.backup
+yes 409
+has "$BODY" "not new"
+CONFLUX_TOKEN=$TOKEN conflux token delete somebody >/dev/null
 restore plain.backup
 yes 200
 NEW=$(field .cluster_id)

@@ -24,6 +24,15 @@ static struct command *delete(const char *name)
 	return c;
 }
 
+static struct command *token(void)
+{
+	struct command *c = lab_put("t", 0);
+
+	c->ops[0] = (struct op){ .type = OP_TOKEN_PUT, .name = STR("t"),
+				 .role = ROLE_ROOT };
+	return c;
+}
+
 static struct command *with_content(const char *name)
 {
 	struct command *c = lab_put(name, 0);
@@ -84,6 +93,11 @@ START_TEST(while_a_backup_is_taken_nothing_comes_in)
 	ck_assert_int_eq(lab_write(&writes[1], 1, lab_encode(lab_put("b", 0)))->code,
 			 E_UNAVAILABLE);
 	ck_assert_ptr_nonnull(strstr(writes[1].outcome.text, "backup"));
+	/* Nor what adds no rows, or only a token: it would be acknowledged and lost. */
+	ck_assert_int_eq(lab_write(&writes[3], 1, lab_encode(delete("a")))->code,
+			 E_UNAVAILABLE);
+	ck_assert_int_eq(lab_write(&writes[4], 1, lab_encode(token()))->code,
+			 E_UNAVAILABLE);
 	store_take_backup(lab[0].store, false);
 	ck_assert_int_eq(lab_write(&writes[2], 1, lab_encode(lab_put("b", 0)))->code,
 			 OK);
