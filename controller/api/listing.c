@@ -112,8 +112,8 @@ static void tell(struct listing *l, const struct address *at,
 	if (l->n++ >= MOST) {
 		l->rc = err_set(&l->err, E_TOO_LARGE, "there are more than %u "
 				"configurations", MOST);
-		err_hint(&l->err, "follow less, or fetch them, and watch from the "
-			 "revision that you got");
+		err_hint(&l->err, "follow less, or watch from now on and fetch them "
+			 "at what that begins with");
 		return;
 	}
 	c.version = rule.version;
@@ -227,8 +227,8 @@ static void on_late(struct timer *timer)
 	struct err err;
 
 	err_set(&err, E_GONE, "what there is was not read within %d ms", HOLD_MS);
-	err_hint(&err, "follow less, or fetch it, and watch from the revision that "
-		 "you got");
+	err_hint(&err, "follow less, or watch from now on and fetch it at what that "
+		 "begins with");
 	done(l, E_GONE, &err);
 }
 

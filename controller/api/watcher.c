@@ -190,8 +190,8 @@ static void end_early(struct watching *x, struct watcher *w)
 	err_set(&err, E_TIMEOUT, "revision %llu is not here yet (%llu)",
 		(unsigned long long)w->told,
 		(unsigned long long)store_rev(store_of(x)));
-	err_hint(&err, "where the cluster has lost or replaced its state, fetch "
-		 "again and watch from the revision that the fetch answers");
+	err_hint(&err, "where the cluster has lost or replaced its state, watch from "
+		 "now on, and fetch again");
 	end(w, WATCH_EARLY, &err);
 }
 
@@ -530,7 +530,9 @@ static enum code find_start(struct watching *x, struct watch_owner *owner,
 		rc = view_use(x->at->view, 0, &txn, err);
 	if (rc == OK)
 		rc = check_spec(txn, owner, spec, err);
-	if (rc == OK)
+	if (rc == OK && spec->n_prefixes == 0)
+		rc = feed_check_keys(txn, spec->keys, spec->n_keys, since, err);
+	else if (rc == OK)
 		rc = feed_check(txn, *since, err);
 	if (rc == OK)
 		note_end(x, owner);

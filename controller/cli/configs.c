@@ -168,7 +168,7 @@ static bool refuse_watch(struct watching *w, const struct value *v)
 		code = status == 401 ? E_UNAUTHORIZED : E_DENIED;
 	w->rc = err_set(w->err, code, "%.*s", STR_ARG(value_text_at(v, "detail")));
 	if (code == E_GONE)
-		err_hint(w->err, "fetch again, then watch without --since");
+		err_hint(w->err, "watch without --since, and fetch again meanwhile");
 	return false;
 }
 

@@ -79,9 +79,11 @@ bool feed_pick(struct feed_change *out, const struct feed_event *e,
 	bool had = e->was_rules.n &&
 		   rules_pick_encoded(e->was_rules, client, &was, &position);
 
+	/* A release counts on those that it was told of. */
 	if (e->knows_before && has == had &&
 	    (!has || (now.version == was.version &&
 		      sha256_eq(&now.sha, &was.sha) &&
+		      (!now.release || now.release == was.release) &&
 		      str_eq(e->format, e->was_format))))
 		return false;
 	*out = (struct feed_change){
@@ -128,6 +130,14 @@ void feed_json(struct buf *out, const struct feed_change *c)
 	buf_z(out, c->end ? ",\"end\":true}" : ",\"end\":false}");
 }
 
+static enum code is_gone(uint64_t rev, const struct head *head, struct err *err)
+{
+	err_set(err, E_GONE, "revision %llu is compacted; %llu is the oldest "
+		"to resume from", (unsigned long long)rev,
+		(unsigned long long)head->compacted_rev);
+	return err_hint(err, FEED_GONE_HINT);
+}
+
 enum code feed_check(struct kv_txn *txn, uint64_t rev, struct err *err)
 {
 	struct head head;
@@ -135,9 +145,33 @@ enum code feed_check(struct kv_txn *txn, uint64_t rev, struct err *err)
 
 	if (rc || rev >= head.compacted_rev)
 		return rc;
-	err_set(err, E_GONE, "revision %llu is compacted; %llu is the oldest "
-		"to resume from", (unsigned long long)rev,
-		(unsigned long long)head.compacted_rev);
-	return err_hint(err, "fetch again, then watch from the revision that "
-			     "the fetch answers");
+	return is_gone(rev, &head, err);
+}
+
+/* A restore moves the revision on by 2^32. */
+static bool is_of_another_life(uint64_t a, uint64_t b)
+{
+	return a >> 32 != b >> 32;
+}
+
+enum code feed_check_keys(struct kv_txn *txn, const struct address *keys, size_t n,
+			  uint64_t *rev, struct err *err)
+{
+	struct object_view o;
+	struct head head;
+	enum code rc = view_head(txn, &head, err);
+
+	if (rc || *rev >= head.compacted_rev)
+		return rc;
+	if (is_of_another_life(*rev, head.compacted_rev))
+		return is_gone(*rev, &head, err);
+	for (size_t i = 0; i < n && rc == OK; i++) {
+		rc = view_at(txn, &keys[i], &o, err);
+		/* Nobody knows any more whether it was deleted behind '*rev'. */
+		if (rc == E_NOT_FOUND || (rc == OK && o.live.rev > *rev))
+			rc = is_gone(*rev, &head, err);
+	}
+	if (rc == OK)
+		*rev = head.compacted_rev;
+	return rc;
 }

@@ -3,7 +3,8 @@
  * the client gets there now and got before.
  *
  * A client is told when what it gets changes: the version, digest and format that
- * the release rules pick for it, by its labels and who it is.  Rows of events say what
+ * the release rules pick for it, by its labels and who it is; and when a release begins
+ * to give what it has already, which waits for its word.  Rows of events say what
  * the rules were before, so this is a function of the row and the client alone: whoever
  * reads the events, from wherever, on whichever node, comes to the same.  (Rows of before
  * cluster version 3 do not say it; there a change of any rule is told.)
@@ -67,8 +68,19 @@ bool feed_pick(struct feed_change *out, const struct feed_event *e,
  */
 void feed_json(struct buf *out, const struct feed_change *c);
 
+/* What who is told E_GONE does. */
+#define FEED_GONE_HINT "watch from now on, and fetch again with min_revision= what " \
+		       "the new watch starts after"
+
 /* E_GONE: what came behind 'rev' is compacted in part; with a text for who asks to
  * go on from there. */
 enum code feed_check(struct kv_txn *txn, uint64_t rev, struct err *err) MUST_USE;
+/* Where who follows these keys and nothing else goes on that heard of all up to '*rev':
+ * there; or behind what is compacted, where each of them stands still since '*rev' or
+ * longer, because a configuration's own revision may be older than the events that are
+ * kept.  E_GONE as above: one has changed, is not there (any more), or '*rev' is of
+ * before a restore, which knows nothing of what came behind its backup. */
+enum code feed_check_keys(struct kv_txn *txn, const struct address *keys, size_t n,
+			  uint64_t *rev, struct err *err) MUST_USE;
 
 #endif

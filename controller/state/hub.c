@@ -512,8 +512,7 @@ static void pass_gone(struct hub *hub, struct pass *p, uint64_t compacted)
 	err_set(&hub->gone_err, E_GONE, "revision %llu is compacted; %llu is the "
 		"oldest to resume from", (unsigned long long)p->cursor,
 		(unsigned long long)compacted);
-	err_hint(&hub->gone_err, "fetch again, then watch from the revision that "
-		 "the fetch answers");
+	err_hint(&hub->gone_err, FEED_GONE_HINT);
 	drop_compacted(hub, &p->aboard, compacted);
 	drop_compacted(hub, &p->holding, compacted);
 	p->cursor = p->complete = compacted;

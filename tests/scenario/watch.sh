@@ -16,6 +16,9 @@ KEY=acme/shop/prod/app
 make_config app one
 yes 201
 ID=$(field .id)
+make_config still one
+yes 201
+STILL_ID=$(field .id) STILL_REV=$(field .revision)
 
 publish() {
 	ask POST "$URL/api/v1/mgt/configs/$ID/publish" -d "{\"content\": \"$1\"}"
@@ -126,6 +129,56 @@ until_ok compacted
 has "$BODY" '"code":"compacted"'
 ask GET "$URL/api/v1/watch?prefix=&since=1"
 yes 410
+# It says how to begin anew.
+has "$BODY" 'watch from now on'
+
+step "what stands still for longer than events are kept is followed all the same"
+ask GET "$URL/api/v1/fetch/config/acme/shop/prod/still"
+yes 200
+STILL=$(header x-conflux-revision)
+export STILL
+[ "$STILL" = "$STILL_REV" ] || fail "it changed: $STILL"
+ask GET "$URL/api/v1/watch?prefix=acme/shop/prod/still&since=$STILL&wait=100ms"
+yes 410
+# A key that has changed since, or may have been there.
+for key in app none; do
+	ask GET "$URL/api/v1/watch?key=acme/shop/prod/still&key=acme/shop/prod/$key&since=$STILL&wait=100ms"
+	yes 410
+done
+stream still "key=acme/shop/prod/still&since=$STILL"
+curl -s -H "Authorization: Bearer $TOKEN" \
+	"$URL/api/v1/watch?key=acme/shop/prod/still&since=$STILL&wait=30s" >"$WORK/poll" &
+POLL=$!
+/usr/bin/python3 "$HERE/sockets.py" still >"$WORK/still.socket" &
+SOCKET=$!
+/usr/bin/python3 "$HERE/calls.py" still >"$WORK/still.call" &
+CALL=$!
+until_ok grep -q ready "$WORK/still.socket"
+until_ok grep -q ready "$WORK/still.call"
+ask POST "$URL/api/v1/mgt/configs/$STILL_ID/publish" -d '{"content": "moves"}'
+yes 200
+told still 1
+is "$(versions still)" "2 " "the stream"
+wait "$POLL"
+is "$(jq -c '[.events[].version]' "$WORK/poll")" "[2]" "the poll"
+wait "$SOCKET" || fail "the WebSocket"
+wait "$CALL" || fail "gRPC"
+
+step "and so is what is begun anew as the manual says"
+# A long poll names where it begins, then it is fetched at that.
+ask GET "$URL/api/v1/watch?prefix=acme/&wait=100ms"
+yes 200
+REV=$(field .revision)
+ask GET "$URL/api/v1/fetch/config/acme/shop/prod/still?min_revision=$REV"
+yes 200
+is "$(header x-conflux-version)" 2 "version"
+ask POST "$URL/api/v1/mgt/configs/$STILL_ID/publish" -d '{"content": "again"}'
+yes 200
+ask GET "$URL/api/v1/watch?prefix=acme/&since=$REV&wait=10s"
+yes 200
+is "$(field '.events | map(.version) | tostring')" "[3]" "events"
+
+step "what a WebSocket is refused"
 /usr/bin/python3 "$HERE/sockets.py" refusals || fail refusals
 /usr/bin/python3 "$HERE/calls.py" compacted || fail "compacted, over gRPC"
 
@@ -157,7 +210,7 @@ wait "$CALL" || fail "the call"
 step "a node that stops tells all to go elsewhere"
 ask GET "$URL/metrics"
 has "$BODY" "conflux_watchers_behind 0"
-is "$(sed -n 's/^conflux_watchers //p' <<<"$BODY")" 5 "watchers"
+is "$(sed -n 's/^conflux_watchers //p' <<<"$BODY")" 6 "watchers"
 curl -s -o "$WORK/poll" -w '%{http_code}' -H "Authorization: Bearer $TOKEN" \
 	"$URL/api/v1/watch?key=$KEY&wait=60s" >"$WORK/code" &
 POLL=$!

@@ -12,8 +12,9 @@ Every version has to come, once, in order.  Orders come by lines:
 	go I       all leave, and go on at the I-th node, or where that does not let
 	           them: `gone`
 	spread     the same, each at a node of its own
-	listed     `listed N`: so many were told that what they missed is kept no more
-	           (410), have fetched, and went on behind what they got
+	listed     until each watches: `listed N`: so many were told that what they
+	           missed is kept no more (410), have fetched, and went on behind what
+	           they got, also where nothing has changed since
 	stop       ends, with what was wrong
 """
 import asyncio
@@ -167,6 +168,7 @@ async def orders(watchers):
             await until(lambda: all(w.next is None and w.is_on for w in watchers))
             print("gone", flush=True)
         elif line[0] == b"listed":
+            await until(lambda: all(w.is_on for w in watchers))
             print("listed", sum(w.listed for w in watchers), flush=True)
         elif line[0] == b"stop":
             return

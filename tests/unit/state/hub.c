@@ -263,6 +263,41 @@ START_TEST(who_gets_what_it_got_is_not_told)
 }
 END_TEST
 
+static void encoded(struct buf *out, uint64_t release, uint32_t version)
+{
+	struct rules all = { 0 };
+
+	*rules_add(b.arena, &all) = (struct rule){ .version = version,
+						   .release = release };
+	buf_reset(out);
+	rules_encode(out, &all);
+}
+
+/* It has it by another rule, and now a release counts on its word. */
+START_TEST(what_a_release_begins_to_give_is_told)
+{
+	struct feed_event e = { .rev = 9, .knows_before = true,
+				.format = STR("text"), .was_format = STR("text") };
+	struct client client = { 0 };
+	struct feed_change change;
+	AUTO_BUF was = BUF_NONE;
+	AUTO_BUF now = BUF_NONE;
+
+	encoded(&was, 0, 2);
+	encoded(&now, 17, 2);
+	e.was_rules = buf_view(&was);
+	e.rules = buf_view(&now);
+	ck_assert(feed_pick(&change, &e, &client));
+	ck_assert_uint_eq(change.release, 17);
+	ck_assert_uint_eq(change.version, 2);
+	/* It goes on, or is over. */
+	e.was_rules = buf_view(&now);
+	ck_assert(!feed_pick(&change, &e, &client));
+	e.rules = buf_view(&was);
+	ck_assert(!feed_pick(&change, &e, &client));
+}
+END_TEST
+
 START_TEST(what_lies_beside_the_content_is_no_change)
 {
 	uint64_t at = one_config();
@@ -385,6 +420,56 @@ START_TEST(what_is_compacted_is_gone)
 }
 END_TEST
 
+static enum code goes_on(const char *keys, uint64_t *rev)
+{
+	struct str key, rest = str_of(keys);
+	struct address at[4];
+	struct kv_txn *txn = bench_read(&b);
+	struct err err;
+	enum code rc;
+	size_t n = 0;
+
+	while (rest.n) {
+		key = str_cut(&rest, ' ');
+		ck_assert_int_eq(address_parse(key, &at[n++], &err), OK);
+	}
+	rc = feed_check_keys(txn, at, n, rev, &err);
+	ck_assert(rc != E_GONE || strstr(err.hint, "watch from now on"));
+	kv_end(&txn);
+	return rc;
+}
+
+/* x of a was changed last by 7, y of b by 8. */
+START_TEST(who_follows_what_stands_still_goes_on)
+{
+	struct command restored = { .type = COMMAND_RESTORED, .time_ms = b.time_ms,
+				    .from = RESTORED_BACKUP };
+	uint64_t rev = 7;
+
+	two_tenants();
+	ck_assert_int_eq(goes_on("a/shop/prod/x", &rev), OK);
+	ck_assert_uint_eq(rev, 7);
+	compact(1);
+	ck_assert_int_eq(goes_on("a/shop/prod/x", &rev), OK);
+	ck_assert_uint_eq(rev, 11);
+	rev = 6;
+	ck_assert_int_eq(goes_on("a/shop/prod/x", &rev), E_GONE);
+	ck_assert_uint_eq(rev, 6);
+	rev = 7;
+	ck_assert_int_eq(goes_on("a/shop/prod/x b/shop/prod/y", &rev), E_GONE);
+	rev = 8;
+	ck_assert_int_eq(goes_on("a/shop/prod/x b/shop/prod/y", &rev), OK);
+	/* It may have been there. */
+	rev = 8;
+	ck_assert_int_eq(goes_on("a/shop/prod/none", &rev), E_GONE);
+	/* What came behind the backup is forgotten, and 8 may be of there. */
+	bench_apply(&b, &restored);
+	ck_assert_int_eq(goes_on("b/shop/prod/y", &rev), E_GONE);
+	rev = RESTORED_STEP + 11;
+	ck_assert_int_eq(goes_on("b/shop/prod/y", &rev), OK);
+}
+END_TEST
+
 START_TEST(an_event_that_cannot_be_read_is_an_error)
 {
 	struct kv *kv;
@@ -459,9 +544,11 @@ static Suite *suite(void)
 	tcase_add_test(t, who_is_told_may_remove_itself_and_others);
 	tcase_add_loop_test(t, what_one_may_not_read_one_is_not_told, 1, 8);
 	tcase_add_test(t, who_gets_what_it_got_is_not_told);
+	tcase_add_test(t, what_a_release_begins_to_give_is_told);
 	tcase_add_test(t, what_lies_beside_the_content_is_no_change);
 	tcase_add_test(t, what_had_no_version_comes_and_goes_unheard);
 	tcase_add_test(t, what_is_compacted_is_gone);
+	tcase_add_test(t, who_follows_what_stands_still_goes_on);
 	tcase_add_test(t, an_event_that_cannot_be_read_is_an_error);
 	tcase_add_test(t, a_thousand_that_resume_read_it_together);
 	suite_add_tcase(s, t);
