@@ -75,13 +75,25 @@ static bool parse_wait(struct request *r, unsigned *out)
 	return false;
 }
 
+/* It counts for the tenants of the keys that it names; of a prefix nobody knows yet
+ * whose it may see. */
+static bool may_follow(struct request *r, const struct watch_spec *spec)
+{
+	for (size_t i = 0; i < spec->n_keys; i++)
+		if (!api_may(r, VERB_FETCH, KIND_CONFIG, spec->keys[i].tenant,
+			     spec->keys[i].name))
+			return false;
+	return true;
+}
+
 void get_watch(struct request *r)
 {
 	struct watch_spec spec = { 0 };
 	unsigned wait_ms;
 
 	if (!parse_places(r, &spec) || !api_client(r, &spec.client) ||
-	    !parse_since(r, &spec) || !parse_wait(r, &wait_ms))
+	    !parse_since(r, &spec) || !parse_wait(r, &wait_ms) ||
+	    !may_follow(r, &spec))
 		return;
 	watch_spec_caller(&spec, r);
 	if (wait_ms)

@@ -310,6 +310,51 @@ static const struct watcher_ops watch_ops = {
 	.end = end,
 };
 
+/* ---- rates ---- */
+
+static bool take(struct socket *s, enum limit_of of, struct str who, struct err *err)
+{
+	struct limits *limits = s->caller.at->api->limits;
+	uint64_t wait;
+
+	if (!limits_is_on(limits, of) ||
+	    limits_take(limits, of, who, clock_mono_ns(), &wait))
+		return true;
+	err_set(err, E_RATE, "%s %.*s asks more often than it may",
+		limits_name(of), STR_ARG(who));
+	err_hint(err, "wait %llu ms", (unsigned long long)(wait / 1000000 + 1));
+	return false;
+}
+
+/* Each message counts for the rate of who sends it. */
+static bool has_rate(struct socket *s, struct err *err)
+{
+	return s->state != SOCKET_OPEN ||
+		take(s, LIMIT_SUBJECT, str_of(s->who.name), err);
+}
+
+/* And a watch for the tenants of the keys that it names, as a request does.  What it may
+ * not see it is refused anyway, and nobody else pays for. */
+static bool has_tenants(struct socket *s, const struct watch_spec *spec,
+			struct err *err)
+{
+	struct str charged = STR_NONE;
+
+	for (size_t i = 0; i < spec->n_keys; i++) {
+		const struct address *at = &spec->keys[i];
+		struct target target = { .kind = KIND_CONFIG, .tenant = at->tenant,
+					 .name = at->name };
+
+		if (str_eq(at->tenant, charged) ||
+		    permission_check(&s->caller.subject, VERB_FETCH, &target, NULL))
+			continue;
+		charged = at->tenant;
+		if (!take(s, LIMIT_TENANT, charged, err))
+			return false;
+	}
+	return true;
+}
+
 /* ---- what the client says ---- */
 
 static enum code subscribe(struct socket *s, struct arena *arena, struct str id,
@@ -329,6 +374,8 @@ static enum code subscribe(struct socket *s, struct arena *arena, struct str id,
 			 s->n_places + places > PLACES_MAX))
 		rc = err_set(err, E_INVALID, "a connection has at most %d watches of "
 			     "%d keys and prefixes", SUBS_MAX, PLACES_MAX);
+	if (rc == OK && !has_tenants(s, &spec, err))
+		rc = E_RATE;
 	if (rc)
 		return rc;
 	sub = mem_zero(sizeof(*sub) + id.n);
@@ -409,21 +456,6 @@ static enum code run_message(struct socket *s, struct arena *arena,
 	if (str_is(type, "unsubscribe"))
 		return unsubscribe(s, id, err);
 	return subscribe(s, arena, id, v, err);
-}
-
-/* Each message counts for the rate of who sends it. */
-static bool has_rate(struct socket *s, struct err *err)
-{
-	struct limits *limits = s->caller.at->api->limits;
-	uint64_t wait;
-
-	if (s->state != SOCKET_OPEN || !limits_is_on(limits, LIMIT_SUBJECT) ||
-	    limits_take(limits, LIMIT_SUBJECT, str_of(s->who.name),
-			clock_mono_ns(), &wait))
-		return true;
-	err_set(err, E_RATE, "%s asks more often than it may", s->who.name);
-	err_hint(err, "wait %llu ms", (unsigned long long)(wait / 1000000 + 1));
-	return false;
 }
 
 static void on_message(void *data, bool is_text, struct str bytes)

@@ -8,7 +8,9 @@ HERE=$(dirname "$0")/watch
 code() { # curl arguments
 	curl -s -o /dev/null -w '%{http_code}' "$@"
 }
-fetch() { code -H "Authorization: Bearer ${2:-$TOKEN}" "$URL/${1:-$FETCH}"; }
+fetch() { # path, token, more for curl
+	code "${@:3}" -H "Authorization: Bearer ${2:-$TOKEN}" "$URL/${1:-$FETCH}"
+}
 # How many of so many fetches are answered with this status.
 count() { # status, times, path, token
 	local n=0 i
@@ -82,6 +84,20 @@ N=$(count 200 15)
 M=$(count 200 15 "$FETCH" "$(cat "$WORK/other")")
 is_burst $((N + M))
 is "$(fetch "${FETCH/acme/blue}")" 200 "another tenant"
+# Watches that name its keys count too, in each protocol.
+POLL="api/v1/watch?key=blue/shop/prod/main&wait=100ms"
+ask_until_refused "$URL/$POLL"
+has "$(field .detail)" "tenant blue"
+is "$(fetch "${POLL/blue/green}")" 200 "a watch of another tenant"
+stream_refused() {
+	ask_until_refused "$URL/$POLL"
+	[ "$(fetch "${POLL%&*}" "$TOKEN" -m 0.5)" = 429 ]
+}
+until_ok stream_refused
+TOKEN=$TOKEN URL=$URL /usr/bin/python3 "$HERE/sockets.py" tenant ||
+	fail "a watch over a WebSocket above the rate"
+TOKEN=$TOKEN URL=$URL /usr/bin/python3 "$HERE/calls.py" tenant ||
+	fail "a watch over gRPC above the rate"
 stop_daemon
 
 step "whoever guesses tokens is not looked at any more; who was known there is"

@@ -34,9 +34,46 @@ def ends(w):
     return CODE.OK, n
 
 
+def address(tenant, name):
+    """addresses is 1: tenant 1, application 2, environment 3, name 4."""
+    return b"".join(bytes([i << 3 | 2, len(part)]) + part.encode()
+                    for i, part in enumerate((tenant, "shop", "prod", name), 1))
+
+
 def compacted():
     assert (end := ends(watch(ALL_SINCE_1, os.environ["TOKEN"]))) == (
         CODE.OUT_OF_RANGE, 0), end
+
+
+def tenant():
+    """The tenant blue is asked for more often than it may be."""
+    at = address("blue", "main")
+    for _ in range(100):
+        w = watch(b"\x0a" + bytes([len(at)]) + at + b"\x28\x01",
+                  os.environ["TOKEN"])
+        try:
+            next(w)
+        except grpc.RpcError as e:
+            assert e.code() == CODE.RESOURCE_EXHAUSTED, e
+            assert "tenant blue" in e.details(), e
+            return
+    raise SystemExit("never refused")
+
+
+def still():
+    """It has not changed since STILL, which is compacted."""
+    since, varint = int(os.environ["STILL"]), b""
+    while since > 127:
+        varint, since = varint + bytes([since & 127 | 128]), since >> 7
+    at = address("acme", "still")
+    w = watch(b"\x0a" + bytes([len(at)]) + at + b"\x20" + varint + bytes([since]),
+              os.environ["TOKEN"])
+    next(w)
+    print("ready", flush=True)
+    # A bookmark (kind and revision) may come before; a change names the address.
+    while at not in (told := next(w)):
+        pass
+    w.cancel()
 
 
 def revoked():
@@ -71,5 +108,5 @@ def room():
     w.cancel()
 
 
-{"compacted": compacted, "revoked": revoked, "exhausted": exhausted,
+{"compacted": compacted, "still": still, "tenant": tenant, "revoked": revoked, "exhausted": exhausted,
  "room": room}[sys.argv[1]]()

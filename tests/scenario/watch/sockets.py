@@ -160,6 +160,16 @@ def refusals():
     assert c.closed() == 1003
 
 
+def still():
+    """It has not changed since STILL, which is compacted."""
+    c = Sync(header=BEARER)
+    c.say(type="subscribe", id="x", keys=["acme/shop/prod/still"],
+          since=int(os.environ["STILL"]))
+    want(c.hear(), type="subscribed", id="x")
+    print("ready", flush=True)
+    want(c.hear(), type="change", id="x", version=2)
+
+
 def tokens():
     # A browser has no header: the first message brings the token.
     c = Sync(origin=URL)
@@ -203,6 +213,19 @@ def full():
         want(c.hear(), type="error", id=name, status=429)
     c.say(type="unsubscribe", id="x")
     want(c.hear(), type="error", id="x", status=404)
+
+
+def tenant():
+    """The tenant blue is asked for more often than it may be; a prefix is nobody's."""
+    c = Sync(header=BEARER)
+    for i in range(100):
+        c.say(type="subscribe", id=str(i), keys=["blue/shop/prod/main"])
+        if (m := c.hear())["type"] == "error":
+            break
+    want(m, id=str(i), status=429)
+    assert "tenant blue" in m["detail"], m
+    c.say(type="subscribe", id="all", prefixes=["blue/"])
+    want(c.hear(), type="subscribed", id="all")
 
 
 def foreign():
@@ -452,7 +475,7 @@ def http2():
     want(json.loads(message(streams[0] + 2)[1]), type="change", id="1")
 
 
-STORIES = {"sync": sync_story, "refusals": refusals, "tokens": tokens,
-           "revoked": revoked, "drained": drained, "full": full, "foreign": foreign, "frames": frames, "http2": http2,
+STORIES = {"sync": sync_story, "refusals": refusals, "still": still, "tokens": tokens,
+           "revoked": revoked, "drained": drained, "full": full, "tenant": tenant, "foreign": foreign, "frames": frames, "http2": http2,
            "other": lambda: asyncio.run(other_library())}
 STORIES[sys.argv[1]]()
