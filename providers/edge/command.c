@@ -236,8 +236,12 @@ static struct str last_line(const struct buf *said)
 	struct str all = str_trim(buf_view(said));
 	size_t at = str_rfind(all, '\n');
 	struct str line = str_trim(at == SIZE_MAX ? all : str_from(all, at + 1));
+	size_t n = MIN(line.n, (size_t)SHOWN);
 
-	return str_first(line, SHOWN);
+	/* Between characters. */
+	while (n < line.n && n > 0 && ((unsigned char)line.p[n] & 0xc0) == 0x80)
+		n--;
+	return str_first(line, n);
 }
 
 static enum code stopped(const char *name, struct err *err)

@@ -34,6 +34,24 @@ static struct about about_of(const struct doc *doc)
 
 /* ---- words ---- */
 
+/* As much of a program's words as there is room for, cut between characters; what is no
+ * UTF-8 becomes '?', a character that was cut off already included. */
+static void put_text(char *out, size_t size, const char *in)
+{
+	size_t at = 0;
+
+	while (*in) {
+		unsigned known = doc_utf8_length(in), n = MAX(known, 1u);
+
+		if (at + n >= size)
+			break;
+		memcpy(out + at, known ? in : "?", n);
+		at += n;
+		in += n;
+	}
+	out[at] = '\0';
+}
+
 static void say(struct config *c, enum word word, const struct about *about,
 		const char *reason)
 {
@@ -43,7 +61,7 @@ static void say(struct config *c, enum word word, const struct about *about,
 	ack->about = *about;
 	ack->is_due = true;
 	ack->is_asked = ack->is_heard = false;
-	snprintf(ack->reason, sizeof(ack->reason), "%s", reason);
+	put_text(ack->reason, sizeof(ack->reason), reason);
 }
 
 void ack_say(struct cfx *cfx, unsigned at, enum word word, const struct doc *doc,
@@ -71,6 +89,11 @@ static bool is_judged(const struct config *c, const struct doc *doc)
 {
 	return c->ack.word > WORD_RECEIVED &&
 	       memcmp(c->ack.about.sha256, doc->sha256, sizeof(doc->sha256)) == 0;
+}
+
+bool ack_is_about(const struct config *c, const struct doc *doc)
+{
+	return c->ack.word == WORD_NONE || is_of(&c->ack.about, doc);
 }
 
 void ack_rejected_before(struct cfx *cfx, unsigned at, const struct doc *doc)
@@ -120,7 +143,7 @@ enum cfx_code cfx_acknowledge(struct cfx *cfx, const char *config, uint64_t vers
 	c->said.is_due = true;
 	c->said.is_applied = is_applied;
 	c->said.version = version;
-	snprintf(c->said.reason, sizeof(c->said.reason), "%s", reason ? reason : "");
+	put_text(c->said.reason, sizeof(c->said.reason), reason ? reason : "");
 	pthread_mutex_unlock(&cfx->lock);
 	atomic_store(&cfx->has_said, true);
 	sdk_wake(cfx->net.wake);

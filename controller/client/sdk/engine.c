@@ -345,6 +345,17 @@ static const struct item *member(const struct doc *doc, const char *name,
 	return item && item->type == type ? item : NULL;
 }
 
+/* The same version, to be fetched and spoken of again: another release waits for it, or
+ * what was said last is of one that was refused meanwhile. */
+static bool is_waited_for(const struct config *c, const struct doc *doc,
+			  const struct doc *event)
+{
+	const struct item *release = member(event, "release", CFX_STRING);
+
+	return (release && !str_eq(doc_text(event, release), str_of(doc->release))) ||
+	       (!c->staged && !ack_is_about(c, doc));
+}
+
 static void on_change(struct cfx *cfx, const struct doc *event, uint64_t rev)
 {
 	const struct item *key = member(event, "key", CFX_STRING);
@@ -364,7 +375,8 @@ static void on_change(struct cfx *cfx, const struct doc *event, uint64_t rev)
 			continue;
 		if (is_known && doc && !c->is_gone && !c->is_wanted &&
 		    (uint64_t)version->i64 == doc->version &&
-		    memcmp(doc->sha256, digest, 32) == 0 && !doc->is_from_snapshot)
+		    memcmp(doc->sha256, digest, 32) == 0 && !doc->is_from_snapshot &&
+		    !is_waited_for(c, doc, event))
 			return;
 		c->is_wanted = true;
 		c->want_rev = MAX(c->want_rev, rev);
@@ -562,7 +574,8 @@ static enum cfx_code take_content(struct cfx *cfx, unsigned at, int64_t now,
 	return CFX_OK;
 }
 
-/* The same bytes may have become another version, or been from the snapshot. */
+/* The same bytes may have become another version, or of another release, or been from
+ * the snapshot. */
 static enum cfx_code is_current(struct cfx *cfx, unsigned at,
 				struct cfx_error *error)
 {
@@ -570,6 +583,7 @@ static enum cfx_code is_current(struct cfx *cfx, unsigned at,
 	const struct answer *a = &cfx->ask.answer;
 	struct doc *doc = c->staged ? c->staged : cfx_now(cfx)->docs[at];
 	bool is_other = doc && a->version && a->version != doc->version;
+	bool is_moved = doc && a->release[0] && strcmp(a->release, doc->release) != 0;
 	enum cfx_code rc = CFX_OK;
 
 	if (is_other && cfx->signer) {
@@ -587,9 +601,10 @@ static enum cfx_code is_current(struct cfx *cfx, unsigned at,
 	is_fetched(c, a->revision);
 	if (is_other)
 		doc->version = a->version;
-	if (is_other || a->release[0])
+	if (is_other || is_moved)
 		memcpy(doc->release, a->release, sizeof(doc->release));
-	if (c->staged || !doc || (!is_other && !doc->is_from_snapshot))
+	if (c->staged || !doc || (!is_other && !is_moved && !doc->is_from_snapshot &&
+				  ack_is_about(c, doc)))
 		return CFX_OK;
 	doc->revision = a->revision;
 	doc->is_from_snapshot = false;
@@ -618,7 +633,8 @@ static void fetch_refused(struct cfx *cfx, unsigned at, int64_t now)
 		return;
 	}
 	if (status == 404) {
-		is_fetched(c, UINT64_MAX);
+		/* It says of no later revision that there is nothing. */
+		is_fetched(c, 0);
 		c->is_gone = true;
 		cfx_fail(&error, CFX_E_NOT_FOUND, "%s: no such configuration, "
 			 "or no version for these labels", c->key);

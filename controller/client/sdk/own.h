@@ -212,6 +212,8 @@ void ack_say(struct cfx *cfx, unsigned at, enum word word, const struct doc *doc
 void ack_received(struct cfx *cfx, unsigned at, const struct doc *doc, int64_t now);
 /* Content that was rejected came again: as another version it is too. */
 void ack_rejected_before(struct cfx *cfx, unsigned at, const struct doc *doc);
+/* The last word is on 'doc', or none was said yet. */
+bool ack_is_about(const struct config *c, const struct doc *doc);
 /* It is in the picture. */
 void ack_accepted(struct cfx *cfx, unsigned at, const struct doc *doc);
 /* Takes what the program has said by cfx_acknowledge. */

@@ -218,6 +218,101 @@ START_TEST(the_release_that_it_came_with)
 }
 END_TEST
 
+/* ---- reasons ---- */
+
+/* Two bytes each, cut off in the middle of one. */
+static bool no_in_greek(void *data, const struct cfx_candidate *candidate, char *reason,
+			size_t size)
+{
+	if (cfx_view_i64(candidate->view, candidate->config, "n", -1) < 10)
+		return true;
+	for (size_t i = 0; i + 1 < size; i++)
+		reason[i] = i % 2 ? '\xbd' : '\xce';
+	reason[size - 1] = '\0';
+	return false;
+}
+
+/* Whatever the program says, the cluster hears that it is rejected. */
+START_TEST(reasons_that_are_no_text)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	char reason[512], many[400];
+	struct cfx *cfx;
+
+	o.validator = no_in_greek;
+	cfx = open_with(&o);
+	server_publish(s, "main.json", JSON, "{\"n\":10}", true);
+	UNTIL(cfx, server_acks(s, "rejected main.json 2") == 1);
+	server_reason(s, reason);
+	ck_assert_str_eq(reason + strlen(reason) - 3, "\xce\xbd?");
+	cfx_close(cfx);
+	o.validator = NULL;
+	o.acknowledges = CFX_ACKNOWLEDGE_BY_PROGRAM;
+	cfx = open_with(&o);
+	UNTIL(cfx, n_of(cfx) == 10);
+	ck_assert_int_eq(cfx_acknowledge(cfx, "main.json", 2, false, "Stra\xdf" "e"), CFX_OK);
+	UNTIL(cfx, server_acks(s, "rejected main.json 2") == 2);
+	ck_assert_str_eq(server_reason(s, reason), "Stra?e");
+	/* What is too long ends between two characters, not in one. */
+	memset(many, 'x', sizeof(many));
+	memcpy(many + 237, "\xf0\x9f\x90\x8c", 4);
+	many[sizeof(many) - 1] = '\0';
+	ck_assert_int_eq(cfx_acknowledge(cfx, "main.json", 2, false, many), CFX_OK);
+	UNTIL(cfx, server_acks(s, "rejected main.json 2") == 3);
+	ck_assert_uint_eq(strlen(server_reason(s, reason)), 237);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
+/* ---- releases that give what is there ---- */
+
+/* What it has refused is taken back by a release, to what it never left. */
+START_TEST(back_to_what_it_has)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx;
+
+	o.validator = no;
+	cfx = open_with(&o);
+	server_publish(s, "main.json", JSON, "{\"n\":10}", true);
+	UNTIL(cfx, server_acks(s, "rejected main.json 2") == 1);
+	server_release(s, "main.json", 1, "{\"n\":1,\"s\":\"one\"}", "r-7");
+	UNTIL(cfx, server_acks(s, "applied main.json 1 r-7") == 1);
+	/* And another of the same. */
+	server_release(s, "main.json", 1, "{\"n\":1,\"s\":\"one\"}", "r-8");
+	UNTIL(cfx, server_acks(s, "applied main.json 1 r-8") == 1);
+	ck_assert_uint_eq(status_of(cfx).pictures, 1);
+	/* Who hears it twice says it once. */
+	server_release(s, "main.json", 1, "{\"n\":1,\"s\":\"one\"}", "r-8");
+	UNTIL(cfx, status_of(cfx).revision == server_rev(s));
+	UNTIL(cfx, status_of(cfx).unheard == 0);
+	ck_assert_uint_eq(server_acks(s, "applied main.json 1 r-8"), 1);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
+/* Without a name: a rule that somebody has set. */
+START_TEST(back_by_hand)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx;
+
+	o.validator = no;
+	cfx = open_with(&o);
+	server_publish(s, "main.json", JSON, "{\"n\":10}", true);
+	UNTIL(cfx, server_acks(s, "rejected main.json 2") == 1);
+	server_release(s, "main.json", 1, "{\"n\":1,\"s\":\"one\"}", "");
+	UNTIL(cfx, server_acks(s, "applied main.json 1") == 2);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("client/sdk/ack");
@@ -231,6 +326,9 @@ static Suite *suite(void)
 	tcase_add_test(t, rejected_again);
 	tcase_add_test(t, refused_acknowledgements);
 	tcase_add_test(t, the_release_that_it_came_with);
+	tcase_add_test(t, reasons_that_are_no_text);
+	tcase_add_test(t, back_to_what_it_has);
+	tcase_add_test(t, back_by_hand);
 	suite_add_tcase(s, t);
 	return s;
 }

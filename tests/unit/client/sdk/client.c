@@ -370,6 +370,28 @@ START_TEST(what_is_deleted_stays)
 }
 END_TEST
 
+/* That nothing is there is on its way while it comes. */
+START_TEST(what_comes_behind_a_404_is_fetched)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx;
+
+	o.configs = "late.json";
+	o.boot = CFX_BOOT_AT_ONCE;
+	server_hold(s, true);
+	cfx = open_with(&o);
+	UNTIL(cfx, server_held(s) == 1);
+	server_publish(s, "late.json", JSON, "{\"n\":1}", true);
+	UNTIL(cfx, status_of(cfx).revision == server_rev(s));
+	ck_assert_uint_eq(server_held(s), 1);
+	server_hold(s, false);
+	UNTIL(cfx, cfx_get_i64(cfx, "late.json", "n", -1) == 1);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
 START_TEST(the_same_bytes_as_another_version)
 {
 	struct server *s = new_server(false);
@@ -615,6 +637,7 @@ static Suite *suite(void)
 	tcase_add_test(t, closed_in_the_middle);
 	tcase_add_test(t, one_command_is_one_picture);
 	tcase_add_test(t, what_is_deleted_stays);
+	tcase_add_test(t, what_comes_behind_a_404_is_fetched);
 	tcase_add_test(t, the_same_bytes_as_another_version);
 	tcase_add_test(t, many_long_names);
 	tcase_add_test(t, fail_over);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "base/str.h"
 
 #include "base/banned.h"
 
@@ -48,7 +49,8 @@ struct server {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
-	bool is_stopping, is_down, is_mute;
+	bool is_stopping, is_down, is_mute, is_held;
+	unsigned held;
 	unsigned cuts;
 	struct one configs[CONFIGS];
 	unsigned n;
@@ -56,6 +58,8 @@ struct server {
 	struct { unsigned n, requests; int status; unsigned after; } refuse[SERVER_ROUTES];
 	enum server_lie lie;
 	struct connection connections[CONNECTIONS];
+	char reason[512];                /* of the last rejection */
+	bool tells_release;
 	char acks[ACKS][192];
 	unsigned n_acks;
 	SSL_CTX *ctx;
@@ -294,11 +298,15 @@ static bool fetch(struct connection *c, const char *request, const char *target)
 		    strcasestr(request, "X-Conflux-Want-Signature"))
 			sign(s, &one, hex, signature, sizeof(signature));
 	}
-	pthread_mutex_unlock(&s->lock);
+	s->held++;
+	while (s->is_held && !s->is_stopping)
+		pthread_cond_wait(&s->cond, &s->lock);
+	s->held--;
 	if (s->config.release)
 		snprintf(signature + strlen(signature),
 			 sizeof(signature) - strlen(signature),
 			 "X-Conflux-Release: %s\r\n", s->config.release);
+	pthread_mutex_unlock(&s->lock);
 	if (!content)
 		return say(c, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
 	if (lie == SERVER_BYTES)
@@ -330,7 +338,12 @@ static bool chunk(struct connection *c, const char *text)
 
 static bool tell(struct connection *c, const struct one *one)
 {
-	char hex[65] = "", text[600];
+	char hex[65] = "", text[900], release[300] = "";
+
+	pthread_mutex_lock(&c->server->lock);
+	if (c->server->tells_release)
+		snprintf(release, sizeof(release), "%s", c->server->config.release);
+	pthread_mutex_unlock(&c->server->lock);
 
 	if (!one->is_gone)
 		digest_of(one->content, hex);
@@ -343,10 +356,12 @@ static bool tell(struct connection *c, const struct one *one)
 		snprintf(text, sizeof(text), "id: %llu\nevent: change\ndata: {"
 			 "\"key\":\"acme/shop/prod/%s\",\"version\":%llu,"
 			 "\"sha256\":\"%s\",\"revision\":%llu,\"deleted\":false,"
-			 "\"end\":%s}\n\n", (unsigned long long)one->rev,
+			 "\"end\":%s%s%s%s}\n\n", (unsigned long long)one->rev,
 			 one->name, (unsigned long long)one->version, hex,
 			 (unsigned long long)one->rev,
-			 one->end ? "true" : "false");
+			 one->end ? "true" : "false",
+			 release[0] ? ",\"release\":\"" : "", release,
+			 release[0] ? "\"" : "");
 	return chunk(c, text);
 }
 
@@ -447,6 +462,8 @@ static void note_ack(struct server *s, const char *one)
 	text_member(one, "key", key, sizeof(key));
 	text_member(one, "version", version, sizeof(version));
 	text_member(one, "release", release, sizeof(release));
+	if (strcmp(state, "rejected") == 0)
+		text_member(one, "reason", s->reason, sizeof(s->reason));
 	if (s->n_acks < ACKS)
 		snprintf(s->acks[s->n_acks++], sizeof(s->acks[0]), "%s %s %s%s%s",
 			 state, strlen(key) > 15 ? key + 15 : key, version,
@@ -462,6 +479,8 @@ static bool acks(struct connection *c, const char *request)
 	if (s->config.has_no_acks)
 		return say(c, "HTTP/1.1 405 No\r\nContent-Length: 0\r\n\r\n");
 	must(body[0] == '[' && body[strlen(body) - 1] == ']');
+	if (!str_is_utf8(str_of(body)))
+		return say(c, "HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n");
 	pthread_mutex_lock(&s->lock);
 	for (const char *one = body; (one = strchr(one, '{')); one++)
 		note_ack(s, one);
@@ -680,6 +699,32 @@ void server_delete(struct server *s, const char *name)
 	pthread_mutex_unlock(&s->lock);
 }
 
+void server_release(struct server *s, const char *name, uint64_t version,
+		    const char *content, const char *release)
+{
+	struct one *one;
+
+	pthread_mutex_lock(&s->lock);
+	one = one_of(s, name);
+	free(one->content);
+	one->content = strdup(content);
+	one->version = version;
+	one->rev = ++s->rev;
+	one->end = true;
+	s->config.release = release;
+	s->tells_release = true;
+	pthread_cond_broadcast(&s->cond);
+	pthread_mutex_unlock(&s->lock);
+}
+
+const char *server_reason(struct server *s, char out[512])
+{
+	pthread_mutex_lock(&s->lock);
+	memcpy(out, s->reason, sizeof(s->reason));
+	pthread_mutex_unlock(&s->lock);
+	return out;
+}
+
 void server_refuse(struct server *s, enum server_route route, unsigned n,
 		   int status, unsigned retry_after_s)
 {
@@ -718,6 +763,24 @@ void server_mute(struct server *s, bool is_mute)
 	s->is_mute = is_mute;
 	pthread_cond_broadcast(&s->cond);
 	pthread_mutex_unlock(&s->lock);
+}
+
+void server_hold(struct server *s, bool is_held)
+{
+	pthread_mutex_lock(&s->lock);
+	s->is_held = is_held;
+	pthread_cond_broadcast(&s->cond);
+	pthread_mutex_unlock(&s->lock);
+}
+
+unsigned server_held(struct server *s)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&s->lock);
+	n = s->held;
+	pthread_mutex_unlock(&s->lock);
+	return n;
 }
 
 unsigned server_requests(struct server *s, enum server_route route)

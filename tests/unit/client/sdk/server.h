@@ -33,6 +33,9 @@ const char *server_url(const struct server *server);     /* "https://127.0.0.1:1
 void server_publish(struct server *server, const char *name, const char *type,
 		    const char *content, bool end);
 void server_delete(struct server *server, const char *name);
+/* What it gets is an earlier version, by a release that answers and events name. */
+void server_release(struct server *server, const char *name, uint64_t version,
+		    const char *content, const char *release);
 /* The next 'n' requests of the route are answered so. */
 void server_refuse(struct server *server, enum server_route route, unsigned n,
 		   int status, unsigned retry_after_s);
@@ -46,9 +49,15 @@ void server_compact(struct server *server, uint64_t rev);
 void server_cut(struct server *server, bool is_down);
 /* Says nothing any more: no heartbeat, no answer, until it is turned off. */
 void server_mute(struct server *server, bool is_mute);
+/* Answers to fetches, of what there was when they were asked, wait until it is turned
+ * off; how many do. */
+void server_hold(struct server *server, bool is_held);
+unsigned server_held(struct server *server);
 unsigned server_requests(struct server *server, enum server_route route);
 /* Waits until one like it has come: "applied main.json 2".  False: not in 10 s. */
 bool server_saw_ack(struct server *server, const char *ack);
+/* Why the last rejection that came was one. */
+const char *server_reason(struct server *server, char out[512]);
 /* How many that begin so have come by now; "": all. */
 unsigned server_acks(struct server *server, const char *begin);
 uint64_t server_rev(struct server *server);
