@@ -110,7 +110,9 @@ void edge_sweep(const struct edge_file *f);
 struct stat;
 enum code edge_content(const char *path, struct buf *out, struct stat *st,
 		       struct err *err) MUST_USE;
-/* It holds just this, and owner and mode are as they should be. */
+/* It holds just this, whosever it is. */
+bool edge_has(const struct edge_file *f, const struct sha256 *sha);
+/* The same, and owner and mode are as they should be. */
 bool edge_is_in_place(const struct edge_file *f, const struct sha256 *sha);
 /* The state's folder is this agent's until '*fd' is closed; E_BUSY: another's. */
 enum code edge_lock(const char *dir, int *fd, struct err *err) MUST_USE;

@@ -194,7 +194,7 @@ enum code edge_content(const char *path, struct buf *out, struct stat *of,
 	return rc;
 }
 
-bool edge_is_in_place(const struct edge_file *f, const struct sha256 *sha)
+bool edge_has(const struct edge_file *f, const struct sha256 *sha)
 {
 	AUTO_BUF content = BUF_NONE;
 	struct sha256 is;
@@ -202,13 +202,19 @@ bool edge_is_in_place(const struct edge_file *f, const struct sha256 *sha)
 	struct err err;
 
 	if (lstat(f->path, &st) || !S_ISREG(st.st_mode) ||
-	    (st.st_mode & 07777) != f->mode ||
-	    (f->uid != (uid_t)-1 && st.st_uid != f->uid) ||
-	    (f->gid != (gid_t)-1 && st.st_gid != f->gid) ||
 	    edge_content(f->path, &content, NULL, &err))
 		return false;
 	is = sha256_of(buf_view(&content));
 	return sha256_eq(&is, sha);
+}
+
+bool edge_is_in_place(const struct edge_file *f, const struct sha256 *sha)
+{
+	struct stat st;
+
+	return lstat(f->path, &st) == 0 && (st.st_mode & 07777) == f->mode &&
+	       (f->uid == (uid_t)-1 || st.st_uid == f->uid) &&
+	       (f->gid == (gid_t)-1 || st.st_gid == f->gid) && edge_has(f, sha);
 }
 
 enum code edge_lock(const char *dir, int *fd, struct err *err)

@@ -281,7 +281,8 @@ enum code edge_target_recover(struct edge_target *t, struct err *err)
 
 	if (t->record.phase != EDGE_SWITCHING)
 		return OK;
-	if (!edge_is_in_place(t->file, &v.sha)) {
+	/* Whose it is to be, and its mode, may be set otherwise by now. */
+	if (!edge_has(t->file, &v.sha)) {
 		/* It died before the rename. */
 		t->record.phase = EDGE_NOTHING;
 		save_or_warn(t);

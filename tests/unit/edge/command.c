@@ -52,6 +52,11 @@ START_TEST(what_it_writes_is_bounded)
 	ck_assert_int_eq(sh("head -c 3000000 /dev/zero | tr '\\0' x; echo; echo end; "
 			    "exit 1", 20000), E_FAILED);
 	ck_assert_str_eq(err.text, "sh ended with 1: end");
+	/* Of a long line the first characters, each of them whole. */
+	ck_assert_int_eq(sh("printf x; printf '\303\251%.0s' $(seq 100); exit 1", 20000),
+			 E_FAILED);
+	ck_assert(str_is_utf8(str_of(err.text)));
+	ck_assert_uint_eq(strlen(err.text), strlen("sh ended with 1: ") + 159);
 }
 END_TEST
 
