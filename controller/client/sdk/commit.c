@@ -189,6 +189,7 @@ enum cfx_code commit(struct cfx *cfx, const char *source,
 	n = validate(cfx, was, next, source);
 	for (unsigned i = 0; i < cfx->names->n; i++)
 		doc_unref(TAKE(cfx->configs[i].staged));
+	cfx->staged_ms = 0;              /* what comes next waits for its own */
 	if (n == 0) {
 		cfx_view_free(next);
 		cfx_view_free(was);

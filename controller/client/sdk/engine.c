@@ -733,7 +733,6 @@ static void try_commit(struct cfx *cfx, int64_t now)
 
 	if (!is_whole(cfx, now))
 		return;
-	cfx->staged_ms = 0;
 	cfx->commit_ms = 0;
 	if (commit(cfx, "server", &error) == CFX_OK)
 		return;

@@ -102,14 +102,24 @@ static void forget_request(struct link *l)
 	l->out = (struct bytes){ 0 };
 }
 
+/* A child of the program may hold a copy: closing alone would leave it in epoll, which
+ * would tell of it for ever, and the server with a connection. */
+static void close_socket(struct link *l)
+{
+	if (l->fd < 0)
+		return;
+	(void)epoll_ctl(l->net->epoll, EPOLL_CTL_DEL, l->fd, NULL);
+	shutdown(l->fd, SHUT_RDWR);
+	close(l->fd);
+	l->fd = -1;
+	l->events = 0;
+}
+
 void link_close(struct link *l)
 {
 	lookup_free(&l->lookup);
 	SSL_free(TAKE(l->ssl));
-	if (l->fd >= 0)
-		close(l->fd);            /* epoll forgets it */
-	l->fd = -1;
-	l->events = 0;
+	close_socket(l);
 	l->state = LINK_CLOSED;
 	forget_request(l);
 }
@@ -258,9 +268,7 @@ static enum cfx_code connect_next(struct link *l, int64_t now,
 	enum cfx_code rc = CFX_E_UNAVAILABLE;
 
 	for (; l->address < l->addresses.n; l->address++) {
-		if (l->fd >= 0)
-			close(l->fd);
-		l->fd = -1;
+		close_socket(l);
 		rc = open_socket(l, error);
 		if (rc == CFX_OK) {
 			l->state = LINK_CONNECT;
@@ -279,8 +287,7 @@ static enum cfx_code step_lookup(struct link *l, int64_t now,
 	enum cfx_code rc = CFX_OK;
 
 	if (!l->lookup && !lookup_numeric(l->to, &l->addresses)) {
-		rc = lookup_start(&l->net->heap, l->to, l->net->wake, &l->lookup,
-				  error);
+		rc = lookup_start(l->to, l->net->wake, &l->lookup, error);
 		if (rc)
 			return rc;
 	}

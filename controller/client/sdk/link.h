@@ -42,9 +42,10 @@ struct address_list {
 	unsigned n;
 };
 
-/* In a thread of its own; 'wake' (an eventfd) is written when it is done. */
-enum cfx_code lookup_start(const heap *heap, const struct endpoint *of, int wake,
-			   struct lookup **out, struct cfx_error *error) MUST_USE;
+/* In a thread of its own, which may outlive the client; 'wake' (an eventfd) is written
+ * when it is done. */
+enum cfx_code lookup_start(const struct endpoint *of, int wake, struct lookup **out,
+			   struct cfx_error *error) MUST_USE;
 /* False: not yet.  '*rc' is what came of it. */
 bool lookup_done(struct lookup *lookup, struct address_list *out,
 		 enum cfx_code *rc, struct cfx_error *error);

@@ -126,7 +126,9 @@ static int on_head(http_parser *http)
 		end_header(l);
 	l->answer.status = (int)http->status_code;
 	l->is_head = l->answer.status >= 200;
-	return l->is_head && l->is_bodiless;
+	/* The length that a 304 may name is that of the content (RFC 9110, 8.6). */
+	return l->is_head && (l->is_bodiless || l->answer.status == 204 ||
+			      l->answer.status == 304);
 }
 
 static int on_body(http_parser *http, const char *p, size_t n)

@@ -1,6 +1,7 @@
 /*
  * Names to addresses: getaddrinfo waits, so it runs in a thread that nobody waits
- * for; whoever of the two is last frees what they share.
+ * for; whoever of the two is last frees what they share.  That may be the thread, when
+ * the client is closed and its program's allocator gone, so it is libc's memory.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,7 +17,6 @@
 struct lookup {
 	atomic_uint refs;
 	atomic_bool is_done;
-	heap heap;
 	char host[256], port[8];
 	int wake;                        /* of its own */
 	int error;                       /* EAI_* */
@@ -45,12 +45,10 @@ bool lookup_numeric(const struct endpoint *of, struct address_list *out)
 
 static void lookup_unref(struct lookup *l)
 {
-	heap heap = l->heap;
-
 	if (atomic_fetch_sub(&l->refs, 1) != 1)
 		return;
 	close(l->wake);
-	heap_release(&heap, l);
+	heap_release(&heap_of_libc, l);
 }
 
 static void *run(void *data)
@@ -75,29 +73,28 @@ static void *run(void *data)
 	return NULL;
 }
 
-enum cfx_code lookup_start(const heap *heap, const struct endpoint *of, int wake,
-			   struct lookup **out, struct cfx_error *error)
+enum cfx_code lookup_start(const struct endpoint *of, int wake, struct lookup **out,
+			   struct cfx_error *error)
 {
-	struct lookup *l = HEAP_NEW(heap, struct lookup);
+	struct lookup *l = HEAP_NEW(&heap_of_libc, struct lookup);
 	int no;
 
 	if (!l)
 		return cfx_no_memory(error);
-	l->heap = *heap;
 	atomic_init(&l->refs, 2);
 	memcpy(l->host, of->host, sizeof(l->host));
 	memcpy(l->port, of->port, sizeof(l->port));
 	l->wake = fcntl(wake, F_DUPFD_CLOEXEC, 0);
 	if (l->wake < 0) {
 		no = errno;
-		heap_release(heap, l);
+		heap_release(&heap_of_libc, l);
 		return cfx_fail(error, CFX_E_IO, "a descriptor: %s",
 				strerrordesc_np(no));
 	}
 	no = sdk_thread(run, l, NULL);
 	if (no) {
 		close(l->wake);
-		heap_release(heap, l);
+		heap_release(&heap_of_libc, l);
 		return cfx_fail(error, CFX_E_IO, "a thread: %s",
 				strerrordesc_np(no));
 	}

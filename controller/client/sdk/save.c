@@ -63,8 +63,9 @@ enum cfx_code snapshot_load(struct cfx *cfx, struct cfx_error *error)
 
 	if (rc)
 		return rc;
+	/* It may be of a start with more names. */
 	rc = sdk_read_file(&cfx->heap, path,
-			   cfx->names->n * (cfx->o.content_max + 4096) + 4096,
+			   CONFIGS_MAX * (cfx->o.content_max + 4096) + 4096,
 			   &all, error);
 	if (rc)
 		return rc;

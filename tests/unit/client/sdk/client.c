@@ -4,7 +4,10 @@
  */
 #include "client.h"
 
+#include <limits.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/banned.h"
@@ -193,6 +196,132 @@ START_TEST(the_rest_is_of_the_snapshot)
 	UNTIL(cfx, !status_of(cfx).is_from_snapshot);
 	cfx_close(cfx);
 	server_free(s);
+}
+END_TEST
+
+/* A snapshot of many configurations is for who wants one of them now. */
+START_TEST(a_start_with_fewer_names)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	char large[4000];
+	struct cfx *cfx;
+
+	memset(large, 'x', sizeof(large));
+	large[sizeof(large) - 1] = '\0';
+	server_publish(s, "b.txt", "text/plain", large, true);
+	server_publish(s, "c.txt", "text/plain", large, true);
+	server_publish(s, "d.txt", "text/plain", large, true);
+	server_publish(s, "e.txt", "text/plain", large, true);
+	o.configs = "main.json,b.txt,c.txt,d.txt,e.txt";
+	o.content_max = 4096;
+	o.snapshot_file = in_folder("fewer.snapshot");
+	cfx_close(open_with(&o));
+	server_cut(s, true);
+	o.configs = "main.json";
+	o.boot = CFX_BOOT_AT_ONCE;
+	cfx = open_with(&o);
+	ck_assert_int_eq(n_of(cfx), 1);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
+/* ---- pictures that are whole ---- */
+
+static void hear_both(void *data, const struct cfx_change *change)
+{
+	int64_t a = cfx_view_i64(change->after, "main.json", "n", -1);
+
+	ck_assert_int_eq(a, cfx_view_i64(change->after, "b.json", "n", -1));
+	*(unsigned *)data += a == 2;
+}
+
+/* A start has fetched one, fails at the other, and goes on with what it has: the next
+ * command is waited for all the same. */
+START_TEST(the_first_change_is_whole)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	unsigned heard = 0;
+	struct cfx *cfx;
+	int64_t later;
+
+	server_publish(s, "b.json", JSON, "{\"n\":1,\"s\":\"as long as it may not be\"}",
+		       true);
+	o.configs = "main.json,b.json";
+	o.boot = CFX_BOOT_FAIL_SAFE;
+	o.content_max = 30;
+	o.request_timeout_ms = 1000;
+	cfx = open_with(&o);
+	ck_assert_int_eq(n_of(cfx), 1);
+	ck_assert_int_eq(cfx_on_change(cfx, NULL, NULL, hear_both, &heard, NULL), CFX_OK);
+	later = now_ms() + o.request_timeout_ms + 50;
+	UNTIL(cfx, now_ms() > later);
+	server_publish(s, "main.json", JSON, "{\"n\":2}", false);
+	server_publish(s, "b.json", JSON, "{\"n\":2}", true);
+	UNTIL(cfx, heard == 2);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
+/* ---- turns ---- */
+
+static bool is_quiet(struct cfx *cfx)
+{
+	struct pollfd p = { cfx_fd(cfx), POLLIN, 0 };
+
+	return poll(&p, 1, 0) == 0 && cfx_timeout_ms(cfx) > 20000;
+}
+
+/* A child that was forked has copies of the connections, and keeps them. */
+START_TEST(a_child_keeps_nobody_awake)
+{
+	struct server_config config = { .folder = folder, .heartbeat_ms = 60000 };
+	struct server *s = server_new(&config);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx;
+	pid_t child;
+	int status;
+
+	server_publish(s, "main.json", JSON, "{\"n\":1}", true);
+	cfx = open_with(&o);
+	child = fork();
+	if (child == 0) {
+		pause();
+		_exit(0);
+	}
+	server_cut(s, false);
+	UNTIL(cfx, status_of(cfx).connects == 2 && status_of(cfx).is_connected);
+	UNTIL(cfx, is_quiet(cfx));
+	ck_assert_int_eq(kill(child, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
+/* Clients that all lost a server do not all come back at once, nor later than they
+ * may. */
+START_TEST(waits_are_partly_chance)
+{
+	struct cfx_options o = options_of("http://127.0.0.1:1");
+	int least = INT_MAX, most = 0;
+
+	o.boot = CFX_BOOT_FAIL_SAFE;
+	o.retry_min_ms = o.retry_max_ms = 2000;
+	for (unsigned i = 0; i < 30; i++) {
+		struct cfx *cfx = open_with(&o);
+		int ms = cfx_timeout_ms(cfx);
+
+		ck_assert_int_ge(ms, 0);
+		ck_assert_int_le(ms, 2010);
+		least = MIN(least, ms);
+		most = MAX(most, ms);
+		cfx_close(cfx);
+	}
+	ck_assert_int_gt(most - least, 500);
 }
 END_TEST
 
@@ -632,6 +761,10 @@ static Suite *suite(void)
 	tcase_add_test(t, at_once_waits_for_nothing);
 	tcase_add_test(t, the_rest_is_of_the_snapshot);
 	tcase_add_test(t, an_idle_client_sleeps);
+	tcase_add_test(t, a_start_with_fewer_names);
+	tcase_add_test(t, the_first_change_is_whole);
+	tcase_add_test(t, a_child_keeps_nobody_awake);
+	tcase_add_test(t, waits_are_partly_chance);
 	tcase_add_test(t, changes);
 	tcase_add_test(t, a_listener_forgets_another);
 	tcase_add_test(t, closed_in_the_middle);

@@ -56,6 +56,7 @@ struct server {
 	unsigned n;
 	uint64_t rev, compacted;
 	struct { unsigned n, requests; int status; unsigned after; } refuse[SERVER_ROUTES];
+	const char *token;               /* NULL: any, or none */
 	enum server_lie lie;
 	struct connection connections[CONNECTIONS];
 	char reason[512];                /* of the last rejection */
@@ -247,7 +248,16 @@ static void sign(struct server *s, const struct one *one, const char *hex,
 		 "sig=%s\r\n", base64);
 }
 
-static bool refused(struct connection *c, enum server_route route)
+static bool has_token(const struct server *s, const char *request)
+{
+	char line[100];
+
+	snprintf(line, sizeof(line), "\r\nAuthorization: Bearer %s\r\n",
+		 s->token ? s->token : "");
+	return !s->token || strstr(request, line);
+}
+
+static bool refused(struct connection *c, enum server_route route, const char *request)
 {
 	struct server *s = c->server;
 	int status = 0;
@@ -261,6 +271,8 @@ static bool refused(struct connection *c, enum server_route route)
 		status = s->refuse[route].status;
 		after = s->refuse[route].after;
 	}
+	if (!has_token(s, request))
+		status = 401;
 	pthread_cond_broadcast(&s->cond);
 	pthread_mutex_unlock(&s->lock);
 	if (status == 0)
@@ -315,10 +327,12 @@ static bool fetch(struct connection *c, const char *request, const char *target)
 	if (lie == SERVER_GARBAGE)
 		good = say(c, "SIP/2.0 200 OK\r\n\r\n");
 	else if (match && strstr(match, hex))
+		/* The length is that of the content, as a proxy may say it. */
 		good = say(c, "HTTP/1.1 304 Not Modified\r\nETag: \"%s\"\r\n"
 			   "X-Conflux-Version: %llu\r\nX-Conflux-Revision: %llu\r\n"
-			   "%s\r\n", hex, (unsigned long long)one.version,
-			   (unsigned long long)one.rev, signature);
+			   "%sContent-Length: %zu\r\n\r\n", hex,
+			   (unsigned long long)one.version,
+			   (unsigned long long)one.rev, signature, strlen(content));
 	else
 		good = say(c, "HTTP/1.1 200 OK\r\nETag: \"%s\"\r\n"
 			   "X-Conflux-Version: %llu\r\nX-Conflux-Revision: %llu\r\n"
@@ -502,10 +516,10 @@ static bool serve(struct connection *c)
 	pthread_mutex_unlock(&s->lock);
 	target = strchr(request, ' ') + 1;
 	if (strncmp(target, "/api/v1/watch", 13) == 0)
-		return refused(c, SERVER_WATCH) || watch(c, request);
+		return refused(c, SERVER_WATCH, request) || watch(c, request);
 	if (strncmp(target, "/api/v1/acks", 12) == 0)
-		return refused(c, SERVER_ACKS) || acks(c, request);
-	return refused(c, SERVER_FETCH) || fetch(c, request, target);
+		return refused(c, SERVER_ACKS, request) || acks(c, request);
+	return refused(c, SERVER_FETCH, request) || fetch(c, request, target);
 }
 
 /* ---- connections ---- */
@@ -732,6 +746,13 @@ void server_refuse(struct server *s, enum server_route route, unsigned n,
 	s->refuse[route].n = n;
 	s->refuse[route].status = status;
 	s->refuse[route].after = retry_after_s;
+	pthread_mutex_unlock(&s->lock);
+}
+
+void server_wants(struct server *s, const char *token)
+{
+	pthread_mutex_lock(&s->lock);
+	s->token = token;
 	pthread_mutex_unlock(&s->lock);
 }
 

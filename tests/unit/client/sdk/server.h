@@ -39,6 +39,8 @@ void server_release(struct server *server, const char *name, uint64_t version,
 /* The next 'n' requests of the route are answered so. */
 void server_refuse(struct server *server, enum server_route route, unsigned n,
 		   int status, unsigned retry_after_s);
+/* Who does not bring this token is refused (401); it is kept by who calls. */
+void server_wants(struct server *server, const char *token);
 /* What comes next is other than its hash says; or not signed, or by another key. */
 enum server_lie { SERVER_HONEST, SERVER_BYTES, SERVER_UNSIGNED, SERVER_FORGED,
 		  SERVER_GARBAGE };

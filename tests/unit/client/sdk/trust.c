@@ -1,6 +1,8 @@
 /* Whom the client believes: hashes, signatures, TLS; and names and threads. */
 #include "client.h"
 
+#include <dlfcn.h>
+#include <netdb.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -152,6 +154,98 @@ START_TEST(names_are_looked_up)
 }
 END_TEST
 
+/* ---- a name that takes its time ---- */
+
+static atomic_uint asked;
+static atomic_bool is_slow;
+
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+		struct addrinfo **out)
+{
+	atomic_fetch_add(&asked, 1);
+	while (atomic_load(&is_slow))
+		usleep(1000);
+	*out = NULL;
+	return strcmp(name, "localhost") ? EAI_NONAME :
+	       (*(int (*)(const char *, const char *, const struct addrinfo *,
+			  struct addrinfo **))dlsym(RTLD_NEXT, "getaddrinfo"))(
+			name, service, hints, out);
+}
+
+static atomic_long blocks;
+
+static void *count_alloc(void *user, size_t n)
+{
+	atomic_fetch_add(&blocks, 1);
+	return malloc(n);
+}
+
+static void *count_resize(void *user, void *p, size_t n)
+{
+	return realloc(p, n);
+}
+
+static void count_release(void *user, void *p)
+{
+	atomic_fetch_sub(&blocks, 1);
+	free(p);
+}
+
+/* Who closes waits for no name, and has all memory back that he gave. */
+START_TEST(closed_while_a_name_is_looked_up)
+{
+	static const struct cfx_allocator allocator = { count_alloc, count_resize,
+							count_release, NULL };
+	struct cfx_options o = options_of("http://no-such-host.invalid:80");
+	struct cfx *cfx;
+
+	o.boot = CFX_BOOT_AT_ONCE;
+	o.allocator = &allocator;
+	atomic_store(&is_slow, true);
+	cfx = open_with(&o);
+	UNTIL(cfx, atomic_load(&asked) == 1);
+	cfx_close(cfx);
+	ck_assert_int_eq(atomic_load(&blocks), 0);
+	atomic_store(&is_slow, false);
+}
+END_TEST
+
+/* ---- tokens ---- */
+
+static void write_token(const char *token)
+{
+	FILE *f = fopen(in_folder("token"), "w");
+
+	must(f && fputs(token, f) >= 0 && fclose(f) == 0);
+}
+
+/* It is refused, somebody exchanges the file, and it goes on. */
+START_TEST(a_token_that_is_exchanged)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx;
+
+	write_token("old\n");
+	o.token = NULL;
+	o.token_file = in_folder("token");
+	server_wants(s, "old");
+	cfx = open_with(&o);
+	server_wants(s, "new");
+	server_publish(s, "main.json", JSON, "{\"n\":2}", true);
+	server_cut(s, false);
+	UNTIL(cfx, status_of(cfx).last.code == CFX_E_UNAUTHORIZED);
+	/* What is no token is not taken. */
+	write_token("n e w\n");
+	UNTIL(cfx, status_of(cfx).connects >= 6);
+	ck_assert_int_eq(n_of(cfx), 1);
+	write_token("new\n");
+	UNTIL(cfx, n_of(cfx) == 2 && status_of(cfx).is_connected);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
 START_TEST(a_thread_of_its_own)
 {
 	struct server *s = new_server(false);
@@ -180,6 +274,8 @@ static Suite *suite(void)
 	tcase_add_test(t, tls);
 	tcase_add_test(t, another_authority);
 	tcase_add_test(t, names_are_looked_up);
+	tcase_add_test(t, closed_while_a_name_is_looked_up);
+	tcase_add_test(t, a_token_that_is_exchanged);
 	tcase_add_test(t, a_thread_of_its_own);
 	suite_add_tcase(s, t);
 	return s;
