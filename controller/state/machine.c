@@ -14,7 +14,7 @@
 #include "base/failpoint.h"
 #include "base/mem.h"
 #include "io/file.h"
-#include "state/apply.h"
+#include "state/rollout.h"
 
 #include "base/banned.h"
 
@@ -363,6 +363,13 @@ static enum code open_as_is(struct state *s, const struct rc_checkpoint *from,
 	return OK;
 }
 
+/* What apply has in memory of them. */
+static void forget_rows(struct state *s)
+{
+	counts_forget(s->apply->counts);
+	releasing_forget_policies(s->apply);
+}
+
 static enum code machine_open(void *data, const char *dir,
 			      const struct rc_checkpoint *from,
 			      struct rc_applied *out, struct err *err)
@@ -373,7 +380,7 @@ static enum code machine_open(void *data, const char *dir,
 	bool is_again = atomic_load(&s->generation) > 0, is_open = false;
 	enum code rc;
 
-	counts_forget(s->apply->counts);
+	forget_rows(s);
 	free(s->dir);
 	s->dir = mem_dup(dir, strlen(dir));
 	rc = make_dir(dir, err);
@@ -554,7 +561,7 @@ static enum code machine_apply_more(void *data, bool *more, struct err *err)
 		s->head = s->work;
 		tell(s);
 	} else {
-		counts_forget(s->apply->counts);
+		forget_rows(s);
 	}
 	end_batch(s);
 	note_failure(s, rc);

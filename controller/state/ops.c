@@ -208,6 +208,10 @@ static enum code op_object_put(struct apply *a, const struct op *op,
 	*res = (struct op_result){ .rev = thing_rev(&t), .uid = row.uid };
 	if (t.val.p && row_is_same(&row, &t.row))
 		return OK;
+	if (op->kind == KIND_RELEASE_POLICY)
+		rc = releasing_policy(a, op->tenant, t.row.spec, row.spec, err);
+	if (rc)
+		return rc;
 	row.rev = res->rev = ap_next_rev(a);
 	res->changed = true;
 	a->outbox_changes += op->kind == KIND_WEBHOOK;
@@ -256,6 +260,8 @@ static enum code op_object_status(struct apply *a, const struct op *op,
 	*res = (struct op_result){ .rev = thing_rev(&t), .uid = row.uid };
 	if (str_eq(row.status, op->status))
 		return OK;
+	if (op->kind == KIND_RELEASE_POLICY)     /* its revision is another */
+		releasing_forget_policies(a);
 	outbox_status(a, op->kind, op->tenant, op->name, row.status, op->status);
 	row.status = op->status;
 	row.rev = res->rev = ap_next_rev(a);
@@ -404,6 +410,10 @@ static enum code op_object_delete(struct apply *a, const struct op *op,
 		return rc;
 	if (op->kind == KIND_TENANT)
 		tenant_leave(a, op->name);
+	if (op->kind == KIND_RELEASE_POLICY)
+		rc = releasing_policy(a, op->tenant, t.row.spec, STR_NONE, err);
+	if (rc)
+		return rc;
 	/* Has events of its own, which come first. */
 	if (op->kind == KIND_CONFIG)
 		releasing_forget(a, op->tenant, &t);

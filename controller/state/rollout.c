@@ -15,6 +15,7 @@ struct releasing *releasing_new(void)
 {
 	struct releasing *r = NEW(struct releasing);
 
+	r->policies = policies_new();
 	r->arena = arena_new(4096);
 	r->scratch = arena_new(4096);
 	return r;
@@ -28,6 +29,7 @@ void releasing_free(struct releasing **rp)
 		return;
 	map_free(&r->touched);
 	releasing_forget_start(r);
+	policies_free(&r->policies);
 	arena_free(&r->arena);
 	arena_free(&r->scratch);
 	free(r);
@@ -41,7 +43,8 @@ void releasing_start(struct apply *a)
 	releasing_forget_start(r);
 	arena_reset(r->arena);
 	arena_reset(r->scratch);
-	*r = (struct releasing){ .arena = r->arena, .scratch = r->scratch };
+	*r = (struct releasing){ .policies = r->policies, .arena = r->arena,
+				 .scratch = r->scratch };
 }
 
 void releasing_count(struct apply *a, struct str tenant, int64_t delta)

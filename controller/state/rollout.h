@@ -27,8 +27,15 @@
 #define QUEUED_MAX 100                   /* behind one that is out */
 #define STEP_ANY UINT32_MAX              /* of OP_RELEASE_MOVE: whatever the step */
 
+/* As that: bytes of the specs of release policies. */
+#define COUNT_POLICY_BYTES ((enum kind_id)249)
+/* What each command may have to read, and to keep. */
+#define POLICY_BYTES_MAX (4u << 20)
+
 struct releasing *releasing_new(void);
 void releasing_free(struct releasing **r);
+/* Rows may be others than they were: another store is open, or a batch was lost. */
+void releasing_forget_policies(struct apply *a);
 /* Begins a command, or the same once more. */
 void releasing_start(struct apply *a);
 /* Asks which policy it follows; '*done' false: goes on in the next slice. */
@@ -36,6 +43,10 @@ enum code releasing_choose(struct apply *a, bool *done, struct err *err) MUST_US
 
 /* ---- for operations ---- */
 
+/* A ReleasePolicy is to have 'after' as its spec, and had 'before'.  E_QUOTA: those of the
+ * tenant would be too large together. */
+enum code releasing_policy(struct apply *a, struct str tenant, struct str before,
+			   struct str after, struct err *err) MUST_USE;
 bool releasing_is_there(const struct apply *a, struct str tenant);
 /* Its policy lets nothing out at once. */
 bool releasing_in_steps(const struct apply *a, struct str tenant);

@@ -16,39 +16,6 @@ static bool changes_what_is_served(struct apply *a, const struct op *op)
 		op_brings_new(a->txn, a->releasing->scratch, op, 0));
 }
 
-static enum code load_policies(struct apply *a, struct err *err)
-{
-	struct releasing *r = a->releasing;
-	AUTO_BUF prefix = BUF_NONE;
-	struct kv_cursor c;
-	enum code rc = OK;
-
-	key_objects(&prefix, r->tenant, KIND_RELEASE_POLICY);
-	for (bool on = kv_seek(a->txn, KV_OBJECTS, buf_view(&prefix), &c);
-	     on && rc == OK && str_starts(c.key, buf_view(&prefix));
-	     on = kv_next(&c)) {
-		struct str val = arena_str(r->arena, c.val);
-		struct object_row row;
-		struct candidate *one;
-
-		if (!object_row_decode(val, &row)) {
-			rc = thing_corrupt(err, "an object");
-			break;
-		}
-		r->all = arena_grow(r->arena, r->all, &r->cap_all, r->n_all + 1,
-				    sizeof(*r->all));
-		one = &r->all[r->n_all++];
-		*one = (struct candidate){
-			.name = arena_str(r->arena, str_from(c.key, prefix.n)),
-			.spec = row.spec, .rev = row.rev };
-		rc = strategy_read(r->arena, row.spec, &one->is, err);
-		if (rc)
-			err_wrap(err, "%.*s", STR_ARG(one->name));
-	}
-	kv_cursor_close(&c);
-	return rc;
-}
-
 /* Of equal priorities the first name: they come in this order. */
 static void prefer(struct releasing *r, const struct candidate *one)
 {
@@ -78,11 +45,11 @@ static enum code choose_for(struct apply *a, struct str name, struct err *err)
 	at = (struct address){ r->tenant, row.application, row.environment,
 			       row.config_name };
 	is_known = labels_parse(r->scratch, row.labels, &labels);
-	a->units -= (int)(r->n_all / MATCHES_A_UNIT);
-	for (size_t i = 0; i < r->n_all; i++)
-		if (selector_may_match(&r->all[i].is.select,
+	a->units -= (int)(r->policies->n / MATCHES_A_UNIT);
+	for (size_t i = 0; i < r->policies->n; i++)
+		if (selector_may_match(&r->policies->v[i].is.select,
 				       is_known ? &labels : NULL, &at))
-			prefer(r, &r->all[i]);
+			prefer(r, &r->policies->v[i]);
 	return OK;
 }
 
@@ -126,12 +93,11 @@ static enum code note_near(struct apply *a, const struct op *op, struct err *err
 static enum code choose_by_op(struct apply *a, const struct op *op, struct err *err)
 {
 	struct releasing *r = a->releasing;
-	enum code rc = r->is_loaded ? OK : load_policies(a, err);
+	enum code rc;
 
-	r->is_loaded = true;
-	if (rc || op->kind != KIND_CONFIG || !str_eq(op->tenant, r->tenant) ||
+	if (op->kind != KIND_CONFIG || !str_eq(op->tenant, r->tenant) ||
 	    op->name.n > 253)
-		return rc;
+		return OK;
 	rc = note_near(a, op, err);
 	return rc ? rc : choose_for(a, op->name, err);
 }
@@ -163,15 +129,26 @@ static enum code choose_by_ops(struct apply *a, struct err *err)
 	enum code rc = OK;
 
 	while (rc == OK && r->ops.next < r->ops.n && a->units-- > 0) {
+		struct op_reader here = r->ops;
 		struct op op;
 
 		arena_reset(r->scratch);
 		arena_reset(a->arena);
 		/* What is malformed is refused where it is to be done. */
-		if (command_next(r->scratch, &r->ops, &op, &(struct err){ 0 }))
+		if (command_next(r->scratch, &r->ops, &op, &(struct err){ 0 })) {
 			r->ops.next = r->ops.n;
+			break;
+		}
 		/* In an emergency nothing waits for steps. */
-		else if (!gate_is_broken(a) && changes_what_is_served(a, &op))
+		if (gate_is_broken(a) || !changes_what_is_served(a, &op))
+			continue;
+		if (!r->is_loaded)
+			rc = policies_load(a, &r->is_loaded, err);
+		if (rc == OK && !r->is_loaded) {
+			r->ops = here;
+			break;
+		}
+		if (rc == OK)
 			rc = choose_by_op(a, &op, err);
 	}
 	return rc;

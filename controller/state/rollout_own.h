@@ -14,6 +14,17 @@ struct candidate {
 	struct strategy is;
 };
 
+/* Those of one tenant, as they were before the command; see rollout_policies.c. */
+struct policies {
+	struct arena *arena;             /* of what follows */
+	struct str tenant;
+	struct candidate *v;
+	size_t n, cap;
+	struct buf next;                 /* key that is not read yet */
+	bool is_whole;
+	bool is_stale;                   /* one was written since, or may have been */
+};
+
 struct numbers {
 	uint64_t *v;
 	size_t n, cap;
@@ -32,14 +43,12 @@ struct beside_slices;
 struct releasing {
 	/* ---- the choice ---- */
 	bool is_chosen;                  /* asked, for this command */
-	bool is_loaded;
+	bool is_loaded;                  /* 'policies' are */
 	bool is_there;
 	struct op_reader ops;
 	bool has_ops;                    /* 'ops' has begun */
 	struct str tenant;
-	struct candidate *all;
-	size_t n_all, cap_all;
-	const struct candidate *best;    /* NULL: none */
+	const struct candidate *best;    /* of 'policies'; NULL: none */
 	struct numbers near;             /* open releases that it may supersede */
 	struct numbers held;             /* whose holds it may lift */
 	size_t next_near, next_held;     /* to look at */
@@ -60,6 +69,7 @@ struct releasing {
 	size_t next_row, next_group;     /* to be written, and settled */
 	struct beside_slices *slices;    /* of that group, under way */
 
+	struct policies *policies;       /* stay over commands */
 	struct arena *arena;             /* of the command */
 	struct arena *scratch;           /* of one operation of the choice */
 };
@@ -74,6 +84,13 @@ void releasing_note_all(struct apply *a, struct numbers *to, struct str prefix);
 enum code rollout_load_number(struct apply *a, struct arena *arena, struct str tenant,
 			      uint64_t number, struct rollout_row *row,
 			      struct err *err) MUST_USE;
+
+/* ---- rollout_policies.c ---- */
+struct policies *policies_new(void);
+void policies_free(struct policies **policies);
+/* Those of a->releasing->tenant, as long as a->units last; '*done' false: goes on.  Before
+ * the command has written anything. */
+enum code policies_load(struct apply *a, bool *done, struct err *err) MUST_USE;
 
 /* ---- rollout_forget.c ---- */
 void releasing_forget_start(struct releasing *r);
