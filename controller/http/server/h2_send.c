@@ -148,7 +148,7 @@ static bool is_of_connection(struct str name)
 /* "Name: value" lines of answer_header; names become lower case in place. */
 static void put_lines(struct fields *f, struct buf *lines)
 {
-	char *p = lines->p, *end = lines->p + lines->n;
+	char *p = lines->p, *end = p ? p + lines->n : p;
 
 	while (p < end) {
 		char *name = p, *cr;
