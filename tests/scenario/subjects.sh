@@ -295,6 +295,49 @@ for bad in db-10 other; do
 	as "$WEB" ask GET "$URL/api/v1/watch?key=acme/shop/prod/app.txt&instance=$bad"
 	yes 403
 done
+# Over whatever it comes in: a header, a question about the rules, flags, gRPC, a WebSocket.
+FLAGS=$URL/api/v1/ofrep/acme/shop/prod/app.txt/ofrep/v1/evaluate/flags
+rpc() { # METHOD [curl arguments]: a call of gRPC about app.txt, of instance $I where it acknowledges
+	I=${I:-} python3 - "$1" >"$WORK/message" <<'END'
+import os, sys
+def field(n, data): return bytes([n << 3 | 2, len(data)]) + data
+at = b"".join(field(i + 1, s) for i, s in enumerate((b"acme", b"shop", b"prod", b"app.txt")))
+message = field(1, at)
+if sys.argv[1].endswith("Acknowledge"):
+    message = field(1, os.environ["I"].encode()) + field(2, message + b"\x10\x01" +
+                                                         field(3, b"0" * 32) + b"\x20\x02")
+sys.stdout.buffer.write(b"\0" + len(message).to_bytes(4, "big") + message)
+END
+	ask POST "$URL/conflux.v1.$1" -m 120 --http2-prior-knowledge -H 'TE: trailers' \
+		-H 'Content-Type: application/grpc' --data-binary @"$WORK/message" "${@:2}"
+}
+as "$WEB" ask GET "$URL/api/v1/fetch/config/acme/shop/prod/app.txt" -H 'X-Conflux-Instance: web-7'
+yes 200
+as "$WEB" ask GET "$URL/api/v1/fetch/config/acme/shop/prod/app.txt" -H 'X-Conflux-Instance: web'
+yes 403
+as "$WEB" ask GET "$URL/api/v1/mgt/configs/$ID/resolve?instance=web-7"
+yes 200
+as "$WEB" ask GET "$URL/api/v1/mgt/configs/$ID/resolve?instance=web"
+yes 403
+# It is no JSON, which whoever may ask is told.
+as "$WEB" ask POST "$FLAGS" -d '{"context": {"targetingKey": "web-7"}}'
+has "$BODY" "plain text"
+as "$WEB" ask POST "$FLAGS" -d '{"context": {"targetingKey": "web"}}'
+yes 403
+as "$WEB" ask POST "$FLAGS" -d '{"context": {}}' -H 'X-Conflux-Instance: web'
+yes 403
+as "$WEB" rpc ConfigService/FetchConfig -H 'X-Conflux-Instance: web-7'
+is "$(header grpc-status)" 0 "a fetch by gRPC"
+I=web-7 as "$WEB" rpc ConfigService/Acknowledge
+is "$(header grpc-status)" 0 "an acknowledgement by gRPC"
+I=web as "$WEB" rpc ConfigService/Acknowledge
+is "$(header grpc-status)" 7 "an acknowledgement of another by gRPC"
+for call in ConfigService/FetchConfig WatcherService/Watch; do
+	as "$WEB" rpc $call -H 'X-Conflux-Instance: web'
+	is "$(header grpc-status)" 7 "$call as another"
+done
+URL=$URL TOKEN=$WEB /usr/bin/python3 "$(dirname "$0")/watch/sockets.py" bound ||
+	fail "over a WebSocket"
 as "$WEB" ask GET "$URL/api/v1/whoami"
 is "$(field '[.groups, .instances] | tostring')" '[[],["db-1","web-*"]]' whoami
 # Whoever is bound to none may, unless the node wants it.
@@ -325,3 +368,9 @@ yes 200
 ask POST "$URL/api/v1/acks" -d "$(said web-7)"
 yes 403
 has "$BODY" "its token is bound to none"
+ask GET "$URL/api/v1/fetch/config/acme/shop/prod/app.txt?instance=web-7"
+yes 403
+ask GET "$URL/api/v1/watch?key=acme/shop/prod/app.txt&instance=web-7"
+yes 403
+ask GET "$URL/api/v1/fetch/config/acme/shop/prod/app.txt"
+yes 200

@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -245,6 +246,28 @@ def foreign():
     assert "acme/shop/prod/app.txt" in json.dumps(heard), heard
 
 
+def bound():
+    """TOKEN speaks for the instances web-* and db-1; who is connected is told by it, too."""
+    def connected():
+        return [i["instance"] for i in ask("GET", "/api/v1/fleet")["instances"]]
+
+    # The connection is there; it is not that of the instance that it names.
+    nobody = Sync(header=dict(BEARER, **{"X-Conflux-Instance": "web"}))
+    nobody.say(type="subscribe", id="nobody", keys=["acme/shop/prod/app.txt"])
+    want(nobody.hear(), type="subscribed", id="nobody")
+    c = Sync(header=dict(BEARER, **{"X-Conflux-Instance": "web-7"}))
+    c.say(type="subscribe", id="mine", keys=["acme/shop/prod/app.txt"])
+    want(c.hear(), type="subscribed", id="mine")
+    c.say(type="subscribe", id="other", keys=["acme/shop/prod/app.txt"], instance="web")
+    want(c.hear(), type="error", id="other", status=403)
+    c.say(type="subscribe", id="db", keys=["acme/shop/prod/app.txt"], instance="db-1")
+    want(c.hear(), type="subscribed", id="db")
+    until = time.monotonic() + 20
+    while len(connected()) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    assert connected() == ["db-1", "web-7"], connected()
+
+
 def drained():
     c = Sync(header=BEARER)
     quiet = Sync(header=BEARER)
@@ -476,6 +499,7 @@ def http2():
 
 
 STORIES = {"sync": sync_story, "refusals": refusals, "still": still, "tokens": tokens,
-           "revoked": revoked, "drained": drained, "full": full, "tenant": tenant, "foreign": foreign, "frames": frames, "http2": http2,
+           "revoked": revoked, "drained": drained, "full": full, "tenant": tenant,
+           "foreign": foreign, "bound": bound, "frames": frames, "http2": http2,
            "other": lambda: asyncio.run(other_library())}
 STORIES[sys.argv[1]]()
