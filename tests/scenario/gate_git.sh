@@ -134,7 +134,28 @@ out by release acme/$R, which is at step 1 of 1: conflux release show acme/$R" "
 is "$(ready_reason)" Applied "reason"
 has "$(conflux get sources -n acme -o wide)" "release $R is at step 1 of 1; applied main@sha1:"
 has "$(conflux get sources shop -n acme -o wide)" "release $R is at step 1 of 1; applied main@sha1:"
+step_begun() { conflux release show "acme/$R" | grep -q "  release-step-begun system$"; }
+until_ok step_begun
 conflux release rollback "acme/$R" -m "it does not start" 2>"$WORK/held" >/dev/null
+# Without what depends on when: times.
+timeless() { sed -E 's/20[0-9]{2}-[0-9-]+T[0-9:.]+Z/TIME/'; }
+is "$(conflux release show "acme/$R" | timeless)" "release:    acme/$R
+phase:      RolledBack
+step:       1 of 1
+instances:  0
+message:    it does not start
+strategy:   canary
+policy:     steps
+author:     source:acme/shop
+reason:     value 8
+commit:     $(git rev-parse HEAD)
+configs:
+  shop.prod.one.toml version 6
+  shop.prod.two.toml version 6
+history:
+  TIME  start      source:acme/shop
+  TIME  release-step-begun system
+  TIME  release-rollback token:root: it does not start" "what the release says of itself"
 is "$(grep -c "^a hold stays: Git does not bring version [0-9]* of acme/shop/prod/" "$WORK/held")" 2 "what is held"
 hasnt "$(conflux get sources -n acme -o wide)" "is at step"
 is "$(conflux fetch acme/shop/prod/one.toml -l zone=a)" "value = 7" "the canary's"
@@ -155,10 +176,23 @@ has "$(conflux get sources -n acme -o wide)" "turned back by release $R, held un
 hasnt "$(conflux get sources -n acme)" True
 has "$(conflux reconcile acme/shop 2>"$WORK/held")" "turned back: conflux release show acme/$R"
 is "$(cat "$WORK/held")" "2 contents of acme are held, and not brought by Git: conflux holds -n acme" "what is held"
-OUT=$(conflux holds -n acme -o wide)
-is "$(wc -l <<<"$OUT")" 3 "both files are held"
-has "$OUT" "$R   $(git rev-parse HEAD)   token:root   20"
-has "$OUT" "it does not start"
+holds() { # [flags]: spaces made one, times left out
+	conflux holds "$@" | timeless | sed -E 's/ +/ /g'
+}
+# COMMIT: what both files' rows are
+hold_rows() { printf 'CONFIGURATION VERSION RELEASE COMMIT BY SINCE REASON\n'
+	printf "acme/shop/prod/%s.toml 6 $R $1 token:root TIME it does not start\n" one two; }
+LAST=$(git rev-parse HEAD)
+is "$(holds -n acme)" "$(hold_rows "${LAST:0:12}")" "what is held"
+is "$(holds -n acme -o wide)" "$(hold_rows "$LAST")" "with the whole commit"
+is "$(conflux holds -n acme -o name | tr '\n' ' ')" "acme/shop/prod/one.toml acme/shop/prod/two.toml " "by name"
+# The time is that of the roll-back, and the content that of the version.
+is "$(conflux holds -n acme -o json | jq -r '[.holds[].hold | .sha256] | unique | join(" ")')" \
+	"$(echo "value = 8" | sha256sum | cut -d ' ' -f 1)" "the content that is held"
+is "$(conflux holds -n acme -o json | jq -r '[.holds[].hold.since] | unique | join(" ")')" \
+	"$(conflux release show "acme/$R" -o json | jq -r '.object.status.history[-1].at | .[:19] + "Z"')" "since when"
+make_tenant bank
+is "$(holds -n bank)" "CONFIGURATION VERSION RELEASE COMMIT BY SINCE REASON" "of another tenant"
 
 patch_source() {
 	ask PATCH "$SRC" -H 'Content-Type: application/merge-patch+json' -d "{\"spec\": $1}"

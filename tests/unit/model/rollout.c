@@ -168,6 +168,10 @@ START_TEST(so_many_must_be_there)
 	ck_assert_int_eq(rollout_condition(&s, &t, reason), M);
 	t = (struct tally){ .expected = 1, .known = 1, .total = 1, .rejected = 1 };
 	ck_assert_int_eq(rollout_condition(&s, &t, reason), F);
+	/* How many there are is not known before all nodes have said theirs. */
+	t = (struct tally){ .expected = 3, .known = 1, .total = 1, .applied = 1 };
+	ck_assert_int_eq(rollout_condition(&s, &t, reason), U);
+	ck_assert_ptr_nonnull(strstr(reason, "applied it, and"));
 }
 END_TEST
 

@@ -87,6 +87,14 @@ START_TEST(all_of_it)
 }
 END_TEST
 
+/* Then so many must be there, whatever they say. */
+START_TEST(a_number_of_instances_is_a_condition_alone)
+{
+	reads("{\"conditions\":{\"applied\":{\"minInstances\":3}}}");
+	ck_assert(s.has_applied && s.instances_min == 3 && s.applied_bp == 0);
+}
+END_TEST
+
 static const char *const refused[] = {
 	"[]", "", "{\"strategy\":\"slow\"}", "{\"strategy\":\"canary\"}",
 	"{\"strategy\":\"canary\",\"steps\":[]}",
@@ -101,6 +109,8 @@ static const char *const refused[] = {
 	"{\"bake\":\"long\"}", "{\"priority\":1.5}", "{\"select\":[]}",
 	"{\"concurrency\":{\"policy\":\"Fight\"}}",
 	"{\"conditions\":{\"applied\":{\"atLeast\":-1}}}",
+	"{\"conditions\":{\"applied\":{\"minInstances\":\"many\"}}}",
+	"{\"conditions\":{\"applied\":{\"minInstances\":-1}}}",
 	"{\"conditions\":{\"prometheus\":[{\"url\":\"u\",\"query\":\"q\"}]}}",
 	"{\"conditions\":{\"prometheus\":[{\"url\":\"u\",\"query\":\"q\",\"below\":1,"
 	"\"above\":1}]}}",
@@ -176,6 +186,7 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, what_is_absent);
 	tcase_add_test(t, all_of_it);
+	tcase_add_test(t, a_number_of_instances_is_a_condition_alone);
 	tcase_add_loop_test(t, what_no_policy_says, 0, ARRAY_LEN(refused));
 	tcase_add_test(t, rules_of_steps_add_up);
 	suite_add_tcase(suite, t);
