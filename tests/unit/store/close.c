@@ -2,6 +2,8 @@
 #include "lab.h"
 
 #include "base/clock.h"
+#include "store/calls.h"
+#include "wire/wire.h"
 
 #include "base/banned.h"
 
@@ -121,6 +123,146 @@ START_TEST(who_does_not_lead_or_is_alone_hands_nothing_over)
 }
 END_TEST
 
+/* ---- while it stops ---- */
+
+static struct rpc_token asked;
+static _Atomic bool is_asked;
+
+static void on_call(unsigned method, const struct rc_request *r)
+{
+	asked = r->token;
+	atomic_store(&is_asked, true);
+}
+
+static struct loop *home;
+static struct store_write late;
+static uint64_t told_rev;
+
+static void note(struct store_write *w, const struct outcome *o)
+{
+	told = o->code;
+	told_rev = o->rev;
+}
+
+static void submit_late(unsigned at, uint64_t key)
+{
+	told = E_INTERNAL;
+	home = loop_new("gone", 0);
+	late = (struct store_write){ .home = home, .done = note,
+				     .bytes = lab_encode(lab_put("acme", key)) };
+	ck_assert(store_submit(lab[at - 1].store, &late));
+}
+
+/* What it was told before its loop goes, which is before the store does. */
+static enum code told_late(void)
+{
+	loop_free(&home);
+	return told;
+}
+
+/* A write that the leader, of straw, has and does not answer. */
+static void sent(uint64_t key)
+{
+	atomic_store(&is_asked, false);
+	lab_straw(BIT(STORE_METHOD_SUBMIT) | BIT(STORE_METHOD_BATCH), on_call);
+	submit_late(2, key);
+	LAB_WAIT(atomic_load(&is_asked));
+}
+
+static void noted(struct rc_call *call, enum code rc, struct str answer,
+		  const struct err *err)
+{
+	atomic_store(&is_asked, true);
+}
+
+/* On the way of answers to it, and behind them: it has taken in what came before. */
+static void ask_node_2(void)
+{
+	static struct rc_call call;
+
+	call = (struct rc_call){ .peer = 2, .method = RC_METHODS_MAX,
+				 .timeout_ms = 60000, .done = noted };
+	atomic_store(&is_asked, false);
+	ck_assert(rc_call(lab_straw_node, &call));
+	LAB_WAIT(atomic_load(&is_asked));
+}
+
+static void *stop(void *store)
+{
+	store_stop(store);
+	return NULL;
+}
+
+static void ignored(struct store_write *w, const struct outcome *o)
+{
+}
+
+/* Begins to stop node 'id', whose core loop is held, and waits until it takes no more. */
+static pthread_t begin_to_stop(unsigned id)
+{
+	static struct store_write more[30000];
+	struct str bytes = lab_encode(lab_put("more", 0));
+	pthread_t thread;
+	unsigned n = 0;
+
+	ck_assert_int_eq(pthread_create(&thread, NULL, stop, lab[id - 1].store), 0);
+	for (bool takes = true; takes; n += takes) {
+		ck_assert_uint_lt(n, ARRAY_LEN(more));
+		more[n] = (struct store_write){ .bytes = bytes, .done = ignored,
+						  .home = store_core_loop(lab[id - 1].store) };
+		takes = store_submit(lab[id - 1].store, &more[n]);
+		lab_pause();
+	}
+	return thread;
+}
+
+/* Also one that could be sent again waits for nobody then: nobody would look. */
+START_TEST(what_the_leader_has_is_told_when_the_node_stops)
+{
+	lab_hold_ms = 60000;
+	sent(_i ? 7 : 0);
+	store_stop(lab[1].store);
+	ck_assert_int_eq(told_late(), E_UNCERTAIN);
+}
+END_TEST
+
+/* What it says is told, though the revision that it names does not come here. */
+START_TEST(an_answer_that_comes_while_the_node_stops_is_told)
+{
+	struct outcome o = { .rev = 1000000 };
+	AUTO_BUF answer = BUF_NONE;
+	pthread_t thread;
+
+	sent(7);
+	lab_hold(2);
+	thread = begin_to_stop(2);
+	wr_u64(&answer, o.rev);
+	outcome_encode(&answer, &o);
+	rc_answer(lab_straw_node, asked, OK, buf_view(&answer), NULL);
+	ask_node_2();
+	lab_let_go();
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_eq(told_late(), OK);
+	ck_assert_uint_eq(told_rev, o.rev);
+}
+END_TEST
+
+/* It is not proposed any more, so that it is certain that nothing happened. */
+START_TEST(what_comes_last_did_not_happen)
+{
+	pthread_t thread;
+
+	lab_start_alone();
+	LAB_WAIT(lab_status(1).is_ready);
+	lab_hold(1);
+	submit_late(1, 1);
+	thread = begin_to_stop(1);
+	lab_let_go();
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_eq(told_late(), E_UNAVAILABLE);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *suite = suite_create("store/close");
@@ -133,6 +275,9 @@ static Suite *suite(void)
 	tcase_add_test(t, who_has_gone_is_told_before_his_loop_goes);
 	tcase_add_test(t, a_leader_hands_over);
 	tcase_add_test(t, who_does_not_lead_or_is_alone_hands_nothing_over);
+	tcase_add_loop_test(t, what_the_leader_has_is_told_when_the_node_stops, 0, 2);
+	tcase_add_test(t, an_answer_that_comes_while_the_node_stops_is_told);
+	tcase_add_test(t, what_comes_last_did_not_happen);
 	suite_add_tcase(suite, t);
 	return suite;
 }
