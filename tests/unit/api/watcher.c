@@ -1,27 +1,10 @@
 /* Watchers of a loop, over a store: who may, when it begins, what ends it. */
-#include "unit.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
-#include "api/own.h"
-#include "base/clock.h"
 #include "base/mem.h"
 #include "token_changes.h"
+#include "watch_lab.h"
 
 #include "base/banned.h"
 
-#define HEARTBEAT_MS 200
-/* Of one subject. */
-#define WATCHES_MAX 40000
-
-static char dir[64];
-static struct api api;
-static struct api_loop at;
-static struct arena *arena;
 static struct sha256 token;              /* of a reader */
 
 /* One that writes down what it hears. */
@@ -89,44 +72,7 @@ static const struct watcher_ops ops = {
 	.bookmark = on_bookmark, .alive = on_alive, .end = on_end,
 };
 
-/* ---- the store ---- */
-
-static struct command *command(enum command_type type)
-{
-	struct command *c = ANEW(arena, struct command);
-
-	c->type = type;
-	c->time_ms = clock_wall_ms();
-	c->subject = (struct subject){ .name = STR("token:root"), .role = ROLE_ROOT };
-	c->credential = STR("token root");
-	c->origin = STR("test");
-	return c;
-}
-
-static void submit(const struct command *c)
-{
-	AUTO_BUF bytes = BUF_NONE;
-	struct outcome o;
-	struct err err;
-
-	command_encode(&bytes, c);
-	ck_assert_msg(store_submit_wait(api.config.store, buf_view(&bytes), arena,
-					&o, &err) == OK, "%s", err.text);
-	ck_assert_msg(o.code == OK, "%s", o.text);
-}
-
-static struct op *op_of(struct command *c, enum op_type type, enum kind_id kind,
-			const char *tenant, const char *name)
-{
-	struct op *op = command_op(arena, c, type);
-
-	op->kind = kind;
-	op->tenant = str_of(tenant);
-	op->name = str_of(name);
-	op->uid = uuid_new();
-	op->labels = op->meta = op->spec = STR("{}");
-	return op;
-}
+/* ---- what happens ---- */
 
 static void put_token(const char *name, const char *text)
 {
@@ -188,105 +134,10 @@ static void publish(const char *name)
 	submit(c);
 }
 
-static void on_fatal(void *data, const struct err *err)
-{
-	ck_abort_msg("%s", err->text);
-}
-
-static void pause_ms(unsigned ms)
-{
-	nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000l }, NULL);
-}
-
-static void open_store(void)
-{
-	struct store_config c = { .dir = dir, .map_bytes = 1 << 28,
-				  .on_fatal = on_fatal };
-	struct store_status st;
-	struct command *tenant = command(COMMAND_OPS);
-	struct err err;
-
-	ck_assert_msg(store_open(&c, &api.config.store, &err) == OK, "%s", err.text);
-	for (store_status(api.config.store, &st); !st.is_ready;
-	     store_status(api.config.store, &st))
-		pause_ms(2);
-	op_of(tenant, OP_OBJECT_PUT, KIND_TENANT, "", "acme");
-	submit(tenant);
-	put_token("reader", "cfx_reader");
-}
-
-/* ---- the loop, which the test turns ---- */
-
-static bool has_stopped;
-
-static void on_wake(struct follower *f, uint64_t rev)
-{
-	watching_wake(at.watching);
-}
-
-static void on_stopped(struct follower *f)
-{
-	has_stopped = true;
-}
-
-static void on_turn(struct turn *turn)
-{
-	view_idle(at.view);
-}
-
-/* Until it is so, for 10 s. */
-#define TURN_UNTIL(cond)                                                      \
-	do {                                                                  \
-		uint64_t until_ = clock_mono_ms() + 10000;                    \
-		while (!(cond)) {                                             \
-			ck_assert_msg(clock_mono_ms() < until_,               \
-				      "in vain: " #cond);                     \
-			loop_run_once(at.loop);                               \
-			pause_ms(1);                                          \
-		}                                                             \
-	} while (0)
-
 static void setup(void)
 {
-	struct err err;
-
-	ck_assert_int_eq(kinds_load(&err), OK);
-	arena = arena_new(0);
-	snprintf(dir, sizeof(dir), "/tmp/conflux-watcher-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	api = (struct api){ .config.heartbeat_ms = HEARTBEAT_MS,
-			    .watches = crowd_new(WATCHES_MAX) };
-	open_store();
-	at = (struct api_loop){ .api = &api, .loop = loop_new("test", 0) };
-	ck_assert_int_eq(view_new(api.config.store, &at.view, &err), OK);
-	at.watching = watching_new(&at);
-	at.turn.run = on_turn;
-	loop_on_turn(at.loop, &at.turn);
-	at.follower.home = at.loop;
-	at.follower.wake = on_wake;
-	store_follow(api.config.store, &at.follower);
-}
-
-static void teardown(void)
-{
-	pid_t pid;
-
-	has_stopped = false;
-	store_unfollow(api.config.store, &at.follower, on_stopped);
-	TURN_UNTIL(has_stopped);
-	view_free(&at.view);
-	loop_free(&at.loop);
-	watching_free(&at.watching);
-	store_close(&api.config.store);
-	ck_assert_uint_eq(crowd_count(api.watches), 0);
-	crowd_free(&api.watches);
-	arena_free(&arena);
-	pid = fork();
-	if (pid == 0) {
-		execlp("rm", "rm", "-rf", dir, (char *)NULL);
-		_exit(1);
-	}
-	waitpid(pid, NULL, 0);
+	lab_setup();
+	put_token("reader", "cfx_reader");
 }
 
 /* ---- watchers ---- */
@@ -743,7 +594,7 @@ static Suite *suite(void)
 	TCase *t = tcase_create("watcher");
 
 	tcase_set_timeout(t, 30);
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, setup, lab_teardown);
 	tcase_add_test(t, it_begins_at_once_and_is_told_of_its_own);
 	tcase_add_test(t, who_is_quiet_hears_from_where_to_go_on);
 	tcase_add_test(t, a_change_behind_the_end_of_its_token_is_not_told);
