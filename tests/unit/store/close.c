@@ -247,6 +247,24 @@ START_TEST(an_answer_that_comes_while_the_node_stops_is_told)
 }
 END_TEST
 
+/* It has its outcome, and waited for what it names to come here. */
+START_TEST(who_waits_for_a_revision_is_told_when_the_node_stops)
+{
+	struct outcome o = { .rev = 1000000 };
+	AUTO_BUF answer = BUF_NONE;
+
+	sent(7);
+	wr_u64(&answer, o.rev);
+	outcome_encode(&answer, &o);
+	rc_answer(lab_straw_node, asked, OK, buf_view(&answer), NULL);
+	ask_node_2();
+	lab_hold(2);
+	lab_let_go();
+	store_stop(lab[1].store);
+	ck_assert_int_eq(told_late(), OK);
+}
+END_TEST
+
 /* It is not proposed any more, so that it is certain that nothing happened. */
 START_TEST(what_comes_last_did_not_happen)
 {
@@ -277,6 +295,7 @@ static Suite *suite(void)
 	tcase_add_test(t, who_does_not_lead_or_is_alone_hands_nothing_over);
 	tcase_add_loop_test(t, what_the_leader_has_is_told_when_the_node_stops, 0, 2);
 	tcase_add_test(t, an_answer_that_comes_while_the_node_stops_is_told);
+	tcase_add_test(t, who_waits_for_a_revision_is_told_when_the_node_stops);
 	tcase_add_test(t, what_comes_last_did_not_happen);
 	suite_add_tcase(suite, t);
 	return suite;
