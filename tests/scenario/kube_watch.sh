@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Watches of objects in the Kubernetes manner, and what clients ask first (discovery).
 . "$(dirname "$0")/lib.bash"
+with_tsan
 start_daemon --server-heartbeat 300ms
 make_tenant acme
 make_tenant bank

@@ -48,17 +48,32 @@ start_daemon() {
 # TEST_BUILD becomes the folder of a confluxd that has failpoints; without one in
 # this build the scenario is skipped.
 need_test_build() {
-	local variant
 	: "${CONFLUX_OUT:?}"
-	variant=$(basename "$CONFLUX_OUT")
-	case $variant in
+	case $(basename "$CONFLUX_OUT") in
 	asan | dev) ;;
 	*) echo "needs the test build asan or dev"; exit 77 ;;
 	esac
-	TEST_BUILD=$(realpath "$CONFLUX_OUT")/bin
+	make_test_build
+}
+make_test_build() {
+	local variant
+	variant=$(basename "$CONFLUX_OUT")
+	TEST_BUILD=$(realpath -m "$CONFLUX_OUT")/bin
 	flock "$CONFLUX_OUT/logs" make BUILD="$(dirname "$CONFLUX_OUT")" \
 		VARIANT="$variant" "$CONFLUX_OUT/bin/confluxd" >"$WORK/make.log" 2>&1 ||
 		{ tail -n 20 "$WORK/make.log" >&2; fail "the test build"; }
+}
+
+# With VARIANT=tsan the daemons are those of that build, and a race that one tells of in
+# its log fails the scenario at its end.
+with_tsan() {
+	[ "$(basename "${CONFLUX_OUT:-}")" = tsan ] || return 0
+	make_test_build
+	mkdir "$WORK/bin"
+	ln -s "$(realpath "$CONFLUX_BIN")"/* "$WORK/bin/"
+	ln -sf "$TEST_BUILD/confluxd" "$WORK/bin/"
+	CONFLUX_BIN=$WORK/bin
+	trap 'rc=$?; cleanup; ! grep -A 40 ThreadSanitizer "$WORK"/daemon*.log >&2 || rc=1; exit $rc' EXIT
 }
 
 # A port that nobody listens on, below those that the kernel gives out, and that was not
