@@ -420,6 +420,71 @@ START_TEST(too_many_labels_stop_nobody)
 }
 END_TEST
 
+/* ---- what ends within the command ---- */
+
+/* A version of one of its configurations, and what ends it, in either order. */
+static void publish_and_end(struct str release, bool end_first, bool completes)
+{
+	struct command *c = bench_command(&b);
+	struct op *op;
+
+	put_blob(&b, "acme", STR("c"));
+	for (int i = 0; i < 2; i++) {
+		if ((i == 0) != end_first) {
+			add_version(&b, c, "acme", CONFIG, STR("c"), true);
+			continue;
+		}
+		op = command_op(b.arena, c, completes ? OP_RELEASE_MOVE : OP_ROLLBACK);
+		op->kind = completes ? KIND_RELEASE : KIND_CONFIG;
+		op->tenant = STR("acme");
+		op->name = completes ? release : STR(TWO);
+		op->move = MOVE_PROMOTE_FULL;
+		op->step = UINT32_MAX;
+		op->mode = ROLLBACK_STABLE_ONLY;
+	}
+	bench_apply(&b, c);
+	ck_assert_msg(b.last.code == OK, "%s", b.last.text);
+}
+
+static bool is_phase(struct str release, const char *phase)
+{
+	struct kv_txn *txn = bench_read(&b);
+	struct object_view o;
+	bool is;
+
+	ck_assert_int_eq(view_object(txn, KIND_RELEASE, STR("acme"), release, &o, NULL),
+			 OK);
+	is = str_find_str(o.row.status,
+			  arena_printf(b.arena, "\"phase\":\"%s\"", phase)) != SIZE_MAX;
+	kv_end(&txn);
+	return is;
+}
+
+/* Even: it ends first; by twos: it completes, and turns back; by fours: the new one takes
+ * its place, and would wait for it. */
+START_TEST(what_ended_in_the_command_is_in_no_ones_way)
+{
+	struct command *c = bench_command(&b);
+	bool completes = _i / 2 % 2 == 0;
+	struct str old;
+
+	make(KIND_RELEASE_POLICY, "all",
+	     _i / 4 ? "{\"concurrency\":{\"policy\":\"Queue\"}," STEPS "}" :
+		      ALL_IN_STEPS);
+	put_blob(&b, "acme", STR("b"));
+	add_version(&b, c, "acme", CONFIG, STR("b"), true);
+	add_version(&b, c, "acme", TWO, STR("b"), true);
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	old = newest().name;
+	publish_and_end(old, _i % 2 == 0, completes);
+	ck_assert(is_phase(old, completes ? "Completed" : "RolledBack"));
+	ck_assert(!str_eq(newest().name, old) &&
+		  is_phase(newest().name, "Progressing"));
+	they_get("eu", 3, completes ? 2 : 1);
+	they_get("us", completes ? 2 : 1, completes ? 2 : 1);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("state/along");
@@ -438,6 +503,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, where_there_is_no_glass_all_goes_its_way, 0, 2);
 	tcase_add_test(t, labels_of_the_command_choose_no_policy);
 	tcase_add_test(t, too_many_labels_stop_nobody);
+	tcase_add_loop_test(t, what_ended_in_the_command_is_in_no_ones_way, 0, 8);
 	suite_add_tcase(s, t);
 	return s;
 }

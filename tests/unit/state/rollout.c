@@ -325,56 +325,6 @@ START_TEST(it_turns_back_as_a_whole_and_holds)
 }
 END_TEST
 
-/* A version of one of its configurations, and what ends it, in either order. */
-static enum code publish_and_end(bool end_first, bool completes)
-{
-	struct command *c = bench_command(&b);
-	struct op *op;
-	enum code rc;
-
-	put_blob(&b, "acme", STR("c"));
-	for (int i = 0; i < 2; i++) {
-		if ((i == 0) != end_first) {
-			add_version(&b, c, "acme", ONE, STR("c"), true);
-			continue;
-		}
-		op = command_op(b.arena, c, completes ? OP_RELEASE_MOVE : OP_ROLLBACK);
-		op->kind = completes ? KIND_RELEASE : KIND_CONFIG;
-		op->tenant = STR("acme");
-		op->name = completes ? arena_str(b.arena, str_of(release)) : STR(TWO);
-		op->move = MOVE_PROMOTE_FULL;
-		op->step = UINT32_MAX;
-		op->mode = ROLLBACK_STABLE_ONLY;
-	}
-	rc = bench_apply(&b, c)->code;
-	note_newest();
-	return rc;
-}
-
-/* Even: it ends first; by twos: it completes, and turns back; by fours: the new one would
- * take its place, and wait for it. */
-START_TEST(what_ended_in_the_command_is_in_no_ones_way)
-{
-	bool completes = _i / 2 % 2 == 0;
-	char old[RELEASE_NAME_MAX];
-
-	policy("p", _i / 4 ? CANARY ",\"concurrency\":{\"policy\":\"Queue\"}}" :
-			     CANARY "}");
-	ck_assert_int_eq(publish("b", "b"), OK);
-	memcpy(old, release, sizeof(old));
-	ck_assert_msg(publish_and_end(_i % 2 == 0, completes) == OK, "%s",
-		      b.last.text);
-	ck_assert_str_ne(release, old);
-	ck_assert(is_phase(old, completes ? "Completed" : "RolledBack"));
-	ck_assert(is_phase(release, "Progressing"));
-	ck_assert_uint_eq(DB("", "eu"), 3);
-	ck_assert_uint_eq(DB("", NULL), completes ? 2 : 1);
-	ck_assert_uint_eq(SECOND("", "eu"), completes ? 2 : 1);
-	ck_assert_int_eq(go(MOVE_PROMOTE_FULL), OK);
-	ck_assert_uint_eq(DB("", NULL), 3);
-}
-END_TEST
-
 START_TEST(a_file_that_went_back_is_not_brought_along)
 {
 	policy("p", CANARY "}");
@@ -920,7 +870,6 @@ static Suite *suite(void)
 	tcase_add_test(t, of_two_that_mean_the_same_step_one_happens);
 	tcase_add_test(t, what_a_step_bakes_is_on_record);
 	tcase_add_test(t, it_turns_back_as_a_whole_and_holds);
-	tcase_add_loop_test(t, what_ended_in_the_command_is_in_no_ones_way, 0, 8);
 	tcase_add_test(t, a_file_that_went_back_is_not_brought_along);
 	tcase_add_test(t, abort_holds_nothing);
 	tcase_add_test(t, a_hold_is_lifted_by_hand);
