@@ -111,6 +111,12 @@ enum code fetch_check_url(const struct source_settings *s, struct str url,
 	return err_hint(err, "https:// and file:// are supported");
 }
 
+/* A host without a port is its port 443. */
+static struct str without_443(struct str host)
+{
+	return str_ends(host, STR(":443")) ? str_first(host, host.n - 4) : host;
+}
+
 static bool may_have_token(const struct source_settings *s, struct str url)
 {
 	struct str host = authority_of(url);
@@ -118,7 +124,8 @@ static bool may_have_token(const struct source_settings *s, struct str url)
 	if (!s->token || !str_starts(url, STR("https://")))
 		return false;
 	for (size_t i = 0; i < s->n_token_hosts; i++)
-		if (str_eq_nocase(host, str_of(s->token_hosts[i])))
+		if (str_eq_nocase(without_443(host),
+				  without_443(str_of(s->token_hosts[i]))))
 			return true;
 	return false;
 }

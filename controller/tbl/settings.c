@@ -31,7 +31,8 @@ static const char *const type_names[] = {
 	[SETTING_STRING] = "string",	 [SETTING_PATH] = "path",
 	[SETTING_U64] = "number",	 [SETTING_BYTES] = "bytes",
 	[SETTING_DURATION] = "duration", [SETTING_BOOL] = "bool",
-	[SETTING_LIST] = "list",	 [SETTING_ENUM] = "enum",
+	[SETTING_LIST] = "list",	 [SETTING_HOSTS] = "hosts",
+	[SETTING_ENUM] = "enum",
 };
 
 static const struct alias {
@@ -262,18 +263,52 @@ static enum code check_enum(const struct row *r, struct str text,
 	return err_hint(err, "allowed: %s", r->unit);
 }
 
-static void split_list(struct settings *s, struct setting_value *v,
+static bool is_list(const struct row *r)
+{
+	return r->type == SETTING_LIST || r->type == SETTING_HOSTS;
+}
+
+static char separator(const struct row *r)
+{
+	return r->type == SETTING_LIST ? ':' : ',';
+}
+
+static void split_list(struct settings *s, struct setting_value *v, char by,
 		       struct str text)
 {
 	while (text.p) {
-		struct str item = str_cut(&text, ':');
+		struct str item = str_cut(&text, by);
 
+		/* Paths may begin and end as they like. */
+		if (by == ',')
+			item = str_trim(item);
 		if (item.n == 0)
 			continue;
 		v->items = arena_grow(s->arena, v->items, &v->cap_items,
 				      v->n_items + 1, sizeof(*v->items));
 		v->items[v->n_items++] = arena_z(s->arena, item);
 	}
+}
+
+/* Whether what stands behind the colon of each is a port. */
+static enum code check_hosts(const struct row *r, const struct setting_value *v,
+			     struct err *err)
+{
+	for (size_t i = 0; i < v->n_items; i++) {
+		struct str host = str_of(v->items[i]);
+		size_t colon = str_rfind(host, ':');
+		uint64_t port;
+
+		if (colon == SIZE_MAX || host.p[host.n - 1] == ']')
+			continue;
+		if (colon && str_u64(str_from(host, colon + 1), &port) && port > 0 &&
+		    port < 65536)
+			continue;
+		err_set(err, E_INVALID, "%s: '%s' is no host, and no host and port",
+			r->key, v->items[i]);
+		return err_hint(err, "hosts are separated by commas");
+	}
+	return OK;
 }
 
 /* Checks 'text' and makes it the value of 'id'. */
@@ -299,7 +334,10 @@ static enum code set(struct settings *s, enum setting id, struct str text,
 		rc = check_enum(r, text, &v.n, err);
 		break;
 	case SETTING_LIST:
-		split_list(s, &v, text);
+	case SETTING_HOSTS:
+		split_list(s, &v, separator(r), text);
+		if (r->type == SETTING_HOSTS)
+			rc = check_hosts(r, &v, err);
 		break;
 	case SETTING_STRING:
 	case SETTING_PATH:
@@ -361,10 +399,11 @@ static uint32_t section_line(const struct config_file *f,
 	return m->value->line;
 }
 
-/* The text of a scalar, or of a list joined by colons. */
+/* The text of a scalar, or of a list joined by what separates it. */
 static enum code file_text(const struct value *v, enum setting id,
 			   struct buf *out, struct err *err)
 {
+	char by = separator(&rows[id]);
 	size_t i;
 
 	if (v->type == VALUE_BOOL) {
@@ -375,7 +414,7 @@ static enum code file_text(const struct value *v, enum setting id,
 		buf_str(out, v->s);
 		return OK;
 	}
-	if (v->type != VALUE_ARRAY || rows[id].type != SETTING_LIST)
+	if (v->type != VALUE_ARRAY || !is_list(&rows[id]))
 		return err_set(err, E_INVALID, "%s: takes a %s, not a value of type %s",
 			       rows[id].key, type_names[rows[id].type],
 			       value_type_name(v->type));
@@ -383,12 +422,12 @@ static enum code file_text(const struct value *v, enum setting id,
 		const struct value *item = v->a.items[i];
 
 		if (item->type != VALUE_STRING ||
-		    str_find(item->s, ':') != SIZE_MAX)
+		    str_find(item->s, by) != SIZE_MAX)
 			return err_set(err, E_INVALID,
-				       "%s: items are strings without a colon",
-				       rows[id].key);
+				       "%s: items are strings without a %s",
+				       rows[id].key, by == ':' ? "colon" : "comma");
 		if (i)
-			buf_c(out, ':');
+			buf_c(out, by);
 		buf_str(out, item->s);
 	}
 	return OK;
@@ -725,7 +764,7 @@ bool settings_bool(const struct settings *s, enum setting id)
 const char *const *settings_list(const struct settings *s, enum setting id,
 				 size_t *n)
 {
-	must(rows[id].type == SETTING_LIST);
+	must(is_list(&rows[id]));
 	*n = s->v[id].n_items;
 	return s->v[id].items;
 }

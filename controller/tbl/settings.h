@@ -38,6 +38,7 @@ enum setting_type {
 	SETTING_DURATION,
 	SETTING_BOOL,
 	SETTING_LIST,
+	SETTING_HOSTS,
 	SETTING_ENUM,
 };
 
@@ -78,7 +79,7 @@ const char *settings_text(const struct settings *settings, enum setting id);
 /* U64 as it is, BYTES in bytes, DURATION in milliseconds. */
 uint64_t settings_u64(const struct settings *settings, enum setting id);
 bool settings_bool(const struct settings *settings, enum setting id);
-/* Items of a LIST, '*n' of them; empty items are left out. */
+/* Items of a LIST or of HOSTS, '*n' of them; empty items are left out. */
 const char *const *settings_list(const struct settings *settings,
 				 enum setting id, size_t *n);
 /* Position of an ENUM's word in its row ("info" of log.level: 1). */

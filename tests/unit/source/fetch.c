@@ -245,6 +245,8 @@ START_TEST(follows_https_with_token_and_authority)
 	a = lab_commit(&lab, "first");
 	lab_serve(&lab, &s, "200");
 	snprintf(url, sizeof(url), "%s/repo/.git", s.url);
+	/* Its port is part of it. */
+	ck_assert_ptr_nonnull(strchr(s.host, ':'));
 	hosts[0] = s.host;
 	secret_set(&right, STR("s3cret"));
 	secret_set(&wrong, STR("guess"));

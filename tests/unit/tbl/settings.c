@@ -159,6 +159,37 @@ START_TEST(short_flags_and_lists)
 }
 END_TEST
 
+/* One that has a port, too. */
+START_TEST(hosts_may_have_ports)
+{
+	const char *const *hosts;
+	size_t n;
+
+	good(NULL, FLAGS("--sources-token-hosts",
+			 "git.example, git.example:8443,,[::1]:1,[::1]"));
+	hosts = settings_list(s, SETTING_sources_token_hosts, &n);
+	ck_assert_uint_eq(n, 4);
+	ck_assert_str_eq(hosts[0], "git.example");
+	ck_assert_str_eq(hosts[1], "git.example:8443");
+	ck_assert_str_eq(hosts[2], "[::1]:1");
+	settings_free(&s);
+	s = settings_new();
+	write_config("sources:\n  token_hosts: ['a:8443', b]\n");
+	good(NULL, FLAGS("--config", path));
+	hosts = settings_list(s, SETTING_sources_token_hosts, &n);
+	ck_assert_uint_eq(n, 2);
+	ck_assert_str_eq(hosts[0], "a:8443");
+	ck_assert_str_eq(hosts[1], "b");
+	/* As it was written once: two hosts. */
+	bad(NULL, FLAGS("--sources-token-hosts", "a.example:b.example"), E_INVALID,
+	    "no host and port", "commas");
+	bad(NULL, FLAGS("--sources-token-hosts", "a:0"), E_INVALID, "'a:0'", "");
+	bad(NULL, FLAGS("--sources-token-hosts", "a:65536"), E_INVALID, "", "");
+	bad(NULL, FLAGS("--sources-token-hosts", "a:"), E_INVALID, "", "");
+	bad_file("sources:\n  token_hosts: ['a,b']\n", E_INVALID, "comma", "");
+}
+END_TEST
+
 START_TEST(errors_of_the_file_name_line_and_hint)
 {
 	bad_file("server:\n  loops: 2\n  lops: 3\n", E_INVALID,
@@ -261,6 +292,7 @@ static Suite *suite(void)
 	tcase_add_test(t, later_places_win);
 	tcase_add_test(t, the_file_is_named_by_the_environment_too);
 	tcase_add_test(t, short_flags_and_lists);
+	tcase_add_test(t, hosts_may_have_ports);
 	tcase_add_test(t, errors_of_the_file_name_line_and_hint);
 	tcase_add_test(t, errors_of_the_environment_name_the_variable);
 	tcase_add_test(t, errors_of_flags_are_usage);
