@@ -18,6 +18,12 @@
 #define MOST 256
 #define IDLE_MS 60000
 #define KEPT_CONNECTIONS 64L
+/* One part of so many of all turns is for buckets of which none runs. */
+#define RESERVE 4u
+/* Whose answers take so long, or do not come at all, has half as many turns, and again
+ * half; down to one, which all buckets can have at once. */
+#define SLOW_MS 10000u
+#define SLOW_MOST 8u
 
 struct http_out {
 	struct http_out_config config;
@@ -31,6 +37,7 @@ struct http_out {
 	/* Its thread's. */
 	struct list waiting, running;
 	unsigned n_running, n_of[HTTP_OUT_BUCKETS];
+	unsigned slow[HTTP_OUT_BUCKETS];
 };
 
 /* ---- one request ---- */
@@ -227,6 +234,16 @@ static enum code code_of(struct http_ask *ask, CURLcode result)
 		       curl_easy_strerror(result));
 }
 
+static void note_speed(struct http_out *out, const struct http_ask *ask, enum code rc)
+{
+	unsigned *slow = &out->slow[ask->bucket];
+
+	if (rc == E_TIMEOUT || clock_mono_ms() - ask->start_ms_ >= SLOW_MS)
+		*slow = MIN(*slow + 1, SLOW_MOST);
+	else if (*slow)
+		--*slow;
+}
+
 static void end(struct http_out *out, struct http_ask *ask, CURLcode result)
 {
 	enum code rc = code_of(ask, result);
@@ -238,6 +255,7 @@ static void end(struct http_out *out, struct http_ask *ask, CURLcode result)
 	let_go(out, ask);
 	out->n_running--;
 	out->n_of[ask->bucket]--;
+	note_speed(out, ask, rc);
 	tell(out, ask, rc);
 }
 
@@ -262,18 +280,33 @@ static void begin(struct http_out *out, struct http_ask *ask)
 
 /* ---- the thread ---- */
 
-/* The first whose turn it is; NULL: none, now. */
+static bool may_begin(const struct http_out *out, unsigned bucket)
+{
+	unsigned most = MAX(out->config.most_of_one >> out->slow[bucket], 1u);
+	unsigned n = out->n_of[bucket];
+
+	return n == 0 || (n < most && out->n_running + out->config.most / RESERVE <
+					     out->config.most);
+}
+
+/* Whose turn it is: the first of those of whose bucket the fewest run, so that nobody
+ * waits for who has many; NULL: nobody's, now. */
 static struct http_ask *next_of(struct http_out *out)
 {
+	struct http_ask *best = NULL;
+
 	if (out->n_running >= out->config.most)
 		return NULL;
 	for (struct list *at = out->waiting.next; at != &out->waiting; at = at->next) {
 		struct http_ask *ask = container_of(at, struct http_ask, at_);
 
-		if (out->n_of[ask->bucket] < out->config.most_of_one)
-			return ask;
+		if (may_begin(out, ask->bucket) &&
+		    (!best || out->n_of[ask->bucket] < out->n_of[best->bucket]))
+			best = ask;
+		if (best && out->n_of[best->bucket] == 0)
+			break;
 	}
-	return NULL;
+	return best;
 }
 
 /* False: it is over. */

@@ -2,7 +2,9 @@
  * Requests out, to servers that tenants name: webhooks, questions of conditions.
  *
  * Of one tenant at most `most_of_one` run at a time, whatever they are for, and the
- * others wait; tenants of one bucket share that.
+ * others wait; tenants of one bucket share that.  So that tenants whose servers hang do
+ * not have all turns, a quarter of them is for tenants of which none runs, and who is
+ * told of timeouts has half as many each time, down to one.
  *
  *	any thread   asks
  *	own thread   libcurl, as many requests at once as `most`

@@ -131,6 +131,19 @@ static unsigned names_answered(void)
 	return n;
 }
 
+/* Waits until so many are; how many they are. */
+static unsigned names_asked(unsigned n)
+{
+	unsigned is;
+
+	pthread_mutex_lock(&names.lock);
+	while (names.n_asked < n)
+		pthread_cond_wait(&names.changed, &names.lock);
+	is = names.n_asked;
+	pthread_mutex_unlock(&names.lock);
+	return is;
+}
+
 static void names_end(void)
 {
 	pthread_mutex_lock(&names.lock);
@@ -498,6 +511,77 @@ START_TEST(one_tenant_does_not_take_all_turns)
 }
 END_TEST
 
+/* Eight at once, of which two are for who has none. */
+static void setup_eight(void)
+{
+	setup_of((struct http_out_config){ .allow_private = true, .most = 8,
+					   .most_of_one = 4 });
+}
+
+/* Two whose servers hang may have them all by number. */
+START_TEST(who_hangs_does_not_have_all_turns)
+{
+	struct http_ask many[12], other;
+	char url[64];
+
+	server_start("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u/", server.port);
+	for (size_t i = 0; i < ARRAY_LEN(many); i++)
+		begin_ask(&many[i], 1 + i % 3, "http://" SILENT_NAME "/");
+	/* Behind the last of them. */
+	names_asked(6);
+	for (unsigned i = 0; i < 5; i++) {
+		begin_ask(&other, 4 + i, url);
+		run_until(1);
+		ck_assert_ptr_eq(first_told, &other);
+		ck_assert_msg(rc_told == OK, "%s", err_told.text);
+		http_ask_fini(&other);
+		told = 0;
+	}
+	names_end();
+	run_until(ARRAY_LEN(many));
+	server_stop();
+	for (size_t i = 0; i < ARRAY_LEN(many); i++)
+		http_ask_fini(&many[i]);
+}
+END_TEST
+
+/* Who only ran into timeouts has one turn. */
+START_TEST(turns_follow_what_came_of_them)
+{
+	struct http_ask many[4], other;
+	char url[64];
+
+	server_start(NULL);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u/", server.port);
+	for (size_t i = 0; i < ARRAY_LEN(many); i++) {
+		many[i] = (struct http_ask){ .home = loop, .done = on_turn,
+					     .url = str_of(url), .timeout_ms = 50,
+					     .bucket = 1 };
+		ck_assert(http_out_ask(out, &many[i]));
+	}
+	run_until(4);
+	ck_assert_int_eq(rc_told, E_TIMEOUT);
+	server_stop();
+	told = 0;
+	for (size_t i = 0; i < ARRAY_LEN(many); i++)
+		begin_ask(&many[i], 1, "http://" SILENT_NAME "/");
+	server_start("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u/", server.port);
+	/* What may begin has begun when one behind it is answered. */
+	begin_ask(&other, 2, url);
+	run_until(1);
+	ck_assert_ptr_eq(first_told, &other);
+	ck_assert_uint_eq(names_asked(1), 1);
+	names_end();
+	run_until(1 + ARRAY_LEN(many));
+	server_stop();
+	for (size_t i = 0; i < ARRAY_LEN(many); i++)
+		http_ask_fini(&many[i]);
+	http_ask_fini(&other);
+}
+END_TEST
+
 /* Who waited for long has all the time of his own. */
 START_TEST(the_time_for_it_begins_with_the_turn)
 {
@@ -553,6 +637,12 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(t, setup_narrow, teardown);
 	tcase_add_test(t, one_tenant_does_not_take_all_turns);
 	tcase_add_test(t, the_time_for_it_begins_with_the_turn);
+	suite_add_tcase(s, t);
+	t = tcase_create("fair");
+	tcase_set_timeout(t, 60);
+	tcase_add_checked_fixture(t, setup_eight, teardown);
+	tcase_add_test(t, who_hangs_does_not_have_all_turns);
+	tcase_add_test(t, turns_follow_what_came_of_them);
 	suite_add_tcase(s, t);
 	t = tcase_create("inside");
 	tcase_add_checked_fixture(t, setup_outside, teardown);
