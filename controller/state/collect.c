@@ -26,21 +26,37 @@ static bool is_locked(struct kv_txn *txn, struct str tenant, struct str config)
 	return has_below(txn, KV_LOCKS, buf_view(&key));
 }
 
-static bool is_releasing(struct kv_txn *txn, struct str tenant, struct str config,
-			 uint32_t version)
+/* By a row below 'prefix'. */
+static bool is_named(struct kv_txn *txn, struct str prefix, uint32_t version)
 {
-	AUTO_BUF key = BUF_NONE;
 	struct releasing_at at;
 	struct kv_cursor c;
 	bool found = false;
 
-	key_releasing_config(&key, tenant, config);
-	for (bool on = kv_seek(txn, KV_RELEASING, buf_view(&key), &c);
-	     on && !found && str_starts(c.key, buf_view(&key)); on = kv_next(&c))
+	for (bool on = kv_seek(txn, KV_RELEASING, prefix, &c);
+	     on && !found && str_starts(c.key, prefix); on = kv_next(&c))
 		found = !releasing_at_decode(c.key, c.val, &at) ||
 			at.version == version;
 	kv_cursor_close(&c);
 	return found;
+}
+
+static bool is_releasing(struct kv_txn *txn, struct str tenant, struct str config,
+			 uint32_t version)
+{
+	AUTO_BUF key = BUF_NONE;
+
+	key_releasing_config(&key, tenant, config);
+	return is_named(txn, buf_view(&key), version);
+}
+
+static bool is_kept(struct kv_txn *txn, struct str tenant, struct str config,
+		    uint32_t version)
+{
+	AUTO_BUF key = BUF_NONE;
+
+	key_releasing_kept(&key, tenant, config);
+	return is_named(txn, buf_view(&key), version);
 }
 
 const char *collect_name(struct kv_txn *txn, struct str tenant,
@@ -60,6 +76,8 @@ const char *collect_name(struct kv_txn *txn, struct str tenant,
 		return "it is held";
 	if (is_releasing(txn, tenant, live->name, version))
 		return "a release brings it";
+	if (is_kept(txn, tenant, live->name, version))
+		return "a release keeps it, to switch back";
 	return is_locked(txn, tenant, live->name) ?
 		       "an open proposal touches the configuration" : NULL;
 }

@@ -145,6 +145,9 @@ enum code rollout_complete(struct apply *a, struct str tenant,
 /* Open, and so found by configuration and group; or not any more. */
 void rollout_index(struct apply *a, struct str tenant,
 		   const struct rollout_row *row, bool is_open);
+/* Completed, and so found by what it would turn back to; or not any more. */
+void rollout_index_kept(struct apply *a, struct str tenant,
+			const struct rollout_row *row, bool is_kept);
 /* It ends, with what comes of that; 'phase' is ROLLED_BACK, ABORTED or SUPERSEDED. */
 enum code rollout_end(struct apply *a, struct arena *arena, struct str tenant,
 		      struct rollout_row *row, enum rollout_phase phase,

@@ -37,7 +37,7 @@ enum code rollout_load(struct apply *a, struct arena *arena, struct str tenant,
 }
 
 static void index_one(struct apply *a, struct str key, const struct rollout_row *row,
-		      const struct rollout_config *c, bool is_open)
+		      const struct rollout_config *c, uint32_t version, bool is_open)
 {
 	AUTO_BUF whole = BUF_NONE;
 	AUTO_BUF val = BUF_NONE;
@@ -46,7 +46,7 @@ static void index_one(struct apply *a, struct str key, const struct rollout_row 
 	wr_u64_be(&whole, row->number);
 	if (c)
 		releasing_at_encode(&val, &(struct releasing_at){
-			.sha = c->sha, .version = c->version });
+			.sha = c->sha, .version = version });
 	if (is_open)
 		ap_put(a, KV_RELEASING, buf_view(&whole), buf_view(&val));
 	else
@@ -60,13 +60,29 @@ void rollout_index(struct apply *a, struct str tenant,
 		AUTO_BUF key = BUF_NONE;
 
 		key_releasing_config(&key, tenant, row->configs[i].name);
-		index_one(a, buf_view(&key), row, &row->configs[i], is_open);
+		index_one(a, buf_view(&key), row, &row->configs[i],
+			  row->configs[i].version, is_open);
 	}
 	if (row->group.n) {
 		AUTO_BUF key = BUF_NONE;
 
 		key_releasing_group(&key, tenant, row->group);
-		index_one(a, buf_view(&key), row, NULL, is_open);
+		index_one(a, buf_view(&key), row, NULL, 0, is_open);
+	}
+}
+
+/* What it can turn back to stays while it may. */
+void rollout_index_kept(struct apply *a, struct str tenant,
+			const struct rollout_row *row, bool is_kept)
+{
+	for (size_t i = 0; i < row->n_configs; i++) {
+		const struct rollout_config *c = &row->configs[i];
+		AUTO_BUF key = BUF_NONE;
+
+		if (!c->previous)
+			continue;
+		key_releasing_kept(&key, tenant, c->name);
+		index_one(a, buf_view(&key), row, c, c->previous, is_kept);
 	}
 }
 
@@ -192,6 +208,7 @@ void rollout_put_row(struct apply *a, struct str tenant,
 void rollout_put(struct apply *a, struct str tenant, struct rollout_row *row)
 {
 	rollout_index(a, tenant, row, rollout_is_open(row->phase));
+	rollout_index_kept(a, tenant, row, row->phase == ROLLOUT_COMPLETED);
 	rollout_put_row(a, tenant, row);
 }
 

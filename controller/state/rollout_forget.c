@@ -80,6 +80,23 @@ static bool is_out(struct apply *a, struct str tenant, uint64_t number)
 	       rollout_row_phase(val, &phase) && rollout_is_out(phase);
 }
 
+/* Another configuration of that name has other versions. */
+static void forget_kept(struct apply *a, struct str tenant, struct str config)
+{
+	AUTO_BUF key = BUF_NONE;
+	uint64_t *numbers;
+	size_t n, prefix;
+
+	key_releasing_kept(&key, tenant, config);
+	prefix = key.n;
+	n = rollout_numbers(a, a->arena, buf_view(&key), &numbers);
+	for (size_t i = 0; i < n; i++) {
+		key.n = prefix;
+		wr_u64_be(&key, numbers[i]);
+		ap_del(a, KV_RELEASING, buf_view(&key));
+	}
+}
+
 void releasing_forget(struct apply *a, struct str tenant, const struct thing *t)
 {
 	struct forgotten *first = NULL;
@@ -109,6 +126,7 @@ void releasing_forget(struct apply *a, struct str tenant, const struct thing *t)
 		else
 			first = one;
 	}
+	forget_kept(a, tenant, t->live.name);
 }
 
 size_t rollout_drop_deleted(struct apply *a, struct arena *arena, struct str tenant,

@@ -278,6 +278,7 @@ static void forget(struct moving *m)
 
 	key_rollout(&key, m->op->tenant, m->op->name);
 	ap_del(m->a, KV_ROLLOUTS, buf_view(&key));
+	rollout_index_kept(m->a, m->op->tenant, &m->row, false);
 	releasing_count(m->a, m->op->tenant, -1);
 }
 

@@ -175,6 +175,91 @@ START_TEST(releases_and_holds_name_versions)
 }
 END_TEST
 
+/* The oldest release that may; it must be there. */
+static void move(enum release_move move)
+{
+	char name[RELEASE_NAME_MAX];
+
+	for (uint64_t n = 1; n <= state_head(b.state)->rev; n++) {
+		struct command *c = bench_command(&b);
+		struct op *op = command_op(b.arena, c, OP_RELEASE_MOVE);
+
+		release_name(name, n);
+		op->kind = KIND_RELEASE;
+		op->tenant = STR("acme");
+		op->name = str_of(name);
+		op->move = move;
+		op->mode = ROLLBACK_STABLE_ONLY;
+		op->step = UINT32_MAX;
+		if (bench_apply(&b, c)->code == OK)
+			return;
+	}
+	ck_abort_msg("%s", b.last.text);
+}
+
+static void two_are_kept(void)
+{
+	policy("p", "{\"strategy\":\"blue-green\",\"keepPrevious\":\"24h\","
+	       "\"preview\":{\"labels\":{\"slot\":\"green\"}},"
+	       "\"retention\":{\"versions\":1}}");
+	publish("b", false);
+	move(MOVE_PROMOTE);
+	publish("c", false);
+	move(MOVE_PROMOTE);
+}
+
+START_TEST(what_a_completed_release_switches_back_to_stays)
+{
+	two_are_kept();
+	ck_assert_str_eq(says(), "3 2 1");
+	ck_assert_int_eq(drop(1), E_CONFLICT);
+	/* The second goes back, and then so does the first. */
+	if (_i) {
+		struct command *c = bench_command(&b);
+		struct op *op = command_op(b.arena, c, OP_ROLLBACK);
+
+		op->kind = KIND_CONFIG;
+		op->tenant = STR("acme");
+		op->name = STR(ONE);
+		op->version = 2;
+		op->mode = ROLLBACK_STABLE_ONLY;
+		ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+		ck_assert_int_eq(drop(1), E_CONFLICT);
+		move(MOVE_ROLLBACK);
+	} else {
+		move(MOVE_FORGET);
+		ck_assert_str_eq(says(), "3 2 1-");
+		ck_assert_int_eq(drop(1), OK);
+		move(MOVE_FORGET);
+	}
+	{
+		struct kv_txn *txn = bench_read(&b);
+
+		ck_assert_uint_eq(kv_count(txn, KV_RELEASING), _i);
+		kv_end(&txn);
+	}
+}
+END_TEST
+
+START_TEST(nothing_is_kept_of_what_is_deleted)
+{
+	struct command *c;
+	struct op *op;
+	struct kv_txn *txn;
+
+	two_are_kept();
+	c = bench_command(&b);
+	op = command_op(b.arena, c, OP_OBJECT_DELETE);
+	op->kind = KIND_CONFIG;
+	op->tenant = STR("acme");
+	op->name = STR(ONE);
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	txn = bench_read(&b);
+	ck_assert_uint_eq(kv_count(txn, KV_RELEASING), 0);
+	kv_end(&txn);
+}
+END_TEST
+
 START_TEST(content_that_nobody_names_any_more_is_let_go)
 {
 	uint64_t before;
@@ -202,6 +287,8 @@ static Suite *suite(void)
 	tcase_add_test(t, the_newest_so_many_and_what_is_named_stay);
 	tcase_add_test(t, a_configuration_says_it_itself);
 	tcase_add_test(t, releases_and_holds_name_versions);
+	tcase_add_loop_test(t, what_a_completed_release_switches_back_to_stays, 0, 2);
+	tcase_add_test(t, nothing_is_kept_of_what_is_deleted);
 	tcase_add_test(t, content_that_nobody_names_any_more_is_let_go);
 	suite_add_tcase(s, t);
 	return s;
