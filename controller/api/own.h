@@ -73,6 +73,7 @@ struct caller {
 	/* Of a handler that calls api_when: for its second half. */
 	const void *later;
 	bool has_waited;
+	const struct proposal_why *held; /* of the proposal that is shown (proposals.c) */
 	const struct plan_reach *reach;  /* of the plan that is shown (plan_reach.c) */
 };
 

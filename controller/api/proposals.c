@@ -7,6 +7,7 @@
  */
 #include "api/gate.h"
 #include "api/pages.h"
+#include "api/why.h"
 
 #include "base/clock.h"
 #include "base/hex.h"
@@ -291,9 +292,41 @@ static enum code find(struct kv_txn *txn, struct request *r, struct str tenant,
 	return view_proposal(txn, r->arena, tenant, name, row, err);
 }
 
+struct proposal_why {
+	struct fleet_why is;
+	bool is_failed;
+	struct err err;
+};
+
+/* Who is asked what holds it: the leader, once. */
+static void is_known(struct request *r, const struct fleet_why *why,
+		     const struct err *err)
+{
+	struct proposal_why *w = ANEW(r->arena, struct proposal_why);
+
+	w->is_failed = err != NULL;
+	w->is = *why;
+	if (err)
+		err_copy(&w->err, err);
+	caller_of(r)->held = w;
+	get_proposal(r);
+}
+
+static bool ask_held(struct request *r, struct str name, const struct proposal_row *row)
+{
+	uint64_t number;
+
+	if (row->phase != PROPOSAL_APPROVED || caller_of(r)->held ||
+	    !str_u64(str_from(name, 2), &number))
+		return false;
+	api_why(r, number, is_known);
+	return true;
+}
+
 static void answer_proposal(struct request *r, struct str tenant, struct str name,
 			    bool with_plan)
 {
+	const struct proposal_why *held = caller_of(r)->held;
 	struct proposal_row row;
 	AUTO_BUF out = BUF_NONE;
 	struct kv_txn *txn;
@@ -305,10 +338,14 @@ static void answer_proposal(struct request *r, struct str tenant, struct str nam
 		api_error(r, &err);
 		return;
 	}
+	if (with_plan && ask_held(r, name, &row))
+		return;
 	with_plan = with_plan && plan_is_kept(txn, tenant, &row.digest);
 	if (with_plan && plan_ask_reach(r, txn, tenant, &row.digest, get_proposal))
 		return;
 	put_proposal(&out, r->arena, tenant, name, &row);
+	if (held && row.phase == PROPOSAL_APPROVED)
+		put_why(&out, &held->is, held->is_failed ? &held->err : NULL);
 	if (with_plan) {
 		buf_z(&out, ",\"plan\":");
 		if (plan_json(&out, r, txn, tenant, &row.digest, &err)) {

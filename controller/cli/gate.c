@@ -563,6 +563,7 @@ static enum code tell_proposal(struct cli *cli, const struct value *v, struct er
 		return out_value(cli, v, err);
 	put_row(cli, &out, "proposal", value_getz(v, "id"));
 	put_row(cli, &out, "phase", value_at(v, "status.phase"));
+	put_row(cli, &out, "waits for", value_getz(v, "waits_for"));
 	put_row(cli, &out, "approvals", value_at(v, "status.summary"));
 	put_row(cli, &out, "review", value_at(v, "status.review"));
 	put_row(cli, &out, "author", value_at(v, "spec.author"));

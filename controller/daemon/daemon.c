@@ -244,12 +244,36 @@ static enum code start_sources(struct daemon *d, struct err *err)
 
 /* ---- instances ---- */
 
+static enum code start_keeper(struct daemon *d, struct err *err)
+{
+	struct keeper *keeper = NULL;
+	enum code rc = keeper_new(d->store, &keeper, err);
+
+	atomic_store(&d->keeper, keeper);
+	return rc;
+}
+
+/* The keeper comes later, and goes when nobody asks any more. */
+static void explain_held(void *data, uint64_t proposal, struct fleet_why *out)
+{
+	struct daemon *d = data;
+	struct keeper *keeper = atomic_load(&d->keeper);
+	AUTO_BUF text = BUF_NONE;
+
+	if (!keeper || !keeper_explain(keeper, proposal, &text))
+		return;
+	out->is_known = true;
+	str_copy(out->text, sizeof(out->text), buf_view(&text));
+}
+
 static enum code start_fleet(struct daemon *d, struct err *err)
 {
 	struct fleet_node_config config = {
 		.store = d->store,
 		.node_id = MAX(d->cluster.node_id, (uint64_t)1),
 		.instances_max = number(d, SETTING_fleet_instances_max),
+		.explain_held = explain_held,
+		.held_data = d,
 	};
 	struct fleet_node *fleet;
 	enum code rc = fleet_node_new(&config, &fleet, err);
@@ -600,7 +624,7 @@ enum code daemon_start(const struct settings *settings, struct daemon **out,
 	if (rc == OK)
 		rc = start_webhooks(d, err);
 	if (rc == OK)
-		rc = keeper_new(d->store, &d->keeper, err);
+		rc = start_keeper(d, err);
 	if (rc == OK)
 		rc = start_releases(d, err);
 	if (rc == OK)
@@ -622,6 +646,7 @@ void daemon_leave(struct daemon *d)
 void daemon_stop(struct daemon **dp)
 {
 	struct daemon *d = *dp;
+	struct keeper *keeper;
 	struct fleet_node *fleet;
 
 	if (!d)
@@ -669,7 +694,8 @@ void daemon_stop(struct daemon **dp)
 	backups_free(&d->backups);
 	collector_free(&d->collector);
 	sender_free(&d->sender);
-	keeper_free(&d->keeper);
+	keeper = atomic_load(&d->keeper);
+	keeper_free(&keeper);
 	http_out_free(&d->http_out);
 	keyring_free(&d->keys);
 	tls_server_free(&d->tls);

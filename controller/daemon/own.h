@@ -37,7 +37,7 @@ struct daemon {
 	struct collector *collector;
 	struct http_out *http_out;
 	struct sender *sender;
-	struct keeper *keeper;
+	struct keeper *_Atomic keeper;   /* the core loop asks it */
 	struct tls_server *tls;
 	struct signing *signing;         /* NULL: nothing is signed */
 	struct api *api;

@@ -21,6 +21,9 @@ struct fleet_node_config {
 	struct store *store;
 	uint64_t node_id;
 	size_t instances_max;            /* fleet.instances_max; also of records */
+	/* As fleet_node_on_why, of what is no release: of a proposal; NULL: nobody. */
+	void (*explain_held)(void *data, uint64_t proposal, struct fleet_why *out);
+	void *held_data;
 };
 
 /* '*out' is set also where it fails, to be freed. */

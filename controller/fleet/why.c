@@ -1,6 +1,6 @@
 /*
- * What a release waits for: asked of the leader, whose release engine alone knows
- * (release/release.h).
+ * What a release waits for, or an approved proposal: asked of the leader, whose release
+ * engine (release/release.h) and keeper (gate/keeper.h) alone know.
  */
 #include "fleet/node_own.h"
 
@@ -29,6 +29,9 @@ void fleet_answer_why(struct fleet_node *n, struct rpc_token token,
 		rc = err_set(&err, E_NOT_LEADER, "this node does not lead");
 	if (rc == OK) {
 		n->explain(n->explain_data, release, &why);
+		/* Both are numbered by revisions: it is one of them. */
+		if (!why.is_known && n->config.explain_held)
+			n->config.explain_held(n->config.held_data, release, &why);
 		why_answer(&out, &why);
 	}
 	store_answer(n->config.store, token, rc, rc ? STR_NONE : buf_view(&out),

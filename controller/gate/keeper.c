@@ -24,8 +24,9 @@
 
 /* An approved proposal that was tried, and is to be tried again. */
 struct held {
-	uint64_t until_ms;               /* wall clock */
+	uint64_t until_ms;               /* wall clock; 0: it was not refused */
 	unsigned tries;
+	char why[400];                   /* what held it last */
 };
 
 struct keeper {
@@ -103,6 +104,16 @@ static void forget_held(struct keeper *k, struct str key)
 	free(h);
 }
 
+/* Whole characters of it. */
+static void note_why(struct held *h, struct str why)
+{
+	size_t n = MIN(why.n, sizeof(h->why) - 1);
+
+	while (n && n < why.n && (why.p[n] & 0xc0) == 0x80)
+		n--;
+	str_copy(h->why, sizeof(h->why), str_first(why, n));
+}
+
 /* It is tried again, later each time. */
 static void hold(struct keeper *k, struct str key, const struct outcome *o)
 {
@@ -111,6 +122,7 @@ static void hold(struct keeper *k, struct str key, const struct outcome *o)
 			  (uint64_t)PAUSE_MOST_MS);
 
 	h->tries++;
+	note_why(h, str_of(o->text));
 	h->until_ms = clock_wall_ms() + ms;
 	atomic_fetch_add(&k->refused, 1);
 	log_warn(PART, LOG_KV(log_s("proposal", str_from(key,
@@ -240,8 +252,23 @@ static struct gate_touch *touches_of(struct look *l, struct str tenant,
 	return t;
 }
 
+/* As apply says it (gate_frozen_by). */
+static struct str frozen_by(struct arena *arena, const struct gate_found_window *w)
+{
+	char until[RFC3339_MAX];
+
+	if (w->until_ms == UINT64_MAX)
+		return arena_printf(arena, "freeze window %.*s of %.*s is open: %.*s",
+				    STR_ARG(w->name), STR_ARG(w->is.owner),
+				    STR_ARG(w->is.reason));
+	clock_rfc3339(until, w->until_ms, false);
+	return arena_printf(arena, "freeze window %.*s of %.*s is open until %s: %.*s",
+			    STR_ARG(w->name), STR_ARG(w->is.owner), until,
+			    STR_ARG(w->is.reason));
+}
+
 /* Does a window hold it, as far as can be seen from here?  Then until when. */
-static bool is_frozen(struct look *l, struct str tenant,
+static bool is_frozen(struct look *l, struct str key, struct str tenant,
 		      const struct proposal_row *row, uint64_t *until_ms)
 {
 	struct gate_touch *touches;
@@ -253,8 +280,14 @@ static bool is_frozen(struct look *l, struct str tenant,
 		      &answer, NULL))
 		return false;
 	*until_ms = 0;
-	for (size_t i = 0; i < answer.n_windows; i++)
-		*until_ms = MAX(*until_ms, answer.windows[i].until_ms);
+	for (size_t i = 0; i < answer.n_windows; i++) {
+		const struct gate_found_window *w = &answer.windows[i];
+
+		if (w->until_ms <= *until_ms)
+			continue;
+		*until_ms = w->until_ms;
+		note_why(held_of(l->k, key), frozen_by(l->k->arena, w));
+	}
 	return answer.n_windows > 0;
 }
 
@@ -281,7 +314,7 @@ static bool see_approved(void *data, struct str tenant, struct str name,
 	if (view_proposal(l->txn, l->k->arena, tenant, name, &row, NULL) ||
 	    row.phase != PROPOSAL_APPROVED || row.expires_ms <= l->now_ms)
 		return true;
-	if (is_frozen(l, tenant, &row, &until)) {
+	if (is_frozen(l, buf_view(&key), tenant, &row, &until)) {
 		look_again(l, until);
 		return true;
 	}
@@ -518,6 +551,27 @@ void keeper_free(struct keeper **kp)
 	buf_fini(&k->doing);
 	uv_sem_destroy(&k->stopped);
 	free(k);
+}
+
+bool keeper_explain(struct keeper *k, uint64_t proposal, struct buf *out)
+{
+	struct str key;
+	void *value;
+
+	if (!store_leads(k->store))
+		return false;
+	for (size_t at = 0; map_next(k->held, &at, &key, &value);) {
+		const struct held *h = value;
+		struct str name = str_from(key, str_find(key, '\0') + 1);
+		uint64_t number;
+
+		if (!str_starts(name, STR("p-")) ||
+		    !str_u64(str_from(name, 2), &number) || number != proposal)
+			continue;
+		buf_z(out, h->why);
+		return true;
+	}
+	return false;
 }
 
 void keeper_metrics(struct keeper *k, struct buf *out)

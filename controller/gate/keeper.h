@@ -20,6 +20,9 @@ enum code keeper_new(struct store *store, struct keeper **out,
 void keeper_stop(struct keeper *keeper);
 /* After the store. */
 void keeper_free(struct keeper **keeper);
+/* What holds the approved proposal of that number (p-...), as this leader saw it last, as
+ * text; false: nothing that it knows of.  Core loop. */
+bool keeper_explain(struct keeper *keeper, uint64_t proposal, struct buf *out);
 /* Prometheus text; any thread. */
 void keeper_metrics(struct keeper *keeper, struct buf *out);
 

@@ -251,6 +251,39 @@ static void window(const char *name, uint64_t from_ms, uint64_t to_ms)
 	    arena_z(arena, buf_view(&spec)), NULL);
 }
 
+/* ---- what holds one: asked on the core loop ---- */
+
+struct asking {
+	struct msg msg;
+	uint64_t number;
+	struct buf text;
+	sem_t done;
+};
+
+static void ask_here(struct msg *msg)
+{
+	struct asking *a = container_of(msg, struct asking, msg);
+
+	if (!keeper_explain(keeper, a->number, &a->text))
+		buf_z(&a->text, "");
+	sem_post(&a->done);
+}
+
+static const char *held_by(const char *proposal)
+{
+	struct asking a = { .msg = { .run = ask_here } };
+	const char *text;
+
+	ck_assert(str_u64(str_of(proposal + 2), &a.number));
+	sem_init(&a.done, 0, 0);
+	loop_post_sure(store_core_loop(store), &a.msg);
+	sem_wait(&a.done);
+	sem_destroy(&a.done);
+	text = arena_z(arena, buf_view(&a.text));
+	buf_fini(&a.text);
+	return text;
+}
+
 START_TEST(what_is_approved_is_executed_at_once)
 {
 	const char *p;
@@ -315,12 +348,63 @@ START_TEST(what_a_window_holds_waits_for_its_end)
 		op->tenant = STR("acme");
 		op->name = STR("long");
 		ck_assert_int_eq(row_of(p).phase, PROPOSAL_APPROVED);
+		ck_assert_ptr_nonnull(strstr(held_by(p), "freeze window long of ops"));
+		ck_assert_str_eq(held_by("p-000000000001"), "");
 		ck_assert_int_eq(submit(&c), OK);
 	}
 	becomes(p, PROPOSAL_EXECUTED);
 	ck_assert_uint_ge(row_of(p).ended_ms, (now + 2500) / 1000 * 1000);
 	keeper_metrics(keeper, &text);
 	ck_assert_ptr_nonnull(strstr(text.p, "gate_refused_total 0\n"));
+}
+END_TEST
+
+static void is_held_by(const char *p, const char *why)
+{
+	struct timespec ms = { .tv_nsec = 1000000 };
+	unsigned left = 20000;
+
+	/* A refusal wakes nobody. */
+	for (; !strstr(held_by(p), why) && left; left--)
+		nanosleep(&ms, NULL);
+	ck_assert_msg(left, "%s", held_by(p));
+}
+
+/* What only apply sees is refused there, and told too: here a window over what the
+ * proposal makes. */
+START_TEST(what_apply_refuses_is_told)
+{
+	struct command c = command("token:root", ROLE_ROOT);
+	uint64_t now = clock_wall_ms();
+	struct op *op;
+	const char *p;
+
+	put_shop();
+	put(KIND_APPROVAL_POLICY, STR("acme"), "prod",
+	    "{\"operations\":[\"write\",\"publish\"]," STAGES "}", NULL);
+	op = command_op(arena, &c, OP_OBJECT_PUT);
+	op->kind = KIND_CONFIG;
+	op->tenant = STR("acme");
+	op->name = STR("shop.prod.new");
+	op->application = STR("shop");
+	op->environment = STR("prod");
+	op->config_name = STR("new");
+	op->format = STR("text");
+	op->uid = uuid_new();
+	op->labels = op->meta = op->spec = STR("{}");
+	ck_assert_msg(submit(&c) == OK, "%s", last.text);
+	p = arena_z(arena, str_of(last.proposal));
+	window("long", now - 60000, now + 3600000);
+	keep();
+	approve(p);
+	is_held_by(p, "freeze window long of ops");
+	ck_assert_int_eq(row_of(p).phase, PROPOSAL_APPROVED);
+	{
+		AUTO_BUF text = BUF_NONE;
+
+		keeper_metrics(keeper, &text);
+		ck_assert_ptr_nonnull(strstr(text.p, "gate_refused_total 1\n"));
+	}
 }
 END_TEST
 
@@ -401,6 +485,7 @@ static Suite *suite(void)
 	tcase_add_test(t, what_is_approved_is_executed_at_once);
 	tcase_add_test(t, what_was_approved_before_a_restart_is_executed);
 	tcase_add_test(t, what_a_window_holds_waits_for_its_end);
+	tcase_add_test(t, what_apply_refuses_is_told);
 	tcase_add_test(t, windows_are_computed_ahead);
 	tcase_add_test(t, nothing_is_written_while_nothing_changes);
 	suite_add_tcase(s, t);
