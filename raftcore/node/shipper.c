@@ -382,6 +382,10 @@ static enum code is_wanted(void *data, uint64_t peer,
 	else if (n->incoming.state)
 		rc = err_set(err, E_BUSY, "a checkpoint is being installed");
 	checkpoint_fini(&c);
+	/* Newer ones come while a slow disk takes one in: each would leave its part
+	 * behind, until the disk is full. */
+	if (rc == OK)
+		ship_clear(n->ship, node_now(n), offer->id);
 	return rc;
 }
 
@@ -493,6 +497,7 @@ void host_install_done(void *host, enum code rc)
 	atomic_fetch_add(&n->shown.installed, 1);
 	checkpoint_fini(&in->c);
 	in->state = INCOMING_NONE;
+	ship_clear(n->ship, node_now(n), STR_NONE);
 }
 
 /* ---- work with files ---- */

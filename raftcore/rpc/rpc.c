@@ -124,6 +124,15 @@ static struct peer *peer_new(const struct rpc *r, uint64_t id)
 	return p;
 }
 
+static void peer_free(struct peer *p)
+{
+	free(p->outs);
+	free(p->ins);
+	free(p->out.free);
+	free(p->in.free);
+	free(p);
+}
+
 void rpc_free(struct rpc **rp)
 {
 	struct rpc *r = *rp;
@@ -133,15 +142,8 @@ void rpc_free(struct rpc **rp)
 	*rp = NULL;
 	for (unsigned i = 0; i < r->n_peers; i++)
 		rpc_peer_down(r, r->peers[i]->id);
-	for (unsigned i = 0; i < r->n_peers; i++) {
-		struct peer *p = r->peers[i];
-
-		free(p->outs);
-		free(p->ins);
-		free(p->out.free);
-		free(p->in.free);
-		free(p);
-	}
+	for (unsigned i = 0; i < r->n_peers; i++)
+		peer_free(r->peers[i]);
 	buf_fini(&r->scratch);
 	free(r);
 }
@@ -668,12 +670,25 @@ enum code rpc_receive(struct rpc *r, uint64_t now_ms, uint64_t peer,
 
 /* ---- connections ---- */
 
+/* It is met anew when it comes: down, it has no call and no request. */
+static bool forget_one(struct rpc *r)
+{
+	for (unsigned i = 0; i < r->n_peers; i++) {
+		if (r->peers[i]->is_up)
+			continue;
+		peer_free(r->peers[i]);
+		r->peers[i] = r->peers[--r->n_peers];
+		return true;
+	}
+	return false;
+}
+
 enum code rpc_peer_up(struct rpc *r, uint64_t id, struct err *err)
 {
 	struct peer *p = find(r, id);
 
-	if (!p && r->n_peers == RPC_PEERS_MAX)
-		return err_set(err, E_BUSY, "node %llu: %u nodes were seen "
+	if (!p && r->n_peers == RPC_PEERS_MAX && !forget_one(r))
+		return err_set(err, E_BUSY, "node %llu: %u nodes are connected "
 			       "already", (unsigned long long)id, r->n_peers);
 	if (!p)
 		p = r->peers[r->n_peers++] = peer_new(r, id);

@@ -106,7 +106,7 @@ void rpc_handle(struct rpc *rpc, unsigned method, const struct rpc_method *m);
 
 /* ---- connections ---- */
 
-/* A new connection; 'peer' must not be up.  E_BUSY: RPC_PEERS_MAX were seen. */
+/* A new connection; 'peer' must not be up.  E_BUSY: RPC_PEERS_MAX are up. */
 enum code rpc_peer_up(struct rpc *rpc, uint64_t peer, struct err *err) MUST_USE;
 /* Harmless where it is not up. */
 void rpc_peer_down(struct rpc *rpc, uint64_t peer);

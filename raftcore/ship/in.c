@@ -731,6 +731,24 @@ static struct in *in_new(struct ship *s, const struct ship_offer *o)
 	return in;
 }
 
+void in_clear(struct ship *s, struct str but, struct buf *kept)
+{
+	for (unsigned i = 0; i < s->config.in_max; i++) {
+		struct in *in = s->in[i];
+
+		if (!in)
+			continue;
+		if (!in->has_sender && !in->job.is_out_ &&
+		    in->fsm.state != IN_ENDED &&
+		    !str_eq(buf_view(&in->id), but)) {
+			in_free(&s->in[i]);
+			continue;
+		}
+		buf_str(kept, buf_view(&in->id));
+		buf_c(kept, '\0');
+	}
+}
+
 /* A slot for a new transfer: a free one, or one that waits for a sender. */
 static struct in **free_slot(struct ship *s)
 {
@@ -756,6 +774,10 @@ static enum code take_up(struct ship *s, struct peer *p,
 	if (in && in->has_sender && in->peer != p->id)
 		return err_set(err, E_BUSY, "%.*s comes from node %llu already",
 			       STR_ARG(o->id), (unsigned long long)in->peer);
+	if (!in && s->is_clearing &&
+	    !store_keeps(buf_view(&s->clear_keep), o->id))
+		return err_set(err, E_BUSY, "what was left of other files is being "
+			       "removed");
 	if (in && in->has_sender)
 		lose_sender(in);
 	if (in && is_same(&in->offer, o) && in->fsm.state != IN_ENDED) {

@@ -41,6 +41,9 @@ struct ship {
 	bool waits_for_rate;
 	struct ship_view seen;
 	struct buf scratch;
+	struct ship_job clear;           /* reads clear_keep while it is out */
+	bool is_clearing;
+	struct buf clear_keep;           /* ids, each ended by NUL */
 };
 
 /* ---- ship.c ---- */
@@ -81,6 +84,9 @@ size_t out_memory_max(const struct ship_config *c);
 enum code in_receive(struct ship *s, struct peer *p, const struct ship_frame *f,
 		     struct err *err);
 void in_free(struct in **in);
+/* Lets go of those without a sender, but of 'but'; the ids of the others are put
+ * behind each other into 'kept', each ended by NUL. */
+void in_clear(struct ship *s, struct str but, struct buf *kept);
 void in_go(struct in *in);
 void in_peer_down(struct in *in, uint64_t peer);
 uint64_t in_deadline(const struct in *in);

@@ -94,6 +94,7 @@ void ship_free(struct ship **sp)
 		free(s->peers[i]);
 	}
 	buf_fini(&s->scratch);
+	buf_fini(&s->clear_keep);
 	free((char *)s->config.dir);
 	free(s);
 }
@@ -272,7 +273,50 @@ void ship_job_done(struct ship *s, uint64_t now_ms, struct ship_job *job)
 	go_on(s);
 }
 
+/* ---- what nobody goes on with ---- */
+
+static void clear_run(struct ship_job *job)
+{
+	struct ship *s = container_of(job, struct ship, clear);
+
+	/* What stays goes the next time. */
+	(void)!store_sweep(s->config.fs, s->config.dir, buf_view(&s->clear_keep),
+			   NULL);
+}
+
+static void clear_done(struct ship_job *job)
+{
+	container_of(job, struct ship, clear)->is_clearing = false;
+}
+
+void ship_clear(struct ship *s, uint64_t now_ms, struct str but)
+{
+	set_now(s, now_ms);
+	if (s->is_clearing || s->is_stopped)
+		return;
+	s->is_clearing = true;
+	buf_reset(&s->clear_keep);
+	buf_str(&s->clear_keep, but);
+	buf_c(&s->clear_keep, '\0');
+	in_clear(s, but, &s->clear_keep);
+	ship_work(s, &s->clear, clear_run, clear_done);
+}
+
 /* ---- connections ---- */
+
+/* It is met anew when it comes: down, nothing of it is here but its id. */
+static bool forget_one(struct ship *s)
+{
+	for (unsigned i = 0; i < s->n_peers; i++) {
+		if (s->peers[i]->is_up)
+			continue;
+		queue_reset(s->peers[i]);
+		free(s->peers[i]);
+		s->peers[i] = s->peers[--s->n_peers];
+		return true;
+	}
+	return false;
+}
 
 enum code ship_peer_up(struct ship *s, uint64_t now_ms, uint64_t id,
 		       struct err *err)
@@ -280,8 +324,8 @@ enum code ship_peer_up(struct ship *s, uint64_t now_ms, uint64_t id,
 	struct peer *p = find(s, id);
 
 	set_now(s, now_ms);
-	if (!p && s->n_peers == SHIP_PEERS_MAX)
-		return err_set(err, E_BUSY, "node %llu: %u nodes were seen "
+	if (!p && s->n_peers == SHIP_PEERS_MAX && !forget_one(s))
+		return err_set(err, E_BUSY, "node %llu: %u nodes are connected "
 			       "already", (unsigned long long)id, s->n_peers);
 	if (!p) {
 		p = s->peers[s->n_peers++] = NEW(struct peer);

@@ -160,7 +160,7 @@ void ship_free(struct ship **ship);
 
 /* ---- connections ---- */
 
-/* E_BUSY: SHIP_PEERS_MAX were seen.  'peer' must not be up. */
+/* E_BUSY: SHIP_PEERS_MAX are up.  'peer' must not be up. */
 enum code ship_peer_up(struct ship *ship, uint64_t now_ms, uint64_t peer,
 		       struct err *err) MUST_USE;
 /* Harmless where it is not up. */
@@ -199,6 +199,16 @@ bool ship_cancel(struct ship *ship, uint64_t now_ms, uint64_t peer,
 		 struct str id);
 /* From now on; 0: no limit. */
 void ship_set_rate(struct ship *ship, uint64_t now_ms, uint64_t rate);
+
+/* ---- receiving ---- */
+
+/*
+ * Lets go of transfers to here that have no sender, but of 'but' (may be empty), and
+ * removes, in a job, all files of the folder that belong to no transfer: parts that
+ * nobody goes on with, whole files of transfers that have ended, journals.  Until
+ * that is done, an offer of an id that is neither is refused with E_BUSY.
+ */
+void ship_clear(struct ship *ship, uint64_t now_ms, struct str but);
 
 /* ---- the folder of a receiver; blocking, while no ship is on it ---- */
 

@@ -228,8 +228,16 @@ static bool is_ours(struct str name, struct str *id)
 	return false;
 }
 
-enum code ship_sweep(struct fs *fs, const char *dir, struct str keep,
-		     struct err *err)
+bool store_keeps(struct str keep, struct str id)
+{
+	while (keep.n)
+		if (str_eq(str_cut(&keep, '\0'), id))
+			return true;
+	return false;
+}
+
+enum code store_sweep(struct fs *fs, const char *dir, struct str keep,
+		      struct err *err)
 {
 	AUTO_BUF names = BUF_NONE;
 	struct str rest, id;
@@ -242,10 +250,22 @@ enum code ship_sweep(struct fs *fs, const char *dir, struct str keep,
 		struct str name = str_cut(&rest, '\0');
 		AUTO_BUF path = BUF_NONE;
 
-		if (!is_ours(name, &id) || str_eq(id, keep))
+		if (!is_ours(name, &id) || store_keeps(keep, id))
 			continue;
 		buf_printf(&path, "%s/%.*s", dir, STR_ARG(name));
 		rc = fs->ops->remove(fs, path.p, err);
 	}
 	return rc ? rc : fs->ops->sync_dir(fs, dir, err);
+}
+
+enum code ship_sweep(struct fs *fs, const char *dir, struct str keep,
+		     struct err *err)
+{
+	AUTO_BUF list = BUF_NONE;
+
+	if (keep.n) {
+		buf_str(&list, keep);
+		buf_c(&list, '\0');
+	}
+	return store_sweep(fs, dir, buf_view(&list), err);
 }

@@ -28,6 +28,10 @@ enum code store_sync(struct store *st, const struct ship_offer *offer,
 		     uint64_t durable, struct err *err) MUST_USE;
 /* The part cannot be written any more: it goes. */
 void store_drop(struct store *st);
+bool store_keeps(struct str keep, struct str id);
+/* Removes the files of 'dir' that belong to none of 'keep': ids, each ended by NUL. */
+enum code store_sweep(struct fs *fs, const char *dir, struct str keep,
+		      struct err *err) MUST_USE;
 /* Syncs, names, syncs the folder.  E_FULL, E_IO of the sync: the part is gone. */
 enum code store_finish(struct store *st, struct err *err) MUST_USE;
 

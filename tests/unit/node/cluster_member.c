@@ -197,6 +197,8 @@ START_TEST(a_checkpoint_that_is_sent_stays)
 	RING_WAIT(ring_equal(next));
 	RING_WAIT(ring_status(follower).installed >= 1);
 	ck_assert_uint_eq(ring_status(follower).installed, 1);
+	/* Nothing is left of what came. */
+	RING_WAIT(last_index(follower, "/incoming", "") == 0);
 	/* Then it may go. */
 	fill_until_newer(leader, &next, 2);
 	RING_WAIT(!has_checkpoint(leader, sent));

@@ -788,6 +788,22 @@ START_TEST(every_call_ends_once_in_any_order_of_events)
 }
 END_TEST
 
+START_TEST(who_has_left_makes_room)
+{
+	struct rpc *r = nodes[0].rpc;
+
+	for (uint64_t id = 100; id < 300; id++) {
+		ck_assert_int_eq(rpc_peer_up(r, id, &err), OK);
+		rpc_peer_down(r, id);
+	}
+	for (uint64_t id = 300; id < 300 + RPC_PEERS_MAX - 1; id++)
+		ck_assert_int_eq(rpc_peer_up(r, id, &err), OK);
+	ck_assert_int_eq(rpc_peer_up(r, 99, &err), E_BUSY);
+	rpc_peer_down(r, 300);
+	ck_assert_int_eq(rpc_peer_up(r, 99, &err), OK);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("rpc/rpc");
@@ -815,6 +831,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_callback_may_call_and_cancel);
 	tcase_add_test(t, both_sides_call_at_once);
 	tcase_add_loop_test(t, every_call_ends_once_in_any_order_of_events, 1, 21);
+	tcase_add_test(t, who_has_left_makes_room);
 	suite_add_tcase(s, t);
 	return s;
 }
