@@ -456,6 +456,7 @@ static enum code loop_open(struct api *api, struct api_loop *at, unsigned i,
 		rc = http_server_new(at->loop, &config, &at->server, err);
 	if (rc)
 		return rc;
+	loop_set_spin_us(at->loop, api->config.spin_us);
 	at->turn.run = on_turn;
 	loop_on_turn(at->loop, &at->turn);
 	at->follower.home = at->loop;

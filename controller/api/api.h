@@ -51,6 +51,7 @@ struct api_restore {
 struct api_config {
 	struct store *store;
 	unsigned loops;                  /* 1.. */
+	unsigned spin_us;                /* server.spin; 0: loops always sleep */
 	struct http_limits limits;
 	unsigned heartbeat_ms;           /* of watches; 0: 30,000 */
 	/* Of pages that may ask, separated by commas; "*": all (api/origin.h). */

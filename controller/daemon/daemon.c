@@ -543,6 +543,8 @@ static enum code start_api(struct daemon *d, struct err *err)
 	config.signing = d->signing;
 	if (config.loops == 0)
 		config.loops = MIN(processors_usable("/"), LOOPS_MAX);
+	if (processors_usable("/") > 1)
+		config.spin_us = (unsigned)number(d, SETTING_server_spin);
 	config.limits.connections = descriptors_for(
 		config.limits.connections,
 		strcmp(settings_origin(d->settings, SETTING_server_connections),

@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/loop_own.h"
+#include "io/spin.h"
 
 #include "base/banned.h"
 
@@ -33,6 +35,8 @@
 #define RECENT_SLOTS 16u                 /* more than LOOP_RECENT_S */
 /* Of turns whose processor time was not asked for. */
 #define UNASKED_NS_MAX UINT64_C(1000000)
+/* Looks for input between which the processor is offered to others. */
+#define LOOKS_A_YIELD 8u
 
 struct mailbox {
 	pthread_mutex_t lock;
@@ -71,10 +75,12 @@ struct loop {
 	uint64_t cpu_ns;                /* of the thread, when it was asked for */
 	uint64_t unasked_ns;            /* of turns since then */
 	const char *note;
+	struct spin spin;
+	bool sleeps;                    /* it was not looked for input, or in vain */
 
 	_Atomic unsigned slow_ms;
 	struct {
-		_Atomic uint64_t turns, messages, refused, max_us, slow;
+		_Atomic uint64_t turns, messages, refused, max_us, slow, found;
 	} stats;
 	struct recent recent, recent_cpu;
 };
@@ -203,9 +209,65 @@ static void run_turns(struct loop *loop)
 	end_turn(loop);
 }
 
+/* ---- looking for input before sleeping ---- */
+
+static bool has_input(struct loop *loop)
+{
+	struct epoll_event event;
+
+	/* Level triggered: libuv finds it there too. */
+	return epoll_wait(uv_backend_fd(&loop->uv), &event, 1, 0) != 0;
+}
+
+/*
+ * True: there is input.  Whoever wants the processor gets it first: that may be the
+ * client, with its next request, and else it is left the processor.
+ */
+static bool look(struct loop *loop)
+{
+	uint64_t began = clock_mono_ns(), last = began, now = began;
+
+	for (unsigned n = 1; now - began < loop->spin.most_ns; n++) {
+		if (has_input(loop)) {
+			spin_hit(&loop->spin);
+			count(&loop->stats.found, 1);
+			return true;
+		}
+		if (now - last > SPIN_LOOK_NS) {
+			spin_crowded(&loop->spin, now);
+			return false;
+		}
+		/* No part of a turn: it does not count as computed. */
+		loop->cpu_ns += now - last;
+		last = now;
+		if (n % LOOKS_A_YIELD == 0)
+			sched_yield();
+		now = clock_mono_ns();
+	}
+	if (now - last > SPIN_LOOK_NS)
+		spin_crowded(&loop->spin, now);
+	else
+		spin_miss(&loop->spin);
+	return false;
+}
+
+/* What was registered in this turn is known to the kernel only when libuv waits, and
+ * timers are due then: it is late by no more than one look. */
+static void look_first(struct loop *loop)
+{
+	if (uv_backend_timeout(&loop->uv) == 0)
+		return;
+	loop->sleeps = !spin_wants(&loop->spin, loop->wait_began_ns) || !look(loop);
+}
+
 static void on_prepare(uv_prepare_t *prepare)
 {
-	run_turns(loop_of_uv(prepare->loop));
+	struct loop *loop = loop_of_uv(prepare->loop);
+
+	run_turns(loop);
+	loop->sleeps = false;
+	if (loop->spin.most_ns && atomic_load_explicit(&loop->running, memory_order_relaxed))
+		look_first(loop);
 }
 
 /*
@@ -219,6 +281,8 @@ static void on_check(uv_check_t *check)
 	uint64_t ended = uv_now(&loop->uv) * UINT64_C(1000000);
 
 	loop->wait_ended_ns = MAX(ended, loop->wait_began_ns);
+	if (loop->sleeps)
+		spin_slept(&loop->spin, clock_mono_ns() - loop->wait_began_ns);
 }
 
 void loop_on_turn(struct loop *loop, struct turn *turn)
@@ -629,6 +693,7 @@ void loop_stats_take(struct loop *loop, struct loop_stats *out)
 		.refused = atomic_load(&loop->stats.refused),
 		.turn_max_us = atomic_exchange(&loop->stats.max_us, 0),
 		.turns_slow = atomic_load(&loop->stats.slow),
+		.found = atomic_load(&loop->stats.found),
 		.turn_recent_us = recent_most(&loop->recent, second),
 		.turn_recent_cpu_us = recent_most(&loop->recent_cpu, second),
 	};
@@ -637,6 +702,11 @@ void loop_stats_take(struct loop *loop, struct loop_stats *out)
 void loop_set_slow_ms(struct loop *loop, unsigned ms)
 {
 	atomic_store_explicit(&loop->slow_ms, ms, memory_order_relaxed);
+}
+
+void loop_set_spin_us(struct loop *loop, unsigned us)
+{
+	loop->spin.most_ns = us * UINT64_C(1000);
 }
 
 void loop_note(struct loop *loop, const char *what)

@@ -86,6 +86,7 @@ struct loop_stats {
 	uint64_t turns, messages, refused;
 	uint64_t turn_max_us;         /* since the last loop_stats_take */
 	uint64_t turns_slow;          /* longer than the slow limit (50 ms) */
+	uint64_t found;               /* waits that ended without sleep: loop_set_spin_us */
 	/* The longest of the last LOOP_RECENT_S seconds, and the most that one
 	 * computed, at most a millisecond too much: one that is long and computed
 	 * little waited for a processor, or for memory. */
@@ -97,6 +98,9 @@ struct loop_stats {
 void loop_stats_take(struct loop *loop, struct loop_stats *out);
 /* Turns longer than this are logged with the loop's name; default 50. */
 void loop_set_slow_ms(struct loop *loop, unsigned ms);
+/* Before it runs.  Where input mostly comes within so many microseconds of the last it
+ * is looked for that long before the loop sleeps (io/spin.h); 0, the default: never. */
+void loop_set_spin_us(struct loop *loop, unsigned us);
 /* Says what this turn is at, for the line about a slow turn: static text; the
  * last of a turn counts.  Own thread. */
 void loop_note(struct loop *loop, const char *what);

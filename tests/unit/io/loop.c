@@ -1,6 +1,7 @@
 /* Loops: mailbox, turns, ending. */
 #include <pthread.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -541,6 +542,76 @@ START_TEST(the_longest_turn_of_late_is_known)
 }
 END_TEST
 
+/* ---- looking for input before sleeping ---- */
+
+#define PINGS 5000
+
+static int wires[2];
+
+static void pong(uv_poll_t *poll, int status, int events)
+{
+	char c;
+
+	ck_assert_int_eq(status, 0);
+	if (read(wires[0], &c, 1) != 1) {
+		uv_poll_stop(poll);
+		loop_stop(loop);
+		return;
+	}
+	ck_assert_int_eq(write(wires[0], &c, 1), 1);
+}
+
+static void *ping(void *arg)
+{
+	char c = 'x';
+
+	for (int i = 0; i < PINGS; i++) {
+		ck_assert_int_eq(write(wires[1], &c, 1), 1);
+		ck_assert_int_eq(read(wires[1], &c, 1), 1);
+	}
+	shutdown(wires[1], SHUT_WR);
+	return NULL;
+}
+
+static struct loop_stats play(unsigned spin_us)
+{
+	struct loop_stats stats;
+	pthread_t thread;
+	uv_poll_t poll;
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, wires), 0);
+	loop_set_spin_us(loop, spin_us);
+	uv_poll_init(loop_uv(loop), &poll, wires[0]);
+	uv_poll_start(&poll, UV_READABLE, pong);
+	pthread_create(&thread, NULL, ping, NULL);
+	loop_run_here(loop);
+	pthread_join(thread, NULL);
+	loop_stats_take(loop, &stats);
+	loop_free(&loop);
+	close(wires[0]);
+	close(wires[1]);
+	return stats;
+}
+
+/* What comes soon is found awake, and all of it is answered; a turn for each. */
+START_TEST(what_comes_soon_is_looked_for)
+{
+	struct loop_stats stats = play(1000);
+
+	ck_assert_uint_gt(stats.found, 0);
+	ck_assert_uint_ge(stats.turns, PINGS);
+}
+END_TEST
+
+START_TEST(nothing_is_looked_for_unless_told)
+{
+	struct loop_stats stats = play(0);
+
+	ck_assert_uint_eq(stats.found, 0);
+	ck_assert_uint_ge(stats.turns, PINGS);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("io/loop");
@@ -568,6 +639,8 @@ static Suite *suite(void)
 	tcase_add_test(t, turns_may_come_and_go_inside);
 	tcase_add_test(t, slow_turns_are_counted_and_named);
 	tcase_add_test(t, the_longest_turn_of_late_is_known);
+	tcase_add_test(t, what_comes_soon_is_looked_for);
+	tcase_add_test(t, nothing_is_looked_for_unless_told);
 	suite_add_tcase(s, t);
 	return s;
 }
