@@ -365,6 +365,7 @@ static void on_wake(uv_poll_t *wake, int status, int events)
 	while (read(loop->wake_fd, &count, sizeof(count)) < 0 && errno == EINTR)
 		;
 	run_messages(loop, mailbox_take(&loop->mailbox, &stopping));
+	spin_told(&loop->spin);
 	if (stopping)
 		uv_stop(&loop->uv);
 }

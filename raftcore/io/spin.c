@@ -40,6 +40,11 @@ void spin_crowded(struct spin *spin, uint64_t now_ns)
 	spin->found = 0;
 }
 
+void spin_told(struct spin *spin)
+{
+	spin->credit = 0;
+}
+
 void spin_slept(struct spin *spin, uint64_t ns)
 {
 	if (ns < spin->most_ns)

@@ -5,7 +5,9 @@
  * Where input mostly comes within 'most_ns' of the last it is looked for that long;
  * where one look in five or more would be in vain, it is not.  While others want the
  * processor it is left to them: for 10 ms, and twice as long each time they want it
- * again.
+ * again.  Where other threads have part in what is done here (a write, which goes through
+ * the log) they are left it too: what they send ends the looking until input alone has
+ * come for a while.
  *
  * Pure: the loop (loop.c) says what it saw, and when.  A loop that has nothing to do, or
  * something now and then, sleeps at once.
@@ -23,7 +25,7 @@ struct spin {
 	unsigned credit, found;
 };
 
-/* A look that took so long was interrupted: somebody else had the processor. */
+/* A look that took so long was interrupted by somebody who does more than ask us. */
 #define SPIN_LOOK_NS UINT64_C(200000)
 
 /* Looking is worth it now. */
@@ -33,6 +35,8 @@ bool spin_wants(const struct spin *spin, uint64_t now_ns);
 void spin_hit(struct spin *spin);
 void spin_miss(struct spin *spin);
 void spin_crowded(struct spin *spin, uint64_t now_ns);
+/* Another thread has sent something. */
+void spin_told(struct spin *spin);
 /* It slept for so long. */
 void spin_slept(struct spin *spin, uint64_t ns);
 

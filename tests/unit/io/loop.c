@@ -547,6 +547,8 @@ END_TEST
 #define PINGS 5000
 
 static int wires[2];
+static struct note told;
+static bool is_told, is_waiting;
 
 static void pong(uv_poll_t *poll, int status, int events)
 {
@@ -557,6 +559,11 @@ static void pong(uv_poll_t *poll, int status, int events)
 		uv_poll_stop(poll);
 		loop_stop(loop);
 		return;
+	}
+	/* As another thread would, with each. */
+	if (is_told && !is_waiting) {
+		is_waiting = true;
+		loop_post_sure(loop, &told.msg);
 	}
 	ck_assert_int_eq(write(wires[0], &c, 1), 1);
 }
@@ -603,6 +610,24 @@ START_TEST(what_comes_soon_is_looked_for)
 }
 END_TEST
 
+static void run_nothing(struct msg *msg)
+{
+	is_waiting = false;
+}
+
+/* Whoever waits for other threads leaves them the processor. */
+START_TEST(nothing_is_looked_for_where_others_work)
+{
+	struct loop_stats stats;
+
+	told = (struct note){ .msg.run = run_nothing };
+	is_told = true;
+	stats = play(1000);
+	ck_assert_uint_eq(stats.found, 0);
+	ck_assert_uint_ge(stats.messages, PINGS / 2);
+}
+END_TEST
+
 START_TEST(nothing_is_looked_for_unless_told)
 {
 	struct loop_stats stats = play(0);
@@ -640,6 +665,7 @@ static Suite *suite(void)
 	tcase_add_test(t, slow_turns_are_counted_and_named);
 	tcase_add_test(t, the_longest_turn_of_late_is_known);
 	tcase_add_test(t, what_comes_soon_is_looked_for);
+	tcase_add_test(t, nothing_is_looked_for_where_others_work);
 	tcase_add_test(t, nothing_is_looked_for_unless_told);
 	suite_add_tcase(s, t);
 	return s;

@@ -110,6 +110,18 @@ START_TEST(others_are_left_the_processor)
 }
 END_TEST
 
+START_TEST(other_threads_are_left_the_processor)
+{
+	sleep_often(100, 10 * US);
+	ck_assert(spin_wants(&spin, 0));
+	spin_told(&spin);
+	sleep_often(7, 10 * US);
+	ck_assert(!spin_wants(&spin, 0));
+	sleep_often(1, 10 * US);
+	ck_assert(spin_wants(&spin, 0));
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("io/spin");
@@ -122,6 +134,7 @@ static Suite *suite(void)
 	tcase_add_test(t, vain_looks_are_few);
 	tcase_add_test(t, it_goes_on_while_it_finds);
 	tcase_add_test(t, others_are_left_the_processor);
+	tcase_add_test(t, other_threads_are_left_the_processor);
 	suite_add_tcase(s, t);
 	return s;
 }
