@@ -35,8 +35,6 @@
 #define RECENT_SLOTS 16u                 /* more than LOOP_RECENT_S */
 /* Of turns whose processor time was not asked for. */
 #define UNASKED_NS_MAX UINT64_C(1000000)
-/* Looks for input between which the processor is offered to others. */
-#define LOOKS_A_YIELD 8u
 
 struct mailbox {
 	pthread_mutex_t lock;
@@ -227,7 +225,7 @@ static bool look(struct loop *loop)
 {
 	uint64_t began = clock_mono_ns(), last = began, now = began;
 
-	for (unsigned n = 1; now - began < loop->spin.most_ns; n++) {
+	while (now - began < loop->spin.most_ns) {
 		if (has_input(loop)) {
 			spin_hit(&loop->spin);
 			count(&loop->stats.found, 1);
@@ -240,8 +238,7 @@ static bool look(struct loop *loop)
 		/* No part of a turn: it does not count as computed. */
 		loop->cpu_ns += now - last;
 		last = now;
-		if (n % LOOKS_A_YIELD == 0)
-			sched_yield();
+		sched_yield();
 		now = clock_mono_ns();
 	}
 	if (now - last > SPIN_LOOK_NS)
