@@ -598,8 +598,7 @@ static void free_conn(struct conn *c)
 
 	buf_fini(&c->in);
 	c->protocol->free(c);
-	http1_repeat_free(&c->repeat);
-	memo_free(&c->memo);
+	memo_free_all(c);
 	buf_fini(&c->certificate);
 	list_remove(&c->later_);
 	list_remove(&c->ending_);

@@ -233,9 +233,9 @@ static bool parse_head(struct conn *c, struct exchange *ex, struct str raw,
 	}
 	/* A connection that asks again mostly asks the same; that of a watcher
 	 * does not, and keeps nothing. */
+	memo_push(c);
 	if (c->has_asked)
 		http1_repeat_keep(&c->repeat, raw, block, head);
-	memo_free(&c->memo);
 	c->has_asked = true;
 	return true;
 }
@@ -249,7 +249,8 @@ static struct exchange *take_head(struct conn *c, struct str *in,
 	struct err err;
 	size_t len;
 
-	if (c->scanned == 0 && http1_repeat_is(c->repeat, *in)) {
+	if (c->scanned == 0 &&
+	    (http1_repeat_is(c->repeat, *in) || memo_recall(c, *in))) {
 		ex = conn_ask(c);
 		len = http1_repeat_take(c->repeat, ex->r.arena, head);
 		*in = str_from(*in, len);

@@ -32,6 +32,47 @@ void memo_free(struct memo **memo)
 	*memo = NULL;
 }
 
+bool memo_recall(struct conn *c, struct str in)
+{
+	for (size_t i = 0; i < ARRAY_LEN(c->earlier); i++) {
+		struct http1_repeat *repeat = c->earlier[i].repeat;
+		struct memo *memo = c->earlier[i].memo;
+
+		if (!http1_repeat_is(repeat, in))
+			continue;
+		c->earlier[i].repeat = c->repeat;
+		c->earlier[i].memo = c->memo;
+		c->repeat = repeat;
+		c->memo = memo;
+		return true;
+	}
+	return false;
+}
+
+void memo_push(struct conn *c)
+{
+	const size_t last = ARRAY_LEN(c->earlier) - 1;
+
+	if (!c->repeat)
+		return;
+	http1_repeat_free(&c->earlier[last].repeat);
+	memo_free(&c->earlier[last].memo);
+	for (size_t i = last; i > 0; i--)
+		c->earlier[i] = c->earlier[i - 1];
+	c->earlier[0].repeat = TAKE(c->repeat);
+	c->earlier[0].memo = TAKE(c->memo);
+}
+
+void memo_free_all(struct conn *c)
+{
+	http1_repeat_free(&c->repeat);
+	memo_free(&c->memo);
+	for (size_t i = 0; i < ARRAY_LEN(c->earlier); i++) {
+		http1_repeat_free(&c->earlier[i].repeat);
+		memo_free(&c->earlier[i].memo);
+	}
+}
+
 void answer_may_repeat(struct request *r, const void *about, size_t n)
 {
 	struct exchange *ex = exchange_of(r);
@@ -150,11 +191,15 @@ static void send_again(struct conn *c, struct memo *m, struct request *r)
 
 bool memo_give_at_once(struct conn *c, struct str in)
 {
-	struct memo *m = c->memo;
 	struct request r = { 0 };
+	struct memo *m;
 
-	if (!m->head || !is_quiet(c) || !c->server->config.again ||
+	if (!is_quiet(c) || !c->server->config.again ||
+	    (!http1_repeat_is(c->repeat, in) && !memo_recall(c, in)) ||
 	    !http1_repeat_is_all(c->repeat, in))
+		return false;
+	m = c->memo;
+	if (!m || !m->head)
 		return false;
 	request_init(c, &r);
 	r.method = HTTP_M_GET;

@@ -8,6 +8,12 @@
 #include "http/server/own.h"
 
 void memo_free(struct memo **memo);
+/* 'in' begins with what was asked earlier: that is 'repeat' and 'memo' from here on, and
+ * what they were is kept for later. */
+bool memo_recall(struct conn *c, struct str in);
+/* Something else is asked than what is kept: makes room for it, behind the oldest. */
+void memo_push(struct conn *c);
+void memo_free_all(struct conn *c);
 /* Keeps the answer that is about to be given, where its handler has allowed it. */
 void memo_keep(struct exchange *ex, const char *content_type,
 	       const struct stream_vec *v, unsigned n);

@@ -158,15 +158,15 @@ struct conn {
 	size_t scanned;                  /* of 'in', HTTP/1.1 */
 	struct http1_repeat *repeat;     /* HTTP/1.1: asked last */
 	struct memo *memo;               /* what 'repeat' was answered, or NULL */
+	struct { struct http1_repeat *repeat; struct memo *memo; } earlier[2];
 	struct exchange *repeated;       /* asks what is kept, and is being handled */
 	struct str about;                /* its answer may be given again */
 	uint64_t deadline_ms;            /* 0: none; on the loop's clock */
 	uint64_t out_seen, stuck_since_ms;       /* bytes that do not leave */
-	bool is_known;                   /* which protocol it is */
+	bool is_known, has_entered;      /* which protocol it is; that it counts */
 	uint64_t out_first, slow_since_ms;       /* ... or do so slowly */
 	uint64_t body_bytes, body_since_ms;      /* that come, of a body */
 	uint64_t asked, header_asked;            /* requests, before this header */
-	bool has_entered;
 	struct buf certificate;          /* its name; empty: none */
 	int64_t certificate_ends_s;      /* Unix */
 	bool is_paused, has_eof, is_corked, has_asked;
