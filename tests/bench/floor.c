@@ -13,12 +13,16 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
 
 #include "base/banned.h"
 
@@ -27,12 +31,29 @@
 #define DONE "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 #define MOST 20000
 #define TURN 512
+/* Of HTTP/2 (RFC 9113): the client's first bytes, frames and their flags. */
+#define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+#define FRAME_HEAD 9u
+#define WATCHING ": watching\n\n"
+enum { DATA = 0, HEADERS = 1, SETTINGS = 4 };
+#define ACK 1u
+#define END_HEADERS 4u
+#define MOST_STREAMS "\x00\x03\x00\x0f\x42\x40"
+#define STATUS_200 "\x88"
+
+/* A socket; of one of HTTP/1.1 only 'fd'. */
+struct peer {
+	int fd;
+	bool is_h2;
+	struct buf in, out;
+	struct buf streams;              /* uint32_t each */
+};
 
 static struct {
 	char event[4096];
 	size_t n_event;
 	char *version;                   /* one digit in it */
-	int watchers[MOST];
+	struct peer *watchers[MOST];
 	unsigned n;
 } serving;
 
@@ -42,33 +63,130 @@ static void die(const char *what)
 	exit(1);
 }
 
+/* All of it: the client reads all its sockets all the time. */
+static void send_all(int fd, struct str bytes)
+{
+	struct pollfd writable = { .fd = fd, .events = POLLOUT };
+
+	while (bytes.n) {
+		ssize_t n = send(fd, bytes.p, bytes.n, MSG_NOSIGNAL);
+
+		if (n < 0 && (errno != EAGAIN || poll(&writable, 1, -1) < 0))
+			die("send");
+		bytes = str_from(bytes, n > 0 ? (size_t)n : 0);
+	}
+}
+
+static void put_frame(struct buf *out, unsigned type, unsigned flags, uint32_t stream,
+		      struct str bytes)
+{
+	const unsigned char head[FRAME_HEAD] = {
+		(unsigned char)(bytes.n >> 16), (unsigned char)(bytes.n >> 8),
+		(unsigned char)bytes.n, (unsigned char)type, (unsigned char)flags,
+		(unsigned char)(stream >> 24), (unsigned char)(stream >> 16),
+		(unsigned char)(stream >> 8), (unsigned char)stream,
+	};
+
+	buf_add(out, (const char *)head, sizeof(head));
+	buf_str(out, bytes);
+}
+
+static void tell(struct peer *p)
+{
+	struct str event = str_n(serving.event, serving.n_event);
+
+	if (!p->is_h2) {
+		send_all(p->fd, event);
+		return;
+	}
+	buf_reset(&p->out);
+	for (size_t at = 0; at < p->streams.n; at += sizeof(uint32_t)) {
+		uint32_t stream;
+
+		memcpy(&stream, p->streams.p + at, sizeof(stream));
+		put_frame(&p->out, DATA, 0, stream, event);
+	}
+	send_all(p->fd, buf_view(&p->out));
+}
+
 static void tell_all(void)
 {
 	++*serving.version;
 	for (unsigned i = 0; i < serving.n; i++)
-		if (send(serving.watchers[i], serving.event, serving.n_event,
-			 MSG_NOSIGNAL) != (ssize_t)serving.n_event)
-			die("send");
+		tell(serving.watchers[i]);
 }
 
-static void on_bytes(int fd)
+static void on_frame(struct peer *p, unsigned type, unsigned flags, uint32_t stream)
 {
-	char request[4096];
-	ssize_t n = recv(fd, request, sizeof(request), 0);
+	if (type == SETTINGS && !(flags & ACK)) {
+		put_frame(&p->out, SETTINGS, ACK, 0, STR_NONE);
+	} else if (type == HEADERS) {
+		buf_add(&p->streams, (const char *)&stream, sizeof(stream));
+		put_frame(&p->out, HEADERS, END_HEADERS, stream, STR(STATUS_200));
+		put_frame(&p->out, DATA, 0, stream, STR(WATCHING));
+	}
+}
 
-	if (n <= 0) {
-		close(fd);
+static void on_frames(struct peer *p)
+{
+	const unsigned char *f;
+	size_t n;
+
+	buf_reset(&p->out);
+	for (; p->in.n >= FRAME_HEAD; buf_drop(&p->in, n)) {
+		f = (const unsigned char *)p->in.p;
+		n = FRAME_HEAD + ((size_t)f[0] << 16 | (size_t)f[1] << 8 | f[2]);
+		if (p->in.n < n)
+			break;
+		on_frame(p, f[3], f[4], (uint32_t)f[5] << 24 | (uint32_t)f[6] << 16 |
+					     (uint32_t)f[7] << 8 | f[8]);
+	}
+	send_all(p->fd, buf_view(&p->out));
+}
+
+static void begin_h2(struct peer *p)
+{
+	p->is_h2 = true;
+	serving.watchers[serving.n++] = p;
+	buf_drop(&p->in, strlen(PREFACE));
+	buf_reset(&p->out);
+	put_frame(&p->out, SETTINGS, 0, 0, STR(MOST_STREAMS));
+	send_all(p->fd, buf_view(&p->out));
+	on_frames(p);
+}
+
+static void on_request(struct peer *p)
+{
+	if (p->in.n >= strlen(PREFACE) && memcmp(p->in.p, PREFACE, strlen(PREFACE)) == 0) {
+		begin_h2(p);
 		return;
 	}
-	if (request[0] == 'G') {
-		serving.watchers[serving.n++] = fd;
-		if (send(fd, HEAD, strlen(HEAD), MSG_NOSIGNAL) < 0)
-			die("send");
+	if (p->in.p[0] == 'G') {
+		serving.watchers[serving.n++] = p;
+		send_all(p->fd, STR(HEAD));
 	} else {
 		tell_all();
-		if (send(fd, DONE, strlen(DONE), MSG_NOSIGNAL) < 0)
-			die("send");
+		send_all(p->fd, STR(DONE));
 	}
+	buf_reset(&p->in);
+}
+
+static void on_bytes(struct peer *p)
+{
+	char bytes[16 * 1024];
+	ssize_t n = recv(p->fd, bytes, sizeof(bytes), 0);
+
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0) {
+		close(p->fd);
+		return;
+	}
+	buf_add(&p->in, bytes, (size_t)n);
+	if (p->is_h2)
+		on_frames(p);
+	else
+		on_request(p);
 }
 
 static void take_connections(int listener, int epoll)
@@ -77,8 +195,10 @@ static void take_connections(int listener, int epoll)
 
 	while ((fd = accept4(listener, NULL, NULL,
 			     SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-		struct epoll_event e = { .events = EPOLLIN, .data.fd = fd };
+		struct peer *p = NEW(struct peer);
+		struct epoll_event e = { .events = EPOLLIN, .data.ptr = p };
 
+		p->fd = fd;
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e))
 			die("epoll_ctl");
@@ -114,16 +234,16 @@ int main(int argc, char **argv)
 		die("the event has no version");
 	serving.version += strlen("\"version\":");
 	*serving.version = '1';
-	e.data.fd = listener = listening();
+	listener = listening();
 	epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &e);
 	for (;;) {
 		int n = epoll_wait(epoll, events, TURN, -1);
 
 		for (int i = 0; i < n; i++) {
-			if (events[i].data.fd == listener)
+			if (!events[i].data.ptr)
 				take_connections(listener, epoll);
 			else
-				on_bytes(events[i].data.fd);
+				on_bytes(events[i].data.ptr);
 		}
 	}
 }
