@@ -1,11 +1,12 @@
 /*
  * JSON (RFC 8259).
  *
- * Decision: libjansson decides whether a text is JSON; but it turns numbers
- * into doubles and keeps no positions.  So the text that it accepted is walked
- * once more by a scanner that may trust the grammar and builds the tree:
- * number texts, positions, order.  Depth is bounded before jansson sees the
- * text (its own bound is 2,048), duplicate keys are refused by both.
+ * Decision: libjansson decides whether a text is JSON where one look (json_plain.c)
+ * leaves a doubt; but it turns numbers into doubles and keeps no positions.  So the
+ * text that was accepted is walked once more by a scanner that may trust the
+ * grammar and builds the tree: number texts, positions, order.  Depth is bounded
+ * before jansson sees the text (its own bound is 2,048), duplicate keys are refused
+ * by both.
  *
  * Columns count characters, as jansson's do.
  */
@@ -326,6 +327,7 @@ enum code json_parse(struct str text, struct arena *arena,
 	size_t nul = str_find(text, '\0');
 	struct value *v;
 	enum code rc;
+	bool is_plain;
 
 	/* jansson swallows a NUL behind a number or word; the scanner, which
 	 * trusts what jansson has seen, must not meet one. */
@@ -335,14 +337,18 @@ enum code json_parse(struct str text, struct arena *arena,
 		return parse_error_at(err, place, text, deep,
 				      "nested too deeply");
 	rc = check_begin(text, place, err);
-	if (rc == OK)
+	is_plain = rc == OK && json_is_plain(text);
+	if (rc == OK && !is_plain)
 		rc = check_grammar(text, place, err);
 	if (rc)
 		return rc;
 	skip_space(&s);
 	v = scan_any(&s);
+	/* What is wrong with it is said alike, whoever saw it first. */
+	if (!v && is_plain)
+		rc = check_grammar(text, place, err);
 	if (!v)
-		return E_PARSE;
+		return rc ? rc : E_PARSE;
 	*out = v;
 	return OK;
 }

@@ -27,6 +27,12 @@ doc_parser yaml_parse_stream;
 doc_parser toml_parse;
 
 /*
+ * True where UTF-8 text 'text' is JSON without a doubt: jansson would take it too, but for
+ * keys that stand twice.  False says nothing (deep, exponents, long numbers, escapes
+ * beyond the simple ones).
+ */
+bool json_is_plain(struct str text);
+/*
  * A plain YAML scalar by the core schema (YAML 1.2, section 10.3.2): fills type
  * and content of 'v'; what is nothing else is a string, whose bytes are
  * copied.  NULL: done; else why it is refused.

@@ -1,5 +1,9 @@
 /* JSON: what RFC 8259 says, with places, number texts and bounds. */
+#include <jansson.h>
+
 #include "parsing.h"
+
+#include "doc/parsers.h"
 
 #include "base/banned.h"
 
@@ -208,6 +212,96 @@ START_TEST(large_objects_find_their_members)
 }
 END_TEST
 
+static bool jansson_takes(struct str text)
+{
+	json_t *v = json_loadb(text.p, text.n,
+			       JSON_DECODE_ANY | JSON_ALLOW_NUL |
+				       JSON_DECODE_INT_AS_REAL, NULL);
+
+	json_decref(v);
+	return v;
+}
+
+static uint32_t next_random(uint32_t *state)
+{
+	*state = *state * 1664525u + 1013904223u;
+	return *state >> 8;
+}
+
+/* One byte is another, gone, or there twice. */
+static void spoil(struct buf *to, struct str from, uint32_t *state)
+{
+	static const char bytes[] = "{}[]:,\"\\/bfnrtu0123456789.-+eE \t\n\x01xdD";
+	size_t at = next_random(state) % from.n;
+
+	buf_reset(to);
+	buf_str(to, str_first(from, at));
+	switch (next_random(state) % 3) {
+	case 0:
+		buf_add(to, &bytes[next_random(state) % (sizeof(bytes) - 1)], 1);
+		break;
+	case 1:
+		buf_add(to, &from.p[at], 1);
+		buf_add(to, &from.p[at], 1);
+		break;
+	default:
+		break;
+	}
+	buf_str(to, str_from(from, at + 1));
+}
+
+START_TEST(what_is_plain_jansson_takes)
+{
+	static const char *const texts[] = {
+		"{\"content\":\"a=\\\"b\\\"\\n\\u00e9\xc3\xa9\",\"n\":[0,-1,10.25,-0.0]}",
+		"[[],{},[[{\"a\":{\"\":null}}]],true,false , \"\\\\\"]",
+		" { \"a\" : [ 1 , \"\\/\\b\\f\\r\\t\" ] ,\r\n\"b\":{\"c\":1,\"d\":2} }\t",
+		"\"\\ud83d\\ude00 \\u0000 \\uABCD\"", "[1e5,2E-3,00]", "-12", "null",
+	};
+	AUTO_BUF once = BUF_NONE, twice = BUF_NONE;
+	uint32_t state = 1;
+	unsigned plain = 0;
+
+	for (size_t i = 0; i < 3; i++)
+		ck_assert_msg(json_is_plain(str_of(texts[i])), "%s", texts[i]);
+	for (unsigned i = 0; i < 200000; i++) {
+		struct str text = str_of(texts[i % ARRAY_LEN(texts)]);
+
+		spoil(&once, text, &state);
+		if (i % 2 && once.n)
+			spoil(&twice, buf_view(&once), &state);
+		text = buf_view(i % 2 && once.n ? &twice : &once);
+		if (!str_is_utf8(text) || !json_is_plain(text))
+			continue;
+		plain++;
+		ck_assert_msg(jansson_takes(text), "%.*s", STR_ARG(text));
+	}
+	ck_assert_uint_gt(plain, 10000);
+}
+END_TEST
+
+/* So that a call with a body does not wait for two parsers. */
+START_TEST(plain_is_decided_by_the_text_alone)
+{
+	static const char *const doubts[] = {
+		"1e5", "\"\\u0000\"", "\"\\ud800\"", "01", "1.", ".5", "-", "+1",
+		"[1,]", "{\"a\":1,}", "{\"a\"}", "{a:1}", "[1 2]", "{\"a\":1 \"b\":2}",
+		"[1]]", "[1", "{\"a\":[1}", "\"a", "\"\\x\"", "\"\\u12g4\"", "\"\\u12",
+		"\"\x01\"", "tru", "nul", "true1", "[,1]", "", " ", "{\"a\":}", "\"a\" 1",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(doubts); i++)
+		ck_assert_msg(!json_is_plain(str_of(doubts[i])), "%s", doubts[i]);
+	for (unsigned n = 63; n <= 66; n++) {
+		AUTO_BUF b = BUF_NONE;
+
+		repeat(&b, "[", n);
+		repeat(&b, "]", n);
+		ck_assert_int_eq(json_is_plain(buf_view(&b)), n <= 64);
+	}
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("doc/json");
@@ -226,6 +320,8 @@ static Suite *suite(void)
 	tcase_add_test(t, depth_is_bounded);
 	tcase_add_test(t, size_and_values_are_bounded);
 	tcase_add_test(t, large_objects_find_their_members);
+	tcase_add_test(t, what_is_plain_jansson_takes);
+	tcase_add_test(t, plain_is_decided_by_the_text_alone);
 	suite_add_tcase(s, t);
 	return s;
 }
