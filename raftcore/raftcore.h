@@ -68,6 +68,7 @@ struct rc_config {
 	/* States are compared where the index is a multiple of it, 1,024, and
 	 * when nothing is applied; the same on all nodes.  0: they are not. */
 	unsigned compare_entries;
+	unsigned gather_ms;             /* 0; raftcore/hurry.h */
 	struct loop *apply_loop;        /* where the machine is called */
 	/* Checkpoints: taken, sent, received.  NULL: none are.  One in the
 	 * background (pool_set_background) delays commands least. */

@@ -250,6 +250,23 @@ static void pass_by(struct node_core *c, uint64_t now_ms)
 	c->is_applying = false;
 }
 
+/* Who follows applies little at a time only where somebody waits (raftcore/hurry.h). */
+static bool gathers(struct node_core *c, uint64_t now_ms)
+{
+	uint64_t until = c->handed_on_ms + c->config.gather_ms;
+
+	if (now_ms >= until || c->is_leader || c->is_hurried ||
+	    c->reads.confirmed.first || !c->ready_at || c->applied < c->ready_at)
+		return false;
+	/* What comes back from the log is behind, and comes in batches. */
+	if (may_apply(c) <= c->applied || !core_slot(c, c->applied + 1) ||
+	    may_apply(c) - c->applied >= GATHER_ENTRIES ||
+	    c->waiting_bytes >= GATHER_BYTES)
+		return false;
+	c->gathers_until_ms = until;
+	return true;
+}
+
 /* Pages that a copy reads are not used again, so the state's file grows with what
  * is applied meanwhile: a follower waits, and who leads admits less. */
 static bool may_hand_on(const struct node_core *c)
@@ -260,12 +277,14 @@ static bool may_hand_on(const struct node_core *c)
 	       c->loading != LOAD_APPLY && !c->has_failed;
 }
 
-static void hand_on(struct node_core *c)
+static void hand_on(struct node_core *c, uint64_t now_ms)
 {
 	uint64_t last = c->n_batch ? c->batch[c->n_batch - 1].index :
 				     c->applied;
 
 	c->is_applying = true;
+	if (c->n_batch)
+		c->handed_on_ms = now_ms;
 	c->host->apply(c->host_data, c->batch, c->n_batch,
 		       c->ready_at && c->applied < c->ready_at &&
 			       last >= c->ready_at,
@@ -274,17 +293,26 @@ static void hand_on(struct node_core *c)
 
 void core_apply_more(struct node_core *c, uint64_t now_ms)
 {
-	while (may_hand_on(c) && !core_checkpoint(c, now_ms)) {
+	c->gathers_until_ms = 0;
+	while (may_hand_on(c) && !core_checkpoint(c, now_ms) &&
+	       !gathers(c, now_ms)) {
 		gather(c);
 		if (c->has_failed || (c->n_batch == 0 && !core_wants_chain(c)))
 			break;
 		if (!c->fence.is_on) {
-			hand_on(c);
+			hand_on(c, now_ms);
 			break;
 		}
 		c->is_applying = true;
 		pass_by(c, now_ms);
 	}
+}
+
+void node_core_hurry(struct node_core *c, uint64_t now_ms, bool on)
+{
+	c->is_hurried = on;
+	if (on && c->gathers_until_ms && !c->has_failed)
+		core_apply_more(c, now_ms);
 }
 
 void node_core_applied(struct node_core *c, uint64_t now_ms, enum code rc,

@@ -144,7 +144,7 @@ struct rc_node {
 	struct turn turn;
 	struct msg start_msg, stop_msg;
 	struct errands to_raft, to_apply;
-	_Atomic uint64_t next_id;
+	_Atomic uint64_t next_id, hurries;
 	_Atomic bool ended;              /* nothing of the core is called */
 	struct node_host host;
 	bool has_started;

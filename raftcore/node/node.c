@@ -115,6 +115,7 @@ static void on_turn(struct turn *turn)
 		return;
 	inbox_take(n);
 	readers_turn(n);
+	node_core_hurry(n->core, node_now(n), atomic_load(&n->hurries) > 0);
 	is_touched = n->is_touched;
 	n->is_touched = false;
 	if (is_touched)

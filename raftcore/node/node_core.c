@@ -289,6 +289,8 @@ void node_core_timeout(struct node_core *c, uint64_t now_ms)
 	core_detect_due(c, now_ms);
 	core_fence_due(c, now_ms);
 	core_turn_due(c, now_ms);
+	if (c->gathers_until_ms && now_ms >= c->gathers_until_ms)
+		core_apply_more(c, now_ms);
 	if (now_ms >= c->tell_at)
 		c->tell_at = 0;
 	core_pump(c);
@@ -317,6 +319,8 @@ uint64_t node_core_deadline(const struct node_core *c)
 	due = MIN(due, core_detect_deadline(c));
 	due = MIN(due, core_fence_deadline(c));
 	due = MIN(due, core_turn_deadline(c));
+	if (c->gathers_until_ms)
+		due = MIN(due, c->gathers_until_ms);
 	if (c->tell_at)
 		due = MIN(due, c->tell_at);
 	return MIN(due, core_reads_deadline(c));

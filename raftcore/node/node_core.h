@@ -198,6 +198,7 @@ struct node_stand {
 /* The batch was applied. */
 void node_core_applied(struct node_core *core, uint64_t now_ms, enum code rc,
 		       const struct err *err, const struct node_stand *stand);
+void node_core_hurry(struct node_core *core, uint64_t now_ms, bool on); /* hurry.h */
 /* The picture is taken (or not: then no node_core_checkpointed follows) and
  * apply may go on. */
 void node_core_frozen(struct node_core *core, uint64_t now_ms, enum code rc);

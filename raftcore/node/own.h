@@ -12,6 +12,8 @@
 #define ENTRY_OVERHEAD 21                /* in the log, beside the bytes */
 #define BATCH_ENTRIES 1024
 #define BATCH_BYTES (8 * 1024 * 1024)
+#define GATHER_ENTRIES 256               /* from here on a follower applies at once */
+#define GATHER_BYTES (1024 * 1024)
 #define APPEND_BYTES (1024 * 1024)       /* of one message, where one fits */
 #define APPEND_ENTRIES 4096
 #define CACHE_ENTRIES 16384              /* in memory beyond what must be */
@@ -160,6 +162,9 @@ struct node_core {
 	struct rc_entry batch[BATCH_ENTRIES];
 	size_t n_batch;
 	uint64_t batch_bytes;
+	uint64_t handed_on_ms;           /* when the last batch was */
+	uint64_t gathers_until_ms;       /* what is committed waits; 0: nothing does */
+	bool is_hurried;
 
 	/* The newest checkpoint (index 0: none), the one under way, and the
 	 * membership that holds at what is applied. */

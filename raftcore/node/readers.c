@@ -3,10 +3,11 @@
  *
  * The core gives one up after some election timeouts.  One that has more time is
  * asked again; one that has less is told so, and stays until the core has let go
- * of it.
+ * of it.  And who waits for what is applied in another way (raftcore/hurry.h).
  */
 #include "base/mem.h"
 #include "node/driver.h"
+#include "raftcore/hurry.h"
 
 #include "base/banned.h"
 
@@ -104,6 +105,31 @@ bool rc_read(struct rc_node *n, struct rc_read *read)
 		return true;
 	free(r);
 	return false;
+}
+
+/* ---- those who wait for something else ---- */
+
+/* The turn that this makes looks at how many there are. */
+static void hurry_here(struct rc_node *n, struct errand *errand)
+{
+	free(errand);
+}
+
+void rc_hurry(struct rc_node *n, bool on)
+{
+	struct errand *errand;
+
+	if (!on) {
+		must(atomic_fetch_sub(&n->hurries, 1) > 0);
+		return;
+	}
+	if (atomic_fetch_add(&n->hurries, 1) || !n->config.gather_ms ||
+	    atomic_load(&n->shown.leads))
+		return;
+	errand = NEW(struct errand);
+	errand->run = hurry_here;
+	if (!errands_put(&n->to_raft, errand))
+		free(errand);
 }
 
 /* ---- time ---- */

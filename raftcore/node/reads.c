@@ -352,5 +352,7 @@ bool core_hear_read(struct node_core *c, uint64_t now_ms,
 	}
 	core_read_more(c, now_ms);
 	core_pump(c);
+	if (c->reads.confirmed.first && c->gathers_until_ms)
+		core_apply_more(c, now_ms);
 	return true;
 }

@@ -176,6 +176,7 @@ static enum code server_open(struct server *s, struct err *err)
 	config.entry_bytes_max = world_kind->entry_bytes_max;
 	config.inflight_entries_max = w.inflight;
 	config.compare_entries = COMPARE;
+	config.gather_ms = core.seed % 3 * 5;
 	config.seal = seal_provider(below(2));
 	config.machine = (struct rc_machine){ .data = s,
 					      .open = server_machine_open,

@@ -2,6 +2,7 @@
  * goes and comes back, calls, reads. */
 #include <stdio.h>
 
+#include "raftcore/hurry.h"
 #include "ring.h"
 
 #include "base/mem.h"
@@ -347,6 +348,64 @@ START_TEST(reads_see_what_was_acknowledged)
 }
 END_TEST
 
+/* A minute is longer than any test: what ends it is what is tested. */
+START_TEST(who_reads_does_not_wait_for_what_is_gathered)
+{
+	uint64_t count;
+	unsigned leader;
+
+	ring_config.gather_ms = 60000;
+	ring_found(3);
+	leader = ring_elected();
+	for (unsigned i = 1; i <= 30; i++) {
+		ck_assert_int_eq(ring_put(leader, i, &err), OK);
+		ck_assert_int_eq(ring_read(i % 3 + 1, 30000, &count), OK);
+		ck_assert_uint_eq(count, i);
+	}
+}
+END_TEST
+
+START_TEST(who_hurries_a_node_has_it_apply)
+{
+	unsigned leader, hurried, other;
+
+	ring_config.gather_ms = 60000;
+	ring_found(3);
+	leader = ring_elected();
+	hurried = leader % 3 + 1;
+	other = hurried % 3 + 1;
+	for (unsigned i = 1; i <= 5; i++)
+		ck_assert_int_eq(ring_put(leader, i, &err), OK);
+	rc_hurry(ring[hurried - 1].node, true);
+	rc_hurry(ring[hurried - 1].node, true);
+	RING_WAIT(ring_count(hurried) == 5);
+	rc_hurry(ring[hurried - 1].node, false);
+	for (unsigned i = 6; i <= 10; i++)
+		ck_assert_int_eq(ring_put(leader, i, &err), OK);
+	RING_WAIT(ring_count(hurried) == 10);
+	rc_hurry(ring[hurried - 1].node, false);
+	/* The third of them was hurried by nobody. */
+	ck_assert_uint_lt(ring_count(other), 10);
+}
+END_TEST
+
+START_TEST(what_was_gathered_is_there_when_who_gathered_leads)
+{
+	unsigned leader, next;
+
+	ring_config.gather_ms = 60000;
+	ring_found(3);
+	leader = ring_elected();
+	for (unsigned i = 1; i <= 20; i++)
+		ck_assert_int_eq(ring_put(leader, i, &err), OK);
+	ring_stop(leader);
+	next = ring_elected();
+	ck_assert_uint_ne(next, leader);
+	RING_WAIT(ring_count(next) >= 20);
+	ck_assert_int_eq(ring_put(next, 21, &err), OK);
+}
+END_TEST
+
 START_TEST(reads_wait_for_a_leader_as_long_as_they_may)
 {
 	uint64_t count;
@@ -440,6 +499,9 @@ static void add_all(TCase *t)
 	tcase_add_test(t, a_peer_that_ends_leaves_a_call_uncertain);
 	tcase_add_test(t, without_a_leader_a_call_is_not_sent);
 	tcase_add_test(t, reads_see_what_was_acknowledged);
+	tcase_add_test(t, who_reads_does_not_wait_for_what_is_gathered);
+	tcase_add_test(t, who_hurries_a_node_has_it_apply);
+	tcase_add_test(t, what_was_gathered_is_there_when_who_gathered_leads);
 	tcase_add_test(t, reads_wait_for_a_leader_as_long_as_they_may);
 	tcase_add_test(t, a_node_that_is_outvoted_is_fenced);
 	tcase_add_test(t, a_leader_that_is_outvoted_hands_over);

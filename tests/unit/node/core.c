@@ -272,6 +272,92 @@ START_TEST(who_follows_is_ready_when_it_has_all_that_is_committed)
 }
 END_TEST
 
+/* Ready, at entry 4 of a leader that is node 2, and 5 ms from the last batch on. */
+static void follow_and_gather(void)
+{
+	static const struct node_member members[] = {
+		{ 1, "127.0.0.1:1" }, { 2, "127.0.0.1:2" }, { 3, "127.0.0.1:3" }
+	};
+
+	lab->config.node_id = 1;
+	lab->config.gather_ms = 5;
+	lab->config.checkpoint_log_bytes = 1 << 20;
+	lab->members = members;
+	lab->n_members = ARRAY_LEN(members);
+	lab_open(lab);
+	hear(1, 1, 1, 3);
+	hear(4, 2, 4, 0);
+}
+
+static uint64_t applied(void)
+{
+	struct node_core_view v;
+
+	node_core_view(lab->core, &v);
+	return v.applied;
+}
+
+/* Time goes on, and what is due is done. */
+static void pass(unsigned ms)
+{
+	lab->now_ms += ms;
+	if (node_core_deadline(lab->core) <= lab->now_ms)
+		node_core_timeout(lab->core, lab->now_ms);
+	while (lab_write(lab) || lab_machine(lab))
+		;
+}
+
+START_TEST(who_follows_gathers_between_batches)
+{
+	follow_and_gather();
+	/* That it is ready is not put off. */
+	ck_assert_uint_eq(applied(), 4);
+	hear(4, 2, 5, 1);
+	hear(5, 2, 6, 1);
+	ck_assert_uint_eq(applied(), 4);
+	ck_assert_uint_eq(node_core_deadline(lab->core), lab->now_ms + 5);
+	pass(4);
+	ck_assert_uint_eq(applied(), 4);
+	pass(1);
+	ck_assert_uint_eq(applied(), 6);
+	/* After a pause it waits for nothing. */
+	pass(5);
+	hear(6, 2, 7, 1);
+	ck_assert_uint_eq(applied(), 7);
+	ck_assert_uint_gt(node_core_deadline(lab->core), lab->now_ms + 5);
+}
+END_TEST
+
+START_TEST(who_is_hurried_gathers_nothing)
+{
+	follow_and_gather();
+	hear(4, 2, 5, 1);
+	ck_assert_uint_eq(applied(), 4);
+	node_core_hurry(lab->core, lab->now_ms, true);
+	while (lab_machine(lab))
+		;
+	ck_assert_uint_eq(applied(), 5);
+	hear(5, 2, 6, 1);
+	ck_assert_uint_eq(applied(), 6);
+	node_core_hurry(lab->core, lab->now_ms, false);
+	hear(6, 2, 7, 1);
+	ck_assert_uint_eq(applied(), 6);
+}
+END_TEST
+
+START_TEST(who_gathered_much_applies_it)
+{
+	uint64_t last = 4;
+
+	follow_and_gather();
+	for (; last + 8 < 4 + 256; last += 8)
+		hear(last, 2, last + 8, 8);
+	ck_assert_uint_eq(applied(), 4);
+	hear(last, 2, last + 8, 8);
+	ck_assert_uint_eq(applied(), last + 8);
+}
+END_TEST
+
 /* It copies in its turn, and applies nothing while its state grows under that. */
 START_TEST(who_follows_waits_while_the_state_grows_under_a_copy)
 {
@@ -619,6 +705,9 @@ static Suite *suite(void)
 	tcase_add_test(t, fewer_are_let_in_while_the_state_grows_under_a_copy);
 	tcase_add_test(t, who_follows_is_ready_when_it_has_all_that_is_committed);
 	tcase_add_test(t, who_follows_waits_while_the_state_grows_under_a_copy);
+	tcase_add_test(t, who_follows_gathers_between_batches);
+	tcase_add_test(t, who_is_hurried_gathers_nothing);
+	tcase_add_test(t, who_gathered_much_applies_it);
 	tcase_add_test(t, who_starts_over_and_over_does_not_fill_the_disk);
 	tcase_add_test(t, a_large_state_is_copied_less_often);
 	tcase_add_test(t, a_state_that_grows_like_the_log_is_copied);
