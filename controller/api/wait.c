@@ -55,6 +55,7 @@ static struct request *wait_close(struct api_wait *w)
 	r->data = caller;
 	r->on_gone = NULL;
 	list_remove(&w->at_);
+	store_hurry(store_of(w), false);
 	timer_close(&w->timer, timer_closed);
 	return r;
 }
@@ -92,6 +93,7 @@ static void wait_start(struct request *r, route_handler *then)
 	r->data = &w->caller;
 	r->on_gone = on_gone;
 	list_append(&w->caller.at->waits, &w->at_);
+	store_hurry(store_of(w), true);
 	timer_init(&w->timer, r->loop, on_late);
 	timer_start(&w->timer, WAIT_MS);
 }

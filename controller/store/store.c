@@ -13,6 +13,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "raftcore/hurry.h"
 #include "store/gate.h"
 #include "store/outbox.h"
 #include "store/own.h"
@@ -22,6 +23,8 @@
 #define STAGE_PART (768 * 1024)
 #define STAGE_WINDOW 4
 #define HOLD_MS_DEFAULT 2000
+/* A commit of LMDB costs 25 us and more however little is in it. */
+#define GATHER_MS 5
 
 struct stage {
 	struct uuid transaction;
@@ -462,6 +465,11 @@ void store_unfollow(struct store *s, struct follower *f,
 	loop_post_sure(s->core, &f->unfollow_);
 }
 
+void store_hurry(struct store *s, bool on)
+{
+	rc_hurry(s->node, on);
+}
+
 uint64_t store_rev(struct store *s)
 {
 	return atomic_load(&s->rev);
@@ -625,6 +633,7 @@ static struct rc_config node_config(struct store *s)
 	if (s->config.checkpoint_log_bytes)
 		c.checkpoint_log_bytes = s->config.checkpoint_log_bytes;
 	c.seal = s->config.seal;
+	c.gather_ms = s->config.gather_ms ? s->config.gather_ms : GATHER_MS;
 	c.apply_loop = s->core;
 	c.pool = s->pool;
 	c.machine = state_machine(s->state);

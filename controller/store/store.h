@@ -26,6 +26,7 @@ struct store_config {
 	const char *dir;                 /* the data directory */
 	uint64_t map_bytes;              /* storage.map_size; 0: 64 GiB */
 	uint64_t checkpoint_log_bytes;   /* 0: raftcore's default */
+	unsigned gather_ms;              /* 0: 5; of followers (raftcore/hurry.h) */
 	/* Keys of log and checkpoints, as of rc_config; NULL: none. */
 	const struct seal_provider *seal;
 	struct {
@@ -264,6 +265,9 @@ void store_unfollow(struct store *store, struct follower *f,
 		    void (*stopped)(struct follower *f));
 /* Newest visible revision; any thread. */
 uint64_t store_rev(struct store *store);
+/* Somebody waits for a revision that is not visible here yet, or no more: this node does
+ * not gather meanwhile (raftcore/hurry.h).  Both as often; any thread. */
+void store_hurry(struct store *store, bool on);
 /* Another number: tokens may be others than before; any thread. */
 uint64_t store_token_changes(const struct store *store);
 

@@ -202,6 +202,8 @@ void store_await(struct store *s, struct store_await *a)
 		return;
 	}
 	a->deadline_ms_ = loop_now_ms(s->core) + CATCH_UP_MS;
+	if (list_empty(&s->awaiting))
+		store_hurry(s, true);
 	list_append(&s->awaiting, &a->at_);
 	tickets_arm(s);
 }
@@ -212,6 +214,8 @@ static void end_awaits(struct store *s, uint64_t rev, uint64_t now_ms)
 	struct store_await *a;
 	struct list ended;
 
+	if (list_empty(&s->awaiting))
+		return;
 	list_init(&ended);
 	list_each(&s->awaiting, a, at_) {
 		if (a->rev > rev && a->deadline_ms_ > now_ms)
@@ -219,6 +223,8 @@ static void end_awaits(struct store *s, uint64_t rev, uint64_t now_ms)
 		list_remove(&a->at_);
 		list_append(&ended, &a->at_);
 	}
+	if (list_empty(&s->awaiting))
+		store_hurry(s, false);
 	while ((a = list_first(&ended, struct store_await, at_))) {
 		list_remove(&a->at_);
 		a->done(a);

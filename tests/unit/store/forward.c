@@ -72,6 +72,31 @@ START_TEST(many_travel_together_and_each_has_its_outcome)
 }
 END_TEST
 
+/* A minute is longer than any test. */
+START_TEST(a_follower_gathers_what_nobody_waits_for)
+{
+	unsigned leader, at, other;
+	const struct outcome *o;
+
+	lab_gather_ms = 60000;
+	leader = lab_found(3);
+	at = lab_other(leader);
+	other = 6 - leader - at;
+	for (unsigned i = 0; i < 10; i++) {
+		o = lab_write(&writes[i], at, lab_encode(lab_put(name_of(i), i + 1)));
+		ck_assert_int_eq(o->code, OK);
+		ck_assert_uint_le(o->rev, store_rev(lab[at - 1].store));
+	}
+	o = lab_write(&writes[10], leader, lab_encode(lab_put("last", 11)));
+	ck_assert_int_eq(o->code, OK);
+	ck_assert_uint_lt(store_rev(lab[other - 1].store), o->rev);
+	ck_assert_uint_lt(store_rev(lab[at - 1].store), o->rev);
+	store_hurry(lab[other - 1].store, true);
+	LAB_WAIT(store_rev(lab[other - 1].store) >= o->rev);
+	store_hurry(lab[other - 1].store, false);
+}
+END_TEST
+
 /* One alone, and many. */
 START_TEST(the_clock_of_the_leader_counts)
 {
@@ -551,6 +576,7 @@ static Suite *suite(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, lab_setup, lab_teardown);
 	tcase_add_test(t, many_travel_together_and_each_has_its_outcome);
+	tcase_add_test(t, a_follower_gathers_what_nobody_waits_for);
 	tcase_add_loop_test(t, the_clock_of_the_leader_counts, 0, 2);
 	tcase_add_test(t, what_is_under_way_goes_to_the_next_leader);
 	tcase_add_test(t, who_still_names_a_dead_leader_holds_no_longer);

@@ -18,7 +18,7 @@ struct lab_node lab[LAB_MAX];
 struct arena *lab_arena;
 struct rc_node *lab_straw_node;
 
-unsigned lab_hold_ms;
+unsigned lab_hold_ms, lab_gather_ms;
 uint64_t lab_knows;
 
 static char folder[64];
@@ -162,6 +162,7 @@ void lab_setup(void)
 	ck_assert_int_eq(kinds_load(&err), OK);
 	lab_arena = arena_new(0);
 	lab_hold_ms = 1500;
+	lab_gather_ms = 0;
 	lab_knows = 0;
 	snprintf(folder, sizeof(folder), "/tmp/conflux-store-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(folder));
@@ -211,6 +212,7 @@ static void open_store(unsigned id, struct store_config *c)
 	c->dir = n->dir;
 	c->map_bytes = MAP_BYTES;
 	c->hold_ms = lab_hold_ms;
+	c->gather_ms = lab_gather_ms;
 	c->knows = lab_knows;
 	c->cluster.node_id = id;
 	c->cluster.listen = c->cluster.n_members || c->cluster.joins ?

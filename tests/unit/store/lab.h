@@ -25,7 +25,7 @@ struct lab_node {
 
 extern struct lab_node lab[LAB_MAX];     /* [0] is node 1 */
 extern struct arena *lab_arena;
-extern unsigned lab_hold_ms;             /* of stores that are started */
+extern unsigned lab_hold_ms, lab_gather_ms;      /* of stores that are started */
 extern uint64_t lab_knows;               /* cluster version that they know */
 
 /* Fixtures. */
