@@ -8,43 +8,25 @@
  * first alone.  Where both are read to their end they hear the same, but for date and
  * trace.
  */
-#include "http/server/server.h"
+#include "http_world.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 
 #include "base/banned.h"
 
-#define TURNS_MAX 100000
 #define LARGE_BYTES 20000
 #define SOURCE_BYTES 100000
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
-static struct loop *loop;
-static struct http_server *server;
-static struct stream_addr at;
-static struct request *later[256];
-static unsigned n_later, n_open, n_sources;
+static unsigned n_sources;
 static bool gives_again;
 static char bytes[SOURCE_BYTES];
-
-static void gone(struct request *r)
-{
-	must(n_open > 0);
-	n_open--;
-	for (unsigned i = 0; i < n_later; i++)
-		if (later[i] == r)
-			later[i--] = later[--n_later];
-}
 
 /* ---- handlers ---- */
 
@@ -95,22 +77,6 @@ static void get_source(struct request *r)
 	answer_from(r, 200, NULL, s);
 }
 
-static void post_echo(struct request *r)
-{
-	answer(r, 200, "text/plain", r->in->body);
-}
-
-static void get_later(struct request *r)
-{
-	if (n_later == ARRAY_LEN(later)) {
-		answer(r, 503, NULL, STR_NONE);
-		return;
-	}
-	r->on_gone = gone;
-	n_open++;
-	later[n_later++] = r;
-}
-
 static void on_piece(struct request *r, struct str piece, bool is_last)
 {
 	answer_chunk(r, piece);
@@ -122,8 +88,7 @@ static void on_piece(struct request *r, struct str piece, bool is_last)
 
 static void post_both(struct request *r)
 {
-	r->on_gone = gone;
-	n_open++;
+	take(r);
 	answer_stream(r, 200, "text/plain");
 	request_on_body(r, on_piece);
 }
@@ -150,41 +115,13 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		.routes = routes, .n_routes = ARRAY_LEN(routes),
 		.limits = http_limits_default, .again = again,
 	};
-	struct err err;
 
-	signal(SIGPIPE, SIG_IGN);
 	memset(bytes, 'x', sizeof(bytes));
-	config.limits.header_bytes = 4096;
-	config.limits.body_bytes = 65536;
-	loop = loop_new("h1", 0);
-	must(http_server_new(loop, &config, &server, &err) == OK);
-	must(http_server_listen(server, STR("127.0.0.1:0"), false, NULL, &at,
-				&err) == OK);
+	world_open("h1", &config);
 	return 0;
 }
 
 /* ---- clients ---- */
-
-static void turns(unsigned n)
-{
-	while (n--)
-		loop_run_once(loop);
-}
-
-static int client(void)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET,
-				  .sin_port = htons(at.port),
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	const struct linger reset = { .l_onoff = 1 };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	must(fd >= 0);
-	/* No port is left waiting. */
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	must(connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0);
-	return fd;
-}
 
 /* What the server has to say now. */
 static void hear(int fd, struct buf *out)
@@ -213,26 +150,6 @@ static void say(int fd, const uint8_t *p, size_t n, size_t step, struct buf *out
 		p += k;
 		n -= (size_t)k;
 	}
-}
-
-/* Answers that come from elsewhere, in a turn of their own. */
-static void answer_later(void)
-{
-	while (n_later) {
-		struct request *r = later[--n_later];
-
-		n_open--;
-		answer(r, 200, "text/plain", STR("late"));
-	}
-}
-
-static unsigned connections(void)
-{
-	struct http_stats stats;
-
-	http_server_stats(server, &stats);
-	must(stats.connections_now || stats.streams_now == 0);
-	return (unsigned)stats.connections_now;
 }
 
 /* Where a value stands that is another each time. */
@@ -276,7 +193,6 @@ static bool hear_all(int fd, struct buf *out)
 static bool run(const uint8_t *data, size_t size, unsigned mode, struct buf *out)
 {
 	bool is_all = false;
-	unsigned tries = 0;
 	int fd = client();
 
 	turns(3);
@@ -287,12 +203,8 @@ static bool run(const uint8_t *data, size_t size, unsigned mode, struct buf *out
 		is_all = hear_all(fd, out);
 	}
 	close(fd);
-	while (connections()) {
-		turns(1);
-		answer_later();
-		must(++tries < TURNS_MAX);
-	}
-	must(n_open == 0 && n_later == 0 && n_sources == 0);
+	wait_until_gone();
+	must(n_sources == 0);
 	/* 29 bytes of a date, 32 digits, and those that a problem has. */
 	mask(out, "\r\nDate: ", 29);
 	mask(out, "\r\nX-Conflux-Trace: ", 32);

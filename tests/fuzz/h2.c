@@ -5,42 +5,12 @@
  * that a handler took ends once, nothing is held when the connection is gone, and
  * the server serves the next.
  */
-#include "http/server/server.h"
-
-#include <arpa/inet.h>
-#include <errno.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "http_world.h"
 
 #include "base/banned.h"
 
-#define TURNS_MAX 100000
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
-
-static struct loop *loop;
-static struct http_server *server;
-static struct stream_addr at;
-static struct request *later[256];
-static unsigned n_later, n_open;
-
-static void gone(struct request *r)
-{
-	must(n_open > 0);
-	n_open--;
-	for (unsigned i = 0; i < n_later; i++)
-		if (later[i] == r)
-			later[i--] = later[--n_later];
-}
-
-static void take(struct request *r)
-{
-	r->on_gone = gone;
-	n_open++;
-}
 
 static void get_hello(struct request *r)
 {
@@ -53,11 +23,6 @@ static void get_big(struct request *r)
 	static char big[300000];
 
 	answer(r, 200, "text/plain", str_n(big, sizeof(big)));
-}
-
-static void post_echo(struct request *r)
-{
-	answer(r, 200, "text/plain", r->in->body);
 }
 
 static void on_piece(struct request *r, struct str bytes, bool is_last)
@@ -75,16 +40,6 @@ static void post_both(struct request *r)
 	take(r);
 	answer_stream(r, 200, "text/plain");
 	request_on_body(r, on_piece);
-}
-
-static void get_later(struct request *r)
-{
-	if (n_later == ARRAY_LEN(later)) {
-		answer(r, 503, NULL, STR_NONE);
-		return;
-	}
-	take(r);
-	later[n_later++] = r;
 }
 
 static void get_same(struct request *r)
@@ -137,39 +92,11 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		.routes = routes, .n_routes = ARRAY_LEN(routes),
 		.limits = http_limits_default, .again = again,
 	};
-	struct err err;
 
-	signal(SIGPIPE, SIG_IGN);
-	config.limits.header_bytes = 4096;
-	config.limits.body_bytes = 65536;
 	config.limits.pending_bytes = 200000;
 	config.limits.streams = 100;
-	loop = loop_new("h2", 0);
-	must(http_server_new(loop, &config, &server, &err) == OK);
-	must(http_server_listen(server, STR("127.0.0.1:0"), false, NULL, &at,
-				&err) == OK);
+	world_open("h2", &config);
 	return 0;
-}
-
-static void turns(unsigned n)
-{
-	while (n--)
-		loop_run_once(loop);
-}
-
-static int client(void)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET,
-				  .sin_port = htons(at.port),
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	const struct linger reset = { .l_onoff = 1 };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	must(fd >= 0);
-	/* No port is left waiting. */
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	must(connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0);
-	return fd;
 }
 
 static void say(int fd, const uint8_t *p, size_t n, size_t step)
@@ -198,26 +125,6 @@ static void hear(int fd)
 	}
 }
 
-/* Answers that come from elsewhere, in a turn of their own. */
-static void answer_later(void)
-{
-	while (n_later) {
-		struct request *r = later[--n_later];
-
-		n_open--;
-		answer(r, 200, "text/plain", STR("late"));
-	}
-}
-
-static unsigned connections(void)
-{
-	struct http_stats stats;
-
-	http_server_stats(server, &stats);
-	must(stats.connections_now || stats.streams_now == 0);
-	return (unsigned)stats.connections_now;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t start[] =
@@ -225,7 +132,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		"\0\0\6\4\0\0\0\0\0\0\4\177\377\377\377"
 		"\0\0\4\10\0\0\0\0\0\77\377\377\377"
 		"\0\0\0\4\1\0\0\0\0";
-	unsigned mode = size ? data[0] : 0, tries = 0;
+	unsigned mode = size ? data[0] : 0;
 	int fd;
 
 	if (size > 65536)
@@ -245,11 +152,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		hear(fd);
 	}
 	close(fd);
-	while (connections()) {
-		turns(1);
-		answer_later();
-		must(++tries < TURNS_MAX);
-	}
-	must(n_open == 0 && n_later == 0);
+	wait_until_gone();
 	return 0;
 }
