@@ -3,7 +3,8 @@
  * Whoever includes this, in one source of a program, has these calls of libc for all
  * of the program, its libraries among it (they find a program's symbols first); in a
  * library that is preloaded they stand before libc's (tests/preload/calls.c).  Files
- * that are open have failpoints instead (nth.h).
+ * that are open have failpoints instead (nth.h); where CALLS_OF_CLIENTS is defined
+ * before, theirs fail too, and whatever else libconflux asks of the system.
  *
  *	static void run(const struct calls_fault *fault, void *data)
  *	{
@@ -19,9 +20,11 @@
 #ifndef TESTS_CALLS_H
 #define TESTS_CALLS_H
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -31,6 +34,8 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -81,12 +86,17 @@ static inline unsigned calls_sweep(const struct calls_fault *faults, size_t coun
 {
 	unsigned runs = 0;
 
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		unsigned before = runs;
+
 		for (uint64_t n = 1;; n = calls_next(n), runs++) {
 			run(&faults[i], n, data);
 			if (calls_disarm() < n)
 				break;
 		}
+		if (getenv("FULL"))
+			printf("%s: %u runs\n", faults[i].name, runs - before);
+	}
 	return runs;
 }
 
@@ -110,16 +120,6 @@ static int calls_failed(int error)
 	return -1;
 }
 
-static bool calls_is_socket(int fd)
-{
-	int was = errno;
-	struct stat st;
-	bool is = fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
-
-	errno = was;
-	return is;
-}
-
 #define CALLS_REAL(name) \
 	({ \
 		static _Atomic(__typeof__(&name)) at_; \
@@ -130,6 +130,30 @@ static bool calls_is_socket(int fd)
 		} \
 		f_; \
 	})
+
+/* What a file is, and its calls are: of sockets, of plain files in clients, or none. */
+static mode_t calls_type(int fd)
+{
+	int was = errno;
+	struct stat st;
+	mode_t type = CALLS_REAL(fstat)(fd, &st) == 0 ? st.st_mode & S_IFMT : 0;
+
+	errno = was;
+	return type;
+}
+
+static int calls_data_fails(int fd, enum calls_call of_sockets, enum calls_call of_files)
+{
+	mode_t type = calls_type(fd);
+
+	if (type == S_IFSOCK)
+		return calls_fails(of_sockets);
+#ifdef CALLS_OF_CLIENTS
+	if (type == S_IFREG)
+		return calls_fails(of_files);
+#endif
+	return 0;
+}
 
 #define CALLS_SIMPLE(call, made) \
 	({ \
@@ -225,10 +249,10 @@ int open(const char *path, int flags, ...)
 	return CALLS_SIMPLE(CALLS_OPEN, CALLS_REAL(open)(path, flags, mode));
 }
 
-/* Data: of sockets alone. */
-#define CALLS_DATA(call, fd, made, one) \
+/* Data: of sockets, and in clients of files. */
+#define CALLS_DATA(call, file, fd, made, one) \
 	({ \
-		int error_ = calls_is_socket(fd) ? calls_fails(call) : 0; \
+		int error_ = calls_data_fails(fd, call, file); \
 		ssize_t n_; \
 		if (error_ == 0) \
 			n_ = made; \
@@ -241,44 +265,48 @@ int open(const char *path, int flags, ...)
 
 ssize_t write(int fd, const void *p, size_t n)
 {
-	return CALLS_DATA(CALLS_SEND, fd, CALLS_REAL(write)(fd, p, n),
+	return CALLS_DATA(CALLS_SEND, CALLS_WRITE, fd, CALLS_REAL(write)(fd, p, n),
 			  CALLS_REAL(write)(fd, p, n ? 1 : 0));
 }
 
 ssize_t writev(int fd, const struct iovec *v, int n)
 {
-	return CALLS_DATA(CALLS_SEND, fd, CALLS_REAL(writev)(fd, v, n),
+	return CALLS_DATA(CALLS_SEND, CALLS_WRITE, fd, CALLS_REAL(writev)(fd, v, n),
 			  CALLS_REAL(write)(fd, v[0].iov_base, 1));
 }
 
 ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
-	return CALLS_DATA(CALLS_SEND, fd, CALLS_REAL(sendmsg)(fd, m, flags),
+	return CALLS_DATA(CALLS_SEND, CALLS_WRITE, fd, CALLS_REAL(sendmsg)(fd, m, flags),
 			  CALLS_REAL(write)(fd, m->msg_iov[0].iov_base, 1));
 }
 
 ssize_t read(int fd, void *p, size_t n)
 {
-	return CALLS_DATA(CALLS_RECV, fd, CALLS_REAL(read)(fd, p, n),
+	return CALLS_DATA(CALLS_RECV, CALLS_READ, fd, CALLS_REAL(read)(fd, p, n),
 			  CALLS_REAL(read)(fd, p, n ? 1 : 0));
 }
 
 ssize_t send(int fd, const void *p, size_t n, int flags)
 {
-	return CALLS_DATA(CALLS_SEND, fd, CALLS_REAL(send)(fd, p, n, flags),
+	return CALLS_DATA(CALLS_SEND, CALLS_WRITE, fd, CALLS_REAL(send)(fd, p, n, flags),
 			  CALLS_REAL(send)(fd, p, n ? 1 : 0, flags));
 }
 
 ssize_t recv(int fd, void *p, size_t n, int flags)
 {
-	return CALLS_DATA(CALLS_RECV, fd, CALLS_REAL(recv)(fd, p, n, flags),
+	return CALLS_DATA(CALLS_RECV, CALLS_READ, fd, CALLS_REAL(recv)(fd, p, n, flags),
 			  CALLS_REAL(recv)(fd, p, n ? 1 : 0, flags));
 }
 
 ssize_t recvmsg(int fd, struct msghdr *m, int flags)
 {
-	return CALLS_DATA(CALLS_RECV, fd, CALLS_REAL(recvmsg)(fd, m, flags),
+	return CALLS_DATA(CALLS_RECV, CALLS_READ, fd, CALLS_REAL(recvmsg)(fd, m, flags),
 			  CALLS_REAL(recvmsg)(fd, m, flags));
 }
+
+#ifdef CALLS_OF_CLIENTS
+#include "calls_clients.h"
+#endif
 
 #endif

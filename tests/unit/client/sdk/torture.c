@@ -5,6 +5,7 @@
  *
  * The n-th failure gets sparser with n unless FULL=1 is set.
  */
+#define CALLS_OF_CLIENTS
 #include "calls.h"
 
 #include <dirent.h>
@@ -117,11 +118,22 @@ static int64_t now_ms(void)
 	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* By a name, which is looked up, where it is not TLS. */
+static const char *endpoint_of(const struct server *s)
+{
+	static char url[64];
+
+	if (strncmp(server_url(s), "http:", 5))
+		return server_url(s);
+	snprintf(url, sizeof(url), "http://localhost%s", strrchr(server_url(s), ':'));
+	return url;
+}
+
 static struct cfx_options options_of(const struct server *s)
 {
 	return (struct cfx_options){
 		.size = sizeof(struct cfx_options),
-		.endpoints = server_url(s),
+		.endpoints = endpoint_of(s),
 		.tenant = "acme", .application = "shop", .environment = "prod",
 		.configs = "main.json", .labels = "region=eu", .token = "t",
 		.ca_file = strncmp(server_url(s), "https", 5) ? NULL : ca,
@@ -136,22 +148,23 @@ static struct cfx_options options_of(const struct server *s)
 	};
 }
 
-static void run_once(struct cfx *cfx)
+static void run_once(struct cfx *cfx, bool has_thread)
 {
-	struct pollfd p = { cfx_fd(cfx), POLLIN, 0 };
-	int ms = cfx_timeout_ms(cfx);
+	struct pollfd p = { has_thread ? -1 : cfx_fd(cfx), POLLIN, 0 };
+	int ms = has_thread ? 1 : cfx_timeout_ms(cfx);
 
 	poll(&p, 1, ms < 0 || ms > 50 ? 50 : ms);
-	cfx_dispatch(cfx);
+	if (!has_thread)
+		cfx_dispatch(cfx);
 }
 
 static void heard(void *data, const struct cfx_change *change)
 {
-	++*(unsigned *)data;
+	++*(_Atomic unsigned *)data;
 }
 
 /* Until it has what was published last. */
-static void catch_up(struct cfx *cfx)
+static void catch_up(struct cfx *cfx, bool has_thread)
 {
 	int64_t until = now_ms() + 10000;
 
@@ -161,13 +174,14 @@ static void catch_up(struct cfx *cfx)
 		cfx_status(cfx, &s);
 		must(now_ms() < until || !fprintf(stderr, "stuck: %s\n",
 						  s.last.text));
-		run_once(cfx);
+		run_once(cfx, has_thread);
 	}
 }
 
 struct torture {
 	struct server *server;
 	enum cfx_boot boot;
+	bool has_thread;                 /* the library's own turns it */
 };
 
 /* 'armed' on: something fails, once. */
@@ -177,9 +191,10 @@ static void client_life(struct torture *t)
 	struct cfx_error error = { 0 };
 	struct cfx *cfx = NULL;
 	struct cfx_view *view;
-	unsigned calls = 0;
+	_Atomic unsigned calls = 0;
 
 	o.boot = t->boot;
+	o.mode = t->has_thread ? CFX_MODE_THREAD : CFX_MODE_LOOP;
 	if (cfx_open(&o, &cfx, &error)) {
 		must(error.code && error.text[0] && !cfx);
 		must(error.code != CFX_E_TIMEOUT);
@@ -187,9 +202,9 @@ static void client_life(struct torture *t)
 	}
 	if (t->boot == CFX_BOOT_FAIL_FAST)
 		must(cfx_get_i64(cfx, "main.json", "n", -1) == published);
-	(void)cfx_on_change(cfx, NULL, "n", heard, &calls, NULL);
+	(void)cfx_on_change(cfx, NULL, "n", heard, (void *)&calls, NULL);
 	publish(t->server);
-	catch_up(cfx);
+	catch_up(cfx, t->has_thread);
 	must(calls <= 2);
 	view = cfx_view(cfx);
 	cfx_close(cfx);
@@ -231,7 +246,7 @@ static struct torture begin(bool is_tls)
 {
 	struct server_config config = { .folder = folder, .signs = true,
 					.is_tls = is_tls, .on_thread = spare };
-	struct torture t = { server_new(&config), CFX_BOOT_FAIL_FAST };
+	struct torture t = { server_new(&config), CFX_BOOT_FAIL_FAST, false };
 
 	publish(t.server);
 	/* What is made once a process is made here, and the snapshot is there. */
@@ -283,12 +298,24 @@ START_TEST(memory_of_openssl)
 }
 END_TEST
 
+/* What a client left that died while it wrote. */
+static void leave_behind(void)
+{
+	char path[320];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s.0123abcd.new", snapshot);
+	f = fopen(path, "w");
+	must(f && fclose(f) == 0);
+}
+
 static void run_calls(const struct calls_fault *fault, uint64_t n, void *data)
 {
 	struct torture *t = data;
 
 	for (int boot = CFX_BOOT_FAIL_FAST; boot <= CFX_BOOT_AT_ONCE; boot++) {
 		t->boot = (enum cfx_boot)boot;
+		leave_behind();
 		calls_arm(fault, n);
 		client_life(t);
 		must(atomic_load(&blocks) == 0);
@@ -310,6 +337,39 @@ START_TEST(calls_of_the_system)
 			    run_calls, &t);
 	printf("%u runs\n", runs);
 	ck_assert_uint_gt(runs, 30);
+	server_free(t.server);
+	ck_assert_uint_eq(files_left(), 0);
+}
+END_TEST
+
+START_TEST(other_calls_of_the_system)
+{
+	struct torture t = begin(false);
+	unsigned runs = calls_sweep(calls_of_libconflux, ARRAY_LEN(calls_of_libconflux),
+				    run_calls, &t);
+
+	printf("%u runs\n", runs);
+	ck_assert_uint_gt(runs, 30);
+	server_free(t.server);
+	ck_assert_uint_eq(files_left(), 0);
+}
+END_TEST
+
+/* Which of its calls is the n-th is chance then. */
+START_TEST(calls_of_a_client_with_a_thread)
+{
+	struct torture t = begin(false);
+	unsigned runs;
+
+	t.has_thread = true;
+	runs = calls_sweep(calls_of_streams, ARRAY_LEN(calls_of_streams),
+			   run_calls, &t);
+	runs += calls_sweep(calls_of_clients, ARRAY_LEN(calls_of_clients),
+			    run_calls, &t);
+	runs += calls_sweep(calls_of_libconflux, ARRAY_LEN(calls_of_libconflux),
+			    run_calls, &t);
+	printf("%u runs\n", runs);
+	ck_assert_uint_gt(runs, 60);
 	server_free(t.server);
 	ck_assert_uint_eq(files_left(), 0);
 }
@@ -341,18 +401,27 @@ static void teardown(void)
 	rmdir(folder);
 }
 
-static Suite *suite(void)
+static TCase *begin_case(Suite *s, const char *name)
 {
-	Suite *s = suite_create("client/sdk/torture");
-	TCase *t = tcase_create("torture");
+	TCase *t = tcase_create(name);
 
 	tcase_set_timeout(t, 150);
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_add_test(t, memory_of_the_library);
-	tcase_add_test(t, memory_of_openssl);
-	tcase_add_test(t, calls_of_the_system);
-	tcase_add_test(t, calls_under_tls);
 	suite_add_tcase(s, t);
+	return t;
+}
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("client/sdk/torture");
+
+	/* CK_RUN_CASE=calls runs these alone. */
+	tcase_add_test(begin_case(s, "memory"), memory_of_the_library);
+	tcase_add_test(begin_case(s, "openssl"), memory_of_openssl);
+	tcase_add_test(begin_case(s, "calls"), calls_of_the_system);
+	tcase_add_test(begin_case(s, "others"), other_calls_of_the_system);
+	tcase_add_test(begin_case(s, "thread"), calls_of_a_client_with_a_thread);
+	tcase_add_test(begin_case(s, "tls"), calls_under_tls);
 	return s;
 }
 
