@@ -71,14 +71,14 @@ static void forget_plan(struct apply *a, const struct clearing *c,
 	AUTO_BUF key = BUF_NONE;
 	AUTO_BUF body = BUF_NONE;
 	AUTO_BUF val = BUF_NONE;
-	struct plan_row row = { .proposal = c->proposal,
+	struct plan_row row = { .proposal = c->plan.proposal,
 				.subject = c->plan.subject,
 				.created_ms = c->plan.created_ms };
 
 	key_plan(&key, c->tenant, &c->digest);
 	key_plan_body(&body, c->tenant, &c->digest);
 	ap_del(a, KV_PLANS, buf_view(&body));
-	if (!c->plan.proposal.n)
+	if (plan_is_free(a, c->tenant, &c->plan))
 		plan_uncount(a, c->tenant, &c->plan);
 	plan_row_encode(&val, &row);
 	if (is_remembered)
@@ -247,11 +247,22 @@ static bool is_wanted(struct apply *a, const struct clearing *c)
 	return !c->plan.is_going && c->plan.expires_ms > a->head->time_ms;
 }
 
+/* A source is not to bring it again: that is known as long as its proposal is. */
+static bool was_refused(const struct proposal_row *row)
+{
+	return row->role == ROLE_SOURCE &&
+	       (row->phase == PROPOSAL_REJECTED ||
+		row->phase == PROPOSAL_CANCELLED ||
+		row->phase == PROPOSAL_EXPIRED);
+}
+
 static void clear_plan(struct apply *a, struct clearing *c, unsigned *left)
 {
+	struct proposal_row row;
+
 	memcpy(c->digest.b, c->name.p, MIN(c->name.n, sizeof(c->digest.b)));
 	if (plan_load(a, c->tenant, &c->digest, &c->plan, NULL) ||
-	    c->plan.proposal.n || is_wanted(a, c)) {
+	    !plan_is_free(a, c->tenant, &c->plan) || is_wanted(a, c)) {
 		ap_del(a, KV_DUE, c->key);
 		return;
 	}
@@ -261,17 +272,10 @@ static void clear_plan(struct apply *a, struct clearing *c, unsigned *left)
 		put_place(a, c);
 		return;
 	}
-	forget_plan(a, c, false);
+	forget_plan(a, c, c->plan.proposal.n &&
+			  proposal_load(a, c->tenant, c->plan.proposal, &row, NULL) == OK &&
+			  was_refused(&row));
 	ap_del(a, KV_DUE, c->key);
-}
-
-/* A source is not to bring it again: that is known as long as its proposal is. */
-static bool was_refused(const struct proposal_row *row)
-{
-	return row->role == ROLE_SOURCE &&
-	       (row->phase == PROPOSAL_REJECTED ||
-		row->phase == PROPOSAL_CANCELLED ||
-		row->phase == PROPOSAL_EXPIRED);
 }
 
 static void mark_cleared(struct apply *a, const struct clearing *c,

@@ -163,7 +163,10 @@ enum code walk_go_on(struct apply *a, bool *more, struct err *err) MUST_USE;
 enum code walk_keep(struct apply *a, struct str proposal,
 		    const struct sha256 *digest, struct err *err) MUST_USE;
 struct sha256 walk_digest(struct apply *a);
-/* A plan is no more one that no proposal names. */
+/* Does no proposal hold it?  Then it counts for who planned it, and goes by its own time.
+ * Not what is remembered alone, of which nothing is kept. */
+bool plan_is_free(struct apply *a, struct str tenant, const struct plan_row *row);
+/* A plan is no more one that no proposal holds. */
 void plan_uncount(struct apply *a, struct str tenant, const struct plan_row *row);
 /* E_NOT_FOUND. */
 enum code plan_load(struct apply *a, struct str tenant,

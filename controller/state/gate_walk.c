@@ -425,6 +425,17 @@ static void count_plan(struct apply *a, struct str tenant,
 	put_count(a, tenant, row->subject, his);
 }
 
+/* A row remembers a proposal that was cleared, and one that is gone may stand in it: what
+ * is planned anew then is kept for nobody but who planned it. */
+bool plan_is_free(struct apply *a, struct str tenant, const struct plan_row *row)
+{
+	struct proposal_row p;
+
+	return row->ops && (!row->proposal.n ||
+			    proposal_load(a, tenant, row->proposal, &p, NULL) ||
+			    p.is_cleared);
+}
+
 void plan_uncount(struct apply *a, struct str tenant, const struct plan_row *row)
 {
 	count_plan(a, tenant, row, -1);
@@ -467,7 +478,7 @@ enum code walk_keep(struct apply *a, struct str proposal,
 	AUTO_BUF val = BUF_NONE;
 	struct plan_row row = { 0 };
 	struct str before;
-	bool was_free;
+	bool is_new, was_free;
 	enum code rc = OK;
 
 	key_plan(&key, tenant, digest);
@@ -477,16 +488,17 @@ enum code walk_keep(struct apply *a, struct str proposal,
 	if (row.is_going)
 		return err_set(err, E_BUSY, "the same plan is being removed; try "
 			       "again in a few seconds");
-	was_free = before.p && row.proposal.n == 0;
-	if (row.ops == 0)
+	was_free = proposal.n && plan_is_free(a, tenant, &row);
+	is_new = row.ops == 0;
+	if (is_new)
 		rc = put_body(a, digest, &row, err);
 	if (rc)
 		return rc;
-	if (!before.p)
+	if (is_new)
 		row.subject = a->cmd->subject.name;
-	if (was_free && proposal.n)
+	if (was_free)
 		plan_uncount(a, tenant, &row);
-	if (!before.p && !proposal.n) {
+	if (is_new && !proposal.n) {
 		rc = check_room(a, tenant, &row, err);
 		if (rc)
 			return rc;
@@ -523,7 +535,7 @@ enum code plan_load(struct apply *a, struct str tenant,
 			hex, STR_ARG(tenant));
 		return err_hint(err, "a plan is kept for a day: plan it anew");
 	}
-	if (!plan_row_decode(val, out))
+	if (!plan_row_decode(arena_str(a->keep, val), out))
 		return err_set(err, E_CORRUPT, "a plan row is malformed");
 	return OK;
 }

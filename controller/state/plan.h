@@ -62,7 +62,8 @@ enum code planned_digest(struct kv_txn *txn, struct str encoded, struct sha256 *
 /* ---- rows: the head of a plan, and its body under another key ---- */
 struct plan_row {
 	uint64_t created_ms, expires_ms; /* of one that no proposal names */
-	struct str proposal;             /* the newest that names it; empty: none */
+	struct str proposal;             /* the newest that names it, and may have been
+					    cleared since; empty: none */
 	struct str subject;              /* who made it first */
 	uint64_t ops, bytes;             /* of its body, with contents */
 	uint32_t holds;                  /* references that it has on each content */

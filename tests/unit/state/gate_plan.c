@@ -509,6 +509,66 @@ START_TEST(what_is_proposed_does_not_count)
 }
 END_TEST
 
+/* A plan that was proposed by a source, for commit "c1". */
+static struct str plan_as_source(struct command *c)
+{
+	struct str s = STR("two\n");
+
+	c->flags = COMMAND_TAKE_OVER;
+	c->commit = STR("c1");
+	*command_content(b.arena, c) = (struct content_part){
+		STR("acme"), sha256_of(s), s };
+	add_version(&b, c, "acme", CONFIG, s, true);
+	return bench_encode(&b, c);
+}
+
+static enum code bring_again(void)
+{
+	struct command *c = bench_command(&b);
+
+	c->subject = (struct subject){ .name = STR("source:acme/git"),
+				       .role = ROLE_SOURCE, .tenant = STR("acme") };
+	plan_as_source(c);
+	return bench_apply(&b, c)->code;
+}
+
+/* What is remembered of a proposal keeps no plan, nor lets one past what may be kept. */
+START_TEST(what_was_refused_may_be_planned_and_goes)
+{
+	struct str plan;
+	struct sha256 digest;
+
+	need_leads();
+	people();
+	ck_assert_int_eq(bring_again(), OK);
+	ck_assert_int_eq(vote("bob", proposed("Pending"), VOTE_REJECT), OK);
+	tick_after(25 * 3600000);
+	ck_assert_uint_eq(rows(KV_PLANS), 1);
+	ck_assert_uint_eq(refs_of("two\n"), 0);
+	plan = plan_as_source(as("ann"));
+	digest = digest_of(plan);
+	ck_assert_msg(put_plan(plan, digest) == OK, "%s", b.last.text);
+	ck_assert_msg(put_plan(plan, digest) == OK, "%s", b.last.text);
+	/* The same, and counted as any other. */
+	ck_assert_uint_eq(rows(KV_PLANS), 2);
+	ck_assert_uint_eq(refs_of("two\n"), 2);
+	ck_assert(is_counted("ann"));
+	if (_i) {
+		ck_assert_int_eq(run_plan("bob", digest), OK);
+		ck_assert_int_eq(vote("bob", proposed("Pending"), VOTE_CANCEL), OK);
+		ck_assert(!is_counted("ann"));
+	} else {
+		ck_assert_int_eq(bring_again(), E_REJECTED);
+	}
+	tick_after(25 * 3600000);
+	ck_assert_uint_eq(refs_of("two\n"), 0);
+	ck_assert(!is_counted("ann"));
+	ck_assert_uint_eq(rows(KV_DUE), 0);
+	ck_assert_uint_eq(rows(KV_PLANS), _i ? 0 : 1);
+	ck_assert_int_eq(bring_again(), _i ? OK : E_REJECTED);
+}
+END_TEST
+
 /* The contents that plans hold are most of it. */
 START_TEST(contents_count)
 {
@@ -589,6 +649,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_plan_that_is_going_is_not_taken);
 	tcase_add_test(t, nobody_fills_the_room_of_another);
 	tcase_add_test(t, what_is_proposed_does_not_count);
+	tcase_add_loop_test(t, what_was_refused_may_be_planned_and_goes, 0, 2);
 	tcase_add_test(t, contents_count);
 	tcase_add_test(t, what_is_too_large_says_so);
 	suite_add_tcase(s, t);
