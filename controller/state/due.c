@@ -173,9 +173,10 @@ static bool clear_along(struct apply *a, struct clearing *c, unsigned *left)
 }
 
 /* False: it is not done. */
-static bool clear_op(struct apply *a, struct clearing *c, const struct op *op,
-		     unsigned *left)
+static bool clear_op(struct apply *a, struct clearing *c, struct arena *one,
+		     const struct op *op, unsigned *left)
 {
+	struct arena *of_tick = a->arena;
 	AUTO_BUF key = BUF_NONE;
 
 	if (c->proposal.n) {
@@ -184,8 +185,11 @@ static bool clear_op(struct apply *a, struct clearing *c, const struct op *op,
 		if (is_source_delete(op) && !clear_all_locks(a, c, left))
 			return false;
 	}
+	/* Copies what is stored with the reference. */
+	a->arena = one;
 	if (c->lets_go && op->type == OP_VERSION_ADD)
 		blob_ref(a, op->tenant, &op->sha, -(int)c->plan.holds);
+	a->arena = of_tick;
 	return true;
 }
 
@@ -220,7 +224,7 @@ static bool clear_ops(struct apply *a, struct clearing *c, unsigned *left)
 		arena_reset(one);
 		if (command_next(one, &ops, &op, NULL))
 			return true;
-		if (!clear_op(a, c, &op, left)) {
+		if (!clear_op(a, c, one, &op, left)) {
 			ops = here;
 			break;
 		}

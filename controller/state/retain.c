@@ -304,7 +304,8 @@ static bool event_is_old(const struct head *h, uint64_t rev, uint64_t time_ms)
 	       rev + h->limits.events_max <= h->rev;
 }
 
-static void tick_events(struct apply *a)
+/* As it was before VERSION_GATE: all events of a command at once. */
+static void tick_events_whole(struct apply *a)
 {
 	struct head *h = a->head;
 	unsigned n = 0;
@@ -330,6 +331,59 @@ static void tick_events(struct apply *a)
 		on = kv_seek(a->txn, KV_EVENTS, STR_NONE, &c);
 	}
 	kv_cursor_close(&c);
+}
+
+/* The last revision of the command at which 'c' stands, or 0: it is not old enough, or
+ * cannot be read. */
+static uint64_t end_of_old(const struct head *h, struct kv_cursor *c)
+{
+	bool on = true, is_first = true;
+	struct event_row row;
+	uint64_t rev = 0;
+
+	for (; on; on = kv_next(c)) {
+		struct rd rd = rd_of(c->key);
+
+		rev = rd_u64_be(&rd);
+		if (!event_row_decode(c->val, &row) ||
+		    (is_first && !event_is_old(h, rev, row.time_ms)))
+			return 0;
+		if (row.end)
+			break;
+		is_first = false;
+	}
+	return rev;
+}
+
+/* A command may have a million of them: what is over moves to its end at once, and the
+ * rows go a slice at a time. */
+static void tick_events(struct apply *a)
+{
+	struct head *h = a->head;
+
+	if (h->version < VERSION_GATE) {
+		tick_events_whole(a);
+		return;
+	}
+	for (unsigned n = 0; n < SLICE; n++) {
+		AUTO_BUF key = BUF_NONE;
+		struct kv_cursor c;
+		bool on = kv_seek(a->txn, KV_EVENTS, STR_NONE, &c);
+		struct rd rd = rd_of(on ? c.key : STR_NONE);
+
+		if (on) {
+			buf_str(&key, c.key);
+			if (rd_u64_be(&rd) > h->compacted_rev)
+				h->compacted_rev = MAX(h->compacted_rev,
+						       end_of_old(h, &c));
+			rd = rd_of(buf_view(&key));
+			on = rd_u64_be(&rd) <= h->compacted_rev;
+		}
+		kv_cursor_close(&c);
+		if (!on)
+			return;
+		ap_del(a, KV_EVENTS, buf_view(&key));
+	}
 }
 
 /* ---- audit ---- */
