@@ -292,6 +292,7 @@ static void mark_cleared(struct apply *a, const struct clearing *c,
 	key_proposal(&key, c->tenant, c->name);
 	proposal_row_encode(&val, row);
 	ap_put(a, KV_PROPOSALS, buf_view(&key), buf_view(&val));
+	proposal_index_cleared(a, c->tenant, c->name, row);
 	ap_del(a, KV_DUE, c->key);
 }
 

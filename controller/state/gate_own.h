@@ -163,6 +163,9 @@ enum code walk_go_on(struct apply *a, bool *more, struct err *err) MUST_USE;
 enum code walk_keep(struct apply *a, struct str proposal,
 		    const struct sha256 *digest, struct err *err) MUST_USE;
 struct sha256 walk_digest(struct apply *a);
+/* It is cleared, or was reviewed: it may go, if it is both by now. */
+void proposal_index_cleared(struct apply *a, struct str tenant, struct str name,
+			    const struct proposal_row *row);
 /* Does no proposal hold it?  Then it counts for who planned it, and goes by its own time.
  * Not what is remembered alone, of which nothing is kept. */
 bool plan_is_free(struct apply *a, struct str tenant, const struct plan_row *row);

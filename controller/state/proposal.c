@@ -12,10 +12,9 @@
 
 /* Open ones of a tenant, all ended ones that are kept aside. */
 #define PROPOSALS_MAX 10000
-/* Looked at, to find one that may go. */
-#define OLDEST_MAX 64
-/* Of broken glasses, at most: they stay until somebody closes them, and are fewer than
- * what is looked at. */
+/* Go, where there is one too many: so that many become few again. */
+#define OLDEST_GO 2
+/* Of broken glasses, at most: they stay until somebody closes them. */
 #define REVIEWS_MAX 32
 
 /* ---- rows ---- */
@@ -354,6 +353,23 @@ static void count_review(struct apply *a, struct str tenant, int64_t delta)
 		ap_set_count(a, tenant, COUNT_REVIEWS, n + (uint64_t)delta);
 }
 
+static void key_cleared(struct buf *out, struct str tenant, struct str name)
+{
+	buf_str(out, KEY_CLEARED);
+	key_proposal(out, tenant, name);
+}
+
+void proposal_index_cleared(struct apply *a, struct str tenant, struct str name,
+			    const struct proposal_row *row)
+{
+	AUTO_BUF key = BUF_NONE;
+
+	if (!row->is_cleared || row->review == REVIEW_OPEN)
+		return;
+	key_cleared(&key, tenant, name);
+	ap_put(a, KV_META, buf_view(&key), STR(""));
+}
+
 void proposal_remove(struct apply *a, struct str tenant, struct str name,
 		     const struct proposal_row *row)
 {
@@ -362,6 +378,7 @@ void proposal_remove(struct apply *a, struct str tenant, struct str name,
 	AUTO_BUF key = BUF_NONE;
 	AUTO_BUF key2 = BUF_NONE;
 	AUTO_BUF plan = BUF_NONE;
+	AUTO_BUF cleared = BUF_NONE;
 	struct plan_row p;
 
 	key_object(&key, tenant, KIND_PROPOSAL, name);
@@ -369,6 +386,8 @@ void proposal_remove(struct apply *a, struct str tenant, struct str name,
 	ap_del(a, KV_OBJECTS, buf_view(&key));
 	key_proposal(&key2, tenant, name);
 	ap_del(a, KV_PROPOSALS, buf_view(&key2));
+	key_cleared(&cleared, tenant, name);
+	ap_del(a, KV_META, buf_view(&cleared));
 	/* What a source may not propose again was remembered under it. */
 	key_plan(&plan, tenant, &row->digest);
 	if (plan_load(a, tenant, &row->digest, &p, NULL) == OK && p.ops == 0 &&
@@ -382,27 +401,26 @@ void proposal_remove(struct apply *a, struct str tenant, struct str name,
 		ap_event(a, ap_next_rev(a), &event);
 }
 
-/* The oldest that has ended, of whose plan nothing is left, and that nobody is still to
+/* The oldest that have ended, of whose plans nothing is left, and that nobody is still to
  * look at. */
 static void remove_oldest(struct apply *a, struct str tenant)
 {
 	AUTO_BUF prefix = BUF_NONE;
-	struct kv_cursor c;
-	struct str gone = STR_NONE;
-	struct proposal_row row;
-	unsigned n = 0;
-	bool on;
 
-	key_proposal(&prefix, tenant, STR_NONE);
-	for (on = kv_seek(a->txn, KV_PROPOSALS, buf_view(&prefix), &c);
-	     on && !gone.n && n++ < OLDEST_MAX &&
-	     str_starts(c.key, buf_view(&prefix)); on = kv_next(&c))
-		if (proposal_row_decode(a->keep, arena_str(a->keep, c.val), &row) &&
-		    row.is_cleared && row.review != REVIEW_OPEN)
-			gone = arena_str(a->keep, str_from(c.key, prefix.n));
-	kv_cursor_close(&c);
-	if (gone.n)
-		proposal_remove(a, tenant, gone, &row);
+	key_cleared(&prefix, tenant, STR_NONE);
+	for (unsigned i = 0; i < OLDEST_GO; i++) {
+		struct proposal_row row;
+		struct str name = STR_NONE;
+		struct kv_cursor c;
+
+		if (kv_seek(a->txn, KV_META, buf_view(&prefix), &c) &&
+		    str_starts(c.key, buf_view(&prefix)))
+			name = arena_str(a->keep, str_from(c.key, prefix.n));
+		kv_cursor_close(&c);
+		if (!name.n || proposal_load(a, tenant, name, &row, NULL))
+			return;
+		proposal_remove(a, tenant, name, &row);
+	}
 }
 
 static enum code make_room(struct apply *a, struct str tenant, struct err *err)
@@ -610,6 +628,7 @@ static void follow(struct apply *a, const struct op *op, struct proposal_row *ro
 		break;
 	case VOTE_REVIEW:
 		row->review = REVIEW_CLOSED;
+		proposal_index_cleared(a, op->tenant, op->name, row);
 		count_review(a, op->tenant, -1);
 		break;
 	default:

@@ -101,6 +101,8 @@ void key_lock(struct buf *out, struct str tenant, enum kind_id kind,
 
 /* META: approved proposals, behind it as in key_proposal -> when at the earliest. */
 #define KEY_APPROVED STR("approved/")
+/* META: the same of each that may go, where there are too many; the oldest first. */
+#define KEY_CLEARED STR("cleared/")
 
 /* Puts a failure into words, as its message and the last of its history: for people, and
  * never for the state. */

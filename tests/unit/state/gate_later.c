@@ -322,6 +322,52 @@ START_TEST(a_tick_tells_so_many_and_no_more)
 }
 END_TEST
 
+#define STAY 70u                          /* proposals, for a long time */
+
+static enum code propose(unsigned i, const char *text)
+{
+	struct command *c = as("ann");
+
+	put_blob(&b, "acme", str_of(text));
+	add_version(&b, c, "acme", arena_printf(b.arena, "shop.prod.s%u", i).p,
+		    str_of(text), true);
+	return bench_apply(&b, c)->code;
+}
+
+/* Those that cannot go do not hide those that can. */
+START_TEST(what_has_ended_goes_behind_what_stays)
+{
+	struct command limits = { .type = COMMAND_LIMITS, .time_ms = b.time_ms,
+				  .limits = { .releases_max = 10 } };
+	struct command *c = bench_command(&b);
+
+	people();
+	bench_apply(&b, &limits);
+	for (unsigned i = 0; i <= STAY; i++) {
+		put_config(&b, c, "acme", "shop", "prod",
+			   arena_printf(b.arena, "s%u", i).p);
+		add_version(&b, c, "acme", arena_printf(b.arena, "shop.prod.s%u", i).p,
+			    STR("one\n"), true);
+	}
+	ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
+	make(KIND_APPROVAL_POLICY, "prod", "{\"expiresAfter\":\"2000h\",\"stages\":["
+	     BY("leads") "]}");
+	for (unsigned i = 0; i < STAY; i++)
+		ck_assert_msg(propose(i, "two\n") == OK, "%s", b.last.text);
+	for (unsigned i = 0; i < 6; i++) {
+		ck_assert_msg(propose(STAY, i % 2 ? "two\n" : "six\n") == OK, "%s",
+			      b.last.text);
+		ck_assert_int_eq(vote("bob", proposed("Pending"), VOTE_REJECT), OK);
+		if (i < 3)
+			continue;
+		tick_after(25 * 3600000);
+	}
+	ck_assert_int_eq(propose(STAY, "two\n"), OK);
+	/* Of these there were six; each new one takes up to two of them away. */
+	ck_assert_uint_eq(rows(KV_PROPOSALS), STAY + 1);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("state/gate_later");
@@ -341,6 +387,7 @@ static Suite *suite(void)
 	tcase_add_test(t, plans_wait_as_well);
 	tcase_add_loop_test(t, what_a_batch_began_counts_in_it, 0, 2);
 	tcase_add_test(t, a_tick_tells_so_many_and_no_more);
+	tcase_add_test(t, what_has_ended_goes_behind_what_stays);
 	suite_add_tcase(s, t);
 	return s;
 }
