@@ -19,6 +19,8 @@
 /* Behind a refusal that passes; twice as long each time, up to the second. */
 #define PAUSE_FIRST_MS 1000u
 #define PAUSE_MOST_MS 600000u
+/* Whether a store that is full has room again; one proposal is tried for all. */
+#define ROOM_LOOK_MS 1000u
 /* A timer is never longer: clocks are set, and machines sleep. */
 #define TIMER_MOST_MS 3600000u
 
@@ -49,8 +51,9 @@ struct keeper {
 	struct buf bytes, doing;
 	bool is_writing, executes;
 	uint64_t write_ms;               /* not before; 0: now */
+	uint64_t room_ms;                /* the store was full; 0: it was not */
 	uv_sem_t stopped;
-	_Atomic uint64_t executed, failed, refused, computed;
+	_Atomic uint64_t executed, failed, refused, computed, is_full;
 };
 
 /* What one look found. */
@@ -131,6 +134,24 @@ static void hold(struct keeper *k, struct str key, const struct outcome *o)
 		 "an approved proposal cannot be executed yet");
 }
 
+/* Not the proposal's fault: all wait, and the first goes as soon as there is room. */
+static void no_room(struct keeper *k, const struct outcome *o)
+{
+	if (!k->room_ms)
+		log_warn(PART, LOG_KV(log_z("why", o->text)),
+			 "approved proposals wait for room in the store");
+	k->room_ms = clock_wall_ms() + ROOM_LOOK_MS;
+	atomic_store(&k->is_full, 1);
+}
+
+static void has_room(struct keeper *k)
+{
+	if (k->room_ms)
+		log_info(PART, LOG_NO_KV, "approved proposals wait for room no more");
+	k->room_ms = 0;
+	atomic_store(&k->is_full, 0);
+}
+
 /* The state has the code of it, the log has the words. */
 static void failed(struct keeper *k, struct str key, const struct outcome *o)
 {
@@ -145,6 +166,11 @@ static void execute_done(struct keeper *k, const struct outcome *o)
 {
 	struct str key = buf_view(&k->doing);
 
+	if (o->code == E_FULL) {
+		no_room(k, o);
+		return;
+	}
+	has_room(k);
 	if (o->code == OK) {
 		forget_held(k, key);
 		if (str_is(str_of(o->phase), "Failed"))
@@ -311,6 +337,10 @@ static bool see_approved(void *data, struct str tenant, struct str name,
 		look_again(l, h->until_ms);
 		return true;
 	}
+	if (l->k->room_ms > l->now_ms) {
+		look_again(l, l->k->room_ms);
+		return true;
+	}
 	if (view_proposal(l->txn, l->k->arena, tenant, name, &row, NULL) ||
 	    row.phase != PROPOSAL_APPROVED || row.expires_ms <= l->now_ms)
 		return true;
@@ -383,6 +413,8 @@ static void look_into(struct keeper *k, struct look *l)
 	struct err err;
 
 	view_approved(l->txn, see_approved, l);
+	if (!l->has_approved)
+		has_room(k);
 	if (!l->has_approved && map_count(k->held))
 		drop_held(k);
 	if (l->name.n) {
@@ -588,4 +620,9 @@ void keeper_metrics(struct keeper *k, struct buf *out)
 	PUT("windows_computed_total", "Freeze windows computed ahead.",
 	    &k->computed);
 #undef PUT
+	buf_printf(out, "# HELP conflux_gate_waits_for_room Whether approved proposals "
+			"wait because the store is full, at the leader.\n"
+			"# TYPE conflux_gate_waits_for_room gauge\n"
+			"conflux_gate_waits_for_room %llu\n",
+		   (unsigned long long)atomic_load(&k->is_full));
 }

@@ -1,6 +1,7 @@
 /* The keeper on a real store: what is approved happens, when it may, and once. */
 #include "unit.h"
 
+#include <sched.h>
 #include <ftw.h>
 #include <semaphore.h>
 #include <stdio.h>
@@ -307,6 +308,44 @@ START_TEST(what_is_approved_is_executed_at_once)
 }
 END_TEST
 
+static void limit_to(uint64_t bytes)
+{
+	struct command c = { .type = COMMAND_LIMITS, .time_ms = clock_wall_ms(),
+			     .limits = { .bytes_max = bytes } };
+
+	ck_assert_int_eq(submit(&c), OK);
+}
+
+static bool says_full(const char *what)
+{
+	AUTO_BUF text = BUF_NONE;
+
+	keeper_metrics(keeper, &text);
+	return strstr(text.p, what) != NULL;
+}
+
+/* All of them, tried by one of them each second; and go when there is. */
+START_TEST(a_full_store_lets_them_wait_for_room)
+{
+	const char *p;
+
+	put_shop();
+	put(KIND_APPROVAL_POLICY, STR("acme"), "prod", "{" STAGES "}", NULL);
+	keep();
+	p = publish("two");
+	limit_to(1);
+	approve(p);
+	while (!says_full("gate_waits_for_room 1\n"))
+		sched_yield();
+	ck_assert_int_eq(row_of(p).phase, PROPOSAL_APPROVED);
+	ck_assert(says_full("gate_refused_total 0\n"));
+	limit_to(1ull << 30);
+	becomes(p, PROPOSAL_EXECUTED);
+	while (!says_full("gate_waits_for_room 0\n"))
+		sched_yield();
+}
+END_TEST
+
 START_TEST(what_was_approved_before_a_restart_is_executed)
 {
 	const char *p;
@@ -483,6 +522,7 @@ static Suite *suite(void)
 	tcase_set_timeout(t, 90);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, what_is_approved_is_executed_at_once);
+	tcase_add_test(t, a_full_store_lets_them_wait_for_room);
 	tcase_add_test(t, what_was_approved_before_a_restart_is_executed);
 	tcase_add_test(t, what_a_window_holds_waits_for_its_end);
 	tcase_add_test(t, what_apply_refuses_is_told);
