@@ -133,6 +133,9 @@ enum code apply_token_put(struct apply *a, const struct op *op,
 			  struct op_result *res, struct err *err);
 enum code apply_token_delete(struct apply *a, const struct op *op,
 			     struct op_result *res, struct err *err);
+/* The tenant is deleted: tokens of subjects that are bound to it would be those of the
+ * next one of its name. */
+void tokens_remove_of(struct apply *a, struct str tenant);
 /* members.c */
 enum code apply_members(struct apply *a, const struct op *op,
 			struct op_result *res, struct err *err);

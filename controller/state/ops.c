@@ -408,8 +408,10 @@ static enum code op_object_delete(struct apply *a, const struct op *op,
 		rc = check_unused(a, op, &t.row, err);
 	if (rc)
 		return rc;
-	if (op->kind == KIND_TENANT)
+	if (op->kind == KIND_TENANT) {
 		tenant_leave(a, op->name);
+		tokens_remove_of(a, op->name);
+	}
 	if (op->kind == KIND_RELEASE_POLICY)
 		rc = releasing_policy(a, op->tenant, t.row.spec, STR_NONE, err);
 	if (rc)

@@ -183,3 +183,28 @@ enum code apply_token_delete(struct apply *a, const struct op *op,
 	*res = (struct op_result){ .changed = true };
 	return OK;
 }
+
+/* Roles of the cluster are bound to none. */
+void tokens_remove_of(struct apply *a, struct str tenant)
+{
+	struct kv_cursor c;
+	bool on = kv_seek(a->txn, KV_TOKENS, STR_NONE, &c);
+
+	while (on) {
+		struct token_row row;
+		struct str from;
+
+		if (!token_row_decode(c.val, &row) || row.role != ROLE_NAMED ||
+		    !str_eq(row.tenant, tenant)) {
+			on = kv_next(&c);
+			continue;
+		}
+		from = arena_str(a->arena, c.key);
+		kv_cursor_close(&c);
+		ap_diff(a, from, STR_NONE);
+		ap_del(a, KV_TOKENS, from);
+		a->token_changes++;
+		on = kv_seek(a->txn, KV_TOKENS, from, &c);
+	}
+	kv_cursor_close(&c);
+}

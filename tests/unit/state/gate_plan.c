@@ -202,6 +202,47 @@ START_TEST(a_tenant_takes_its_proposals_along)
 }
 END_TEST
 
+static void let_in_at(const char *tenant, const char *name)
+{
+	struct command *c = bench_command(&b);
+	struct op *op = command_op(b.arena, c, OP_SUBJECT_PUT);
+
+	op->name = op->author = str_of(name);
+	op->sha = token_of(name);
+	op->tenant = str_of(tenant);
+	op->verbs = ALL;
+	ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
+}
+
+static bool has_token(const char *name)
+{
+	struct kv_txn *txn = bench_read(&b);
+	struct sha256 sha = token_of(name);
+	bool is = kv_get(txn, KV_TOKENS, str_n(sha.b, sizeof(sha.b)), NULL);
+
+	kv_end(&txn);
+	return is;
+}
+
+/* Or they would be let in by the next one of its name. */
+START_TEST(a_tenant_takes_its_tokens_along)
+{
+	struct command *c = bench_command(&b);
+
+	let_in_at("acme", "kim");
+	let_in_at("acme", "lea");
+	let_in_at("acme2", "max");
+	let_in_at("", "ned");
+	delete(KIND_CONFIG, CONFIG);
+	*command_op(b.arena, c, OP_OBJECT_DELETE) = (struct op){
+		.type = OP_OBJECT_DELETE, .kind = KIND_TENANT,
+		.name = STR("acme") };
+	ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
+	ck_assert(!has_token("kim") && !has_token("lea"));
+	ck_assert(has_token("max") && has_token("ned"));
+}
+END_TEST
+
 #define OPS 1700u                        /* more than a slice */
 
 /* Versions of that many configurations, kept as a plan, and once more as a proposal. */
@@ -642,6 +683,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_plan_passes_the_gate_like_any_change);
 	tcase_add_loop_test(t, what_cannot_be_a_plan, 0, ARRAY_LEN(insides));
 	tcase_add_test(t, a_tenant_takes_its_proposals_along);
+	tcase_add_test(t, a_tenant_takes_its_tokens_along);
 	tcase_add_test(t, a_tenant_with_much_goes_in_parts);
 	tcase_add_test(t, a_plan_that_goes_already_is_let_go_once);
 	tcase_add_test(t, a_plan_is_of_a_tenant);
