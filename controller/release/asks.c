@@ -8,13 +8,13 @@
 #include "base/rand.h"
 #include "base/secret.h"
 #include "hook/sign.h"
+#include "model/webhook.h"
 #include "state/outbox.h"
 #include "state/view.h"
 
 #include "base/banned.h"
 
 #define QUERY_MS 10000u
-#define WEBHOOK_MS 10000u
 
 struct one {
 	struct http_ask ask;
@@ -128,28 +128,31 @@ static void ask_query(struct one *o, uint64_t now_ms)
 
 /* Its URL, and its key; false: it has none. */
 static bool find_webhook(struct one *o, struct kv_txn *txn, uint64_t now_ms,
-			 struct hook_key_row *key)
+			 struct hook_key_row *key, unsigned *timeout_ms)
 {
 	const struct asks *a = o->asks;
 	AUTO_ARENA arena = arena_new(4096);
 	struct object_view hook;
-	struct value *spec;
-	struct str url;
+	struct webhook is;
 	struct err err;
 
 	if (view_object(txn, KIND_WEBHOOK, buf_view(&a->tenant),
-			a->config.strategy->webhook, &hook, &err) ||
-	    doc_parse_json(hook.row.spec, arena, NULL, &spec, &err)) {
+			a->config.strategy->webhook, &hook, &err)) {
 		not_asked(o, "there is no such Webhook", now_ms);
 		return false;
 	}
-	url = value_text_at(spec, "url");
+	webhook_read(arena, hook.row.spec, &is);
+	if (is.suspend) {
+		not_asked(o, "the Webhook rests (spec.suspend)", now_ms);
+		return false;
+	}
+	*timeout_ms = (unsigned)is.timeout_ms;
 	if (!view_hook_key(txn, hook.row.uid, key)) {
 		not_asked(o, "the Webhook has no key", now_ms);
 		return false;
 	}
 	buf_reset(&o->url);
-	buf_str(&o->url, url);
+	buf_str(&o->url, is.url);
 	return true;
 }
 
@@ -159,9 +162,10 @@ static void ask_webhook(struct one *o, struct kv_txn *txn,
 	struct asks *a = o->asks;
 	struct verdict_step step = step_of(a);
 	struct hook_key_row key;
+	unsigned timeout_ms;
 	char id[40];
 
-	if (!find_webhook(o, txn, now_ms, &key))
+	if (!find_webhook(o, txn, now_ms, &key, &timeout_ms))
 		return;
 	snprintf(id, sizeof(id), "verdict-%016llx",
 		 (unsigned long long)rand_u64());
@@ -172,7 +176,7 @@ static void ask_webhook(struct one *o, struct kv_txn *txn,
 	hook_headers(&o->headers, &key, clock_wall_ms(), str_of(id),
 		     buf_view(&o->body));
 	wipe(&key, sizeof(key));
-	send_ask(o, WEBHOOK_MS, now_ms);
+	send_ask(o, timeout_ms, now_ms);
 }
 
 uint64_t asks_go_on(struct asks *a, struct kv_txn *txn,
