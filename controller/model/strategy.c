@@ -245,8 +245,6 @@ static enum code read_rest(struct arena *arena, const struct value *spec,
 	if (rc == OK)
 		rc = read_concurrency(value_getz(spec, "concurrency"), out, err);
 	out->pauses = str_is(value_text_at(spec, "onFailure"), "pause");
-	out->prepares_revert = value_to_bool(value_getz(spec, "prepareRevert"),
-					     false);
 	retention_read(spec, &out->retention);
 	return rc;
 }

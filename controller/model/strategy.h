@@ -74,7 +74,6 @@ struct strategy {
 	size_t n_queries;
 	struct str webhook;              /* empty: none is asked */
 	bool pauses;                     /* on failure; else back */
-	bool prepares_revert;
 	enum concurrency concurrency;
 	struct str group;                /* empty: each configuration its own */
 	struct retention retention;

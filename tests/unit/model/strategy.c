@@ -55,7 +55,7 @@ START_TEST(all_of_it)
 	      "\"conditions\":{\"applied\":{\"atLeast\":99.999,\"minInstances\":3},\"rejected\":"
 	      "{\"atMost\":0.019,\"lost\":false},\"webhook\":{\"name\":\"judge\"},"
 	      "\"prometheus\":[{\"url\":\"http://p\",\"query\":\"up\",\"above\":0.5}]},"
-	      "\"onFailure\":\"pause\",\"prepareRevert\":true,"
+	      "\"onFailure\":\"pause\","
 	      "\"concurrency\":{\"group\":\"g\",\"policy\":\"Queue\"},"
 	      "\"retention\":{\"versions\":5,\"days\":3,\"join\":\"or\"}}");
 	ck_assert_int_eq(s.kind, STRATEGY_CANARY);
@@ -77,7 +77,7 @@ START_TEST(all_of_it)
 	ck_assert_uint_eq(s.applied_bp, 10000);
 	ck_assert_uint_eq(s.instances_min, 3);
 	ck_assert_uint_eq(s.rejected_bp, 1);
-	ck_assert(!s.lost_counts && s.pauses && s.prepares_revert);
+	ck_assert(!s.lost_counts && s.pauses);
 	ck_assert_uint_eq(s.n_queries, 1);
 	ck_assert(str_is(s.queries[0].above, "0.5") && !s.queries[0].below.n);
 	ck_assert(str_is(s.webhook, "judge") && str_is(s.group, "g"));
