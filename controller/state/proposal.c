@@ -14,6 +14,8 @@
 #define PROPOSALS_MAX 10000
 /* Go, where there is one too many: so that many become few again. */
 #define OLDEST_GO 2
+/* Of its history: that it was approved, and ended. */
+#define HISTORY_PHASES 4
 /* Of broken glasses, at most: they stay until somebody closes them. */
 #define REVIEWS_MAX 32
 
@@ -98,10 +100,11 @@ static enum code put(struct apply *a, struct str tenant, struct str name,
 	return OK;
 }
 
-static void note(struct apply *a, struct proposal_row *row, struct str what,
-		 struct str by, struct str message)
+/* At most 'most' of all: what people said leaves room for what became of it. */
+static void note(struct apply *a, struct proposal_row *row, size_t most,
+		 struct str what, struct str by, struct str message)
 {
-	if (row->n_history >= PROPOSAL_HISTORY_MAX)
+	if (row->n_history >= most)
 		return;
 	row->history = arena_grow(a->keep, row->history, &row->cap_history,
 				  row->n_history + 1, sizeof(*row->history));
@@ -184,7 +187,7 @@ static void move(struct apply *a, struct str tenant, struct str name,
 	if (!proposal_may(row->phase, to))
 		return;
 	row->phase = to;
-	note(a, row, str_of(proposal_phase_name(to)), by, why);
+	note(a, row, PROPOSAL_HISTORY_MAX, str_of(proposal_phase_name(to)), by, why);
 	index_approved(a, tenant, name, row);
 	if (!proposal_is_open(to)) {
 		row->ended_ms = a->head->time_ms;
@@ -340,7 +343,7 @@ static enum code make_row(struct apply *a, const struct sha256 *digest,
 		row->not_before_ms = 0;
 		row->review = REVIEW_OPEN;
 	}
-	note(a, row, row->is_glass ? STR("break-glass") : STR("propose"),
+	note(a, row, PROPOSAL_HISTORY_MAX, row->is_glass ? STR("break-glass") : STR("propose"),
 	     c->subject.name, c->reason);
 	return copy_policies(a, row, err);
 }
@@ -608,8 +611,8 @@ static void add_vote(struct apply *a, struct proposal_row *row,
 		.vote = op->vote, .subject = a->cmd->subject.name,
 		.reason = op->message, .time_ms = a->head->time_ms,
 		.stages = stages };
-	note(a, row, str_of(vote_action(op->vote)), a->cmd->subject.name,
-	     op->message);
+	note(a, row, PROPOSAL_HISTORY_MAX - HISTORY_PHASES,
+	     str_of(vote_action(op->vote)), a->cmd->subject.name, op->message);
 }
 
 /* What follows of it. */

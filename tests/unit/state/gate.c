@@ -3,6 +3,8 @@
 #include "state/gate.h"
 #include "unit.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
 
 #include "base/banned.h"
@@ -727,6 +729,34 @@ START_TEST(so_many_policies_and_no_more)
 }
 END_TEST
 
+/* However many spoke, its history says what became of it. */
+START_TEST(a_long_history_has_its_end)
+{
+	static char names[200][8];
+	struct proposal_row row;
+	const char *name;
+
+	people();
+	make(KIND_APPROVAL_POLICY, "many",
+	     "{\"stages\":[{\"from\":{\"groups\":[\"a\"]},\"required\":100},"
+	     "{\"from\":{\"groups\":[\"b\"]},\"required\":100}]}");
+	for (unsigned i = 0; i < 200; i++) {
+		snprintf(names[i], sizeof(names[i]), "v%u", i);
+		let_in(names[i], i < 100 ? "\1a" : "\1b", BIT(VERB_APPROVE), 0);
+	}
+	publish(as("ann"), "two\n");
+	name = proposed("Pending");
+	for (unsigned i = 0; i < 200; i++)
+		ck_assert_int_eq(vote(names[i], name, VOTE_APPROVE), OK);
+	ck_assert_int_eq(execute(name), OK);
+	row = row_of(name);
+	ck_assert_uint_eq(row.n_votes, 200);
+	ck_assert_uint_le(row.n_history, PROPOSAL_HISTORY_MAX);
+	ck_assert(str_is(row.history[row.n_history - 2].what, "Approved"));
+	ck_assert(str_is(row.history[row.n_history - 1].what, "Executed"));
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("state/gate");
@@ -758,6 +788,7 @@ static Suite *suite(void)
 	tcase_add_test(t, proposals_are_the_systems_own);
 	tcase_add_test(t, the_view_says_what_the_gate_says);
 	tcase_add_loop_test(t, so_many_policies_and_no_more, 0, 2);
+	tcase_add_test(t, a_long_history_has_its_end);
 	suite_add_tcase(s, t);
 	return s;
 }
