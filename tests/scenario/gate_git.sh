@@ -45,6 +45,26 @@ yes 201
 push 1
 live 1
 
+window() { # NAME
+	conflux apply -f - >/dev/null <<-END
+	apiVersion: gitops.conflux.io/v1alpha1
+	kind: FreezeWindow
+	metadata: {name: $1, namespace: acme}
+	spec: {owner: ops, reason: it is sale, interval: {start: "2020-01-01T00:00:00Z", end: "2099-01-01T00:00:00Z"}}
+	END
+}
+
+step "a push into a freeze window is refused, and live when it has opened"
+window sale
+push 101
+is "$(field .code)" frozen "what a reconcile says"
+is "$(ready_reason)" Frozen Ready
+has "$(source_says .status)" "freeze window sale of ops is open until 2099-01-01T00:00:00Z: it is sale"
+live 1
+conflux delete freezewindow sale -n acme >/dev/null
+reconcile
+live 101
+
 policy() {
 	conflux apply -f - >/dev/null <<-END
 	apiVersion: gitops.conflux.io/v1alpha1
@@ -52,7 +72,7 @@ policy() {
 	metadata: {name: prod, namespace: acme}
 	spec:
 	  startAfter: $1
-	  stages: [{from: {subjects: [ann]}}]
+	  stages: [{from: {subjects: [${2:-ann}]}}]
 	END
 }
 
@@ -62,7 +82,92 @@ push 2
 P2=$(source_says .status.proposal)
 is "$(phase "$P2")" Pending phase
 is "$(ready_reason)" WaitingForApproval Ready
-live 1
+live 101
+approve "$P2"
+until_ok is_phase "$P2" Executed
+live 2
+
+step "what is approved waits for the window's end as well, and says so"
+window sale
+push 102
+PW=$(source_says .status.proposal)
+approve "$PW"
+held() { conflux proposals "acme/$PW" | grep -q "^waits for: *freeze window sale of ops is open until"; }
+until_ok held
+is "$(phase "$PW")" Approved phase
+live 2
+conflux delete freezewindow sale -n acme >/dev/null
+until_ok is_phase "$PW" Executed
+live 102
+
+step "a system approves what was pushed, by callback"
+sed -n '/<!-- sign.sh -->/,/^```$/p' "$HERE/../../docs/webhooks.md" | sed '1,2d;$d' >"$WORK/sign.sh"
+# shellcheck disable=SC1091
+. "$WORK/sign.sh"
+ask POST "$URL/api/v1/_config/webhooks" -d '{"tenant": "acme", "name": "ci",
+	"url": "https://ci.example.invalid/", "mayApprove": true, "events": ["DRIFT"]}'
+yes 201
+field .key >"$WORK/ci.hex"
+tr -d '\n' <"$WORK/ci.hex" >"$WORK/ci.key"
+policy 0s 'ann, "webhook:acme/ci"'
+push 103
+PC=$(source_says .status.proposal)
+printf '{"proposal": "%s", "digest": "%s", "decision": "approve", "reason": "tests passed"}' \
+	"$PC" "$(proposal "$PC" .spec.digest)" >"$WORK/callback"
+callback() { # ID TIMESTAMP [SIGNATURE]
+	ask POST "$URL/api/v1/callbacks/acme/ci" --data-binary @"$WORK/callback" -H "Authorization:" \
+		-H "X-Conflux-Id: $1" -H "X-Conflux-Timestamp: $2" \
+		-H "X-Conflux-Signature-256: ${3:-$(sign "$WORK/ci.key" "$1" "$2" "$WORK/callback")}"
+}
+callback bad "$(date +%s)" "sha256=$(printf '0%.0s' $(seq 64))"
+yes 401
+callback late $(($(date +%s) - 301))
+yes 401
+is "$(phase "$PC")" Pending phase
+live 102
+callback good "$(date +%s)"
+yes 200
+until_ok is_phase "$PC" Executed
+live 103
+callback good "$(date +%s)"
+yes 200
+is "$(field .replayed)" true "the same once more"
+policy 0s
+
+step "of two changes of one file the second waits until the first is decided"
+PUB=$(conflux token create pub --subject pub --verb publish --tenant acme 2>/dev/null)
+OUT=$(echo "value = 107" | CONFLUX_TOKEN=$PUB conflux publish acme/shop/prod/two.toml -f - --take-over 2>"$WORK/url")
+PM=$(grep -o 'p-[0-9]*' <<<"$OUT" | head -n 1)
+push 104
+is "$(field .code)" proposal-pending "what a reconcile says"
+has "$BODY" "$PM"
+CONFLUX_TOKEN=$PUB conflux cancel "acme/$PM" >/dev/null
+push 105
+P2=$(source_says .status.proposal)
+approve "$P2"
+until_ok is_phase "$P2" Executed
+live 105
+
+step "behind a broken glass nothing waits, and what was pushed is superseded"
+conflux apply -f - >/dev/null <<-END
+	apiVersion: gitops.conflux.io/v1alpha1
+	kind: ApprovalPolicy
+	metadata: {name: prod, namespace: acme}
+	spec:
+	  operations: [publish, rules, write, rollback]
+	  breakGlass: {subjects: [deb]}
+	  stages: [{from: {subjects: [ann]}}]
+END
+DEB=$(conflux token create deb --subject deb --verb rollback --tenant acme 2>/dev/null)
+push 106
+PG=$(source_says .status.proposal)
+CONFLUX_TOKEN=$DEB conflux rollback acme/shop/prod/one.toml --break-glass "it burns" >/dev/null 2>&1
+is "$(conflux fetch acme/shop/prod/one.toml)" "value = 103" "at once"
+is "$(phase "$PG")" Superseded phase
+has "$(conflux proposals --review)" deb
+policy 0s
+push 2
+P2=$(source_says .status.proposal)
 approve "$P2"
 until_ok is_phase "$P2" Executed
 live 2
@@ -150,8 +255,8 @@ author:     source:acme/shop
 reason:     value 8
 commit:     $(git rev-parse HEAD)
 configs:
-  shop.prod.one.toml version 6
-  shop.prod.two.toml version 6
+  shop.prod.one.toml version 11
+  shop.prod.two.toml version 11
 history:
   TIME  start      source:acme/shop
   TIME  release-step-begun system
@@ -181,7 +286,7 @@ holds() { # [flags]: spaces made one, times left out
 }
 # COMMIT: what both files' rows are
 hold_rows() { printf 'CONFIGURATION VERSION RELEASE COMMIT BY SINCE REASON\n'
-	printf "acme/shop/prod/%s.toml 6 $R $1 token:root TIME it does not start\n" one two; }
+	printf "acme/shop/prod/%s.toml 11 $R $1 token:root TIME it does not start\n" one two; }
 LAST=$(git rev-parse HEAD)
 is "$(holds -n acme)" "$(hold_rows "${LAST:0:12}")" "what is held"
 is "$(holds -n acme -o wide)" "$(hold_rows "$LAST")" "with the whole commit"

@@ -66,6 +66,15 @@ is "$(cut -d' ' -f1 "$WORK/asked" | sort -u)" good signatures
 Q=$(head -n 1 "$WORK/asked" | cut -d' ' -f2-)
 is "$(jq -r '[.type, .tenant, .release, .step, .steps] | join(" ")' <<<"$Q")" \
 	"release.verdict acme $(newest | jq -r .metadata.name) 1 1" question
+rests() {
+	ask PATCH "$KUBE/namespaces/acme/webhooks/judge" -H 'Content-Type: application/merge-patch+json' \
+		-d '{"spec": {"suspend": '"$1"'}}'
+	yes 200
+}
+rests true
+says() { conflux release show "$R" | grep -qF "$1"; }
+until_ok says "the webhook has not said yes yet: the Webhook rests (spec.suspend)"
+rests false
 echo '{"verdict": "ok"}' >"$WORK/verdict"
 until_ok is_in Completed
 serves four
