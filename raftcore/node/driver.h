@@ -32,8 +32,8 @@
 #include "io/timer.h"
 #include "net/net.h"
 #include "node/checkpointer.h"
+#include "node/doubt.h"
 #include "node/errand.h"
-#include "node/known.h"
 #include "node/room.h"
 #include "node/session.h"
 #include "rpc/rpc.h"
@@ -130,7 +130,6 @@ struct shown {
 };
 
 struct former;
-
 struct rc_node {
 	struct rc_config config;         /* its strings are own copies */
 	struct net_tls tls;
@@ -166,6 +165,7 @@ struct rc_node {
 	/* links.c */
 	struct net *net;                 /* NULL: alone */
 	struct known known;
+	struct doubt doubt;
 	struct link *links[PEERS_MAX];
 	size_t n_links;
 	struct buf out;                  /* a message being encoded */

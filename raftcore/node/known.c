@@ -21,6 +21,7 @@ bool known_decode(struct str bytes, struct known *out)
 	while (out->n < n && !rd.bad) {
 		struct str raw;
 
+		out->nodes[out->n].is_doubtful = false;
 		out->nodes[out->n].id = rd_var(&rd);
 		raw = rd_raw(&rd, sizeof(struct uuid));
 		if (rd.bad)
@@ -67,6 +68,7 @@ enum code known_adopt(struct known *k, const struct identity *id,
 		if (f->id == id->node || known_of(k, f->id) || k->n == KNOWN_MAX)
 			continue;
 		k->nodes[k->n].id = f->id;
+		k->nodes[k->n].is_doubtful = false;
 		k->nodes[k->n++].incarnation = f->incarnation;
 	}
 	return k->n != before ? put(k, err) : OK;
@@ -109,6 +111,7 @@ enum code known_check(struct known *k, uint64_t id, const struct uuid *incarnati
 	if (k->n == KNOWN_MAX)
 		return err_set(err, E_FULL, "too many nodes are known");
 	k->nodes[k->n].id = id;
+	k->nodes[k->n].is_doubtful = false;
 	k->nodes[k->n++].incarnation = *incarnation;
 	rc = put(k, err);
 	if (rc)
@@ -124,7 +127,8 @@ static bool is_among(const uint64_t *ids, size_t n, uint64_t id)
 	return false;
 }
 
-void known_keep(struct known *k, uint64_t index, const uint64_t *ids, size_t n)
+void known_keep(struct known *k, uint64_t index, const uint64_t *ids, size_t n,
+		bool whole)
 {
 	struct known before = *k;
 
@@ -135,6 +139,31 @@ void known_keep(struct known *k, uint64_t index, const uint64_t *ids, size_t n)
 	for (size_t i = 0; i < before.n; i++)
 		if (is_among(ids, n, before.nodes[i].id))
 			k->nodes[k->n++] = before.nodes[i];
+	for (size_t i = 0; i < k->n; i++)
+		k->nodes[i].is_doubtful |= whole;
 	if (put(k, NULL))
 		*k = before;
+}
+
+bool known_is_doubtful(const struct known *k, uint64_t id)
+{
+	for (size_t i = 0; i < k->n; i++)
+		if (k->nodes[i].id == id)
+			return k->nodes[i].is_doubtful;
+	return false;
+}
+
+enum code known_replace(struct known *k, uint64_t id,
+			const struct uuid *incarnation, struct err *err)
+{
+	struct known before = *k;
+	enum code rc;
+
+	for (size_t i = 0; i < k->n; i++)
+		if (k->nodes[i].id == id)
+			k->nodes[i].incarnation = *incarnation;
+	rc = put(k, err);
+	if (rc)
+		*k = before;
+	return rc;
 }

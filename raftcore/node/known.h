@@ -25,6 +25,9 @@ struct known {
 	struct {
 		uint64_t id;
 		struct uuid incarnation;
+		/* Kept over a membership that came with a checkpoint: the id may
+		 * have been removed and added anew before it.  Of this life. */
+		bool is_doubtful;
 	} nodes[KNOWN_MAX];
 };
 
@@ -44,8 +47,14 @@ enum code known_check(struct known *k, uint64_t id, const struct uuid *incarnati
 const struct uuid *known_of(const struct known *k, uint64_t id);
 /* The membership of entry 'index' is in force: forgets all but those.  One that was
  * looked at before, and is applied again, changes nothing: a node that was added
- * anew since stays known.  What cannot be written down is not forgotten. */
-void known_keep(struct known *k, uint64_t index, const uint64_t *ids, size_t n);
+ * anew since stays known.  What cannot be written down is not forgotten.  'whole':
+ * it came with a checkpoint, and what was in force before it nobody here has seen. */
+void known_keep(struct known *k, uint64_t index, const uint64_t *ids, size_t n,
+		bool whole);
+bool known_is_doubtful(const struct known *k, uint64_t id);
+/* A member of the cluster says that it is this one now; it stays doubtful.  E_IO. */
+enum code known_replace(struct known *k, uint64_t id,
+			const struct uuid *incarnation, struct err *err) MUST_USE;
 /* What the file holds; false: it is none.  'out' keeps fs and dir. */
 bool known_decode(struct str bytes, struct known *out);
 

@@ -118,7 +118,8 @@ void host_members(void *host, uint64_t index, struct str conf)
 	for (size_t i = 0; i < MIN(count, (size_t)PEERS_MAX); i++)
 		ids[i] = members[i].id;
 	if (count && count <= PEERS_MAX) {
-		known_keep(&n->known, index, ids, count);
+		known_keep(&n->known, index, ids, count,
+			   n->incoming.state == INCOMING_GIVEN);
 		event_members(n, index, members, count);
 	}
 	free(members);
@@ -308,8 +309,11 @@ static enum code may_come(void *data, uint64_t peer,
 			  const struct uuid *incarnation, struct err *err)
 {
 	struct rc_node *n = data;
+	enum code rc = known_check(&n->known, peer, incarnation, err);
 
-	return known_check(&n->known, peer, incarnation, err);
+	if (rc == E_DENIED)
+		doubt_denied(n, peer, incarnation);
+	return rc;
 }
 
 /* ---- turns ---- */
@@ -340,6 +344,7 @@ void links_turn(struct rc_node *n, bool is_touched)
 	write_waiting(n);
 	if (node_now(n) < n->tick_ms)
 		return;
+	doubt_tick(n);
 	n->tick_ms = node_now(n) + TICK_MS;
 	members_publish(n);
 }

@@ -432,6 +432,40 @@ static bool has_error(unsigned at, uint64_t id, const char *what)
 	return false;
 }
 
+/* Who was away while another was removed and added anew gets a checkpoint, and sees
+ * neither. */
+START_TEST(who_was_added_anew_meanwhile_is_let_in)
+{
+	unsigned lead, next = 0;
+
+	with_checkpoints();
+	ring_found(2);
+	lead = ring_elected();
+	for (unsigned id = 3; id <= 4; id++) {
+		ring_start(id);
+		ck_assert_int_eq(ring_change(lead, RC_ADD, id, &err), OK);
+		RING_WAIT(ring_status(id).applied > 0);
+	}
+	RING_WAIT(ring_is_up(3, 4) && ring_is_up(4, 3));
+	ring_stop(3);
+	ring_stop(4);
+	wipe_folder(4);
+	ck_assert_int_eq(ring_force_remove(lead, 4, &err), OK);
+	ring_start(4);
+	ck_assert_int_eq(ring_change(lead, RC_ADD, 4, &err), OK);
+	RING_WAIT(ring_status(4).applied > 0);
+	while (!is_cut(lead)) {
+		ring_fill(lead, next, 200, 1000);
+		next += 200;
+	}
+	RING_WAIT(ring_count(4) == next);
+	ring_start(3);
+	RING_WAIT(ring_count(3) == next);
+	ck_assert_uint_ge(ring_status(3).installed, 1);
+	RING_WAIT(ring_is_up(3, 4) && ring_is_up(4, 3));
+}
+END_TEST
+
 /* It has forgotten its vote and what it acknowledged. */
 START_TEST(a_wiped_node_is_refused_until_it_was_removed)
 {
@@ -529,6 +563,7 @@ static void add_all(TCase *t)
 	tcase_add_test(t, a_certificate_of_another_authority);
 	tcase_add_test(t, a_certificate_of_another_node);
 	tcase_add_test(t, beyond_loopback_clear_text_is_refused);
+	tcase_add_test(t, who_was_added_anew_meanwhile_is_let_in);
 	tcase_add_test(t, a_wiped_node_is_refused_until_it_was_removed);
 	tcase_add_test(t, malformed_frames_are_counted);
 }

@@ -174,7 +174,7 @@ START_TEST(nodes_that_are_known)
 	id.founders[0] = (struct founder){ 8, cluster, "" };
 	OKAY(known_open(&k, fs, "d", &id, &err));
 	OKAY(known_check(&k, 300, &cluster, &err));
-	known_keep(&k, 4711, (uint64_t[]){ 8, 300 }, 2);
+	known_keep(&k, 4711, (uint64_t[]){ 8, 300 }, 2, false);
 	same_file("known-1", "d/known");
 	golden_read("known-1", &was);
 	ck_assert(known_decode(buf_view(&was), &k));
