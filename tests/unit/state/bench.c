@@ -150,13 +150,28 @@ const struct outcome *bench_apply(struct bench *b, const struct command *c)
 	return &b->last;
 }
 
+/* The same in each run: cohorts of releases come of it, and what happens at random is to
+ * happen again. */
+static struct uuid next_uid(void)
+{
+	static uint64_t n;
+	struct sha256 sha = sha256_of(str_n((const char *)&n, sizeof(n)));
+	struct uuid uid;
+
+	n++;
+	memcpy(uid.b, sha.b, sizeof(uid.b));
+	uid.b[6] = (uid.b[6] & 0x0f) | 0x40;
+	uid.b[8] = (uid.b[8] & 0x3f) | 0x80;
+	return uid;
+}
+
 struct op *put_tenant(struct bench *b, struct command *c, const char *name)
 {
 	struct op *op = command_op(b->arena, c, OP_OBJECT_PUT);
 
 	op->kind = KIND_TENANT;
 	op->name = str_of(name);
-	op->uid = uuid_new();
+	op->uid = next_uid();
 	op->labels = op->meta = op->spec = STR("{}");
 	return op;
 }

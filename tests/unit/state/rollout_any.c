@@ -344,11 +344,33 @@ static void one_of_a_part(const struct found *f)
 	}
 }
 
+/* What a release that completed can turn back to, of what was not replaced since. */
+static size_t kept_by(struct kv_txn *txn, const struct rollout_row *row)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; row->phase == ROLLOUT_COMPLETED && i < row->n_configs; i++) {
+		const struct rollout_config *c = &row->configs[i];
+		struct live_row live = live_at(txn, c->name);
+		AUTO_BUF key = BUF_NONE;
+
+		if (!c->previous || memcmp(live.uid.b, c->uid.b, sizeof(c->uid.b)))
+			continue;
+		n++;
+		key_releasing_kept(&key, STR("acme"), c->name);
+		wr_u64_be(&key, row->number);
+		ck_assert(kv_get(txn, KV_RELEASING, buf_view(&key), NULL));
+	}
+	return n;
+}
+
 static void open_is_indexed(struct kv_txn *txn, const struct found *f)
 {
 	size_t indexed = 0, expected = 0;
 	struct kv_cursor c;
 
+	for (size_t i = 0; i < f->n; i++)
+		expected += kept_by(txn, &f->rows[i]);
 	for (size_t i = 0; i < f->n; i++)
 		if (rollout_is_open(f->rows[i].phase))
 			expected += f->rows[i].n_configs +
