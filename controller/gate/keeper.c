@@ -27,6 +27,7 @@
 /* An approved proposal that was tried, and is to be tried again. */
 struct held {
 	uint64_t until_ms;               /* wall clock; 0: it was not refused */
+	uint64_t look;                   /* that met it last */
 	unsigned tries;
 	char why[400];                   /* what held it last */
 };
@@ -36,6 +37,7 @@ struct keeper {
 	struct loop *loop;
 	struct view *view;
 	struct map *held;                /* tenant 0 name -> struct held */
+	uint64_t looks;
 	struct timer timer;
 	struct store_role role;
 	struct store_gate gate;
@@ -93,10 +95,11 @@ static struct held *held_of(struct keeper *k, struct str key)
 {
 	struct held *h = map_get(k->held, key);
 
-	if (h)
-		return h;
-	h = NEW(struct held);
-	map_put(k->held, key, h);
+	if (!h) {
+		h = NEW(struct held);
+		map_put(k->held, key, h);
+	}
+	h->look = k->looks;
 	return h;
 }
 
@@ -144,12 +147,24 @@ static void no_room(struct keeper *k, const struct outcome *o)
 	atomic_store(&k->is_full, 1);
 }
 
+static void forget_room(struct keeper *k)
+{
+	k->room_ms = 0;
+	atomic_store(&k->is_full, 0);
+}
+
 static void has_room(struct keeper *k)
 {
 	if (k->room_ms)
 		log_info(PART, LOG_NO_KV, "approved proposals wait for room no more");
-	k->room_ms = 0;
-	atomic_store(&k->is_full, 0);
+	forget_room(k);
+}
+
+/* Nothing else says that the store let it in. */
+static bool is_from_apply(enum code rc)
+{
+	return rc != E_UNAVAILABLE && rc != E_NOT_LEADER && rc != E_UNCERTAIN &&
+	       rc != E_BUSY;
 }
 
 /* The state has the code of it, the log has the words. */
@@ -170,7 +185,8 @@ static void execute_done(struct keeper *k, const struct outcome *o)
 		no_room(k, o);
 		return;
 	}
-	has_room(k);
+	if (is_from_apply(o->code))
+		has_room(k);
 	if (o->code == OK) {
 		forget_held(k, key);
 		if (str_is(str_of(o->phase), "Failed"))
@@ -323,16 +339,18 @@ static bool see_approved(void *data, struct str tenant, struct str name,
 	struct look *l = data;
 	AUTO_BUF key = BUF_NONE;
 	struct proposal_row row;
-	const struct held *h;
+	struct held *h;
 	uint64_t until;
 
 	l->has_approved = true;
+	key_proposal(&key, tenant, name);
+	h = map_get(l->k->held, buf_view(&key));
+	if (h)
+		h->look = l->k->looks;
 	if (not_before_ms > l->now_ms) {
 		look_again(l, not_before_ms);
 		return true;
 	}
-	key_proposal(&key, tenant, name);
-	h = map_get(l->k->held, buf_view(&key));
 	if (h && h->until_ms > l->now_ms) {
 		look_again(l, h->until_ms);
 		return true;
@@ -398,6 +416,22 @@ static void drop_held(struct keeper *k)
 	k->held = map_new();
 }
 
+/* What a look over all did not meet waits no more: somebody else ended it. */
+static void sweep_held(struct keeper *k)
+{
+	struct str *keys = arena_zero(k->arena,
+				      map_count(k->held) * sizeof(*keys));
+	struct str key;
+	size_t n = 0;
+	void *value;
+
+	for (size_t at = 0; map_next(k->held, &at, &key, &value);)
+		if (((struct held *)value)->look != k->looks)
+			keys[n++] = arena_str(k->arena, key);
+	for (size_t i = 0; i < n; i++)
+		forget_held(k, keys[i]);
+}
+
 static void wait_until(struct keeper *k, uint64_t now_ms, uint64_t ms)
 {
 	if (ms == UINT64_MAX) {
@@ -412,15 +446,16 @@ static void look_into(struct keeper *k, struct look *l)
 {
 	struct err err;
 
+	k->looks++;
 	view_approved(l->txn, see_approved, l);
 	if (!l->has_approved)
 		has_room(k);
-	if (!l->has_approved && map_count(k->held))
-		drop_held(k);
 	if (l->name.n) {
 		submit_execute(k, l);
 		return;
 	}
+	if (map_count(k->held))
+		sweep_held(k);
 	if (k->windows_ms <= l->now_ms) {
 		l->windows_ms = UINT64_MAX;
 		if (view_list(l->txn, KIND_FREEZE_WINDOW, STR_NONE, STR_NONE,
@@ -506,8 +541,10 @@ static void on_role(struct store_role *role, bool leads)
 
 	if (leads && !k->is_stopping)
 		lead(k);
-	else if (!leads)
-		timer_stop(&k->timer);
+	if (leads)
+		return;
+	timer_stop(&k->timer);
+	forget_room(k);          /* whoever leads finds out */
 }
 
 /* ---- life ---- */
@@ -603,7 +640,9 @@ bool keeper_explain(struct keeper *k, uint64_t proposal, struct buf *out)
 		buf_z(out, h->why);
 		return true;
 	}
-	return false;
+	if (k->room_ms)
+		buf_z(out, "the store is full: it is executed as soon as there is room");
+	return k->room_ms > 0;
 }
 
 void keeper_metrics(struct keeper *k, struct buf *out)

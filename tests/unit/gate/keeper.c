@@ -224,17 +224,22 @@ static const char *publish(const char *text)
 	return arena_z(arena, str_of(last.proposal));
 }
 
-static void approve(const char *name)
+static void vote(const char *who, const char *name, enum vote as)
 {
-	struct command c = command("token:lead", ROLE_ROOT);
+	struct command c = command(who, ROLE_ROOT);
 	struct op *op = command_op(arena, &c, OP_VOTE);
 
 	op->kind = KIND_PROPOSAL;
 	op->tenant = STR("acme");
 	op->name = str_of(name);
 	op->sha = row_of(name).digest;
-	op->vote = VOTE_APPROVE;
+	op->vote = as;
 	ck_assert_msg(submit(&c) == OK, "%s", last.text);
+}
+
+static void approve(const char *name)
+{
+	vote("token:lead", name, VOTE_APPROVE);
 }
 
 #define STAGES "\"stages\":[{\"from\":{\"subjects\":[\"token:lead\"]}}]"
@@ -338,6 +343,7 @@ START_TEST(a_full_store_lets_them_wait_for_room)
 	while (!says_full("gate_waits_for_room 1\n"))
 		sched_yield();
 	ck_assert_int_eq(row_of(p).phase, PROPOSAL_APPROVED);
+	ck_assert_ptr_nonnull(strstr(held_by(p), "the store is full"));
 	ck_assert(says_full("gate_refused_total 0\n"));
 	limit_to(1ull << 30);
 	becomes(p, PROPOSAL_EXECUTED);
@@ -409,18 +415,12 @@ static void is_held_by(const char *p, const char *why)
 	ck_assert_msg(left, "%s", held_by(p));
 }
 
-/* What only apply sees is refused there, and told too: here a window over what the
- * proposal makes. */
-START_TEST(what_apply_refuses_is_told)
+/* One that makes a configuration. */
+static const char *propose_new(void)
 {
 	struct command c = command("token:root", ROLE_ROOT);
-	uint64_t now = clock_wall_ms();
 	struct op *op;
-	const char *p;
 
-	put_shop();
-	put(KIND_APPROVAL_POLICY, STR("acme"), "prod",
-	    "{\"operations\":[\"write\",\"publish\"]," STAGES "}", NULL);
 	op = command_op(arena, &c, OP_OBJECT_PUT);
 	op->kind = KIND_CONFIG;
 	op->tenant = STR("acme");
@@ -432,7 +432,20 @@ START_TEST(what_apply_refuses_is_told)
 	op->uid = uuid_new();
 	op->labels = op->meta = op->spec = STR("{}");
 	ck_assert_msg(submit(&c) == OK, "%s", last.text);
-	p = arena_z(arena, str_of(last.proposal));
+	return arena_z(arena, str_of(last.proposal));
+}
+
+/* What only apply sees is refused there, and told too: here a window over what the
+ * proposal makes. */
+START_TEST(what_apply_refuses_is_told)
+{
+	uint64_t now = clock_wall_ms();
+	const char *p;
+
+	put_shop();
+	put(KIND_APPROVAL_POLICY, STR("acme"), "prod",
+	    "{\"operations\":[\"write\",\"publish\"]," STAGES "}", NULL);
+	p = propose_new();
 	window("long", now - 60000, now + 3600000);
 	keep();
 	approve(p);
@@ -444,6 +457,30 @@ START_TEST(what_apply_refuses_is_told)
 		keeper_metrics(keeper, &text);
 		ck_assert_ptr_nonnull(strstr(text.p, "gate_refused_total 1\n"));
 	}
+}
+END_TEST
+
+/* While others wait on, for what nobody knows the end of. */
+START_TEST(what_somebody_ends_is_held_by_nothing)
+{
+	uint64_t now = clock_wall_ms();
+	const char *p, *q;
+
+	put_shop();
+	put(KIND_APPROVAL_POLICY, STR("acme"), "prod",
+	    "{\"operations\":[\"write\",\"publish\"]," STAGES "}", NULL);
+	p = publish("two");
+	q = propose_new();
+	window("long", now - 60000, now + 3600000);
+	keep();
+	approve(p);
+	approve(q);
+	is_held_by(p, "freeze window long of ops");
+	is_held_by(q, "freeze window long of ops");
+	vote("token:root", p, VOTE_CANCEL);
+	while (*held_by(p))
+		sched_yield();
+	is_held_by(q, "freeze window long of ops");
 }
 END_TEST
 
@@ -526,6 +563,7 @@ static Suite *suite(void)
 	tcase_add_test(t, what_was_approved_before_a_restart_is_executed);
 	tcase_add_test(t, what_a_window_holds_waits_for_its_end);
 	tcase_add_test(t, what_apply_refuses_is_told);
+	tcase_add_test(t, what_somebody_ends_is_held_by_nothing);
 	tcase_add_test(t, windows_are_computed_ahead);
 	tcase_add_test(t, nothing_is_written_while_nothing_changes);
 	suite_add_tcase(s, t);
