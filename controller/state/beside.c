@@ -197,7 +197,7 @@ struct settling {
 	size_t n;
 	struct map *oldest;              /* of each configuration: the member */
 	size_t loaded, settled;          /* of the releases, and configurations */
-	size_t bytes;                    /* of rules, at those that are settled */
+	size_t bytes;                    /* of rules in last steps, at those that are settled */
 };
 
 size_t beside_weight(const struct strategy *s, const struct rollout_row *row)
@@ -216,8 +216,8 @@ enum code beside_check_bytes(size_t bytes, struct err *err)
 {
 	if (bytes <= BESIDE_RULES_BYTES_MAX)
 		return OK;
-	err_set(err, E_UNPROCESSABLE, "the rules of a release, at all configurations that "
-		"it would be out at or keep others away from, may take %u MiB",
+	err_set(err, E_UNPROCESSABLE, "the rules of a release and of those beside it, of all "
+		"steps and at all their configurations, may take %u MiB",
 		BESIDE_RULES_BYTES_MAX >> 20);
 	return err_hint(err, "let its policy name fewer instances, by labels or as a "
 			"percentage, or change fewer configurations at once");
@@ -316,7 +316,38 @@ static void keep_for(struct settling *s, const struct out_one *m,
 
 	strategy_rules(s->a->arena, &m->s, m->step, &nothing, m->salt, m->number,
 		       rules);
-	s->bytes += m->weight;
+}
+
+void beside_of_people(struct arena *arena, const struct rules *rules, struct rules *out)
+{
+	*out = (struct rules){ 0 };
+	for (size_t i = 0; i < rules->n; i++)
+		if (!rules->r[i].release)
+			*rules_add(arena, out) = rules->r[i];
+}
+
+/* What they come to once all are in their last steps: what is let in can go on. */
+static enum code check_last(struct settling *s, const struct out_one *oldest,
+			    const struct rules *rules, struct str name, struct err *err)
+{
+	struct apply *a = s->a;
+	struct rule nothing = { .version = 0 };
+	struct rules last;
+	enum code rc;
+
+	beside_of_people(a->arena, rules, &last);
+	s->bytes += config_encode_rules(a, &last).n;
+	for (const struct out_one *m = oldest; m && m < s->members + s->n; m++) {
+		if (m->part != oldest->part)
+			continue;
+		strategy_rules(a->arena, &m->s, m->s.n_steps, &nothing, m->salt,
+			       m->number, &last);
+		s->bytes += m->weight;
+	}
+	rc = rules_check(&last, err);
+	if (rc)
+		return err_wrap(err, "configuration %.*s", STR_ARG(name));
+	return beside_check_bytes(s->bytes, err);
 }
 
 static enum code settle_one(struct settling *s, const struct rollout_config *c,
@@ -332,17 +363,13 @@ static enum code settle_one(struct settling *s, const struct rollout_config *c,
 	rc = config_rules(s->a, &t, &rules, err);
 	if (rc)
 		return rc;
+	rc = bounded ? check_last(s, oldest, &rules, c->name, err) : OK;
+	if (rc)
+		return rc;
 	drop_kept(&rules);
-	s->bytes += config_encode_rules(s->a, &rules).n;
 	for (const struct out_one *m = oldest; m && m < s->members + s->n; m++)
 		if (m->part == oldest->part && !map_get(m->has, c->name))
 			keep_for(s, m, &rules);
-	rc = bounded ? rules_check(&rules, err) : OK;
-	if (rc)
-		return err_wrap(err, "configuration %.*s", STR_ARG(c->name));
-	rc = bounded ? beside_check_bytes(s->bytes, err) : OK;
-	if (rc)
-		return rc;
 	rollout_set_rules(s->a, &t, s->tenant, c->name, &rules);
 	return OK;
 }

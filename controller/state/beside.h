@@ -23,8 +23,9 @@
 /* Connected with each other; a release that would make it more is refused. */
 #define BESIDE_RELEASES_MAX 32
 #define BESIDE_CONFIGS_MAX 4000
-/* What the rules at all of them may take, encoded: a release writes them in one operation,
- * with an event of each that has them too, and a rule may name a thousand instances. */
+/* What the rules at all of them may take, encoded, once each is in its last step: a release
+ * writes them in one operation, with an event of each that has them too, and a rule may name
+ * a thousand instances.  What began is within it in all its steps. */
 #define BESIDE_RULES_BYTES_MAX (64u << 20)
 
 struct beside;
@@ -43,6 +44,8 @@ enum code beside_settle(struct apply *a, struct arena *arena, struct str tenant,
 /* Bytes of the rules that the release has at a configuration in its last step, which has
  * those of all steps. */
 size_t beside_weight(const struct strategy *s, const struct rollout_row *row);
+/* Those of 'rules' that are of no release; further ones may be added to 'out'. */
+void beside_of_people(struct arena *arena, const struct rules *rules, struct rules *out);
 /* May a release write so many bytes of rules?  E_UNPROCESSABLE. */
 enum code beside_check_bytes(size_t bytes, struct err *err) MUST_USE;
 

@@ -241,14 +241,6 @@ bool rollout_load_config(struct apply *a, struct thing *t, struct str tenant,
 	       memcmp(t->row.uid.b, c->uid.b, sizeof(c->uid.b)) == 0;
 }
 
-static enum code check_room(const struct rules *rules, struct str name,
-			    struct err *err)
-{
-	enum code rc = rules_check(rules, err);
-
-	return rc ? err_wrap(err, "configuration %.*s", STR_ARG(name)) : OK;
-}
-
 void rollout_set_rules(struct apply *a, struct thing *t, struct str tenant,
 		       struct str name, const struct rules *rules)
 {
@@ -308,6 +300,25 @@ static enum code at_all(struct at_each *e, at_one *one, bool is_out, struct err 
 				       err);
 }
 
+/* Its own in the last step; beside_settle counts those of others. */
+static enum code check_last(struct at_each *e, const struct rules *rules, struct str name,
+			    struct err *err)
+{
+	struct apply *a = e->a;
+	struct rule nothing = { .version = 0 };
+	struct rules last;
+	enum code rc;
+
+	beside_of_people(a->arena, rules, &last);
+	e->bytes += config_encode_rules(a, &last).n + e->weight;
+	strategy_rules(a->arena, e->s, e->s->n_steps, &nothing, e->row->salt,
+		       e->row->number, &last);
+	rc = rules_check(&last, err);
+	if (rc)
+		return err_wrap(err, "configuration %.*s", STR_ARG(name));
+	return beside_check_bytes(e->bytes, err);
+}
+
 static enum code spread_one(struct at_each *e, struct rollout_config *c,
 			    struct thing *t, struct err *err)
 {
@@ -316,18 +327,15 @@ static enum code spread_one(struct at_each *e, struct rollout_config *c,
 	struct rules rules;
 	enum code rc = config_rules(a, t, &rules, err);
 
+	if (rc == OK)
+		rc = check_last(e, &rules, c->name, err);
 	if (rc)
 		return rc;
 	rules_drop_release(&rules, e->row->number);
-	e->bytes += config_encode_rules(a, &rules).n + e->weight;
 	strategy_rules(a->arena, e->s, e->row->step, &rule, e->row->salt,
 		       e->row->number, &rules);
-	rc = check_room(&rules, c->name, err);
-	if (rc == OK)
-		rc = beside_check_bytes(e->bytes, err);
-	if (rc == OK)
-		rollout_set_rules(a, t, e->tenant, c->name, &rules);
-	return rc;
+	rollout_set_rules(a, t, e->tenant, c->name, &rules);
+	return OK;
 }
 
 enum code rollout_spread(struct apply *a, struct str tenant,

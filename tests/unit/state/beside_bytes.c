@@ -15,6 +15,8 @@
 #define NODES 997u                       /* in front of them there is room for others */
 #define NODE_BYTES 128u
 #define RULE_BYTES (NODES * (NODE_BYTES + 2))
+#define HALF 490u                        /* of them, for each of two */
+#define HALF_BYTES (HALF * (NODE_BYTES + 2))
 #define PART 110u                        /* configurations of a release */
 #define PARTS 5u
 /* What a step takes that just fits: rows, events with what was before, what takes it back. */
@@ -46,15 +48,20 @@ static void share(const char *concurrency)
 }
 
 /* The names are in the second step, and count in the first. */
-static void names(const char *concurrency)
+static void n_names(unsigned n, const char *concurrency)
 {
 	AUTO_BUF spec = BUF_NONE;
 
 	buf_z(&spec, "{\"strategy\":\"canary\",\"steps\":[{\"nodes\":[\"x\"]},{\"nodes\":[");
-	for (unsigned i = 0; i < NODES; i++)
+	for (unsigned i = 0; i < n; i++)
 		buf_printf(&spec, "%s\"%0*u\"", i ? "," : "", (int)NODE_BYTES, i);
 	buf_printf(&spec, "]}],\"concurrency\":{\"policy\":\"%s\"}}", concurrency);
 	policy(arena_str(b.arena, buf_view(&spec)));
+}
+
+static void names(const char *concurrency)
+{
+	n_names(NODES, concurrency);
 }
 
 static void setup(void)
@@ -109,19 +116,24 @@ static struct str newest(void)
 	return str_of(name);
 }
 
-static enum code move_last(enum release_move move)
+static enum code move_one(struct str name, enum release_move move)
 {
 	struct command *c = bench_command(&b);
 	struct op *op = command_op(b.arena, c, OP_RELEASE_MOVE);
 
 	op->kind = KIND_RELEASE;
 	op->tenant = STR("acme");
-	op->name = newest();
+	op->name = name;
 	op->move = move;
 	op->step = STEP_ANY;
 	op->mode = ROLLBACK_STABLE_ONLY;
 	op->message = STR("because");
 	return bench_apply(&b, c)->code;
+}
+
+static enum code move_last(enum release_move move)
+{
+	return move_one(newest(), move);
 }
 
 static long peak_kib(void)
@@ -181,6 +193,42 @@ START_TEST(what_would_be_more_is_refused_before_its_first_step)
 }
 END_TEST
 
+/* Two that share a configuration, which has room for the names of both: the second has
+ * its rules at all configurations of the first too. */
+START_TEST(both_get_to_their_last_steps_or_the_second_is_refused)
+{
+	unsigned n = 520, few = 5, more = PARTS * PART - n;
+	struct str first;
+
+	ck_assert_uint_gt((n * 2 + more) * HALF_BYTES, BESIDE_RULES_BYTES_MAX);
+	ck_assert_uint_lt((n * 2 + few) * HALF_BYTES, BESIDE_RULES_BYTES_MAX);
+	n_names(HALF, "Parallel");
+	ck_assert_msg(publish(0, n, 1, "b") == OK, "%s", b.last.text);
+	first = newest();
+	is_refused(publish(n - 1, more + 1, 1, "c"));
+	ck_assert_msg(publish(n - 1, few + 1, 1, "c") == OK, "%s", b.last.text);
+	ck_assert_msg(move_last(MOVE_PROMOTE) == OK, "%s", b.last.text);
+	ck_assert_msg(move_one(first, MOVE_PROMOTE) == OK, "%s", b.last.text);
+}
+END_TEST
+
+START_TEST(names_of_last_steps_count_when_the_second_begins)
+{
+	struct str first;
+
+	n_names(HALF, "Parallel");
+	ck_assert_msg(publish(0, 2, 1, "b") == OK, "%s", b.last.text);
+	first = newest();
+	n_names(NODES - HALF + 3, "Parallel");
+	ck_assert_int_eq(publish(1, 2, 1, "c"), E_UNPROCESSABLE);
+	ck_assert_ptr_nonnull(strstr(b.last.text, "1002 nodes"));
+	n_names(NODES - HALF + 1, "Parallel");
+	ck_assert_msg(publish(1, 2, 1, "c") == OK, "%s", b.last.text);
+	ck_assert_msg(move_one(first, MOVE_PROMOTE) == OK, "%s", b.last.text);
+	ck_assert_msg(move_last(MOVE_PROMOTE) == OK, "%s", b.last.text);
+}
+END_TEST
+
 START_TEST(one_alone_is_bounded_too)
 {
 	names("Supersede");
@@ -208,6 +256,8 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, what_fits_takes_little_more_than_it_writes, 0, 4);
 	tcase_add_test(t, what_would_be_more_is_refused_before_its_first_step);
+	tcase_add_test(t, both_get_to_their_last_steps_or_the_second_is_refused);
+	tcase_add_test(t, names_of_last_steps_count_when_the_second_begins);
 	tcase_add_test(t, one_alone_is_bounded_too);
 	tcase_add_test(t, what_waits_in_a_queue_is_refused_at_once);
 	suite_add_tcase(s, t);
