@@ -48,6 +48,10 @@ class Receiver(http.server.BaseHTTPRequestHandler):
         self.note(name, self.rfile.read(int(self.headers["Content-Length"])))
         if name == "slow":
             stopping.wait()
+        elif name == "stuck":
+            while not self.is_well(name) and not stopping.wait(0.02):
+                pass
+            self.reply(200)
         elif name == "redirects":
             self.reply(302, ("Location", "/secret"))
         elif name == "fails" and not self.is_well(name):
