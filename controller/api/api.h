@@ -69,6 +69,9 @@ struct api_config {
 	bool (*reconcile)(void *data, struct api_reconcile *rec);
 	/* Appends more metrics in Prometheus text form; may be NULL. */
 	void (*metrics)(void *data, struct buf *out);
+	/* Appends what the leader's collector did here, as members of a JSON object; may be
+	 * NULL; any thread. */
+	void (*collected)(void *data, struct buf *out);
 	/* NULL: nothing is restored here; any thread. */
 	void (*restore)(void *data, struct api_restore *ask);
 	struct fleet_node *fleet;        /* fleet/node.h; NULL: none is known */

@@ -14,12 +14,16 @@
 
 #define DROPS_MAX 500u                   /* of one command, about */
 #define SLICE_NS (5 * UINT64_C(1000000))
+#define PREVIEW_MAX 1000u                /* versions in one answer */
 
 /* ---- what would go ---- */
 
 struct preview {
 	struct buf out;
 	size_t n, goes;
+	uint32_t after;                  /* they begin behind it; 0: with the newest */
+	uint32_t last;                   /* that was shown */
+	bool has_more;
 };
 
 static bool one_version(void *data, const struct collected *one)
@@ -27,6 +31,12 @@ static bool one_version(void *data, const struct collected *one)
 	struct preview *p = data;
 	char time[RFC3339_MAX];
 
+	if (p->after && one->version->version >= p->after)
+		return true;
+	p->has_more = p->n == PREVIEW_MAX;
+	if (p->has_more)
+		return false;
+	p->last = one->version->version;
 	clock_rfc3339(time, one->version->created_ms, false);
 	buf_printf(&p->out, "%s{\"version_id\":%u,\"created\":\"%s\",\"size\":%llu,"
 		   "\"removed\":%s,\"why\":\"%s\"}", p->n++ ? "," : "",
@@ -34,18 +44,25 @@ static bool one_version(void *data, const struct collected *one)
 		   (unsigned long long)one->version->size,
 		   one->goes ? "true" : "false", one->why);
 	p->goes += one->goes;
-	return p->n < 1000;
+	return true;
 }
 
 void get_gc_preview(struct request *r)
 {
+	const struct str *after = request_query(r, "after");
 	struct preview p = { .out = BUF_NONE };
 	struct retention keep = { 0 };
 	struct object_view o;
 	struct kv_txn *txn;
 	struct uuid uid;
 	struct err err = { 0 };
+	uint64_t behind = 0;
 
+	if (after && (!str_u64(*after, &behind) || !behind || behind > UINT32_MAX)) {
+		api_fail(r, E_INVALID, "after=%.*s is no version", STR_ARG(*after));
+		return;
+	}
+	p.after = (uint32_t)behind;
 	if (!uuid_parse(r->in->args[0], &uid)) {
 		api_fail(r, E_INVALID, "\"%.*s\" is no id (a UUID in lower case)",
 			 STR_ARG(r->in->args[0]));
@@ -68,7 +85,10 @@ void get_gc_preview(struct request *r)
 	retention_text(&p.out, &keep);
 	buf_z(&p.out, "\",\"versions\":[");
 	collect_versions(txn, r->arena, &o, &keep, clock_wall_ms(), one_version, &p);
-	buf_printf(&p.out, "],\"removed\":%zu}", p.goes);
+	buf_printf(&p.out, "],\"removed\":%zu", p.goes);
+	if (p.has_more)
+		buf_printf(&p.out, ",\"next\":%u", p.last);
+	buf_c(&p.out, '}');
 	answer(r, 200, "application/json", buf_view(&p.out));
 	buf_fini(&p.out);
 }
@@ -219,6 +239,11 @@ void get_gc_status(struct request *r)
 	if (last) {
 		clock_rfc3339(time, last, false);
 		buf_printf(&out, ",\"last\":\"%s\"", time);
+	}
+	if (api->config.collected) {
+		buf_z(&out, ",\"leader\":{");
+		api->config.collected(api->config.data, &out);
+		buf_c(&out, '}');
 	}
 	buf_c(&out, '}');
 	answer(r, 200, "application/json", buf_view(&out));

@@ -183,8 +183,42 @@ static enum code print_preview(struct cli *cli, const struct value *v, struct er
 	return rc;
 }
 
+/* All of it: what stands behind 'whole' is asked for, and put there. */
+static enum code get_rest(struct cli *cli, struct str target, struct value *whole,
+			  struct err *err)
+{
+	struct value *all = value_getz(whole, "versions");
+	uint64_t next, goes = 0, n;
+	enum code rc = OK;
+
+	(void)!value_to_u64(value_getz(whole, "removed"), &goes);
+	while (rc == OK && value_to_u64(value_getz(whole, "next"), &next)) {
+		AUTO_BUF behind = BUF_NONE;
+		const struct value *list;
+		struct value *v;
+
+		buf_printf(&behind, "%.*s?after=%llu", STR_ARG(target),
+			   (unsigned long long)next);
+		rc = cli_get(cli, buf_view(&behind), &v, err);
+		if (rc == OK)
+			rc = cli_list(v, "versions", &list, err);
+		if (rc)
+			break;
+		for (size_t i = 0; i < value_count(list); i++)
+			value_push(cli->arena, all, list->a.items[i]);
+		if (value_to_u64(value_getz(v, "removed"), &n))
+			goes += n;
+		value_remove(whole, STR("next"));
+		if (value_to_u64(value_getz(v, "next"), &n) && n < next)
+			value_setz(cli->arena, whole, "next", value_u64(cli->arena, n));
+	}
+	value_setz(cli->arena, whole, "removed", value_u64(cli->arena, goes));
+	return rc;
+}
+
 static enum code gc_preview(struct cli *cli, const char *address, struct err *err)
 {
+	const struct value *list;
 	AUTO_BUF target = BUF_NONE;
 	struct value *v;
 	enum code rc;
@@ -199,6 +233,10 @@ static enum code gc_preview(struct cli *cli, const char *address, struct err *er
 	url_encode(&target, value_text_at(v, "id"));
 	buf_z(&target, "/preview");
 	rc = cli_get(cli, buf_view(&target), &v, err);
+	if (rc == OK)
+		rc = cli_list(v, "versions", &list, err);
+	if (rc == OK)
+		rc = get_rest(cli, buf_view(&target), v, err);
 	return rc ? rc : print_preview(cli, v, err);
 }
 

@@ -392,6 +392,23 @@ static void put_metrics(void *data, struct buf *out)
 	put_fleet_metrics(d, out);
 }
 
+static void put_collected(void *data, struct buf *out)
+{
+	struct daemon *d = data;
+	struct collector_status s;
+
+	collector_status(d->collector, &s);
+	buf_printf(out, "\"running\":%s,\"runs\":%llu,\"examined\":%llu,"
+			"\"removed\":%llu,\"bytes\":%llu,\"refused\":%llu",
+		   s.is_running ? "true" : "false", (unsigned long long)s.runs,
+		   (unsigned long long)s.configs, (unsigned long long)s.removed,
+		   (unsigned long long)s.bytes, (unsigned long long)s.refused);
+	if (s.err.code) {
+		buf_z(out, ",\"error\":");
+		buf_json(out, str_of(s.err.text));
+	}
+}
+
 /* ---- webhooks ---- */
 
 static enum code start_webhooks(struct daemon *d, struct err *err)
@@ -528,6 +545,7 @@ static enum code start_api(struct daemon *d, struct err *err)
 		.version = DAEMON_VERSION,
 		.reconcile = daemon_reconcile,
 		.metrics = put_metrics,
+		.collected = put_collected,
 		.http_out = d->http_out,
 		.backups = d->backups,
 		.fleet = d->fleet,

@@ -82,6 +82,12 @@ ask GET "$URL/api/v1/_cluster/gc/configs/$ID/preview"
 yes 200
 is "$(field '[.versions[] | "\(.version_id)\(if .removed then "-" else "" end)"] | join(" ")')" "5 4 3- 2- 1-" preview
 is "$(field '.versions[0].why')" "it is what the default rule serves" "why"
+is "$(field .next)" null "the whole preview"
+ask GET "$URL/api/v1/_cluster/gc/configs/$ID/preview?after=4"
+yes 200
+is "$(field '[.versions[].version_id, .removed] | join(" ")')" "3 2 1 3" "behind a version"
+ask GET "$URL/api/v1/_cluster/gc/configs/$ID/preview?after=x"
+yes 400
 OUT=$(conflux cluster gc preview "$KEY" 2>"$WORK/err")
 is "$(awk '{ print $1, $4 }' <<<"$OUT" | tr '\n' ' ')" "VERSION GOES 5 no 4 no 3 yes 2 yes 1 yes " table
 has "$OUT" "it is what the default rule serves"
@@ -108,6 +114,9 @@ two_left() {
 }
 until_ok two_left
 is "$(conflux fetch $KEY)" "f" fetch
+ask GET "$URL/api/v1/_cluster/gc/status"
+is "$(field .leader.removed)" 3 "removed by the leader"
+is "$(field .removed)" 0 "asked for since the start"
 has "$(conflux audit list --from 1 --limit 1000 -o json | jq -r '.records[] | .action + " " + .subject')" "version-drop system"
 records() { conflux audit verify | sed 's/ records.*//'; }
 looks() { curl -sf -H "Authorization: Bearer $CONFLUX_TOKEN" "$URL/metrics" | awk '/^conflux_collect_runs_total /{print $2}'; }
@@ -115,3 +124,19 @@ RECORDS=$(records) RUNS=$(looks)
 more_looks() { [ "$(looks)" -gt $((RUNS + 2)) ]; }
 until_ok more_looks
 is "$(records)" "$RECORDS" "records: nothing is written while nothing is over"
+
+step "a preview has pages, and the command shows all of them"
+stop_daemon
+start_daemon --storage-collect-interval 0 --storage-versions-max 2000
+for n in $(seq 1100); do
+	printf 'url = %s\ndata = "{\\"content\\": \\"n%s\\"}"\noutput = /dev/null\n' \
+		"$URL/api/v1/mgt/configs/$ID/publish" "$n"
+done >"$WORK/publishes"
+curl -sf --no-progress-meter -H "Authorization: Bearer $TOKEN" -K "$WORK/publishes"
+ask GET "$URL/api/v1/_cluster/gc/configs/$ID/preview"
+yes 200
+is "$(field '"\(.versions | length) \(.next)"')" "1000 $((1108 - 999))" "first page"
+OUT=$(conflux cluster gc preview "$KEY" 2>"$WORK/err")
+is "$(wc -l <<<"$OUT")" 1103 "versions and a header"
+is "$(tail -n 1 <<<"$OUT" | awk '{ print $1, $4 }')" "7 yes" "the last"
+has "$(cat "$WORK/err")" "1100 of 1102 versions would go"
