@@ -110,23 +110,28 @@ static void put(enum kind_id kind, struct str tenant, const char *name,
 	ck_assert_msg(submit(&c) == OK, "%s", last.text);
 }
 
-static void put_shop(void)
+/* Makes shop.prod.NAME, or proposes it. */
+static void put_config(const char *name)
 {
 	struct command c = command("token:root", ROLE_ROOT);
-	struct op *op;
+	struct op *op = command_op(arena, &c, OP_OBJECT_PUT);
 
-	put(KIND_TENANT, STR_NONE, "acme", "{}", NULL);
-	op = command_op(arena, &c, OP_OBJECT_PUT);
 	op->kind = KIND_CONFIG;
 	op->tenant = STR("acme");
-	op->name = STR("shop.prod.db");
+	op->name = arena_printf(arena, "shop.prod.%s", name);
 	op->application = STR("shop");
 	op->environment = STR("prod");
-	op->config_name = STR("db");
+	op->config_name = str_of(name);
 	op->format = STR("text");
 	op->uid = uuid_new();
 	op->labels = op->meta = op->spec = STR("{}");
-	ck_assert_int_eq(submit(&c), OK);
+	ck_assert_msg(submit(&c) == OK, "%s", last.text);
+}
+
+static void put_shop(void)
+{
+	put(KIND_TENANT, STR_NONE, "acme", "{}", NULL);
+	put_config("db");
 }
 
 static int remove_one(const char *path, const struct stat *st, int flag,
@@ -418,20 +423,7 @@ static void is_held_by(const char *p, const char *why)
 /* One that makes a configuration. */
 static const char *propose_new(void)
 {
-	struct command c = command("token:root", ROLE_ROOT);
-	struct op *op;
-
-	op = command_op(arena, &c, OP_OBJECT_PUT);
-	op->kind = KIND_CONFIG;
-	op->tenant = STR("acme");
-	op->name = STR("shop.prod.new");
-	op->application = STR("shop");
-	op->environment = STR("prod");
-	op->config_name = STR("new");
-	op->format = STR("text");
-	op->uid = uuid_new();
-	op->labels = op->meta = op->spec = STR("{}");
-	ck_assert_msg(submit(&c) == OK, "%s", last.text);
+	put_config("new");
 	return arena_z(arena, str_of(last.proposal));
 }
 
