@@ -1,5 +1,6 @@
 /*
- * Calls between nodes: an answer, a refusal, a deadline, a call of whoever leads.
+ * Calls between nodes: an answer, a refusal, a deadline, a call of whoever leads, one
+ * that is taken back.
  *
  *	cc rpc.c $(pkg-config --cflags --libs raftcore) -o rpc
  *	mkdir /tmp/rpc && ./rpc /tmp/rpc
@@ -79,9 +80,15 @@ static void refuse(void *data, const struct rc_request *r)
 }
 
 /* A request may be answered later, from any thread; this one keeps the caller
- * waiting until its deadline. */
+ * waiting until its deadline, or until it is let go of ... */
 static void never(void *data, const struct rc_request *r)
 {
+}
+
+/* ... of which who keeps requests is told. */
+static void gone(void *data, struct rpc_token token, enum code why)
+{
+	printf("node 2 need not answer: %s\n", code_name(why));
 }
 
 /* ---- the side that calls ---- */
@@ -107,16 +114,20 @@ static void done(struct rc_call *call, enum code rc, struct str answer,
 	pthread_mutex_unlock(&lock);
 }
 
+/* With 0 milliseconds it is taken back at once. */
 static enum code call(uint64_t peer, unsigned method, uint32_t timeout_ms)
 {
 	static const char *names[] = { "", "upper", "refuse", "never" };
 	struct waiting w = { .call = {
 		.peer = peer, .method = method, .body = STR("words"),
-		.timeout_ms = timeout_ms, .answer_max = 4096, .done = done,
+		.timeout_ms = timeout_ms ? timeout_ms : 20000,
+		.answer_max = 4096, .done = done,
 	} };
 
 	if (!rc_call(node, &w.call))
 		return E_UNAVAILABLE;
+	if (!timeout_ms)
+		rc_cancel(node, &w.call);
 	pthread_mutex_lock(&lock);
 	while (!w.is_done)
 		pthread_cond_wait(&changed, &lock);
@@ -150,6 +161,7 @@ static void start(unsigned id, const char *folder)
 	rc_handle(node, UPPER, upper, NULL);
 	rc_handle(node, REFUSE, refuse, NULL);
 	rc_handle(node, NEVER, never, NULL);
+	rc_handle_gone(node, NEVER, gone);
 	check(rc_node_start(node, &err), &err, "start");
 	check(loop_start(loop, &err), &err, "start");
 }
@@ -183,6 +195,7 @@ int main(int argc, char **argv)
 	       call(2, UPPER, 20000) == OK &&
 	       call(2, REFUSE, 20000) == E_DENIED &&
 	       call(2, NEVER, 200) == E_TIMEOUT &&
+	       call(2, NEVER, 0) == E_CANCELLED &&
 	       call(7, UPPER, 200) == E_NOT_FOUND;
 	stop();
 	kill_child(other);

@@ -22,10 +22,10 @@
 #ifndef RAFTCORE_RAFTCORE_H
 #define RAFTCORE_RAFTCORE_H
 
+#include "raftcore/calls.h"
 #include "raftcore/events.h"
 #include "raftcore/machine.h"
 #include "raftcore/peers.h"
-#include "raftcore/token.h"
 #include "base/rand.h"
 
 struct rc_node;
@@ -205,52 +205,6 @@ const struct backup_head *rc_picture_head(const struct rc_picture *picture);
 enum code rc_picture_read(struct rc_picture *picture, struct buf *out,
 			  bool *more, struct err *err) MUST_USE;
 void rc_picture_free(struct rc_picture **picture);
-
-/* ---- calls between nodes ---- */
-
-#define RC_LEADER 0
-#define RC_METHODS_MAX 200
-
-/*
- * A call of a method that the peer has given to rc_handle.  'rc' of done:
- *
- *	OK and the answer, or what the peer refused it with
- *	E_TIMEOUT	the deadline passed; if it was sent, it may have happened
- *	E_UNCERTAIN	the connection ended after it was sent
- *	E_UNAVAILABLE	it was not sent: there was no leader in time, or no
- *			connection within a second, or the node stops
- *	E_NOT_FOUND	no such member
- *	E_BUSY		too many calls are open
- *	E_TOO_LARGE	'body' or 'answer_max' is more than a frame holds (1 MiB)
- *
- * Who leads is asked when it can be sent; where that is this node itself, its
- * own handler takes it.
- */
-struct rc_call {
-	uint64_t peer;                  /* a member; RC_LEADER: whoever leads */
-	unsigned method;                /* 1 to RC_METHODS_MAX */
-	struct str body;                /* valid until done */
-	uint32_t timeout_ms, answer_max;
-	uint32_t hold_ms;               /* to wait for a leader; 0: timeout_ms */
-	/* 'answer' is valid until it returns; 'err' is always there. */
-	void (*done)(struct rc_call *call, enum code rc, struct str answer,
-		     const struct err *err);
-};
-bool rc_call(struct rc_node *node, struct rc_call *call) MUST_USE;
-
-struct rc_request {
-	struct rpc_token token;
-	uint64_t peer;                  /* who calls */
-	struct str body;                /* valid until the handler returns */
-};
-/* Before rc_node_start; a method once. */
-void rc_handle(struct rc_node *node, unsigned method,
-	       void (*handle)(void *data, const struct rc_request *request),
-	       void *data);
-/* Once for each request, in the handler or later; 'err' (which may be NULL) goes
- * with an 'rc' that is not OK.  What is passed is copied. */
-void rc_answer(struct rc_node *node, struct rpc_token token, enum code rc,
-	       struct str body, const struct err *err);
 
 /* ---- membership ---- */
 

@@ -4,6 +4,8 @@
  *
  * A call waits here until it is known who leads and there is a session with
  * him.  One to this node itself goes to its own handler, and never to rpc.
+ * Cancelling looks through what is open: who cancels has few calls, and an address
+ * that was freed is not looked into.
  */
 #include "base/mem.h"
 #include "node/driver.h"
@@ -19,7 +21,7 @@ struct call {
 	struct rc_node *node;
 	struct rc_call *call;
 	struct rpc_call rpc;
-	struct list at;                  /* held or local */
+	struct list at;                  /* held, sent or local */
 	uint64_t started_ms, deadline_ms;
 	uint64_t serial;                 /* local */
 	enum code rc;
@@ -109,6 +111,34 @@ static void on_request(void *data, uint64_t now_ms,
 	inquire(data, r->token, r->peer, r->body);
 }
 
+struct farewell {
+	struct errand errand;
+	const struct method *method;
+	struct rpc_token token;
+	enum code why;
+};
+
+static void gone_here(struct rc_node *n, struct errand *errand)
+{
+	struct farewell *f = container_of(errand, struct farewell, errand);
+
+	f->method->gone(f->method->data, f->token, f->why);
+	free(f);
+}
+
+/* Behind the request, which goes the same way. */
+static void on_gone(void *data, struct rpc_token token, enum code why)
+{
+	const struct method *m = data;
+	struct farewell *f;
+
+	if (!m->gone)
+		return;
+	f = NEW(struct farewell);
+	*f = (struct farewell){ { .run = gone_here }, m, token, why };
+	errands_put_sure(&m->node->to_apply, &f->errand);
+}
+
 /* ---- calls to this node itself ---- */
 
 static void call_here(struct call *c)
@@ -141,6 +171,19 @@ static struct call *find_local(struct rc_node *n, uint64_t serial)
 	return NULL;
 }
 
+/* Ends it for both sides. */
+static void fail_local(struct call *c, enum code rc, enum code gone,
+		       const char *why)
+{
+	struct rc_node *n = c->node;
+	struct rpc_token token = { .peer = n->config.node_id,
+				   .serial = c->serial };
+
+	drop_local(c);
+	on_gone(&n->methods[c->call->method], token, gone);
+	fail(c, rc, why);
+}
+
 static void answer_here(struct call *c, enum code rc, struct str body,
 			const struct err *err)
 {
@@ -156,7 +199,10 @@ static void answer_here(struct call *c, enum code rc, struct str body,
 static void on_done(struct rpc_call *rpc, uint64_t now_ms, enum code rc,
 		    struct str answer, const struct err *err)
 {
-	finish(container_of(rpc, struct call, rpc), rc, answer, err);
+	struct call *c = container_of(rpc, struct call, rpc);
+
+	list_remove(&c->at);
+	finish(c, rc, answer, err);
 }
 
 static void send_call(struct call *c, uint64_t peer)
@@ -173,6 +219,8 @@ static void send_call(struct call *c, uint64_t peer)
 	rc = rpc_call(c->node->rpc, now, &c->rpc, &err);
 	if (rc)
 		finish(c, rc, STR_NONE, &err);
+	else
+		list_append(&c->node->sent, &c->at);
 }
 
 /* False: it has to wait. */
@@ -252,6 +300,57 @@ bool rc_call(struct rc_node *n, struct rc_call *call)
 	return false;
 }
 
+/* ---- nobody waits for one any more ---- */
+
+struct cancel {
+	struct errand errand;
+	const struct rc_call *call;
+};
+
+static struct call *find_call(const struct list *all, const struct rc_call *call)
+{
+	struct call *c;
+
+	list_each(all, c, at)
+		if (c->call == call)
+			return c;
+	return NULL;
+}
+
+static void cancel_call(struct rc_node *n, const struct rc_call *call)
+{
+	const char *why = "cancelled by the caller";
+	struct call *c = find_call(&n->held, call);
+
+	if (c) {
+		drop_held(c);
+		fail(c, E_CANCELLED, why);
+	} else if ((c = find_call(&n->local, call))) {
+		fail_local(c, E_CANCELLED, E_CANCELLED, why);
+	} else if ((c = find_call(&n->sent, call))) {
+		rpc_cancel(n->rpc, node_now(n), &c->rpc);
+	}
+}
+
+/* The call was started before, and another in its place starts behind this. */
+static void cancel_here(struct rc_node *n, struct errand *errand)
+{
+	struct cancel *q = container_of(errand, struct cancel, errand);
+
+	if (!node_has_ended(n))
+		cancel_call(n, q->call);
+	free(q);
+}
+
+void rc_cancel(struct rc_node *n, struct rc_call *call)
+{
+	struct cancel *q = NEW(struct cancel);
+
+	*q = (struct cancel){ { .run = cancel_here }, call };
+	if (!errands_put(&n->to_raft, &q->errand))
+		free(q);
+}
+
 /* ---- answers ---- */
 
 struct reply {
@@ -315,7 +414,16 @@ void rc_handle(struct rc_node *n, unsigned method,
 {
 	must(method >= 1 && method <= RC_METHODS_MAX && !n->loop);
 	must(handle && !n->methods[method].handle);
-	n->methods[method] = (struct method){ n, handle, data, method };
+	n->methods[method] = (struct method){ n, handle, NULL, data, method };
+}
+
+void rc_handle_gone(struct rc_node *n, unsigned method,
+		    void (*gone)(void *data, struct rpc_token token,
+				 enum code why))
+{
+	must(method >= 1 && method <= RC_METHODS_MAX && !n->loop);
+	must(gone && n->methods[method].handle);
+	n->methods[method].gone = gone;
 }
 
 /* ---- time ---- */
@@ -350,8 +458,8 @@ void courier_timeout(struct rc_node *n)
 	list_each(&n->local, c, at) {
 		if (now < c->deadline_ms)
 			continue;
-		drop_local(c);
-		fail(c, E_TIMEOUT, "this node did not answer in time");
+		fail_local(c, E_TIMEOUT, E_TIMEOUT,
+			   "this node did not answer in time");
 	}
 }
 
@@ -378,7 +486,8 @@ void courier_open(struct rc_node *n)
 	for (unsigned i = 1; i <= RC_METHODS_MAX; i++)
 		if (n->methods[i].handle)
 			rpc_handle(n->rpc, i, &(struct rpc_method){
-				.handle = on_request, .data = &n->methods[i] });
+				.handle = on_request, .gone = on_gone,
+				.data = &n->methods[i] });
 }
 
 void courier_stop(struct rc_node *n)
@@ -391,7 +500,7 @@ void courier_stop(struct rc_node *n)
 		fail(c, E_UNAVAILABLE, "the node is stopping");
 	}
 	list_each(&n->local, c, at) {
-		drop_local(c);
-		fail(c, E_UNCERTAIN, "the node is stopping");
+		fail_local(c, E_UNCERTAIN, E_UNAVAILABLE,
+			   "the node is stopping");
 	}
 }

@@ -36,11 +36,11 @@
 #include "node/errand.h"
 #include "node/room.h"
 #include "node/session.h"
+#include "node/shown.h"
 #include "rpc/rpc.h"
 #include "ship/ship.h"
 
 #define PART "raft"
-#define PEERS_MAX 64
 
 /* ---- the others' parts of the node ---- */
 
@@ -58,6 +58,7 @@ struct link {
 struct method {
 	struct rc_node *node;
 	void (*handle)(void *data, const struct rc_request *request);
+	void (*gone)(void *data, struct rpc_token token, enum code why);
 	void *data;
 	unsigned number;
 };
@@ -112,23 +113,6 @@ struct incoming {
 	struct rc_applied at;
 };
 
-/* What others may read, renewed at the end of a turn. */
-struct shown {
-	_Atomic uint64_t commit, applied, durable, term, leader;
-	_Atomic uint64_t checkpoint_index, proposals, refused, uncertain, malformed;
-	_Atomic uint64_t checkpoints, checkpoints_failed, shipped, installed;
-	_Atomic uint64_t divergence_index, divergence_peer, compared, lost;
-	_Atomic enum rc_divergence divergence;
-	_Atomic bool leads, ready, failed;
-	pthread_mutex_t lock;            /* of the peers */
-	struct rc_peer peers[PEERS_MAX];
-	size_t n_peers;
-	uint64_t refused_by[RC_REFUSALS];
-	struct uuid cluster;             /* these two also */
-	char waits_for[300];
-	_Atomic bool formed;             /* it has a cluster, and a log */
-};
-
 struct former;
 struct rc_node {
 	struct rc_config config;         /* its strings are own copies */
@@ -179,7 +163,7 @@ struct rc_node {
 	/* courier.c */
 	struct rpc *rpc;
 	struct method methods[RC_METHODS_MAX + 1];
-	struct list held, local;         /* struct call */
+	struct list held, sent, local;   /* struct call */
 	unsigned n_held, n_local;
 	uint64_t serial;
 

@@ -184,6 +184,7 @@ static struct rc_node *node_new(const struct rc_config *config)
 	errands_start(&n->to_apply, config->apply_loop);
 	pthread_mutex_init(&n->shown.lock, NULL);
 	list_init(&n->held);
+	list_init(&n->sent);
 	list_init(&n->local);
 	list_init(&n->outgoing);
 	list_init(&n->reads);

@@ -168,6 +168,9 @@ END_TEST
 
 static unsigned hanging;
 static struct rpc_token hung;
+/* Requests that hung and need no answer any more, by why. */
+static unsigned n_gone, gone_by[64];
+static bool gone_was_hung;
 
 static void echo(void *data, const struct rc_request *q)
 {
@@ -198,6 +201,31 @@ static void hang(void *data, const struct rc_request *q)
 	ring_changed();
 }
 
+static void hung_is_gone(void *data, struct rpc_token token, enum code why)
+{
+	struct ring_node *r = data;
+
+	ck_assert(loop_is_here(r->apply) || why == E_UNAVAILABLE);
+	pthread_mutex_lock(&ring_lock);
+	n_gone++;
+	gone_by[why]++;
+	gone_was_hung = rpc_token_is(token, hung);
+	pthread_mutex_unlock(&ring_lock);
+	ring_changed();
+}
+
+static bool are_gone(unsigned n, enum code why)
+{
+	bool yes;
+
+	pthread_mutex_lock(&ring_lock);
+	ck_assert_uint_le(n_gone, n);
+	yes = n_gone == n && gone_by[why];
+	gone_by[why] = yes ? 0 : gone_by[why];
+	pthread_mutex_unlock(&ring_lock);
+	return yes;
+}
+
 static bool is_hanging(unsigned n)
 {
 	unsigned now;
@@ -213,6 +241,7 @@ static void with_methods(struct ring_node *r)
 	rc_handle(r->node, SAYS, echo, r);
 	rc_handle(r->node, REFUSES, refuse, r);
 	rc_handle(r->node, HANGS, hang, r);
+	rc_handle_gone(r->node, HANGS, hung_is_gone);
 }
 
 START_TEST(calls_reach_the_leader_from_each)
@@ -271,6 +300,61 @@ START_TEST(a_call_that_is_not_answered_ends)
 	rc_answer(ring[ring_elected() - 1].node, hung, OK, STR("late"), NULL);
 	ring_call(&c[0], 1, RC_LEADER, SAYS, "y", 20000);
 	ck_assert_int_eq(ring_answered(&c[0]), OK);
+}
+END_TEST
+
+/* The peer and this node itself. */
+START_TEST(a_call_that_is_cancelled_ends_on_both_sides)
+{
+	struct ring_call c;
+
+	ring_prepare = with_methods;
+	ring_found(3);
+	for (unsigned to = 1; to <= 2; to++) {
+		ring_call(&c, 1, to, HANGS, "", 60000);
+		RING_WAIT(is_hanging(to));
+		rc_cancel(ring[0].node, &c.call);
+		ck_assert_int_eq(ring_answered(&c), E_CANCELLED);
+		RING_WAIT(are_gone(to, E_CANCELLED));
+		ck_assert(gone_was_hung);
+		rc_answer(ring[to - 1].node, hung, OK, STR("late"), NULL);
+		/* What it held is free, and no other call was ended. */
+		ring_call(&c, 1, to, SAYS, "z", 20000);
+		ck_assert_int_eq(ring_answered(&c), OK);
+		rc_cancel(ring[0].node, &c.call);
+	}
+	/* It was never sent. */
+	ring_stop(2);
+	ring_stop(3);
+	RING_WAIT(ring_status(1).leader_id == 0);
+	ring_call(&c, 1, RC_LEADER, HANGS, "", 60000);
+	rc_cancel(ring[0].node, &c.call);
+	ck_assert_int_eq(ring_answered(&c), E_CANCELLED);
+	ck_assert(is_hanging(2) && !is_hanging(3));
+}
+END_TEST
+
+START_TEST(a_request_that_nobody_waits_for_is_said_to_be_gone)
+{
+	struct ring_call c;
+
+	ring_prepare = with_methods;
+	ring_found(3);
+	for (unsigned to = 1; to <= 2; to++) {
+		ring_call(&c, 1, to, HANGS, "", 150);
+		ck_assert_int_eq(ring_answered(&c), E_TIMEOUT);
+		RING_WAIT(are_gone(to, E_TIMEOUT));
+	}
+	/* The caller ends, and the one that is asked; his last words are heard by
+	 * nobody but him. */
+	ring_call(&c, 1, 2, HANGS, "", 60000);
+	RING_WAIT(is_hanging(3));
+	ring_stop(1);
+	RING_WAIT(are_gone(3, E_UNAVAILABLE));
+	ring_call(&c, 2, 2, HANGS, "", 60000);
+	RING_WAIT(is_hanging(4));
+	ring_stop(2);
+	ck_assert(are_gone(4, E_UNAVAILABLE));
 }
 END_TEST
 
@@ -496,6 +580,8 @@ static void add_all(TCase *t)
 	tcase_add_test(t, calls_reach_the_leader_from_each);
 	tcase_add_test(t, calls_go_to_whom_they_are_for);
 	tcase_add_test(t, a_call_that_is_not_answered_ends);
+	tcase_add_test(t, a_call_that_is_cancelled_ends_on_both_sides);
+	tcase_add_test(t, a_request_that_nobody_waits_for_is_said_to_be_gone);
 	tcase_add_test(t, a_peer_that_ends_leaves_a_call_uncertain);
 	tcase_add_test(t, without_a_leader_a_call_is_not_sent);
 	tcase_add_test(t, reads_see_what_was_acknowledged);
