@@ -170,6 +170,20 @@ struct rc_read {
 };
 bool rc_read(struct rc_node *node, struct rc_read *read) MUST_USE;
 
+/*
+ * A read that wants to see at least what another saw, at any node.  OK: this node's
+ * machine has applied entry 'index' (rc_entry.index, at whichever node it was seen)
+ * and all before it.  E_TIMEOUT: not within 'timeout_ms'.  E_UNAVAILABLE: it will
+ * not: the node is fenced, has failed or stops.  Nobody else is asked, and a node that
+ * gathers (raftcore/hurry.h) does not while somebody waits.
+ */
+struct rc_await {
+	uint64_t index;
+	uint32_t timeout_ms;            /* 1.. */
+	void (*done)(struct rc_await *await, enum code rc, const struct err *err);
+};
+bool rc_await(struct rc_node *node, struct rc_await *await) MUST_USE;
+
 /* ---- backups ---- */
 
 /*

@@ -168,9 +168,10 @@ struct rc_node {
 	uint64_t serial;
 
 	/* readers.c */
-	struct list reads;
+	struct list reads, awaits;
 	bool reads_again;                /* one is to be asked again */
 	uint64_t reads_due_ms;
+	uint64_t awaits_least;           /* no await is for less */
 
 	/* shipper.c */
 	struct ship *ship;               /* NULL: alone, or no workers */
@@ -294,6 +295,8 @@ void host_install_done(void *host, enum code rc);
 /* ---- readers.c ---- */
 
 void readers_turn(struct rc_node *n);
+/* Somebody waits for what is applied. */
+bool readers_hurry(const struct rc_node *n);
 void readers_timeout(struct rc_node *n);
 void readers_stop(struct rc_node *n);
 

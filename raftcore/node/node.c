@@ -115,7 +115,7 @@ static void on_turn(struct turn *turn)
 		return;
 	inbox_take(n);
 	readers_turn(n);
-	node_core_hurry(n->core, node_now(n), atomic_load(&n->hurries) > 0);
+	node_core_hurry(n->core, node_now(n), readers_hurry(n));
 	is_touched = n->is_touched;
 	n->is_touched = false;
 	if (is_touched)
@@ -188,6 +188,8 @@ static struct rc_node *node_new(const struct rc_config *config)
 	list_init(&n->local);
 	list_init(&n->outgoing);
 	list_init(&n->reads);
+	list_init(&n->awaits);
+	n->awaits_least = UINT64_MAX;
 	n->reads_due_ms = UINT64_MAX;
 	/* Ids of other runs of this node differ in the time of their start. */
 	atomic_store(&n->next_id, (clock_wall_ms() & 0xffffffff) << 16);

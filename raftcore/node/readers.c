@@ -3,7 +3,8 @@
  *
  * The core gives one up after some election timeouts.  One that has more time is
  * asked again; one that has less is told so, and stays until the core has let go
- * of it.  And who waits for what is applied in another way (raftcore/hurry.h).
+ * of it.  And who waits for what is applied: until it is so much (rc_await), or as
+ * he says himself (raftcore/hurry.h).
  */
 #include "base/mem.h"
 #include "node/driver.h"
@@ -107,7 +108,109 @@ bool rc_read(struct rc_node *n, struct rc_read *read)
 	return false;
 }
 
+/* ---- until so much is applied ---- */
+
+struct awaiting {
+	struct errand errand;
+	struct rc_node *node;
+	struct list at;                  /* n->awaits; by itself: nowhere */
+	struct rc_await *await;
+	uint64_t index, deadline_ms;
+	struct err err;
+};
+
+static void tell_awaited(struct rc_node *n, struct errand *errand)
+{
+	struct awaiting *a = container_of(errand, struct awaiting, errand);
+
+	a->await->done(a->await, a->err.code, &a->err);
+	free(a);
+}
+
+/* What it waits for is so ('why' NULL), or will not be. */
+static void end_await(struct awaiting *a, enum code rc, const char *why)
+{
+	list_remove(&a->at);
+	err_reset(&a->err);
+	if (rc)
+		err_set(&a->err, rc, "entry %llu was waited for: %s",
+			(unsigned long long)a->index, why);
+	a->errand.run = tell_awaited;
+	errands_put_sure(&a->node->to_apply, &a->errand);
+}
+
+/* NULL: this node applies what comes. */
+static const char *will_not_apply(const struct rc_node *n)
+{
+	if (node_has_ended(n))
+		return "the node is stopping";
+	if (atomic_load(&n->shown.failed))
+		return "the node has failed";
+	if (atomic_load(&n->shown.divergence) == RC_FENCED)
+		return "the node is fenced: its state is not that of the majority";
+	return NULL;
+}
+
+/* False: it goes on waiting. */
+static bool try_await(struct awaiting *a, const char *will_not)
+{
+	if (will_not)
+		end_await(a, E_UNAVAILABLE, will_not);
+	else if (atomic_load(&a->node->shown.applied) >= a->index)
+		end_await(a, OK, NULL);
+	else
+		return false;
+	return true;
+}
+
+static void start_await(struct rc_node *n, struct errand *errand)
+{
+	struct awaiting *a = container_of(errand, struct awaiting, errand);
+
+	if (try_await(a, will_not_apply(n)))
+		return;
+	a->deadline_ms = node_now(n) + a->await->timeout_ms;
+	n->reads_due_ms = MIN(n->reads_due_ms, a->deadline_ms);
+	n->awaits_least = MIN(n->awaits_least, a->index);
+	list_append(&n->awaits, &a->at);
+}
+
+bool rc_await(struct rc_node *n, struct rc_await *await)
+{
+	struct awaiting *a = NEW(struct awaiting);
+
+	must(await->done && await->timeout_ms > 0);
+	*a = (struct awaiting){ .errand.run = start_await, .node = n,
+				.await = await, .index = await->index };
+	list_init(&a->at);
+	if (errands_put(&n->to_raft, &a->errand))
+		return true;
+	free(a);
+	return false;
+}
+
+static void awaits_turn(struct rc_node *n)
+{
+	const char *will_not;
+	struct awaiting *a;
+
+	if (list_empty(&n->awaits))
+		return;
+	will_not = will_not_apply(n);
+	if (!will_not && atomic_load(&n->shown.applied) < n->awaits_least)
+		return;
+	n->awaits_least = UINT64_MAX;
+	list_each(&n->awaits, a, at)
+		if (!try_await(a, will_not))
+			n->awaits_least = MIN(n->awaits_least, a->index);
+}
+
 /* ---- those who wait for something else ---- */
+
+bool readers_hurry(const struct rc_node *n)
+{
+	return atomic_load(&n->hurries) > 0 || !list_empty(&n->awaits);
+}
 
 /* The turn that this makes looks at how many there are. */
 static void hurry_here(struct rc_node *n, struct errand *errand)
@@ -150,6 +253,7 @@ static void end_late(struct reading *r)
 void readers_timeout(struct rc_node *n)
 {
 	uint64_t now = node_now(n), due = UINT64_MAX;
+	struct awaiting *a;
 	struct reading *r;
 
 	if (now < n->reads_due_ms)
@@ -162,6 +266,12 @@ void readers_timeout(struct rc_node *n)
 		else
 			due = MIN(due, r->deadline_ms);
 	}
+	list_each(&n->awaits, a, at) {
+		if (now >= a->deadline_ms)
+			end_await(a, E_TIMEOUT, "it was not applied in time");
+		else
+			due = MIN(due, a->deadline_ms);
+	}
 	n->reads_due_ms = due;
 }
 
@@ -171,6 +281,7 @@ void readers_turn(struct rc_node *n)
 	struct list todo;
 	struct reading *r;
 
+	awaits_turn(n);
 	if (!n->reads_again)
 		return;
 	n->reads_again = false;
@@ -193,10 +304,13 @@ void readers_turn(struct rc_node *n)
 /* The core has let go of all (node_core_stop). */
 void readers_stop(struct rc_node *n)
 {
+	struct awaiting *a;
 	struct reading *r;
 	struct err err;
 
 	err_set(&err, E_UNAVAILABLE, "the node is stopping");
 	list_each(&n->reads, r, at)
 		tell(r, err.code, &err);
+	list_each(&n->awaits, a, at)
+		end_await(a, E_UNAVAILABLE, "the node is stopping");
 }

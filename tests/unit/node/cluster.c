@@ -168,8 +168,9 @@ END_TEST
 
 static unsigned hanging;
 static struct rpc_token hung;
-/* Requests that hung and need no answer any more, by why. */
-static unsigned n_gone, gone_by[64];
+/* Requests that hung and need no answer any more. */
+static unsigned n_gone;
+static enum code gone_why;
 static bool gone_was_hung;
 
 static void echo(void *data, const struct rc_request *q)
@@ -208,20 +209,20 @@ static void hung_is_gone(void *data, struct rpc_token token, enum code why)
 	ck_assert(loop_is_here(r->apply) || why == E_UNAVAILABLE);
 	pthread_mutex_lock(&ring_lock);
 	n_gone++;
-	gone_by[why]++;
+	gone_why = why;
 	gone_was_hung = rpc_token_is(token, hung);
 	pthread_mutex_unlock(&ring_lock);
 	ring_changed();
 }
 
+/* So many in all, and the last by 'why'. */
 static bool are_gone(unsigned n, enum code why)
 {
 	bool yes;
 
 	pthread_mutex_lock(&ring_lock);
 	ck_assert_uint_le(n_gone, n);
-	yes = n_gone == n && gone_by[why];
-	gone_by[why] = yes ? 0 : gone_by[why];
+	yes = n_gone == n && gone_why == why;
 	pthread_mutex_unlock(&ring_lock);
 	return yes;
 }
@@ -340,10 +341,12 @@ START_TEST(a_request_that_nobody_waits_for_is_said_to_be_gone)
 
 	ring_prepare = with_methods;
 	ring_found(3);
+	/* Who calls may be the first to see that time is over, and says so. */
 	for (unsigned to = 1; to <= 2; to++) {
-		ring_call(&c, 1, to, HANGS, "", 150);
+		ring_call(&c, 1, to, HANGS, "", 1500);
+		RING_WAIT(is_hanging(to));
 		ck_assert_int_eq(ring_answered(&c), E_TIMEOUT);
-		RING_WAIT(are_gone(to, E_TIMEOUT));
+		RING_WAIT(are_gone(to, E_TIMEOUT) || are_gone(to, E_CANCELLED));
 	}
 	/* The caller ends, and the one that is asked; his last words are heard by
 	 * nobody but him. */
@@ -449,6 +452,38 @@ START_TEST(who_reads_does_not_wait_for_what_is_gathered)
 }
 END_TEST
 
+/* Who gathers would apply nothing for a minute. */
+START_TEST(who_waits_for_an_entry_sees_it)
+{
+	struct ring_await a, later[2];
+	unsigned leader, follower;
+	uint64_t index;
+
+	ring_config.gather_ms = 60000;
+	ring_found(3);
+	leader = ring_elected();
+	follower = a_follower();
+	for (unsigned i = 1; i <= 5; i++) {
+		ck_assert_int_eq(ring_put(leader, i, &err), OK);
+		ring_await(&a, follower, ring_status(leader).applied, 60000);
+		ck_assert_int_eq(ring_awaited(&a), OK);
+		ck_assert_uint_eq(a.count, i);
+	}
+	index = ring_status(leader).applied;
+	ring_await(&a, follower, index + 1, 100);
+	ck_assert_int_eq(ring_awaited(&a), E_TIMEOUT);
+	/* One that is for more does not stand in the way. */
+	ring_await(&later[0], follower, index + 1000, 60000);
+	ring_await(&later[1], follower, index + 1, 60000);
+	ck_assert_int_eq(ring_put(leader, 6, &err), OK);
+	ck_assert_int_eq(ring_awaited(&later[1]), OK);
+	ck_assert_uint_eq(later[1].count, 6);
+	ck_assert(!later[0].is_done);
+	ring_stop(follower);
+	ck_assert(later[0].is_done && later[0].rc == E_UNAVAILABLE);
+}
+END_TEST
+
 START_TEST(who_hurries_a_node_has_it_apply)
 {
 	unsigned leader, hurried, other;
@@ -516,6 +551,7 @@ END_TEST
 
 START_TEST(a_node_that_is_outvoted_is_fenced)
 {
+	struct ring_await a;
 	unsigned leader, f;
 	uint64_t count;
 
@@ -525,6 +561,7 @@ START_TEST(a_node_that_is_outvoted_is_fenced)
 	ring_fill(leader, 0, 50, 50);
 	for (unsigned id = 1; id <= 3; id++)
 		RING_WAIT(ring_status(id).compared == ring_status(leader).last);
+	ring_await(&a, f, ring_status(leader).last + 1000, 100000);
 	atomic_store(&ring[f - 1].is_bent, true);
 	ring_fill(leader, 50, 3, 50);
 	RING_WAIT(atomic_load(&ring[f - 1].told) == RC_FENCED);
@@ -535,6 +572,7 @@ START_TEST(a_node_that_is_outvoted_is_fenced)
 	ck_assert(ring_status(leader).is_ready);
 	/* At once, and not when its time is over. */
 	ck_assert_int_eq(ring_read(f, 100000, &count), E_UNAVAILABLE);
+	ck_assert_int_eq(ring_awaited(&a), E_UNAVAILABLE);
 	ring_fill(leader, 53, 2000, 50);
 	ck_assert_uint_lt(ring_count(f), 60);
 	/* It stores and votes. */
@@ -586,6 +624,7 @@ static void add_all(TCase *t)
 	tcase_add_test(t, without_a_leader_a_call_is_not_sent);
 	tcase_add_test(t, reads_see_what_was_acknowledged);
 	tcase_add_test(t, who_reads_does_not_wait_for_what_is_gathered);
+	tcase_add_test(t, who_waits_for_an_entry_sees_it);
 	tcase_add_test(t, who_hurries_a_node_has_it_apply);
 	tcase_add_test(t, what_was_gathered_is_there_when_who_gathered_leads);
 	tcase_add_test(t, reads_wait_for_a_leader_as_long_as_they_may);

@@ -652,6 +652,33 @@ enum code ring_read(unsigned at, uint32_t timeout_ms, uint64_t *count)
 	return r.rc;
 }
 
+static void await_done(struct rc_await *await, enum code rc, const struct err *err)
+{
+	struct ring_await *a = container_of(await, struct ring_await, await);
+
+	pthread_mutex_lock(&ring_lock);
+	ck_assert(!a->is_done && err->code == rc);
+	a->is_done = true;
+	a->rc = rc;
+	a->count = ring[a->at - 1].state.count;
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&ring_lock);
+}
+
+void ring_await(struct ring_await *a, unsigned at, uint64_t index,
+		uint32_t timeout_ms)
+{
+	*a = (struct ring_await){ .await = { index, timeout_ms, await_done },
+				  .at = at };
+	ck_assert(rc_await(ring[at - 1].node, &a->await));
+}
+
+enum code ring_awaited(struct ring_await *a)
+{
+	RING_WAIT(is_set(&a->is_done));
+	return a->rc;
+}
+
 /* ---- certificates ---- */
 
 struct authority {

@@ -122,6 +122,18 @@ enum code ring_transfer(unsigned at, unsigned id, struct err *err);
  * done. */
 enum code ring_read(unsigned at, uint32_t timeout_ms, uint64_t *count);
 
+/* Waits there until so much is applied. */
+struct ring_await {
+	struct rc_await await;
+	unsigned at;
+	bool is_done;
+	enum code rc;
+	uint64_t count;                  /* likewise */
+};
+void ring_await(struct ring_await *a, unsigned at, uint64_t index,
+		uint32_t timeout_ms);
+enum code ring_awaited(struct ring_await *a);
+
 /* ---- certificates ---- */
 
 /* A certificate and its key for node 'id' by CA 'ca' (1 or 2), made here. */
