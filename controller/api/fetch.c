@@ -67,21 +67,17 @@ static void add_headers(struct request *r, const struct config_view *v,
 	answer_header(r, "Cache-Control", STR("no-cache"));
 }
 
-/* A release that is under way gives it. */
+/* Which release that is under way gives it, and whom. */
 static void add_release(struct request *r, const struct client *client,
 			const struct address *at, const struct config_view *v)
 {
-	struct api *api = caller_of(r)->at->api;
 	char name[RELEASE_NAME_MAX];
-	AUTO_BUF key = BUF_NONE;
 
-	if (!v->rule.release)
-		return;
-	release_name(name, v->rule.release);
-	answer_header(r, "X-Conflux-Release", str_of(name));
-	address_text(&key, at);
-	instance_sent(api, client->id, buf_view(&key), v->rule.version,
-		      v->rule.release);
+	if (v->rule.release) {
+		release_name(name, v->rule.release);
+		answer_header(r, "X-Conflux-Release", str_of(name));
+	}
+	instance_fetched(caller_of(r)->at->api, client->id, at, &v->rule);
 }
 
 /* Content of more than one chunk: one is looked up when the client has taken the one

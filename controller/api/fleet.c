@@ -1,6 +1,6 @@
 /*
  * GET /api/v1/fleet: the instances of the whole cluster, of a release or all that are
- * connected, from any node (fleet/node.h).
+ * connected or were heard of lately, from any node (fleet/node.h).
  *
  * Instances are of no tenant: who sees one tenant alone is told of those that follow
  * something of it, and of its releases.
@@ -8,6 +8,7 @@
 #include "api/why.h"
 
 #include "base/mem.h"
+#include "fleet/last.h"
 
 #include "base/banned.h"
 
@@ -54,6 +55,75 @@ static void put_row(struct buf *out, const struct fleet_row *row)
 	buf_c(out, '}');
 }
 
+/* ---- of no release: what it said last ---- */
+
+static void put_lag(struct buf *out, const struct fleet_last *word)
+{
+	uint64_t lag_ms;
+
+	if (last_lag_ms(word, &lag_ms))
+		buf_printf(out, ",\"lag_ms\":%llu", (unsigned long long)lag_ms);
+	else
+		buf_z(out, ",\"lag_ms\":null");
+}
+
+static void put_word(struct buf *out, const struct fleet_last *word)
+{
+	buf_z(out, "\"key\":");
+	buf_json(out, word->key);
+	buf_printf(out, ",\"state\":\"%s\",\"version\":%u,\"sent_version\":",
+		   fleet_state_name(last_state(word)), last_version(word));
+	if (word->sent_version)
+		buf_u64(out, word->sent_version);
+	else
+		buf_z(out, "null");
+	put_lag(out, word);
+	buf_z(out, ",\"reason\":");
+	buf_json(out, word->reason);
+}
+
+static void put_words(struct buf *out, struct str words)
+{
+	struct rd rd = rd_of(words);
+	struct fleet_last word;
+	struct err err;
+	bool is_first = true;
+
+	while (last_next(&rd, &word, &err) == OK) {
+		buf_z(out, is_first ? "{" : ",{");
+		put_word(out, &word);
+		buf_printf(out, ",\"age_ms\":%llu}",
+			   (unsigned long long)last_age_ms(&word));
+		is_first = false;
+	}
+}
+
+/* The newest word speaks for it; all that is known follows. */
+static void put_known(struct buf *out, const struct fleet_row *row)
+{
+	struct rd rd = rd_of(row->words);
+	struct fleet_last newest;
+	struct err err;
+
+	buf_z(out, "{\"instance\":");
+	buf_json(out, row->instance);
+	buf_printf(out, ",\"connected\":%s,\"age_ms\":%llu,\"node\":%llu,",
+		   row->is_connected ? "true" : "false",
+		   (unsigned long long)row->age_ms,
+		   (unsigned long long)row->node);
+	if (last_next(&rd, &newest, &err) == OK) {
+		put_word(out, &newest);
+	} else {
+		buf_z(out, "\"key\":");
+		buf_json(out, row->key);
+		buf_z(out, ",\"state\":\"connected\",\"version\":null,"
+		      "\"sent_version\":null,\"lag_ms\":null,\"reason\":\"\"");
+	}
+	buf_z(out, ",\"configurations\":[");
+	put_words(out, row->words);
+	buf_z(out, "]}");
+}
+
 static void put_rows(struct buf *out, const struct fleet_query *q)
 {
 	struct rd rd = rd_of(buf_view(&q->rows));
@@ -65,7 +135,7 @@ static void put_rows(struct buf *out, const struct fleet_query *q)
 	while (list_next(&rd, &row, &err) == OK) {
 		if (last.n)
 			buf_c(out, ',');
-		put_row(out, &row);
+		(q->release ? put_row : put_known)(out, &row);
 		last = row.instance;
 	}
 	buf_c(out, ']');

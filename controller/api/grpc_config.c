@@ -68,7 +68,6 @@ static void answer_config(struct grpc_call *call, struct kv_txn *txn,
 	struct str sha = str_n(v->rule.sha.b, sizeof(v->rule.sha.b));
 	char signature[SIGNATURE_TEXT_MAX], release[RELEASE_NAME_MAX];
 	AUTO_BUF content = BUF_NONE;
-	AUTO_BUF key = BUF_NONE;
 	struct str one;
 	struct err err;
 	enum code rc = OK;
@@ -87,11 +86,9 @@ static void answer_config(struct grpc_call *call, struct kv_txn *txn,
 	if (v->rule.release) {
 		release_name(release, v->rule.release);
 		m.release = release;
-		address_text(&key, &f->at);
-		instance_sent(caller_of(grpc_request(call))->at->api,
-			      f->client.id, buf_view(&key), v->rule.version,
-			      v->rule.release);
 	}
+	instance_fetched(caller_of(grpc_request(call))->at->api, f->client.id,
+			 &f->at, &v->rule);
 	m.not_modified = str_eq(sha, str_n(f->q->if_not_sha256.data,
 					   f->q->if_not_sha256.len));
 	if (!m.not_modified && v->rule.size <= BLOB_CHUNK) {

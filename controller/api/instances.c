@@ -49,7 +49,7 @@ static struct fleet *fleet_of(const struct api *api)
 	return api->config.fleet ? fleet_node_fleet(api->config.fleet) : NULL;
 }
 
-/* To releases that are under way. */
+/* To releases that are under way, and for lists. */
 static void tell_fleet(struct api *api, const struct ack *ack)
 {
 	static const enum fleet_word words[ACK__STATES] = {
@@ -240,4 +240,15 @@ void instance_sent(struct api *api, struct str id, struct str key,
 
 	if (fleet_of(api) && ack_instance_is_valid(id))
 		fleet_sent(fleet_of(api), &sent, clock_mono_ms());
+}
+
+void instance_fetched(struct api *api, struct str id, const struct address *at,
+		      const struct rule *rule)
+{
+	AUTO_BUF key = BUF_NONE;
+
+	if (!id.n)
+		return;
+	address_text(&key, at);
+	instance_sent(api, id, buf_view(&key), rule->version, rule->release);
 }

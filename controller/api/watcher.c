@@ -252,9 +252,8 @@ static bool feed_change(struct feed *f, const struct feed_change *c)
 	w->told = c->rev;
 	watching_of(w)->told++;
 	beats_later(watching_of(w), w);
-	if (c->release)
-		instance_sent(w->at->api, w->feed.client.id, c->key, c->version,
-			      c->release);
+	instance_sent(w->at->api, w->feed.client.id, c->key, c->version,
+		      c->release);
 	return w->ops->change(w, c);
 }
 

@@ -237,28 +237,43 @@ enum code cmd_instances(struct cli *cli, struct err *err)
 
 /* ---- fleet ---- */
 
+static void add_lag(struct table *t, const struct value *item)
+{
+	uint64_t lag;
+
+	if (value_to_u64(value_getz(item, "lag_ms"), &lag))
+		table_add(t, arena_printf(t->arena, "%llu ms",
+					  (unsigned long long)lag));
+	else
+		table_addz(t, "-");
+}
+
+static void add_version(struct table *t, const struct value *item)
+{
+	const struct value *version = value_getz(item, "version");
+
+	if (version && version->type == VALUE_NUMBER)
+		table_add(t, text_of(t->arena, version));
+	else
+		table_addz(t, "-");
+}
+
 static void add_fleet_row(struct table *t, const struct value *item,
 			  bool of_release)
 {
-	uint64_t age = 0, lag = 0;
+	uint64_t age = 0;
 	char text[16];
 
 	table_add(t, text_of(t->arena, value_getz(item, "instance")));
 	table_add(t, text_of(t->arena, value_getz(item, "state")));
-	if (of_release) {
-		table_add(t, text_of(t->arena, value_getz(item, "version")));
-		(void)!value_to_u64(value_getz(item, "lag_ms"), &lag);
-		table_add(t, arena_printf(t->arena, "%llu ms",
-					  (unsigned long long)lag));
-	} else {
+	add_version(t, item);
+	add_lag(t, item);
+	if (!of_release)
 		table_add(t, text_of(t->arena, value_getz(item, "key")));
-	}
 	(void)!value_to_u64(value_getz(item, "age_ms"), &age);
 	clock_age(text, age);
 	table_add(t, arena_str(t->arena, str_of(text)));
 	table_add(t, text_of(t->arena, value_getz(item, "node")));
-	if (!of_release)
-		return;
 	table_addz(t, value_to_bool(value_getz(item, "connected"), false) ? "yes" :
 									   "no");
 	table_add(t, text_short(t->arena, value_text_at(item, "reason")));
@@ -286,8 +301,9 @@ static void tell_waits(struct cli *cli, const struct value *answer)
 
 enum code cmd_fleet(struct cli *cli, struct err *err)
 {
-	static const char *const of_all[] = { "INSTANCE", "STATE", "FOLLOWS",
-					      "SEEN", "NODE" };
+	static const char *const of_all[] = { "INSTANCE", "STATE", "VERSION",
+					      "LAG", "CONFIGURATION", "SEEN",
+					      "NODE", "CONNECTED", "REASON" };
 	static const char *const of_one[] = { "INSTANCE", "STATE", "VERSION",
 					      "LAG", "SEEN", "NODE",
 					      "CONNECTED", "REASON" };

@@ -416,11 +416,13 @@ static void look_at_word(struct agent *a, struct str key,
 
 static void look_at_words(struct agent *a, struct instance *i, bool is_moved)
 {
-	struct str key;
-	void *word;
+	const struct word *word;
 
-	for (size_t at = 0; i->words && map_next(i->words, &at, &key, &word);)
-		look_at_word(a, key, word, is_moved);
+	if (!i->n_kept)
+		return;
+	list_each(&i->heard, word, of_instance_)
+		if (word->is_kept)
+			look_at_word(a, word_key(word), word, is_moved);
 }
 
 /* Of the cohort, and of which step; see agent.h.  Who has left, or is not picked any

@@ -12,14 +12,22 @@
 
 #define PART "fleet"
 
-/* What an instance has of one configuration: the last that releases sent it, and
- * its last word. */
+/* What an instance has of one configuration: the last that releases sent it, the last
+ * that it was given at all, and its last word. */
 struct word {
+	struct list at_;                 /* fleet.kept or fleet.spare; the newest last */
+	struct list of_instance_;        /* instance.heard; the newest last */
+	struct instance *instance;
+	bool is_kept;                    /* of a release that runs: it does not go */
 	uint64_t sent_release, said_release;     /* 0: none; it named none */
 	uint32_t sent_version, said_version;     /* 0: none */
 	uint64_t sent_ms, said_ms;
+	uint32_t given_version;          /* 0: not known */
+	uint64_t given_ms;
 	enum fleet_word said;
 	char *reason;                    /* of REFUSED; or NULL */
+	size_t n;
+	char key[];
 };
 
 enum instance_is {
@@ -29,7 +37,7 @@ enum instance_is {
 
 struct instance {
 	struct list at_;                 /* fleet.all; swept last are last */
-	struct list left_at_;            /* fleet.left: no watch, the oldest first */
+	struct list left_at_;            /* fleet.left: no watch, unheard the longest first */
 	struct list changed_;            /* fleet.changed */
 	unsigned is;                     /* why it is in there */
 	uint64_t sweep;                  /* that has seen it */
@@ -38,6 +46,8 @@ struct instance {
 	bool was_connected;
 	uint64_t since_ms, left_ms, seen_ms;
 	struct map *words;               /* key -> struct word; NULL: none */
+	struct list heard;               /* the same */
+	unsigned n_kept;                 /* of these */
 	struct list records;             /* agent.c: of releases that run */
 	size_t n;
 	char id[];
@@ -66,6 +76,7 @@ struct fleet {
 	size_t n_connected, n_watches;
 	uint64_t refused;
 	size_t n_words;
+	struct list kept, spare;         /* struct word */
 	/* Set by the agent, under the lock: configurations of releases that run,
 	 * in order of their keys. */
 	struct place *places;
@@ -76,6 +87,11 @@ struct fleet {
 	void (*poke)(void *data, bool is_urgent);
 	void *poke_data;
 };
+
+static inline struct str word_key(const struct word *word)
+{
+	return str_n(word->key, word->n);
+}
 
 static inline struct str instance_id(const struct instance *i)
 {
@@ -89,8 +105,18 @@ void instance_changed(struct fleet *fleet, struct instance *i, unsigned is,
 		      bool is_urgent);
 /* Removes one that nothing holds: no watch, no record.  With the lock. */
 void instance_drop(struct fleet *fleet, struct instance *i);
-/* Words of releases that are over, and who left with nothing that counts.  One that
- * the agent has not come to know yet is not over.  With the lock. */
+/* NULL: there is no room; that is counted where it 'matters'.  With the lock. */
+struct instance *instance_of(struct fleet *fleet, struct str id, bool matters,
+			     uint64_t now_ms);
+/* It was heard of now.  With the lock. */
+void instance_seen(struct fleet *fleet, struct instance *i, uint64_t now_ms);
+/* Those that nothing holds and that were silent for long; a few at a time.  With the
+ * lock. */
+void instances_expire(struct fleet *fleet, uint64_t now_ms);
+/* heard.c: frees all words of an instance.  With the lock. */
+void words_free(struct fleet *fleet, struct instance *i);
+/* Words of releases that are over are spare from now on, and who left with nothing
+ * goes.  One that the agent has not come to know yet is not over.  With the lock. */
 void instances_prune(struct fleet *fleet,
 		     bool (*is_over)(const void *data, uint64_t release),
 		     const void *data);

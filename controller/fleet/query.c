@@ -1,6 +1,6 @@
 /*
- * Lists of instances: of a release the leader knows them all; who is connected, each
- * node knows of its own, and whoever is asked merges what all say.  A page of a node
+ * Lists of instances: of a release the leader knows them all; who is connected and what
+ * was said, each node knows of its own, and whoever is asked merges what all say.  A page of a node
  * ends where its answer is long enough; the merged page then ends there too, so that
  * nothing is left out in between.
  */
@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "fleet/last.h"
 
 #include "base/banned.h"
 
@@ -18,16 +19,17 @@
 static void put_page(struct fleet_node *n, const struct fleet_list *list,
 		     struct buf *out)
 {
-	size_t limit = MIN(list->limit, (uint32_t)FLEET_LIMIT_MAX);
+	struct fleet_list page = *list;
 	bool more = false;
 
+	page.limit = MIN(list->limit, (uint32_t)FLEET_LIMIT_MAX);
 	wr_u8(out, 0);
 	if (list->release)
-		gather_list(n->gather, list->release, list->after, limit,
+		gather_list(n->gather, list->release, list->after, page.limit,
 			    clock_mono_ms(), out, &more);
 	else
-		fleet_list_connected(n->fleet, list, limit, n->config.node_id,
-				     clock_mono_ms(), out, &more);
+		fleet_list_known(n->fleet, &page, n->config.node_id,
+				 clock_mono_ms(), out, &more);
 	out->p[0] = more;
 }
 
@@ -115,6 +117,54 @@ static const struct fleet_row *least(struct row_at *at, size_t n)
 	return row;
 }
 
+struct merging {
+	struct fleet_row row;            /* as all nodes have it */
+	struct fleet_last words[FLEET_LAST_MAX];
+	size_t n;
+	bool is_any;
+};
+
+static void add_words(struct merging *m, struct str words)
+{
+	struct rd rd = rd_of(words);
+	struct fleet_last word;
+	struct err err;
+
+	while (last_next(&rd, &word, &err) == OK)
+		m->n = last_merge(m->words, m->n, &word);
+}
+
+/* Who left one node and came to another is where it is connected; else where it was
+ * heard of last. */
+static void add_row(struct merging *m, const struct fleet_row *row)
+{
+	uint64_t age_ms = m->is_any ? MIN(m->row.age_ms, row->age_ms) : row->age_ms;
+	bool is_better = row->is_connected == m->row.is_connected ?
+				 row->age_ms < m->row.age_ms : row->is_connected;
+
+	if (!m->is_any || is_better)
+		m->row = *row;
+	m->row.age_ms = age_ms;
+	m->is_any = true;
+	add_words(m, row->words);
+}
+
+/* Writes what the parts know of an instance as one row, and steps over it. */
+static void put_one(struct buf *out, struct row_at *at, size_t n, struct str id)
+{
+	struct merging m = { .is_any = false };
+	AUTO_BUF words = BUF_NONE;
+
+	for (size_t i = 0; i < n; i++)
+		for (; at[i].is_there && str_eq(at[i].row.instance, id);
+		     row_next(&at[i]))
+			add_row(&m, &at[i].row);
+	for (size_t i = 0; i < m.n; i++)
+		last_put(&words, &m.words[i]);
+	m.row.words = buf_view(&words);
+	list_row(out, &m.row);
+}
+
 static void merge(struct fleet_asking *a)
 {
 	struct fleet_query *q = a->query;
@@ -129,13 +179,8 @@ static void merge(struct fleet_asking *a)
 	}
 	while ((row = least(at, a->n)) && n < q->limit &&
 	       (!until.n || str_cmp(row->instance, until) <= 0)) {
-		struct str id = row->instance;
-
-		list_row(&q->rows, row);
+		put_one(&q->rows, at, a->n, row->instance);
 		n++;
-		for (size_t i = 0; i < a->n; i++)
-			while (at[i].is_there && str_eq(at[i].row.instance, id))
-				row_next(&at[i]);
 	}
 	q->has_more = row || until.n;
 	free(at);

@@ -285,6 +285,7 @@ void list_row(struct buf *out, const struct fleet_row *row)
 	wr_var(out, row->node);
 	wr_str(out, row->key);
 	wr_str(out, row->reason);
+	wr_str(out, row->words);
 }
 
 enum code list_next(struct rd *rd, struct fleet_row *out, struct err *err)
@@ -305,6 +306,7 @@ enum code list_next(struct rd *rd, struct fleet_row *out, struct err *err)
 	out->node = rd_var(rd);
 	out->key = rd_str(rd);
 	out->reason = rd_str(rd);
+	out->words = rd_str(rd);
 	return good && !rd->bad && instance_is_good(out->instance) &&
 			       state < FLEET_IS__COUNT && connected <= 1 ?
 		       OK : malformed(err, "list");

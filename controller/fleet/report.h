@@ -17,12 +17,12 @@
  *			(string)
  *	  answer	u8 what (0 taken, 1 all of it again), session (u64)
  *	2 ASK		u8 format (1), session (u64); the leader wants all of it
- *	3 LIST		u8 format (1), release (0: who is connected), after (string),
+ *	3 LIST		u8 format (1), release (0: who is known there), after (string),
  *			limit, and where one tenant alone is meant its name (string)
  *	  answer	u8 whether there is more, then rows until the end:
  *			instance (string), u8 state, u8 whether it is connected,
  *			version, lag in ms, age in ms, node, key (string), reason
- *			(string)
+ *			(string), words (string, of no release: fleet/last.h)
  *	4 REACH		fleet/reach.h
  *	5 WHY		u8 format (1), release
  *	  answer	u8 whether the leader knows, u8 whether a condition is not met,
@@ -153,10 +153,11 @@ struct fleet_row {
 	uint64_t node;
 	struct str key;                  /* what it follows, or said something of */
 	struct str reason;
+	struct str words;                /* of no release: fleet/last.h */
 };
 
 struct fleet_list {
-	uint64_t release;                /* 0: whoever is connected at that node */
+	uint64_t release;                /* 0: whoever that node knows */
 	struct str after;
 	uint32_t limit;
 	struct str tenant;               /* who follows something of it; empty: all */

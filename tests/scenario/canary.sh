@@ -55,7 +55,8 @@ python3 "$(dirname "$0")/canary/instances.py" "$WORK/i" "$KEY" "$N" \
 	"${HTTP[1]}" "${HTTP[2]}" "${HTTP[3]}" >"$WORK/said" &
 I=$!
 until_ok all_have one "$N"
-is "$(conflux fleet -o json | jq -r '[.instances[].state] | unique | join(" ")')" connected fleet
+is "$(conflux fleet -o json | jq -r '[.instances[] | "\(.state) \(.version) \(.connected)"] |
+	unique | join(", ")')" "applied 1 true" "what they have"
 is "$(conflux fleet -o json | jq '.instances | length')" "$N" connected
 
 step "a plan counts them at all nodes, or says that it cannot"
@@ -188,7 +189,8 @@ step "one goes through while its leader is killed at each step"
 python3 "$(dirname "$0")/canary/instances.py" "$WORK/i" "$KEY" "$N" \
 	"${HTTP[1]}" "${HTTP[2]}" "${HTTP[3]}" >>"$WORK/said" &
 I=$!
-together() { [ "$(conflux fleet -o json | jq '.instances | length')" = "$N" ]; }
+together() { [ "$(conflux fleet -o json | jq '[.instances[] | select(.connected)] |
+	length')" = "$N" ]; }
 until_ok together
 policy 1s '[{labels: {ring: canary}, pause: manual}, {percent: 50, pause: manual},
 	{percent: 75, pause: manual}]'

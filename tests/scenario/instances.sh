@@ -60,12 +60,35 @@ until_ok grep -q watching "$WORK/watch"
 known web-2
 is "$(field '.instances[0].connected')" true connected
 has "$(conflux instances $KEY)" "web-2"
-has "$(conflux fleet)" "web-2"
 ask GET "$URL/api/v1/fleet"
 yes 200
-is "$(field '.instances[0] | [.instance, .state, .key, .node, .connected] | join(" ")')" \
-	"web-2 connected $KEY 1 true" "in the fleet"
+is "$(field '.instances[] | [.instance, .state, .version, .key, .node, .connected, .reason] |
+	join(" ")')" "web-1 rejected 1 $KEY 1 false port is no number
+web-2 applied 1 $KEY 1 true " "in the fleet"
 is "$(field .missing_nodes)" 0 missing
+
+step "the fleet says what each instance has, and how far it is behind"
+in_fleet() { # jq expression of web-2
+	conflux fleet -o json | jq -r ".instances[] | select(.instance == \"web-2\") | $1"
+}
+row() { conflux fleet | awk '$1 == "web-2" { print $2, $3, $4, $5, $6 }'; }
+is "$(row)" "applied 1 - $KEY 0s" "what it said last; nothing was sent to it yet"
+printf howdy | conflux publish "$KEY" -f - -m howdy >/dev/null
+until_ok grep -q '"version":2' "$WORK/watch"
+behind() { [ "$(in_fleet '.sent_version')" = 2 ] && [ "$(in_fleet '.lag_ms')" -ge 20 ]; }
+until_ok behind
+is "$(in_fleet '[.state, .version] | join(" ")')" "applied 1" "what it said last"
+SHA=$(printf howdy | sha256sum | cut -c1-64)
+ask POST "$URL/api/v1/acks" -d "{\"instance\": \"web-2\", \"key\": \"$KEY\",
+	\"version\": 2, \"sha256\": \"$SHA\", \"state\": \"applied\"}"
+yes 200
+is "$(in_fleet '[.state, .version] | join(" ")')" "applied 2" "what it says now"
+took=$(in_fleet .lag_ms)
+older() { [ "$(in_fleet .age_ms)" -gt $((took + 20)) ]; }
+until_ok older
+is "$(in_fleet .lag_ms)" "$took" "how long it took"
+is "$(row | cut -d' ' -f1-5)" "applied 2 $took ms $KEY" "as a row"
+is "$(in_fleet '.configurations | length')" 1 "configurations"
 ask GET "$URL/api/v1/fleet?after=web-2"
 is "$(field '.instances | length')" 0 "behind it"
 ask GET "$URL/api/v1/fleet?release=tomorrow"
@@ -78,7 +101,8 @@ wait "$W" 2>/dev/null || true
 left() { known web-2; [ "$(field '.instances[0].connected')" = false ]; }
 until_ok left
 ask GET "$URL/api/v1/fleet"
-is "$(field '.instances | length')" 0 "connected instances"
+is "$(field '[.instances[] | select(.connected)] | length')" 0 "connected instances"
+is "$(in_fleet '[.state, .version] | join(" ")')" "applied 2" "what it said before it left"
 
 step "beyond the bound those unheard for the longest go"
 for i in 3 4; do

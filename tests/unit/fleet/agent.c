@@ -33,6 +33,17 @@ static void poke(void *data, bool is_urgent)
 	l->urgent += is_urgent;
 }
 
+/* Those that are listed for a while, and held by nothing else, go. */
+static void fleet_list_forgets(struct lab *l)
+{
+	struct fleet_list list = { .limit = 10 };
+	AUTO_BUF rows = BUF_NONE;
+	bool more;
+
+	fleet_list_known(l->fleet, &list, 1, 1000 + FLEET_GONE_MS, &rows, &more);
+	ck_assert(!more);
+}
+
 static void ignore(void *data, uint64_t release, bool is_urgent)
 {
 }
@@ -273,16 +284,18 @@ START_TEST(a_release_with_other_configurations)
 }
 END_TEST
 
-START_TEST(what_no_release_is_about_is_not_kept)
+START_TEST(what_no_release_is_about_goes)
 {
 	struct fleet_counts c;
 	struct fleet_watch *w;
 	struct lab l;
 
 	lab_init(&l, 10);
-	say(&l, "web", 0, 5, FLEET_APPLIED);
+	/* What it said is for lists. */
+	say(&l, "other", 0, 5, FLEET_APPLIED);
 	fleet_counts(l.fleet, &c);
-	ck_assert_uint_eq(c.known, 0);
+	ck_assert_uint_eq(c.known, 1);
+	fleet_list_forgets(&l);
 	w = join(&l, "web", 11);
 	fleet_counts(l.fleet, &c);
 	ck_assert_uint_eq(c.known, 1);
@@ -292,7 +305,7 @@ START_TEST(what_no_release_is_about_is_not_kept)
 	fleet_counts(l.fleet, &c);
 	ck_assert_uint_eq(c.known, 0);
 	ck_assert_uint_eq(c.watches, 0);
-	/* And with the last release goes what it was about. */
+	/* And what a release was about is for lists once that is over. */
 	l.picked = 17;
 	run_one(&l, 17, 5);
 	w = join(&l, "web", 11);
@@ -301,10 +314,37 @@ START_TEST(what_no_release_is_about_is_not_kept)
 	ck_assert_int_eq(state_in(&l, 17), FLEET_IS_SENT);
 	fleet_counts(l.fleet, &c);
 	ck_assert_uint_eq(c.known, 1);
+	fleet_list_forgets(&l);
+	fleet_counts(l.fleet, &c);
+	ck_assert_uint_eq(c.known, 1);
 	agent_running_start(l.agent);
 	(void)agent_running_end(l.agent);
+	fleet_list_forgets(&l);
 	fleet_counts(l.fleet, &c);
 	ck_assert_uint_eq(c.known, 0);
+	lab_fini(&l);
+}
+END_TEST
+
+/* What was said before a release began says nothing of it. */
+START_TEST(what_was_said_before_does_not_count)
+{
+	struct fleet_watch *w;
+	struct lab l;
+
+	lab_init(&l, 10);
+	w = join(&l, "web", 1);
+	say(&l, "web", 0, 5, FLEET_APPLIED);
+	l.picked = 17;
+	run_one(&l, 17, 5);
+	ck_assert_int_eq(state_in(&l, 17), FLEET_IS_PENDING);
+	say(&l, "web", 0, 5, FLEET_GOT);
+	ck_assert_int_eq(state_in(&l, 17), FLEET_IS_RECEIVED);
+	say(&l, "web", 0, 5, FLEET_APPLIED);
+	ck_assert_int_eq(state_in(&l, 17), FLEET_IS_APPLIED);
+	say(&l, "web", 0, 5, FLEET_GOT);
+	ck_assert_int_eq(state_in(&l, 17), FLEET_IS_APPLIED);
+	fleet_leave(l.fleet, &w, 30);
 	lab_fini(&l);
 }
 END_TEST
@@ -330,12 +370,14 @@ START_TEST(one_that_is_gone_at_once)
 	/* Of one that is over already nothing is kept. */
 	agent_running_start(l.agent);
 	(void)agent_running_end(l.agent);
+	fleet_list_forgets(&l);
 	fleet_counts(l.fleet, &c);
 	ck_assert_uint_eq(c.known, 0);
 	w = join(&l, "web", 13);
 	sent(&l, "web", 16, 4);
 	fleet_leave(l.fleet, &w, 14);
 	run_one(&l, 18, 6);
+	fleet_list_forgets(&l);
 	fleet_counts(l.fleet, &c);
 	ck_assert_uint_eq(c.known, 0);
 	lab_fini(&l);
@@ -392,9 +434,9 @@ START_TEST(connected_ones_by_pages)
 		struct err err;
 		struct rd rd;
 
-		fleet_list_connected(l.fleet, &(struct fleet_list){
-					     .after = str_of(last) }, 7, 3, 5, &rows,
-				     &more);
+		fleet_list_known(l.fleet, &(struct fleet_list){
+					 .after = str_of(last), .limit = 7 }, 3, 5,
+				 &rows, &more);
 		rd = rd_of(buf_view(&rows));
 		while (list_next(&rd, &row, &err) == OK) {
 			ck_assert_int_gt(str_cmp(row.instance, str_of(last)), 0);
@@ -445,7 +487,8 @@ START_TEST(a_tenant_is_told_of_who_follows_it_alone)
 	follow(&l, "f-both", "beta", NULL);
 	follow(&l, "f-both", "acme", NULL);
 	follow(&l, "g-begin", NULL, "ac");
-	fleet_list_connected(l.fleet, &list, 10, 3, 5, &rows, &more);
+	list.limit = 10;
+	fleet_list_known(l.fleet, &list, 3, 5, &rows, &more);
 	rd = rd_of(buf_view(&rows));
 	while (list_next(&rd, &row, &err) == OK)
 		buf_printf(&told, "%.*s %.*s\n", STR_ARG(row.instance), STR_ARG(row.key));
@@ -466,7 +509,8 @@ static Suite *suite(void)
 	tcase_add_test(t, a_release_that_comes_between_undoes_nothing);
 	tcase_add_test(t, the_last_word_on_a_rejection_counts);
 	tcase_add_test(t, a_release_with_other_configurations);
-	tcase_add_test(t, what_no_release_is_about_is_not_kept);
+	tcase_add_test(t, what_no_release_is_about_goes);
+	tcase_add_test(t, what_was_said_before_does_not_count);
 	tcase_add_test(t, one_that_is_gone_at_once);
 	tcase_add_test(t, it_is_bounded);
 	tcase_add_test(t, connected_ones_by_pages);

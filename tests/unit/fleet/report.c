@@ -83,7 +83,8 @@ START_TEST(lists)
 				 .is_connected = true, .version = 3,
 				 .lag_ms = 70, .age_ms = 80, .node = 65535,
 				 .key = STR("acme/shop/prod/main"),
-				 .reason = STR("no") }, got;
+				 .reason = STR("no"),
+				 .words = STR("words") }, got;
 	struct fleet_list list = { 17, STR("web-6"), 500, STR_NONE }, same;
 	AUTO_BUF bytes = BUF_NONE;
 	AUTO_BUF question = BUF_NONE;
@@ -113,6 +114,7 @@ START_TEST(lists)
 		ck_assert_uint_eq(got.node, 65535);
 		ck_assert(str_eq(got.key, row.key));
 		ck_assert(str_eq(got.reason, row.reason));
+		ck_assert(str_eq(got.words, row.words));
 	}
 	ck_assert_int_eq(list_next(&rd, &got, &err), E_NOT_FOUND);
 }
