@@ -521,7 +521,11 @@ static enum code on_content(void *data, struct str bytes, struct err *err)
 	if (rc || ++p->contents % PICTURE_CONTENTS)
 		return rc;
 	view_idle(p->view);
-	return view_use(p->view, 0, &p->txn, err);
+	rc = view_use(p->view, 0, &p->txn, err);
+	/* Of another store, where a checkpoint was installed: the old one is gone. */
+	if (rc == OK)
+		plan_renew(p->plan, p->txn);
+	return rc;
 }
 
 enum code pass_plan(struct pass *p, struct err *err)

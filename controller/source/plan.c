@@ -47,6 +47,11 @@ struct plan *plan_new(struct kv_txn *txn, const struct plan_config *config)
 	return p;
 }
 
+void plan_renew(struct plan *p, struct kv_txn *txn)
+{
+	p->txn = txn;
+}
+
 void plan_free(struct plan **plan)
 {
 	struct plan *p = *plan;

@@ -28,7 +28,7 @@ struct plan_config {
 	bool full;                       /* what is not told is gone */
 	const struct doc_limits *limits; /* NULL: the default */
 	/* Content that the command names and the store may lack; read during
-	 * the call, which may renew 'txn'. */
+	 * the call, which may renew the picture (plan_renew). */
 	enum code (*content)(void *data, struct str bytes, struct err *err);
 	void *data;
 };
@@ -40,8 +40,11 @@ struct plan_counts {
 };
 
 struct plan;
-/* 'config' and 'txn' must outlive it. */
+/* 'config' must outlive it, and 'txn' unless it is renewed. */
 struct plan *plan_new(struct kv_txn *txn, const struct plan_config *config);
+/* From now on it reads through 'txn': of what was read before nothing is used
+ * again, so that may be gone.  Not while the plan reads, but in 'content'. */
+void plan_renew(struct plan *plan, struct kv_txn *txn);
 void plan_free(struct plan **plan);
 
 /*
