@@ -170,7 +170,7 @@ static bool check_body(struct request *r, struct where *at,
 			 STR_ARG(at->kind->name));
 		return false;
 	}
-	if (!meta) {
+	if (!meta || meta->type == VALUE_NULL) {
 		meta = value_object(r->arena);
 		value_setz(r->arena, object, "metadata", meta);
 	}
@@ -180,7 +180,9 @@ static bool check_body(struct request *r, struct where *at,
 	    !same_or_absent(r, value_text_at(object, "metadata.namespace"),
 			    at->tenant, "namespace"))
 		return false;
-	value_setz(r->arena, meta, "name", value_str(r->arena, at->name));
+	/* check_object refuses what is none. */
+	if (meta->type == VALUE_OBJECT)
+		value_setz(r->arena, meta, "name", value_str(r->arena, at->name));
 	if (check_object(at->kind, object, r->arena, &check, &err)) {
 		if (check.n_causes)
 			invalid_body(r, at, &check);

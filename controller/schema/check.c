@@ -526,7 +526,8 @@ static void check_strings(struct value *meta, const char *name,
 	struct str path = arena_printf(arena, "metadata.%s", name);
 	size_t bytes = 0;
 
-	if (map && (map->type == VALUE_NULL || value_count(map) == 0)) {
+	if (map && (map->type == VALUE_NULL ||
+		    (map->type == VALUE_OBJECT && value_count(map) == 0))) {
 		value_remove(meta, str_of(name));
 		return;
 	}
@@ -569,9 +570,13 @@ static void check_meta(struct value *object, struct arena *arena,
 	struct value *meta = value_getz(object, "metadata");
 	struct str name = value_text_at(object, "metadata.name");
 
-	if (!meta || meta->type != VALUE_OBJECT) {
+	if (!meta || meta->type == VALUE_NULL) {
 		check_add(arena, check, CAUSE_REQUIRED, STR("metadata"),
 			  STR("Required value"), object);
+		return;
+	}
+	if (meta->type != VALUE_OBJECT) {
+		check_type(meta, STR("object"), STR("metadata"), arena, check);
 		return;
 	}
 	if (name.n == 0)
