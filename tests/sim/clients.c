@@ -92,9 +92,12 @@ void clients_begin(void)
 		.idem_ms = 1000 + below(5000), .versions_max = 2 + below(3),
 		.releases_max = 2 + below(4), .blob_idle_ms = 200 + below(1500),
 	};
-	/* Some remember for as long as everything goes on. */
+	/* Some remember for as long as everything goes on, or leave versions to whoever
+	 * collects them. */
 	if (below(2))
 		limits.idem_ms = 3600000;
+	if (below(2))
+		limits.versions_max = 100;
 }
 
 void clients_end(void)

@@ -118,8 +118,10 @@ static void keep_policies(const struct look *l, struct gate_proposal *p,
 	claim(CHECK_PROPOSAL, p->n_policies == row->n_policies, "entry %llu: proposal "
 	      "%.*s follows policies that are not there", ULL(l->index),
 	      STR_ARG(p->name));
-	claim(CHECK_PROPOSAL, p->n_policies || p->is_glass, "entry %llu: proposal "
-	      "%.*s, which no policy wants", ULL(l->index), STR_ARG(p->name));
+	claim(CHECK_PROPOSAL, p->n_policies || p->is_glass ||
+	      l->c.not_before_ms > m.time_ms, "entry %llu: proposal %.*s, which no "
+	      "policy wants, and which has no time", ULL(l->index),
+	      STR_ARG(p->name));
 }
 
 /* As it is kept: strings borrow from a copy. */
@@ -194,6 +196,10 @@ void on_proposed(struct look *l, bool is_glass)
 	first = first_of(p);
 	if (first && first->start_ms && !is_glass)
 		p->not_before_ms = m.time_ms + first->start_ms;
+	if (!is_glass && l->c.not_before_ms > m.time_ms) {
+		p->not_before_ms = MAX(p->not_before_ms, l->c.not_before_ms);
+		gate_sum.scheduled++;
+	}
 	p->expires_ms = MAX(m.time_ms, p->not_before_ms) +
 			(first ? first->expires_ms : DAY_MS);
 	claim(CHECK_PROPOSAL, row.not_before_ms == p->not_before_ms &&
@@ -202,6 +208,9 @@ void on_proposed(struct look *l, bool is_glass)
 	      "%llu", ULL(l->index), STR_ARG(name), ULL(row.not_before_ms),
 	      ULL(row.expires_ms), ULL(p->not_before_ms), ULL(p->expires_ms));
 	check_locks(l, p);
+	/* It waits for its time alone. */
+	if (!is_glass && !p->n_policies)
+		move(l, p, PROPOSAL_APPROVED);
 	if (is_glass) {
 		move(l, p, PROPOSAL_APPROVED);
 		move(l, p, PROPOSAL_EXECUTED);

@@ -57,6 +57,10 @@ const struct hook_form hook_forms[HOOK_FORMS] = {
 	  "\"url\":\"https://three.example\"}",
 	  BIT(NOTICE_PROPOSAL_CREATED) | BIT(NOTICE_CANCELLED) |
 		  BIT(NOTICE_BREAK_GLASS), false },
+	{ "{\"events\":[\"RELEASE_STARTED\",\"STEP\",\"COMPLETED\",\"ROLLED_BACK\"],"
+	  "\"url\":\"https://five.example\"}",
+	  BIT(NOTICE_RELEASE_STARTED) | BIT(NOTICE_STEP) | BIT(NOTICE_COMPLETED) |
+		  BIT(NOTICE_ROLLED_BACK), false },
 	{ "{\"suspend\":true,\"url\":\"https://four.example\"}", EVERYTHING, true },
 };
 
@@ -151,6 +155,46 @@ bool gates_some_plan(struct str *tenant, struct sha256 *digest)
 	*tenant = m.plans[i].tenant;
 	*digest = m.plans[i].digest;
 	return m.n_plans > 0;
+}
+
+struct some_version {
+	const struct place *at;
+	bool is_new;
+	size_t n;
+	uint32_t version;
+};
+
+static bool choose_version(void *data, const struct version_row *row)
+{
+	struct some_version *s = data;
+
+	if (s->is_new && was_had(s->at, &row->sha))
+		return true;
+	if (below(++s->n) == 0)
+		s->version = row->version;
+	return s->n < 4;
+}
+
+bool gates_some_version(struct arena *names, bool is_new, struct str *tenant,
+			struct str *name, uint32_t *version)
+{
+	size_t from = m.n_places ? (size_t)below(m.n_places) : 0;
+	struct kv_txn *txn = replica_read(record_replica(), 0, NULL);
+	struct some_version s = { .is_new = is_new };
+
+	for (size_t i = 0; txn && i < m.n_places && !s.version; i++) {
+		s.at = &m.places[(from + i) % m.n_places];
+		if (s.at->is_there)
+			view_versions(txn, s.at->tenant, s.at->uid, 0, choose_version,
+				      &s);
+	}
+	replica_idle(record_replica());
+	if (!s.version)
+		return false;
+	*tenant = arena_str(names, s.at->tenant);
+	*name = arena_str(names, s.at->name);
+	*version = s.version;
+	return true;
 }
 
 const struct person *person_of(const struct subject *s)

@@ -1,8 +1,9 @@
 /*
  * What is wanted of the gate: people, policies, windows and webhooks that come and
  * go, votes of those who may and those who may not, on what is proposed and on other
- * things, executions too early and too often, plans, and deliveries.  And it gives
- * other wishes an author with a name.
+ * things, executions too early and too often, plans, deliveries, versions that go, and
+ * ways back to what nobody had.  And it gives other wishes an author with a name, and now
+ * and then a time.
  */
 #include "gates.h"
 
@@ -230,6 +231,8 @@ static bool make_run(struct arena *names, struct command *c)
 	if (!gates_some_plan(&tenant, &digest))
 		return false;
 	be_person(c, &people[below(PEOPLE)]);
+	if (below(6) == 0)
+		c->not_before_ms = gates_time() + below(900);
 	op = command_op(names, c, OP_EXECUTE);
 	op->tenant = tenant;
 	op->sha = digest;
@@ -273,6 +276,8 @@ struct choice {
 	struct arena *names;
 	struct str tenant, name;
 	uint32_t step;
+	struct str config;               /* one of it, and a version that it names */
+	uint32_t version;
 	size_t n;
 };
 
@@ -282,11 +287,30 @@ static bool choose(void *data, struct str tenant, struct str name,
 	struct choice *c = data;
 
 	if (below(++c->n) == 0) {
+		static const struct rollout_config none;
+		const struct rollout_config *one = row->n_configs ?
+				&row->configs[below(row->n_configs)] : &none;
+
 		c->tenant = arena_str(c->names, tenant);
 		c->name = arena_str(c->names, name);
 		c->step = row->step;
+		c->config = arena_str(c->names, one->name);
+		c->version = one->previous ?: one->version;
 	}
 	return true;
+}
+
+/* A release that can move; 'n' 0: none. */
+static struct choice some_release(struct arena *names)
+{
+	struct kv_txn *txn = replica_read(record_replica(), 0, NULL);
+	struct choice choice = { .names = names };
+	AUTO_ARENA arena = arena_new(4096);
+
+	if (txn && view_rollouts(txn, arena, choose, &choice, NULL))
+		choice.n = 0;
+	replica_idle(record_replica());
+	return choice;
 }
 
 /* What the leader would do, and people; now and then for another step. */
@@ -297,14 +321,9 @@ static bool make_move(struct arena *names, struct command *c)
 		MOVE_PROMOTE, MOVE_PROMOTE_FULL, MOVE_PAUSE, MOVE_RESUME,
 		MOVE_ROLLBACK, MOVE_ROLLBACK, MOVE_ABORT, MOVE_FORGET, MOVE_MET,
 		MOVE_UNMET };
-	struct kv_txn *txn = replica_read(record_replica(), 0, NULL);
-	struct choice choice = { .names = names };
-	AUTO_ARENA arena = arena_new(4096);
+	struct choice choice = some_release(names);
 	struct op *op;
 
-	if (txn && view_rollouts(txn, arena, choose, &choice, NULL))
-		choice.n = 0;
-	replica_idle(record_replica());
 	if (!choice.n)
 		return false;
 	if (below(3))
@@ -320,6 +339,75 @@ static bool make_move(struct arena *names, struct command *c)
 	op->count = below(100);
 	op->mode = below(4) ? ROLLBACK_STABLE_ONLY : ROLLBACK_EMERGENCY;
 	op->message = STR("as it looks");
+	return true;
+}
+
+/* ---- versions ---- */
+
+/* As the collector would have it, and as nobody should: one that is in use. */
+static bool make_drop(struct arena *names, struct command *c)
+{
+	struct choice of_release = below(2) ? some_release(names) :
+					      (struct choice){ .n = 0 };
+	struct str tenant = of_release.tenant, name = of_release.config;
+	uint32_t version = of_release.version;
+
+	if (!version &&
+	    !gates_some_version(names, below(2), &tenant, &name, &version))
+		return false;
+	be_system(c);
+	if (below(15) == 0)
+		be_person(c, &people[below(PEOPLE)]);
+	for (uint32_t n = below(3) ? 1 : 2; n && version; n--, version--) {
+		struct op *op = command_op(names, c, OP_VERSION_DROP);
+
+		op->kind = KIND_CONFIG;
+		op->tenant = tenant;
+		op->name = name;
+		op->version = version;
+	}
+	return true;
+}
+
+/* Called a way back, and to what nobody had. */
+static bool make_way_to_new(struct arena *names, struct wish *wish)
+{
+	struct command *c = &wish->c;
+	struct op *op = command_op(names, c, OP_ROLLBACK);
+
+	op->kind = KIND_CONFIG;
+	op->mode = below(3) ? ROLLBACK_STABLE_ONLY : ROLLBACK_EMERGENCY;
+	op->hold = below(2);
+	c->reason = STR("it was meant so");
+	if (!gates_some_version(names, true, &op->tenant, &op->name, &op->version)) {
+		c->n_ops = 0;
+		return false;
+	}
+	gate_sign(names, wish);
+	return true;
+}
+
+/* Something newer comes while a release goes out, or waits. */
+static bool make_newer(struct arena *names, struct wish *wish)
+{
+	struct choice at = some_release(names);
+	struct command *c = &wish->c;
+	struct str content = arena_printf(names, "port = %u\n",
+					  (unsigned)below(10000));
+	struct op *op;
+
+	if (!at.config.n)
+		return false;
+	*command_content(names, c) = (struct content_part){
+		at.tenant, sha256_of(content), content };
+	op = command_op(names, c, OP_VERSION_ADD);
+	op->kind = KIND_CONFIG;
+	op->tenant = at.tenant;
+	op->name = at.config;
+	op->sha = sha256_of(content);
+	op->size = content.n;
+	op->release = true;
+	gate_sign(names, wish);
 	return true;
 }
 
@@ -345,7 +433,7 @@ static bool make_again(struct arena *names, struct command *c)
 bool gate_wish(struct arena *names, struct wish *wish)
 {
 	struct command *c = &wish->c;
-	uint64_t dice = below(gates_are_wanted() ? 95 : 130);
+	uint64_t dice = below(gates_are_wanted() ? 110 : 145);
 
 	/* Refused until the cluster has the version that knows of it. */
 	if (gates_are_off() || (!gates_are_open() && below(30)))
@@ -374,6 +462,12 @@ bool gate_wish(struct arena *names, struct wish *wish)
 		return make_move(names, c);
 	else if (dice < 66)
 		return make_again(names, c);
+	else if (dice < 71)
+		return make_drop(names, c);
+	else if (dice < 75)
+		return make_way_to_new(names, wish);
+	else if (dice < 80)
+		return make_newer(names, wish);
 	else
 		return false;
 	return true;
@@ -385,6 +479,9 @@ void gate_sign(struct arena *names, struct wish *wish)
 
 	if (gates_are_off() || !gates_are_open() || wish->must_fail || c->subject.role != ROLE_ROOT)
 		return;
+	/* Later, or when that is over. */
+	if (below(8) == 0)
+		c->not_before_ms = gates_time() + below(900);
 	if (c->n_ops && c->ops[c->n_ops - 1].type == OP_VERSION_ADD && below(4) == 0) {
 		be_source(names, c, c->ops[0].tenant);
 		c->flags = COMMAND_TAKE_OVER;

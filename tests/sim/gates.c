@@ -8,12 +8,6 @@
 
 #include "base/banned.h"
 
-void expect(struct str tenant, enum notice what)
-{
-	must(m.n_expected < ARRAY_LEN(m.expected));
-	m.expected[m.n_expected++] = (struct expected){ tenant, what };
-}
-
 /* ---- policies ---- */
 
 static bool is_about(const struct about *a, struct str application,
@@ -72,8 +66,6 @@ static void judge_policy(const struct look *l, const struct place *at,
 			 enum deed deed, const struct policy_form *f)
 {
 	switch (l->how) {
-	case HOW_EXECUTED:
-		break;
 	case HOW_GLASS:
 		claim(CHECK_GATE, f->glass && str_eq(l->c.subject.name,
 						     str_of(f->glass)) &&
@@ -94,7 +86,7 @@ static void judge(const struct look *l, const struct place *at, enum deed deed,
 {
 	gate_sum.gated++;
 	judge_window(l, at, deed);
-	if (l->how == HOW_EXECUTED) {
+	if (l->how == HOW_EXECUTED && l->p->n_policies) {
 		/* Its policies are those of when it was proposed. */
 		for (size_t i = 0; i < l->p->n_held; i++)
 			claim(CHECK_GATE, follows_policy(l->p, l->p->held[i]) ||
@@ -178,6 +170,11 @@ static bool is_among(const struct contents *all, const struct sha256 *sha)
 		if (sha256_eq(&all->v[i], sha))
 			return true;
 	return false;
+}
+
+bool was_had(const struct place *at, const struct sha256 *sha)
+{
+	return is_among(&at->had, sha);
 }
 
 static void add_content(struct contents *to, const struct sha256 *sha)
@@ -353,57 +350,12 @@ static void see_config(const struct look *l, uint64_t rev,
 	see_served(l, at, rules, o.row.labels);
 	at->is_there = true;
 	at->is_git = o.row.manager == MANAGER_GIT;
+	at->uid = o.row.uid;
 	keep(&at->labels, o.row.labels);
 	keep(&at->spec, o.row.spec);
 	keep(&at->format, o.row.format);
 	keep(&at->rules, rules);
 	note_had(at);
-}
-
-/* ---- what was told ---- */
-
-struct told_of {
-	uint64_t n[NOTICE__END], highest;
-};
-
-static bool count_row(void *data, const struct outbox_row *row)
-{
-	struct told_of *t = data;
-
-	t->n[row->notice]++;
-	t->highest = MAX(t->highest, row->seq);
-	return true;
-}
-
-/* One for each that is told, and no other. */
-static void check_outbox(const struct look *l)
-{
-	uint64_t highest = m.seq;
-
-	for (size_t i = 0; i < m.n_hooks; i++) {
-		const struct hook *h = &m.hooks[i];
-		struct told_of is = { { 0 }, 0 };
-		uint64_t want[NOTICE__END] = { 0 };
-
-		view_outbox(l->txn, h->uid, OUTBOX_WAITING, m.seq, count_row, &is);
-		highest = MAX(highest, is.highest);
-		for (size_t k = 0; k < m.n_expected; k++)
-			want[m.expected[k].what] +=
-				str_eq(m.expected[k].tenant, h->tenant) &&
-				h->made_at < l->index && !h->is->rests &&
-				(h->is->wants & BIT(m.expected[k].what));
-		for (unsigned k = NOTICE_PROPOSAL_CREATED; k < NOTICE__END; k++) {
-			if (k > NOTICE_BREAK_GLASS && k != NOTICE_STALE)
-				continue;
-			claim(CHECK_OUTBOX, is.n[k] == want[k], "entry %llu: webhook "
-			      "%.*s is told of %s %llu times, not %llu",
-			      ULL(l->index), STR_ARG(h->name),
-			      notice_name((enum notice)k), ULL(is.n[k]),
-			      ULL(want[k]));
-			gate_sum.notices += is.n[k];
-		}
-	}
-	m.seq = highest;
 }
 
 /* ---- refusals ---- */
@@ -475,6 +427,8 @@ static bool see_behind(void *data, uint64_t rev, const struct event_row *e)
 {
 	if (e->kind == KIND_PROPOSAL)
 		see_proposal(data, e);
+	else if (e->kind == KIND_RELEASE)
+		told_see_release(data, rev, e);
 	return true;
 }
 
@@ -591,7 +545,8 @@ static void look_behind(struct look *l, uint64_t rev)
 		      "proposal %.*s should be %s, and has no event", ULL(l->index),
 		      STR_ARG(m.props[i].name),
 		      proposal_phase_name(m.props[i].phase));
-	check_outbox(l);
+	told_check(l);
+	names_check(l);
 }
 
 static void tell_ops(const struct look *l)

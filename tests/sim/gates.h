@@ -4,7 +4,8 @@
  * is told by the commands that clients sent and by what became of each entry; of the
  * code that is looked at it uses how things are encoded, and no decision.
  *
- *	gates.c, gate_things.c, gate_proposals.c   the model, and the look at each entry
+ *	gates.c, gate_things.c, gate_proposals.c,
+ *	gate_told.c, gate_names.c                  the model, and the look at each entry
  *	gate_wishes.c                              what is wanted of the gate
  *
  * One history after another; all of a history is in its arena.
@@ -52,7 +53,7 @@ struct hook_form {
 	uint64_t wants;                  /* bits of enum notice */
 	bool rests;
 };
-#define HOOK_FORMS 4
+#define HOOK_FORMS 5
 extern const struct hook_form hook_forms[HOOK_FORMS];
 
 /* Tokens of people: some have two. */
@@ -119,6 +120,10 @@ void gate_sign(struct arena *names, struct wish *wish);
 
 /* Has the tenant release policies, or had some? */
 bool gates_have_rolls(struct str tenant);
+/* A configuration that is there, and one of its versions, one of the newest; with 'is_new'
+ * one that nobody ever got.  False: there is none. */
+bool gates_some_version(struct arena *names, bool is_new, struct str *tenant,
+			struct str *name, uint32_t *version);
 /* What a release that was turned back holds off; false: nothing. */
 bool rolls_some_held(struct str *tenant, struct str *name, struct sha256 *sha);
 
@@ -129,7 +134,8 @@ extern struct roll_totals {
 extern struct gate_totals {
 	unsigned long long proposed, approved, executed, failed, rejected, cancelled,
 		expired, superseded, stale, glass, votes, own_votes, frozen, locked, plans,
-		notices, gated, brought_back;
+		notices, told_releases, gated, brought_back, dropped,
+		scheduled;
 } gate_sum;
 
 #endif

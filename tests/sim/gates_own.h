@@ -4,6 +4,8 @@
  *	gates.c            each entry, asked of policies and windows
  *	gate_things.c      what there is: people, policies, windows, webhooks, plans
  *	gate_proposals.c   proposals, executions and votes
+ *	gate_told.c        what webhooks are told
+ *	gate_names.c       what names versions
  *	rolls.c            releases in steps
  */
 #ifndef TESTS_SIM_GATES_OWN_H
@@ -14,6 +16,7 @@
 #include "gates.h"
 #include "state/outbox.h"
 #include "state/view_gate.h"
+#include "state/view_rollout.h"
 
 #define PROPS_MAX 2048
 #define PLANS 16
@@ -40,6 +43,7 @@ struct hook {
 struct place {
 	struct str tenant, name;
 	struct str application, config_name, labels, spec, format, rules;
+	struct uuid uid;
 	uint64_t rev;
 	bool is_there;
 	/* For releases in steps: it changed in this entry; its default before that. */
@@ -82,8 +86,14 @@ struct gate_model {
 		struct command c;
 	} plans[PLANS];
 	size_t n_plans;
-	struct expected expected[64];
+	struct expected expected[256];
 	size_t n_expected;
+	/* Releases, as their objects were. */
+	struct told_release {
+		struct str tenant, name, phase;
+		uint64_t step;
+	} *releases;
+	size_t n_releases, cap_releases;
 };
 extern struct gate_model m;
 
@@ -109,13 +119,26 @@ struct look {
 	struct gate_proposal *p;
 };
 
-/* Webhooks of the tenant that want it are told. */
-void expect(struct str tenant, enum notice what);
 /* A time that has come. */
 bool has_ended(uint64_t at_ms);
 
+/* ---- gate_told.c ---- */
+/* Webhooks of the tenant that want it are told. */
+void expect(struct str tenant, enum notice what);
+/* A Release came, moved or went: who is told of that. */
+void told_see_release(const struct look *l, uint64_t rev,
+		      const struct event_row *e);
+/* Of an entry: each webhook is told of what is expected, and of nothing else. */
+void told_check(const struct look *l);
+
+/* ---- gate_names.c ---- */
+/* Of an entry: the versions that something names at what it touched are there. */
+void names_check(const struct look *l);
+
 /* ---- gates.c ---- */
 struct place *place_at(struct str tenant, struct str name);
+/* Everybody had that content there once. */
+bool was_had(const struct place *at, const struct sha256 *sha);
 
 /* ---- gate_things.c ---- */
 /* Of a command that did what it says: what there is from then on. */

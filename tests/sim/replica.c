@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "state/outbox_row.h"
 #include "state/rollout_row.h"
 #include "state/state.h"
 
@@ -224,6 +225,18 @@ static bool approve_again(struct buf *val)
 	return true;
 }
 
+/* What happened to a release was another thing, as it lies in the rows of the outbox. */
+static bool tell_other(struct buf *val)
+{
+	size_t at = 1 + sizeof(struct uuid);
+
+	if (val->n <= at || val->p[at] < NOTICE_RELEASE_STARTED ||
+	    val->p[at] > NOTICE_ABORTED)
+		return false;
+	val->p[at] = val->p[at] == NOTICE_STEP ? NOTICE_PAUSED : NOTICE_STEP;
+	return true;
+}
+
 static bool bend_rollout(struct buf *val)
 {
 	AUTO_ARENA arena = arena_new(4096);
@@ -267,8 +280,12 @@ static void bend_applied(struct replica *r, uint64_t index)
 		bend_row(r, KV_AUDIT, rows_of(r, KV_AUDIT) / 2, flip);
 	if (bad == BAD_LOCK)
 		lose_one(r, KV_LOCKS, index);
+	if (bad == BAD_NAMES)
+		lose_one(r, KV_RELEASING, index);
 	if (bad == BAD_OUTBOX)
 		lose_one(r, KV_OUTBOX, index);
+	if (bad == BAD_TOLD && rows_of(r, KV_OUTBOX))
+		bend_row(r, KV_OUTBOX, index * 7 % rows_of(r, KV_OUTBOX), tell_other);
 	if ((bad == BAD_HALF || bad == BAD_SALT) && rows_of(r, KV_ROLLOUTS))
 		bend_row(r, KV_ROLLOUTS, index % rows_of(r, KV_ROLLOUTS),
 			 bend_rollout);

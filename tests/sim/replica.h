@@ -68,6 +68,8 @@ enum check {
 	CHECK_VERSION,           /* nobody is stopped by a cluster version that it was
 				    asked for */
 	CHECK_HOLD,              /* a source does not bring again what was turned back */
+	CHECK_NAMED,             /* what a rule, a release, a hold or a proposal names is
+				    there */
 	CHECK__COUNT
 };
 
@@ -106,6 +108,8 @@ enum fault_of_state {
 	BAD_SALT,                /* a step draws lots anew */
 	BAD_HALF,                /* a release forgets one of its configurations */
 	BAD_BACK,                /* a way back leaves the new version */
+	BAD_NAMES,               /* what a release has is not found by its configurations */
+	BAD_TOLD,                /* an event of a release is told as another */
 	BAD_UPGRADE,             /* who leads takes its program for everybody's */
 	BAD_FULL,                /* what the disk had no room for is passed over */
 	BAD__COUNT

@@ -57,6 +57,7 @@ static const char *const check_names[CHECK__COUNT] = {
 	[CHECK_OUTBOX] = "outbox", [CHECK_WHOLE] = "whole",
 	[CHECK_COHORT] = "cohort", [CHECK_RELEASE] = "release",
 	[CHECK_HOLD] = "hold", [CHECK_VERSION] = "version",
+	[CHECK_NAMED] = "named",
 };
 
 bool claim(enum check check, bool what, const char *fmt, ...)
@@ -266,10 +267,13 @@ static const struct planted {
 	{ "lock", BAD_LOCK, CHECK_LOCK, 20, "gate", 0 },
 	{ "outbox", BAD_OUTBOX, CHECK_OUTBOX, 20, "gate", 0 },
 	{ "pause", BAD_PAUSE, CHECK_COHORT, 100, "gate", 13 },
-	{ "abort", BAD_ABORT, CHECK_HOLD, 100, "gate", 0 },
+	{ "abort", BAD_ABORT, CHECK_HOLD, 100, "gate", 46 },
 	{ "salt", BAD_SALT, CHECK_COHORT, 60, "gate", 13 },
 	{ "half", BAD_HALF, CHECK_WHOLE, 40, "gate", 0 },
 	{ "back", BAD_BACK, CHECK_RELEASE, 40, "gate", 0 },
+	{ "names", BAD_NAMES, CHECK_NAMED, 100, "gate", 2 },
+	{ "unlocked", BAD_LOCK, CHECK_NAMED, 100, "gate", 46 },
+	{ "told", BAD_TOLD, CHECK_OUTBOX, 60, "gate", 0 },
 	{ "upgrade", BAD_UPGRADE, CHECK_VERSION, 60, NULL, 0 },
 	{ "full", BAD_FULL, CHECK_EFFECTS, 20, NULL, 0 },
 };
@@ -564,11 +568,12 @@ static void print_gate(void)
 	       "%llu failed, %llu rejected, %llu cancelled, %llu expired, %llu "
 	       "superseded, %llu stale), %llu votes (%llu tried on an own change), %llu frozen, "
 	       "%llu locked, %llu plans, %llu events for webhooks, %llu changes "
-	       "asked of policies, %llu ways back to what was new\n",
+	       "asked of policies, %llu ways back to what was new, %llu versions removed, %llu "
+	       "with a time of their own, %llu events of releases\n",
 	       g->proposed, g->glass, g->approved, g->executed, g->failed,
 	       g->rejected, g->cancelled, g->expired, g->superseded, g->stale,
 	       g->votes, g->own_votes, g->frozen, g->locked, g->plans, g->notices,
-	       g->gated, g->brought_back);
+	       g->gated, g->brought_back, g->dropped, g->scheduled, g->told_releases);
 	printf("%llu releases in steps (%llu of several configurations), %llu steps, "
 	       "%llu completed, %llu ended before, %llu switched back, %llu contents "
 	       "held, %llu brought again\n", roll_sum.begun, roll_sum.of_many,
