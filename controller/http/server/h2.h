@@ -13,8 +13,8 @@
  * packet is handled one by one.
  *
  * Answers that are given while bytes are taken, or in one turn of the loop, leave in
- * one write.  A whole answer goes to the socket as far as socket and windows take
- * it, from where it lies; the rest is copied, as chunks of streams are ('held').
+ * one write.  Whole answers, and chunks of streams where nothing of theirs waits, go as
+ * far as socket and windows take them, from where they lie; the rest is copied ('held').
  * While a connection holds too much, new requests wait ('deferred').
  */
 #ifndef HTTP_SERVER_H2_H
@@ -35,6 +35,7 @@ struct h2 {
 	struct list bodies;              /* that come whole, oldest first */
 	struct list pieces;              /* and in pieces */
 	struct list dirty_;              /* of the server: it has what to send */
+	struct buf gathered;             /* until others were written to */
 	unsigned n_deferred, n_bodies;
 	unsigned n_streams;              /* that nghttp2 knows */
 	bool has_eof;                    /* h2_eof has begun, and so many are left */

@@ -39,15 +39,33 @@ static void out_write(struct h2_out *out)
 	out->n = 0;
 }
 
+/* Somebody else is to be written to: what is gathered waits where it will be written
+ * with more at the end of the turn, else it goes. */
+static void out_change(struct h2_out *out, struct conn *to)
+{
+	struct h2 *from = out->owner ? h2_of(out->owner) : NULL;
+
+	if (from && out->n == 0 && !list_empty(&from->dirty_)) {
+		from->gathered = out->small;
+		out->small = BUF_NONE;
+	} else {
+		out_write(out);
+	}
+	out->owner = to;
+	if (h2_of(to)->gathered.n == 0)
+		return;
+	buf_fini(&out->small);
+	out->small = h2_of(to)->gathered;
+	h2_of(to)->gathered = BUF_NONE;
+}
+
 /* Of one connection at a time. */
 static struct h2_out *out_of(struct conn *c)
 {
 	struct h2_out *out = c->server->h2_out;
 
-	if (out->owner != c) {
-		out_write(out);
-		out->owner = c;
-	}
+	if (out->owner != c)
+		out_change(out, c);
 	return out;
 }
 
@@ -90,14 +108,15 @@ void h2_flush(struct conn *c)
 {
 	struct h2_out *out = c->server->h2_out;
 
-	if (out->owner == c)
-		out_write(out);
+	if (out->owner == c || h2_of(c)->gathered.n)
+		out_write(out_of(c));
 }
 
 void h2_forget(struct conn *c)
 {
 	struct h2_out *out = c->server->h2_out;
 
+	buf_fini(&h2_of(c)->gathered);
 	if (!out || out->owner != c)
 		return;
 	out->owner = NULL;
@@ -781,12 +800,41 @@ void h2_upgrade(struct exchange *ex, const char *name)
 	begin(ex, NULL);
 }
 
+/* Nothing was said before that has not gone. */
+static bool may_go_now(const struct h2 *h2, const struct exchange *ex)
+{
+	return !h2->is_inside && !h2->is_blocked && !ex->h2.has_item && !ex->h2.held;
+}
+
+/* From where it lies to what is gathered: a change that many streams are told of is
+ * neither kept nor looked up again for each of them. */
+static void go_now(struct h2 *h2, struct exchange *ex, struct str bytes)
+{
+	const struct stream_vec v = { bytes.p, bytes.n };
+
+	h2->answering = ex;
+	h2->v = &v;
+	h2->n_v = 1;
+	h2->v_at = 0;
+	h2->v_left = bytes.n;
+	submit_data(h2, ex);
+	send_session(h2);
+	if (!is_gone(ex))
+		keep_rest(h2, ex);
+	h2->v_left = 0;
+	h2->answering = NULL;
+}
+
 void h2_chunk(struct exchange *ex, struct str bytes)
 {
 	struct h2 *h2 = h2_of(ex->conn);
 
 	if (is_gone(ex))
 		return;
+	if (may_go_now(h2, ex)) {
+		go_now(h2, ex, bytes);
+		return;
+	}
 	hold(h2, ex, bytes.p, bytes.n);
 	submit_data(h2, ex);
 }

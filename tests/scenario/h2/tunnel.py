@@ -78,7 +78,10 @@ def main():
     print(c.wait(DATA)[1][2:].decode())
     c.say(frame(DATA, 0, 1, message(8, struct.pack(">H", 1000))))
     flags, payload = c.wait(DATA)
-    print("closed", int.from_bytes(payload[2:4], "big"), flags & END_STREAM)
+    if not flags & END_STREAM:
+        flags, rest = c.wait(DATA)
+        payload += rest
+    print("closed", int.from_bytes(payload[2:], "big"), flags & END_STREAM)
 
 
 main()

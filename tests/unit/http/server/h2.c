@@ -471,6 +471,59 @@ START_TEST(streams_come_in_data)
 }
 END_TEST
 
+/* "first ", then what lab_chunks_in_turns said. */
+static void check_turns(int client, unsigned n)
+{
+	AUTO_BUF want = BUF_NONE;
+	AUTO_BUF last = BUF_NONE;
+	const char *p;
+
+	buf_printf(&last, ";%u;", n - 1);
+	while (!has(h2_text_of(client, 1), last.p))
+		h2_wait(client, T_DATA, 1);
+	for (unsigned i = 0; i < n; i++)
+		buf_printf(&want, "%u;", i);
+	p = strstr(h2_text_of(client, 1), "first ");
+	ck_assert_ptr_nonnull(p);
+	ck_assert_str_eq(p + strlen("first "), want.p);
+}
+
+/* Two clients that are told in turns; their sockets are written to when all is said. */
+static void tell_in_turns(unsigned n, bool in_one_write)
+{
+	int other = h2_new();
+	uint64_t went;
+
+	h2_ask(fd, 1, "GET", "/stream", true);
+	h2_wait(fd, T_DATA, 1);
+	h2_ask(other, 1, "GET", "/stream", true);
+	h2_wait(other, T_DATA, 1);
+	went = lab_chunks_in_turns(n);
+	ck_assert_int_eq(went == 0, in_one_write);
+	h2_window(fd, 1, 1 << 20);
+	h2_window(fd, 0, 1 << 20);
+	h2_window(other, 1, 1 << 20);
+	h2_window(other, 0, 1 << 20);
+	check_turns(fd, n);
+	check_turns(other, n);
+	h2_close(other);
+}
+
+START_TEST(streams_of_two_connections_leave_in_a_write_each)
+{
+	start();
+	tell_in_turns(100, true);
+}
+END_TEST
+
+/* More than is gathered, and more than the windows take. */
+START_TEST(streams_of_two_connections_are_told_much)
+{
+	start();
+	tell_in_turns(30000, false);
+}
+END_TEST
+
 /* What holds little is told of what the connection holds. */
 START_TEST(streams_know_that_their_connection_is_full)
 {
@@ -680,6 +733,8 @@ static Suite *suite(void)
 	tcase_add_test(t, a_stream_both_ways_with_trailers);
 	tcase_add_test(t, a_stream_becomes_a_tunnel);
 	tcase_add_test(t, streams_come_in_data);
+	tcase_add_test(t, streams_of_two_connections_leave_in_a_write_each);
+	tcase_add_test(t, streams_of_two_connections_are_told_much);
 	tcase_add_test(t, streams_know_that_their_connection_is_full);
 	tcase_add_test(t, what_is_reset_is_gone);
 	tcase_add_test(t, an_answer_to_who_has_gone_goes_to_nobody);

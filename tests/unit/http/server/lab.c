@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -27,7 +28,7 @@ static struct http_server *server;
 static struct stream_addr at;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static struct request *later[64], *stream;
+static struct request *later[64], *stream, *stream_before;
 static unsigned n_later, n_gone;
 static bool is_drained, is_draining;
 static struct buf heard[FDS_MAX], told;
@@ -168,6 +169,8 @@ static void gone(struct request *r)
 	n_gone++;
 	if (stream == r)
 		stream = NULL;
+	if (stream_before == r)
+		stream_before = NULL;
 	if (pieced.r == r)
 		pieced.r = NULL;
 	for (unsigned i = 0; i < n_later; i++)
@@ -192,6 +195,7 @@ static void get_stream(struct request *r)
 {
 	r->on_gone = gone;
 	pthread_mutex_lock(&lock);
+	stream_before = stream;
 	stream = r;
 	change();
 	answer_stream(r, 200, "text/event-stream");
@@ -418,7 +422,7 @@ void lab_setup(void)
 	n_later = n_gone = 0;
 	pieced = (struct pieced){ 0 };
 	is_drained = is_draining = false;
-	stream = NULL;
+	stream = stream_before = NULL;
 }
 
 void lab_start(void)
@@ -570,6 +574,38 @@ void lab_chunk(const char *chunk)
 	WAIT_FOR(stream);
 	text = chunk;
 	lab_do(do_chunk);
+}
+
+static unsigned n_chunks;
+static uint64_t went;
+
+static uint64_t bytes_out(const struct request *r)
+{
+	uint64_t in, out;
+
+	stream_counts(exchange_of(r)->conn->stream, &in, &out);
+	return out;
+}
+
+static void do_chunks(void)
+{
+	uint64_t before = bytes_out(stream) + bytes_out(stream_before);
+	char chunk[16];
+
+	for (unsigned i = 0; i < n_chunks; i++) {
+		snprintf(chunk, sizeof(chunk), "%u;", i);
+		answer_chunk(stream_before, str_of(chunk));
+		answer_chunk(stream, str_of(chunk));
+	}
+	went = bytes_out(stream) + bytes_out(stream_before) - before;
+}
+
+uint64_t lab_chunks_in_turns(unsigned n)
+{
+	WAIT_FOR(stream && stream_before);
+	n_chunks = n;
+	lab_do(do_chunks);
+	return went;
 }
 
 static size_t pending;

@@ -56,6 +56,9 @@ void lab_wait_gone(unsigned n);
 void lab_wait_later(unsigned n);
 /* A chunk for the newest /stream; waits until there is one. */
 void lab_chunk(const char *text);
+/* Chunks "0;" to "n-1;" for the two newest /stream, in turns and in one turn of the
+ * loop; how many bytes went to sockets meanwhile. */
+uint64_t lab_chunks_in_turns(unsigned n);
 /* Chunks until somebody is gone. */
 void lab_chunk_until_gone(void);
 void lab_end_stream(void);
