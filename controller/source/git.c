@@ -2,6 +2,8 @@
 #include "source/git.h"
 
 #include <git2.h>
+#include <git2/sys/alloc.h>
+#include <stdatomic.h>
 #include <uv.h>
 
 #include "base/hex.h"
@@ -11,6 +13,7 @@
 #include "base/banned.h"
 
 #define TREE_BYTES_MAX (64u << 20)
+#define COMMIT_BYTES_MAX (1u << 20)
 
 struct repo {
 	git_repository *git;
@@ -30,8 +33,92 @@ bool oid_parse(struct str s, struct oid *out)
 	return s.n == 40 && hex_parse(s, out->b, sizeof(out->b));
 }
 
+/* ---- memory ---- */
+
+/*
+ * A pack says itself how large its objects are, and what is deflated takes a
+ * thousandth of that.  The size of the object that is asked for can be looked at
+ * before; that of what it is to be made from cannot, so the bound is here: the library
+ * gets no piece above it.
+ */
+static _Atomic size_t piece_max = REPO_PIECE_MAX;
+
+static void *too_much(void)
+{
+	git_error_set_oom();
+	return NULL;
+}
+
+static void *lib_resize(void *p, size_t n, size_t size, const char *file, int line)
+{
+	size_t bytes;
+	void *out;
+
+	(void)file;
+	(void)line;
+	if (__builtin_mul_overflow(n, size, &bytes) || bytes > piece_max)
+		return too_much();
+	out = realloc(p, MAX(bytes, (size_t)1));
+	return out ? out : too_much();
+}
+
+static void *lib_array(size_t n, size_t size, const char *file, int line)
+{
+	return lib_resize(NULL, n, size, file, line);
+}
+
+static void *lib_zeros(size_t n, size_t size, const char *file, int line)
+{
+	void *out = lib_resize(NULL, n, size, file, line);
+
+	return out ? memset(out, 0, n * size) : NULL;
+}
+
+static void *lib_bytes(size_t n, const char *file, int line)
+{
+	return lib_resize(NULL, n, 1, file, line);
+}
+
+static void *lib_again(void *p, size_t n, const char *file, int line)
+{
+	return lib_resize(p, n, 1, file, line);
+}
+
+static char *lib_part(const char *z, size_t n, const char *file, int line)
+{
+	char *out = lib_resize(NULL, n + 1, 1, file, line);
+
+	if (!out)
+		return NULL;
+	memcpy(out, z, n);
+	out[n] = '\0';
+	return out;
+}
+
+static char *lib_text(const char *z, const char *file, int line)
+{
+	return lib_part(z, strlen(z), file, line);
+}
+
+static char *lib_some(const char *z, size_t n, const char *file, int line)
+{
+	return lib_part(z, strnlen(z, n), file, line);
+}
+
+static git_allocator bounded = {
+	.gmalloc = lib_bytes, .gcalloc = lib_zeros, .gstrdup = lib_text,
+	.gstrndup = lib_some, .gsubstrdup = lib_part, .grealloc = lib_again,
+	.greallocarray = lib_resize, .gmallocarray = lib_array, .gfree = free,
+};
+
+void repo_set_piece_max(size_t bytes)
+{
+	piece_max = bytes;
+}
+
 static void setup_once(void)
 {
+	must(git_libgit2_opts(GIT_OPT_SET_ALLOCATOR, &bounded) == 0);
 	must(git_libgit2_init() > 0);
 	/* What a user of this machine has configured for his own git says
 	 * nothing about ours. */
@@ -58,6 +145,11 @@ static enum code from_git(int rc, struct err *err, const char *what)
 
 	if (rc == GIT_ENOTFOUND)
 		return err_set(err, E_NOT_FOUND, "%s: %s", what, text);
+	/* What is read was bounded before: it is made from what is larger. */
+	if (e && e->klass == GIT_ERROR_NOMEMORY)
+		return err_set(err, E_TOO_LARGE, "%s: it is kept as a change of an "
+			       "object of more than %zu bytes", what,
+			       (size_t)piece_max);
 	if (e && e->klass == GIT_ERROR_OS)
 		return err_set(err, E_IO, "%s: %s", what, text);
 	return err_set(err, E_CORRUPT, "%s: %s", what, text);
@@ -147,36 +239,6 @@ enum code repo_resolve(struct repo *repo, struct str text, struct oid *out,
 	return OK;
 }
 
-enum code repo_commit(struct repo *repo, const struct oid *commit,
-		      struct commit_info *out, struct err *err)
-{
-	git_oid id = to_git(commit);
-	git_commit *c = NULL;
-	int rc = git_commit_lookup(&c, repo->git, &id);
-	AUTO_BUF author = BUF_NONE;
-	const git_signature *who;
-	git_time_t at;
-
-	if (rc)
-		return from_git(rc, err, "read the commit");
-	memcpy(out->tree.b, git_commit_tree_id(c)->id, sizeof(out->tree.b));
-	at = git_commit_time(c);
-	out->time_ms = at > 0 ? (uint64_t)at * 1000 : 0;
-	who = git_commit_author(c);
-	buf_printf(&author, "%s <%s>", who->name, who->email);
-	copy_text(out->author, sizeof(out->author), author.p);
-	copy_text(out->summary, sizeof(out->summary), git_commit_summary(c));
-	git_commit_free(c);
-	return OK;
-}
-
-/* ---- trees ---- */
-
-static const git_tree *git_of(const struct repo_tree *tree)
-{
-	return (const git_tree *)tree;
-}
-
 static enum code check_size(struct repo *repo, const git_oid *id,
 			    git_object_t want, uint64_t max, struct err *err)
 {
@@ -195,6 +257,40 @@ static enum code check_size(struct repo *repo, const git_oid *id,
 			       "it has %zu bytes, at most %llu are taken", size,
 			       (unsigned long long)max);
 	return OK;
+}
+
+enum code repo_commit(struct repo *repo, const struct oid *commit,
+		      struct commit_info *out, struct err *err)
+{
+	git_oid id = to_git(commit);
+	git_commit *c = NULL;
+	AUTO_BUF author = BUF_NONE;
+	const git_signature *who;
+	git_time_t at;
+	enum code code = check_size(repo, &id, GIT_OBJECT_COMMIT, COMMIT_BYTES_MAX, err);
+	int rc;
+
+	if (code)
+		return err ? err_wrap(err, "the commit") : code;
+	rc = git_commit_lookup(&c, repo->git, &id);
+	if (rc)
+		return from_git(rc, err, "read the commit");
+	memcpy(out->tree.b, git_commit_tree_id(c)->id, sizeof(out->tree.b));
+	at = git_commit_time(c);
+	out->time_ms = at > 0 ? (uint64_t)at * 1000 : 0;
+	who = git_commit_author(c);
+	buf_printf(&author, "%s <%s>", who->name, who->email);
+	copy_text(out->author, sizeof(out->author), author.p);
+	copy_text(out->summary, sizeof(out->summary), git_commit_summary(c));
+	git_commit_free(c);
+	return OK;
+}
+
+/* ---- trees ---- */
+
+static const git_tree *git_of(const struct repo_tree *tree)
+{
+	return (const git_tree *)tree;
 }
 
 enum code repo_tree_open(struct repo *repo, const struct oid *id,

@@ -23,9 +23,16 @@ static inline bool oid_eq(const struct oid *a, const struct oid *b)
 	return memcmp(a->b, b->b, sizeof(a->b)) == 0;
 }
 
+/* Of one piece of memory that the library gets here: what the largest object needs
+ * that is read (a folder of 64 MiB with its entries).  A small object may be kept as
+ * what differs from one that is not. */
+#define REPO_PIECE_MAX (96u << 20)
+
 /* Prepares the library for this process; repeating it is harmless.  Any
  * thread. */
 void repo_setup(void);
+/* Another bound in place of REPO_PIECE_MAX.  Any thread. */
+void repo_set_piece_max(size_t bytes);
 
 struct repo;
 /* E_NOT_FOUND where 'path' is no bare repository. */
@@ -38,7 +45,8 @@ struct commit_info {
 	char summary[200];               /* first line of the message, UTF-8 */
 	char author[120];                /* "Ann <ann@example.org>" */
 };
-/* E_NOT_FOUND: the clone does not have it (any more). */
+/* E_NOT_FOUND: the clone does not have it (any more).  E_TOO_LARGE: a commit object
+ * above 1 MiB. */
 enum code repo_commit(struct repo *repo, const struct oid *commit,
 		      struct commit_info *out, struct err *err) MUST_USE;
 
@@ -70,7 +78,8 @@ enum code repo_find(struct repo *repo, const struct oid *root, struct str path,
 
 /* ---- blobs ---- */
 /* Appends the content of a blob.  Its size is looked at before it is read:
- * E_TOO_LARGE above 'max'.  E_NOT_FOUND, E_CORRUPT. */
+ * E_TOO_LARGE above 'max', and where what it is kept as differs from an object above
+ * REPO_PIECE_MAX.  E_NOT_FOUND, E_CORRUPT. */
 enum code repo_blob(struct repo *repo, const struct oid *id, uint64_t max,
 		    struct buf *out, struct err *err) MUST_USE;
 

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <git2.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -25,7 +26,8 @@
 #include "base/banned.h"
 
 #define REQUEST_MAX (64 * 1024)
-/* Address space: maps of packs, and the largest object with its delta base. */
+/* Address space: maps of packs, what is known of each object while a pack is indexed,
+ * and the largest object with its delta base. */
 #define CHILD_MEMORY (4ull << 30)
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -44,8 +46,21 @@ static void set_limit(int what, uint64_t n)
 	(void)!setrlimit((__rlimit_resource_t)what, &limit);
 }
 
+/* Where the machine, or the container, runs out of memory all the same, the child goes
+ * and not the daemon. */
+static void go_first(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	(void)!write(fd, "1000", 4);
+	close(fd);
+}
+
 static void confine(const struct fetch_request *req)
 {
+	go_first();
 	set_limit(RLIMIT_CORE, 0);
 	set_limit(RLIMIT_NOFILE, 256);
 	set_limit(RLIMIT_CPU, req->ms_max / 1000 + 5);
@@ -397,6 +412,8 @@ int source_fetch_child_main(int argc, char **argv)
 	if (!read_all(0, &in) || !fetch_request_decode(buf_view(&in), &c.req))
 		return 2;
 	confine(&c.req);
+	/* The kernel bounds it. */
+	repo_set_piece_max(SIZE_MAX);
 	repo_setup();
 	if (c.req.ca_file.n)
 		git_libgit2_opts(GIT_OPT_SET_SSL_CERT_LOCATIONS, c.req.ca_file.p,

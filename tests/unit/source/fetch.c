@@ -2,9 +2,11 @@
 #include "source/fetch.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <spawn.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -231,6 +233,72 @@ START_TEST(ends_when_cancelled)
 }
 END_TEST
 
+struct fetching {
+	struct fetch_target target;
+	atomic_bool cancel;
+	enum code rc;
+};
+
+static void *fetch_on(void *data)
+{
+	struct fetching *f = data;
+
+	f->rc = fetch_run(&settings, &f->target, &f->cancel, &got, &err);
+	return NULL;
+}
+
+/* What /proc says of the child, there is one. */
+static long score_of_child(void)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *e;
+	char path[300], name[64];
+	long score = -1;
+	int pid, parent, now;
+
+	ck_assert_ptr_nonnull(proc);
+	while (score < 0 && (e = readdir(proc))) {
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/%s/stat", e->d_name);
+		f = fopen(path, "r");
+		if (!f)
+			continue;
+		if (fscanf(f, "%d (%63[^)]) %*c %d", &pid, name, &parent) != 3)
+			parent = 0;
+		fclose(f);
+		snprintf(path, sizeof(path), "/proc/%s/oom_score_adj", e->d_name);
+		f = parent == getpid() ? fopen(path, "r") : NULL;
+		if (f && fscanf(f, "%d", &now) == 1)
+			score = now;
+		if (f)
+			fclose(f);
+	}
+	closedir(proc);
+	return score;
+}
+
+START_TEST(where_memory_is_short_the_child_goes_first)
+{
+	struct fetching f = { .target = { .branch = STR("main"), .dir = clone_dir } };
+	pthread_t thread;
+	char url[64];
+	int fd = silent_server(url), peer;
+
+	settings.allow_private = true;
+	f.target.url = str_of(url);
+	ck_assert_int_eq(pthread_create(&thread, NULL, fetch_on, &f), 0);
+	peer = accept(fd, NULL, NULL);
+	ck_assert_int_ge(peer, 0);
+	ck_assert_int_eq(score_of_child(), 1000);
+	atomic_store(&f.cancel, true);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_eq(f.rc, E_CANCELLED);
+	close(peer);
+	close(fd);
+}
+END_TEST
+
 /* ---- https ---- */
 
 START_TEST(follows_https_with_token_and_authority)
@@ -375,6 +443,7 @@ static Suite *suite(void)
 	tcase_add_test(tc, refuses_refs);
 	tcase_add_test(tc, ends_a_fetch_that_stalls);
 	tcase_add_test(tc, ends_when_cancelled);
+	tcase_add_test(tc, where_memory_is_short_the_child_goes_first);
 	tcase_add_test(tc, follows_https_with_token_and_authority);
 	tcase_add_test(tc, bounds_bytes);
 	tcase_add_test(tc, tidies_what_a_killed_child_left);
