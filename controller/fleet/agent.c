@@ -619,6 +619,8 @@ void agent_report(struct agent *a, uint64_t now_ms, struct buf *out)
 	must(agent_has_report(a));
 	pthread_mutex_lock(&a->fleet->lock);
 	report_start(out, a->boot, a->session, a->is_first);
+	if (a->is_first)
+		report_began(out, now_ms - MIN(a->host.began_ms, now_ms));
 	while (out->n < FLEET_REPORT_FULL &&
 	       (r = list_first(&a->unsent, struct record, queue_))) {
 		report_record(out, r->running->id, instance_id(r->instance),

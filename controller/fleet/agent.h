@@ -38,6 +38,7 @@ struct fleet_release {
 };
 
 struct agent_host {
+	uint64_t began_ms;               /* since when the fleet knows who is there */
 	/* Does what is live at 'key' give the client the release's version? */
 	bool (*picks)(void *data, uint64_t release, struct str key,
 		      const struct client *client);

@@ -33,16 +33,30 @@ struct group {                           /* of a release */
 	struct member *rejected;         /* the first; or NULL */
 	struct gather_rules rules;
 	int64_t evaluated[GATHER_NODES_MAX];     /* step; -1: none */
+	/* When the process began that first said all it knows, in this session; 0:
+	 * none has.  What another knew before is gone. */
+	uint64_t heard_from[GATHER_NODES_MAX];
 };
 
 struct gather_node {
 	uint64_t id, boot;
 	bool is_there;
+	uint64_t began_ms;
+};
+
+/* How sure it is that what was said is the last of it.  What ended before 'since_ms'
+ * may have gone on at a node that has not said all yet, or not any more. */
+struct doubt {
+	uint64_t since_ms, until_ms;     /* 0: none */
+	bool is_unheard;                 /* a member has not said all it knows */
 };
 
 struct gather {
 	size_t max, n_members, bytes;
-	uint64_t session;
+	uint64_t session, session_ms;
+	/* The nodes that may know something, up or not. */
+	uint64_t voices[GATHER_NODES_MAX];
+	unsigned n_voices;
 	struct map *groups;              /* id, 8 bytes */
 	struct gather_node nodes[GATHER_NODES_MAX];
 	unsigned n_nodes;
@@ -127,10 +141,14 @@ static bool has_it(const struct member *m)
 	return set_any(m, SENT) || set_any(m, GOT);
 }
 
+static uint64_t add_ms(uint64_t ms, uint64_t more)
+{
+	return more > UINT64_MAX - ms ? UINT64_MAX : ms + more;
+}
+
 static uint64_t lost_at(const struct member *m, uint64_t lost_after_ms)
 {
-	return lost_after_ms > UINT64_MAX - m->left_ms ? UINT64_MAX :
-							 m->left_ms + lost_after_ms;
+	return add_ms(m->left_ms, lost_after_ms);
 }
 
 static enum fleet_state state_of(const struct member *m, uint64_t lost_after_ms,
@@ -159,24 +177,59 @@ static bool counts_quietly(const struct member *m, uint64_t step)
 	       (m->early_step == step || (has_it(m) && m->member_step < step));
 }
 
-static void add_silent(struct tally *t, const struct member *m,
-		       uint64_t lost_after_ms)
+/* Would it come of what one node says, where another may know better? */
+static bool is_doubtful(const struct member *m, enum fleet_state state,
+			const struct doubt *doubt, uint64_t now_ms)
 {
-	uint64_t at = lost_at(m, lost_after_ms);
+	if (now_ms >= doubt->until_ms)
+		return false;
+	if (state == FLEET_IS_REJECTED)
+		return doubt->is_unheard && !(m->rejected & m->connected);
+	return (state == FLEET_IS_LOST || state == FLEET_IS_DEFERRED) &&
+	       !m->connected && m->left_ms < doubt->since_ms;
+}
 
-	t->pending++;
-	if (!m->connected && (!t->next_lost_ms || at < t->next_lost_ms))
+static void look_again(struct tally *t, uint64_t at)
+{
+	if (!t->next_lost_ms || at < t->next_lost_ms)
 		t->next_lost_ms = at;
 }
 
+static void add_silent(struct tally *t, const struct member *m,
+		       uint64_t lost_after_ms)
+{
+	t->pending++;
+	if (!m->connected)
+		look_again(t, lost_at(m, lost_after_ms));
+}
+
+/* Nobody knows what came of it: it counts as one that says nothing. */
+static void add_doubtful(struct tally *t, const struct member *m, uint64_t step,
+			 const struct doubt *doubt)
+{
+	t->doubtful++;
+	look_again(t, doubt->until_ms);
+	if (!counts_quietly(m, step))
+		return;
+	t->total++;
+	t->sent += has_it(m);
+	t->received += set_any(m, GOT);
+	t->pending++;
+}
+
 static void add_member(struct tally *t, const struct member *m,
-		       const struct gather_rules *rules, uint64_t now_ms)
+		       const struct gather_rules *rules,
+		       const struct doubt *doubt, uint64_t now_ms)
 {
 	uint64_t step = (uint64_t)rules->step + 1;
 	enum fleet_state state = state_of(m, rules->lost_after_ms, now_ms);
 	bool says = state == FLEET_IS_REJECTED || state == FLEET_IS_APPLIED ||
 		    state == FLEET_IS_LOST;
 
+	if (is_doubtful(m, state, doubt, now_ms)) {
+		add_doubtful(t, m, step, doubt);
+		return;
+	}
 	if (state == FLEET_IS_DEFERRED) {
 		t->deferred += m->early_step == step;
 		t->known += m->early_step == step;
@@ -200,20 +253,54 @@ static struct group *group_of(const struct gather *g, uint64_t release)
 	return map_get(g->groups, id_key(&release));
 }
 
+/* GATHER_NODES_MAX: there is no room. */
+static unsigned slot_of(const struct gather *g, uint64_t id)
+{
+	for (unsigned i = 0; i < g->n_nodes; i++)
+		if (g->nodes[i].id == id)
+			return i;
+	return g->n_nodes;
+}
+
+/* A node that said all it knows since its process began.  One that was not heard yet
+ * may have had somebody until the session began, and a bit longer. */
+static struct doubt doubt_of(const struct gather *g, const struct group *group)
+{
+	uint64_t wait_ms = group->rules.lost_after_ms;
+	struct doubt doubt = { 0 };
+
+	for (unsigned i = 0; i < g->n_voices; i++) {
+		unsigned slot = slot_of(g, g->voices[i]);
+		uint64_t from = slot < g->n_nodes ? group->heard_from[slot] : 0;
+
+		doubt.is_unheard |= !from;
+		doubt.since_ms = MAX(doubt.since_ms, from ?: g->session_ms);
+	}
+	if (doubt.is_unheard)
+		wait_ms = MAX(wait_ms, GATHER_HEAR_MS);
+	if (doubt.since_ms)
+		doubt.until_ms = add_ms(doubt.since_ms, wait_ms);
+	return doubt;
+}
+
 void gather_tally(const struct gather *g, uint64_t release, uint64_t now_ms,
 		  struct tally *out)
 {
 	const struct group *group = group_of(g, release);
+	struct doubt doubt = { 0 };
 	uint64_t least;
 	void *m;
 
+	if (group)
+		doubt = doubt_of(g, group);
 	out->expected = group ? group->rules.expected : 0;
 	out->known = out->deferred = out->total = out->sent = out->received = 0;
+	out->doubtful = 0;
 	out->applied = out->rejected = out->lost = out->pending = 0;
 	out->next_lost_ms = 0;
 	out->instance = out->reason = STR_NONE;
 	for (size_t at = 0; group && map_next(group->members, &at, NULL, &m);)
-		add_member(out, m, &group->rules, now_ms);
+		add_member(out, m, &group->rules, &doubt, now_ms);
 	if (group && group->rejected && group->rejected->rejected) {
 		out->instance = member_id(group->rejected);
 		out->reason = str_of(group->rejected->reason);
@@ -302,17 +389,24 @@ void gather_expect(struct gather *g, uint64_t release,
 
 /* ---- reports ---- */
 
+/* Not 0. */
+static uint64_t then_of(uint64_t age_ms, uint64_t now_ms)
+{
+	return now_ms > age_ms ? now_ms - age_ms : 1;
+}
+
 static void put_bit(uint64_t *mask, unsigned node, bool is)
 {
 	*mask = (*mask & ~(1ull << node)) | (uint64_t)is << node;
 }
 
-static void note_left(struct member *m, bool was, uint64_t then_ms)
+/* It left where it was last: nodes that had it before say so too, in any order. */
+static void note_left(struct member *m, bool was_there, uint64_t then_ms)
 {
 	if (m->connected)
 		m->left_ms = 0;
-	else if (was || !m->left_ms)
-		m->left_ms = then_ms;
+	else if (was_there)
+		m->left_ms = MAX(m->left_ms, then_ms);
 }
 
 static void take_rejection(struct group *group, struct member *m, unsigned node,
@@ -332,18 +426,18 @@ static void take_rejection(struct group *group, struct member *m, unsigned node,
 static void take_flags(struct member *m, unsigned node,
 		       const struct fleet_record *r, uint64_t now_ms)
 {
-	uint64_t then = now_ms > r->age_ms ? now_ms - r->age_ms : 1;
-	bool was = m->connected;
+	uint64_t then = then_of(r->age_ms, now_ms);
+	bool was_there = r->flags & (FLEET_EVER | FLEET_CONNECTED);
 
 	put_bit(&m->connected, node, r->flags & FLEET_CONNECTED);
 	if (r->flags & FLEET_MEMBER)
 		m->member_step = MAX(m->member_step, (uint64_t)r->step + 1);
 	if ((r->flags & (FLEET_MEMBER | FLEET_LATE)) == FLEET_MEMBER)
 		m->early_step = MAX(m->early_step, (uint64_t)r->step + 1);
-	m->was_connected |= (r->flags & (FLEET_EVER | FLEET_CONNECTED)) != 0;
+	m->was_connected |= was_there;
 	m->seen_ms = MAX(m->seen_ms, then);
 	m->node = (uint8_t)node;
-	note_left(m, was, then);
+	note_left(m, was_there, then);
 }
 
 /* What it gets is what the nodes say that have it; one that moved may be at two for
@@ -405,15 +499,6 @@ static void forget_node(struct gather *g, unsigned node, uint64_t now_ms,
 	}
 }
 
-/* GATHER_NODES_MAX: there is no room. */
-static unsigned slot_of(const struct gather *g, uint64_t id)
-{
-	for (unsigned i = 0; i < g->n_nodes; i++)
-		if (g->nodes[i].id == id)
-			return i;
-	return g->n_nodes;
-}
-
 /* Before anything of it is taken: it is all well-formed. */
 static enum code check(struct fleet_report report, struct err *err)
 {
@@ -425,6 +510,14 @@ static enum code check(struct fleet_report report, struct err *err)
 	return rc == E_NOT_FOUND ? OK : rc;
 }
 
+static void take_evaluated(struct gather *g, struct group *group, unsigned node,
+			   uint32_t step)
+{
+	group->evaluated[node] = step;
+	if (!group->heard_from[node])
+		group->heard_from[node] = g->nodes[node].began_ms;
+}
+
 static void take_items(struct gather *g, unsigned node,
 		       struct fleet_report *report, uint64_t now_ms,
 		       gather_changed *changed, void *data)
@@ -434,12 +527,17 @@ static void take_items(struct gather *g, unsigned node,
 	struct err err;
 
 	while (report_next(report, &item, &err) == OK) {
+		if (item.kind == FLEET_BEGAN) {
+			g->nodes[node].began_ms = then_of(item.age_ms, now_ms);
+			continue;
+		}
+
 		struct group *group = group_made(g, item.release);
 		bool urgent = item.kind == FLEET_EVALUATED ||
 			      item.record.flags & FLEET_REJECTED;
 
 		if (item.kind == FLEET_EVALUATED)
-			group->evaluated[node] = item.step;
+			take_evaluated(g, group, node, item.step);
 		else
 			take_record(g, group, node, &item.record, now_ms);
 		if (urgent || item.release != last)
@@ -478,7 +576,8 @@ enum code gather_take(struct gather *g, uint64_t node, struct str bytes,
 	g->n_nodes = MAX(g->n_nodes, slot + 1);
 	if (report.is_first)
 		forget_node(g, slot, now_ms, changed, data);
-	*from = (struct gather_node){ node, report.boot, true };
+	*from = (struct gather_node){ node, report.boot, true,
+				      report.is_first ? 1 : from->began_ms };
 	take_items(g, slot, &report, now_ms, changed, data);
 	report_answer(answer, false, g->session);
 	return OK;
@@ -554,7 +653,7 @@ static bool none_runs(void *data, uint64_t release)
 	return false;
 }
 
-void gather_reset(struct gather *g, uint64_t session)
+void gather_reset(struct gather *g, uint64_t session, uint64_t now_ms)
 {
 	gather_keep(g, UINT64_MAX, none_runs, NULL);
 	/* UINT64_MAX itself is no release. */
@@ -562,6 +661,26 @@ void gather_reset(struct gather *g, uint64_t session)
 	memset(g->nodes, 0, sizeof(g->nodes));
 	g->n_nodes = 0;
 	g->session = session;
+	g->session_ms = MAX(now_ms, 1u);
+}
+
+static void members_changed(struct gather *g, gather_changed *changed, void *data)
+{
+	void *value;
+
+	for (size_t at = 0; map_next(g->groups, &at, NULL, &value);)
+		changed(data, ((struct group *)value)->id, false);
+}
+
+void gather_members(struct gather *g, const uint64_t *ids, unsigned n,
+		    gather_changed *changed, void *data)
+{
+	must(n <= GATHER_NODES_MAX);
+	if (n == g->n_voices && memcmp(ids, g->voices, n * sizeof(*ids)) == 0)
+		return;
+	memcpy(g->voices, ids, n * sizeof(*ids));
+	g->n_voices = n;
+	members_changed(g, changed, data);
 }
 
 uint64_t gather_session(const struct gather *g)
@@ -648,7 +767,7 @@ void gather_free(struct gather **at)
 
 	if (!g)
 		return;
-	gather_reset(g, 0);
+	gather_reset(g, 0, 0);
 	map_free(&g->groups);
 	free(g);
 }

@@ -13,6 +13,12 @@
  * never had a watch (it asks now and then) is no part of the cohort, and counts with
  * what it says.
  *
+ * An instance that left one node may have gone to another that was not heard yet, or
+ * whose process has ended since with what it knew.  What would come of its absence, and
+ * a rejection where it is not connected, is *doubtful* then: for the bake time, and where a
+ * member has not said all it knows for GATHER_HEAR_MS at least, since the session began.
+ * So what a leader has not heard yet makes nobody lost.
+ *
  * Bounded: at most 'max' records; what is beyond is counted, and missing then
  * (`known` stays behind `expected`), so nothing passes for want of memory.
  *
@@ -25,13 +31,15 @@
 #include "model/tally.h"
 
 #define GATHER_NODES_MAX 64
+/* A session waits so long at least for nodes that have not reported. */
+#define GATHER_HEAR_MS 30000u
 
 struct gather;
 struct gather *gather_new(size_t max);
 void gather_free(struct gather **gather);
 /* A new session, of a leader that knows nothing; 0: this node does not lead, and
  * takes nothing. */
-void gather_reset(struct gather *gather, uint64_t session);
+void gather_reset(struct gather *gather, uint64_t session, uint64_t now_ms);
 uint64_t gather_session(const struct gather *gather);
 
 /* Which releases a report has changed, and whether something was rejected, lost or
@@ -43,6 +51,10 @@ enum code gather_take(struct gather *gather, uint64_t node, struct str report,
 		      uint64_t now_ms, struct buf *answer,
 		      gather_changed *changed, void *data,
 		      struct err *err) MUST_USE;
+/* The nodes that may know something of an instance, up or not; at most
+ * GATHER_NODES_MAX, in any order that stays.  Until told so none is waited for. */
+void gather_members(struct gather *gather, const uint64_t *ids, unsigned n,
+		    gather_changed *changed, void *data);
 /* A node cannot be reached: who was connected there is not. */
 void gather_node_gone(struct gather *gather, uint64_t node, uint64_t now_ms,
 		      gather_changed *changed, void *data);

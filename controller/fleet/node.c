@@ -190,7 +190,7 @@ static void read_running(struct fleet_node *n)
 		return;
 	}
 	if (agent_running_end(n->agent) && gather_session(n->gather))
-		gather_reset(n->gather, rand_u64() | 1);
+		gather_reset(n->gather, rand_u64() | 1, now_ms(n));
 	gather_keep(n->gather, newest, gather_runs, n);
 	publish(n);
 	n->changes = changes;
@@ -283,8 +283,13 @@ static void see_who_is_gone(struct fleet_node *n)
 
 static void read_peers(struct fleet_node *n)
 {
+	uint64_t ids[PEERS_MAX];
+
 	n->n_peers = MIN(store_members_get(n->config.store, n->peers, PEERS_MAX),
 			 (size_t)PEERS_MAX);
+	for (size_t i = 0; i < n->n_peers; i++)
+		ids[i] = n->peers[i].id;
+	gather_members(n->gather, ids, (unsigned)n->n_peers, gathered, n);
 }
 
 /* Each second, at the leader, while releases run. */
@@ -322,7 +327,8 @@ static void role_changed(struct store_role *role, bool leads)
 {
 	struct fleet_node *n = container_of(role, struct fleet_node, role);
 
-	gather_reset(n->gather, leads ? rand_u64() | 1 : 0);
+	gather_reset(n->gather, leads ? rand_u64() | 1 : 0, now_ms(n));
+	read_peers(n);
 	ask_soon(n);
 }
 
@@ -406,7 +412,8 @@ enum code fleet_node_new(const struct fleet_node_config *config,
 			 struct fleet_node **out, struct err *err)
 {
 	struct fleet_node *n = NEW(struct fleet_node);
-	struct agent_host host = { .picks = host_picks, .data = n };
+	struct agent_host host = { .began_ms = clock_mono_ms(),
+				   .picks = host_picks, .data = n };
 
 	n->config = *config;
 	n->core = store_core_loop(config->store);
@@ -458,7 +465,7 @@ static void stop_here(struct msg *msg)
 	struct fleet_node *n = container_of(msg, struct fleet_node, stop_msg);
 
 	n->is_stopping = true;
-	gather_reset(n->gather, 0);
+	gather_reset(n->gather, 0, now_ms(n));
 	store_off_role(&n->role);
 	timer_close(&n->report, NULL);
 	timer_close(&n->ask, NULL);

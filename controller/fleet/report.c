@@ -72,6 +72,12 @@ void report_start(struct buf *out, uint64_t boot, uint64_t session,
 	wr_u8(out, is_first);
 }
 
+void report_began(struct buf *out, uint64_t age_ms)
+{
+	wr_u8(out, FLEET_BEGAN);
+	wr_var(out, age_ms);
+}
+
 void report_evaluated(struct buf *out, uint64_t release, uint32_t step,
 		      uint32_t configs)
 {
@@ -186,6 +192,10 @@ enum code report_next(struct fleet_report *report, struct fleet_item *out,
 	if (rd_left(rd) == 0)
 		return E_NOT_FOUND;
 	*out = (struct fleet_item){ .kind = rd_u8(rd) };
+	if (out->kind == FLEET_BEGAN) {
+		out->age_ms = rd_var(rd);
+		return rd->bad ? malformed(err, "report") : OK;
+	}
 	out->release = rd_var(rd);
 	if (out->kind == FLEET_EVALUATED)
 		good = read_u32(rd, &out->step) && read_u32(rd, &out->configs) &&

@@ -15,6 +15,7 @@
  *	  2 RECORD	release, instance (string), age in ms, then the body: u8 flags,
  *			step, version, wants, sent, got, applied (strings of bits), reason
  *			(string)
+ *	  3 BEGAN	ms since the process did
  *	  answer	u8 what (0 taken, 1 all of it again), session (u64)
  *	2 ASK		u8 format (1), session (u64); the leader wants all of it
  *	3 LIST		u8 format (1), release (0: who is known there), after (string),
@@ -71,7 +72,7 @@ enum fleet_what {
 	FLEET_WHY = 5,
 };
 
-enum fleet_item_kind { FLEET_EVALUATED = 1, FLEET_RECORD = 2 };
+enum fleet_item_kind { FLEET_EVALUATED = 1, FLEET_RECORD = 2, FLEET_BEGAN = 3 };
 
 enum fleet_flag {
 	FLEET_CONNECTED = BIT(0),        /* a watch is open at that node */
@@ -97,6 +98,7 @@ struct fleet_item {
 	enum fleet_item_kind kind;
 	uint64_t release;
 	uint32_t step, configs;          /* EVALUATED: all instances, at that step */
+	uint64_t age_ms;                 /* BEGAN */
 	struct fleet_record record;
 };
 
@@ -109,6 +111,8 @@ struct fleet_report {
 
 void report_start(struct buf *out, uint64_t boot, uint64_t session,
 		  bool is_first);
+/* Since when the node knows what it knows; behind the start of a first report. */
+void report_began(struct buf *out, uint64_t age_ms);
 void report_evaluated(struct buf *out, uint64_t release, uint32_t step,
 		      uint32_t configs);
 void report_record(struct buf *out, uint64_t release, struct str instance,

@@ -7,7 +7,8 @@
  * when it began; how many, MOVE_STEP_BEGUN recorded ('expected').  'known' counts
  * those that were heard of, the deferred ones too; until it has come to 'expected'
  * too little is known to say that a condition is met, while rejections may fail it
- * at once.
+ * at once.  Nor is it while one is 'doubtful': what is known of it says lost, deferred or
+ * rejected, and it counts as pending, because a node may know better.
  *
  * 'total' is what shares are of: those of the cohort, and of those that came later
  * the ones that said something.  It is at least expected - deferred, so what was
@@ -35,6 +36,7 @@ struct tally {
 	uint64_t expected;
 	uint64_t known;
 	uint64_t deferred;               /* left before the version was sent */
+	uint64_t doubtful;               /* a node that was not heard may know better */
 	uint64_t total;
 	uint64_t sent;                   /* of total: were sent it */
 	uint64_t received;               /* of these: said so, or more */
@@ -55,7 +57,7 @@ struct tally {
 
 static inline bool tally_is_gathered(const struct tally *t)
 {
-	return t->known >= t->expected;
+	return t->known >= t->expected && !t->doubtful;
 }
 
 #endif

@@ -26,7 +26,9 @@ static void same_item(const struct fleet_item *a)
 	struct err err;
 
 	report_start(&bytes, 1, 2, false);
-	if (a->kind == FLEET_EVALUATED) {
+	if (a->kind == FLEET_BEGAN) {
+		report_began(&bytes, a->age_ms);
+	} else if (a->kind == FLEET_EVALUATED) {
 		report_evaluated(&bytes, a->release, a->step, a->configs);
 	} else {
 		record_body(&body, &a->record);
@@ -35,7 +37,8 @@ static void same_item(const struct fleet_item *a)
 	}
 	must(report_open(buf_view(&bytes), &report, &err) == OK);
 	must(report_next(&report, &b, &err) == OK);
-	must(b.kind == a->kind && b.release == a->release && b.step == a->step);
+	must(b.kind == a->kind && b.age_ms == a->age_ms);
+	must(b.release == a->release && b.step == a->step);
 	must(b.record.flags == a->record.flags);
 	must(bits_eq(&b.record.applied, &a->record.applied));
 	must(str_eq(b.record.reason, a->record.reason));
@@ -44,6 +47,7 @@ static void same_item(const struct fleet_item *a)
 
 static void try_report(struct str in)
 {
+	static const uint64_t members[] = { 1, 5 };
 	struct gather_rules rules = { 0, 3, 10 };
 	struct gather *g = gather_new(8);
 	struct fleet_report report;
@@ -52,7 +56,8 @@ static void try_report(struct str in)
 	struct tally t;
 	struct err err;
 
-	gather_reset(g, 2);
+	gather_reset(g, 2, 0);
+	gather_members(g, members, 2, changed, NULL);
 	if (report_open(in, &report, &err) == OK)
 		while (report_next(&report, &item, &err) == OK)
 			same_item(&item);

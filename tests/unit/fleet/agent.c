@@ -50,12 +50,12 @@ static void ignore(void *data, uint64_t release, bool is_urgent)
 
 static void lab_init(struct lab *l, size_t max)
 {
-	struct agent_host host = { picks, l };
+	struct agent_host host = { 0, picks, l };
 
 	*l = (struct lab){ .fleet = fleet_new(max), .leader = gather_new(100) };
 	fleet_set_poke(l->fleet, poke, l);
 	l->agent = agent_new(l->fleet, &host, 1);
-	gather_reset(l->leader, 5);
+	gather_reset(l->leader, 5, 0);
 }
 
 static void lab_fini(struct lab *l)
@@ -215,7 +215,7 @@ START_TEST(a_release_that_comes_between_undoes_nothing)
 	say(&l, "web", 18, 6, FLEET_APPLIED);
 	ck_assert_int_eq(state_in(&l, 18), FLEET_IS_APPLIED);
 	/* A new leader is told of both. */
-	gather_reset(l.leader, 6);
+	gather_reset(l.leader, 6, 0);
 	gather_expect(l.leader, 17, &rules);
 	agent_ask(l.agent, 6);
 	fleet_leave(l.fleet, &w, 30);
@@ -273,7 +273,7 @@ START_TEST(a_release_with_other_configurations)
 	/* What it says when it connects anew is less, also where all is made anew. */
 	say(&l, "web", 17, 5, FLEET_GOT);
 	ck_assert(run_one(&l, 17, 5));
-	gather_reset(l.leader, 6);
+	gather_reset(l.leader, 6, 0);
 	ck_assert_int_eq(state_in(&l, 17), FLEET_IS_APPLIED);
 	/* Told the same once more, nothing is otherwise. */
 	ck_assert(agent_running_keep(l.agent, 17, 2));

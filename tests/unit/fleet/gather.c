@@ -80,7 +80,7 @@ static struct gather *leader(uint64_t expected)
 	struct gather_rules rules = { STEP, expected, BAKE };
 	struct gather *g = gather_new(100);
 
-	gather_reset(g, 9);
+	gather_reset(g, 9, 0);
 	gather_expect(g, RELEASE, &rules);
 	return g;
 }
@@ -153,6 +153,7 @@ static void same_tally(const struct tally *a, const struct tally *b)
 	ck_assert_uint_eq(a->rejected, b->rejected);
 	ck_assert_uint_eq(a->lost, b->lost);
 	ck_assert_uint_eq(a->pending, b->pending);
+	ck_assert_uint_eq(a->doubtful, b->doubtful);
 	ck_assert_uint_eq(a->next_lost_ms, b->next_lost_ms);
 }
 
@@ -283,6 +284,159 @@ START_TEST(a_node_that_is_gone)
 }
 END_TEST
 
+/* What node 1 says of one that left it long ago, where node 2 had it since. */
+static const struct said stale = { "a", ALONE | EARLY, STEP, 0, 1, 0, 0, 5000 };
+
+static void report_of(struct gather *g, uint64_t node, const struct said *s,
+		      uint64_t up_ms, uint64_t now_ms, struct changes *c)
+{
+	AUTO_BUF report = BUF_NONE;
+
+	report_start(&report, node, 9, true);
+	report_began(&report, up_ms);
+	if (s)
+		add(&report, s);
+	report_evaluated(&report, RELEASE, STEP, 1);
+	ck_assert(take(g, node, &report, now_ms, c));
+}
+
+/* Of a session that begins at 10,000, with two nodes. */
+static struct gather *new_leader(void)
+{
+	struct gather_rules rules = { STEP, 1, BAKE };
+	static const uint64_t both[] = { 1, 2 };
+	struct gather *g = gather_new(100);
+
+	gather_reset(g, 9, 10000);
+	gather_members(g, both, 2, changed, NULL);
+	gather_expect(g, RELEASE, &rules);
+	return g;
+}
+
+static void is_in_doubt(struct gather *g, uint64_t now_ms, uint64_t until_ms)
+{
+	struct tally t;
+
+	gather_tally(g, RELEASE, now_ms, &t);
+	ck_assert_uint_eq(t.lost + t.rejected + t.deferred, 0);
+	ck_assert_uint_eq(t.doubtful, 1);
+	ck_assert_uint_eq(t.total, 1);
+	ck_assert_uint_eq(t.next_lost_ms, until_ms);
+	ck_assert(!tally_is_gathered(&t));
+}
+
+START_TEST(a_new_leader_hears_of_all_before_one_is_lost)
+{
+	const struct said at_second = { "a", HERE | LATE, STEP, 1, 0, 1, 1, 0 };
+	struct gather *g = new_leader();
+	struct changes c = { 0 };
+	struct tally t;
+
+	report_of(g, 1, &stale, 60000, 10001, NULL);
+	is_in_doubt(g, 10002, 10000 + GATHER_HEAR_MS);
+	report_of(g, 2, &at_second, 60000, 10003, &c);
+	ck_assert_uint_gt(c.urgent, 0);
+	gather_tally(g, RELEASE, 10004, &t);
+	same_tally(&t, &(struct tally){ .known = 1, .total = 1, .sent = 1,
+					.received = 1, .applied = 1 });
+	ck_assert(tally_is_gathered(&t));
+	gather_free(&g);
+}
+END_TEST
+
+/* Whichever of them is heard first: it left when it left the last. */
+START_TEST(one_that_left_two_nodes_left_the_last)
+{
+	const struct said at_second = { "a", ALONE | LATE, STEP, 0, 1, 0, 0, 100 };
+	struct gather *g = new_leader();
+	struct tally t;
+
+	report_of(g, 1 + (unsigned)_i, _i ? &at_second : &stale, 60000, 10001, NULL);
+	report_of(g, 2 - (unsigned)_i, _i ? &stale : &at_second, 60000, 10001, NULL);
+	gather_tally(g, RELEASE, 10001, &t);
+	ck_assert_uint_eq(t.lost + t.doubtful, 0);
+	ck_assert_uint_eq(t.next_lost_ms, 9901 + BAKE);
+	gather_tally(g, RELEASE, 9901 + BAKE, &t);
+	ck_assert_uint_eq(t.lost, 1);
+	ck_assert(tally_is_gathered(&t));
+	gather_free(&g);
+}
+END_TEST
+
+/* The other node does not come back, or another process of it does, which knows nothing:
+ * until then it may have had it, so it is lost later, and is. */
+START_TEST(what_a_lost_node_knew)
+{
+	struct gather *g = new_leader();
+	struct tally t;
+
+	report_of(g, 1, &stale, 60000, 10001, NULL);
+	is_in_doubt(g, 10000 + GATHER_HEAR_MS - 1, 10000 + GATHER_HEAR_MS);
+	gather_tally(g, RELEASE, 10000 + GATHER_HEAR_MS, &t);
+	ck_assert_uint_eq(t.lost, 1);
+	ck_assert(tally_is_gathered(&t));
+	report_of(g, 2, NULL, 300, 10700, NULL);
+	is_in_doubt(g, 10700, 10400 + BAKE);
+	gather_tally(g, RELEASE, 10400 + BAKE, &t);
+	ck_assert_uint_eq(t.lost, 1);
+	gather_free(&g);
+}
+END_TEST
+
+/* It did at the other node what this one says it did not, or took back. */
+START_TEST(other_verdicts_of_a_new_leader)
+{
+	static const struct said says[] = {
+		{ "a", ALONE | EARLY, STEP, 0, 0, 0, 0, 5000 },
+		{ "a", ALONE | EARLY | FLEET_REJECTED, STEP, 0, 1, 1, 0, 5000 },
+	};
+	struct gather *g = new_leader();
+	struct tally t;
+
+	report_of(g, 1, &says[_i], 60000, 10001, NULL);
+	is_in_doubt(g, 10002, 10000 + GATHER_HEAR_MS);
+	report_of(g, 2, NULL, 60000, 10003, NULL);
+	gather_tally(g, RELEASE, 10004, &t);
+	ck_assert_uint_eq(t.deferred, _i == 0);
+	ck_assert_uint_eq(t.rejected, _i == 1);
+	ck_assert(tally_is_gathered(&t));
+	gather_free(&g);
+}
+END_TEST
+
+/* Where it is connected nobody knows better. */
+START_TEST(a_rejection_is_not_waited_for)
+{
+	const struct said s = { "a", HERE | EARLY | FLEET_REJECTED, STEP, 1, 1, 1, 0, 0 };
+	struct gather *g = new_leader();
+	struct tally t;
+
+	report_of(g, 1, &s, 60000, 10001, NULL);
+	gather_tally(g, RELEASE, 10001, &t);
+	ck_assert_uint_eq(t.rejected, 1);
+	gather_free(&g);
+}
+END_TEST
+
+/* A member that is none any more is not waited for. */
+START_TEST(a_node_that_is_removed)
+{
+	static const uint64_t one[] = { 1 };
+	struct gather *g = new_leader();
+	struct changes c = { 0 };
+	struct tally t;
+
+	report_of(g, 1, &stale, 60000, 10001, NULL);
+	gather_members(g, one, 1, changed, &c);
+	ck_assert_uint_eq(c.n, 1);
+	gather_members(g, one, 1, changed, &c);
+	ck_assert_uint_eq(c.n, 1);
+	gather_tally(g, RELEASE, 10002, &t);
+	ck_assert_uint_eq(t.lost, 1);
+	gather_free(&g);
+}
+END_TEST
+
 START_TEST(reports_to_somebody_else)
 {
 	struct gather *g = leader(0);
@@ -306,7 +460,7 @@ START_TEST(reports_to_somebody_else)
 	add(&report, &s);
 	ck_assert(!take(g, 1, &report, 10000, NULL));
 	/* Who does not lead takes nothing. */
-	gather_reset(g, 0);
+	gather_reset(g, 0, 0);
 	ck_assert_int_eq(gather_take(g, 1, buf_view(&report), 10000, &answer,
 				     changed, NULL, &err), E_NOT_LEADER);
 	gather_free(&g);
@@ -349,7 +503,7 @@ START_TEST(it_is_bounded)
 	struct gather_counts c;
 	struct tally t;
 
-	gather_reset(g, 9);
+	gather_reset(g, 9, 0);
 	gather_expect(g, RELEASE, &rules);
 	report_start(&report, 1, 9, true);
 	for (unsigned i = 0; i < 3; i++) {
@@ -414,6 +568,12 @@ static Suite *suite(void)
 	tcase_add_test(t, what_was_never_heard_of_says_nothing);
 	tcase_add_test(t, one_that_moves_is_one);
 	tcase_add_test(t, a_node_that_is_gone);
+	tcase_add_test(t, a_new_leader_hears_of_all_before_one_is_lost);
+	tcase_add_loop_test(t, one_that_left_two_nodes_left_the_last, 0, 2);
+	tcase_add_test(t, what_a_lost_node_knew);
+	tcase_add_loop_test(t, other_verdicts_of_a_new_leader, 0, 2);
+	tcase_add_test(t, a_rejection_is_not_waited_for);
+	tcase_add_test(t, a_node_that_is_removed);
 	tcase_add_test(t, reports_to_somebody_else);
 	tcase_add_test(t, malformed_reports);
 	tcase_add_test(t, it_is_bounded);

@@ -76,6 +76,30 @@ START_TEST(reports)
 }
 END_TEST
 
+START_TEST(since_when_a_node_knows)
+{
+	struct fleet_report report;
+	struct fleet_item item;
+	AUTO_BUF bytes = BUF_NONE;
+	struct err err;
+
+	report_start(&bytes, 7, 9, true);
+	report_began(&bytes, 70000);
+	report_evaluated(&bytes, 17, 3, 1);
+	golden_same("fleet-began-1", buf_view(&bytes));
+	ck_assert_int_eq(report_open(buf_view(&bytes), &report, &err), OK);
+	ck_assert_int_eq(report_next(&report, &item, &err), OK);
+	ck_assert_int_eq(item.kind, FLEET_BEGAN);
+	ck_assert_uint_eq(item.age_ms, 70000);
+	ck_assert_int_eq(report_next(&report, &item, &err), OK);
+	ck_assert_int_eq(item.kind, FLEET_EVALUATED);
+	ck_assert_int_eq(report_next(&report, &item, &err), E_NOT_FOUND);
+	bytes.n = 20;
+	ck_assert_int_eq(report_open(buf_view(&bytes), &report, &err), OK);
+	ck_assert_int_eq(report_next(&report, &item, &err), E_INVALID);
+}
+END_TEST
+
 START_TEST(lists)
 {
 	struct fleet_row row = { .instance = STR("web-7"),
@@ -187,6 +211,7 @@ static Suite *suite(void)
 	TCase *t = tcase_create("report");
 
 	tcase_add_test(t, reports);
+	tcase_add_test(t, since_when_a_node_knows);
 	tcase_add_test(t, lists);
 	tcase_add_test(t, what_a_release_waits_for_comes_as_it_was_sent);
 	tcase_add_test(t, other_forms_are_refused);

@@ -235,7 +235,7 @@ static void elect(struct world *w)
 {
 	struct gather_rules rules = { w->step, w->expected, UINT64_MAX };
 
-	gather_reset(w->leader, ++w->session);
+	gather_reset(w->leader, ++w->session, w->now_ms);
 	gather_expect(w->leader, RELEASE, &rules);
 	/* Whoever is not asked hears of it by the answer to what he reports. */
 	if (prng_chance(&w->rng, 500000))
@@ -345,10 +345,12 @@ static void world_init(struct world *w, uint64_t seed)
 	*w = (struct world){ .now_ms = 1000, .session = 100, .percent = 20 };
 	prng_init(&w->rng, seed);
 	w->leader = gather_new(100000);
-	gather_reset(w->leader, w->session);
+	gather_reset(w->leader, w->session, w->now_ms);
+	gather_members(w->leader, (const uint64_t[NODES]){ 1, 2, 3, 4 }, NODES,
+		       ignore, NULL);
 	for (unsigned i = 0; i < NODES; i++) {
 		struct node *n = &w->nodes[i];
-		struct agent_host host = { picks, n };
+		struct agent_host host = { 0, picks, n };
 
 		n->w = w;
 		n->fleet = fleet_new(1000);
