@@ -30,8 +30,8 @@ struct one {
 struct asks {
 	struct asks_config config;
 	struct buf tenant, release;
-	uint64_t every_ms;
-	bool has_ended;
+	uint64_t bake_ms, every_ms;
+	bool has_ended, rests;
 	unsigned n_out;
 	size_t n;
 	struct one all[];
@@ -201,6 +201,26 @@ uint64_t asks_go_on(struct asks *a, struct kv_txn *txn,
 	return next;
 }
 
+uint64_t asks_rest(struct asks *a, bool rests, uint64_t now_ms)
+{
+	bool is_other = a->rests != rests;
+	uint64_t next = UINT64_MAX;
+
+	a->rests = rests;
+	a->every_ms = verdict_every_ms(a->bake_ms, rests);
+	for (size_t i = 0; i < a->n; i++) {
+		struct one *o = &a->all[i];
+
+		if (is_other && rests)
+			o->due_ms = now_ms + a->every_ms;
+		else if (is_other)
+			o->due_ms = MIN(o->due_ms, now_ms + a->every_ms);
+		if (!o->is_out)
+			next = MIN(next, o->due_ms);
+	}
+	return next;
+}
+
 void asks_tell(const struct asks *a, struct tally *tally)
 {
 	const struct one *worst = NULL;
@@ -234,7 +254,8 @@ struct asks *asks_new(const struct asks_config *config)
 	a->n = n;
 	buf_str(&a->tenant, config->tenant);
 	buf_str(&a->release, config->release);
-	a->every_ms = verdict_every_ms(s->steps[config->step].bake_ms);
+	a->bake_ms = s->steps[config->step].bake_ms;
+	a->every_ms = verdict_every_ms(a->bake_ms, false);
 	for (size_t i = 0; i < n; i++) {
 		a->all[i].asks = a;
 		a->all[i].query = i < s->n_queries ? &s->queries[i] : NULL;

@@ -1,7 +1,8 @@
 /*
- * The questions of one step to outside systems, asked again and again while it bakes:
- * each by itself, the next time when its answer has come.  An answer that does not come
- * leaves what was known for as long as it was due, and is unknown then.
+ * The questions of one step to outside systems, asked again and again while it bakes,
+ * and rarely while it waits for somebody then: each by itself, the next time when its
+ * answer has come.  An answer that does not come leaves what was known for as long as it
+ * was due, and is unknown then.
  *
  * Core loop.
  */
@@ -36,6 +37,9 @@ void asks_end(struct asks **asks);
  * only when an answer has come). */
 uint64_t asks_go_on(struct asks *asks, struct kv_txn *txn,
 		    const struct tally *tally, uint64_t now_ms);
+/* From now on rarely, having baked and waiting for somebody; or as often as before.
+ * Answers as asks_go_on. */
+uint64_t asks_rest(struct asks *asks, bool rests, uint64_t now_ms);
 /* What is known now, into the tally; reasons are valid until the next call of any. */
 void asks_tell(const struct asks *asks, struct tally *tally);
 

@@ -268,8 +268,18 @@ static void ask(struct one *o, struct kv_txn *txn, struct tally *t,
 		o->asks = asks_new(&config);
 	if (!o->asks)
 		return;
-	make_due(o, asks_go_on(o->asks, txn, t, now_ms));
+	(void)asks_go_on(o->asks, txn, t, now_ms);
 	asks_tell(o->asks, t);
+}
+
+/* A step that has baked may wait for days. */
+static void ask_later(struct one *o, const struct rollout_decision *d, uint64_t now_ms)
+{
+	const struct strategy_step *step = &o->row.strategy.steps[o->row.facts.step];
+	bool rests = step->is_manual && d->condition == CONDITION_MET &&
+		     o->watch.baked_ms >= step->bake_ms;
+
+	make_due(o, asks_rest(o->asks, rests, now_ms));
 }
 
 /* The cohort is known when each node has looked at its instances. */
@@ -329,6 +339,8 @@ static void decide(struct one *o, struct kv_txn *txn, uint64_t now_ms)
 		ask(o, txn, &t, now_ms);
 	}
 	rollout_decide(&o->row.strategy, &o->row.facts, &t, wall, &o->watch, &d);
+	if (is_baking(o) && o->asks)
+		ask_later(o, &d, now_ms);
 	explain(o, &d);
 	if (d.due_ms)
 		make_due(o, now_ms + (d.due_ms > wall ? d.due_ms - wall : 0));

@@ -10,10 +10,11 @@
 #include "base/banned.h"
 
 #define EVERY_MS 1000u
+#define REST_MS 60000u
 
-uint64_t verdict_every_ms(uint64_t bake_ms)
+uint64_t verdict_every_ms(uint64_t bake_ms, bool rests)
 {
-	return MAX(bake_ms / 10, (uint64_t)EVERY_MS);
+	return MAX(bake_ms / 10, (uint64_t)(rests ? REST_MS : EVERY_MS));
 }
 
 /* ---- Prometheus ---- */

@@ -34,7 +34,8 @@ void verdict_question(struct buf *out, const struct verdict_step *step,
 enum verdict verdict_of_webhook(unsigned status, struct str answer,
 				char reason[200]);
 
-/* How often it is asked: a tenth of the bake time, and not more than once a second. */
-uint64_t verdict_every_ms(uint64_t bake_ms);
+/* How often it is asked: a tenth of the bake time, and not more than once a second; where
+ * it 'rests', having baked and waiting for somebody, not more than once a minute. */
+uint64_t verdict_every_ms(uint64_t bake_ms, bool rests);
 
 #endif

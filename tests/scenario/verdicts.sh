@@ -13,7 +13,7 @@ make_tenant acme
 make_config main one
 yes 201
 
-policy() { # conditions
+policy() { # conditions, more of its step
 	conflux apply -f - >"$WORK/out" <<-EOT
 		apiVersion: gitops.conflux.io/v1alpha1
 		kind: ReleasePolicy
@@ -22,7 +22,7 @@ policy() { # conditions
 		  strategy: canary
 		  bake: 200ms
 		  timeout: 60s
-		  steps: [{percent: 50}]
+		  steps: [{percent: 50${2:+, $2}}]
 		  conditions: $1
 	EOT
 }
@@ -79,12 +79,34 @@ echo '{"verdict": "ok"}' >"$WORK/verdict"
 until_ok is_in Completed
 serves four
 
+step "one that has baked and waits for somebody is asked about rarely"
+make_config side one
+yes 201
+policy '{webhook: {name: judge}}' 'pause: manual'
+publish manual
+R=acme/$(newest | jq -r .metadata.name)
+until_ok says "waits for somebody to promote it"
+policy '{webhook: {name: judge}}'
+asked_about() { grep -c "\"release\":\"${1#acme/}\"" "$WORK/asked"; }
+N=$(asked_about "$R")
+echo '{"verdict": "wait"}' >"$WORK/verdict"
+printf two | conflux publish acme/shop/prod/side -f - -m side >"$WORK/out"
+S=$(newest | jq -r .metadata.name)
+until_ok eval '[ "$(asked_about "$S")" -ge 4 ]'
+is "$(asked_about "$R")" "$N" "questions about the one that waits"
+echo '{"verdict": "ok"}' >"$WORK/verdict"
+until_ok is_in Completed
+conflux release promote "$R" >"$WORK/out"
+R_is() { [ "$(conflux get releases "${R#acme/}" -n acme -o json | jq -r .status.phase)" = "$1" ]; }
+until_ok R_is Completed
+serves manual
+
 step "a webhook that says no turns it back, with its reason"
 echo '{"verdict": "fail", "reason": "basket is slow"}' >"$WORK/verdict"
 publish five
 until_ok is_in RolledBack
 has "$(why)" "basket is slow"
-serves four
+serves manual
 N=$(asked asked)
 
 step "what is over is not asked about any more"

@@ -123,8 +123,10 @@ START_TEST(questions)
 		"\"r-000000000017\",\"step\":2,\"steps\":5,\"instances\":{"
 		"\"expected\":9,\"known\":8,\"deferred\":1,\"sent\":7,"
 		"\"received\":6,\"applied\":5,\"rejected\":4,\"lost\":3}}"));
-	ck_assert_uint_eq(verdict_every_ms(0), 1000);
-	ck_assert_uint_eq(verdict_every_ms(60000), 6000);
+	ck_assert_uint_eq(verdict_every_ms(0, false), 1000);
+	ck_assert_uint_eq(verdict_every_ms(60000, false), 6000);
+	ck_assert_uint_eq(verdict_every_ms(60000, true), 60000);
+	ck_assert_uint_eq(verdict_every_ms(900000, true), 90000);
 }
 END_TEST
 
