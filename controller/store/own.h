@@ -43,9 +43,10 @@ struct store {
 	uint64_t outbox_changes, gate_changes, window_changes;
 	struct timer tick;
 	bool is_open, has_tick, tick_in_flight;
-	struct store_write tick_write;
+	struct store_write tick_write, limits_write;
+	bool limits_in_flight;
 	struct msg start_msg, stop_msg;
-	struct buf tick_bytes;
+	struct buf tick_bytes, limits_bytes;
 	struct denials *denials;
 	struct versions_round *versions; /* that is under way; core loop */
 	uint64_t versions_at_ms;         /* the next one, not before */
@@ -156,6 +157,9 @@ void store_asks_serve(void *data, const struct rc_request *request);
 void upkeep_start(struct store *s);
 /* A command of the system; one at a time (tick_in_flight). */
 void send_own(struct store *s, const struct command *c);
+/* Those of this node come into force where it leads and others are: as it begins to
+ * lead, before what waited for that, and with each tick. */
+void limits_go_on(struct store *s);
 /* Writes what was denied last; blocks, for two seconds at most. */
 void upkeep_farewell(struct store *s);
 

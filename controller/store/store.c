@@ -558,6 +558,7 @@ static void on_role(void *data, bool is_leader, uint64_t leader, uint64_t term)
 	s->leader = leader;
 	clocks_on_role(s, is_leader);
 	versions_on_role(s, is_leader);
+	limits_go_on(s);
 	tickets_on_role(s);
 	if (led != is_leader)
 		list_each(&s->roles, role, at_)
@@ -771,6 +772,7 @@ void store_close(struct store **sp)
 	map_free(&s->pending);
 	denials_free(&s->denials);
 	buf_fini(&s->tick_bytes);
+	buf_fini(&s->limits_bytes);
 	buf_fini(&s->note);
 	pthread_mutex_destroy(&s->failure_lock);
 	free(s);

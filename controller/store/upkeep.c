@@ -1,6 +1,6 @@
 /*
  * What the store writes by itself: the passing of time, limits that were set
- * anew, and what was denied.  At most one at a time is under way.
+ * anew, and what was denied.  At most one at a time is under way, and one of limits.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -35,10 +35,9 @@ void send_own(struct store *s, const struct command *c)
 	submit_on_core(s, &s->tick_write);
 }
 
-static void send_tick(struct store *s, enum command_type type)
+static void send_tick(struct store *s)
 {
-	struct command c = { .type = type, .time_ms = store_wall_ms(s),
-			     .limits = s->config.limits };
+	struct command c = { .type = COMMAND_TICK, .time_ms = store_wall_ms(s) };
 
 	send_own(s, &c);
 }
@@ -87,19 +86,45 @@ static bool limits_differ(const struct limits *want, const struct limits *have)
 	return false;
 }
 
+static void limits_done(struct store_write *w, const struct outcome *o)
+{
+	struct store *s = container_of(w, struct store, limits_write);
+
+	s->limits_in_flight = false;
+}
+
+void limits_go_on(struct store *s)
+{
+	struct command c = { .type = COMMAND_LIMITS, .limits = s->config.limits };
+
+	if (s->limits_in_flight || atomic_load(&s->is_stopping) ||
+	    !atomic_load(&s->is_leader) ||
+	    !limits_differ(&s->config.limits, &state_head(s->state)->limits))
+		return;
+	c.time_ms = store_wall_ms(s);
+	buf_reset(&s->limits_bytes);
+	command_encode(&s->limits_bytes, &c);
+	s->limits_write = (struct store_write){ .home = s->core,
+						.bytes = buf_view(&s->limits_bytes),
+						.done = limits_done };
+	s->limits_in_flight = true;
+	submit_on_core(s, &s->limits_write);
+}
+
 static void on_tick(struct timer *timer)
 {
 	struct store *s = container_of(timer, struct store, tick);
 
 	timer_start(&s->tick, TICK_MS);
-	if (s->tick_in_flight || atomic_load(&s->has_failed))
+	if (atomic_load(&s->has_failed))
+		return;
+	limits_go_on(s);
+	if (s->tick_in_flight)
 		return;
 	if (!atomic_load(&s->is_leader))
 		send_denials(s);
-	else if (limits_differ(&s->config.limits, &state_head(s->state)->limits))
-		send_tick(s, COMMAND_LIMITS);
 	else if (state_tick_is_due(s->state, store_wall_ms(s)))
-		send_tick(s, COMMAND_TICK);
+		send_tick(s);
 	else
 		send_denials(s);
 	initialize_tick(s);

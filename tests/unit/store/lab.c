@@ -20,6 +20,7 @@ struct rc_node *lab_straw_node;
 
 unsigned lab_hold_ms, lab_gather_ms;
 uint64_t lab_knows;
+struct limits lab_limits;
 
 static char folder[64];
 
@@ -164,6 +165,7 @@ void lab_setup(void)
 	lab_hold_ms = 1500;
 	lab_gather_ms = 0;
 	lab_knows = 0;
+	lab_limits = (struct limits){ 0 };
 	snprintf(folder, sizeof(folder), "/tmp/conflux-store-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 	for (unsigned i = 0; i < LAB_MAX; i++) {
@@ -214,6 +216,7 @@ static void open_store(unsigned id, struct store_config *c)
 	c->hold_ms = lab_hold_ms;
 	c->gather_ms = lab_gather_ms;
 	c->knows = lab_knows;
+	c->limits = lab_limits;
 	c->cluster.node_id = id;
 	c->cluster.listen = c->cluster.n_members || c->cluster.joins ?
 				    n->address : NULL;

@@ -2,6 +2,7 @@
  * make room before its file is full, which would stop every node at the same entry. */
 #include "base/mem.h"
 #include "lab.h"
+#include "state/view.h"
 
 #include "base/banned.h"
 
@@ -84,6 +85,39 @@ START_TEST(what_was_done_already_is_told_by_a_full_store)
 }
 END_TEST
 
+static struct limits limits_now(void)
+{
+	struct view *view;
+	struct kv_txn *txn;
+	struct head head;
+	struct err err;
+
+	ck_assert_int_eq(view_new(lab[0].store, &view, &err), OK);
+	ck_assert_int_eq(view_use(view, store_rev(lab[0].store), &txn, &err), OK);
+	ck_assert_int_eq(view_head(txn, &head, &err), OK);
+	view_free(&view);
+	return head.limits;
+}
+
+/* What is written before the node leads comes behind them, and so does whoever comes
+ * with the next start. */
+START_TEST(limits_are_in_force_before_the_first_write)
+{
+	lab_limits.versions_max = 7;
+	lab_start_alone();
+	ck_assert_int_eq(lab_write(&writes[0], 1, lab_encode(lab_put("a", 0)))->code,
+			 OK);
+	ck_assert_uint_eq(limits_now().versions_max, 7);
+	ck_assert_uint_eq(limits_now().events_max, limits_default.events_max);
+	lab_stop(1);
+	lab_limits.versions_max = 8;
+	lab_start_alone();
+	ck_assert_int_eq(lab_write(&writes[1], 1, lab_encode(lab_put("b", 0)))->code,
+			 OK);
+	ck_assert_uint_eq(limits_now().versions_max, 8);
+}
+END_TEST
+
 START_TEST(while_a_backup_is_taken_nothing_comes_in)
 {
 	lab_start_alone();
@@ -113,6 +147,7 @@ static Suite *suite(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, what_makes_room_is_let_in);
 	tcase_add_test(t, what_was_done_already_is_told_by_a_full_store);
+	tcase_add_test(t, limits_are_in_force_before_the_first_write);
 	tcase_add_test(t, while_a_backup_is_taken_nothing_comes_in);
 	suite_add_tcase(s, t);
 	return s;
