@@ -501,15 +501,21 @@ static bool is_late(const struct h2 *h2, const struct h2_body *body,
 						 body->bytes));
 }
 
-void h2_end_late_bodies(struct h2 *h2, uint64_t now)
+static struct h2_body *late_whole(struct h2 *h2, uint64_t now)
 {
 	struct h2_body *body;
-	struct err err;
 
-	err_set(&err, E_SLOW, "the body of the request took too long to arrive");
 	list_each(&h2->bodies, body, at_)
 		if (is_late(h2, body, now))
-			refuse(body->ex, &err);
+			return body;
+	return NULL;
+}
+
+/* What need not come now is not late. */
+static struct h2_body *late_piece(struct h2 *h2, uint64_t now)
+{
+	struct h2_body *body;
+
 	list_each(&h2->pieces, body, at_) {
 		struct exchange *ex = body->ex;
 
@@ -519,8 +525,21 @@ void h2_end_late_bodies(struct h2 *h2, uint64_t now)
 			 ex->is_body_whole)
 			body_moves(h2, body, SIZE_MAX);
 		else if (is_late(h2, body, now))
-			refuse(ex, &err);
+			return body;
 	}
+	return NULL;
+}
+
+/* With an answer what was left lying is taken, and any stream may end by that: so
+ * lists are looked at anew behind each. */
+void h2_end_late_bodies(struct h2 *h2, uint64_t now)
+{
+	struct h2_body *body;
+	struct err err;
+
+	err_set(&err, E_SLOW, "the body of the request took too long to arrive");
+	while ((body = late_whole(h2, now)) || (body = late_piece(h2, now)))
+		refuse(body->ex, &err);
 }
 
 void h2_stream_fini(struct h2_stream *stream)

@@ -221,6 +221,77 @@ START_TEST(half_a_header_block_is_not_waited_for)
 }
 END_TEST
 
+static void put_ask(struct buf *out, unsigned id, const char *method, const char *path,
+		    unsigned flags)
+{
+	AUTO_BUF block = BUF_NONE;
+
+	h2_fields(&block, method, path);
+	h2_frame_put(out, T_HEADERS, F_END_HEADERS | flags, id, block.p, block.n);
+}
+
+static uint64_t requests(void)
+{
+	struct http_stats stats;
+
+	lab_stats(&stats);
+	return stats.requests;
+}
+
+/* HEAD is asked until nearly so much waits for the socket as may; the next id. */
+static unsigned fill_socket(unsigned id, size_t bytes)
+{
+	for (uint64_t n = requests(); lab_socket_pending() + 20000 < bytes; id += 2) {
+		h2_ask(fd, id, "HEAD", "/heavy", true);
+		for (n++; requests() < n;)
+			;
+	}
+	return id;
+}
+
+/* Bodies that are refused because of their time: with the answer to the first what was
+ * read before is looked at, which resets the next ones. */
+START_TEST(late_bodies_end_while_others_are_reset)
+{
+	const size_t most = 2u << 20;
+	struct http_stats stats = { 0 };
+	AUTO_BUF out = BUF_NONE;
+	unsigned first, last, id;
+	uint64_t n;
+
+	lab_limits.body_ms = 1000;
+	lab_limits.pending_bytes = most;
+	start();
+	h2_ask(fd, 1, "GET", "/later", true);
+	first = fill_socket(3, most);
+	last = first + 14;
+	for (id = first; id <= last; id += 2)
+		put_ask(&out, id, "POST", _i ? "/pieces" : "/echo", 0);
+	/* With these too much waits, and the resets stay in the server's hand. */
+	for (; id < last + 40; id += 2)
+		put_ask(&out, id, "HEAD", "/heavy", F_END_STREAM);
+	for (int i = 0; i < 300; i++)
+		h2_frame_put(&out, T_PING, 0, 0, "12345678", 8);
+	for (unsigned k = first + 2; k < last; k += 2)
+		h2_frame_put(&out, T_RST, 0, k, "\0\0\0\10", 4);
+	n = requests() + (id - first) / 2;
+	client_say_n(fd, out.p, out.n);
+	while (requests() < n)
+		;
+	ck_assert_uint_gt(lab_socket_pending(), most);
+	/* Now less waits, and still something. */
+	for (unsigned k = 3; lab_socket_pending() > most; k += 2)
+		h2_answer_of(fd, k);
+	while (stats.refused == 0)
+		lab_stats(&stats);
+	ck_assert_uint_gt(lab_socket_pending(), 0);
+	ck_assert_uint_eq(stats.refused, 2);
+	HAS(h2_answer_of(fd, first), ":status: 408\n");
+	HAS(h2_answer_of(fd, last), ":status: 408\n");
+	check_alive(id);
+}
+END_TEST
+
 /* ---- windows of the client ---- */
 
 START_TEST(a_big_answer_goes_as_the_windows_open)
@@ -387,6 +458,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, too_much_of_what_brings_nothing_ends_it, 0, 6);
 	tcase_add_test(t, work_earns_control_frames);
 	tcase_add_test(t, half_a_header_block_is_not_waited_for);
+	tcase_add_loop_test(t, late_bodies_end_while_others_are_reset, 0, 2);
 	tcase_add_test(t, a_big_answer_goes_as_the_windows_open);
 	tcase_add_test(t, answers_that_are_not_read_do_not_fill_the_server);
 	tcase_add_test(t, answers_that_are_never_taken_end_the_connection);

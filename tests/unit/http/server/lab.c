@@ -148,6 +148,16 @@ static void get_source(struct request *r)
 	answer_from(r, 200, "text/plain", &s->source);
 }
 
+/* Little content, and a long header that is not made shorter. */
+static void get_heavy(struct request *r)
+{
+	static char fill[10000];
+
+	memset(fill, '~', sizeof(fill));
+	answer_header(r, "X-Fill", str_n(fill, sizeof(fill)));
+	answer(r, 200, "text/plain", STR("heavy"));
+}
+
 static void get_error(struct request *r)
 {
 	struct err err;
@@ -389,6 +399,7 @@ static const struct route routes[] = {
 	{ HTTP_M_POST, "/echo", post_echo, 0, "echo", false },
 	{ HTTP_M_PUT, "/echo", post_echo, 0, "echo", false },
 	{ HTTP_M_GET, "/big", get_big, 0, "big", false },
+	{ HTTP_M_GET, "/heavy", get_heavy, 0, "heavy", false },
 	{ HTTP_M_GET, "/source/{size}", get_source, 0, "source", false },
 	{ HTTP_M_GET, "/error", get_error, 0, "error", false },
 	{ HTTP_M_GET, "/nothing", get_nothing, 0, "nothing", false },
@@ -619,6 +630,18 @@ size_t lab_pending(void)
 {
 	WAIT_FOR(stream);
 	lab_do(do_pending);
+	return pending;
+}
+
+static void do_socket_pending(void)
+{
+	pending = stream_pending(exchange_of(later[0])->conn->stream);
+}
+
+size_t lab_socket_pending(void)
+{
+	WAIT_FOR(n_later > 0);
+	lab_do(do_socket_pending);
 	return pending;
 }
 

@@ -64,6 +64,8 @@ void lab_chunk_until_gone(void);
 void lab_end_stream(void);
 /* answer_pending of the newest /stream. */
 size_t lab_pending(void);
+/* What waits for the socket of the oldest /later. */
+size_t lab_socket_pending(void);
 /* Of the request to /pieces or /paused: waits until it is there and 'n' pieces of
  * its body were told; until the last one was; what came so far. */
 void lab_wait_pieces(unsigned n);
