@@ -153,6 +153,11 @@ bool guard_refuses_install(uint64_t rejected, uint64_t asked, uint64_t newest)
 	       !is_off(FP_GUARD_I);
 }
 
+bool guard_goes_back(const struct engine_message *m, uint64_t match)
+{
+	return m->type == ENGINE_M_APPEND && m->append.prev_index < match;
+}
+
 bool guard_learner_votes(void)
 {
 	return !is_off(FP_GUARD_G);

@@ -94,6 +94,13 @@ bool guard_settles(const struct engine_message *m, uint64_t pending,
  * one of checkpoint 'asked' (0: none), which the peer was asked to install; the
  * newest is 'newest'. */
 bool guard_refuses_install(uint64_t rejected, uint64_t asked, uint64_t newest);
+/*
+ * The guard that is the transport: a stream in order, each message at most once, and
+ * none of an older connection.  Where it is not so the engine may take an old refusal for
+ * a new one, and goes back behind what a peer has ('match'), which its own code asserts
+ * it never does; the packaged one is built without.
+ */
+bool guard_goes_back(const struct engine_message *m, uint64_t match);
 /* G: whether a learner votes when it is asked. */
 bool guard_learner_votes(void);
 

@@ -66,6 +66,11 @@ static void publish(struct rc_node *n)
 	atomic_store(&s->compared, n->view.compared);
 	if (n->view.is_ready && !n->view.has_failed)
 		atomic_store(&s->ready, true);
+	if (n->view.backward != was.backward)
+		log_warn(PART, LOG_KV(log_u("node", n->config.node_id),
+				      log_u("times", n->view.backward)),
+			 "what came from a peer was out of order: a defect of "
+			 "the transport");
 	if (was.leader != n->view.leader ||
 	    was.membership != n->view.membership ||
 	    was.is_changing != n->view.is_changing)

@@ -154,13 +154,18 @@ static void note_role(struct node_core *c, uint64_t now_ms,
 
 static void take_messages(struct node_core *c, const struct engine_update *u)
 {
-	for (unsigned i = 0; i < u->n_messages; i++)
-		if (u->messages[i].type == ENGINE_M_INSTALL)
-			core_ship(c, u->messages[i].peer);
-		else if (u->messages[i].type == ENGINE_M_TIMEOUT_NOW)
-			core_hand_over(c, &u->messages[i]);
+	for (unsigned i = 0; i < u->n_messages; i++) {
+		const struct engine_message *m = &u->messages[i];
+
+		c->backward += guard_goes_back(m, engine_match_index(c->engine,
+								     m->peer));
+		if (m->type == ENGINE_M_INSTALL)
+			core_ship(c, m->peer);
+		else if (m->type == ENGINE_M_TIMEOUT_NOW)
+			core_hand_over(c, m);
 		else
-			core_post(c, &u->messages[i]);
+			core_post(c, m);
+	}
 }
 
 /*
@@ -562,7 +567,8 @@ void node_core_view(const struct node_core *c, struct node_core_view *out)
 		.applied = c->applied, .durable = c->durable, .last = c->last,
 		.checkpoint_index = c->base.index,
 		.log_since_bytes = c->log_since_bytes,
-		.proposals = c->proposals, .is_leader = c->is_leader,
+		.proposals = c->proposals, .backward = c->backward,
+		.is_leader = c->is_leader,
 		.has_failed = c->has_failed,
 		.is_ready = c->ready_at && c->applied >= c->ready_at &&
 			    !c->fence.is_on,

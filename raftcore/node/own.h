@@ -120,6 +120,7 @@ struct node_core {
 	struct engine *engine;
 	bool is_leader, has_failed;
 	uint64_t term, leader, commit, applied, durable, ready_at, proposals;
+	uint64_t backward;               /* view.h */
 	uint64_t last;                   /* of the log, durable or not */
 	uint64_t told;                   /* durable, as the engine knows it */
 

@@ -9,6 +9,9 @@ struct node_core_view {
 	uint64_t term, leader, commit, applied, durable, last;
 	uint64_t checkpoint_index, log_since_bytes;
 	uint64_t proposals;
+	/* Appends that began behind what their peer has (guard.h): messages came
+	 * late, or twice. */
+	uint64_t backward;
 	/* Index of the membership in force, and whether a newer one is in the
 	 * log and not in force yet, as the engine knows it. */
 	uint64_t membership;

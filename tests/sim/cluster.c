@@ -252,6 +252,58 @@ static void deaf_leader(void)
 		b->worker_due = w.now;
 }
 
+/* Until the leader has taken another one, and cut its log. */
+static bool take_checkpoint(struct server *leader)
+{
+	uint64_t before = server_view(leader).checkpoint_index;
+	uint64_t until = w.now + 120000 * MS;
+
+	while (!w.is_broken && server_view(leader).checkpoint_index == before &&
+	       w.now < until) {
+		server_propose(leader, 4);
+		world_pass(500);
+	}
+	return w.now < until && world_leader() == leader;
+}
+
+/*
+ * A follower is sent a checkpoint and installs it, and its answer is lost with its
+ * stream; in that moment the leader has taken a newer one, which is what its
+ * heartbeats name: the refusals of the follower are none of what it was asked for
+ * (guard I).
+ */
+static void lost_answer(void)
+{
+	struct server *a = world_elected(5000, NULL), *f;
+	unsigned long long installs;
+	uint64_t until;
+
+	if (!a)
+		return;
+	f = &w.servers[a->id % w.n_founders];
+	world_pass(200);
+	server_cut_off(f, true, true);
+	if (!take_checkpoint(a) || !take_checkpoint(a))
+		return;
+	a->takes_none = true;
+	until = w.now + 120000 * MS;
+	while (!w.is_broken && !a->frozen && w.now < until) {
+		server_propose(a, 4);
+		world_pass(500);
+	}
+	installs = w.n_installs;
+	world_heal();
+	while (!w.is_broken && w.n_installs == installs && w.now < until)
+		world_step();
+	link_reset(&w.links[f->id - 1][a->id - 1]);
+	a->takes_none = false;
+	a->worker_due = w.now;
+	world_pass(2000);
+	holds(world_leader() != a || f->at.index == a->at.index, "server %llu "
+	      "stands at %llu, its leader at %llu", ULL(f->id),
+	      ULL(f->at.index), ULL(a->at.index));
+}
+
 /* Time stands still for 's'. */
 static void pass_without(struct server *s, uint64_t ms)
 {
@@ -368,6 +420,7 @@ static const struct scene {
 	{ "stale-leader", stale_leader, 3 },
 	{ "flood", flood, 3 },
 	{ "growth", growth, 1 },
+	{ "lost-answer", lost_answer, 3 },
 	{ "one-by-one", one_by_one, 3 },
 	{ "far-apart", far_apart, 3 },
 };
@@ -404,6 +457,10 @@ static const struct planted {
 	{ "guard-e", "guard.e=error", 0, "flood", 1 },
 	{ "guard-f", "guard.f=error", 0, NULL, 400 },
 	{ "guard-g", "guard.g=error", 0, "growth", 100 },
+	{ "guard-h", "guard.h=error", 0, NULL, 400 },
+	{ "guard-i", "guard.i=error", 0, "lost-answer", 20 },
+	{ "late", NULL, PLANT_LATE, NULL, 400 },
+	{ "twice", NULL, PLANT_TWICE, NULL, 400 },
 	{ "ack-early", NULL, PLANT_ACK_EARLY, NULL, 400 },
 	{ "vote-lost", NULL, PLANT_VOTE_LOST, NULL, 1500 },
 	{ "vote-alone", "vote.alone=error", 0, NULL, 1500 },

@@ -436,6 +436,19 @@ static void commit_old(const struct server *s, struct engine_message *m)
 	m->append.commit = MAX(m->append.commit, counted(s, m->term));
 }
 
+/* By its time; the planted mistakes alone have others that are later. */
+static void enqueue(struct link *l, struct letter *letter)
+{
+	struct letter **at = &l->first;
+
+	while (*at && (*at)->due <= letter->due)
+		at = &(*at)->next;
+	letter->next = *at;
+	*at = letter;
+	if (!letter->next)
+		l->last = &letter->next;
+}
+
 static void put_letter(struct link *l, const struct engine_message *m)
 {
 	struct letter *letter = NEW(struct letter);
@@ -444,8 +457,7 @@ static void put_letter(struct link *l, const struct engine_message *m)
 	l->last_due = MAX(l->last_due, w.now + w.distance_us) + 100 +
 		      (below(30) ? below(3000) : below(80000));
 	letter->due = l->last_due;
-	*l->last = letter;
-	l->last = &letter->next;
+	enqueue(l, letter);
 }
 
 static void host_send(void *host, uint64_t peer, const struct engine_message *m)
@@ -502,11 +514,34 @@ static void letter_free(struct letter *letter)
 	free(letter);
 }
 
-void link_reset(struct link *l)
+void link_drop(struct link *l)
 {
 	while (l->first)
 		letter_free(link_take(l));
+}
+
+/* What is sent from now on comes before it, some of it. */
+static void hold_back(struct link *l)
+{
+	uint64_t more = below(below(4) ? 50000 : 2000000);
+
+	for (struct letter *e = l->first; e; e = e->next)
+		e->due += more;
+}
+
+void link_reset(struct link *l)
+{
+	if (w.plant == PLANT_LATE)
+		hold_back(l);
+	else
+		link_drop(l);
 	l->last_due = 0;
+}
+
+static void come_again(struct link *l, struct letter *letter)
+{
+	letter->due = w.now + 100 + below(below(4) ? 50000 : 3000000);
+	enqueue(l, letter);
 }
 
 void link_deliver(unsigned from, unsigned to)
@@ -525,7 +560,10 @@ void link_deliver(unsigned from, unsigned to)
 		m.peer = from + 1;
 		node_core_receive(s->core, ms_of(s), &m);
 	}
-	letter_free(letter);
+	if (w.plant == PLANT_TWICE && below(10) == 0)
+		come_again(l, letter);
+	else
+		letter_free(letter);
 }
 
 /* A parcel arrives: it is written down, and then the core hears of it. */

@@ -273,6 +273,8 @@ static void look_at(struct server *s)
 	      "for different that are not, at %llu", ULL(s->id),
 	      ULL(v.divergence_index));
 	w.compared_max = MAX(w.compared_max, v.compared);
+	holds(!v.backward, "server %llu sends a peer again what it has: messages "
+	      "of it came late, or twice", ULL(s->id));
 	holds(v.last - MIN(v.commit, v.last) <= UNCOMMITTED_MAX, "server %llu: "
 	      "%llu entries are not committed", ULL(s->id),
 	      ULL(v.last - v.commit));
@@ -641,10 +643,11 @@ void world_end(void)
 			node_core_free(&s->core);
 		}
 		server_drop_work(s);
-		reset_links(s);
 		disk_free(&s->disk);
-		for (unsigned k = 0; k < SERVERS; k++)
+		for (unsigned k = 0; k < SERVERS; k++) {
 			buf_fini(&s->parcels[k].bytes);
+			link_drop(&w.links[i][k]);
+		}
 	}
 	if (world_kind->end)
 		world_kind->end();

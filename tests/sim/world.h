@@ -42,6 +42,8 @@ enum plant {
 	PLANT_UNSYNCED,          /* the checkpoint and its name are not synced */
 	PLANT_AGREE,             /* peers agree to reads, whomever they follow */
 	PLANT_REFUSE,            /* what may still be applied is refused */
+	PLANT_LATE,              /* what a stream held when it broke comes after all */
+	PLANT_TWICE,             /* ... and what it had brought comes again */
 	PLANT__COUNT
 };
 
@@ -234,7 +236,10 @@ void server_transfer(struct server *s, uint64_t to);
 
 /* ---- network ---- */
 
+/* The stream breaks; what it holds is lost. */
 void link_reset(struct link *l);
+/* At the end of a world. */
+void link_drop(struct link *l);
 
 /* ---- between world.c and server.c ---- */
 
