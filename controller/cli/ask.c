@@ -113,8 +113,7 @@ static void tell_warnings(const struct client_answer *answer)
 			k += text.p[k] == '\\' && k + 1 < text.n;
 			buf_c(&out, text.p[k]);
 		}
-		fprintf(stderr, "conflux: warning: %.*s\n",
-			STR_ARG(buf_view(&out)));
+		note("conflux: warning: %.*s", STR_ARG(buf_view(&out)));
 	}
 }
 

@@ -39,7 +39,7 @@ static enum code put(void *data, const void *p, size_t n, struct err *err)
 	if (v->file)
 		rc = fs->ops->write(fs, v->file, v->at, p, n, err);
 	else
-		rc = out_write(str_n(p, n), err);
+		rc = out_raw(str_n(p, n), err);
 	v->at += n;
 	return rc;
 }

@@ -138,7 +138,15 @@ void table_add(struct table *t, struct str cell);
 #define table_addz(t, z) table_add((t), str_of(z))
 /* The first row is the header. */
 enum code table_print(const struct table *t, struct err *err) MUST_USE;
-enum code out_write(struct str bytes, struct err *err) MUST_USE;
+/* Text, and JSON, as people may read it: without what a terminal obeys, which others may
+ * have put into a reason, a name or a content.  Such characters are shown as \u001b. */
+enum code out_write(struct str text, struct err *err) MUST_USE;
+/* Just these bytes: a content, a backup. */
+enum code out_raw(struct str bytes, struct err *err) MUST_USE;
+/* Appends 's' so; 'is_one_line': a newline and a tab are a space. */
+void text_plain(struct buf *out, struct str s, bool is_one_line);
+/* One line on standard error, so. */
+void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* "conflux: <word><text>" and the hint, on standard error. */
 void error_print(const char *word, const struct err *err);
 enum code out_value(const struct cli *cli, const struct value *v,

@@ -96,7 +96,7 @@ enum code cmd_fetch(struct cli *cli, struct err *err)
 		return rc;
 	q.target = buf_view(&target);
 	rc = cli_ask_raw(cli, &q, &answer, err);
-	return rc ? rc : out_write(answer.body, err);
+	return rc ? rc : out_raw(answer.body, err);
 }
 
 /* ---- watch ---- */
@@ -155,7 +155,8 @@ static enum code tell_event(struct watching *w, struct arena *arena,
 	default:
 		put_event(arena, &out, v, w->cli->output == OUT_WIDE);
 	}
-	return out_write(buf_view(&out), w->err);
+	return w->cli->output == OUT_YAML ? out_raw(buf_view(&out), w->err) :
+					    out_write(buf_view(&out), w->err);
 }
 
 /* The server says why it is over, and what to do. */

@@ -49,6 +49,35 @@ static void set_text(struct cli *cli, struct value *body, const char *name,
 			  value_str(cli->arena, str_of(text)));
 }
 
+static void make_lines_one(struct arena *arena, struct value *v)
+{
+	AUTO_BUF plain = BUF_NONE;
+
+	for (size_t i = 0; v->type == VALUE_ARRAY && i < v->a.n; i++)
+		make_lines_one(arena, v->a.items[i]);
+	for (size_t i = 0; v->type == VALUE_OBJECT && i < v->o.n; i++) {
+		struct str key = v->o.m[i].key;
+
+		if (!str_is(key, "text") && !str_is(key, "before") &&
+		    !str_is(key, "after"))
+			make_lines_one(arena, v->o.m[i].value);
+	}
+	if (v->type != VALUE_STRING)
+		return;
+	text_plain(&plain, v->s, true);
+	v->s = arena_str(arena, buf_view(&plain));
+}
+
+/* A copy to be shown by lines: no reason, name or message makes a line of its own.  What
+ * is different has lines, or is shown as a value. */
+static const struct value *by_lines(struct cli *cli, const struct value *v)
+{
+	struct value *copy = value_dup(cli->arena, v);
+
+	make_lines_one(cli->arena, copy);
+	return copy;
+}
+
 /* ---- what is different ---- */
 
 static void put_value(struct buf *out, const struct value *v)
@@ -294,10 +323,7 @@ void cli_tell_invalid(struct cli *cli, const struct manifest *m, size_t n)
 				   STR_ARG(name));
 		buf_printf(&line, "%s%.*s: %.*s", field.n ? ": " : "", STR_ARG(field),
 			   STR_ARG(value_text_at(one, "reason")));
-		for (size_t k = 0; k < line.n; k++)
-			if ((unsigned char)line.p[k] < ' ' || line.p[k] == 127)
-				line.p[k] = ' ';
-		fprintf(stderr, "%.*s\n", STR_ARG(buf_view(&line)));
+		note("%.*s", STR_ARG(buf_view(&line)));
 	}
 	if (value_getz(cli->refused, "invalid_more"))
 		fprintf(stderr, "and %.*s more\n",
@@ -391,7 +417,7 @@ enum code cmd_plan(struct cli *cli, struct err *err)
 		return digest.n ? out_write(arena_printf(cli->arena, "%.*s\n",
 							 STR_ARG(digest)), err) : OK;
 	if (digest.n)
-		put_plan(cli, &out, plan, false);
+		put_plan(cli, &out, by_lines(cli, plan), false);
 	else
 		buf_z(&out, "nothing to do: everything is so already\n");
 	return out_write(buf_view(&out), err);
@@ -463,7 +489,7 @@ enum code cli_tell_proposed(struct cli *cli, const struct value *answer, struct 
 	if (cli->output == OUT_NAME)
 		return out_write(arena_printf(cli->arena, "proposal/%.*s\n", STR_ARG(id)),
 				 err);
-	fprintf(stderr, "%.*s\n", STR_ARG(value_text_at(answer, "approval_dashboard_url")));
+	note("%.*s", STR_ARG(value_text_at(answer, "approval_dashboard_url")));
 	return out_write(arena_printf(cli->arena, "%.*s\n",
 				      STR_ARG(value_text_at(answer, "message"))), err);
 }
@@ -561,6 +587,7 @@ static enum code tell_proposal(struct cli *cli, const struct value *v, struct er
 
 	if (out_is_value(cli))
 		return out_value(cli, v, err);
+	v = by_lines(cli, v);
 	put_row(cli, &out, "proposal", value_getz(v, "id"));
 	put_row(cli, &out, "phase", value_at(v, "status.phase"));
 	put_row(cli, &out, "waits for", value_getz(v, "waits_for"));
@@ -685,12 +712,14 @@ static void put_step(struct cli *cli, struct buf *out, const struct value *o)
 
 static enum code tell_release(struct cli *cli, const struct value *v, struct err *err)
 {
-	const struct value *o = value_getz(v, "object");
-	const struct value *configs = value_at(o, "spec.configs");
+	const struct value *o, *configs;
 	AUTO_BUF out = BUF_NONE;
 
 	if (out_is_value(cli))
 		return out_value(cli, v, err);
+	v = by_lines(cli, v);
+	o = value_getz(v, "object");
+	configs = value_at(o, "spec.configs");
 	put_row(cli, &out, "release", value_getz(v, "id"));
 	put_row(cli, &out, "phase", value_at(o, "status.phase"));
 	put_step(cli, &out, o);

@@ -82,9 +82,9 @@ void cli_tell_holds(struct cli *cli, struct str tenant)
 		return;
 	n = value_count(all);
 	if (n)
-		fprintf(stderr, "%zu content%s of %.*s %s held, and not brought by Git: conflux "
-			"holds -n %.*s\n", n, n == 1 ? "" : "s", STR_ARG(tenant),
-			n == 1 ? "is" : "are", STR_ARG(tenant));
+		note("%zu content%s of %.*s %s held, and not brought by Git: conflux holds -n "
+		     "%.*s", n, n == 1 ? "" : "s", STR_ARG(tenant), n == 1 ? "is" : "are",
+		     STR_ARG(tenant));
 }
 
 void cli_tell_held(struct cli *cli, struct str tenant, struct str release)
@@ -102,10 +102,10 @@ void cli_tell_held(struct cli *cli, struct str tenant, struct str release)
 		if (!str_eq(value_text_at(one, "hold.release"), release))
 			continue;
 		n++;
-		fprintf(stderr, "a hold stays: Git does not bring version %.*s of %.*s "
-			"back until a file of the release changes\n",
-			STR_ARG(text_of(cli->arena, value_at(one, "hold.version"))),
-			STR_ARG(value_text_at(one, "address")));
+		note("a hold stays: Git does not bring version %.*s of %.*s back until a file "
+		     "of the release changes",
+		     STR_ARG(text_of(cli->arena, value_at(one, "hold.version"))),
+		     STR_ARG(value_text_at(one, "address")));
 	}
 	if (!n)
 		fputs("no hold stays: nothing of it was Git's\n", stderr);

@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -11,7 +12,49 @@
 
 #define CELL_MAX 60              /* of a table; wide shows all */
 
-enum code out_write(struct str bytes, struct err *err)
+/* ---- what others wrote ---- */
+
+/* Characters that a terminal obeys (C0, C1, DEL), or that turn what stands around them:
+ * embeddings, overrides and isolates of directions, separators of lines. */
+static bool is_plain(uint32_t c)
+{
+	return c >= ' ' && !(c >= 0x7f && c <= 0x9f) && !(c >= 0x2028 && c <= 0x202e) &&
+	       !(c >= 0x2066 && c <= 0x2069);
+}
+
+/* The first character and its bytes.  What is no UTF-8 is one of its number: some
+ * terminals read a single byte so. */
+static uint32_t first_of(struct str s, size_t *bytes)
+{
+	static const unsigned char mask[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
+	unsigned char lead = (unsigned char)s.p[0];
+	size_t n = str_utf8_len(s);
+	uint32_t c = n ? lead & mask[n] : lead;
+
+	for (size_t i = 1; i < n; i++)
+		c = c << 6 | ((unsigned char)s.p[i] & 0x3f);
+	*bytes = MAX(n, (size_t)1);
+	return c;
+}
+
+void text_plain(struct buf *out, struct str s, bool is_one_line)
+{
+	size_t bytes;
+
+	for (; s.n; s = str_from(s, bytes)) {
+		uint32_t c = first_of(s, &bytes);
+		bool is_good = is_plain(c) && (c < 0x80 || bytes > 1);
+
+		if (is_good || (!is_one_line && (c == '\n' || c == '\t')))
+			buf_str(out, str_first(s, bytes));
+		else if (c == '\n' || c == '\t' || c == '\r')
+			buf_c(out, ' ');
+		else
+			buf_printf(out, "\\u%04x", (unsigned)c);
+	}
+}
+
+enum code out_raw(struct str bytes, struct err *err)
 {
 	if (fwrite(bytes.p ? bytes.p : "", 1, bytes.n, stdout) == bytes.n &&
 	    fflush(stdout) == 0)
@@ -19,24 +62,32 @@ enum code out_write(struct str bytes, struct err *err)
 	return err_sys(err, errno, "standard output");
 }
 
-/* It may hold what others wrote: nothing that a terminal obeys. */
-static void put_text(const char *text)
+enum code out_write(struct str text, struct err *err)
 {
-	for (; *text; text++)
-		fputc((unsigned char)*text < ' ' || *text == 127 ? ' ' : *text,
-		      stderr);
+	AUTO_BUF plain = BUF_NONE;
+
+	text_plain(&plain, text, false);
+	return out_raw(buf_view(&plain), err);
+}
+
+void note(const char *format, ...)
+{
+	AUTO_BUF text = BUF_NONE;
+	AUTO_BUF plain = BUF_NONE;
+	va_list args;
+
+	va_start(args, format);
+	buf_vprintf(&text, format, args);
+	va_end(args);
+	text_plain(&plain, buf_view(&text), true);
+	fprintf(stderr, "%.*s\n", STR_ARG(buf_view(&plain)));
 }
 
 void error_print(const char *word, const struct err *err)
 {
-	fprintf(stderr, "conflux: %s", word);
-	put_text(err->text);
-	fputc('\n', stderr);
-	if (!err->hint[0])
-		return;
-	fputs("  hint: ", stderr);
-	put_text(err->hint);
-	fputc('\n', stderr);
+	note("conflux: %s%s", word, err->text);
+	if (err->hint[0])
+		note("  hint: %s", err->hint);
 }
 
 bool out_is_value(const struct cli *cli)
@@ -49,10 +100,12 @@ enum code out_value(const struct cli *cli, const struct value *v,
 {
 	AUTO_BUF out = BUF_NONE;
 
-	if (cli->output == OUT_YAML)
+	/* YAML has its own way to write them; in JSON they stand in strings alone. */
+	if (cli->output == OUT_YAML) {
 		value_yaml(&out, v);
-	else
-		value_json_pretty(&out, v);
+		return out_raw(buf_view(&out), err);
+	}
+	value_json_pretty(&out, v);
 	return out_write(buf_view(&out), err);
 }
 
@@ -90,12 +143,15 @@ void table_init(struct table *t, struct arena *arena, size_t columns)
 
 void table_add(struct table *t, struct str cell)
 {
+	AUTO_BUF plain = BUF_NONE;
+
 	t->cells = arena_grow(t->arena, t->cells, &t->cap, t->n + 1,
 			      sizeof(*t->cells));
-	t->cells[t->n++] = cell;
+	text_plain(&plain, cell, true);
+	t->cells[t->n++] = arena_str(t->arena, buf_view(&plain));
 }
 
-/* Characters as a terminal shows them; control bytes never reach it. */
+/* Characters as a terminal shows them. */
 static size_t width(struct str s)
 {
 	size_t n = 0;
@@ -103,13 +159,6 @@ static size_t width(struct str s)
 	for (size_t i = 0; i < s.n; i++)
 		n += ((unsigned char)s.p[i] & 0xc0) != 0x80;
 	return n;
-}
-
-static void put_cell(struct buf *out, struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		buf_c(out, (unsigned char)s.p[i] < ' ' || s.p[i] == 127 ? ' ' :
-		      s.p[i]);
 }
 
 enum code table_print(const struct table *t, struct err *err)
@@ -123,7 +172,7 @@ enum code table_print(const struct table *t, struct err *err)
 	for (size_t i = 0; i < t->n; i++) {
 		size_t column = i % t->columns;
 
-		put_cell(&out, t->cells[i]);
+		buf_str(&out, t->cells[i]);
 		if (column + 1 == t->columns) {
 			while (out.n && out.p[out.n - 1] == ' ')
 				buf_cut(&out, out.n - 1);
@@ -181,7 +230,11 @@ struct str text_short(struct arena *arena, struct str text)
 			buf_cut(&out, out.n - 28);
 	}
 	if (out.n > CELL_MAX) {
-		buf_cut(&out, CELL_MAX - 3);
+		size_t n = CELL_MAX - 3;
+
+		while (n && ((unsigned char)out.p[n] & 0xc0) == 0x80)
+			n--;
+		buf_cut(&out, n);
 		buf_z(&out, "...");
 	}
 	return arena_str(arena, buf_view(&out));

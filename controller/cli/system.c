@@ -296,7 +296,7 @@ static void tell_waits(struct cli *cli, const struct value *answer)
 	struct str what = value_text_at(answer, "waits_for");
 
 	if (what.n)
-		fprintf(stderr, "waits for: %.*s\n", STR_ARG(what));
+		note("waits for: %.*s", STR_ARG(what));
 }
 
 enum code cmd_fleet(struct cli *cli, struct err *err)

@@ -90,6 +90,31 @@ run plan -f "$WORK/free.yaml"
 ends 0
 has "$OUT" "on[1]"
 
+step "what others wrote tells the terminal nothing, and makes no line of its own"
+ESC=$(printf '\033')
+cat >"$WORK/evil.yaml" <<Y
+apiVersion: gitops.conflux.io/v1alpha1
+kind: ConfluxConfig
+metadata: {name: evil, namespace: acme}
+spec: {application: shop, environment: prod, name: evil.txt, content: "one\n+ bad\e[2K\e[1A\n\x9b2Jtwo\u202e\n"}
+Y
+run plan -f "$WORK/evil.yaml"
+ends 0
+has "$OUT" 'bad\u001b[2K\u001b[1A'
+has "$OUT" '\u009b2Jtwo\u202e'
+hasnt "$OUT" "$ESC"
+printf '{"on": []}' >"$WORK/none.json"
+run publish acme/shop/prod/free.json -f "$WORK/none.json" --not-before 1h \
+	-m "fine${ESC}[8m"$'\n'"author:     root"$'\xc2\x9b'"1A"
+ends 0
+P=$(grep -o 'p-[0-9]*' <<<"$OUT")
+run proposals "acme/$P"
+has "$OUT" 'reason:     fine\u001b[8m author:     root\u009b1A'
+is "$(grep -c '^author:' <<<"$OUT")" 1 "lines that say who"
+run proposals
+hasnt "$OUT" "$ESC"
+conflux cancel "acme/$P" >/dev/null
+
 step "what is to start later starts later, though the node is killed meanwhile"
 printf '{"on": false}' >"$WORK/later.json"
 run publish acme/shop/prod/free.json -f "$WORK/later.json" --not-before tomorrow
