@@ -16,6 +16,8 @@
 
 /* Unsent bytes of a client that does not read; then it is fed from the store. */
 #define PENDING_MAX (32 * 1024)
+/* Of an event around its JSON, at most: its id and what these lines begin with. */
+#define AROUND_BYTES 64
 
 /* On its own, so that the request may forget what it brought: watches are many, and
  * most are idle. */
@@ -81,12 +83,14 @@ static void begin(struct watcher *w, uint64_t rev)
 static bool change(struct watcher *w, const struct feed_change *c)
 {
 	struct sse_watch *s = of(w);
+	struct str json = watch_json(w->at, c);
 	struct buf *out = &s->out;
 
+	buf_reserve(out, json.n + AROUND_BYTES);
 	buf_z(out, "id: ");
 	buf_u64(out, c->rev);
 	buf_z(out, "\nevent: change\ndata: ");
-	buf_str(out, watch_json(w->at, c));
+	buf_str(out, json);
 	buf_z(out, "\n\n");
 	return answer_pending(s->r) + out->n < PENDING_MAX;
 }
@@ -100,6 +104,11 @@ static void flush(struct watcher *w)
 	/* It was enough for one turn, and the socket took it: nothing drains. */
 	if (answer_pending(s->r) < PENDING_MAX)
 		watcher_resume(w);
+}
+
+static void soon(const struct watcher *w)
+{
+	answer_soon(container_of(w, const struct sse_watch, watcher)->r);
 }
 
 static void bookmark(struct watcher *w, uint64_t rev)
@@ -141,8 +150,8 @@ static void end(struct watcher *w, enum watch_reason reason,
 }
 
 static const struct watcher_ops ops = {
-	.begin = begin, .change = change, .flush = flush, .bookmark = bookmark,
-	.alive = alive, .end = end,
+	.begin = begin, .change = change, .flush = flush, .soon = soon,
+	.bookmark = bookmark, .alive = alive, .end = end,
 };
 
 void watch_sse(struct request *r, const struct watch_spec *spec)

@@ -265,6 +265,14 @@ static void feed_flush(struct feed *f)
 		w->ops->flush(w);
 }
 
+static void feed_soon(const struct feed *f)
+{
+	const struct watcher *w = container_of(f, const struct watcher, feed);
+
+	if (w->ops->soon)
+		w->ops->soon(w);
+}
+
 static void feed_gone(struct feed *f, const struct err *err)
 {
 	end(watcher_of(f), WATCH_COMPACTED, err);
@@ -272,7 +280,7 @@ static void feed_gone(struct feed *f, const struct err *err)
 
 static const struct feed_ops feed_ops = {
 	.may = feed_may, .change = feed_change, .flush = feed_flush,
-	.gone = feed_gone,
+	.soon = feed_soon, .gone = feed_gone,
 };
 
 /* ---- runs ---- */

@@ -58,6 +58,8 @@ struct watcher_ops {
 	/* After one or more calls of `change` in this turn: a place to write what
 	 * was gathered.  More may come in the next turn.  May be NULL. */
 	void (*flush)(struct watcher *w);
+	/* As feed_ops has it.  May be NULL. */
+	void (*soon)(const struct watcher *w);
 	/* All up to 'rev', which ends a command, was told, and it is more than the
 	 * watcher was told before: to resume from.  With the heartbeat. */
 	void (*bookmark)(struct watcher *w, uint64_t rev);

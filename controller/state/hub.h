@@ -39,6 +39,9 @@ struct feed_ops {
 	bool (*change)(struct feed *f, const struct feed_change *c);
 	/* After one or more of these; may be NULL. */
 	void (*flush)(struct feed *f);
+	/* It may be told next: a place to bring near what that needs, and for nothing
+	 * else.  May be NULL. */
+	void (*soon)(const struct feed *f);
 	/* Its position is compacted.  It was removed. */
 	void (*gone)(struct feed *f, const struct err *err);
 };

@@ -223,6 +223,14 @@ size_t answer_pending(const struct request *r)
 	return ex->conn->protocol->pending(ex);
 }
 
+void answer_soon(const struct request *r)
+{
+	const struct exchange *ex = (const struct exchange *)r;
+
+	for (size_t at = 0; at < sizeof(*ex); at += 64)
+		__builtin_prefetch((const char *)ex + at, 1);
+}
+
 void answer_on_drain(struct request *r, void (*cb)(struct request *r))
 {
 	exchange_of(r)->on_drain = cb;

@@ -164,6 +164,8 @@ void answer_chunk(struct request *r, struct str bytes);
 /* Bytes not yet taken by the socket: stop producing above a bound, go on in
  * on_drain. */
 size_t answer_pending(const struct request *r);
+/* A chunk will be given soon: brings near in memory what that needs, and no more. */
+void answer_soon(const struct request *r);
 void answer_on_drain(struct request *r, void (*cb)(struct request *r));
 /* Sent behind the last chunk, where the client takes trailers (HTTP/1.1: TE:
  * trailers); else dropped.  Between answer_stream and answer_end.  An answer that
