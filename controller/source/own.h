@@ -10,6 +10,7 @@
 #include "io/timer.h"
 #include "source/job.h"
 #include "source/source.h"
+#include "source/seats.h"
 
 enum strand_state {
 	STRAND_WAITING,
@@ -25,6 +26,7 @@ struct strand {
 	struct reconciler *r;
 	struct fsm fsm;
 	struct timer timer;
+	struct seat seat;
 	struct work work;
 	struct job job;                  /* of the worker while it runs */
 	struct list waiting;             /* source_wait: of the next job */
@@ -55,6 +57,7 @@ struct reconciler {
 	bool sweeping, wants_sweep;
 	uint64_t seen_rev;
 	uv_sem_t stopped;
+	struct seats *seats;             /* of jobs, by tenant */
 	struct planner *planner;
 
 	_Atomic uint64_t n_sources, n_suspended, n_failing, n_running;
@@ -66,7 +69,8 @@ struct reconciler {
 void reconciler_read(struct reconciler *r);
 struct strand *reconciler_find(struct reconciler *r, struct str ns,
 			       struct str name);
-/* It is due now; while its job runs, once more behind it. */
+/* It is due now, and its job begins when it is its tenant's turn; while its job runs,
+ * once more behind it. */
 void strand_start(struct strand *s);
 void wait_refuse(struct source_result *out, enum code rc, const char *text);
 

@@ -16,6 +16,8 @@ struct planning {
 	struct list at;
 	struct planner *planner;
 	struct planner_ask ask;
+	/* Its tenant's only plan at the moment; then one of all jobs. */
+	struct seat of_tenant, of_all;
 	struct work work;
 	struct job job;
 };
@@ -24,11 +26,11 @@ struct planner {
 	struct store *store;
 	struct pool *pool;
 	const struct source_settings *settings;
+	struct seats *tenants, *all;
 	void (*idle)(void *data);
 	void *data;
-	struct list queue;
-	size_t n;
-	struct planning *running;
+	struct list waiting, running;
+	size_t n_waiting;
 	bool is_stopping;
 };
 
@@ -155,7 +157,13 @@ static void refuse(struct source_wait *wait, enum code rc, const char *text)
 	source_wait_answer(wait, &result);
 }
 
-static void start_next(struct planner *p);
+static void planning_end(struct planning *x)
+{
+	list_remove(&x->at);
+	seat_leave(&x->of_all);
+	seat_leave(&x->of_tenant);
+	free(x);
+}
 
 static void done(struct work *work)
 {
@@ -163,31 +171,43 @@ static void done(struct work *work)
 	struct planner *p = x->planner;
 
 	source_wait_answer(x->ask.wait, &x->job.result);
-	free(x);
-	p->running = NULL;
-	if (!p->is_stopping)
-		start_next(p);
-	else if (p->idle)
+	planning_end(x);
+	if (p->is_stopping && list_empty(&p->running) && p->idle)
 		p->idle(p->data);
 }
 
-static void start_next(struct planner *p)
+static void on_seat(struct seat *seat)
+{
+	struct planning *x = container_of(seat, struct planning, of_all);
+	struct planner *p = x->planner;
+
+	x->work = (struct work){ .home = store_core_loop(p->store), .run = run,
+				 .done = done };
+	p->n_waiting--;
+	if (pool_submit(p->pool, &x->work)) {
+		list_remove(&x->at);
+		list_append(&p->running, &x->at);
+		return;
+	}
+	refuse(x->ask.wait, E_BUSY, "too much work at once");
+	planning_end(x);
+}
+
+static void on_tenants_seat(struct seat *seat)
+{
+	struct planning *x = container_of(seat, struct planning, of_tenant);
+
+	seat_ask(x->planner->all, str_of(x->job.tenant), &x->of_all);
+}
+
+static bool is_full(struct planner *p, const struct planner_ask *ask)
 {
 	struct planning *x;
+	size_t n = 0;
 
-	while (!p->running &&
-	       (x = list_first(&p->queue, struct planning, at))) {
-		list_remove(&x->at);
-		p->n--;
-		x->work = (struct work){ .home = store_core_loop(p->store),
-					 .run = run, .done = done };
-		if (pool_submit(p->pool, &x->work)) {
-			p->running = x;
-			return;
-		}
-		refuse(x->ask.wait, E_BUSY, "too much work at once");
-		free(x);
-	}
+	list_each(&p->waiting, x, at)
+		n += strcmp(x->job.tenant, ask->tenant) == 0;
+	return p->n_waiting >= PLANNER_QUEUE_MAX || n >= PLANNER_TENANT_MAX;
 }
 
 void planner_add(struct planner *p, const struct planner_ask *ask)
@@ -199,34 +219,39 @@ void planner_add(struct planner *p, const struct planner_ask *ask)
 		       "this node does not lead, or is stopping");
 		return;
 	}
-	if (p->n >= PLANNER_QUEUE_MAX) {
+	if (is_full(p, ask)) {
 		refuse(ask->wait, E_BUSY, "too many plans are asked for at once");
 		return;
 	}
 	x = NEW(struct planning);
 	x->planner = p;
 	x->ask = *ask;
+	x->of_tenant.start = on_tenants_seat;
+	x->of_all.start = on_seat;
 	x->job.store = p->store;
 	x->job.settings = p->settings;
 	x->job.plans = true;
 	str_copy(x->job.tenant, sizeof(x->job.tenant), str_of(ask->tenant));
 	str_copy(x->job.name, sizeof(x->job.name), str_of(ask->name));
-	list_append(&p->queue, &x->at);
-	p->n++;
-	start_next(p);
+	list_append(&p->waiting, &x->at);
+	p->n_waiting++;
+	seat_ask(p->tenants, str_of(x->job.tenant), &x->of_tenant);
 }
 
 /* ---- life ---- */
 
 struct planner *planner_new(struct store *store, struct pool *pool,
 			    const struct source_settings *settings,
-			    void (*idle)(void *data), void *data)
+			    struct seats *seats, void (*idle)(void *data), void *data)
 {
 	struct planner *p = NEW(struct planner);
 
 	*p = (struct planner){ .store = store, .pool = pool,
-			       .settings = settings, .idle = idle, .data = data };
-	list_init(&p->queue);
+			       .settings = settings, .all = seats, .idle = idle,
+			       .data = data };
+	p->tenants = seats_new(UINT_MAX, 1);
+	list_init(&p->waiting);
+	list_init(&p->running);
 	return p;
 }
 
@@ -235,20 +260,26 @@ bool planner_stop(struct planner *p)
 	struct planning *x;
 
 	p->is_stopping = true;
-	while ((x = list_first(&p->queue, struct planning, at))) {
-		list_remove(&x->at);
+	/* The last goes first: what ends lets nobody begin. */
+	while (!list_empty(&p->waiting)) {
+		x = container_of(p->waiting.prev, struct planning, at);
 		refuse(x->ask.wait, E_CANCELLED, "the reconciler is stopping");
-		free(x);
+		planning_end(x);
 	}
-	p->n = 0;
-	if (p->running)
-		atomic_store(&p->running->job.cancel, true);
-	return !p->running;
+	p->n_waiting = 0;
+	list_each(&p->running, x, at)
+		atomic_store(&x->job.cancel, true);
+	return list_empty(&p->running);
 }
 
 void planner_free(struct planner **planner)
 {
-	must(!*planner || !(*planner)->running);
-	free(*planner);
+	struct planner *p = *planner;
+
+	if (!p)
+		return;
+	must(list_empty(&p->running) && list_empty(&p->waiting));
+	seats_free(&p->tenants);
+	free(p);
 	*planner = NULL;
 }

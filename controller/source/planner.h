@@ -5,20 +5,25 @@
  * Executed, it makes live what a reconcile of that commit would, and the source says
  * so then.
  *
- * The leader's; one at a time, the rest waits.  Core loop.
+ * The leader's; of a tenant one at a time, as the tenants' turn comes, and the rest
+ * waits.  Core loop.
  */
 #ifndef SOURCE_PLANNER_H
 #define SOURCE_PLANNER_H
 
 #include "source/source.h"
+#include "source/seats.h"
 
 #define PLANNER_QUEUE_MAX 100
+/* Of one tenant. */
+#define PLANNER_TENANT_MAX 25
 
 struct planner;
-/* 'idle' is told, after planner_stop, when nothing runs any more. */
+/* 'seats' are shared with all other jobs.  'idle' is told, after planner_stop, when
+ * nothing runs any more. */
 struct planner *planner_new(struct store *store, struct pool *pool,
 			    const struct source_settings *settings,
-			    void (*idle)(void *data), void *data);
+			    struct seats *seats, void (*idle)(void *data), void *data);
 void planner_free(struct planner **planner);
 /* Ends what runs and refuses what waits; true: nothing runs. */
 bool planner_stop(struct planner *planner);

@@ -113,6 +113,8 @@ static void on_timer(struct timer *timer)
 	strand_start(container_of(timer, struct strand, timer));
 }
 
+static void on_seat(struct seat *seat);
+
 static struct strand *strand_new(struct reconciler *r, struct str ns,
 				 struct str name)
 {
@@ -130,6 +132,7 @@ static struct strand *strand_new(struct reconciler *r, struct str ns,
 	str_copy(s->job.name, sizeof(s->job.name), name);
 	s->job.store = r->store;
 	s->job.settings = r->settings;
+	s->seat.start = on_seat;
 	timer_init(&s->timer, r->loop, on_timer);
 	strand_key(&key, ns, name);
 	must(!map_put(r->strands, buf_view(&key), s));
@@ -154,6 +157,7 @@ static void strand_end(struct strand *s, enum code rc, const char *why)
 	AUTO_BUF key = BUF_NONE;
 	struct source_result result;
 
+	seat_leave(&s->seat);
 	fsm_move(&s->fsm, STRAND_GONE, why);
 	wait_refuse(&result, rc, why);
 	answer_all(&s->waiting, &result);
@@ -256,6 +260,7 @@ static void work_done(struct work *work)
 	struct strand *s = container_of(work, struct strand, work);
 	struct job *j = &s->job;
 
+	seat_leave(&s->seat);
 	take_metrics(s);
 	say(s);
 	s->failures = j->result.code ? s->failures + 1 : 0;
@@ -304,18 +309,33 @@ static void refuse_waiting(struct strand *s, enum code rc, const char *text)
 	answer_all(&s->waiting, &result);
 }
 
+static bool may_run(struct strand *s)
+{
+	s->is_held = !store_leads(s->r->store);
+	if (s->is_held)
+		refuse_waiting(s, E_NOT_LEADER, "this node does not lead");
+	return !s->is_held;
+}
+
 void strand_start(struct strand *s)
 {
-	struct reconciler *r = s->r;
-
 	if (s->fsm.state == STRAND_RUNNING) {
 		s->again = true;
 		return;
 	}
 	timer_stop(&s->timer);
-	s->is_held = !store_leads(r->store);
-	if (s->is_held) {
-		refuse_waiting(s, E_NOT_LEADER, "this node does not lead");
+	if (may_run(s) && !seat_waits(&s->seat))
+		seat_ask(s->r->seats, str_of(s->job.tenant), &s->seat);
+}
+
+/* Others may have had theirs for long. */
+static void on_seat(struct seat *seat)
+{
+	struct strand *s = container_of(seat, struct strand, seat);
+	struct reconciler *r = s->r;
+
+	if (!may_run(s)) {
+		seat_leave(seat);
 		return;
 	}
 	job_reset(s);
@@ -325,6 +345,7 @@ void strand_start(struct strand *s)
 	s->work = (struct work){ .home = r->loop, .run = work_run,
 				 .done = work_done };
 	if (!pool_submit(r->pool, &s->work)) {
+		seat_leave(seat);
 		timer_start(&s->timer, SOON_MS);
 		return;
 	}
@@ -648,6 +669,7 @@ struct reconciler *source_reconciler_new(struct store *store, struct pool *pool,
 					 const struct source_settings *settings)
 {
 	struct reconciler *r = NEW(struct reconciler);
+	unsigned places = pool_threads(pool);
 
 	repo_setup();
 	r->store = store;
@@ -655,7 +677,8 @@ struct reconciler *source_reconciler_new(struct store *store, struct pool *pool,
 	r->settings = settings;
 	r->loop = store_core_loop(store);
 	r->strands = map_new();
-	r->planner = planner_new(store, pool, settings, on_planner_idle, r);
+	r->seats = seats_new(places, MAX(places - 1, 1u));
+	r->planner = planner_new(store, pool, settings, r->seats, on_planner_idle, r);
 	list_init(&r->role.at_);
 	must(uv_sem_init(&r->stopped, 0) == 0);
 	return r;
@@ -730,6 +753,8 @@ static void on_stop(struct msg *msg)
 	struct strand *s;
 
 	r->stopping = true;
+	/* What waits goes first, so that nothing begins in place of what ends. */
+	(void)!planner_stop(r->planner);
 	while ((s = next_idle(r)))
 		strand_end(s, E_CANCELLED, "the reconciler is stopping");
 	check_stopped(r);
@@ -754,6 +779,7 @@ void source_reconciler_free(struct reconciler **reconciler)
 	must(!r->started && map_count(r->strands) == 0);
 	map_free(&r->strands);
 	planner_free(&r->planner);
+	seats_free(&r->seats);
 	uv_sem_destroy(&r->stopped);
 	free(r);
 	*reconciler = NULL;

@@ -183,6 +183,11 @@ bool pool_submit(struct pool *pool, struct work *work)
 	return accepted;
 }
 
+unsigned pool_threads(const struct pool *pool)
+{
+	return pool->n_threads;
+}
+
 size_t pool_queued(const struct pool *pool)
 {
 	return atomic_load(&pool->queued);

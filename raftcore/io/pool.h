@@ -35,6 +35,7 @@ void pool_free(struct pool **pool);
 /* Any thread.  Work starts in the order of submission.  False: the queue is
  * full, or the pool is being freed. */
 bool pool_submit(struct pool *pool, struct work *work) MUST_USE;
+unsigned pool_threads(const struct pool *pool);
 /* Work that waits for a worker; any thread. */
 size_t pool_queued(const struct pool *pool);
 /* How often the queue was full; any thread. */

@@ -638,14 +638,13 @@ START_TEST(a_restart_writes_nothing)
 }
 END_TEST
 
-START_TEST(stops_while_a_server_is_silent)
+/* Takes connections and says nothing; lab.url is its. */
+static int silent_server(void)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET,
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t n = sizeof(at);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct waiter w;
-	uint64_t start;
 
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, n), 0);
 	ck_assert_int_eq(listen(fd, 8), 0);
@@ -653,6 +652,15 @@ START_TEST(stops_while_a_server_is_silent)
 	settings.allow_private = true;
 	snprintf(lab.url, sizeof(lab.url), "https://127.0.0.1:%u/x.git",
 		 ntohs(at.sin_port));
+	return fd;
+}
+
+START_TEST(stops_while_a_server_is_silent)
+{
+	int fd = silent_server();
+	struct waiter w;
+	uint64_t start;
+
 	put_source("silent", "", "1h");
 	ask(&w, "silent");
 	/* It is being fetched once its connection comes. */
@@ -662,6 +670,47 @@ START_TEST(stops_while_a_server_is_silent)
 	close_all();
 	ck_assert_uint_lt(clock_mono_ms() - start, 10000);
 	ck_assert_int_eq(hear(&w).code, E_CANCELLED);
+	close(peer);
+	close(fd);
+	open_all();
+}
+END_TEST
+
+/* A third source, and a plan of each: of all of them one is looked at. */
+START_TEST(servers_that_hang_hold_up_their_tenant_alone)
+{
+	static const char *const names[] = { "a", "b", "c" };
+	struct waiter w[3], plans[3];
+	struct command *c = command();
+	struct str spec;
+	int fd, peer;
+
+	lab_write(&lab, "shop/prod/x.txt", "1");
+	lab_commit(&lab, "first");
+	spec = arena_printf(lab.arena, "{\"url\":\"%s\"}", lab.url);
+	fd = silent_server();
+	for (int i = 0; i < 3; i++) {
+		put_source(names[i], "", "1h");
+		ask(&w[i], names[i]);
+		plans[i] = (struct waiter){ .wait = { .home = store_core_loop(store),
+						      .done = on_result } };
+		uv_sem_init(&plans[i].sem, 0);
+		ck_assert(source_plan(rec, STR("acme"), str_of(names[i]), STR_NONE,
+				      &plans[i].wait));
+	}
+	peer = accept(fd, NULL, NULL);
+	ck_assert_int_ge(peer, 0);
+	object(c, OP_OBJECT_PUT, KIND_TENANT, NULL, "other");
+	ck_assert_msg(submit(c) == OK, "%s", last.text);
+	c = command();
+	object(c, OP_OBJECT_PUT, KIND_SOURCE, "other", "shop")->spec = spec;
+	ck_assert_msg(submit(c) == OK, "%s", last.text);
+	until("1", fetch("other/shop/prod/x.txt"));
+	close_all();
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(hear(&w[i]).code, E_CANCELLED);
+		ck_assert_int_eq(hear(&plans[i]).code, E_CANCELLED);
+	}
 	close(peer);
 	close(fd);
 	open_all();
@@ -790,6 +839,7 @@ static Suite *suite(void)
 	tcase_add_test(tc, a_first_import_is_one_command);
 	tcase_add_test(tc, a_restart_writes_nothing);
 	tcase_add_test(tc, stops_while_a_server_is_silent);
+	tcase_add_test(tc, servers_that_hang_hold_up_their_tenant_alone);
 	tcase_add_test(tc, a_commit_is_planned_and_made_live_by_its_plan);
 	tcase_add_test(tc, commits_that_cannot_be_planned);
 	suite_add_tcase(s, tc);
