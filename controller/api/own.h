@@ -238,7 +238,7 @@ uint64_t change_revision(const struct outcome *o);
 bool change_take_reason(struct request *r, struct change *ch, struct str text);
 /* Submits; 'done' is called with the outcome, or the error is answered. */
 void change_submit(struct change *ch);
-/* Gives it up unsent: the request is to be answered by the caller. */
+/* Gives it up unsent: the request is answered by the caller, before or behind this. */
 void change_cancel(struct change *ch);
 /* Is the request told to write what another manager owns? */
 bool change_takes_over(const struct request *r);

@@ -45,9 +45,25 @@ static void gone_under_way(struct request *r)
 	u->change->r = NULL;
 }
 
+/* From here on the request may go before the change is settled. */
+static void follow(struct change *ch)
+{
+	struct request *r = ch->r;
+	struct under_way *u;
+
+	/* Sent again it is followed already, or has gone. */
+	if (!r || r->on_gone == gone_under_way)
+		return;
+	u = ANEW(r->arena, struct under_way);
+	u->caller = *caller_of(r);
+	u->change = ch;
+	r->data = &u->caller;
+	r->on_gone = gone_under_way;
+}
+
+/* What is wrong may have been answered: the request is another one's by now. */
 void change_cancel(struct change *ch)
 {
-	ch->r->on_gone = NULL;
 	change_free(ch);
 }
 
@@ -130,7 +146,6 @@ struct change *change_new(struct request *r, change_done *done)
 	struct caller *caller = caller_of(r);
 	struct arena *arena = arena_new(4096);
 	struct change *ch = ANEW(arena, struct change);
-	struct under_way *u = ANEW(r->arena, struct under_way);
 	const struct str *reason = request_header(r, "x-conflux-reason");
 	const struct str *key = request_header(r, "idempotency-key");
 	struct str glass = breaks_glass(r);
@@ -158,10 +173,6 @@ struct change *change_new(struct request *r, change_done *done)
 	(void)!take_not_before(r, ch);
 	if (key)
 		change_set_key(ch, r, *key);
-	u->caller = *caller;
-	u->change = ch;
-	r->data = &u->caller;
-	r->on_gone = gone_under_way;
 	return ch;
 }
 
@@ -357,6 +368,7 @@ void change_submit(struct change *ch)
 		api_error(r, &err);
 		return;
 	}
+	follow(ch);
 	ch->cmd.time_ms = clock_wall_ms();
 	if (ch->glass.n)
 		ch->cmd.reason = ch->glass;
