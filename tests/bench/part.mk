@@ -1,6 +1,10 @@
 # Programs of the benchmarks: a program each, see GNUmakefile
 needs_raft_node := base io wire net raftcore node
 needs_raft_load := base
+help_raft_load := load.c
+needs_calls := base
+help_calls := load.c
+pkgs_calls := libnghttp2
 needs_disk := base
 needs_floor := base
 needs_acks := base

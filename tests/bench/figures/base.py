@@ -99,14 +99,11 @@ def step(text):
     print(f"    {time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
-def alternate(ours, theirs):
-    """Medians of both, run by run in turn."""
-    a, b = [], []
-    for _ in range(ROUNDS):
-        a.append(ours())
-        b.append(theirs())
-    return ([statistics.median(x) for x in zip(*a)],
-            [statistics.median(x) for x in zip(*b)])
+def alternate(*runs):
+    """Medians of each, run by run in turn."""
+    rounds = [[run() for run in runs] for _ in range(ROUNDS)]
+    return [[statistics.median(x) for x in zip(*answers)]
+            for answers in zip(*rounds)]
 
 
 def table():

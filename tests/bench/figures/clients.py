@@ -1,7 +1,25 @@
-"""Clients that make load over HTTP/1."""
+"""Clients that make load over HTTP."""
+import json
 import re
 
 from . import base
+
+GRPC = ("content-type:application/grpc", "te:trailers")
+# Of HTTP/2, with the calls in flight spread over them.  With one a call, or with a
+# single one, etcd is slower (docs/benchmarks.md).
+CONNECTIONS = 8
+
+
+def calls(url, path, in_flight, body="-", fields=(), token=None, count=0):
+    """(a second, p99 in microseconds) of calls over HTTP/2 (tests/bench/calls.c): for
+    the time of a run, or 'count' of them."""
+    if token:
+        fields = (*fields, "authorization:Bearer " + token)
+    answer = json.loads(base.run([
+        base.TOOLS + "/calls", url.split("//")[1], path, str(in_flight),
+        str(min(in_flight, CONNECTIONS)),
+        f"3600:{count}" if count else str(base.SECONDS), body, *fields]))
+    return answer["rate"], answer["p99_us"]
 
 
 def wrk(url, connections, token=None, script=None, headers=()):

@@ -1,14 +1,13 @@
-"""etcd, and gRPC calls to it by h2load."""
+"""etcd, and gRPC calls to it."""
 import json
-import os
-import re
 import shutil
 import struct
 import tempfile
 import urllib.request
 
 from . import base
-from .base import free_port, run, start, stop, until
+from .base import free_port, start, stop, until
+from .clients import GRPC, calls
 
 
 def varint(n):
@@ -17,11 +16,6 @@ def varint(n):
         out += bytes([n & 127 | 128])
         n >>= 7
     return out + bytes([n])
-
-
-# That etcd is asked over, with the calls in flight spread over them.  With one a
-# call, or with a single one, it is slower (docs/benchmarks.md).
-CONNECTIONS = 8
 
 
 def framed(path, message):
@@ -68,7 +62,7 @@ class Etcd:
         self.url = next(url for url in self.urls if self.leads(url))
         key = b"shop/prod/c.txt"
         self.body = framed(self.dir + "/put",
-                           field(1, key) + field(2, b"0" * 256))
+                           field(1, key) + field(2, b"0" * 240 + b"#" * 16))
         self.ranges = {
             "linearizable": framed(self.dir + "/linearizable", field(1, key)),
             "serializable": framed(self.dir + "/serializable",
@@ -97,36 +91,19 @@ class Etcd:
     def index(self):
         return int(self.status(self.url)["raftIndex"])
 
-    def call(self, connections, streams, method, body, count=0):
-        """(calls a second, p99 in microseconds), 'streams' a connection; 'count'
-        of them, or for the time of a run."""
-        log = self.dir + "/log"
-        if os.path.exists(log):
-            os.unlink(log)
-        text = run(["h2load", f"-c{connections}", f"-m{streams}", "-t1",
-                    f"-n{count}" if count else f"-D{base.SECONDS}",
-                    "-d", body, f"--log-file={log}",
-                    "-H", "content-type: application/grpc",
-                    "-H", "te: trailers",
-                    self.url + "/etcdserverpb.KV/" + method])
-        rate = float(re.search(r", ([\d.]+) req/s", text).group(1))
-        if rate == 0 or " 0 2xx" in text:
-            raise SystemExit("bench: etcd answered nothing:\n" + text)
-        with open(log) as f:
-            took = sorted(int(line.split("\t")[2]) for line in f)
-        return rate, took[(len(took) - 1) * 99 // 100]
+    def call(self, in_flight, method, body, count=0):
+        """(calls a second, p99 in microseconds); 'count' of them, or for the time of
+        a run."""
+        return calls(self.url, "/etcdserverpb.KV/" + method, in_flight, body,
+                     GRPC, count=count)
 
     def reads(self, in_flight, kind):
-        connections = min(in_flight, CONNECTIONS)
-        return self.call(connections, in_flight // connections, "Range",
-                         self.ranges[kind])
+        return self.call(in_flight, "Range", self.ranges[kind])
 
     def puts(self, in_flight):
         """(puts a second, p99) by gRPC, so many under way."""
-        connections = min(in_flight, CONNECTIONS)
         before = self.index()
-        rate, p99 = self.call(connections, in_flight // connections, "Put",
-                              self.body)
+        rate, p99 = self.call(in_flight, "Put", self.body)
         done = self.index() - before
         if done < 0.9 * rate * base.SECONDS:
             raise SystemExit(f"bench: etcd stored {done} of "

@@ -9,7 +9,7 @@ import urllib.request
 from . import base
 from .base import alternate, free_port, report, run, start, stop, until
 from .certs import Certs
-from .clients import wrk
+from .clients import GRPC, calls, wrk
 from .conflux import Conflux
 from .etcd import Etcd, field, framed
 
@@ -175,18 +175,6 @@ def gateway(f, work):
     etcd.close()
 
 
-def calls(address, path, body, token=None):
-    """gRPC calls a second over eight connections, 64 under way."""
-    text = run(["h2load", "-c8", "-m8", "-t1", f"-D{base.SECONDS}", "-d", body,
-                "-H", "content-type: application/grpc", "-H", "te: trailers",
-                *headers_of(token), address + path])
-    done, good = (int(re.search(rf"(\d+) {word}", text).group(1))
-                  for word in ("succeeded", "2xx"))
-    if good < done or done == 0:
-        raise SystemExit("bench: calls that failed:\n" + text)
-    return (float(re.search(r", ([\d.]+) req/s", text).group(1)),)
-
-
 def grpc(f, work):
     """A call of ConfigService beside one of etcd's KV."""
     etcd = Etcd(work)
@@ -194,23 +182,12 @@ def grpc(f, work):
     address = b"".join(field(i + 1, part) for i, part in
                        enumerate((b"acme", b"shop", b"prod", b"216")))
     body = framed(f.c.dir + "/fetch.grpc", field(1, address))
-    # h2load counts what HTTP says: that it is an answer is seen once before.
-    check_call(f, body)
     a, b = alternate(
-        lambda: calls(f.c.url, "/conflux.v1.ConfigService/FetchConfig", body,
-                      f.c.token),
-        lambda: calls(etcd.url, "/etcdserverpb.KV/Range",
-                      etcd.ranges["serializable"]))
+        lambda: calls(f.c.url, "/conflux.v1.ConfigService/FetchConfig", 64, body,
+                      GRPC, f.c.token),
+        lambda: etcd.reads(64, "serializable"))
     report("fetch_grpc_64", a[0], "calls/s", "etcd serializable range", b[0])
     etcd.close()
-
-
-def check_call(f, body):
-    text = run(["nghttp", "-v", "-n", "-d", body, "-H", "content-type: application/grpc",
-                "-H", "te: trailers", *headers_of(f.c.token),
-                f.c.url + "/conflux.v1.ConfigService/FetchConfig"])
-    if not re.search(r"grpc-status: 0\b", text):
-        raise SystemExit("bench: FetchConfig is no success:\n" + text)
 
 
 def fetch(work):

@@ -24,7 +24,7 @@ def restart_1m(work):
     c.close()
 
     etcd = Etcd(work, 1)
-    etcd.call(8, 32, "Put", etcd.body, ENTRIES)
+    etcd.call(256, "Put", etcd.body, ENTRIES)
     assert etcd.index() >= ENTRIES
     kill(etcd.processes[0])
     begin = time.monotonic()

@@ -1,0 +1,158 @@
+/* Requests always under way: see load.h. */
+#include "load.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include "base/banned.h"
+
+#define WARM_NS 500000000ull
+#define READ_BYTES (256u * 1024)
+
+struct load load;
+
+static uint32_t *samples;                /* microseconds */
+static size_t n_samples, cap_samples;
+static char in[READ_BYTES];
+
+void load_die(const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "%s: ", load.program);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	exit(1);
+}
+
+static struct connection *dial(const char *address)
+{
+	struct connection *c = mem_zero(sizeof(*c));
+	struct sockaddr_in to = { .sin_family = AF_INET };
+	const char *colon = strrchr(address, ':');
+	char host[64] = { 0 };
+	int on = 1;
+
+	must(colon && (size_t)(colon - address) < sizeof(host));
+	memcpy(host, address, (size_t)(colon - address));
+	must(inet_pton(AF_INET, host, &to.sin_addr) == 1);
+	to.sin_port = htons((uint16_t)atoi(colon + 1));
+	c->fd = socket(AF_INET, SOCK_STREAM, 0);
+	if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof(to)))
+		load_die("%s: %s", address, strerror(errno));
+	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	return c;
+}
+
+void load_open(const char *program, const char *address, unsigned connections,
+	       unsigned in_flight, double seconds)
+{
+	load.program = program;
+	if (!connections || connections > CONNECTIONS_MAX ||
+	    in_flight < connections || seconds <= 0)
+		load_die("one to %u connections, in flight as many or more, and "
+			 "some time", CONNECTIONS_MAX);
+	load.n = connections;
+	load.in_flight = in_flight;
+	for (unsigned i = 0; i < load.n; i++)
+		load.connections[i] = dial(address);
+	load.count_from = clock_mono_ns() + WARM_NS;
+	load.end = load.count_from + (uint64_t)(seconds * 1e9);
+}
+
+void load_flush(struct connection *c)
+{
+	while (c->sent < c->out.n) {
+		ssize_t n = send(c->fd, c->out.p + c->sent, c->out.n - c->sent,
+				 MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n < 0)
+			load_die("send: %s", strerror(errno));
+		c->sent += (size_t)n;
+	}
+	buf_reset(&c->out);
+	c->sent = 0;
+}
+
+void load_note(uint64_t from, uint64_t now)
+{
+	if (++load.answered == load.limit && now < load.end)
+		load.end = now;
+	if (from < load.count_from || now > load.end)
+		return;
+	mem_grow((void **)&samples, &cap_samples, n_samples + 1, sizeof(*samples));
+	samples[n_samples++] = (uint32_t)((now - from) / 1000);
+}
+
+static bool wait_for_any(struct pollfd *polls)
+{
+	for (unsigned i = 0; i < load.n; i++) {
+		struct connection *c = load.connections[i];
+
+		polls[i] = (struct pollfd){ c->fd, POLLIN, 0 };
+		if (c->out.n)
+			polls[i].events |= POLLOUT;
+	}
+	return poll(polls, load.n, 10000) > 0;
+}
+
+void load_run(void (*take)(struct connection *c, const char *p, size_t n,
+			   uint64_t now))
+{
+	struct pollfd polls[CONNECTIONS_MAX];
+
+	while (clock_mono_ns() < load.end) {
+		if (!wait_for_any(polls))
+			load_die("no answer for 10 seconds");
+		for (unsigned i = 0; i < load.n; i++) {
+			struct connection *c = load.connections[i];
+			ssize_t n;
+
+			if (polls[i].revents & ~POLLOUT) {
+				n = recv(c->fd, in, sizeof(in), MSG_DONTWAIT);
+				if (n == 0 || (n < 0 && errno != EAGAIN))
+					load_die("the node hung up");
+				if (n > 0)
+					take(c, in, (size_t)n, clock_mono_ns());
+			}
+			if (c->out.n)
+				load_flush(c);
+		}
+	}
+}
+
+static int by_number(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+void load_print(void)
+{
+	double seconds =
+		(double)(load.end - MIN(load.count_from, load.end - 1)) / 1e9;
+	size_t n = n_samples;
+
+	if (n == 0)
+		load_die("nothing was answered");
+	qsort(samples, n, sizeof(*samples), by_number);
+	printf("{\"rate\":%.1f,\"p50_us\":%u,\"p99_us\":%u,\"max_us\":%u}\n",
+	       (double)n / seconds, samples[n / 2], samples[(n - 1) * 99 / 100],
+	       samples[n - 1]);
+}

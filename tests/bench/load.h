@@ -1,0 +1,51 @@
+/*
+ * What programs share that keep a number of requests always under way, over up to
+ * CONNECTIONS_MAX connections, and say how many were answered a second and how soon:
+ * raft_load.c and calls.c.
+ *
+ * Half a second goes before what is counted.  One thread, all blocking is in poll().
+ */
+#ifndef BENCH_LOAD_H
+#define BENCH_LOAD_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+
+#define CONNECTIONS_MAX 64u
+
+struct connection {
+	int fd;
+	struct buf out;
+	size_t sent;                     /* of 'out' */
+	void *data;                      /* of the program */
+};
+
+extern struct load {
+	const char *program;             /* for messages */
+	struct connection *connections[CONNECTIONS_MAX];
+	unsigned n, in_flight;
+	uint64_t count_from, end;        /* clock_mono_ns() */
+	uint64_t answered, limit;        /* at which it ends; 0: none */
+} load;
+
+void load_die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+/* Opens the connections; counting begins half a second from now. */
+void load_open(const char *program, const char *address, unsigned connections,
+	       unsigned in_flight, double seconds);
+
+/* Sends what 'out' holds, as far as it goes. */
+void load_flush(struct connection *c);
+
+/* An answer to what was sent at 'from' has come. */
+void load_note(uint64_t from, uint64_t now);
+
+/* Until load.end: 'take' gets what came, and may add to 'out'. */
+void load_run(void (*take)(struct connection *c, const char *p, size_t n,
+			   uint64_t now));
+
+/* A line of JSON: rate a second, and p50, p99 and the longest in microseconds. */
+void load_print(void);
+
+#endif
