@@ -155,6 +155,12 @@ static void note_for(struct apply *a, struct uuid hook,
 	put_tally(a, hook, &t);
 }
 
+bool outbox_is_heard(struct apply *a, struct str tenant)
+{
+	return a->head->version >= VERSION_GATE &&
+	       ap_count(a, tenant, KIND_WEBHOOK) > 0;
+}
+
 void outbox_note(struct apply *a, enum notice notice, struct str tenant,
 		 enum kind_id kind, struct str name, struct str data)
 {
@@ -166,8 +172,7 @@ void outbox_note(struct apply *a, enum notice notice, struct str tenant,
 						   data,
 	};
 
-	if (a->head->version < VERSION_GATE ||
-	    ap_count(a, tenant, KIND_WEBHOOK) == 0)
+	if (!outbox_is_heard(a, tenant))
 		return;
 	who_wants(a, tenant, notice, &hooks);
 	if (hooks.n == 0)
@@ -189,8 +194,7 @@ void outbox_status(struct apply *a, enum kind_id kind, struct str tenant,
 	AUTO_BUF data = BUF_NONE;
 	struct str reason, message;
 
-	if (kind != KIND_SOURCE || a->head->version < VERSION_GATE ||
-	    ap_count(a, tenant, KIND_WEBHOOK) == 0)
+	if (kind != KIND_SOURCE || !outbox_is_heard(a, tenant))
 		return;
 	if (!str_is(condition_ready(a->arena, after, &reason, &message), "False") ||
 	    str_is(condition_ready(a->arena, before, NULL, NULL), "False"))
@@ -212,8 +216,7 @@ void outbox_drift(struct apply *a, const struct op *op,
 
 	if (op->kind != KIND_CONFIG || was->manager != MANAGER_GIT ||
 	    (who == MANAGER_GIT && str_eq(ref, was->manager_ref)) ||
-	    a->head->version < VERSION_GATE ||
-	    ap_count(a, op->tenant, KIND_WEBHOOK) == 0)
+	    !outbox_is_heard(a, op->tenant))
 		return;
 	buf_z(&data, "{\"author\":");
 	buf_json(&data, a->cmd->subject.name);

@@ -29,11 +29,14 @@ struct op_result;
 
 /* ---- in apply: deterministic, core loop ---- */
 
+/* Has the tenant webhooks?  A look at a counter, before an event is written. */
+bool outbox_is_heard(struct apply *a, struct str tenant);
+
 /*
  * Puts one event for each webhook of 'tenant' that wants 'notice' and does not rest.
  * 'kind' and 'name' are the object that it is about; 'data' is a JSON object in
  * canonical form without anything secret (more than OUTBOX_DATA_MAX bytes become
- * {"truncated":true}).  Without webhooks it costs one look at a counter.
+ * {"truncated":true}).
  */
 void outbox_note(struct apply *a, enum notice notice, struct str tenant,
 		 enum kind_id kind, struct str name, struct str data);

@@ -143,8 +143,8 @@ static enum code put_release(struct apply *a, struct str tenant, struct err *err
 {
 	const struct rollout_row *begun = releasing_begun(a);
 	uint64_t rev = ap_next_rev(a);
-	struct str name = arena_printf(a->arena, "r-%012llu",
-				       (unsigned long long)rev);
+	char number[RELEASE_NAME_MAX];
+	struct str name;
 	AUTO_BUF key = BUF_NONE;
 	AUTO_BUF val = BUF_NONE;
 	AUTO_BUF spec = BUF_NONE;
@@ -154,8 +154,10 @@ static enum code put_release(struct apply *a, struct str tenant, struct err *err
 		.meta = STR("{}"), .status = STR("{\"phase\":\"Completed\"}"),
 	};
 	struct event_row event = { .type = EVENT_ADDED, .kind = KIND_RELEASE,
-				   .tenant = tenant, .name = name };
+				   .tenant = tenant };
 
+	release_name(number, rev);
+	event.name = name = arena_str(a->arena, str_of(number));
 	buf_str(&a->release.name, name);
 	if (begun)
 		row.status = arena_printf(a->arena, "{\"phase\":\"%s\"}",

@@ -243,6 +243,8 @@ void rollout_tell(struct apply *a, struct str tenant,
 	AUTO_BUF data = BUF_NONE;
 	char name[RELEASE_NAME_MAX];
 
+	if (!outbox_is_heard(a, tenant))
+		return;
 	release_name(name, row->number);
 	buf_z(&data, "{\"commit\":");
 	buf_json(&data, row->commit);

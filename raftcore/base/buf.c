@@ -14,12 +14,6 @@
 /* Enough for most keys and rows: growing costs more than what is left over. */
 #define FIRST 128
 
-void buf_fini(struct buf *b)
-{
-	free(b->p);
-	*b = BUF_NONE;
-}
-
 void buf_reset(struct buf *b)
 {
 	buf_cut(b, 0);

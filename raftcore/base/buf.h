@@ -6,6 +6,7 @@
 #define BASE_BUF_H
 
 #include <stdarg.h>
+#include <stdlib.h>
 
 #include "base/str.h"
 
@@ -18,7 +19,12 @@ struct buf {
 #define BUF_NONE ((struct buf){ NULL, 0, 0 })
 #define AUTO_BUF __attribute__((cleanup(buf_fini))) struct buf
 
-void buf_fini(struct buf *b);
+static inline void buf_fini(struct buf *b)
+{
+	if (b->p)
+		free(b->p);
+	*b = BUF_NONE;
+}
 void buf_reset(struct buf *b);                 /* keeps the memory */
 void buf_reserve(struct buf *b, size_t more);
 /* Returns the new bytes, unset. */

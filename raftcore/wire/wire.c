@@ -10,11 +10,6 @@
 /* A 64-bit number takes at most this many groups of 7 bits. */
 #define VAR_MAX 10
 
-void wr_u8(struct buf *b, uint8_t v)
-{
-	buf_c(b, (char)v);
-}
-
 void wr_u16(struct buf *b, uint16_t v)
 {
 	v = htole16(v);
@@ -45,7 +40,7 @@ void wr_u32_be(struct buf *b, uint32_t v)
 	buf_add(b, &v, sizeof(v));
 }
 
-void wr_var(struct buf *b, uint64_t v)
+void wr_var_long(struct buf *b, uint64_t v)
 {
 	char bytes[VAR_MAX];
 	size_t n = 0;
@@ -54,17 +49,6 @@ void wr_var(struct buf *b, uint64_t v)
 		bytes[n++] = (char)(v | 0x80);
 	bytes[n++] = (char)v;
 	buf_add(b, bytes, n);
-}
-
-void wr_str(struct buf *b, struct str s)
-{
-	wr_var(b, s.n);
-	buf_str(b, s);
-}
-
-void wr_raw(struct buf *b, const void *p, size_t n)
-{
-	buf_add(b, p, n);
 }
 
 struct rd rd_of(struct str s)
@@ -140,7 +124,7 @@ uint32_t rd_u32_be(struct rd *r)
 	return be32toh(v);
 }
 
-uint64_t rd_var(struct rd *r)
+uint64_t rd_var_long(struct rd *r)
 {
 	uint64_t v = 0;
 
@@ -160,13 +144,6 @@ uint64_t rd_var(struct rd *r)
 	return 0;
 }
 
-struct str rd_str(struct rd *r)
-{
-	uint64_t n = rd_var(r);
-
-	return rd_raw(r, n);
-}
-
 struct str rd_raw(struct rd *r, size_t n)
 {
 	struct str s;
@@ -178,11 +155,6 @@ struct str rd_raw(struct rd *r, size_t n)
 	s = str_n(r->p, n);
 	r->p += n;
 	return s;
-}
-
-size_t rd_left(const struct rd *r)
-{
-	return (size_t)(r->end - r->p);
 }
 
 bool rd_done(const struct rd *r)
