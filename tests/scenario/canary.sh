@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Three nodes and instances that follow a configuration: a canary goes out step by
-# step; one whose instances reject it, or vanish with it, turns back by itself; one goes
-# through while its leader is killed at each step.
+# Three nodes, a branch of Git that they watch, and instances that follow what it brings: a
+# canary goes out step by step; one whose instances reject it, or vanish with it, turns
+# back by itself; one goes through while its leader is killed at each step, and between
+# the push and its first one.
 . "$(dirname "$0")/lib.bash"
 
 declare -A PID HTTP RAFT
@@ -15,7 +16,7 @@ start_node() {
 	rm -f "$WORK/n$n/confluxd.listen"
 	"$CONFLUX_BIN/confluxd" --data-dir "$WORK/n$n" --listen "${HTTP[$n]#http://}" \
 		--node-id "$n" --raft-listen "${RAFT[$n]}" --peers "$PEERS" \
-		2>>"$WORK/daemon.log" &
+		--sources-file-roots "$WORK" 2>>"$WORK/daemon.log" &
 	PID[$n]=$!
 	until_ok test -s "$WORK/n$n/confluxd.listen"
 }
@@ -33,7 +34,17 @@ release() { newest | jq -r .metadata.name; }
 phase() { newest | jq -r '.status.phase // "none"'; }
 phase_is() { [ "$(phase)" = "$1" ]; }
 all_have() { [ "$(cat "$WORK"/i/web-* | grep -cx "$1")" = "$2" ]; }
-publish() { printf '%s' "$1" | conflux publish "$KEY" -f - -m "$1" >"$WORK/out"; }
+# A commit, and nothing else: the cluster looks at the branch each second.
+push() {
+	printf '%s' "$1" >"$WORK/repo/shop/prod/main"
+	git -C "$WORK/repo" commit -qam "$1"
+	git -C "$WORK/repo" push -q origin HEAD:main
+}
+brought() { [ "$(newest | jq -r .spec.commit)" = "$(git -C "$WORK/repo" rev-parse HEAD)" ]; }
+publish() {
+	push "$1"
+	until_ok brought
+}
 states() { conflux fleet "$1" --limit 100 -o json | jq -r '[.instances[].state] | group_by(.) |
 	map("\(.[0]) \(length)") | join(", ")'; }
 
@@ -48,8 +59,23 @@ export CONFLUX_SERVER=${HTTP[1]},${HTTP[2]},${HTTP[3]}
 grown() { [ "$(conflux cluster status -o json | jq .cluster_version)" -ge 5 ]; }
 until_ok grown
 make_tenant acme
-make_config main one
+git init -q --bare -b main "$WORK/origin.git"
+git clone -q "$WORK/origin.git" "$WORK/repo" 2>/dev/null
+git -C "$WORK/repo" config user.name T
+git -C "$WORK/repo" config user.email t@example.invalid
+mkdir -p "$WORK/repo/shop/prod"
+printf one >"$WORK/repo/shop/prod/main"
+git -C "$WORK/repo" add -A
+push one
+ask POST "$KUBE/namespaces/acme/confluxsources" -d '{
+	"apiVersion": "gitops.conflux.io/v1alpha1", "kind": "ConfluxSource",
+	"metadata": {"name": "shop"},
+	"spec": {"url": "file://'"$WORK"'/origin.git", "ref": {"branch": "main"},
+		"interval": "1s",
+		"layout": {"files": {"pathTemplate": "{application}/{environment}/{name}"}}}}'
 yes 201
+is_live() { [ "$(conflux fetch "$KEY")" = "$1" ]; }
+until_ok is_live one
 mkdir "$WORK/i"
 python3 "$(dirname "$0")/canary/instances.py" "$WORK/i" "$KEY" "$N" \
 	"${HTTP[1]}" "${HTTP[2]}" "${HTTP[3]}" >"$WORK/said" &
@@ -60,13 +86,14 @@ is "$(conflux fleet -o json | jq -r '[.instances[] | "\(.state) \(.version) \(.c
 is "$(conflux fleet -o json | jq '.instances | length')" "$N" connected
 
 step "a plan counts them at all nodes, or says that it cannot"
-cat >"$WORK/change.yaml" <<-EOT
-	apiVersion: gitops.conflux.io/v1alpha1
-	kind: ConfluxConfig
-	metadata: {name: shop.prod.main, namespace: acme}
-	spec: {application: shop, environment: prod, name: main, content: other}
-EOT
-reached() { conflux plan -f "$WORK/change.yaml" -o json | jq -c '.blast_radius |
+# On another branch: nobody brings it.
+git -C "$WORK/repo" checkout -q -b aside
+printf other >"$WORK/repo/shop/prod/main"
+git -C "$WORK/repo" commit -qam aside
+git -C "$WORK/repo" push -q origin aside
+ASIDE=$(git -C "$WORK/repo" rev-parse HEAD)
+git -C "$WORK/repo" checkout -q -
+reached() { conflux plan --source acme/shop --commit "$ASIDE" -o json | jq -c '.blast_radius |
 	[.instances_connected, (.instances_note // "" | test("1 of 3 nodes"))]'; }
 for n in 1 2 3; do
 	is "$(CONFLUX_SERVER=${HTTP[$n]} reached)" "[$N,false]" "instances, asked of node $n"
@@ -194,10 +221,15 @@ together() { [ "$(conflux fleet -o json | jq '[.instances[] | select(.connected)
 until_ok together
 policy 1s '[{labels: {ring: canary}, pause: manual}, {percent: 50, pause: manual},
 	{percent: 75, pause: manual}]'
-publish five
+leader() { conflux cluster status -o json | jq -r .leader_id; }
+push five
+L=$(leader)
+end_node "$L" KILL
+until_ok brought
+start_node "$L"
+until_ok ready "$L"
 R=$(release)
 in_step() { [ "$(newest | jq -r '"\(.status.phase) \(.status.step)"')" = "Progressing $1" ]; }
-leader() { conflux cluster status -o json | jq -r .leader_id; }
 # What the leader that came knows of those that got it.
 applied() { conflux fleet "$R" --limit 100 -o json | jq -e '.instances |
 	length >= 6 and all(.state == "applied")'; }
@@ -212,6 +244,7 @@ for s in 1 2 3; do
 done
 until_ok phase_is Completed
 is "$(release)" "$R" release
+is "$(newest | jq -r .spec.author)" source:acme/shop "who brought it"
 until_ok all_have five "$N"
 is "$(newest | jq '[.status.history[] | select(.what | test("advance"))] | map(.step) |
 	length == (unique | length)')" true "each step once"

@@ -315,6 +315,41 @@ START_TEST(one_stream_at_a_time)
 }
 END_TEST
 
+static void nap_us(unsigned us)
+{
+	const struct timespec t = { .tv_nsec = us * 1000l };
+
+	nanosleep(&t, NULL);
+}
+
+/* Whatever the schedule is at: before it has begun, while it looks, while the picture is
+ * taken, while one is written.  One follows the other, so some stop lies in each.  The
+ * store goes on, and finds nobody there. */
+START_TEST(the_schedule_ends_with_the_node)
+{
+	struct backups *all[40];
+
+	start(1, false);
+	WAIT(store_leads(store));
+	for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
+		struct backups_config b = { .version = "test", .node_id = 1,
+					    .dir = folder, .interval_ms = 1, .keep = 1,
+					    .recipient = "", .store = store };
+		struct backups_view v = { 0 };
+
+		ck_assert_int_eq(backups_new(&b, &all[i], &err), OK);
+		while (i % 4 && !v.is_running && !v.done)
+			backups_view(all[i], &v);
+		nap_us((i % 8) * 300);
+		backups_stop(all[i]);
+		ck_assert_uint_eq(count(".part"), 0);
+	}
+	stop();
+	for (unsigned i = 0; i < ARRAY_LEN(all); i++)
+		backups_free(&all[i]);
+}
+END_TEST
+
 /* The question is out when the stream is closed and everything ends. */
 START_TEST(what_is_under_way_ends_with_the_node)
 {
@@ -409,6 +444,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_run_makes_one_an_interval_at_most);
 	tcase_add_test(t, a_stream_that_is_left_makes_room_for_the_next);
 	tcase_add_test(t, one_stream_at_a_time);
+	tcase_add_test(t, the_schedule_ends_with_the_node);
 	tcase_add_test(t, what_is_under_way_ends_with_the_node);
 #ifdef CONFLUX_FAILPOINTS
 	tcase_add_loop_test(t, a_failure_is_told_leaves_nothing_and_is_tried_again,
