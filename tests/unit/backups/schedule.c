@@ -327,7 +327,7 @@ static void nap_us(unsigned us)
  * store goes on, and finds nobody there. */
 START_TEST(the_schedule_ends_with_the_node)
 {
-	struct backups *all[40];
+	struct backups *all[24];
 
 	start(1, false);
 	WAIT(store_leads(store));
