@@ -66,15 +66,21 @@ is "$(cut -d' ' -f1 "$WORK/asked" | sort -u)" good signatures
 Q=$(head -n 1 "$WORK/asked" | cut -d' ' -f2-)
 is "$(jq -r '[.type, .tenant, .release, .step, .steps] | join(" ")' <<<"$Q")" \
 	"release.verdict acme $(newest | jq -r .metadata.name) 1 1" question
-rests() {
+patch_judge() {
 	ask PATCH "$KUBE/namespaces/acme/webhooks/judge" -H 'Content-Type: application/merge-patch+json' \
-		-d '{"spec": {"suspend": '"$1"'}}'
+		-d '{"spec": '"$1"'}'
 	yes 200
 }
-rests true
-says() { conflux release show "$R" | grep -qF "$1"; }
+patch_judge '{"suspend": true}'
+says() { conflux release show "$R" | grep -q "$1"; }
 until_ok says "the webhook has not said yes yet: the Webhook rests (spec.suspend)"
-rests false
+patch_judge '{"suspend": false, "timeout": "300ms"}'
+touch "$WORK/slow"
+T=$(date +%s%3N)
+until_ok says "the webhook has not said yes yet: .*Timeout"
+T=$(($(date +%s%3N) - T))
+[ "$T" -lt 8000 ] || fail "its timeout is 300 ms, and it took $T ms"
+rm "$WORK/slow"
 echo '{"verdict": "ok"}' >"$WORK/verdict"
 until_ok is_in Completed
 serves four

@@ -3,7 +3,7 @@
     judges.py DIR: its port is in DIR/port.  GET /api/v1/query is answered by the number
     in DIR/value (nothing there: status 503), and the query is added to DIR/queries.
     POST /judge is answered by what DIR/verdict says, and DIR/asked gets a line: `good`
-    or `bad`, by the signature, and the body.
+    or `bad`, by the signature, and the body; while there is DIR/slow nobody is answered.
 """
 import hashlib
 import hmac
@@ -11,6 +11,7 @@ import http.server
 import json
 import os
 import sys
+import time
 import urllib.parse
 
 folder = sys.argv[1]
@@ -60,6 +61,8 @@ class Judge(http.server.BaseHTTPRequestHandler):
         given = self.headers.get("X-Conflux-Signature-256", "").split(",")[0]
         if "specversion" not in body:
             add("asked", ("good " if hmac.compare_digest(want, given) else "bad ") + body)
+        while read("slow") is not None:
+            time.sleep(0.02)
         self.say(200, read("verdict") or "{}")
 
 
