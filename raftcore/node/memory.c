@@ -130,13 +130,18 @@ void core_passed(struct node_core *c, uint64_t from, uint64_t to)
 	}
 }
 
+/* Also when the machine is done with it and pass_by looks at each: a membership among
+ * them has the engine do a step, and that trims. */
+static bool is_in_batch(const struct node_core *c, uint64_t index)
+{
+	return c->is_applying && c->n_batch && index >= c->batch[0].index &&
+	       index <= c->batch[c->n_batch - 1].index;
+}
+
 static bool may_go(const struct node_core *c, const struct slot *s)
 {
-	uint64_t with_machine = c->is_applying && c->n_batch ?
-		c->batch[c->n_batch - 1].index : c->applied;
-
 	return s->entry.index <= c->durable && !s->proposal &&
-	       (s->entry.index <= c->applied || s->entry.index > with_machine);
+	       !is_in_batch(c, s->entry.index);
 }
 
 void core_trim(struct node_core *c)

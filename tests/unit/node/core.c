@@ -95,6 +95,46 @@ START_TEST(before_an_election_nothing_is_accepted)
 }
 END_TEST
 
+static void add_done(struct node_change *change, enum code rc,
+		     const struct err *err)
+{
+}
+
+/* More comes behind it than is kept in memory, so what was applied goes; but not
+ * before all of the batch was looked at. */
+START_TEST(a_membership_in_a_batch_leaves_what_is_behind_it)
+{
+	static char bytes[1000000];
+	struct node_change change = {
+		.wish = { .change = ENGINE_ADD, .id = 2, .address = "there" },
+		.done = add_done };
+	uint64_t before;
+
+	lab->config.segment_bytes = 4 << 20;
+	lab->config.checkpoint_log_bytes = 1 << 30;
+	lab->config.inflight_entries_max = 100;
+	lab_open(lab);
+	lab_settle(lab);
+	before = lab->state.count;
+	propose();
+	lab_write(lab);
+	node_core_change(lab->core, lab->now_ms, &change);
+	for (unsigned i = 0; i < 60; i++) {
+		struct lab_proposal *p = &proposals[n_proposals++];
+
+		p->p = (struct rc_proposal){ .id = 1000 + i,
+					     .data = str_n(bytes, sizeof(bytes)) };
+		node_core_propose(lab->core, lab->now_ms, &p->p);
+	}
+	while (lab_write(lab))
+		;
+	ck_assert_uint_eq(lab->n_batch, 1);
+	while (lab_machine(lab))
+		;
+	ck_assert_uint_eq(lab->state.count, before + 61);
+}
+END_TEST
+
 /* ---- failure ---- */
 
 START_TEST(a_failed_log_leaves_the_outcome_open)
@@ -696,6 +736,7 @@ static Suite *suite(void)
 	tcase_add_test(t, one_batch_at_a_time_is_with_the_machine);
 	tcase_add_test(t, more_than_may_be_under_way_is_refused);
 	tcase_add_test(t, before_an_election_nothing_is_accepted);
+	tcase_add_test(t, a_membership_in_a_batch_leaves_what_is_behind_it);
 	tcase_add_test(t, a_failed_log_leaves_the_outcome_open);
 	tcase_add_test(t, a_failed_machine_stops_apply_for_good);
 	tcase_add_test(t, a_stop_tells_who_still_waits);
