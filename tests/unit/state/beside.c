@@ -374,6 +374,51 @@ START_TEST(too_many_are_refused)
 }
 END_TEST
 
+/* As people do: the default stays, and those of zone us get it too. */
+static enum code add_rule(unsigned i)
+{
+	struct command *c = bench_command(&b);
+	struct op *op = command_op(b.arena, c, OP_RULES_SET);
+	struct rule *r;
+	char name[24];
+
+	op->kind = KIND_CONFIG;
+	op->tenant = STR("acme");
+	op->name = arena_str(b.arena, object(name, i));
+	rules_add(b.arena, &op->rules)->version = 1;
+	r = rules_add(b.arena, &op->rules);
+	r->version = 1;
+	labels_set(b.arena, &r->labels, STR("zone"), STR("us"));
+	return bench_apply(&b, c)->code;
+}
+
+/* What was let in can go on to its end: nothing is added to the rules that it was judged
+ * by, at its configurations or at those of releases beside it. */
+START_TEST(nobody_adds_rules_while_one_is_out)
+{
+	static const enum release_move moves[] = { 0, MOVE_PAUSE, MOVE_RESUME };
+	const char *first, *second;
+
+	policy("\"x\"");
+	first = publish("01", "b");
+	second = publish("12", "c");
+	for (unsigned m = 0; m < ARRAY_LEN(moves); m++) {
+		if (moves[m])
+			ck_assert_int_eq(move(first, moves[m]), OK);
+		for (unsigned i = 0; i < 3; i++) {
+			ck_assert_int_eq(add_rule(i), E_LOCKED);
+			ck_assert_ptr_nonnull(strstr(b.last.text, "by hand meanwhile"));
+		}
+	}
+	ck_assert_int_eq(add_rule(3), OK);
+	ck_assert_int_eq(move(first, MOVE_PROMOTE_FULL), OK);
+	ck_assert_int_eq(add_rule(0), OK);
+	ck_assert_int_eq(add_rule(1), E_LOCKED);
+	ck_assert_int_eq(move(second, MOVE_PROMOTE_FULL), OK);
+	serves("y", "accaaa");
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("state/beside");
@@ -390,6 +435,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_release_without_anything_is_over_at_once);
 	tcase_add_test(t, an_emergency_leaves_nothing_of_them);
 	tcase_add_test(t, too_many_are_refused);
+	tcase_add_test(t, nobody_adds_rules_while_one_is_out);
 	suite_add_tcase(s, t);
 	return s;
 }
