@@ -69,6 +69,7 @@ static void flush_event(struct apply *a, bool end)
 		event_row_set_end(&a->event);
 	wr_u64_be(&key, a->event_rev);
 	ap_put(a, KV_EVENTS, buf_view(&key), buf_view(&a->event));
+	retain_event(a, a->event_rev, key.n + a->event.n);
 	buf_reset(&a->event);
 }
 

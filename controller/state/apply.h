@@ -153,6 +153,8 @@ enum code blob_take(struct apply *a, const struct op *op, struct err *err);
 /* Removes what is due, at most a slice; see retain.c. */
 void apply_tick(struct apply *a);
 void retain_idem(struct apply *a, unsigned most);
+/* A row of events of so many bytes comes. */
+void retain_event(struct apply *a, uint64_t rev, size_t bytes);
 bool retain_is_due(struct kv_txn *txn, const struct head *head, uint64_t now_ms);
 /* Keeps at most limits.versions_max of a configuration. */
 void retain_versions(struct apply *a, struct str tenant, struct uuid uid,

@@ -35,15 +35,35 @@ static void put_tally(struct apply *a, struct uuid hook,
 	a->outbox_changes++;
 }
 
+static void bytes_go(struct apply *a, struct str tenant, struct outbox_tally *t,
+		     uint64_t bytes)
+{
+	uint64_t n = ap_count(a, tenant, COUNT_OUTBOX_BYTES);
+
+	ap_set_count(a, tenant, COUNT_OUTBOX_BYTES, n - MIN(n, bytes));
+	if (t)
+		t->bytes -= MIN(t->bytes, bytes);
+}
+
+static void put_bytes(struct apply *a, struct str tenant, struct outbox_tally *t,
+		      struct str key, struct str val)
+{
+	uint64_t n = ap_count(a, tenant, COUNT_OUTBOX_BYTES);
+
+	ap_put(a, KV_OUTBOX, key, val);
+	ap_set_count(a, tenant, COUNT_OUTBOX_BYTES, n + key.n + val.n);
+	t->bytes += key.n + val.n;
+}
+
 static void put_event(struct apply *a, struct uuid hook, enum outbox_state state,
-		      const struct outbox_row *row)
+		      const struct outbox_row *row, struct outbox_tally *t)
 {
 	AUTO_BUF key = BUF_NONE;
 	AUTO_BUF val = BUF_NONE;
 
 	key_outbox(&key, hook, state, row->seq);
 	outbox_row_encode(&val, row);
-	ap_put(a, KV_OUTBOX, buf_view(&key), buf_view(&val));
+	put_bytes(a, row->tenant, t, buf_view(&key), buf_view(&val));
 }
 
 /* A copy; false: there is none. */
@@ -58,13 +78,64 @@ static bool get_event(struct apply *a, struct uuid hook, enum outbox_state state
 	return val.p && outbox_row_decode(buf_view(&key), val, out);
 }
 
-static bool del_event(struct apply *a, struct uuid hook, enum outbox_state state,
-		      uint64_t seq)
+static void del_event(struct apply *a, struct uuid hook, enum outbox_state state,
+		      const struct outbox_row *row, struct outbox_tally *t)
 {
 	AUTO_BUF key = BUF_NONE;
+	struct str val = STR_NONE;
 
-	key_outbox(&key, hook, state, seq);
-	return ap_del(a, KV_OUTBOX, buf_view(&key));
+	key_outbox(&key, hook, state, row->seq);
+	if (!kv_get(a->txn, KV_OUTBOX, buf_view(&key), &val))
+		return;
+	bytes_go(a, row->tenant, t, key.n + val.n);
+	ap_del(a, KV_OUTBOX, buf_view(&key));
+}
+
+static void drop_oldest_dead(struct apply *a, struct uuid hook,
+			     struct outbox_tally *t)
+{
+	AUTO_BUF prefix = BUF_NONE;
+	struct outbox_row row = { 0 };
+	struct kv_cursor c;
+	struct str key = STR_NONE;
+	size_t bytes = 0;
+
+	key_outbox_of(&prefix, hook, OUTBOX_REFUSED);
+	if (kv_seek(a->txn, KV_OUTBOX, buf_view(&prefix), &c) &&
+	    str_starts(c.key, buf_view(&prefix)) &&
+	    outbox_row_decode(c.key, c.val, &row)) {
+		key = arena_str(a->arena, c.key);
+		row.tenant = arena_str(a->arena, row.tenant);
+		bytes = c.key.n + c.val.n;
+	}
+	kv_cursor_close(&c);
+	if (!key.p)
+		return;
+	bytes_go(a, row.tenant, t, bytes);
+	ap_del(a, KV_OUTBOX, key);
+	t->dead -= t->dead > 0;
+	t->lost++;
+	t->lost_ms = a->head->time_ms;
+}
+
+static bool has_room(struct apply *a, struct str tenant,
+		     const struct outbox_tally *t, size_t bytes)
+{
+	return ap_count(a, tenant, COUNT_OUTBOX_BYTES) + bytes <= OUTBOX_BYTES_MAX ||
+	       t->bytes + bytes <= OUTBOX_BYTES_MAX / WEBHOOKS_MAX;
+}
+
+/* Its own dead go first. */
+static bool make_room(struct apply *a, struct str tenant, struct uuid hook,
+		      struct outbox_tally *t, size_t bytes)
+{
+	uint64_t dead = t->dead;
+
+	while (!has_room(a, tenant, t, bytes) && dead-- > 0) {
+		drop_oldest_dead(a, hook, t);
+		a->units--;
+	}
+	return has_room(a, tenant, t, bytes);
 }
 
 /* ---- noting ---- */
@@ -122,7 +193,7 @@ static void who_wants(struct apply *a, struct str tenant, enum notice notice,
 }
 
 static void put_lost(struct apply *a, struct uuid hook,
-		     const struct outbox_row *row)
+		     const struct outbox_row *row, struct outbox_tally *t)
 {
 	struct outbox_row lost = {
 		.seq = row->seq, .id = row->id, .notice = NOTICE_EVENTS_LOST,
@@ -131,23 +202,30 @@ static void put_lost(struct apply *a, struct uuid hook,
 		.tenant = row->tenant, .data = STR("{}"),
 	};
 
-	put_event(a, hook, OUTBOX_WAITING, &lost);
+	put_event(a, hook, OUTBOX_WAITING, &lost, t);
 }
 
-/* The last place says that what follows is lost; that event is one of them. */
+/* The last that waits says that what follows is lost; that event is one of them. */
 static void note_for(struct apply *a, struct uuid hook,
 		     const struct outbox_row *row)
 {
+	AUTO_BUF key = BUF_NONE;
+	AUTO_BUF val = BUF_NONE;
 	struct outbox_tally t;
 
 	get_tally(a->txn, hook, &t);
-	if (t.waiting < OUTBOX_MAX - 1) {
-		put_event(a, hook, OUTBOX_WAITING, row);
+	key_outbox(&key, hook, OUTBOX_WAITING, row->seq);
+	outbox_row_encode(&val, row);
+	if (t.waiting < OUTBOX_MAX - 1 &&
+	    make_room(a, row->tenant, hook, &t, key.n + val.n)) {
+		put_bytes(a, row->tenant, &t, buf_view(&key), buf_view(&val));
 		t.waiting++;
+		t.is_lossy = false;
 	} else {
-		if (t.waiting == OUTBOX_MAX - 1) {
-			put_lost(a, hook, row);
+		if (!t.is_lossy && t.waiting < OUTBOX_MAX) {
+			put_lost(a, hook, row, &t);
 			t.waiting++;
+			t.is_lossy = true;
 		}
 		t.lost++;
 		t.lost_ms = a->head->time_ms;
@@ -287,13 +365,21 @@ void outbox_tick(struct apply *a)
 		return;
 	while (on && n++ < GONE_SLICE) {
 		struct kv_cursor c;
-		struct str key = STR_NONE;
+		struct outbox_row row;
+		struct str key = STR_NONE, tenant = STR_NONE;
+		size_t bytes = 0;
 
 		on = kv_seek(a->txn, KV_OUTBOX, prefix, &c) &&
 		     str_starts(c.key, prefix);
-		if (on)
+		if (on) {
 			key = arena_str(a->arena, c.key);
+			bytes = c.key.n + c.val.n;
+		}
+		if (on && outbox_row_decode(c.key, c.val, &row))
+			tenant = arena_str(a->arena, row.tenant);
 		kv_cursor_close(&c);
+		if (on && tenant.n)
+			bytes_go(a, tenant, NULL, bytes);
 		if (on)
 			ap_del(a, KV_OUTBOX, key);
 	}
@@ -326,26 +412,6 @@ static enum code load_hook(struct apply *a, const struct op *op,
 	return OK;
 }
 
-static void drop_oldest_dead(struct apply *a, struct uuid hook,
-			     struct outbox_tally *t)
-{
-	AUTO_BUF prefix = BUF_NONE;
-	struct kv_cursor c;
-	struct str key = STR_NONE;
-
-	key_outbox_of(&prefix, hook, OUTBOX_REFUSED);
-	if (kv_seek(a->txn, KV_OUTBOX, buf_view(&prefix), &c) &&
-	    str_starts(c.key, buf_view(&prefix)))
-		key = arena_str(a->arena, c.key);
-	kv_cursor_close(&c);
-	if (!key.p)
-		return;
-	ap_del(a, KV_OUTBOX, key);
-	t->dead -= t->dead > 0;
-	t->lost++;
-	t->lost_ms = a->head->time_ms;
-}
-
 static void put_dead(struct apply *a, struct uuid hook, struct outbox_row *row,
 		     struct str error, struct outbox_tally *t)
 {
@@ -353,7 +419,7 @@ static void put_dead(struct apply *a, struct uuid hook, struct outbox_row *row,
 		drop_oldest_dead(a, hook, t);
 	row->dead_ms = a->head->time_ms;
 	row->error = error;
-	put_event(a, hook, OUTBOX_REFUSED, row);
+	put_event(a, hook, OUTBOX_REFUSED, row, t);
 	t->dead++;
 }
 
@@ -372,7 +438,7 @@ static enum code delivered(struct apply *a, const struct op *op,
 	if (!get_event(a, hook->uid, OUTBOX_WAITING, op->count, &row))
 		return OK;
 	get_tally(a->txn, hook->uid, &t);
-	del_event(a, hook->uid, OUTBOX_WAITING, op->count);
+	del_event(a, hook->uid, OUTBOX_WAITING, &row, &t);
 	t.waiting -= t.waiting > 0;
 	if (op->outbox == OUTBOX_DEAD) {
 		put_dead(a, hook->uid, &row, op->message, &t);
@@ -404,13 +470,13 @@ static enum code from_dead(struct apply *a, const struct op *op,
 	if (op->outbox == OUTBOX_AGAIN && t.waiting >= OUTBOX_MAX - 1)
 		return err_set(err, E_CONFLICT, "%d events wait for webhook \"%.*s\" "
 			       "already", OUTBOX_MAX - 1, STR_ARG(op->name));
-	del_event(a, hook->uid, OUTBOX_REFUSED, op->count);
+	del_event(a, hook->uid, OUTBOX_REFUSED, &row, &t);
 	t.dead -= t.dead > 0;
 	if (op->outbox == OUTBOX_AGAIN) {
 		row.dead_ms = 0;
 		row.error = STR_NONE;
 		row.since_ms = a->head->time_ms;
-		put_event(a, hook->uid, OUTBOX_WAITING, &row);
+		put_event(a, hook->uid, OUTBOX_WAITING, &row, &t);
 		t.waiting++;
 	}
 	put_tally(a, hook->uid, &t);

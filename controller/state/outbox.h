@@ -8,6 +8,10 @@
  * Each webhook has at most OUTBOX_MAX events that wait.  The last place of these is
  * taken by an event EVENTS_LOST; what comes until there is room again is counted as
  * lost.  Of dead ones at most OUTBOX_DEAD_MAX are kept, the newest.
+ *
+ * All of a tenant, dead ones too, takes at most OUTBOX_BYTES_MAX; a webhook of which
+ * there is less than its share (of WEBHOOKS_MAX) has room all the same, so that one that
+ * fails takes it from no other.  Where there is no room its own dead go first.
  */
 #ifndef STATE_OUTBOX_H
 #define STATE_OUTBOX_H
@@ -24,6 +28,9 @@ struct op_result;
 #define OUTBOX_DEAD_MAX 1000
 #define OUTBOX_DATA_MAX (32 * 1024)
 #define OUTBOX_ERROR_MAX 200
+#define OUTBOX_BYTES_MAX (64ull << 20)
+/* Of a tenant: that many bytes (rows.h has those of its content). */
+#define COUNT_OUTBOX_BYTES ((enum kind_id)246)
 /* How long the key before the last counts beside it. */
 #define HOOK_KEY_GRACE_MS 3600000
 

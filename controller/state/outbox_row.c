@@ -4,6 +4,7 @@
 #include "base/banned.h"
 
 #define ROW_FORMAT 1
+#define ROW_FORMAT_BYTES 2
 
 void key_outbox_of(struct buf *out, struct uuid hook, enum outbox_state state)
 {
@@ -65,13 +66,19 @@ bool outbox_row_decode(struct str key, struct str in, struct outbox_row *out)
 
 void outbox_tally_encode(struct buf *out, const struct outbox_tally *row)
 {
-	wr_u8(out, ROW_FORMAT);
+	bool is_wide = row->bytes || row->is_lossy;
+
+	wr_u8(out, is_wide ? ROW_FORMAT_BYTES : ROW_FORMAT);
 	wr_var(out, row->waiting);
 	wr_var(out, row->dead);
 	wr_var(out, row->delivered);
 	wr_var(out, row->delivered_ms);
 	wr_var(out, row->lost);
 	wr_var(out, row->lost_ms);
+	if (is_wide) {
+		wr_var(out, row->bytes);
+		wr_u8(out, row->is_lossy);
+	}
 }
 
 bool outbox_tally_decode(struct str in, struct outbox_tally *out)
@@ -85,7 +92,9 @@ bool outbox_tally_decode(struct str in, struct outbox_tally *out)
 	out->delivered_ms = rd_var(&rd);
 	out->lost = rd_var(&rd);
 	out->lost_ms = rd_var(&rd);
-	return format == ROW_FORMAT && rd_done(&rd);
+	out->bytes = format == ROW_FORMAT_BYTES ? rd_var(&rd) : 0;
+	out->is_lossy = format == ROW_FORMAT_BYTES && rd_u8(&rd);
+	return (format == ROW_FORMAT || format == ROW_FORMAT_BYTES) && rd_done(&rd);
 }
 
 void hook_key_encode(struct buf *out, const struct hook_key_row *row)

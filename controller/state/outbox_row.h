@@ -47,6 +47,10 @@ struct outbox_tally {
 	uint64_t waiting, dead;
 	uint64_t delivered, delivered_ms;        /* in all; when the last was */
 	uint64_t lost, lost_ms;          /* not even kept, or removed unread */
+	/* Format 2 of the row, where any is set: of what waits and what is dead; the
+	 * last that waits says that what followed is lost. */
+	uint64_t bytes;
+	bool is_lossy;
 };
 void outbox_tally_encode(struct buf *out, const struct outbox_tally *row);
 bool outbox_tally_decode(struct str in, struct outbox_tally *out);

@@ -295,6 +295,46 @@ void retain_idem(struct apply *a, unsigned most)
 
 /* ---- events ---- */
 
+void retain_event(struct apply *a, uint64_t rev, size_t bytes)
+{
+	uint64_t n;
+
+	if (a->head->version < VERSION_GATE)
+		return;
+	n = ap_count(a, STR_NONE, COUNT_EVENT_BYTES);
+	if (n == 0 && ap_count(a, STR_NONE, COUNT_EVENTS_SINCE) == 0)
+		ap_set_count(a, STR_NONE, COUNT_EVENTS_SINCE, rev);
+	ap_set_count(a, STR_NONE, COUNT_EVENT_BYTES, n + bytes);
+}
+
+static void event_goes(struct apply *a, struct str key, size_t bytes)
+{
+	uint64_t since = ap_count(a, STR_NONE, COUNT_EVENTS_SINCE);
+	uint64_t n = ap_count(a, STR_NONE, COUNT_EVENT_BYTES);
+	struct rd rd = rd_of(key);
+
+	if (since && rd_u64_be(&rd) >= since)
+		ap_set_count(a, STR_NONE, COUNT_EVENT_BYTES, n - MIN(n, bytes));
+	ap_del(a, KV_EVENTS, key);
+}
+
+static uint64_t event_bytes(struct kv_txn *txn)
+{
+	AUTO_BUF key = BUF_NONE;
+	struct str val = STR_NONE;
+	struct rd rd;
+
+	key_count(&key, STR_NONE, COUNT_EVENT_BYTES);
+	kv_get(txn, KV_META, buf_view(&key), &val);
+	rd = rd_of(val);
+	return rd_u64(&rd);
+}
+
+static bool events_are_many(const struct head *h, uint64_t bytes)
+{
+	return bytes > h->limits.bytes_max / EVENTS_SHARE;
+}
+
 /* The first event that stays: compaction ends at a command's end, so that no
  * watcher resumes in the middle of one. */
 static bool event_is_old(const struct head *h, uint64_t rev, uint64_t time_ms)
@@ -334,8 +374,8 @@ static void tick_events_whole(struct apply *a)
 }
 
 /* The last revision of the command at which 'c' stands, or 0: it is not old enough, or
- * cannot be read. */
-static uint64_t end_of_old(const struct head *h, struct kv_cursor *c)
+ * cannot be read.  Where they have too many bytes the first is. */
+static uint64_t end_of_old(const struct head *h, struct kv_cursor *c, bool many)
 {
 	bool on = true, is_first = true;
 	struct event_row row;
@@ -346,7 +386,7 @@ static uint64_t end_of_old(const struct head *h, struct kv_cursor *c)
 
 		rev = rd_u64_be(&rd);
 		if (!event_row_decode(c->val, &row) ||
-		    (is_first && !event_is_old(h, rev, row.time_ms)))
+		    (is_first && !many && !event_is_old(h, rev, row.time_ms)))
 			return 0;
 		if (row.end)
 			break;
@@ -370,19 +410,23 @@ static void tick_events(struct apply *a)
 		struct kv_cursor c;
 		bool on = kv_seek(a->txn, KV_EVENTS, STR_NONE, &c);
 		struct rd rd = rd_of(on ? c.key : STR_NONE);
+		size_t bytes = on ? c.key.n + c.val.n : 0;
 
 		if (on) {
+			bool many = events_are_many(h, ap_count(a, STR_NONE,
+								COUNT_EVENT_BYTES));
+
 			buf_str(&key, c.key);
 			if (rd_u64_be(&rd) > h->compacted_rev)
 				h->compacted_rev = MAX(h->compacted_rev,
-						       end_of_old(h, &c));
+						       end_of_old(h, &c, many));
 			rd = rd_of(buf_view(&key));
 			on = rd_u64_be(&rd) <= h->compacted_rev;
 		}
 		kv_cursor_close(&c);
 		if (!on)
 			return;
-		ap_del(a, KV_EVENTS, buf_view(&key));
+		event_goes(a, buf_view(&key), bytes);
 	}
 }
 
@@ -533,7 +577,7 @@ bool retain_is_due(struct kv_txn *txn, const struct head *h, uint64_t now_ms)
 
 	if (h->rev - h->compacted_rev > h->limits.events_max ||
 	    h->audit_seq - h->audit_first > h->limits.audit_max ||
-	    has_compacted(txn, h) || outbox_is_due(txn))
+	    has_compacted(txn, h) || events_are_many(h, event_bytes(txn)) || outbox_is_due(txn))
 		return true;
 	if (first_time(txn, KV_IDEM_DUE, true, &ms) && ms <= now_ms)
 		return true;

@@ -23,6 +23,10 @@ void key_blob(struct buf *out, struct str tenant, const struct sha256 *sha,
 void key_count(struct buf *out, struct str tenant, enum kind_id kind);
 /* In place of a kind: bytes of content that versions of the tenant name. */
 #define COUNT_CONTENT ((enum kind_id)255)
+/* Of no tenant: bytes of rows of events, and from which revision on they are counted
+ * (of cluster version VERSION_GATE on; those of before go by number and time). */
+#define COUNT_EVENT_BYTES ((enum kind_id)248)
+#define COUNT_EVENTS_SINCE ((enum kind_id)247)
 
 /* ---- objects ---- */
 struct object_row {
@@ -110,6 +114,8 @@ void event_row_was(struct event_row *row, struct str before,
 		   const struct live_row *now);
 /* Marks an encoded row as the last of its command. */
 void event_row_set_end(struct buf *row);
+/* Events take at most this share of storage.bytes_max. */
+#define EVENTS_SHARE 8
 
 /* ---- audit ---- */
 struct audit_row {

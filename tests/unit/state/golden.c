@@ -609,7 +609,18 @@ static void outbox_row(struct buf *now, struct str was, struct buf *again)
 static void tally_row(struct buf *now, struct str was, struct buf *again)
 {
 	struct outbox_tally got, row = { 3, 2, 300, 1700000000000, 4,
-					 1700000000001 };
+					 1700000000001, 0, false };
+
+	if (now)
+		outbox_tally_encode(now, &row);
+	else if (outbox_tally_decode(was, &got))
+		outbox_tally_encode(again, &got);
+}
+
+static void tally_row_wide(struct buf *now, struct str was, struct buf *again)
+{
+	struct outbox_tally got, row = { 3, 2, 300, 1700000000000, 4,
+					 1700000000001, 5000, true };
 
 	if (now)
 		outbox_tally_encode(now, &row);
@@ -704,6 +715,7 @@ static const struct {
 	void (*run)(struct buf *now, struct str was, struct buf *again);
 } rows[] = {
 	{ "row-outbox-1", outbox_row },	  { "row-tally-1", tally_row },
+	{ "row-tally-2", tally_row_wide },
 	{ "row-hook_key-1", hook_key_sample },
 	{ "row-plan-1", plan_row_sample }, { "row-plan_body-1", plan_body_sample },
 	{ "row-proposal-1", proposal_sample },

@@ -208,8 +208,8 @@ START_TEST(without_webhooks_nothing_is_written)
 	kv_written(kv, &rows_before, &bytes);
 	one_event("other");
 	kv_written(kv, &rows_after, &bytes);
-	/* The event, the tally and the last sequence. */
-	ck_assert_uint_eq(rows_after - rows_before, base + 3);
+	/* The event, the tally, the tenant's bytes and the last sequence. */
+	ck_assert_uint_eq(rows_after - rows_before, base + 4);
 	kv_close(&kv);
 }
 END_TEST
@@ -365,6 +365,129 @@ START_TEST(what_waits_is_bounded_and_the_rest_is_counted)
 	txn = bench_read(&b);
 	ck_assert_uint_eq(kv_count(txn, KV_OUTBOX), 0);
 	kv_end(&txn);
+}
+END_TEST
+
+/* ---- bytes ---- */
+
+static uint64_t bytes_of(const char *tenant)
+{
+	struct kv_txn *txn = bench_read(&b);
+	uint64_t n = view_count(txn, str_of(tenant), COUNT_OUTBOX_BYTES);
+
+	kv_end(&txn);
+	return n;
+}
+
+/* All of them, as the rows have it. */
+static uint64_t bytes_there(struct uuid uid)
+{
+	struct kv_txn *txn = bench_read(&b);
+	AUTO_BUF prefix = BUF_NONE;
+	struct kv_cursor c;
+	uint64_t n = 0;
+
+	wr_raw(&prefix, uid.b, sizeof(uid.b));
+	for (bool on = kv_seek(txn, KV_OUTBOX, buf_view(&prefix), &c);
+	     on && str_starts(c.key, buf_view(&prefix)); on = kv_next(&c))
+		if (c.key.p[sizeof(uid.b)] != OUTBOX_TALLY)
+			n += c.key.n + c.val.n;
+	kv_cursor_close(&c);
+	kv_end(&txn);
+	return n;
+}
+
+#define LARGE 30000
+
+/* That many, of LARGE bytes and some. */
+static void large_events(const char *tenant, unsigned n)
+{
+	AUTO_BUF status = BUF_NONE;
+
+	buf_z(&status, "{\"conditions\":[{\"message\":\"");
+	for (unsigned i = 0; i < LARGE; i++)
+		buf_c(&status, 'm');
+	buf_z(&status, "\",\"status\":\"False\",\"type\":\"Ready\"}]}");
+	while (n) {
+		struct command *c = bench_command(&b);
+
+		for (unsigned i = 0; i < 100 && n; i++, n--) {
+			object(c, OP_OBJECT_STATUS, KIND_SOURCE, tenant,
+			       "git")->status = STR("{}");
+			object(c, OP_OBJECT_STATUS, KIND_SOURCE, tenant,
+			       "git")->status = buf_view(&status);
+		}
+		ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
+		arena_reset(b.arena);
+	}
+}
+
+START_TEST(bytes_are_counted)
+{
+	struct uuid uid = hook("acme", "all", "{\"url\":\"https://a\"}");
+	struct outbox_row row;
+
+	source("acme");
+	one_event("acme");
+	one_event("acme");
+	ck_assert_uint_gt(bytes_of("acme"), 100);
+	ck_assert_uint_eq(bytes_of("acme"), bytes_there(uid));
+	ck_assert_uint_eq(bytes_of("acme"), tally(uid).bytes);
+	row = rows(uid, OUTBOX_WAITING).row[0];
+	told("all", OUTBOX_DEAD, row.seq);
+	ck_assert_uint_eq(bytes_of("acme"), bytes_there(uid));
+	told("all", OUTBOX_AGAIN, row.seq);
+	ck_assert_uint_eq(bytes_of("acme"), bytes_there(uid));
+	told("all", OUTBOX_DELIVERED, row.seq);
+	ck_assert_uint_eq(bytes_of("acme"), bytes_there(uid));
+	row = rows(uid, OUTBOX_WAITING).row[0];
+	told("all", OUTBOX_DEAD, row.seq);
+	told("all", OUTBOX_DROP, row.seq);
+	ck_assert_uint_eq(bytes_of("acme"), 0);
+	ck_assert_uint_eq(tally(uid).bytes, 0);
+	/* And what a webhook leaves. */
+	one_event("acme");
+	delete_hook("all");
+	bench_apply(&b, &(struct command){ .type = COMMAND_TICK,
+					   .time_ms = b.time_ms });
+	ck_assert_uint_eq(bytes_of("acme"), 0);
+}
+END_TEST
+
+START_TEST(what_waits_is_bounded_by_bytes)
+{
+	struct uuid uid = hook("acme", "all", "{\"url\":\"https://a\"}"), other;
+	struct outbox_row last = { 0 };
+	struct kv_txn *txn;
+	uint64_t waiting, lost;
+
+	source("acme");
+	large_events("acme", OUTBOX_BYTES_MAX / LARGE + 10);
+	ck_assert_uint_le(bytes_of("acme"), OUTBOX_BYTES_MAX + 1000);
+	ck_assert_uint_gt(bytes_of("acme"), OUTBOX_BYTES_MAX - 2 * LARGE);
+	ck_assert_uint_eq(bytes_of("acme"), bytes_there(uid));
+	waiting = tally(uid).waiting;
+	lost = tally(uid).lost;
+	ck_assert_uint_gt(lost, 1);
+	ck_assert_uint_eq(waiting + lost, OUTBOX_BYTES_MAX / LARGE + 10 + 1);
+	txn = bench_read(&b);
+	view_outbox(txn, uid, OUTBOX_WAITING, 0, see_last, &last);
+	kv_end(&txn);
+	ck_assert_int_eq(last.notice, NOTICE_EVENTS_LOST);
+	/* Its own dead make room. */
+	told("all", OUTBOX_DEAD, last.seq - 2000);
+	lost = tally(uid).lost;
+	large_events("acme", 1);
+	ck_assert_uint_eq(tally(uid).dead, 0);
+	ck_assert_uint_eq(tally(uid).waiting, waiting);
+	ck_assert_uint_eq(tally(uid).lost, lost + 1);
+	/* It takes nothing from another, up to its share. */
+	other = hook("acme", "other", "{\"url\":\"https://a\"}");
+	large_events("acme", 40);
+	ck_assert_uint_le(tally(uid).waiting, waiting + 1);
+	ck_assert_uint_eq(tally(other).waiting,
+			  OUTBOX_BYTES_MAX / WEBHOOKS_MAX / LARGE + 1);
+	ck_assert_uint_gt(tally(other).lost, 1);
 }
 END_TEST
 
@@ -680,6 +803,8 @@ static Suite *suite(void)
 	tcase_add_test(t, what_is_delivered_goes_and_leaves_no_audit);
 	tcase_add_test(t, the_dead_are_kept_tried_again_and_dropped);
 	tcase_add_test(t, what_waits_is_bounded_and_the_rest_is_counted);
+	tcase_add_test(t, bytes_are_counted);
+	tcase_add_test(t, what_waits_is_bounded_by_bytes);
 	tcase_add_test(t, what_is_tried_again_hides_no_loss);
 	tcase_add_test(t, of_the_dead_the_newest_are_kept);
 	tcase_add_test(t, who_changes_what_is_gits_is_told_of);
