@@ -13,9 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/hex.h"
 #include "base/log.h"
-#include "wire/sum.h"
 
 #include "base/banned.h"
 
@@ -460,32 +458,26 @@ enum code fetch_revert(const struct source_settings *s,
 
 /* ---- clones ---- */
 
-struct str fetch_clone_dir(const struct source_settings *s, struct arena *arena,
-			   struct str ns, struct str name, struct str identity)
-{
-	struct sha256 digest = sha256_of(identity);
-	char hex[9];
-
-	hex_text(hex, digest.b, 4);
-	/* Names of sources have up to 253 bytes, and so has a folder's. */
-	return arena_printf(arena, "%s/%.*s-%.*s-%s", s->dir, STR_ARG(ns),
-			    (int)MIN(name.n, (size_t)150), name.p, hex);
-}
-
-static unsigned count_packs(const char *dir)
+static void count_packs(const char *dir, unsigned *n, uint64_t *bytes)
 {
 	AUTO_BUF path = BUF_NONE;
 	struct dirent *e;
-	unsigned n = 0;
+	struct stat st;
 	DIR *d;
 
 	buf_printf(&path, "%s/objects/pack", dir);
 	d = opendir(path.p);
-	while (d && (e = readdir(d)))
-		n += str_ends(str_of(e->d_name), STR(".pack"));
+	*n = 0;
+	*bytes = 0;
+	while (d && (e = readdir(d))) {
+		if (!str_ends(str_of(e->d_name), STR(".pack")))
+			continue;
+		++*n;
+		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			*bytes += (uint64_t)st.st_size;
+	}
 	if (d)
 		closedir(d);
-	return n;
 }
 
 static int remove_one(const char *path, const struct stat *st, int type,
@@ -497,9 +489,13 @@ static int remove_one(const char *path, const struct stat *st, int type,
 	return remove(path);
 }
 
-bool fetch_clone_trim(const char *dir, unsigned packs_max)
+bool fetch_clone_trim(const char *dir, unsigned packs_max, uint64_t bytes_max)
 {
-	if (packs_max && count_packs(dir) <= packs_max)
+	uint64_t bytes;
+	unsigned n;
+
+	count_packs(dir, &n, &bytes);
+	if (packs_max && n <= packs_max && bytes <= bytes_max)
 		return false;
 	return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0;
 }

@@ -54,12 +54,9 @@ enum code fetch_check_url(const struct source_settings *settings,
 			  struct str url, struct arena *arena, struct str *out,
 			  struct err *err) MUST_USE;
 
-/* <dir>/<ns>-<name>-<8 hex digits of url's and uid's digest>. */
-struct str fetch_clone_dir(const struct source_settings *settings,
-			   struct arena *arena, struct str ns, struct str name,
-			   struct str identity);
-/* Removes a clone that has gathered too many packs, or any with max 0.  It is a
- * cache, and the next fetch makes it anew.  True where it was removed. */
-bool fetch_clone_trim(const char *dir, unsigned packs_max);
+/* Removes a clone that has gathered too many packs, or bytes in them, or any where
+ * packs_max is 0.  It is a cache, and the next fetch makes it anew.  True where it was
+ * removed; else errno says why not, where it was to be. */
+bool fetch_clone_trim(const char *dir, unsigned packs_max, uint64_t bytes_max);
 
 #endif

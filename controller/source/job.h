@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include "source/clones.h"
 #include "source/git.h"
 #include "source/source.h"
 #include "source/status.h"
@@ -27,6 +28,7 @@ struct job {
 	/* Set by the strand. */
 	struct store *store;
 	const struct source_settings *settings;
+	struct clones *clones;
 	char tenant[ADDRESS_PART_MAX + 1], name[ADDRESS_NAME_MAX + 1];
 	atomic_bool cancel;
 	/* The source is deleted: what it owned is removed where it prunes, and

@@ -54,7 +54,9 @@ struct reconciler {
 	bool catching_up;
 	struct msg start_msg, stop_msg, more_msg;
 	bool more_posted, started, stopping, unfollowing;
-	bool sweeping, wants_sweep;
+	bool sweeping, wants_sweep;      /* what deleted sources left live */
+	struct clones *clones;
+	bool tidying, wants_tidy;        /* clones that no source names */
 	uint64_t seen_rev;
 	uv_sem_t stopped;
 	struct seats *seats;             /* of jobs, by tenant */

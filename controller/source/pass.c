@@ -34,6 +34,8 @@ void pass_end(struct pass *p)
 {
 	pass_plan_end(p);
 	repo_free(&p->repo);
+	if (p->dir)
+		clones_let_go(p->job->clones, p->dir);
 	if (p->view)
 		view_idle(p->view);
 	view_free(&p->view);
@@ -229,13 +231,6 @@ void pass_fail(struct pass *p, enum code rc, const struct err *err)
 
 /* ---- fetching ---- */
 
-/* Who only plans has a clone of his own, so that he waits for no strand. */
-static struct str clone_of(struct pass *p, struct str url)
-{
-	return p->job->plans ? arena_printf(p->arena, "%.*s plans", STR_ARG(url)) :
-			       url;
-}
-
 enum code pass_fetch(struct pass *p, struct err *err)
 {
 	const struct source_settings *s = p->job->settings;
@@ -251,10 +246,13 @@ enum code pass_fetch(struct pass *p, struct err *err)
 	(void)!str_duration_ms(value_text_at(p->spec, "timeout"),
 			       &target.timeout_ms);
 	p->ref = target.tag.n ? target.tag : target.branch;
+	must(!p->dir);
+	/* Who only plans has a clone of his own, so that he waits for no strand. */
 	p->dir = arena_z(p->arena,
-			 fetch_clone_dir(s, p->arena, p->tenant, p->name,
-					 clone_of(p, target.url)));
-	fetch_clone_trim(p->dir, s->limits.packs ? s->limits.packs : 64);
+			 clones_path(p->job->clones, p->arena, p->tenant, p->name,
+				     target.url, p->job->plans));
+	clones_hold(p->job->clones, p->dir);
+	clones_trim(p->job->clones, p->dir);
 	target.dir = p->dir;
 	rc = fetch_run(s, &target, &p->job->cancel, &p->fetched, err);
 	p->job->fetch_us = p->fetched.us;
@@ -273,7 +271,7 @@ enum code pass_open_commit(struct pass *p, struct err *err)
 		rc = repo_commit(p->repo, &p->fetched.commit, &p->commit, err);
 	if (rc == E_CORRUPT || rc == E_NOT_FOUND) {
 		repo_free(&p->repo);
-		fetch_clone_trim(p->dir, 0);
+		(void)!fetch_clone_trim(p->dir, 0, 0);
 		p->job->is_transient = true;
 		return err_set(err, E_IO, "the clone was damaged, and is made "
 					  "anew");

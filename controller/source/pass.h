@@ -25,7 +25,7 @@ struct pass {
 	struct layout layout;
 	struct str ref;                  /* branch or tag */
 	/* The commit. */
-	const char *dir;
+	const char *dir;                 /* held: clones.h */
 	struct fetch_result fetched;
 	uint64_t seen_ms;                /* monotonic, when the fetch was done */
 	struct repo *repo;

@@ -27,7 +27,8 @@ struct planner {
 	struct pool *pool;
 	const struct source_settings *settings;
 	struct seats *tenants, *all;
-	void (*idle)(void *data);
+	struct clones *clones;
+	void (*ended)(void *data);
 	void *data;
 	struct list waiting, running;
 	size_t n_waiting;
@@ -172,8 +173,7 @@ static void done(struct work *work)
 
 	source_wait_answer(x->ask.wait, &x->job.result);
 	planning_end(x);
-	if (p->is_stopping && list_empty(&p->running) && p->idle)
-		p->idle(p->data);
+	p->ended(p->data);
 }
 
 static void on_seat(struct seat *seat)
@@ -230,6 +230,7 @@ void planner_add(struct planner *p, const struct planner_ask *ask)
 	x->of_all.start = on_seat;
 	x->job.store = p->store;
 	x->job.settings = p->settings;
+	x->job.clones = p->clones;
 	x->job.plans = true;
 	str_copy(x->job.tenant, sizeof(x->job.tenant), str_of(ask->tenant));
 	str_copy(x->job.name, sizeof(x->job.name), str_of(ask->name));
@@ -242,13 +243,14 @@ void planner_add(struct planner *p, const struct planner_ask *ask)
 
 struct planner *planner_new(struct store *store, struct pool *pool,
 			    const struct source_settings *settings,
-			    struct seats *seats, void (*idle)(void *data), void *data)
+			    struct seats *seats, struct clones *clones,
+			    void (*ended)(void *data), void *data)
 {
 	struct planner *p = NEW(struct planner);
 
 	*p = (struct planner){ .store = store, .pool = pool,
-			       .settings = settings, .all = seats, .idle = idle,
-			       .data = data };
+			       .settings = settings, .all = seats, .clones = clones,
+			       .ended = ended, .data = data };
 	p->tenants = seats_new(UINT_MAX, 1);
 	list_init(&p->waiting);
 	list_init(&p->running);

@@ -11,6 +11,7 @@
 #ifndef SOURCE_PLANNER_H
 #define SOURCE_PLANNER_H
 
+#include "source/clones.h"
 #include "source/source.h"
 #include "source/seats.h"
 
@@ -19,11 +20,12 @@
 #define PLANNER_TENANT_MAX 25
 
 struct planner;
-/* 'seats' are shared with all other jobs.  'idle' is told, after planner_stop, when
- * nothing runs any more. */
+/* 'seats' and 'clones' are shared with all other jobs.  'ended' is told of each job
+ * that has ended. */
 struct planner *planner_new(struct store *store, struct pool *pool,
 			    const struct source_settings *settings,
-			    struct seats *seats, void (*idle)(void *data), void *data);
+			    struct seats *seats, struct clones *clones,
+			    void (*ended)(void *data), void *data);
 void planner_free(struct planner **planner);
 /* Ends what runs and refuses what waits; true: nothing runs. */
 bool planner_stop(struct planner *planner);

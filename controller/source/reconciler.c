@@ -31,6 +31,7 @@ static const struct fsm_state strand_states[STRAND__STATES] = {
 };
 
 static void check_stopped(struct reconciler *r);
+static void tidy_start(struct reconciler *r);
 
 /* ---- answers ---- */
 
@@ -132,6 +133,7 @@ static struct strand *strand_new(struct reconciler *r, struct str ns,
 	str_copy(s->job.name, sizeof(s->job.name), name);
 	s->job.store = r->store;
 	s->job.settings = r->settings;
+	s->job.clones = r->clones;
 	s->seat.start = on_seat;
 	timer_init(&s->timer, r->loop, on_timer);
 	strand_key(&key, ns, name);
@@ -263,6 +265,8 @@ static void work_done(struct work *work)
 	seat_leave(&s->seat);
 	take_metrics(s);
 	say(s);
+	if (clones_want_sweep(s->r->clones))
+		tidy_start(s->r);
 	s->failures = j->result.code ? s->failures + 1 : 0;
 	/* Work that was overtaken is no answer; the next job gives it. */
 	if (j->result.code == E_CANCELLED && s->again && !s->is_deleted &&
@@ -415,6 +419,8 @@ static void source_is(struct reconciler *r, struct str ns, struct str name,
 		s = strand_new(r, ns, name);
 	else if (!s->is_deleted && s->generation == row->generation)
 		return;
+	else
+		tidy_start(r);           /* its url may be another */
 	s->generation = row->generation;
 	s->is_deleted = false;
 	s->prunes = source_prunes(row->spec);
@@ -434,6 +440,7 @@ static void source_is_gone(struct reconciler *r, struct str ns, struct str name,
 
 	if (!s)
 		s = strand_new(r, ns, name);
+	tidy_start(r);
 	s->is_deleted = true;
 	s->prunes = prunes;
 	if (s->fsm.state == STRAND_RUNNING) {
@@ -591,6 +598,59 @@ static void sweep_start(struct reconciler *r)
 	free(w);
 }
 
+/* ---- clones ---- */
+
+struct tidying {
+	struct work work;
+	struct reconciler *r;
+};
+
+static void tidy_run(struct work *work)
+{
+	struct tidying *t = container_of(work, struct tidying, work);
+	struct view *view = NULL;
+	struct err err;
+	enum code rc = view_new(t->r->store, &view, &err);
+
+	if (rc == OK)
+		rc = clones_sweep(t->r->clones, view, &err);
+	if (rc)
+		log_warn("source", LOG_NO_KV, "clones that no source names: %s",
+			 err.text);
+	view_free(&view);
+}
+
+static void tidy_done(struct work *work)
+{
+	struct tidying *t = container_of(work, struct tidying, work);
+	struct reconciler *r = t->r;
+
+	free(t);
+	r->tidying = false;
+	if (r->wants_tidy && !r->stopping)
+		tidy_start(r);
+	check_stopped(r);
+}
+
+/* On each node, leading or not: each has led, or will. */
+static void tidy_start(struct reconciler *r)
+{
+	struct tidying *t;
+
+	r->wants_tidy = true;
+	if (r->tidying || r->stopping)
+		return;
+	t = NEW(struct tidying);
+	t->r = r;
+	t->work = (struct work){ .home = r->loop, .run = tidy_run,
+				 .done = tidy_done };
+	r->wants_tidy = false;
+	r->tidying = pool_submit(r->pool, &t->work);
+	/* The next that ends or is changed asks again. */
+	if (!r->tidying)
+		free(t);
+}
+
 /* All sources anew: at the start, and where events were compacted away. */
 static enum code scan(struct reconciler *r, struct kv_txn *txn, struct err *err)
 {
@@ -611,6 +671,7 @@ static enum code scan(struct reconciler *r, struct kv_txn *txn, struct err *err)
 		source_is_gone(r, str_of(s->job.tenant), str_of(s->job.name),
 			       s->prunes, s->job.uid);
 	sweep_start(r);
+	tidy_start(r);
 	return OK;
 }
 
@@ -660,9 +721,13 @@ static void on_wake(struct follower *f, uint64_t rev)
 
 /* ---- life ---- */
 
-static void on_planner_idle(void *data)
+static void on_planned(void *data)
 {
-	check_stopped(data);
+	struct reconciler *r = data;
+
+	if (clones_want_sweep(r->clones))
+		tidy_start(r);
+	check_stopped(r);
 }
 
 struct reconciler *source_reconciler_new(struct store *store, struct pool *pool,
@@ -678,7 +743,9 @@ struct reconciler *source_reconciler_new(struct store *store, struct pool *pool,
 	r->loop = store_core_loop(store);
 	r->strands = map_new();
 	r->seats = seats_new(places, MAX(places - 1, 1u));
-	r->planner = planner_new(store, pool, settings, r->seats, on_planner_idle, r);
+	r->clones = clones_new(settings);
+	r->planner = planner_new(store, pool, settings, r->seats, r->clones, on_planned,
+				 r);
 	list_init(&r->role.at_);
 	must(uv_sem_init(&r->stopped, 0) == 0);
 	return r;
@@ -722,7 +789,7 @@ static void on_unfollowed(struct follower *f)
 static void check_stopped(struct reconciler *r)
 {
 	if (!r->stopping || r->unfollowing || r->n_sources || r->more_posted ||
-	    r->sweeping || r->catching_up || !planner_stop(r->planner))
+	    r->sweeping || r->tidying || r->catching_up || !planner_stop(r->planner))
 		return;
 	r->unfollowing = true;
 	store_off_role(&r->role);
@@ -780,6 +847,7 @@ void source_reconciler_free(struct reconciler **reconciler)
 	map_free(&r->strands);
 	planner_free(&r->planner);
 	seats_free(&r->seats);
+	clones_free(&r->clones);
 	uv_sem_destroy(&r->stopped);
 	free(r);
 	*reconciler = NULL;

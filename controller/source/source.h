@@ -38,11 +38,14 @@ struct source_limits {
 	uint64_t total_bytes;       /* read by one comparison (4 GiB) */
 	unsigned depth;             /* of folders (32) */
 	uint64_t entries;           /* looked at by one comparison (1,000,000) */
-	unsigned packs;             /* of a clone before it is made anew (64) */
+	/* Of a clone, before it is made anew: packs (64), and bytes in them (twice
+	 * fetch_bytes). */
+	unsigned packs;
+	uint64_t clone_bytes;
 };
 
 struct source_settings {
-	const char *dir;            /* clones lie in <dir>/<ns>-<name>-<hash> */
+	const char *dir;            /* of clones, and nothing else: clones.h */
 	/* The program that is started with SOURCE_FETCH_ARG to fetch; NULL:
 	 * /proc/self/exe, which is right where main() calls
 	 * source_fetch_child_main. */

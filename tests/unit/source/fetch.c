@@ -395,8 +395,13 @@ START_TEST(tidies_what_a_killed_child_left)
 	snprintf(path, sizeof(path), "%s/objects/pack/pack_git2_abc", clone_dir);
 	ck_assert_int_eq(access(path, F_OK), -1);
 	/* And what has gathered too many packs is made anew. */
-	ck_assert(!fetch_clone_trim(clone_dir, 2));
-	ck_assert(fetch_clone_trim(clone_dir, 1));
+	ck_assert(!fetch_clone_trim(clone_dir, 2, 1 << 20));
+	ck_assert(fetch_clone_trim(clone_dir, 1, 1 << 20));
+	fetch_main(&a);
+	/* Or too many bytes in them. */
+	ck_assert(!fetch_clone_trim(clone_dir, 1, 1 << 20));
+	ck_assert(fetch_clone_trim(clone_dir, 1, 100));
+	ck_assert_int_eq(access(clone_dir, F_OK), -1);
 	fetch_main(&a);
 }
 END_TEST

@@ -1,11 +1,14 @@
 /* The steps of a job one by one, over a whole store. */
 #include "source/pass.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "io/file.h"
 #include "lab.h"
@@ -17,6 +20,7 @@
 static struct lab lab;
 static struct store *store;
 static struct source_settings settings;
+static struct clones *clones;
 static struct job job;
 static struct pass pass;
 static struct err err;
@@ -72,12 +76,14 @@ static void setup(void)
 	put(KIND_TENANT, NULL, "acme", STR("{}"), NULL);
 	put(KIND_SOURCE, "acme", "shop",
 	    arena_printf(lab.arena, "{\"url\":\"%s\"}", lab.url), NULL);
-	job = (struct job){ .store = store, .settings = &settings,
+	clones = clones_new(&settings);
+	job = (struct job){ .store = store, .settings = &settings, .clones = clones,
 			    .tenant = "acme", .name = "shop" };
 }
 
 static void teardown(void)
 {
+	clones_free(&clones);
 	store_close(&store);
 	lab_close(&lab);
 }
@@ -85,6 +91,15 @@ static void teardown(void)
 static void ok(enum code rc)
 {
 	ck_assert_msg(rc == OK, "%s", err.text);
+}
+
+/* A pass that ends with its commit open. */
+static void begin(void)
+{
+	ok(pass_begin(&pass, &job, &err));
+	ok(pass_load(&pass, 0, &err));
+	ok(pass_fetch(&pass, &err));
+	ok(pass_open_commit(&pass, &err));
 }
 
 /* ---- a checkpoint comes in ---- */
@@ -152,10 +167,7 @@ START_TEST(a_plan_goes_on_over_a_checkpoint_that_is_installed)
 		lab_write(&lab, path, path);
 	}
 	lab_commit(&lab, "many");
-	ok(pass_begin(&pass, &job, &err));
-	ok(pass_load(&pass, 0, &err));
-	ok(pass_fetch(&pass, &err));
-	ok(pass_open_commit(&pass, &err));
+	begin();
 	put(KIND_CONFIG, "acme", "theirs", STR("{}"), &last);
 	install();
 	/* Somebody else has that address meanwhile, which the picture of before did
@@ -167,6 +179,148 @@ START_TEST(a_plan_goes_on_over_a_checkpoint_that_is_installed)
 }
 END_TEST
 
+/* ---- clones ---- */
+
+static enum code sweep(void)
+{
+	struct view *view = NULL;
+	enum code rc;
+
+	ok(view_new(store, &view, &err));
+	rc = clones_sweep(clones, view, &err);
+	view_free(&view);
+	return rc;
+}
+
+/* Of the last pass. */
+static char folder[200];
+
+static bool is_there(void)
+{
+	return access(folder, F_OK) == 0;
+}
+
+static void make_clone(void)
+{
+	lab_write(&lab, "shop/prod/x.txt", "1");
+	lab_commit(&lab, "first");
+	begin();
+	ck_assert(str_copy(folder, sizeof(folder), str_of(pass.dir)));
+	pass_end(&pass);
+	ck_assert(is_there());
+}
+
+START_TEST(a_clone_that_no_source_names_goes)
+{
+	char first[200], other[100];
+
+	make_clone();
+	memcpy(first, folder, sizeof(first));
+	job.plans = true;
+	make_clone();
+	/* Both that are of the source stay. */
+	snprintf(other, sizeof(other), "%s/acme-shop-0123abcd", lab.clones);
+	ck_assert_int_eq(mkdir(other, 0700), 0);
+	ok(sweep());
+	ck_assert_str_ne(first, folder);
+	ck_assert(is_there() && access(first, F_OK) == 0);
+	ck_assert_int_eq(access(other, F_OK), -1);
+	/* Another url is another clone. */
+	put(KIND_SOURCE, "acme", "shop", STR("{\"url\":\"file:///none\"}"), NULL);
+	ok(sweep());
+	ck_assert(!is_there() && access(first, F_OK) != 0);
+}
+END_TEST
+
+START_TEST(a_clone_that_a_job_reads_stays_until_then)
+{
+	make_clone();
+	begin();
+	put(KIND_SOURCE, "acme", "shop", STR("{\"url\":\"file:///none\"}"), NULL);
+	ok(sweep());
+	ck_assert(is_there());
+	ck_assert(!clones_want_sweep(clones));
+	pass_end(&pass);
+	ck_assert(clones_want_sweep(clones) && !clones_want_sweep(clones));
+	ok(sweep());
+	ck_assert(!is_there());
+}
+END_TEST
+
+#ifdef CONFLUX_FAILPOINTS
+static unsigned count_clones(void)
+{
+	DIR *d = opendir(lab.clones);
+	struct dirent *e;
+	unsigned n = 0;
+
+	ck_assert_ptr_nonnull(d);
+	while ((e = readdir(d)))
+		n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+	closedir(d);
+	return n;
+}
+
+START_TEST(a_sweep_that_is_cut_off_is_made_again)
+{
+	make_clone();
+	put(KIND_SOURCE, "acme", "shop", STR("{\"url\":\"file:///none\"}"), NULL);
+	ck_assert_int_eq(failpoint_set("clone.rename=error*1", &err), OK);
+	ck_assert_int_eq(sweep(), E_IO);
+	ck_assert(is_there());
+	ck_assert_int_eq(failpoint_set("clone.remove=error*1", &err), OK);
+	ck_assert_int_eq(sweep(), E_IO);
+	ck_assert(!is_there());
+	ck_assert_uint_eq(count_clones(), 1);
+	ok(sweep());
+	ck_assert_uint_eq(count_clones(), 0);
+}
+END_TEST
+#endif
+
+START_TEST(a_clone_has_a_bound)
+{
+	char pack[300];
+	int fd;
+
+	make_clone();
+	snprintf(pack, sizeof(pack), "%s/objects/pack/pack-more.pack", folder);
+	fd = creat(pack, 0600);
+	ck_assert_int_ge(fd, 0);
+	/* A hole: it takes nothing. */
+	ck_assert_int_eq(ftruncate(fd, (2ll << 30) - (1 << 20)), 0);
+	clones_trim(clones, folder);
+	ck_assert(is_there());
+	ck_assert_int_eq(ftruncate(fd, 2ll << 30), 0);
+	close(fd);
+	clones_trim(clones, folder);
+	ck_assert(!is_there());
+}
+END_TEST
+
+static struct str path_of(const char *ns, const char *name)
+{
+	return clones_path(clones, lab.arena, str_of(ns), str_of(name), STR("u"), false);
+}
+
+/* Two tenants, and two names that begin alike. */
+START_TEST(no_two_sources_share_a_clone)
+{
+	char one[254] = "", two[254] = "";
+	struct str path;
+
+	ck_assert(!str_eq(path_of("a", "b-c"), path_of("a-b", "c")));
+	ck_assert(str_eq(path_of("a", "b-c"), path_of("a", "b-c")));
+	memset(one, 'n', 253);
+	memset(two, 'n', 253);
+	two[252] = 'm';
+	path = path_of("a", one);
+	ck_assert(!str_eq(path, path_of("a", two)));
+	/* With a tenant of 63 bytes, and while it is removed, it is a file's name. */
+	ck_assert_uint_le(strlen(".gone-") + 62 + path.n - strlen(lab.clones) - 1, 255);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("source/pass");
@@ -175,6 +329,13 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 100);
 	tcase_add_test(tc, a_plan_goes_on_over_a_checkpoint_that_is_installed);
+	tcase_add_test(tc, a_clone_that_no_source_names_goes);
+	tcase_add_test(tc, a_clone_that_a_job_reads_stays_until_then);
+#ifdef CONFLUX_FAILPOINTS
+	tcase_add_test(tc, a_sweep_that_is_cut_off_is_made_again);
+#endif
+	tcase_add_test(tc, a_clone_has_a_bound);
+	tcase_add_test(tc, no_two_sources_share_a_clone);
 	suite_add_tcase(s, tc);
 	return s;
 }

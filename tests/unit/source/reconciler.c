@@ -5,6 +5,7 @@
 #include "source/source.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -717,6 +718,37 @@ START_TEST(servers_that_hang_hold_up_their_tenant_alone)
 }
 END_TEST
 
+static const char *clones(void)
+{
+	DIR *d = opendir(lab.clones);
+	const char *out = "none";
+	struct dirent *e;
+
+	ck_assert_ptr_nonnull(d);
+	while ((e = readdir(d)))
+		out = e->d_name[0] == '.' ? out : "some";
+	closedir(d);
+	return out;
+}
+
+/* Also at the next start, where nobody was there to see it. */
+START_TEST(clones_go_with_their_sources)
+{
+	lab_write(&lab, "shop/prod/x.txt", "1");
+	lab_commit(&lab, "first");
+	put_source("one", "", "1h");
+	reconcile("one");
+	ck_assert_str_eq(clones(), "some");
+	delete_source("one");
+	until("none", clones());
+	close_all();
+	ck_assert_int_eq(mkdir(arena_printf(lab.arena, "%s/acme-one-0123abcd",
+					    lab.clones).p, 0700), 0);
+	open_all();
+	until("none", clones());
+}
+END_TEST
+
 /* ---- plans ---- */
 
 /* A plan is kept from the version on that the cluster has in a moment. */
@@ -840,6 +872,7 @@ static Suite *suite(void)
 	tcase_add_test(tc, a_restart_writes_nothing);
 	tcase_add_test(tc, stops_while_a_server_is_silent);
 	tcase_add_test(tc, servers_that_hang_hold_up_their_tenant_alone);
+	tcase_add_test(tc, clones_go_with_their_sources);
 	tcase_add_test(tc, a_commit_is_planned_and_made_live_by_its_plan);
 	tcase_add_test(tc, commits_that_cannot_be_planned);
 	suite_add_tcase(s, tc);
