@@ -21,6 +21,7 @@ struct running {
 	struct list touched_;
 	struct record *record;           /* that there is; or NULL */
 	struct fleet_record now;
+	uint64_t applied_ms, refused_ms; /* its last words of that; 0: none */
 	bool is_touched, picks_anew;
 };
 
@@ -30,6 +31,7 @@ struct record {
 	struct running *running;
 	struct instance *instance;
 	struct buf body;                 /* record_body */
+	uint64_t said_ms;                /* what said_age_ms counts from; 0: nothing */
 };
 
 struct agent {
@@ -306,6 +308,7 @@ static void touch(struct agent *a, struct running *r, struct record *record,
 	r->record = record;
 	list_append(&a->touched, &r->touched_);
 	r->now = (struct fleet_record){ 0 };
+	r->applied_ms = r->refused_ms = 0;
 	r->picks_anew = is_moved || r->needs_look;
 	if (record && !r->picks_anew) {
 		struct fleet_record before;
@@ -380,14 +383,19 @@ static bool has_said(const struct word *word, const struct place *p)
 	       (was_sent(word, p) && word->said_ms >= word->sent_ms);
 }
 
-static void take_word(struct fleet_record *now, const struct word *word,
-		      unsigned i)
+static void take_word(struct running *r, const struct word *word, unsigned i)
 {
+	struct fleet_record *now = &r->now;
+
 	bits_set(&now->got, i);
-	if (word->said == FLEET_APPLIED)
+	if (word->said == FLEET_APPLIED) {
 		bits_set(&now->applied, i);
+		r->applied_ms = MAX(r->applied_ms, word->said_ms);
+	}
 	if (word->said != FLEET_REFUSED)
 		return;
+	r->refused_ms = MAX(r->refused_ms, word->said_ms);
+	bits_set(&now->refused, i);
 	now->flags |= FLEET_REJECTED;
 	now->reason = str_of(word->reason);
 }
@@ -410,7 +418,7 @@ static void look_at_word(struct agent *a, struct str key,
 		if (sent)
 			bits_set(&r->now.sent, p->i);
 		if (said)
-			take_word(&r->now, word, p->i);
+			take_word(r, word, p->i);
 	}
 }
 
@@ -450,22 +458,42 @@ static bool says_something(const struct fleet_record *now)
 	       bits_any(&now->got);
 }
 
-/* Sticks: what an instance had of a release is not undone by what it has now.  Of a
- * rejection the last word counts. */
+/* Sticks: what an instance had of a release is not undone by what it has now.  What it
+ * rejected it takes back by applying that. */
 static void keep_facts(struct fleet_record *now, const struct fleet_record *was)
 {
-	bool undone = bits_any(&now->applied) &&
-		      bits_within(&was->got, &now->applied);
+	struct bits refused = was->refused;
 
+	bits_without(&refused, &now->applied);
 	bits_or(&now->sent, &was->sent);
 	bits_or(&now->got, &was->got);
 	bits_or(&now->applied, &was->applied);
 	if (!now->version)
 		now->version = was->version;
-	if (was->flags & FLEET_REJECTED && !(now->flags & FLEET_REJECTED) && !undone) {
+	if (!bits_any(&refused))
+		return;
+	bits_or(&now->refused, &refused);
+	if (!(now->flags & FLEET_REJECTED)) {
 		now->flags |= FLEET_REJECTED;
 		now->reason = was->reason;
 	}
+}
+
+/* When it said what counts here, and whether that is news: other nodes may have heard
+ * something else meanwhile, so the same word again is. */
+static bool note_said_ms(struct running *r, struct record *record, bool was_rejected)
+{
+	bool is_rejected = r->now.flags & FLEET_REJECTED;
+	uint64_t said_ms = is_rejected ? r->refused_ms : r->applied_ms;
+	bool is_news;
+
+	/* What it said may be forgotten by now; that it did is not. */
+	if (!said_ms && is_rejected == was_rejected)
+		said_ms = record->said_ms;
+	is_news = said_ms != record->said_ms;
+	record->said_ms = said_ms;
+	r->now.flags |= said_ms ? FLEET_SPOKE : 0;
+	return is_news;
 }
 
 static void finish(struct agent *a, struct running *r, struct instance *i)
@@ -473,7 +501,7 @@ static void finish(struct agent *a, struct running *r, struct instance *i)
 	struct record *record = r->record;
 	struct fleet_record was = { 0 };
 	AUTO_BUF body = BUF_NONE;
-	bool rejected;
+	bool is_news;
 
 	if (!record && !says_something(&r->now))
 		return;
@@ -486,10 +514,10 @@ static void finish(struct agent *a, struct running *r, struct instance *i)
 			(i->was_connected ? FLEET_EVER : 0);
 	if (!record)
 		record = record_new(i, r);
-	rejected = r->now.flags & ~was.flags & FLEET_REJECTED;
-	a->is_urgent |= rejected;
+	is_news = note_said_ms(r, record, was.flags & FLEET_REJECTED);
+	a->is_urgent |= is_news && r->now.flags & FLEET_REJECTED;
 	record_body(&body, &r->now);
-	if (str_eq(buf_view(&body), buf_view(&record->body)))
+	if (!is_news && str_eq(buf_view(&body), buf_view(&record->body)))
 		return;
 	buf_reset(&record->body);
 	buf_str(&record->body, buf_view(&body));
@@ -624,7 +652,8 @@ void agent_report(struct agent *a, uint64_t now_ms, struct buf *out)
 	while (out->n < FLEET_REPORT_FULL &&
 	       (r = list_first(&a->unsent, struct record, queue_))) {
 		report_record(out, r->running->id, instance_id(r->instance),
-			      age_of(r->instance, now_ms), buf_view(&r->body));
+			      age_of(r->instance, now_ms),
+			      now_ms - MIN(r->said_ms, now_ms), buf_view(&r->body));
 		list_remove(&r->queue_);
 		list_append(&a->flight, &r->queue_);
 	}

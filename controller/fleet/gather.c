@@ -7,7 +7,7 @@
 #include "base/banned.h"
 
 /* The sets of a record lie behind each other, each of as many bytes. */
-enum set { WANTS, SENT, GOT, APPLIED, SETS };
+enum set { WANTS, SENT, GOT, APPLIED, REFUSED, SETS };
 
 struct member {
 	/* By node: bit i is that of gather.nodes[i]. */
@@ -19,6 +19,8 @@ struct member {
 	uint32_t version;
 	uint64_t left_ms;                /* since when no node has it */
 	uint64_t seen_ms, sent_ms, applied_ms;
+	/* Its last rejection, and its last word that it applied something. */
+	uint64_t refused_ms, agreed_ms;
 	uint8_t node;                    /* that spoke of it last */
 	char *reason;
 	unsigned set_bytes;
@@ -30,7 +32,6 @@ struct member {
 struct group {                           /* of a release */
 	uint64_t id;
 	struct map *members;             /* by instance */
-	struct member *rejected;         /* the first; or NULL */
 	struct gather_rules rules;
 	int64_t evaluated[GATHER_NODES_MAX];     /* step; -1: none */
 	/* When the process began that first said all it knows, in this session; 0:
@@ -105,6 +106,20 @@ static bool has_applied(const struct member *m)
 	return any;
 }
 
+/* The last word counts: it took back what it rejected where it has applied that since,
+ * whatever node it said so at. */
+static bool is_rejected(const struct member *m)
+{
+	const unsigned char *refused = set_of(m, REFUSED), *applied = set_of(m, APPLIED);
+
+	if (!m->rejected || m->agreed_ms <= m->refused_ms)
+		return m->rejected;
+	for (unsigned i = 0; i < m->set_bytes; i++)
+		if (refused[i] & ~applied[i])
+			return true;
+	return false;
+}
+
 static void sets_widen(struct gather *g, struct member *m, unsigned bytes)
 {
 	unsigned char *wider;
@@ -154,7 +169,7 @@ static uint64_t lost_at(const struct member *m, uint64_t lost_after_ms)
 static enum fleet_state state_of(const struct member *m, uint64_t lost_after_ms,
 				 uint64_t now_ms)
 {
-	if (m->rejected)
+	if (is_rejected(m))
 		return FLEET_IS_REJECTED;
 	if (has_applied(m))
 		return FLEET_IS_APPLIED;
@@ -184,7 +199,8 @@ static bool is_doubtful(const struct member *m, enum fleet_state state,
 	if (now_ms >= doubt->until_ms)
 		return false;
 	if (state == FLEET_IS_REJECTED)
-		return doubt->is_unheard && !(m->rejected & m->connected);
+		return doubt->is_unheard && m->refused_ms < doubt->since_ms &&
+		       !(m->rejected & m->connected);
 	return (state == FLEET_IS_LOST || state == FLEET_IS_DEFERRED) &&
 	       !m->connected && m->left_ms < doubt->since_ms;
 }
@@ -219,7 +235,8 @@ static void add_doubtful(struct tally *t, const struct member *m, uint64_t step,
 
 static void add_member(struct tally *t, const struct member *m,
 		       const struct gather_rules *rules,
-		       const struct doubt *doubt, uint64_t now_ms)
+		       const struct doubt *doubt, uint64_t now_ms,
+		       const struct member **rejected)
 {
 	uint64_t step = (uint64_t)rules->step + 1;
 	enum fleet_state state = state_of(m, rules->lost_after_ms, now_ms);
@@ -243,6 +260,9 @@ static void add_member(struct tally *t, const struct member *m,
 	t->received += set_any(m, GOT);
 	t->applied += state == FLEET_IS_APPLIED;
 	t->rejected += state == FLEET_IS_REJECTED;
+	if (state == FLEET_IS_REJECTED &&
+	    (!*rejected || m->refused_ms < (*rejected)->refused_ms))
+		*rejected = m;
 	t->lost += state == FLEET_IS_LOST;
 	if (!says)
 		add_silent(t, m, rules->lost_after_ms);
@@ -287,6 +307,7 @@ void gather_tally(const struct gather *g, uint64_t release, uint64_t now_ms,
 		  struct tally *out)
 {
 	const struct group *group = group_of(g, release);
+	const struct member *rejected = NULL;
 	struct doubt doubt = { 0 };
 	uint64_t least;
 	void *m;
@@ -300,10 +321,10 @@ void gather_tally(const struct gather *g, uint64_t release, uint64_t now_ms,
 	out->next_lost_ms = 0;
 	out->instance = out->reason = STR_NONE;
 	for (size_t at = 0; group && map_next(group->members, &at, NULL, &m);)
-		add_member(out, m, &group->rules, &doubt, now_ms);
-	if (group && group->rejected && group->rejected->rejected) {
-		out->instance = member_id(group->rejected);
-		out->reason = str_of(group->rejected->reason);
+		add_member(out, m, &group->rules, &doubt, now_ms, &rejected);
+	if (rejected) {
+		out->instance = member_id(rejected);
+		out->reason = str_of(rejected->reason);
 	}
 	least = out->expected > out->deferred ? out->expected - out->deferred : 0;
 	out->total = MAX(out->total, least);
@@ -409,18 +430,22 @@ static void note_left(struct member *m, bool was_there, uint64_t then_ms)
 		m->left_ms = MAX(m->left_ms, then_ms);
 }
 
-static void take_rejection(struct group *group, struct member *m, unsigned node,
-			   const struct fleet_record *r)
+/* A node that does not know when says what it says now. */
+static void take_rejection(struct member *m, unsigned node,
+			   const struct fleet_record *r, uint64_t now_ms)
 {
 	bool is = r->flags & FLEET_REJECTED;
+	uint64_t then = r->flags & FLEET_SPOKE ? then_of(r->said_age_ms, now_ms) :
+						 now_ms;
 
 	put_bit(&m->rejected, node, is);
-	if (!is)
+	if (!is && bits_any(&r->applied) && r->flags & FLEET_SPOKE)
+		m->agreed_ms = MAX(m->agreed_ms, then);
+	if (!is || then < m->refused_ms)
 		return;
+	m->refused_ms = then;
 	free(m->reason);
 	m->reason = mem_dup(r->reason.p, r->reason.n);
-	if (!group->rejected || !group->rejected->rejected)
-		group->rejected = m;
 }
 
 static void take_flags(struct member *m, unsigned node,
@@ -457,7 +482,7 @@ static void take_record(struct gather *g, struct group *group, unsigned node,
 			const struct fleet_record *r, uint64_t now_ms)
 {
 	struct member *m = member_of(g, group, r->instance);
-	unsigned bytes = MAX(MAX(r->wants.n, r->sent.n),
+	unsigned bytes = MAX(MAX(MAX(r->wants.n, r->sent.n), r->refused.n),
 			     MAX(r->got.n, r->applied.n));
 
 	if (!m)
@@ -467,10 +492,11 @@ static void take_record(struct gather *g, struct group *group, unsigned node,
 	set_or(m, SENT, &r->sent);
 	set_or(m, GOT, &r->got);
 	set_or(m, APPLIED, &r->applied);
+	set_or(m, REFUSED, &r->refused);
 	if (r->version)
 		m->version = r->version;
 	take_flags(m, node, r, now_ms);
-	take_rejection(group, m, node, r);
+	take_rejection(m, node, r, now_ms);
 	if (!m->sent_ms && (r->sent.n || r->got.n))
 		m->sent_ms = now_ms;
 	if (!m->applied_ms && has_applied(m))
@@ -713,7 +739,7 @@ static void row_of(const struct gather *g, const struct member *m,
 		.lag_ms = lag_of(m, now_ms),
 		.age_ms = now_ms > m->seen_ms ? now_ms - m->seen_ms : 0,
 		.node = g->nodes[m->node].id,
-		.reason = m->rejected ? str_of(m->reason) : STR_NONE,
+		.reason = is_rejected(m) ? str_of(m->reason) : STR_NONE,
 	};
 }
 

@@ -26,14 +26,12 @@ void bits_or(struct bits *to, const struct bits *from)
 	to->n = MAX(to->n, from->n);
 }
 
-bool bits_within(const struct bits *a, const struct bits *of)
+void bits_without(struct bits *to, const struct bits *from)
 {
-	if (a->n > of->n)
-		return false;
-	for (unsigned i = 0; i < a->n; i++)
-		if (a->b[i] & ~of->b[i])
-			return false;
-	return true;
+	for (unsigned i = 0; i < MIN(to->n, from->n); i++)
+		to->b[i] &= (unsigned char)~from->b[i];
+	while (to->n && to->b[to->n - 1] == 0)
+		to->n--;
 }
 
 bool bits_eq(const struct bits *a, const struct bits *b)
@@ -88,13 +86,20 @@ void report_evaluated(struct buf *out, uint64_t release, uint32_t step,
 }
 
 void report_record(struct buf *out, uint64_t release, struct str instance,
-		   uint64_t age_ms, struct str body)
+		   uint64_t age_ms, uint64_t said_age_ms, struct str body)
 {
 	wr_u8(out, FLEET_RECORD);
 	wr_var(out, release);
 	wr_str(out, instance);
 	wr_var(out, age_ms);
 	buf_str(out, body);
+	if ((unsigned char)body.p[0] & FLEET_SPOKE)
+		wr_var(out, said_age_ms);
+}
+
+static bool says_what(unsigned flags)
+{
+	return flags & FLEET_SPOKE && flags & FLEET_REJECTED;
 }
 
 void record_body(struct buf *out, const struct fleet_record *r)
@@ -107,6 +112,8 @@ void record_body(struct buf *out, const struct fleet_record *r)
 	wr_bits(out, &r->got);
 	wr_bits(out, &r->applied);
 	wr_str(out, str_first(r->reason, FLEET_REASON_MAX));
+	if (says_what(r->flags))
+		wr_bits(out, &r->refused);
 }
 
 enum fleet_what fleet_what(struct str in)
@@ -165,6 +172,9 @@ static bool read_body(struct rd *rd, struct fleet_record *r)
 	rd_bits(rd, &r->got);
 	rd_bits(rd, &r->applied);
 	r->reason = rd_str(rd);
+	r->refused = (struct bits){ 0 };
+	if (says_what(r->flags))
+		rd_bits(rd, &r->refused);
 	return good && r->flags <= FLEET_FLAGS &&
 	       r->reason.n <= FLEET_REASON_MAX;
 }
@@ -180,7 +190,10 @@ static bool read_record(struct rd *rd, struct fleet_record *r)
 {
 	r->instance = rd_str(rd);
 	r->age_ms = rd_var(rd);
-	return instance_is_good(r->instance) && read_body(rd, r);
+	if (!instance_is_good(r->instance) || !read_body(rd, r))
+		return false;
+	r->said_age_ms = r->flags & FLEET_SPOKE ? rd_var(rd) : 0;
+	return true;
 }
 
 enum code report_next(struct fleet_report *report, struct fleet_item *out,

@@ -14,7 +14,8 @@
  *	  1 EVALUATED	release, step, configurations
  *	  2 RECORD	release, instance (string), age in ms, then the body: u8 flags,
  *			step, version, wants, sent, got, applied (strings of bits), reason
- *			(string)
+ *			(string), of SPOKE and REJECTED refused (bits); of SPOKE then ms
+ *			since that
  *	  3 BEGAN	ms since the process did
  *	  answer	u8 what (0 taken, 1 all of it again), session (u64)
  *	2 ASK		u8 format (1), session (u64); the leader wants all of it
@@ -56,8 +57,7 @@ struct bits {
 void bits_set(struct bits *bits, unsigned i);
 bool bits_get(const struct bits *bits, unsigned i);
 void bits_or(struct bits *to, const struct bits *from);
-/* Is each of 'a' in 'of'? */
-bool bits_within(const struct bits *a, const struct bits *of);
+void bits_without(struct bits *to, const struct bits *from);
 bool bits_eq(const struct bits *a, const struct bits *b);
 static inline bool bits_any(const struct bits *bits)
 {
@@ -80,7 +80,8 @@ enum fleet_flag {
 	FLEET_MEMBER = BIT(2),           /* was of the cohort of `step` */
 	FLEET_LATE = BIT(3),             /* came to it after that step began */
 	FLEET_REJECTED = BIT(4),
-	FLEET_FLAGS = BIT(5) - 1,
+	FLEET_SPOKE = BIT(5),            /* said_age_ms and refused are known */
+	FLEET_FLAGS = BIT(6) - 1,
 };
 
 struct fleet_record {
@@ -90,7 +91,10 @@ struct fleet_record {
 	uint32_t version;                /* that it has or was sent; 0: none */
 	uint64_t age_ms;                 /* since it was last heard of; of one that
 					    has left: since it left */
+	uint64_t said_age_ms;            /* of REJECTED: since the last rejection; else since
+					    it said of any that it applied it */
 	struct bits wants, sent, got, applied;
+	struct bits refused;             /* of REJECTED: what it did not take back here */
 	struct str reason;               /* of REJECTED */
 };
 
@@ -116,8 +120,8 @@ void report_began(struct buf *out, uint64_t age_ms);
 void report_evaluated(struct buf *out, uint64_t release, uint32_t step,
 		      uint32_t configs);
 void report_record(struct buf *out, uint64_t release, struct str instance,
-		   uint64_t age_ms, struct str body);
-/* All of a record but whom it is about, and its age. */
+		   uint64_t age_ms, uint64_t said_age_ms, struct str body);
+/* All of a record but whom it is about, and its ages. */
 void record_body(struct buf *out, const struct fleet_record *record);
 /* Of bytes that record_body made. */
 void record_body_read(struct str body, struct fleet_record *out);

@@ -33,14 +33,16 @@ static void same_item(const struct fleet_item *a)
 	} else {
 		record_body(&body, &a->record);
 		report_record(&bytes, a->release, a->record.instance,
-			      a->record.age_ms, buf_view(&body));
+			      a->record.age_ms, a->record.said_age_ms, buf_view(&body));
 	}
 	must(report_open(buf_view(&bytes), &report, &err) == OK);
 	must(report_next(&report, &b, &err) == OK);
 	must(b.kind == a->kind && b.age_ms == a->age_ms);
 	must(b.release == a->release && b.step == a->step);
 	must(b.record.flags == a->record.flags);
+	must(b.record.said_age_ms == a->record.said_age_ms);
 	must(bits_eq(&b.record.applied, &a->record.applied));
+	must(bits_eq(&b.record.refused, &a->record.refused));
 	must(str_eq(b.record.reason, a->record.reason));
 	must(report_next(&report, &b, &err) == E_NOT_FOUND);
 }

@@ -252,6 +252,66 @@ START_TEST(the_last_word_on_a_rejection_counts)
 }
 END_TEST
 
+/* What node 2 says of it. */
+static void other_node(struct lab *l, bool is_first, unsigned flags, uint64_t said_age_ms)
+{
+	struct fleet_record r = { .flags = flags | FLEET_EVER | FLEET_SPOKE, .version = 5,
+				  .reason = flags & FLEET_REJECTED ? STR("disk full") :
+								     STR_NONE };
+	AUTO_BUF body = BUF_NONE;
+	AUTO_BUF bytes = BUF_NONE;
+	AUTO_BUF answer = BUF_NONE;
+	struct err err;
+
+	bits_set(&r.got, 0);
+	bits_set(&r.refused, 0);
+	record_body(&body, &r);
+	report_start(&bytes, 2, 5, is_first);
+	report_record(&bytes, 17, STR("web"), 0, said_age_ms, buf_view(&body));
+	ck_assert_int_eq(gather_take(l->leader, 2, buf_view(&bytes), 30, &answer,
+				     ignore, NULL, &err), OK);
+}
+
+/* It applied it, rejected it elsewhere when it was started anew, and applied it here
+ * again: the same word as before, and news. */
+START_TEST(the_same_word_again)
+{
+	struct fleet_said said = { STR("web"), STR(KEY), 5, 17, FLEET_APPLIED, STR_NONE };
+	struct lab l;
+
+	lab_init(&l, 10);
+	run_one(&l, 17, 5);
+	fleet_said(l.fleet, &said, 12);
+	ck_assert_int_eq(state_in(&l, 17), FLEET_IS_APPLIED);
+	other_node(&l, true, FLEET_REJECTED, 10);
+	ck_assert_int_eq(state_in(&l, 17), FLEET_IS_REJECTED);
+	fleet_said(l.fleet, &said, 25);
+	ck_assert_int_eq(state_in(&l, 17), FLEET_IS_APPLIED);
+	other_node(&l, false, FLEET_REJECTED, 2);
+	ck_assert_int_eq(state_in(&l, 17), FLEET_IS_REJECTED);
+	lab_fini(&l);
+}
+END_TEST
+
+START_TEST(the_same_rejection_again)
+{
+	struct lab l;
+
+	lab_init(&l, 10);
+	run_one(&l, 17, 5);
+	say(&l, "web", 17, 5, FLEET_REFUSED);
+	ck_assert_int_eq(state_in(&l, 17), FLEET_IS_REJECTED);
+	ck_assert(!agent_is_urgent(l.agent));
+	fleet_said(l.fleet, &(struct fleet_said){ STR("web"), STR(KEY), 5, 17, FLEET_REFUSED,
+						  STR("no port") }, 25);
+	while (agent_look(l.agent, 1, 30))
+		;
+	ck_assert(agent_is_urgent(l.agent));
+	ck_assert(agent_has_report(l.agent));
+	lab_fini(&l);
+}
+END_TEST
+
 /* Two configurations, of which the first is deleted: what was said of the second
  * is not taken for the first. */
 START_TEST(a_release_with_other_configurations)
@@ -508,6 +568,8 @@ static Suite *suite(void)
 	tcase_add_test(t, what_was_said_long_ago_does_not_count);
 	tcase_add_test(t, a_release_that_comes_between_undoes_nothing);
 	tcase_add_test(t, the_last_word_on_a_rejection_counts);
+	tcase_add_test(t, the_same_word_again);
+	tcase_add_test(t, the_same_rejection_again);
 	tcase_add_test(t, a_release_with_other_configurations);
 	tcase_add_test(t, what_no_release_is_about_goes);
 	tcase_add_test(t, what_was_said_before_does_not_count);

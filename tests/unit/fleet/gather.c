@@ -12,6 +12,7 @@
 #define HERE (FLEET_EVER | FLEET_CONNECTED)
 #define EARLY FLEET_MEMBER
 #define LATE (FLEET_MEMBER | FLEET_LATE)
+#define SAYS_NO (FLEET_REJECTED | FLEET_SPOKE)
 
 struct changes {
 	unsigned n, urgent;
@@ -44,19 +45,33 @@ static struct bits bits_of(unsigned char b)
 	return bits;
 }
 
-static void add(struct buf *report, const struct said *s)
+/* With when it said so, and what it rejected. */
+struct spoke {
+	struct said said;
+	uint64_t said_age_ms;
+	unsigned char refused;
+};
+
+static void add_spoke(struct buf *report, const struct spoke *spoke)
 {
+	const struct said *s = &spoke->said;
 	struct fleet_record r = {
 		.flags = s->flags, .step = s->step, .version = 5,
 		.wants = bits_of(s->wants), .sent = bits_of(s->sent),
 		.got = bits_of(s->got), .applied = bits_of(s->applied),
+		.refused = bits_of(spoke->refused),
 		.reason = s->flags & FLEET_REJECTED ? STR("no port") : STR_NONE,
 	};
 	AUTO_BUF body = BUF_NONE;
 
 	record_body(&body, &r);
 	report_record(report, RELEASE, str_of(s->instance), s->age_ms,
-		      buf_view(&body));
+		      spoke->said_age_ms, buf_view(&body));
+}
+
+static void add(struct buf *report, const struct said *s)
+{
+	add_spoke(report, &(struct spoke){ *s, 0, 0 });
 }
 
 static bool take(struct gather *g, uint64_t node, const struct buf *report,
@@ -287,17 +302,25 @@ END_TEST
 /* What node 1 says of one that left it long ago, where node 2 had it since. */
 static const struct said stale = { "a", ALONE | EARLY, STEP, 0, 1, 0, 0, 5000 };
 
-static void report_of(struct gather *g, uint64_t node, const struct said *s,
-		      uint64_t up_ms, uint64_t now_ms, struct changes *c)
+static void report_spoke(struct gather *g, uint64_t node, const struct spoke *s,
+			 uint64_t up_ms, uint64_t now_ms, struct changes *c)
 {
 	AUTO_BUF report = BUF_NONE;
 
 	report_start(&report, node, 9, true);
 	report_began(&report, up_ms);
 	if (s)
-		add(&report, s);
+		add_spoke(&report, s);
 	report_evaluated(&report, RELEASE, STEP, 1);
 	ck_assert(take(g, node, &report, now_ms, c));
+}
+
+static void report_of(struct gather *g, uint64_t node, const struct said *s,
+		      uint64_t up_ms, uint64_t now_ms, struct changes *c)
+{
+	struct spoke spoke = { s ? *s : stale, 0, 0 };
+
+	report_spoke(g, node, s ? &spoke : NULL, up_ms, now_ms, c);
 }
 
 /* Of a session that begins at 10,000, with two nodes. */
@@ -386,14 +409,14 @@ END_TEST
 /* It did at the other node what this one says it did not, or took back. */
 START_TEST(other_verdicts_of_a_new_leader)
 {
-	static const struct said says[] = {
-		{ "a", ALONE | EARLY, STEP, 0, 0, 0, 0, 5000 },
-		{ "a", ALONE | EARLY | FLEET_REJECTED, STEP, 0, 1, 1, 0, 5000 },
+	static const struct spoke says[] = {
+		{ { "a", ALONE | EARLY, STEP, 0, 0, 0, 0, 5000 }, 0, 0 },
+		{ { "a", ALONE | EARLY | SAYS_NO, STEP, 0, 1, 1, 0, 5000 }, 5000, 1 },
 	};
 	struct gather *g = new_leader();
 	struct tally t;
 
-	report_of(g, 1, &says[_i], 60000, 10001, NULL);
+	report_spoke(g, 1, &says[_i], 60000, 10001, NULL);
 	is_in_doubt(g, 10002, 10000 + GATHER_HEAR_MS);
 	report_of(g, 2, NULL, 60000, 10003, NULL);
 	gather_tally(g, RELEASE, 10004, &t);
@@ -404,15 +427,63 @@ START_TEST(other_verdicts_of_a_new_leader)
 }
 END_TEST
 
-/* Where it is connected nobody knows better. */
-START_TEST(a_rejection_is_not_waited_for)
+/* At one node it rejected the first, or the second, and at another it applied. */
+static const struct {
+	struct spoke no, yes;
+	enum fleet_state state;
+} last_words[] = {
+	/* It moved, and tried again. */
+	{ { { "a", ALONE | EARLY | SAYS_NO, STEP, 0, 1, 1, 0, 900 }, 900, 1 },
+	  { { "a", HERE | LATE | FLEET_SPOKE, STEP, 1, 0, 1, 1, 0 }, 300, 0 },
+	  FLEET_IS_APPLIED },
+	/* It says what it says anywhere. */
+	{ { { "a", HERE | EARLY | SAYS_NO, STEP, 1, 1, 1, 0, 0 }, 900, 1 },
+	  { { "a", FLEET_SPOKE, 0, 0, 0, 1, 1, 300 }, 300, 0 }, FLEET_IS_APPLIED },
+	/* Of another it has not said yet what came of it. */
+	{ { { "a", ALONE | EARLY | SAYS_NO, STEP, 0, 3, 3, 0, 900 }, 900, 1 },
+	  { { "a", HERE | LATE | FLEET_SPOKE, STEP, 3, 0, 1, 1, 0 }, 300, 0 },
+	  FLEET_IS_RECEIVED },
+	/* What it applied at the other was before, or another configuration. */
+	{ { { "a", HERE | EARLY | SAYS_NO, STEP, 1, 1, 1, 0, 0 }, 300, 1 },
+	  { { "a", ALONE | LATE | FLEET_SPOKE, STEP, 0, 0, 1, 1, 900 }, 900, 0 },
+	  FLEET_IS_REJECTED },
+	{ { { "a", ALONE | EARLY | SAYS_NO, STEP, 0, 1, 2, 0, 900 }, 900, 2 },
+	  { { "a", HERE | LATE | FLEET_SPOKE, STEP, 1, 0, 1, 1, 0 }, 300, 0 },
+	  FLEET_IS_REJECTED },
+};
+
+/* Whichever of the nodes is heard first. */
+START_TEST(the_last_word_counts_wherever_it_was_said)
 {
-	const struct said s = { "a", HERE | EARLY | FLEET_REJECTED, STEP, 1, 1, 1, 0, 0 };
+	const struct spoke *no = &last_words[_i / 2].no, *yes = &last_words[_i / 2].yes;
+	bool is_rejected = last_words[_i / 2].state == FLEET_IS_REJECTED;
 	struct gather *g = new_leader();
 	struct tally t;
 
-	report_of(g, 1, &s, 60000, 10001, NULL);
+	report_spoke(g, 1, _i % 2 ? no : yes, 60000, 10001, NULL);
+	report_spoke(g, 2, _i % 2 ? yes : no, 60000, 10001, NULL);
 	gather_tally(g, RELEASE, 10001, &t);
+	ck_assert_int_eq(state_of_first(g), last_words[_i / 2].state);
+	ck_assert_uint_eq(t.rejected, is_rejected);
+	ck_assert(str_eq(t.instance, str_of(is_rejected ? "a" : "")));
+	ck_assert(str_eq(t.reason, str_of(is_rejected ? "no port" : "")));
+	gather_free(&g);
+}
+END_TEST
+
+/* Where it is connected nobody knows better. */
+START_TEST(a_rejection_is_not_waited_for)
+{
+	static const struct spoke says[] = {
+		{ { "a", HERE | EARLY | SAYS_NO, STEP, 1, 1, 1, 0, 0 }, 5000, 1 },
+		/* Nor of what it said since the session began. */
+		{ { "a", ALONE | EARLY | SAYS_NO, STEP, 0, 1, 1, 0, 10 }, 10, 1 },
+	};
+	struct gather *g = new_leader();
+	struct tally t;
+
+	report_spoke(g, 1, &says[_i], 60000, 10010, NULL);
+	gather_tally(g, RELEASE, 10010, &t);
 	ck_assert_uint_eq(t.rejected, 1);
 	gather_free(&g);
 }
@@ -572,7 +643,9 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, one_that_left_two_nodes_left_the_last, 0, 2);
 	tcase_add_test(t, what_a_lost_node_knew);
 	tcase_add_loop_test(t, other_verdicts_of_a_new_leader, 0, 2);
-	tcase_add_test(t, a_rejection_is_not_waited_for);
+	tcase_add_loop_test(t, the_last_word_counts_wherever_it_was_said, 0,
+			    2 * (int)ARRAY_LEN(last_words));
+	tcase_add_loop_test(t, a_rejection_is_not_waited_for, 0, 2);
 	tcase_add_test(t, a_node_that_is_removed);
 	tcase_add_test(t, reports_to_somebody_else);
 	tcase_add_test(t, malformed_reports);

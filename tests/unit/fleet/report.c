@@ -28,7 +28,7 @@ static void write_report(struct buf *out)
 
 	record_body(&body, &r);
 	report_start(out, 0x1122334455667788, 9, true);
-	report_record(out, 17, r.instance, r.age_ms, buf_view(&body));
+	report_record(out, 17, r.instance, r.age_ms, 9, buf_view(&body));
 	report_evaluated(out, 17, 300, 1000);
 }
 
@@ -72,6 +72,33 @@ START_TEST(reports)
 	ck_assert_int_eq(item.kind, FLEET_EVALUATED);
 	ck_assert_uint_eq(item.step, 300);
 	ck_assert_uint_eq(item.configs, 1000);
+	ck_assert_int_eq(report_next(&report, &item, &err), E_NOT_FOUND);
+}
+END_TEST
+
+START_TEST(when_it_was_said)
+{
+	struct fleet_record r = a_record();
+	struct fleet_report report;
+	struct fleet_item item;
+	AUTO_BUF bytes = BUF_NONE;
+	AUTO_BUF body = BUF_NONE;
+	struct err err;
+
+	r.flags |= FLEET_SPOKE;
+	bits_set(&r.refused, 8);
+	record_body(&body, &r);
+	report_start(&bytes, 7, 9, true);
+	report_record(&bytes, 17, r.instance, r.age_ms, 70000, buf_view(&body));
+	report_evaluated(&bytes, 17, 3, 1);
+	golden_same("fleet-spoke-1", buf_view(&bytes));
+	ck_assert_int_eq(report_open(buf_view(&bytes), &report, &err), OK);
+	ck_assert_int_eq(report_next(&report, &item, &err), OK);
+	ck_assert_uint_eq(item.record.said_age_ms, 70000);
+	ck_assert(bits_eq(&item.record.refused, &r.refused));
+	ck_assert(str_eq(item.record.reason, r.reason));
+	ck_assert_int_eq(report_next(&report, &item, &err), OK);
+	ck_assert_int_eq(item.kind, FLEET_EVALUATED);
 	ck_assert_int_eq(report_next(&report, &item, &err), E_NOT_FOUND);
 }
 END_TEST
@@ -192,15 +219,22 @@ START_TEST(sets)
 {
 	struct bits a = { 0 }, b = { 0 };
 
-	ck_assert(bits_within(&a, &b) && !bits_any(&a));
+	ck_assert(bits_eq(&a, &b) && !bits_any(&a));
 	bits_set(&a, 9);
 	ck_assert(bits_get(&a, 9) && !bits_get(&a, 8) && !bits_get(&a, 900));
-	ck_assert(!bits_within(&a, &b) && bits_within(&b, &a));
 	bits_set(&b, 1);
-	ck_assert(!bits_within(&a, &b) && !bits_within(&b, &a));
+	bits_without(&a, &b);
+	ck_assert(bits_get(&a, 9) && !bits_eq(&a, &b));
 	bits_or(&b, &a);
-	ck_assert(bits_within(&a, &b) && bits_get(&b, 1) && bits_get(&b, 9));
+	ck_assert(bits_get(&b, 1) && bits_get(&b, 9));
+	/* What is behind the last is not there, and the last is not 0. */
+	bits_without(&b, &a);
+	ck_assert(bits_get(&b, 1) && !bits_get(&b, 9) && b.n == 1);
 	bits_set(&a, 1);
+	bits_without(&b, &a);
+	ck_assert(!bits_any(&b));
+	bits_set(&b, 9);
+	bits_set(&b, 1);
 	ck_assert(bits_eq(&a, &b));
 }
 END_TEST
@@ -211,6 +245,7 @@ static Suite *suite(void)
 	TCase *t = tcase_create("report");
 
 	tcase_add_test(t, reports);
+	tcase_add_test(t, when_it_was_said);
 	tcase_add_test(t, since_when_a_node_knows);
 	tcase_add_test(t, lists);
 	tcase_add_test(t, what_a_release_waits_for_comes_as_it_was_sent);

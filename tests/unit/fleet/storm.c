@@ -32,6 +32,8 @@ struct truth {
 	bool early, ever;                /* of the cohort when the step began */
 	unsigned sent, got, applied;     /* configurations, as bits */
 	bool rejected;
+	unsigned what;                   /* that it rejected last */
+	uint64_t rejected_ms;
 };
 
 struct node {
@@ -138,6 +140,14 @@ static void send_version(struct world *w, struct truth *t)
 	t->sent |= 1u << i;
 }
 
+/* It tries again what it rejected, when reports of that have come. */
+static bool may_say(const struct world *w, const struct truth *t, unsigned i)
+{
+	if (!(t->sent & 1u << i) || t->applied & 1u << i)
+		return false;
+	return !t->rejected || (i == t->what && w->now_ms > t->rejected_ms + 1000);
+}
+
 /* At any node: a balancer stands before them. */
 static void say(struct world *w, struct truth *t)
 {
@@ -147,7 +157,7 @@ static void say(struct world *w, struct truth *t)
 				   .key = str_of(keys[i]), .version = VERSION,
 				   .reason = STR("no") };
 
-	if (!(t->sent & 1u << i) || t->applied & 1u << i || t->rejected)
+	if (!may_say(w, t, i))
 		return;
 	said.word = word == 0 ? FLEET_REFUSED : word < 8 ? FLEET_GOT :
 							   FLEET_APPLIED;
@@ -155,7 +165,12 @@ static void say(struct world *w, struct truth *t)
 	fleet_said(w->nodes[prng_below(&w->rng, NODES)].fleet, &said, w->now_ms);
 	t->got |= 1u << i;
 	t->applied |= (unsigned)(said.word == FLEET_APPLIED) << i;
-	t->rejected |= said.word == FLEET_REFUSED;
+	if (said.word == FLEET_REFUSED) {
+		t->rejected = true;
+		t->what = i;
+		t->rejected_ms = w->now_ms;
+	}
+	t->rejected &= said.word != FLEET_APPLIED;
 }
 
 static void happen(struct world *w)
