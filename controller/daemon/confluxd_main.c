@@ -79,8 +79,8 @@ static void reload(struct daemon *daemon, int argc, char **argv)
 		log_error(PART, LOG_KV(log_z("hint", err.hint)),
 			  "reload: %s; what was in force stays", err.text);
 	else
-		log_info(PART, LOG_NO_KV, "certificates and log level are "
-			 "read again");
+		log_info(PART, LOG_NO_KV, "certificates, the token of sources and "
+			 "the log level are read again");
 	settings_free(&fresh);
 	notify("READY=1");
 }

@@ -202,6 +202,23 @@ static enum code read_token(const char *path, struct secret *out,
 	return rc;
 }
 
+/* Workers may be reading it. */
+static enum code reload_token(struct daemon *d, struct err *err)
+{
+	const char *path = text_or_null(d->settings, SETTING_sources_token_file);
+	struct secret fresh = { 0 }, old;
+	enum code rc = path ? read_token(path, &fresh, err) : OK;
+
+	if (!path || rc)
+		return rc;
+	pthread_mutex_lock(&d->token_lock);
+	old = d->token;
+	d->token = fresh;
+	pthread_mutex_unlock(&d->token_lock);
+	secret_wipe(&old);
+	return OK;
+}
+
 static enum code start_sources(struct daemon *d, struct err *err)
 {
 	const struct settings *s = d->settings;
@@ -219,6 +236,7 @@ static enum code start_sources(struct daemon *d, struct err *err)
 	d->sources = (struct source_settings){
 		.dir = d->clones,
 		.token = token_file ? &d->token : NULL,
+		.token_lock = &d->token_lock,
 		.ca_file = text_or_null(s, SETTING_sources_ca_file),
 		.allow_private = settings_bool(s, SETTING_sources_private_hosts),
 		.limits = {
@@ -621,6 +639,7 @@ enum code daemon_start(const struct settings *settings, struct daemon **out,
 	struct daemon *d = NEW(struct daemon);
 	enum code rc = daemon_check(settings, err);
 
+	must(pthread_mutex_init(&d->token_lock, NULL) == 0);
 	d->settings = settings;
 	d->dir = settings_text(settings, SETTING_storage_data_dir);
 	if (rc == OK)
@@ -722,6 +741,7 @@ void daemon_stop(struct daemon **dp)
 	signing_free(&d->signing);
 	cluster_fini(&d->cluster);
 	secret_wipe(&d->token);
+	pthread_mutex_destroy(&d->token_lock);
 	free(d->clones);
 	free(d);
 }
@@ -741,5 +761,5 @@ enum code daemon_reload(struct daemon *d, const struct settings *fresh,
 		if (rc)
 			err_wrap(err, "signing.key_file");
 	}
-	return rc;
+	return rc ? rc : reload_token(d, err);
 }

@@ -28,7 +28,8 @@ struct daemon {
 	struct work token_work;
 	struct pool *token_pool;
 	_Atomic bool is_stopping, is_restoring, wants_restart;
-	struct secret token;
+	pthread_mutex_t token_lock;      /* of token, which workers read */
+	struct secret token;             /* sources.token_file */
 	struct source_settings sources;
 	struct reconciler *reconciler;
 	struct fleet_node *_Atomic fleet;        /* NULL: not yet */

@@ -352,12 +352,16 @@ static enum code make_request(const struct source_settings *s,
 		rc = ref_named(t->push, false, arena, &req.push, err);
 	if (rc)
 		return rc;
-	if (may_have_token(s, req.url))
-		req.token = secret_open(s->token);
 	if (t->timeout_ms)
 		req.ms_max = MIN(req.ms_max, t->timeout_ms);
 	*ms = req.ms_max;
+	if (s->token_lock)
+		pthread_mutex_lock(s->token_lock);
+	if (may_have_token(s, req.url))
+		req.token = secret_open(s->token);
 	fetch_request_encode(out, &req);
+	if (s->token_lock)
+		pthread_mutex_unlock(s->token_lock);
 	return OK;
 }
 

@@ -60,6 +60,8 @@ struct source_settings {
 	size_t n_token_hosts;
 	const char *user;           /* NULL: "git" */
 	const struct secret *token; /* NULL: none; read at each fetch */
+	/* Held while 'token' is read; NULL: that stays as it is. */
+	pthread_mutex_t *token_lock;
 	const char *ca_file;        /* NULL: the system's */
 	/* https to loopback, private and link-local addresses. */
 	bool allow_private;
