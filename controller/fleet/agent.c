@@ -181,7 +181,7 @@ static void index_places(struct agent *a)
 		for (unsigned i = 0; i < r->n; i++)
 			if (r->configs[i].key.n)
 				fleet->places[fleet->n_places++] = (struct place){
-					r->configs[i].key, r, i };
+					r->configs[i].key, r, i, r->id };
 	}
 	qsort(fleet->places, fleet->n_places, sizeof(struct place), by_key);
 }
@@ -275,6 +275,7 @@ bool agent_running_end(struct agent *a)
 	if (a->others) {
 		index_places(a);
 		a->fleet->is_running = map_count(a->running) > 0;
+		a->fleet->newest = a->newest;
 		instances_prune(a->fleet, is_over, a);
 	}
 	a->others = false;

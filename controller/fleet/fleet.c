@@ -187,6 +187,8 @@ static void connect(struct fleet *fleet, struct instance *i, uint64_t now_ms)
 {
 	list_remove(&i->left_at_);
 	i->since_ms = now_ms;
+	if (!i->was_connected)
+		words_connected(fleet, i);
 	i->was_connected = true;
 	fleet->n_connected++;
 }
@@ -277,6 +279,8 @@ struct fleet *fleet_new(size_t max)
 	list_init(&fleet->all);
 	list_init(&fleet->left);
 	list_init(&fleet->kept);
+	list_init(&fleet->loose);
+	list_init(&fleet->ahead);
 	list_init(&fleet->spare);
 	list_init(&fleet->changed);
 	return fleet;

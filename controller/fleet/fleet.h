@@ -10,7 +10,7 @@
  * go first; where all are connected, or of a running release, a new one is not known
  * and counted (`refused`), so its release's conditions stay unknown and nothing
  * passes for want of memory.  Words are four times as many; those of no running
- * release go first.
+ * release go first, and of others those of instances that never had a watch.
  */
 #ifndef FLEET_FLEET_H
 #define FLEET_FLEET_H

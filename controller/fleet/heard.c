@@ -1,7 +1,9 @@
 /*
  * What instances were sent and what they said, by configuration: of releases that run
  * for the agent, and of all others for lists.  The first is kept; the rest is spare,
- * and goes where there is no room, unheard the longest first.
+ * and goes where there is no room, unheard the longest first.  Then goes what was said
+ * of releases that did not come here yet, if they ever will: anybody can name one; and
+ * then of those that never had a watch what the agent has seen, whose records stay.
  */
 #include "base/mem.h"
 #include "fleet/last.h"
@@ -44,21 +46,59 @@ static void word_drop(struct fleet *fleet, struct word *word)
 		map_free(&i->words);
 }
 
-/* Of a release that runs, or not any more. */
+static struct list *list_of(struct fleet *fleet, const struct word *word)
+{
+	if (word->is_kept)
+		return word->instance->was_connected ? &fleet->kept : &fleet->loose;
+	return word->said_release > fleet->newest ? &fleet->ahead : &fleet->spare;
+}
+
+/* Of a release that runs, or not (any more). */
 static void word_keep(struct fleet *fleet, struct word *word, bool is_kept)
 {
 	word->instance->n_kept += (unsigned)is_kept - (unsigned)word->is_kept;
 	word->is_kept = is_kept;
 	list_remove(&word->at_);
-	list_append(is_kept ? &fleet->kept : &fleet->spare, &word->at_);
+	list_append(list_of(fleet, word), &word->at_);
+}
+
+void words_connected(struct fleet *fleet, struct instance *i)
+{
+	struct word *word;
+
+	list_each(&i->heard, word, of_instance_)
+		if (word->is_kept) {
+			list_remove(&word->at_);
+			list_append(&fleet->kept, &word->at_);
+		}
+}
+
+/* One that the agent has looked at: what it said is in its records. */
+static struct word *oldest_loose(struct fleet *fleet)
+{
+	struct word *word;
+	unsigned left = 8;
+
+	list_each(&fleet->loose, word, at_) {
+		if (list_empty(&word->instance->changed_))
+			return word;
+		if (!--left)
+			break;
+	}
+	return NULL;
 }
 
 static bool room_for_word(struct fleet *fleet)
 {
-	struct word *oldest = list_first(&fleet->spare, struct word, at_);
+	struct word *oldest;
 
 	if (fleet->n_words < WORDS_EACH * fleet->max + FLEET_CONFIGS_MAX)
 		return true;
+	oldest = list_first(&fleet->spare, struct word, at_);
+	if (!oldest)
+		oldest = list_first(&fleet->ahead, struct word, at_);
+	if (!oldest)
+		oldest = oldest_loose(fleet);
 	if (oldest)
 		word_drop(fleet, oldest);
 	return oldest != NULL;
@@ -143,6 +183,18 @@ static bool is_place(const struct fleet *fleet, struct str key)
 	return at < fleet->n_places && str_eq(fleet->places[at].key, key);
 }
 
+/* What is said without the name of a release is of those that run. */
+static bool is_of_release(const struct fleet *fleet, struct str key, uint64_t release)
+{
+	if (!release)
+		return is_place(fleet, key);
+	for (size_t at = places_from(fleet, key);
+	     at < fleet->n_places && str_eq(fleet->places[at].key, key); at++)
+		if (fleet->places[at].release == release)
+			return true;
+	return false;
+}
+
 /* Who connects anew says that it received what it applied long ago; of a release that
  * began, or sent it, since then it has said nothing yet. */
 static bool says_less(const struct fleet *fleet, const struct word *word,
@@ -165,7 +217,7 @@ static bool is_kept_already(const struct instance *i, struct str key)
 static void note_said(struct fleet *fleet, const struct fleet_said *said,
 		      uint64_t now_ms)
 {
-	bool of_release = said->release || is_place(fleet, said->key);
+	bool of_release = is_of_release(fleet, said->key, said->release);
 	struct instance *i = instance_of(fleet, said->instance, of_release, now_ms);
 	bool was_kept = i && is_kept_already(i, said->key);
 	struct word *word = i ? word_of(fleet, i, said->key, of_release) : NULL;
@@ -179,6 +231,8 @@ static void note_said(struct fleet *fleet, const struct fleet_said *said,
 	word->said_version = said->version;
 	word->said = said->word;
 	word->said_ms = now_ms;
+	/* It may be ahead now. */
+	word_keep(fleet, word, word->is_kept);
 	free(word->reason);
 	word->reason = NULL;
 	if (said->word == FLEET_REFUSED)
@@ -199,27 +253,39 @@ void fleet_said(struct fleet *fleet, const struct fleet_said *said,
 
 /* ---- releases that are over ---- */
 
-/* What is said without the name of a release is of those that run. */
 static bool counts(const struct fleet *fleet, const struct word *word,
 		   bool (*is_over)(const void *data, uint64_t release),
 		   const void *data)
 {
 	return (word->sent_release && !is_over(data, word->sent_release)) ||
-	       (word->said_release && !is_over(data, word->said_release)) ||
-	       (word->said_version && !word->said_release &&
-		is_place(fleet, word_key(word)));
+	       (word->said_version &&
+		is_of_release(fleet, word_key(word), word->said_release));
+}
+
+/* What was ahead of all releases may be of one now, or of none. */
+static void prune_ahead(struct fleet *fleet)
+{
+	struct word *word;
+
+	list_each(&fleet->ahead, word, at_)
+		if (word->said_release <= fleet->newest)
+			word_keep(fleet, word, is_of_release(fleet, word_key(word),
+							     word->said_release));
 }
 
 void instances_prune(struct fleet *fleet,
 		     bool (*is_over)(const void *data, uint64_t release),
 		     const void *data)
 {
+	struct list *const kept[] = { &fleet->kept, &fleet->loose };
 	struct instance *i;
 	struct word *word;
 
-	list_each(&fleet->kept, word, at_)
-		if (!counts(fleet, word, is_over, data))
-			word_keep(fleet, word, false);
+	for (size_t k = 0; k < ARRAY_LEN(kept); k++)
+		list_each(kept[k], word, at_)
+			if (!counts(fleet, word, is_over, data))
+				word_keep(fleet, word, false);
+	prune_ahead(fleet);
 	list_each(&fleet->all, i, at_)
 		if (!i->n_watches && !i->words && list_empty(&i->records))
 			instance_drop(fleet, i);

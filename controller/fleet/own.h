@@ -15,7 +15,7 @@
 /* What an instance has of one configuration: the last that releases sent it, the last
  * that it was given at all, and its last word. */
 struct word {
-	struct list at_;                 /* fleet.kept or fleet.spare; the newest last */
+	struct list at_;                 /* fleet.kept and the like; the newest last */
 	struct list of_instance_;        /* instance.heard; the newest last */
 	struct instance *instance;
 	bool is_kept;                    /* of a release that runs: it does not go */
@@ -66,6 +66,7 @@ struct place {
 	struct str key;
 	struct running *running;         /* agent.c */
 	unsigned i;                      /* of it there */
+	uint64_t release;
 };
 
 struct fleet {
@@ -76,12 +77,15 @@ struct fleet {
 	size_t n_connected, n_watches;
 	uint64_t refused;
 	size_t n_words;
-	struct list kept, spare;         /* struct word */
+	/* Of struct word: of releases that run; such of instances that never had a
+	 * watch; of releases that did not come here yet, if they are any; all others. */
+	struct list kept, loose, ahead, spare;
 	/* Set by the agent, under the lock: configurations of releases that run,
 	 * in order of their keys. */
 	struct place *places;
 	size_t n_places;
 	bool is_running;                 /* a release is */
+	uint64_t newest;                 /* release that came here */
 	/* Pokes the core loop; set before the first call, or NULL.  Runs with the
 	 * lock. */
 	void (*poke)(void *data, bool is_urgent);
@@ -113,10 +117,13 @@ void instance_seen(struct fleet *fleet, struct instance *i, uint64_t now_ms);
 /* Those that nothing holds and that were silent for long; a few at a time.  With the
  * lock. */
 void instances_expire(struct fleet *fleet, uint64_t now_ms);
-/* heard.c: frees all words of an instance.  With the lock. */
+/* heard.c: its first watch begins.  With the lock. */
+void words_connected(struct fleet *fleet, struct instance *i);
+/* Frees all words of an instance.  With the lock. */
 void words_free(struct fleet *fleet, struct instance *i);
-/* Words of releases that are over are spare from now on, and who left with nothing
- * goes.  One that the agent has not come to know yet is not over.  With the lock. */
+/* Words of releases that are over are spare from now on, those that were ahead of one
+ * that came are kept, and who left with nothing goes.  One that the agent has not come
+ * to know yet is not over.  With the lock. */
 void instances_prune(struct fleet *fleet,
 		     bool (*is_over)(const void *data, uint64_t release),
 		     const void *data);

@@ -225,6 +225,22 @@ START_TEST(a_release_that_comes_between_undoes_nothing)
 }
 END_TEST
 
+static unsigned states(struct lab *l, enum fleet_state state)
+{
+	AUTO_BUF rows = BUF_NONE;
+	struct fleet_row row;
+	unsigned n = 0;
+	struct err err;
+	struct rd rd;
+	bool more;
+
+	gather_list(l->leader, 17, STR_NONE, 10, 30, &rows, &more);
+	rd = rd_of(buf_view(&rows));
+	while (list_next(&rd, &row, &err) == OK)
+		n += row.state == state;
+	return n;
+}
+
 START_TEST(the_last_word_on_a_rejection_counts)
 {
 	struct fleet_watch *w;
@@ -247,6 +263,67 @@ START_TEST(the_last_word_on_a_rejection_counts)
 	ck_assert_int_eq(state_in(&l, 17), FLEET_IS_REJECTED);
 	say(&l, "web", 17, 5, FLEET_APPLIED);
 	ck_assert_int_eq(state_in(&l, 17), FLEET_IS_APPLIED);
+	fleet_leave(l.fleet, &w, 30);
+	lab_fini(&l);
+}
+END_TEST
+
+/* It speaks of a release that this node has not seen yet; of one that is none the words
+ * go when there are newer releases. */
+START_TEST(words_that_are_ahead)
+{
+	struct fleet_counts c;
+	struct lab l;
+
+	lab_init(&l, 10);
+	say(&l, "web", 18, 6, FLEET_APPLIED);
+	say(&l, "liar", 17, 5, FLEET_REFUSED);
+	run_one(&l, 18, 6);
+	ck_assert_int_eq(state_in(&l, 18), FLEET_IS_APPLIED);
+	fleet_counts(l.fleet, &c);
+	ck_assert_uint_eq(c.known, 2);
+	say(&l, "web", 17, 6, FLEET_REFUSED);
+	ck_assert_int_eq(state_in(&l, 18), FLEET_IS_APPLIED);
+	lab_fini(&l);
+}
+END_TEST
+
+/* Whoever never watches cannot keep others from being heard; what it said is known. */
+START_TEST(words_of_who_never_watches_make_room)
+{
+	static struct fleet_config configs[FLEET_CONFIGS_MAX];
+	static char keys[FLEET_CONFIGS_MAX][32];
+	struct fleet_release r = release_of(17, configs, FLEET_CONFIGS_MAX);
+	struct fleet_said said = { STR("none-0"), STR_NONE, 5, 17, FLEET_APPLIED,
+				   STR_NONE };
+	struct fleet_counts c;
+	struct fleet_watch *w;
+	struct lab l;
+
+	for (unsigned i = 0; i < FLEET_CONFIGS_MAX; i++) {
+		snprintf(keys[i], sizeof(keys[i]), "acme/shop/prod/c%u", i);
+		configs[i] = (struct fleet_config){ str_of(i ? keys[i] : KEY), 5 };
+	}
+	lab_init(&l, 10);
+	agent_running_start(l.agent);
+	agent_running_add(l.agent, &r, 10);
+	(void)agent_running_end(l.agent);
+	for (unsigned i = 0; i < 2 * FLEET_CONFIGS_MAX; i++) {
+		said.instance = i % 2 ? STR("none-1") : STR("none-0");
+		said.key = configs[i / 2].key;
+		fleet_said(l.fleet, &said, 20);
+		while (agent_look(l.agent, 1, 30))
+			;
+	}
+	w = join(&l, "web", 20);
+	said = (struct fleet_said){ STR("web"), STR(KEY), 5, 17, FLEET_REFUSED, STR("no") };
+	fleet_said(l.fleet, &said, 20);
+	fleet_counts(l.fleet, &c);
+	ck_assert_uint_eq(c.refused, 0);
+	ck_assert_uint_eq(c.words, 4 * 10 + FLEET_CONFIGS_MAX);
+	report(&l);
+	ck_assert_uint_eq(states(&l, FLEET_IS_APPLIED), 2);
+	ck_assert_uint_eq(states(&l, FLEET_IS_REJECTED), 1);
 	fleet_leave(l.fleet, &w, 30);
 	lab_fini(&l);
 }
@@ -568,6 +645,8 @@ static Suite *suite(void)
 	tcase_add_test(t, what_was_said_long_ago_does_not_count);
 	tcase_add_test(t, a_release_that_comes_between_undoes_nothing);
 	tcase_add_test(t, the_last_word_on_a_rejection_counts);
+	tcase_add_test(t, words_that_are_ahead);
+	tcase_add_test(t, words_of_who_never_watches_make_room);
 	tcase_add_test(t, the_same_word_again);
 	tcase_add_test(t, the_same_rejection_again);
 	tcase_add_test(t, a_release_with_other_configurations);

@@ -193,6 +193,29 @@ START_TEST(it_is_bounded)
 }
 END_TEST
 
+/* Anybody can name a release that is not there; his words hold no place. */
+START_TEST(words_of_no_release_make_room)
+{
+	struct fleet_watch *w = follows("web-0", KEY, 1000);
+	struct fleet_said said = { .instance = STR("web-0"), .version = 1,
+				   .release = UINT64_MAX, .word = FLEET_APPLIED };
+	struct fleet_counts c;
+	char key[32];
+
+	for (unsigned i = 0; i < 2000; i++) {
+		snprintf(key, sizeof(key), "big/shop/prod/c%u", i);
+		said.key = str_of(key);
+		fleet_said(fleet, &said, 2000 + i);
+	}
+	says("web-1", KEY, 1, FLEET_APPLIED, 5000);
+	fleet_counts(fleet, &c);
+	ck_assert_uint_eq(c.words, 4 * 3 + FLEET_CONFIGS_MAX);
+	ck_assert_uint_eq(c.refused, 0);
+	lists("acme", 5003, "web-0+\nweb-1- " KEY " applied 1 lag ?\n");
+	fleet_leave(fleet, &w, 6000);
+}
+END_TEST
+
 /* ---- what several nodes know ---- */
 
 static struct fleet_last word_of(const char *key, uint32_t said, uint64_t said_age,
@@ -264,6 +287,7 @@ static Suite *suite(void)
 	tcase_add_test(t, who_left_is_listed_for_a_while);
 	tcase_add_test(t, who_never_said_anything_and_only_asks_is_no_instance);
 	tcase_add_test(t, it_is_bounded);
+	tcase_add_test(t, words_of_no_release_make_room);
 	tcase_add_test(t, words_of_several_nodes_become_one);
 	tcase_add_test(t, the_newest_words_are_kept);
 	suite_add_tcase(s, t);
