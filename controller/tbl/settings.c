@@ -546,6 +546,36 @@ static bool looks_like_setting(struct str name)
 	return is_section(str_n(lower, section.n));
 }
 
+/* Behind a mark of those below; 'value' of the variable. */
+static bool ends_service(struct str mark, struct str rest, struct str value)
+{
+	if (str_is(mark, "_SERVICE_HOST"))
+		return rest.n == 0;
+	if (str_is(mark, "_SERVICE_PORT"))
+		return rest.n == 0 || rest.p[0] == '_';
+	return rest.n == 0 ? str_find_str(value, STR("://")) != SIZE_MAX :
+			     rest.n > 1 && rest.p[0] == '_' &&
+				     isdigit((unsigned char)rest.p[1]);
+}
+
+/* Kubernetes puts variables of each Service of a namespace into its containers, and one
+ * may be named conflux-server: CONFLUX_SERVER_SERVICE_HOST, ..._SERVICE_PORT_HTTP,
+ * ..._PORT=tcp://..., ..._PORT_80_TCP_ADDR. */
+static bool is_of_service(struct str name, struct str value)
+{
+	static const char *const marks[] = { "_SERVICE_HOST", "_SERVICE_PORT", "_PORT" };
+
+	for (struct str at = name; at.n; at = str_from(at, 1))
+		for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+			struct str mark = str_of(marks[i]);
+
+			if (str_starts(at, mark) &&
+			    ends_service(mark, str_from(at, mark.n), value))
+				return true;
+		}
+	return false;
+}
+
 static enum code load_variable(struct settings *s, struct str var,
 			       struct err *err)
 {
@@ -557,8 +587,8 @@ static enum code load_variable(struct settings *s, struct str var,
 	if (!str_starts(all, STR("CONFLUX_")) || !looks_like_setting(name))
 		return OK;
 	if (!find_spelled(name, '_', true, &id))
-		return unknown_spelled(name, "CONFLUX_", '_', true, E_INVALID,
-				       err);
+		return is_of_service(name, var) ? OK :
+			unknown_spelled(name, "CONFLUX_", '_', true, E_INVALID, err);
 	origin = arena_z(s->arena, all);
 	if (set(s, id, var, origin, err))
 		return err_wrap(err, "%s", origin);
@@ -853,7 +883,8 @@ void settings_reference(struct buf *out)
 		   "`cluster.raft_listen`, `cluster.peers` and\n"
 		   "`cluster.bootstrap_expect`. Sizes are written `64KiB`,\n"
 		   "`8MiB`, `1GiB`; times `100ms`, `5s`, `1m30s`, `7d`; lists `a:b`, or as a\n"
-		   "list in YAML.\n\n"
+		   "list in YAML. What Kubernetes puts into the environment of Services\n"
+		   "(`CONFLUX_SERVER_SERVICE_HOST`) is no setting.\n\n"
 		   "| setting | type | default | allowed | meaning |\n"
 		   "| --- | --- | --- | --- | --- |\n");
 	for (i = 0; i < SETTING__COUNT; i++)

@@ -220,6 +220,27 @@ START_TEST(errors_of_the_environment_name_the_variable)
 }
 END_TEST
 
+/* Of a Service named conflux-server, and one named conflux-log-2. */
+START_TEST(what_kubernetes_says_of_services_is_no_setting)
+{
+	good("CONFLUX_SERVER_SERVICE_HOST=10.0.0.1", NULL);
+	good("CONFLUX_SERVER_SERVICE_PORT=8080", NULL);
+	good("CONFLUX_SERVER_SERVICE_PORT_HTTP=8080", NULL);
+	good("CONFLUX_SERVER_PORT=tcp://10.0.0.1:8080", NULL);
+	good("CONFLUX_SERVER_PORT_8080_TCP=tcp://10.0.0.1:8080", NULL);
+	good("CONFLUX_SERVER_PORT_8080_TCP_PROTO=tcp", NULL);
+	good("CONFLUX_SERVER_PORT_8080_TCP_PORT=8080", NULL);
+	good("CONFLUX_SERVER_PORT_8080_TCP_ADDR=10.0.0.1", NULL);
+	good("CONFLUX_LOG_2_SERVICE_HOST=10.0.0.1", NULL);
+	good("CONFLUX_LOG_2_PORT=udp://10.0.0.1:8080", NULL);
+	/* What somebody may have meant is not passed over. */
+	bad("CONFLUX_SERVER_PORT=8080", NULL, E_INVALID, "CONFLUX_SERVER_PORT", "");
+	bad("CONFLUX_SERVER_PORTS=tcp://a", NULL, E_INVALID, "CONFLUX_SERVER_PORTS", "");
+	bad("CONFLUX_SERVER_PORT_HTTP=8080", NULL, E_INVALID, "CONFLUX_SERVER_PORT_HTTP", "");
+	bad("CONFLUX_SERVER_SERVICE_HOSTS=a", NULL, E_INVALID, "SERVICE_HOSTS", "");
+}
+END_TEST
+
 START_TEST(errors_of_flags_are_usage)
 {
 	bad(NULL, FLAGS("--servr-loops", "2"), E_USAGE, "--servr-loops",
@@ -295,6 +316,7 @@ static Suite *suite(void)
 	tcase_add_test(t, hosts_may_have_ports);
 	tcase_add_test(t, errors_of_the_file_name_line_and_hint);
 	tcase_add_test(t, errors_of_the_environment_name_the_variable);
+	tcase_add_test(t, what_kubernetes_says_of_services_is_no_setting);
 	tcase_add_test(t, errors_of_flags_are_usage);
 	tcase_add_test(t, questions_are_told_apart);
 	tcase_add_test(t, everything_is_printed_with_its_origin);
