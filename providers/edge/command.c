@@ -267,13 +267,14 @@ static enum code verdict(const struct running *r, const char *name, int status,
 		       WEXITSTATUS(status), said.n ? ": " : "", STR_ARG(said));
 }
 
-static int reap(pid_t pid)
+/* False: nobody knows how it ended, as where ended children are to be ignored. */
+static bool reap(pid_t pid, int *status)
 {
-	int status = 0;
+	pid_t rc;
 
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+	while ((rc = waitpid(pid, status, 0)) < 0 && errno == EINTR)
 		;
-	return status;
+	return rc == pid;
 }
 
 enum code edge_run(char *const *argv, const struct edge_about *about,
@@ -281,8 +282,8 @@ enum code edge_run(char *const *argv, const struct edge_about *about,
 {
 	struct running r = { .said = BUF_NONE, .stop = about->stop };
 	enum code rc = OK;
-	bool ended;
-	int status;
+	bool ended, is_known;
+	int status = 0;
 
 	if (shall_stop(r.stop))
 		return stopped(argv[0], err);
@@ -292,9 +293,11 @@ enum code edge_run(char *const *argv, const struct edge_about *about,
 	ended = r.pidfd >= 0 && wait_end(&r, clock_mono_ms() + timeout_ms);
 	if (!ended)
 		kill(-r.pid, SIGKILL);
-	status = reap(r.pid);
+	is_known = reap(r.pid, &status);
 	read_rest(&r);
-	if (ended)
+	if (ended && !is_known)
+		rc = err_set(err, E_IO, "nobody knows how %s ended", argv[0]);
+	else if (ended)
 		rc = verdict(&r, argv[0], status, err);
 	else if (r.pidfd < 0)
 		rc = err_set(err, E_IO, "%s cannot be waited for: %s", argv[0],

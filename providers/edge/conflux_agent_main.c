@@ -386,6 +386,8 @@ static enum code set_up(struct agent *a, struct err *err)
 	pthread_sigmask(SIG_BLOCK, &again, NULL);
 	pthread_sigmask(SIG_BLOCK, &ends, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	/* It may be inherited as ignored, and then commands have no status. */
+	signal(SIGCHLD, SIG_DFL);
 	a->again = signalfd(-1, &again, SFD_CLOEXEC | SFD_NONBLOCK);
 	a->ends = signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
 	a->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

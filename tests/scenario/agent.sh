@@ -31,8 +31,9 @@ once() {
 	"$CONFLUX_BIN/conflux-agent" --config "$1" --once 2>>"$WORK/agent.log"
 }
 AGENT=
+STARTED_BY=()
 start_agent() {
-	"$CONFLUX_BIN/conflux-agent" --config "$WORK/agent.yaml" "$@" \
+	"${STARTED_BY[@]}" "$CONFLUX_BIN/conflux-agent" --config "$WORK/agent.yaml" "$@" \
 		2>>"$WORK/agent.log" &
 	AGENT=$!
 }
@@ -81,7 +82,12 @@ if once "$WORK/none.yaml"; then
 fi
 
 step "a publish becomes the file, the program is told, and the cluster hears"
+# By one that ignores how its children end: that is inherited.
+STARTED_BY=(python3 -c 'import os, signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+os.execv(sys.argv[1], sys.argv[1:])')
 start_agent
+STARTED_BY=()
 until_ok heard applied 1
 publish two
 until_ok holds two

@@ -47,6 +47,18 @@ START_TEST(it_may_fail)
 }
 END_TEST
 
+/* What is not known is not taken for good. */
+START_TEST(one_whose_end_is_not_known)
+{
+	signal(SIGCHLD, SIG_IGN);
+	/* Soon, when nobody could begin to wait for it, or later. */
+	ck_assert_int_eq(sh("exit 7", 10000), E_IO);
+	ck_assert_int_eq(sh("sleep 0.3; exit 7", 10000), E_IO);
+	signal(SIGCHLD, SIG_DFL);
+	ck_assert_int_eq(sh("exit 7", 10000), E_FAILED);
+}
+END_TEST
+
 START_TEST(what_it_writes_is_bounded)
 {
 	ck_assert_int_eq(sh("head -c 3000000 /dev/zero | tr '\\0' x; echo; echo end; "
@@ -107,6 +119,7 @@ static Suite *suite(void)
 
 	tcase_add_test(t, it_knows_what_it_is_about);
 	tcase_add_test(t, it_may_fail);
+	tcase_add_test(t, one_whose_end_is_not_known);
 	tcase_add_test(t, what_it_writes_is_bounded);
 	tcase_add_test(t, its_time_is_bounded);
 	tcase_add_test(t, what_it_leaves_running_is_not_waited_for);
