@@ -85,7 +85,7 @@ void answer_give(struct exchange *ex, int status, const char *content_type,
 		ex->keep_alive = false;
 	for (unsigned i = 0; i < n; i++)
 		length += v[i].n;
-	if (ex->conn->about.n && ex->r.is_http2)
+	if (ex->conn->about.n && ex->r.is_http2 && length == 0)
 		h2_frames_keep(ex, content_type, length);
 	else if (ex->conn->about.n)
 		memo_keep(ex, content_type, v, n);

@@ -8,12 +8,15 @@
  * a client still says to it is taken off here, and its number is told where GOAWAY
  * names the last one.
  *
- * It is for answers without a body: windows are nghttp2's.
+ * That is for answers without a body: windows are nghttp2's.  One with a body is kept as
+ * for HTTP/1.1 (memo.c), and given through nghttp2: what its handler and those before it
+ * would do is spared.
  */
 #include "http/server/h2_repeat.h"
 
 #include "base/mem.h"
 #include "http/server/h2.h"
+#include "http/server/memo.h"
 #include "http/wire/hpack.h"
 
 #include "base/banned.h"
@@ -31,7 +34,9 @@
 
 struct h2_repeat {
 	uint32_t theirs;                 /* as the client's table stood then */
-	int32_t asking;                  /* the stream that asked it last */
+	/* The streams that asked it last, one after another; what they were answered, where
+	 * that has a body, is the connection's memo. */
+	int32_t first, asking;
 	/* The answer: of a stream that has yet to be sent, or as it was sent. */
 	const struct route *route;
 	int status;
@@ -96,6 +101,7 @@ static void forget(struct h2_frames *f)
 {
 	struct h2_repeat *r = TAKE(f->repeat);
 
+	memo_free(&container_of(f, struct h2, frames)->c->memo);
 	if (r)
 		buf_fini(&r->frame);
 	free(r);
@@ -116,7 +122,8 @@ static bool is_same(const struct h2_frames *f, struct str block)
 
 /* A whole request that leaves the table as it is.  A connection that asks again mostly
  * asks the same; that of a watcher does not, and keeps nothing. */
-static void note_request(struct h2_frames *f, int32_t id, struct str block)
+static void note_request(struct h2_frames *f, int32_t id, int32_t before,
+			 struct str block)
 {
 	struct h2_repeat *r = f->repeat;
 	bool had_asked = f->has_asked;
@@ -131,13 +138,16 @@ static void note_request(struct h2_frames *f, int32_t id, struct str block)
 		r->n_block = block.n;
 		memcpy(r->block, block.p, block.n);
 	}
+	if (before != r->asking)
+		r->first = id;
 	r->asking = id;
 }
 
 /* nghttp2 gets it; 'payload' is what is there of it. */
 static void note(struct h2_frames *f, const struct head *hd, struct str payload)
 {
-	bool is_new = hd->id > f->passed;
+	int32_t before = f->passed;
+	bool is_new = hd->id > before;
 
 	if (hd->type != NGHTTP2_HEADERS)
 		return;
@@ -146,10 +156,17 @@ static void note(struct h2_frames *f, const struct head *hd, struct str payload)
 	if (!is_block(hd) || payload.n < hd->length || !hpack_is_pure(payload))
 		f->theirs++;
 	else if (is_new && hd->flags & NGHTTP2_FLAG_END_STREAM)
-		note_request(f, hd->id, payload);
+		note_request(f, hd->id, before, payload);
 }
 
 /* ---- what is answered ---- */
+
+bool h2_frames_give(struct exchange *ex)
+{
+	const struct h2_repeat *r = h2_of(ex->conn)->frames.repeat;
+
+	return r && ex->h2.id >= r->first && ex->h2.id <= r->asking && memo_give(ex);
+}
 
 void h2_frames_handle(struct exchange *ex)
 {

@@ -39,6 +39,8 @@ struct h2_frames {
  * told of what came, or it was that.
  */
 struct str h2_frames_next(struct h2 *h2, struct str *in);
+/* Gives the answer that was given to the same request before; false: it has to be made. */
+bool h2_frames_give(struct exchange *ex);
 /* The handler of 'ex' runs next; it has returned. */
 void h2_frames_handle(struct exchange *ex);
 void h2_frames_handled(struct conn *c);

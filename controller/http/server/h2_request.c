@@ -333,6 +333,16 @@ static bool open_request(struct h2 *h2, struct exchange *ex)
 	return true;
 }
 
+/* True: it is answered, and may be gone. */
+static bool give_again(struct exchange *ex)
+{
+	ex->h2.is_open = true;
+	if (h2_frames_give(ex))
+		return true;
+	ex->h2.is_open = false;
+	return false;
+}
+
 /* Whatever has come for it goes to where it belongs. */
 static void go_on(struct h2 *h2, struct exchange *ex)
 {
@@ -344,7 +354,7 @@ static void go_on(struct h2 *h2, struct exchange *ex)
 		h2_drop(h2, ex, NGHTTP2_CANCEL);
 		return;
 	}
-	if (!ex->h2.is_open && !open_request(h2, ex))
+	if (!ex->h2.is_open && (give_again(ex) || !open_request(h2, ex)))
 		return;
 	if (exchange_tells_body(ex)) {
 		/* Its handler asks for the body, which may end the exchange. */

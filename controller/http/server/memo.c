@@ -93,7 +93,7 @@ void memo_keep(struct exchange *ex, const char *content_type,
 	struct memo *m;
 
 	if (c->repeated != ex || c->about.n == 0 || n > PIECES ||
-	    ex->head.n > LINES_MAX || !ex->keep_alive)
+	    ex->head.n > LINES_MAX || !(ex->keep_alive || ex->r.is_http2))
 		return;
 	m = mem_zero(sizeof(*m) + c->about.n + ex->head.n);
 	if (content_type && !str_copy(m->content_type, sizeof(m->content_type),

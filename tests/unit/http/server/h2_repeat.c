@@ -1,6 +1,8 @@
 /* Answers over HTTP/2 that are given again without their handler. */
 #include "h2_client.h"
 
+#include <stdio.h>
+
 #include "base/banned.h"
 
 #define STREAM_CLOSED 5u
@@ -61,16 +63,21 @@ static const char *ask(unsigned times)
 /* Asks until it is answered without its handler, which was called so often then.  Mostly
  * the first fills the table and the second is kept; but a second of time may begin, and
  * its date fill the table too. */
-static unsigned keep(void)
+static unsigned keep_path(const char *path)
 {
 	for (unsigned calls, n = 0; n < 10; n++) {
 		calls = lab_calls;
-		ask(1);
+		ask_path(path, 1);
 		if (lab_calls == calls)
 			return calls;
 	}
 	ck_abort_msg("each is handled");
 	return 0;
+}
+
+static unsigned keep(void)
+{
+	return keep_path("/same");
 }
 
 #define HAS(text, part) \
@@ -404,8 +411,86 @@ START_TEST(what_is_never_given_again)
 		h2_answer_of(fd, id);
 	}
 	ck_assert_uint_eq(lab_calls, 15);
-	/* Its body makes it longer than the block that is kept. */
-	HAS(ask_path("/counted", 5), "call 20!");
+}
+END_TEST
+
+/* ---- answers with a body ---- */
+
+START_TEST(a_body_is_not_made_again)
+{
+	char first[1024], other[1024], text[40];
+	unsigned calls = keep_path("/counted");
+
+	snprintf(text, sizeof(text), "\n\nversion 0, call %u!", calls);
+	blank(first, sizeof(first), ask_path("/counted", 1));
+	HAS(first, ":status: 200\n");
+	HAS(first, "\nx-version: 0\n");
+	HAS(first, "\ncontent-type: text/plain\n");
+	HAS(first, text);
+	blank(other, sizeof(other), ask_path("/counted", 5));
+	ck_assert_str_eq(first, other);
+	ck_assert_uint_eq(lab_calls, calls);
+	/* Of another state, and to another request, it is another. */
+	atomic_store(&lab_version, 7);
+	HAS(ask_path("/counted", 1), "\n\nversion 7, call ");
+	HAS(ask_path("/counted?a", 1), "\n\nversion 7, call ");
+	HAS(ask_path("/same", 1), ":status: 304\n");
+	HAS(ask_path("/counted", 1), "\n\nversion 7, call ");
+	ck_assert_uint_eq(lab_calls, calls + 4);
+	h2_ask(fd, id += 2, "HEAD", "/counted", true);
+	HAS(h2_answer_of(fd, id), "\ncontent-length: ");
+	h2_ask(fd, id += 2, "GET", "/counted", false);
+	h2_data(fd, id, "body", true);
+	h2_answer_of(fd, id);
+	ck_assert_uint_eq(lab_calls, calls + 6);
+}
+END_TEST
+
+/* HEADERS of GET; END_STREAM where it is whole. */
+static void put_get(struct buf *out, const char *path, bool whole)
+{
+	AUTO_BUF block = BUF_NONE;
+
+	h2_fields(&block, "GET", path);
+	h2_frame_put(out, T_HEADERS, F_END_HEADERS | (whole ? F_END_STREAM : 0), id += 2,
+		     block.p, block.n);
+}
+
+/* They come in one piece: none gets the answer of another, and a request whose body is
+ * still to come is none that was answered before. */
+START_TEST(bodies_of_many_at_once)
+{
+	AUTO_BUF all = BUF_NONE;
+	unsigned first, half, calls = keep_path("/counted");
+
+	first = id + 2;
+	for (int i = 0; i < 8; i++)
+		put_get(&all, "/counted", true);
+	client_say_n(fd, all.p, all.n);
+	for (; first <= id; first += 2)
+		HAS(h2_answer_of(fd, first), "\n\nversion 0, call ");
+	ck_assert_uint_eq(lab_calls, calls);
+	buf_reset(&all);
+	put_get(&all, "/counted", true);
+	put_get(&all, "/counted", false);
+	half = id;
+	put_get(&all, "/counted", true);
+	h2_frame_put(&all, T_DATA, F_END_STREAM, half, "x", 1);
+	client_say_n(fd, all.p, all.n);
+	HAS(h2_answer_of(fd, half - 2), "\n\nversion 0, call ");
+	HAS(h2_answer_of(fd, half), "\n\nversion 0, call ");
+	HAS(h2_answer_of(fd, half + 2), "\n\nversion 0, call ");
+	/* Of those that stood around one that is another, the last alone is known again. */
+	ck_assert_uint_eq(lab_calls, calls + 2);
+	buf_reset(&all);
+	put_get(&all, "/counted", true);
+	put_get(&all, "/hello", true);
+	put_get(&all, "/counted", true);
+	client_say_n(fd, all.p, all.n);
+	HAS(h2_answer_of(fd, id - 4), "\n\nversion 0, call ");
+	HAS(h2_answer_of(fd, id - 2), "\n\nhello");
+	HAS(h2_answer_of(fd, id), "\n\nversion 0, call ");
+	check_alive();
 }
 END_TEST
 
@@ -476,6 +561,8 @@ static Suite *suite(void)
 	tcase_add_test(t, not_within_a_header_block);
 	tcase_add_test(t, a_header_block_in_two_frames);
 	tcase_add_test(t, what_is_never_given_again);
+	tcase_add_test(t, a_body_is_not_made_again);
+	tcase_add_test(t, bodies_of_many_at_once);
 	tcase_add_test(t, who_ends_names_the_last);
 	tcase_add_test(t, who_has_ended_answers_nothing);
 	suite_add_tcase(s, t);
