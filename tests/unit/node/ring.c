@@ -30,6 +30,8 @@ const char *__tsan_default_suppressions(void)
 #define ELECTION_MS 500
 #endif
 
+#define FILLER_PIECE (1u << 20)
+
 struct ring_node ring[RING_MAX];
 struct pool *ring_pool;
 const struct net_tls *ring_tls[RING_MAX];
@@ -39,6 +41,7 @@ struct uuid ring_cluster;
 void (*ring_on_event)(void *data, const struct rc_event *event);
 void (*ring_prepare)(struct ring_node *r);
 _Atomic unsigned ring_full;
+_Atomic uint64_t ring_filler;
 pthread_mutex_t ring_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static pthread_cond_t changed;
@@ -68,21 +71,31 @@ struct rc_frozen {
 	struct ring_state at;
 };
 
+/* A picture may be larger than memory is to be. */
+static enum code read_state(const struct rc_checkpoint *from,
+			    struct ring_state *out, struct err *err)
+{
+	struct fs *fs = from->fs;
+	struct file *file;
+	size_t got = 0;
+	enum code rc = fs->ops->open(fs, from->path, 0, &file, err);
+
+	if (rc)
+		return rc;
+	rc = fs->ops->read(fs, file, 0, out, sizeof(*out), &got, err);
+	fs->ops->close(fs, file);
+	ck_assert(rc || got == sizeof(*out));
+	return rc;
+}
+
 static enum code ring_open(void *data, const char *dir,
 			  const struct rc_checkpoint *from,
 			  struct rc_applied *out, struct err *err)
 {
 	struct ring_node *r = data;
 	struct ring_state state = { 0 };
-	enum code rc = OK;
+	enum code rc = from ? read_state(from, &state, err) : OK;
 
-	if (from) {
-		AUTO_BUF bytes = BUF_NONE;
-
-		rc = fs_get(from->fs, from->path, &bytes, err);
-		if (rc == OK)
-			memcpy(&state, bytes.p, sizeof(state));
-	}
 	pthread_mutex_lock(&ring_lock);
 	r->state = state;
 	r->opened_from_picture += from != NULL;
@@ -143,15 +156,19 @@ static enum code ring_write(void *data, struct rc_frozen *f,
 					     size_t n, struct err *err),
 			    void *sink, struct err *err)
 {
-	char *filler = mem_alloc(RING_FILLER);
+	char *filler = mem_alloc(FILLER_PIECE);
+	uint64_t left;
 	enum code rc;
 
 	if (ring_on_copy)
 		ring_on_copy(data, true);
+	left = atomic_load(&ring_filler);
 	rc = put(sink, &f->at, sizeof(f->at), err);
-	memset(filler, (int)f->at.count, RING_FILLER);
-	if (rc == OK)
-		rc = put(sink, filler, RING_FILLER, err);
+	memset(filler, (int)f->at.count, FILLER_PIECE);
+	for (size_t n; rc == OK && left; left -= n) {
+		n = MIN(left, (uint64_t)FILLER_PIECE);
+		rc = put(sink, filler, n, err);
+	}
 	free(filler);
 	if (ring_on_copy)
 		ring_on_copy(data, false);
@@ -229,6 +246,7 @@ void ring_setup(void)
 	ring_prepare = NULL;
 	ring_on_event = NULL;
 	atomic_store(&ring_full, 0);
+	atomic_store(&ring_filler, 700000);
 }
 
 void ring_teardown(void)

@@ -16,7 +16,6 @@
 
 #define RING_MAX 4
 #define RING_VALUES 40000
-#define RING_FILLER 700000               /* bytes of a picture beside it */
 
 /* What a picture begins with. */
 struct ring_state {
@@ -46,6 +45,8 @@ extern struct rc_config ring_config;     /* sizes and times of all */
 extern struct uuid ring_cluster;
 /* As of rc_config of those that are started; 'data' is the struct ring_node. */
 extern void (*ring_on_event)(void *data, const struct rc_event *event);
+/* Bytes of a picture beside the state; 700,000 if nothing is said. */
+extern _Atomic uint64_t ring_filler;
 /* Told where a node copies its state, in a worker. */
 extern void (*ring_on_copy)(struct ring_node *r, bool begins);
 /* Called before a node starts. */
