@@ -8,27 +8,40 @@
 #include "base/banned.h"
 
 #define KNOWN_MAGIC 0x314e574e58464343ull     /* "CCFXNWN1" */
+/* With a byte of flags for each; written where one is doubtful. */
+#define KNOWN_MAGIC_DOUBTS 0x324e574e58464343ull      /* "CCFXNWN2" */
 
 bool known_decode(struct str bytes, struct known *out)
 {
 	struct rd rd = rd_of(bytes);
 	uint64_t magic = rd_u64(&rd), index = rd_var(&rd), n = rd_var(&rd);
+	bool has_doubts = magic == KNOWN_MAGIC_DOUBTS;
 
 	out->n = 0;
 	out->members_index = index;
-	if (magic != KNOWN_MAGIC || n > KNOWN_MAX || bytes.n < 4)
+	if ((magic != KNOWN_MAGIC && !has_doubts) || n > KNOWN_MAX || bytes.n < 4)
 		return false;
 	while (out->n < n && !rd.bad) {
 		struct str raw;
+		uint8_t flags;
 
-		out->nodes[out->n].is_doubtful = false;
 		out->nodes[out->n].id = rd_var(&rd);
 		raw = rd_raw(&rd, sizeof(struct uuid));
-		if (rd.bad)
+		flags = has_doubts ? rd_u8(&rd) : 0;
+		if (rd.bad || flags > 1)
 			return false;
+		out->nodes[out->n].is_doubtful = flags;
 		memcpy(out->nodes[out->n++].incarnation.b, raw.p, raw.n);
 	}
 	return rd_u32(&rd) == crc32c(0, bytes.p, bytes.n - 4) && rd_done(&rd);
+}
+
+static bool has_any_doubt(const struct known *k)
+{
+	for (size_t i = 0; i < k->n; i++)
+		if (k->nodes[i].is_doubtful)
+			return true;
+	return false;
 }
 
 static enum code put(struct known *k, struct err *err)
@@ -36,14 +49,17 @@ static enum code put(struct known *k, struct err *err)
 	AUTO_BUF path = BUF_NONE;
 	AUTO_BUF bytes = BUF_NONE;
 	enum code rc = failpoint_hit(FP_KNOWN_WRITE, err);
+	bool has_doubts = has_any_doubt(k);
 
 	buf_printf(&path, "%s/known", k->dir);
-	wr_u64(&bytes, KNOWN_MAGIC);
+	wr_u64(&bytes, has_doubts ? KNOWN_MAGIC_DOUBTS : KNOWN_MAGIC);
 	wr_var(&bytes, k->members_index);
 	wr_var(&bytes, k->n);
 	for (size_t i = 0; i < k->n; i++) {
 		wr_var(&bytes, k->nodes[i].id);
 		wr_raw(&bytes, k->nodes[i].incarnation.b, sizeof(struct uuid));
+		if (has_doubts)
+			wr_u8(&bytes, k->nodes[i].is_doubtful);
 	}
 	wr_u32(&bytes, crc32c(0, bytes.p, bytes.n));
 	return rc ? rc : fs_put(k->fs, k->dir, path.p, buf_view(&bytes), err);

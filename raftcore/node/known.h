@@ -26,7 +26,7 @@ struct known {
 		uint64_t id;
 		struct uuid incarnation;
 		/* Kept over a membership that came with a checkpoint: the id may
-		 * have been removed and added anew before it.  Of this life. */
+		 * have been removed and added anew before it. */
 		bool is_doubtful;
 	} nodes[KNOWN_MAX];
 };

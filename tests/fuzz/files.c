@@ -76,7 +76,8 @@ static void known(struct str in)
 		must(known_decode(buf_view(&bytes), &k) && k.n == back.n);
 		must(k.members_index == back.members_index);
 		for (size_t i = 0; i < k.n; i++)
-			must(k.nodes[i].id == back.nodes[i].id);
+			must(k.nodes[i].id == back.nodes[i].id &&
+			     k.nodes[i].is_doubtful == back.nodes[i].is_doubtful);
 	}
 	free(id);
 }

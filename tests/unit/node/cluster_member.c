@@ -432,9 +432,9 @@ static bool has_error(unsigned at, uint64_t id, const char *what)
 	return false;
 }
 
-/* Who was away while another was removed and added anew gets a checkpoint, and sees
- * neither. */
-START_TEST(who_was_added_anew_meanwhile_is_let_in)
+/* While node 3 is away node 4 is removed and added anew, and the log is cut.  How many
+ * values there are then. */
+static unsigned added_anew(void)
 {
 	unsigned lead, next = 0;
 
@@ -459,9 +459,33 @@ START_TEST(who_was_added_anew_meanwhile_is_let_in)
 		next += 200;
 	}
 	RING_WAIT(ring_count(4) == next);
+	return next;
+}
+
+/* Who was away gets a checkpoint, and sees neither. */
+START_TEST(who_was_added_anew_meanwhile_is_let_in)
+{
+	unsigned next = added_anew();
+
 	ring_start(3);
 	RING_WAIT(ring_count(3) == next);
 	RING_WAIT(ring_status(3).installed >= 1);
+	RING_WAIT(ring_is_up(3, 4) && ring_is_up(4, 3));
+}
+END_TEST
+
+/* It remembers after a restart that it has not seen all. */
+START_TEST(who_was_added_anew_is_let_in_after_a_restart)
+{
+	unsigned next = added_anew();
+
+	ring_stop(4);
+	ring_start(3);
+	RING_WAIT(ring_count(3) == next);
+	RING_WAIT(ring_status(3).installed >= 1);
+	ring_stop(3);
+	ring_start(3);
+	ring_start(4);
 	RING_WAIT(ring_is_up(3, 4) && ring_is_up(4, 3));
 }
 END_TEST
@@ -564,6 +588,7 @@ static void add_all(TCase *t)
 	tcase_add_test(t, a_certificate_of_another_node);
 	tcase_add_test(t, beyond_loopback_clear_text_is_refused);
 	tcase_add_test(t, who_was_added_anew_meanwhile_is_let_in);
+	tcase_add_test(t, who_was_added_anew_is_let_in_after_a_restart);
 	tcase_add_test(t, a_wiped_node_is_refused_until_it_was_removed);
 	tcase_add_test(t, malformed_frames_are_counted);
 }

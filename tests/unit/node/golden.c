@@ -181,6 +181,17 @@ START_TEST(nodes_that_are_known)
 	ck_assert_uint_eq(k.members_index, 4711);
 	ck_assert(k.n == 2 && known_of(&k, 8) &&
 		  uuid_eq(known_of(&k, 300), &cluster));
+	ck_assert(!known_is_doubtful(&k, 8) && !known_is_doubtful(&k, 300));
+	/* With doubts. */
+	OKAY(known_open(&k, fs, "d", &id, &err));
+	known_keep(&k, 4712, (uint64_t[]){ 8 }, 1, true);
+	OKAY(known_check(&k, 300, &cluster, &err));
+	same_file("known-2", "d/known");
+	buf_reset(&was);
+	golden_read("known-2", &was);
+	ck_assert(known_decode(buf_view(&was), &k));
+	ck_assert(k.n == 2 && known_is_doubtful(&k, 8) &&
+		  !known_is_doubtful(&k, 300));
 }
 END_TEST
 
