@@ -1,4 +1,5 @@
 """Processes, files and the table, for every figure."""
+import glob
 import os
 import re
 import socket
@@ -77,6 +78,12 @@ def memory(process, field):
     """KiB, of /proc/PID/status."""
     with open(f"/proc/{process.pid}/status") as f:
         return int(re.search(rf"^{field}:\s+(\d+) kB", f.read(), re.M).group(1))
+
+
+def processor_us(pids):
+    """What all threads of these processes have had of a processor, to the nanosecond."""
+    files = [f for pid in pids for f in glob.glob(f"/proc/{pid}/task/*/schedstat")]
+    return sum(int(open(f).read().split()[0]) for f in files) / 1e3
 
 
 def report(name, value, unit, peer=None, peer_value=None, goal=None, met=None,

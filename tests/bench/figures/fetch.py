@@ -7,7 +7,8 @@ import tempfile
 import urllib.request
 
 from . import base
-from .base import alternate, free_port, report, run, start, stop, until
+from .base import (
+    alternate, free_port, processor_us, report, run, start, stop, until)
 from .certs import Certs
 from .clients import GRPC, calls, wrk
 from .conflux import Conflux
@@ -63,6 +64,12 @@ class Nginx:
         until("nginx", lambda: urllib.request.urlopen(
             self.urls["http1"] + "216").read())
 
+    def pids(self):
+        """Its master and its worker."""
+        master = self.process.pid
+        with open(f"/proc/{master}/task/{master}/children") as f:
+            return [master, *map(int, f.read().split())]
+
     def close(self):
         stop(self.process)
 
@@ -106,7 +113,7 @@ class Fetching:
             self.c.config(name, "x" * (size - 1) + "\n")
         self.url = f"{self.c.url}/{PATH}"
 
-    def both(self, load, nginx, protocol, name, connections, status):
+    def both(self, load, nginx, protocol, name, connections, status, load_nginx=None):
         """What each answers, as medians, to the same request: nginx is sent the path and
         the token too, and passes over the token.  Tags are each one's own."""
         etags = [None, None]
@@ -117,7 +124,8 @@ class Fetching:
         ours = headers_of(self.c.token, etags[0])
         theirs = headers_of(self.c.token, etags[1])
         return alternate(lambda: load(urls[0], connections, ours, status),
-                         lambda: load(urls[1], connections, theirs, status))
+                         lambda: (load_nginx or load)(urls[1], connections, theirs,
+                                                      status))
 
 
 def http1(url, connections, headers, _status):
@@ -134,6 +142,30 @@ def rows(f, protocol, load, nginx, connections, goal):
                        a[0] >= goal * b[0],
                        note=f"p99 {a[1]:.0f} us, nginx {b[1]:.0f}"
                        if len(a) > 1 else "")
+
+
+def costs(pids):
+    """A load that answers what a request took of a processor at the server, us."""
+    def load(url, connections, headers, status):
+        before = processor_us(pids)
+        rate = http1(url, connections, headers, status)[0]
+        return ((processor_us(pids) - before) / (rate * base.SECONDS),)
+    return load
+
+
+def processor(nginx, work):
+    """Beside what a client in one thread lets through: what the servers take for it.
+    Ours does not look for input while it has nothing to do, as that would count."""
+    f = Fetching(work, ["--server-spin", "0"])
+    ours, theirs = costs([f.c.process.pid]), costs(nginx.pids())
+    for n in (8, 64, 256, 1024):
+        for name in SIZES:
+            for status in (200, 304):
+                a, b = f.both(ours, nginx, "http1", name, n, status, theirs)
+                report(f"fetch_http1_{name}_{status}_{n}c_cpu", a[0],
+                       "us of a processor a request", "nginx", b[0], "ratio <= 0.83",
+                       a[0] <= 0.83 * b[0])
+    f.c.close()
 
 
 def fresh(f, nginx, work):
@@ -197,6 +229,7 @@ def fetch(work):
     wrk(f.url + "216", 64, f.c.token), wrk(nginx.urls["http1"] + "216", 64)  # warm
     rows(f, "http1", http1, nginx, (1, 8, 64, 256, 1024), 1.2)
     fresh(f, nginx, work)
+    processor(nginx, work)
     rows(f, "http2", h2load, nginx, (1, 64, 1024), 1.0)
     gateway(f, work)
     grpc(f, work)
