@@ -125,6 +125,8 @@ static bool still_may(struct kube_watch *w, struct kv_txn *txn)
 
 	if (permission_check(&subject, VERB_WATCH, &target, &err) == OK)
 		return true;
+	/* Nor is told what was gathered meanwhile. */
+	buf_reset(&w->out);
 	end(w, &err);
 	return false;
 }
@@ -349,12 +351,17 @@ static void on_drained(struct request *r)
 	run_again(w->all);
 }
 
+/* With the heartbeat, or where its time or that of its token is over before that. */
 static void arm(struct kube_watch *w)
 {
-	uint64_t now = loop_now_ms(w->all->at->loop);
-	uint64_t beat = w->all->at->api->config.heartbeat_ms ?: HEARTBEAT_MS;
+	uint64_t now = loop_now_ms(w->all->at->loop), wall = clock_wall_ms();
+	uint64_t due = w->all->at->api->config.heartbeat_ms ?: HEARTBEAT_MS;
+	uint64_t until = w->owner->subject.until_ms;
 
-	timer_start(&w->timer, MIN(w->end_ms > now ? w->end_ms - now : 0, beat));
+	due = MIN(due, w->end_ms > now ? w->end_ms - now : 0);
+	if (until)
+		due = MIN(due, until > wall ? until - wall : 1);
+	timer_start(&w->timer, due);
 }
 
 static void on_time(struct timer *timer)
@@ -498,6 +505,8 @@ static void begin(struct request *r, const struct where *at, struct arena *arena
 	};
 	seconds = seconds ? MIN(seconds, (uint64_t)MOST_S) : MOST_S;
 	w->end_ms = loop_now_ms(r->loop) + seconds * 1000;
+	/* For arm: when its token ends. */
+	watch_owner_now(txn, owner);
 	list_init(&w->due_);
 	list_append(&all->open, &w->at_);
 	timer_init(&w->timer, r->loop, on_time);

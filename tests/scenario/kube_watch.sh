@@ -195,4 +195,20 @@ compacted() {
 }
 until_ok compacted
 is "$(field .reason)" Expired reason
+
+step "a token that ends takes its watches along at that moment, and they are told nothing behind it"
+# The heartbeat is 30 s here.
+ROOT=$TOKEN TOKEN=$(conflux token create --subject ann --tenant bank --expires 5s 2>/dev/null)
+watch ends "" "$KUBE/namespaces/bank/applications"
+watch quiet "" "$KUBE/namespaces/bank/environments"
+until_ok told ends "ADDED three"
+over() { ask GET "$KUBE/namespaces/bank/applications"; [ "$STATUS" = 401 ]; }
+until_ok over
+TOKEN=$ROOT
+put_app bank behind '{}'
+for w in ends quiet; do
+	until_ok grep -q '"type":"ERROR"' "$WORK/$w"
+	is "$(jq -r 'select(.type == "ERROR") | .object.code' "$WORK/$w")" 401 code
+done
+hasnt "$(events ends)" behind
 stop_daemon
