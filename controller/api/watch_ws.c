@@ -50,6 +50,7 @@ struct socket {
 	struct buf out;
 	bool is_inside;                  /* somebody sends 'out' later */
 	bool was_heard;                  /* since the last ping */
+	bool is_paused;                  /* nothing is heard until it has drained */
 	bool was_told;                   /* bye, or what is wrong with the token */
 };
 
@@ -463,8 +464,9 @@ static void on_message(void *data, bool is_text, struct str bytes)
 	struct socket *s = data;
 	AUTO_ARENA arena = arena_new(0);
 	struct value *v = NULL;
-	struct str id = STR_NONE;
-	struct err err;
+	struct str id;
+	struct err err, limit;
+	bool may = has_rate(s, &limit);
 	enum code rc;
 
 	if (!is_text) {
@@ -474,12 +476,15 @@ static void on_message(void *data, bool is_text, struct str bytes)
 	rc = doc_parse_json(bytes, arena, NULL, &v, &err);
 	if (rc == OK && v->type != VALUE_OBJECT)
 		rc = err_set(&err, E_INVALID, "it is no object");
-	if (rc) {
+	id = str_first(value_text(value_getz(v, "id")), ID_MAX + 1);
+	if (!may) {
+		err = limit;
+		rc = err.code;
+	} else if (rc) {
 		err_wrap(&err, "message");
 		err.code = E_INVALID;
 	} else {
-		id = str_first(value_text(value_getz(v, "id")), ID_MAX + 1);
-		rc = has_rate(s, &err) ? run_message(s, arena, v, id, &err) : E_RATE;
+		rc = run_message(s, arena, v, id, &err);
 	}
 	if (rc == OK)
 		return;
@@ -510,11 +515,23 @@ static void on_body(struct request *r, struct str bytes, bool is_last)
 		due_in(s, CLOSE_S);
 	}
 	send_out(s);
+	/* Who takes no answers asks no more. */
+	if (answer_pending(r) > PENDING_MAX) {
+		s->is_paused = true;
+		request_body_pause(r);
+	}
 }
 
 static void on_drained(struct request *r)
 {
-	resume(of_request(r));
+	struct socket *s = of_request(r);
+
+	resume(s);
+	if (!s->is_paused || answer_pending(r) > PENDING_MAX)
+		return;
+	s->is_paused = false;
+	s->was_heard = true;
+	request_body_resume(r);
 }
 
 /* ---- time ---- */
@@ -523,7 +540,7 @@ static void on_due(struct socket *s)
 {
 	if (s->state == SOCKET_HELLO) {
 		close_with(s, WS_POLICY, "no hello came");
-	} else if (s->state == SOCKET_CLOSING || !s->was_heard) {
+	} else if (s->state == SOCKET_CLOSING || (!s->was_heard && !s->is_paused)) {
 		hang_up(s);
 	} else {
 		s->was_heard = false;

@@ -94,6 +94,9 @@ step "a WebSocket is a stream among others"
 is "$(python3 "$(dirname "$0")/h2/tunnel.py" "${URL##*:}" "$TOKEN")" "anyone?
 closed 1000 1" tunnel
 
+step "of a WebSocket whose answers are not taken nothing more is taken, and later all is"
+is "$(python3 "$(dirname "$0")/h2/tunnel.py" "${URL##*:}" "$TOKEN" flood)" "all pongs" flood
+
 step "the drain lets a watch go, and ends"
 curl -sN --http2-prior-knowledge -H "$AUTH" \
 	"$URL/api/v1/watch?prefix=acme/" >"$WORK/events" &

@@ -1,14 +1,16 @@
 """A WebSocket through one stream of HTTP/2 (RFC 8441): ping, pong, close.
 
 No client at hand speaks it, so frames are written out: python3 tunnel.py PORT TOKEN
-prints what came back through the tunnel.
+prints what came back through the tunnel.  With a third argument it asks and takes no
+answers, as long as the server lets it; then it takes them all.
 """
 import os
 import socket
 import struct
 import sys
 
-DATA, HEADERS, SETTINGS = 0, 1, 4
+DATA, HEADERS, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 4, 6, 8
+INITIAL_WINDOW_SIZE = 4
 END_STREAM, ACK, END_HEADERS = 1, 1, 4
 
 
@@ -33,6 +35,7 @@ class Connection:
     def __init__(self, port):
         self.socket = socket.create_connection(("127.0.0.1", port), 10)
         self.left = b""
+        self.windows = [65535, 128 * 1024]     # of all, and of stream 1
 
     def say(self, data):
         self.socket.sendall(data)
@@ -49,6 +52,8 @@ class Connection:
     def hear(self):
         head = self.take(9)
         payload = self.take(int.from_bytes(head[:3], "big"))
+        if head[3] == WINDOW_UPDATE:
+            self.windows[head[8]] += int.from_bytes(payload, "big")
         return head[3], head[4], payload
 
     def wait(self, kind):
@@ -57,10 +62,16 @@ class Connection:
             if got == kind:
                 return flags, payload
 
+    def settle(self):
+        # What was taken is said by the end of the turn that answers the first.
+        for _ in range(3):
+            self.say(frame(PING, 0, 0, b"12345678"))
+            self.wait(PING)
 
-def main():
-    c = Connection(int(sys.argv[1]))
-    c.say(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0))
+
+def connect(c, window):
+    c.say(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" +
+          frame(SETTINGS, 0, 0, struct.pack(">HI", INITIAL_WINDOW_SIZE, window)))
     settings = c.wait(SETTINGS)[1]
     if b"\x00\x08\x00\x00\x00\x01" not in settings:
         sys.exit("extended CONNECT is not offered")
@@ -74,6 +85,10 @@ def main():
     flags, _ = c.wait(HEADERS)
     if flags & END_STREAM:
         sys.exit("the tunnel was refused")
+
+
+def chat(c):
+    connect(c, 65535)
     c.say(frame(DATA, 0, 1, message(9, b"anyone?")))
     print(c.wait(DATA)[1][2:].decode())
     c.say(frame(DATA, 0, 1, message(8, struct.pack(">H", 1000))))
@@ -84,4 +99,30 @@ def main():
     print("closed", int.from_bytes(payload[2:], "big"), flags & END_STREAM)
 
 
-main()
+def flood(c):
+    connect(c, 0)
+    ping = message(9, b"x" * 125)
+    n = 0
+    c.settle()
+    while min(c.windows) >= len(ping):
+        k = min(min(c.windows) // len(ping), 100)
+        c.say(k * frame(DATA, 0, 1, ping))
+        n += k
+        c.windows = [w - k * len(ping) for w in c.windows]
+        c.settle()
+        if n * len(ping) > 4 << 20:
+            sys.exit("%d pings were taken, and no pong was" % n)
+    # All are answered when they are taken.
+    c.say(frame(SETTINGS, 0, 0, struct.pack(">HI", INITIAL_WINDOW_SIZE, 1 << 24)) +
+          frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 24)))
+    came, all_of_them = 0, n * (2 + 125)
+    while came < all_of_them:
+        came += len(c.wait(DATA)[1])
+    print("all pongs" if came == all_of_them else "%d bytes of pongs" % came)
+
+
+c = Connection(int(sys.argv[1]))
+if len(sys.argv) > 3:
+    flood(c)
+else:
+    chat(c)
