@@ -264,9 +264,8 @@ static void flush_all(struct kube_watches *all, struct kv_txn *txn)
 }
 
 /* All are looked at where tokens changed, the quiet ones too. */
-static void sweep(struct kube_watches *all, struct kv_txn *txn)
+static void sweep(struct kube_watches *all, struct kv_txn *txn, uint64_t changes)
 {
-	uint64_t changes = store_token_changes(all->at->api->config.store);
 	struct kube_watch *w;
 	struct list rest;
 
@@ -324,13 +323,19 @@ static void run(struct kube_watches *all)
 	struct kv_txn *txn;
 	struct head head;
 	struct err err;
+	uint64_t changes;
 
 	if (list_empty(&all->open) || end_fenced(all))
 		return;
+	/* Before the picture is taken: what changes later wakes once more.  That moves no
+	 * revision: a picture that was taken in this turn may be older. */
+	changes = store_token_changes(all->at->api->config.store);
+	if (changes != all->token_changes)
+		view_idle(all->at->view);
 	/* Not to be had, as while a checkpoint is installed: a wake-up comes. */
 	if (view_use(all->at->view, 0, &txn, &err) || view_head(txn, &head, &err))
 		return;
-	sweep(all, txn);
+	sweep(all, txn, changes);
 	read_events(all, txn, head.rev);
 	flush_all(all, txn);
 }

@@ -369,6 +369,9 @@ static void sweep_begin(struct watching *x)
 
 	if (changes == x->token_changes && !has_ended)
 		return;
+	/* That moves no revision: a picture that was taken in this turn may be older. */
+	if (changes != x->token_changes)
+		view_idle(x->at->view);
 	x->token_changes = changes;
 	/* Who stays says when his ends. */
 	x->until_ms = UINT64_MAX;

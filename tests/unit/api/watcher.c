@@ -292,6 +292,24 @@ START_TEST(the_end_of_its_token_alone_ends_it)
 }
 END_TEST
 
+/* A request of the same turn took a picture in which it is there. */
+START_TEST(the_end_of_its_token_ends_it_in_a_turn_with_an_older_picture)
+{
+	struct kv_txn *txn;
+	struct err err;
+	struct ear x;
+
+	start(&x, X, NULL);
+	TURN_UNTIL(heard(&x, "alive"));
+	ck_assert_int_eq(view_use(at.view, 0, &txn, &err), OK);
+	end_token("reader");
+	watching_wake(at.watching);
+	TURN_UNTIL(x.is_over);
+	ck_assert(heard(&x, "denied:unauthorized"));
+	stop(&x);
+}
+END_TEST
+
 START_TEST(who_may_not_does_not_begin)
 {
 	struct watch_spec spec = spec_of(X, NULL);
@@ -600,6 +618,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_change_behind_the_end_of_its_token_is_not_told);
 	tcase_add_test(t, a_change_in_the_picture_of_its_tokens_end_is_not_told);
 	tcase_add_test(t, the_end_of_its_token_alone_ends_it);
+	tcase_add_test(t, the_end_of_its_token_ends_it_in_a_turn_with_an_older_picture);
 	tcase_add_test(t, who_may_not_does_not_begin);
 	tcase_add_test(t, what_it_knows_already_is_waited_for);
 	tcase_add_test(t, what_came_behind_since_is_told);
