@@ -42,7 +42,21 @@ has "$(field '.records[].target')" " of ann@example.org"
 as "$ANN" ask POST "$URL/api/v1/mgt/configs/$ID/rollback" -d '{"mode": "stable_only"}'
 yes 403
 has "$BODY" "may not rollback"
+
+step "whoever may roll back and nothing else takes back what he brought by that"
+BACK=$(create fay@example.org --verb rollback --tenant acme)
+as "$BACK" ask POST "$URL/api/v1/mgt/configs/$ID/rollback?not_before=2h" -d '{"mode": "emergency"}'
+yes 202
+P=$(header x-conflux-proposal)
 READER=$(create bob)
+for who in "$READER" "$ANN"; do
+	as "$who" ask POST "$URL/api/v1/proposals/$P/cancel" -d '{}'
+	yes 403
+done
+as "$BACK" ask POST "$URL/api/v1/proposals/$P/cancel" -d '{}'
+yes 200
+ask GET "$URL/api/v1/proposals/$P"
+is "$(field .status.phase)" Cancelled "what he took back"
 as "$READER" ask POST "$URL/api/v1/mgt/configs/$ID/publish" -d '{"content": "three"}'
 yes 403
 as "$READER" ask GET "$KUBE/tenants"
