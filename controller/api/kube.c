@@ -111,7 +111,10 @@ static void invalid_body(struct request *r, const struct where *at,
 	answer(r, 422, "application/json", buf_view(&out));
 }
 
-/* Strict: unknown fields are an error; Warn (default): a Warning header each;
+/* Of the text of a header: the names are as long as the client likes. */
+#define WARNING_MAX 4096u
+
+/* Strict: unknown fields are an error; Warn (default): a Warning header of all;
  * Ignore: silent. */
 static bool unknown_fields(struct request *r, const struct where *at,
 			   const struct check *check)
@@ -121,9 +124,15 @@ static bool unknown_fields(struct request *r, const struct where *at,
 
 	if (check->n_unknown == 0 || (mode && str_is(*mode, "Ignore")))
 		return true;
-	for (size_t i = 0; i < check->n_unknown; i++)
+	for (size_t i = 0; i < check->n_unknown; i++) {
+		if (text.n + check->unknown[i].n > WARNING_MAX) {
+			buf_printf(&text, "%s%zu unknown fields%s", i ? ", and " : "",
+				   check->n_unknown - i, i ? " more" : "");
+			break;
+		}
 		buf_printf(&text, "%sunknown field \"%.*s\"", i ? ", " : "",
 			   STR_ARG(check->unknown[i]));
+	}
 	if (!mode || !str_is(*mode, "Strict")) {
 		AUTO_BUF warning = BUF_NONE;
 

@@ -161,6 +161,17 @@ ask POST "$KUBE/namespaces/none/applications" \
 	-d "{$A, \"kind\": \"Application\", \"metadata\": {\"name\": \"shop\"}}"
 yes 404
 
+step "fields that are not known are named, as far as a header has room"
+for n in 10 3000 100000; do
+	jq -n --argjson n $n '{apiVersion: "gitops.conflux.io/v1alpha1", kind: "Application",
+		metadata: {name: "unknown"}, spec: ({("x" * $n): 1} + {y: 1, z: 1})}' >"$WORK/req"
+	ask POST "$APPS?dryRun=All" --http2-prior-knowledge -m 30 -d @"$WORK/req"
+	yes 201
+	has "$(header warning)" 'unknown field'
+	[ ${#HEADERS} -lt 6000 ] || fail "a header of ${#HEADERS} bytes"
+done
+has "$(header warning)" "3 unknown fields"
+
 step "a configuration with its content in the object"
 ask POST "$KUBE/namespaces/acme/confluxconfigs" -d "{$A, \"kind\": \"ConfluxConfig\",
 	\"metadata\": {\"name\": \"c\"}, \"spec\": {\"application\": \"shop\",

@@ -573,8 +573,24 @@ static int on_sent(nghttp2_session *session, const nghttp2_frame *frame,
 	return 0;
 }
 
+/* nghttp2 makes no block of more than 64 KiB: nobody shall wait for it. */
+static int on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int error,
+		       void *data)
+{
+	int32_t id = frame->hd.stream_id;
+
+	(void)error;
+	(void)data;
+	if (frame->hd.type == NGHTTP2_HEADERS &&
+	    nghttp2_session_get_stream_user_data(session, id))
+		nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id,
+					  NGHTTP2_INTERNAL_ERROR);
+	return 0;
+}
+
 void h2_send_callbacks(nghttp2_session_callbacks *cbs)
 {
+	nghttp2_session_callbacks_set_on_frame_not_send_callback(cbs, on_not_sent);
 	nghttp2_session_callbacks_set_send_callback(cbs, send_frames);
 	nghttp2_session_callbacks_set_send_data_callback(cbs, send_data);
 	nghttp2_session_callbacks_set_on_frame_send_callback(cbs, on_sent);

@@ -292,6 +292,20 @@ START_TEST(late_bodies_end_while_others_are_reset)
 }
 END_TEST
 
+/* What cannot be said in one block is not waited for. */
+START_TEST(an_answer_with_too_long_a_header_is_reset)
+{
+	start();
+	h2_ask(fd, 1, "GET", "/heavy?n=16000", true);
+	HAS(h2_answer_of(fd, 1), "\n\nheavy");
+	h2_ask(fd, 3, "GET", "/heavy?n=100000", true);
+	h2_ask(fd, 5, "HEAD", "/heavy?n=100000", true);
+	ck_assert_str_eq(h2_answer_of(fd, 3), "reset 2");
+	ck_assert_str_eq(h2_answer_of(fd, 5), "reset 2");
+	check_alive(7);
+}
+END_TEST
+
 /* ---- windows of the client ---- */
 
 START_TEST(a_big_answer_goes_as_the_windows_open)
@@ -458,6 +472,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, too_much_of_what_brings_nothing_ends_it, 0, 6);
 	tcase_add_test(t, work_earns_control_frames);
 	tcase_add_test(t, half_a_header_block_is_not_waited_for);
+	tcase_add_test(t, an_answer_with_too_long_a_header_is_reset);
 	tcase_add_loop_test(t, late_bodies_end_while_others_are_reset, 0, 2);
 	tcase_add_test(t, a_big_answer_goes_as_the_windows_open);
 	tcase_add_test(t, answers_that_are_not_read_do_not_fill_the_server);

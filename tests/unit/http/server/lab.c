@@ -151,10 +151,13 @@ static void get_source(struct request *r)
 /* Little content, and a long header that is not made shorter. */
 static void get_heavy(struct request *r)
 {
-	static char fill[10000];
+	static char fill[100000];
+	uint64_t n = 10000;
 
+	if (r->in->n_query)
+		must(str_u64(r->in->query[0].value, &n) && n <= sizeof(fill));
 	memset(fill, '~', sizeof(fill));
-	answer_header(r, "X-Fill", str_n(fill, sizeof(fill)));
+	answer_header(r, "X-Fill", str_n(fill, n));
 	answer(r, 200, "text/plain", STR("heavy"));
 }
 
