@@ -54,8 +54,6 @@ void get_gc_preview(struct request *r)
 	struct retention keep = { 0 };
 	struct object_view o;
 	struct kv_txn *txn;
-	struct uuid uid;
-	struct err err = { 0 };
 	uint64_t behind = 0;
 
 	if (after && (!str_u64(*after, &behind) || !behind || behind > UINT32_MAX)) {
@@ -63,20 +61,7 @@ void get_gc_preview(struct request *r)
 		return;
 	}
 	p.after = (uint32_t)behind;
-	if (!uuid_parse(r->in->args[0], &uid)) {
-		api_fail(r, E_INVALID, "\"%.*s\" is no id (a UUID in lower case)",
-			 STR_ARG(r->in->args[0]));
-		return;
-	}
-	if (!api_view(r, &txn))
-		return;
-	if (view_by_uid(txn, uid, &o, &err) == OK && o.kind != KIND_CONFIG)
-		err_set(&err, E_NOT_FOUND, "the object is no configuration");
-	if (err.code) {
-		api_error(r, &err);
-		return;
-	}
-	if (!api_may(r, VERB_GET, KIND_CONFIG, o.tenant, o.name))
+	if (!config_by_id(r, VERB_GET, &o) || !api_view(r, &txn))
 		return;
 	collect_retention(txn, r->arena, &o, &keep);
 	buf_z(&p.out, "{\"name\":");

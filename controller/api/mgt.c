@@ -8,8 +8,7 @@
 
 #include "base/banned.h"
 
-/* The configuration that {id} names; false: answered. */
-static bool find(struct request *r, enum verb verb, struct object_view *o)
+bool config_by_id(struct request *r, enum verb verb, struct object_view *o)
 {
 	struct kv_txn *txn;
 	struct uuid uid;
@@ -73,7 +72,7 @@ void get_config(struct request *r)
 {
 	struct object_view o;
 
-	if (find(r, VERB_GET, &o))
+	if (config_by_id(r, VERB_GET, &o))
 		answer_config(r, 200, o.row.uid, 0);
 }
 
@@ -262,7 +261,7 @@ static void take_content(struct request *r, enum verb verb, bool release,
 	struct change *ch;
 	uint64_t expect;
 
-	if (!find(r, verb, &o) || !API_BODY_OF(r, content_members, &body) ||
+	if (!config_by_id(r, verb, &o) || !API_BODY_OF(r, content_members, &body) ||
 	    !change_if_match(r, &expect))
 		return;
 	content = value_text_at(body, "content");
@@ -293,7 +292,7 @@ void delete_config(struct request *r)
 	struct change *ch;
 	uint64_t expect;
 
-	if (!find(r, VERB_DELETE, &o) || !change_if_match(r, &expect))
+	if (!config_by_id(r, VERB_DELETE, &o) || !change_if_match(r, &expect))
 		return;
 	ch = change_new(r, deleted);
 	config_op(ch, OP_OBJECT_DELETE, &o, expect);
@@ -348,7 +347,7 @@ void get_versions(struct request *r)
 	struct object_view o;
 	struct kv_txn *txn;
 
-	if (!find(r, VERB_GET, &o) || !api_view(r, &txn))
+	if (!config_by_id(r, VERB_GET, &o) || !api_view(r, &txn))
 		return;
 	if ((limit && (!str_u64(*limit, &p.left) || p.left == 0 ||
 		       p.left > 1000)) ||
@@ -384,7 +383,7 @@ void put_releases(struct request *r)
 	struct rules rules = { 0 };
 	uint64_t expect;
 
-	if (!find(r, VERB_PUBLISH, &o) || !API_BODY_OF(r, members, &body) ||
+	if (!config_by_id(r, VERB_PUBLISH, &o) || !API_BODY_OF(r, members, &body) ||
 	    !change_if_match(r, &expect))
 		return;
 	list = value_getz(body, "releases");
@@ -476,7 +475,7 @@ void post_publish(struct request *r)
 	struct change *ch;
 	uint64_t expect;
 
-	if (!find(r, VERB_PUBLISH, &o) || !API_BODY_OF(r, members, &body) ||
+	if (!config_by_id(r, VERB_PUBLISH, &o) || !API_BODY_OF(r, members, &body) ||
 	    !change_if_match(r, &expect))
 		return;
 	ch = start(r, 200);
@@ -502,7 +501,7 @@ void post_rollback(struct request *r)
 	struct op *op;
 	uint64_t expect, n = 0;
 
-	if (!find(r, VERB_ROLLBACK, &o) || !API_BODY_OF(r, members, &body) ||
+	if (!config_by_id(r, VERB_ROLLBACK, &o) || !API_BODY_OF(r, members, &body) ||
 	    !change_if_match(r, &expect))
 		return;
 	mode = value_text_at(body, "mode");
@@ -536,7 +535,7 @@ void get_resolve(struct request *r)
 	struct rules rules;
 	AUTO_BUF out = BUF_NONE;
 
-	if (!find(r, VERB_GET, &o) || !api_client(r, &client))
+	if (!config_by_id(r, VERB_GET, &o) || !api_client(r, &client))
 		return;
 	if (!rules_decode(r->arena, o.live.rules, &rules)) {
 		api_fail(r, E_CORRUPT, "the rules are malformed");

@@ -255,6 +255,8 @@ enum code object_ops(struct change *ch, const struct kind *kind,
 
 /* ---- configurations (mgt.c, also used by gRPC) ---- */
 
+/* The configuration that {id} names, of a subject that may; false: answered. */
+bool config_by_id(struct request *r, enum verb verb, struct object_view *o);
 struct op *config_op(struct change *ch, enum op_type type,
 		     const struct object_view *o, uint64_t expect);
 /* Is it what its format says?  False: answered. */

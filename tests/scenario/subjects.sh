@@ -221,7 +221,7 @@ while IFS='|' read -r kind method path handler; do
 	as "$EVE" ask "$method" "$at" -m 10 "$@"
 	hasnt "$BODY" $MARK-
 	# By its id it is not even told what it is called.
-	[[ $path != */mgt/configs/{id}* ]] || hasnt "$BODY" "$MARK"
+	[[ $path != */configs/{id}* ]] || hasnt "$BODY" "$MARK"
 	case $STATUS in
 	403 | 404) ;;
 	200) of_nobody "$handler" || fail "$method $path ($handler) answers 200"
