@@ -88,6 +88,12 @@ static void let_speak(struct exchange *ex)
 		v = (struct stream_vec){ ex->h1.held.p, ex->h1.held.n };
 		send_now(ex->conn, &v, 1);
 		buf_fini(&ex->h1.held);
+		/* Whoever stopped at what was held goes on, also where the socket took
+		 * it whole and so nothing drains; not below somebody else's answer. */
+		if (ex->state == EXCHANGE_STREAMING) {
+			ex->conn->has_spoken = true;
+			conn_later(ex->conn);
+		}
 	}
 	if (ex->state == EXCHANGE_STREAMING &&
 	    (ex->is_bodiless || ex->conn->has_eof))

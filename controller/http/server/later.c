@@ -57,6 +57,16 @@ void conn_end_later(struct conn *c)
 	post(c->server);
 }
 
+/* What was held of a stream went to the socket (let_speak); what is left there is told
+ * of by that. */
+static void tell_spoken(struct conn *c)
+{
+	if (c->has_spoken && c->fsm.state < CONN_LAST &&
+	    stream_pending(c->stream) == 0)
+		c->protocol->writable(c);
+	c->has_spoken = false;
+}
+
 static void run_later(struct http_server *s)
 {
 	struct conn *c;
@@ -67,6 +77,7 @@ static void run_later(struct http_server *s)
 	list_remove(&s->later);
 	while ((c = list_first(&now, struct conn, later_))) {
 		list_remove(&c->later_);
+		tell_spoken(c);
 		conn_settle(c);
 	}
 }

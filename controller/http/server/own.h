@@ -169,7 +169,7 @@ struct conn {
 	uint64_t asked, header_asked;            /* requests, before this header */
 	struct buf certificate;          /* its name; empty: none */
 	int64_t certificate_ends_s;      /* Unix */
-	bool is_paused, has_eof, is_corked, has_asked;
+	bool is_paused, has_eof, is_corked, has_asked, has_spoken;
 	bool no_more;                    /* what still comes is not looked at */
 	struct list later_, ending_;     /* of the server: see later.c */
 	uint64_t spent_turn;             /* the turn that it spent something in */

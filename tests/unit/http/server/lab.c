@@ -152,12 +152,9 @@ static void get_source(struct request *r)
 static void get_heavy(struct request *r)
 {
 	static char fill[100000];
-	uint64_t n = 10000;
 
-	if (r->in->n_query)
-		must(str_u64(r->in->query[0].value, &n) && n <= sizeof(fill));
 	memset(fill, '~', sizeof(fill));
-	answer_header(r, "X-Fill", str_n(fill, n));
+	answer_header(r, "X-Fill", str_n(fill, r->in->n_query ? sizeof(fill) : 10000));
 	answer(r, 200, "text/plain", STR("heavy"));
 }
 
@@ -213,6 +210,21 @@ static void get_stream(struct request *r)
 	change();
 	answer_stream(r, 200, "text/event-stream");
 	answer_chunk(r, STR("first "));
+}
+
+/* Says more when what it has said has gone. */
+static void say_drained(struct request *r)
+{
+	answer_chunk(r, STR("drained"));
+	answer_end(r);
+}
+
+static void get_draining(struct request *r)
+{
+	r->on_gone = gone;
+	answer_stream(r, 200, "text/plain");
+	answer_on_drain(r, say_drained);
+	answer_chunk(r, STR("first"));
 }
 
 /* ---- bodies in pieces ---- */
@@ -407,6 +419,7 @@ static const struct route routes[] = {
 	{ HTTP_M_GET, "/error", get_error, 0, "error", false },
 	{ HTTP_M_GET, "/nothing", get_nothing, 0, "nothing", false },
 	{ HTTP_M_GET, "/later", get_later, 0, "later", false },
+	{ HTTP_M_GET, "/draining", get_draining, 0, "draining", false },
 	{ HTTP_M_GET, "/stream", get_stream, 0, "stream", false },
 	{ HTTP_M_POST, "/pieces", post_pieces, 0, "pieces", true },
 	{ HTTP_M_POST, "/paused", post_paused, 0, "paused", true },

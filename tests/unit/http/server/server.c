@@ -320,6 +320,18 @@ START_TEST(a_stream_behind_another_answer_waits)
 }
 END_TEST
 
+/* The socket takes all of it at once, so nothing drains there. */
+START_TEST(a_stream_behind_another_answer_goes_on_when_it_was_let_out)
+{
+	start();
+	client_say(fd, GET("/later") GET("/draining") GET("/hello"));
+	lab_answer_later("late");
+	client_hear(fd, "late");
+	client_hear(fd, "5\r\nfirst\r\n7\r\ndrained\r\n0\r\n\r\n");
+	client_hear(fd, "hello");
+}
+END_TEST
+
 START_TEST(old_clients_read_a_stream_until_it_closes)
 {
 	const char *heard;
@@ -574,6 +586,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_stream_ends_with_its_clients_side);
 	tcase_add_test(t, a_stream_that_ends_so_lets_other_answers_out);
 	tcase_add_test(t, a_stream_behind_another_answer_waits);
+	tcase_add_test(t, a_stream_behind_another_answer_goes_on_when_it_was_let_out);
 	tcase_add_test(t, old_clients_read_a_stream_until_it_closes);
 	tcase_add_test(t, a_stream_whose_client_left_ends);
 	tcase_add_loop_test(t, what_cannot_be_read_is_answered_and_ends_it, 0,
