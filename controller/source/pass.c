@@ -355,6 +355,22 @@ static enum code check_verdicts(const struct pass *p, struct err *err)
 
 /* ---- comparing ---- */
 
+/* What Git LFS leaves in place of a file (its docs/spec.md: less than 1,024 bytes, and
+ * the version first). */
+static bool is_lfs_pointer(struct str content)
+{
+	return content.n < 1024 &&
+	       str_starts(content, STR("version https://git-lfs.github.com/spec/"));
+}
+
+static enum code refuse_pointer(struct str path, struct err *err)
+{
+	err_set(err, E_UNPROCESSABLE, "%.*s: a pointer of Git LFS, not the file itself",
+		(int)MIN(path.n, (size_t)250), path.p);
+	return err_hint(err, "what lies in LFS is not fetched: keep configuration in "
+			"Git (git lfs untrack, git add --renormalize)");
+}
+
 /* Reads a blob into p->content, with the bound on the whole pass. */
 static enum code read_blob(struct pass *p, struct str path,
 			   const struct oid *id, struct err *err)
@@ -378,7 +394,7 @@ static enum code read_blob(struct pass *p, struct str path,
 		return err_set(err, E_TOO_LARGE,
 			       "the files that differ have more than %llu bytes",
 			       (unsigned long long)total);
-	return OK;
+	return is_lfs_pointer(buf_view(&p->content)) ? refuse_pointer(path, err) : OK;
 }
 
 static struct str text_at(struct pass *p, const struct address *at)

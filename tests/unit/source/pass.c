@@ -179,6 +179,30 @@ START_TEST(a_plan_goes_on_over_a_checkpoint_that_is_installed)
 }
 END_TEST
 
+/* ---- Git LFS ---- */
+
+#define POINTER "version https://git-lfs.github.com/spec/v1\n"
+
+START_TEST(a_pointer_of_git_lfs_is_no_content)
+{
+	AUTO_BUF longer = BUF_NONE;
+
+	buf_z(&longer, POINTER);
+	memset(buf_extend(&longer, 1024), 'x', 1024);
+	lab_write(&lab, "shop/prod/longer.txt", longer.p);
+	lab_write(&lab, "shop/prod/pointer.txt", POINTER
+		  "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d"
+		  "17e2393\nsize 12345\n");
+	lab_commit(&lab, "tracked by LFS");
+	begin();
+	ck_assert_int_eq(pass_plan(&pass, &err), E_UNPROCESSABLE);
+	ck_assert_str_eq(err.text, "shop/prod/pointer.txt: a pointer of Git LFS, not the "
+			 "file itself");
+	ck_assert_uint_eq(job.result.n_invalid, 1);
+	pass_end(&pass);
+}
+END_TEST
+
 /* ---- clones ---- */
 
 static enum code sweep(void)
@@ -329,6 +353,7 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 100);
 	tcase_add_test(tc, a_plan_goes_on_over_a_checkpoint_that_is_installed);
+	tcase_add_test(tc, a_pointer_of_git_lfs_is_no_content);
 	tcase_add_test(tc, a_clone_that_no_source_names_goes);
 	tcase_add_test(tc, a_clone_that_a_job_reads_stays_until_then);
 #ifdef CONFLUX_FAILPOINTS
