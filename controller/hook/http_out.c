@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/mem.h"
-#include "hook/egress.h"
+#include "egress/egress.h"
 
 #include "base/banned.h"
 

@@ -6,13 +6,11 @@
  * request on stdin, one answer on stdout, then the end; nothing else is
  * inherited, and the kernel bounds memory, file size and processor time.
  */
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <git2.h>
 #include <netdb.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -20,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "egress/egress.h"
 #include "source/git_child.h"
 #include "source/source.h"
 
@@ -85,40 +84,6 @@ static int on_progress(const git_indexer_progress *p, void *data)
 
 /* ---- who is talked to ---- */
 
-static bool is_private4(uint32_t a)
-{
-	return a >> 24 == 0 || a >> 24 == 10 || a >> 24 == 127 ||
-	       a >> 20 == 0xac1 || a >> 16 == 0xc0a8 || a >> 16 == 0xa9fe ||
-	       a >> 22 == 0x191 ||
-	       a >> 28 >= 0xe;
-}
-
-static bool is_private6(const struct in6_addr *a)
-{
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-
-	if (memcmp(a->s6_addr, mapped, sizeof(mapped)) == 0) {
-		uint32_t four;
-
-		memcpy(&four, a->s6_addr + 12, sizeof(four));
-		return is_private4(ntohl(four));
-	}
-	return IN6_IS_ADDR_LOOPBACK(a) || IN6_IS_ADDR_UNSPECIFIED(a) ||
-	       IN6_IS_ADDR_LINKLOCAL(a) || IN6_IS_ADDR_MULTICAST(a) ||
-	       (a->s6_addr[0] & 0xfe) == 0xfc;
-}
-
-static bool is_private(const struct sockaddr *sa)
-{
-	if (sa->sa_family == AF_INET)
-		return is_private4(ntohl(
-			((const struct sockaddr_in *)(const void *)sa)->sin_addr.s_addr));
-	if (sa->sa_family == AF_INET6)
-		return is_private6(
-			&((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr);
-	return true;
-}
-
 /* The host of "https://host[:port]/..." as a C string. */
 static bool host_of(struct str url, char out[256])
 {
@@ -151,7 +116,7 @@ static enum code check_host(struct child *c)
 		return err_set(&c->err, E_UNAVAILABLE, "look up %s: %s", host,
 			       gai_strerror(n));
 	for (struct addrinfo *a = list; a && rc == OK; a = a->ai_next)
-		if (!c->req.allow_private && is_private(a->ai_addr))
+		if (!c->req.allow_private && egress_is_inside(a->ai_addr))
 			rc = err_set(&c->err, E_DENIED,
 				     "%s is an address of this machine or of a "
 				     "private network", host);

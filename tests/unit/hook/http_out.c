@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "hook/egress.h"
+#include "egress/egress.h"
 #include "hook/http_out.h"
 
 #include "base/banned.h"

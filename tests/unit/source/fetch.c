@@ -141,6 +141,10 @@ START_TEST(refuses_urls)
 		{ "https://[::ffff:10.0.0.1]/x.git", E_DENIED },
 		{ "https://169.254.169.254/x.git", E_DENIED },
 		{ "https://localhost/x.git", E_DENIED },
+		/* All that a webhook may not reach: hook/http_out has the list. */
+		{ "https://198.18.0.1/x.git", E_DENIED },
+		{ "https://[64:ff9b::10.0.0.1]/x.git", E_DENIED },
+		{ "https://[fec0::1]/x.git", E_DENIED },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)

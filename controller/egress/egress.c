@@ -1,5 +1,5 @@
 /* Addresses: see egress.h.  IANA's registries of special-purpose addresses. */
-#include "hook/egress.h"
+#include "egress/egress.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

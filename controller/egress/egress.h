@@ -1,8 +1,8 @@
 /*
  * Which addresses requests out may go to.  Pure; any thread.
  */
-#ifndef HOOK_EGRESS_H
-#define HOOK_EGRESS_H
+#ifndef EGRESS_EGRESS_H
+#define EGRESS_EGRESS_H
 
 #include <sys/socket.h>
 

@@ -1,0 +1,3 @@
+# egress: which addresses requests out may go to; pure
+needs := base
+pkgs  :=
