@@ -25,6 +25,7 @@
 #define TRIES_MAX 40
 #define TIMEOUT_US (600 * MS)
 #define TICK_US (150 * MS)
+#define LOOK_US (30 * MS)                /* at releases */
 
 /* An idempotency key, and what it stands for since. */
 struct key {
@@ -72,7 +73,7 @@ static size_t n_writes, n_done;          /* all before are done */
 static struct key *keys;
 static size_t n_keys;
 static uint64_t acked_rev;
-static uint64_t tick_due[SERVERS];
+static uint64_t tick_due[SERVERS], look_due[SERVERS];
 static struct limits limits;
 static bool rests, upgrades_late;
 
@@ -86,6 +87,7 @@ void clients_begin(void)
 	rests = false;
 	upgrades_late = below(3) == 0;
 	memset(tick_due, 0, sizeof(tick_due));
+	memset(look_due, 0, sizeof(look_due));
 	limits = (struct limits){
 		.events_max = 20 + below(200), .events_ms = 600 + below(3000),
 		.audit_max = 20 + below(100), .audit_ms = 500 + below(5000),
@@ -500,6 +502,18 @@ static void upkeep(struct server *s)
 	propose(wr, s);
 }
 
+void clients_submit(struct server *s, struct str command)
+{
+	struct write *wr = new_write();
+
+	if (!wr)
+		return;
+	buf_str(&wr->bytes, command);
+	wr->is_own = true;
+	wr->via = s->id;
+	propose(wr, s);
+}
+
 /* ---- the door ---- */
 
 void clients_act(void)
@@ -536,10 +550,16 @@ void clients_step(void)
 		if (i == n_done && writes[i].stage >= W_DONE)
 			n_done++;
 	}
-	for (unsigned i = 0; i < SERVERS && !rests; i++)
-		if (w.servers[i].core && !w.servers[i].is_fatal &&
-		    tick_due[i] <= w.now)
+	for (unsigned i = 0; i < SERVERS && !rests; i++) {
+		if (!w.servers[i].core || w.servers[i].is_fatal)
+			continue;
+		if (tick_due[i] <= w.now)
 			upkeep(&w.servers[i]);
+		if (look_due[i] <= w.now) {
+			look_due[i] = w.now + LOOK_US;
+			leads_step(&w.servers[i]);
+		}
+	}
 }
 
 bool clients_are_done(void)

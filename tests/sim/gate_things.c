@@ -39,10 +39,14 @@ const struct policy_form policy_forms[POLICY_FORMS] = {
 
 /* Policies of releases. */
 const char *const step_forms[STEP_FORMS] = {
-	"{\"steps\":[{\"percent\":20},{\"percent\":50},{\"percent\":99.5}],"
-		"\"strategy\":\"canary\"}",
-	"{\"concurrency\":{\"policy\":\"Queue\"},\"steps\":[{\"labels\":"
-		"{\"zone\":\"a\"}},{\"percent\":60}],\"strategy\":\"canary\"}",
+	"{\"bake\":\"60ms\",\"conditions\":{\"applied\":{\"atLeast\":90},"
+		"\"rejected\":{\"atMost\":10}},\"steps\":[{\"percent\":20},"
+		"{\"percent\":50},{\"percent\":99.5}],\"strategy\":\"canary\","
+		"\"timeout\":\"1h\"}",
+	"{\"bake\":\"20ms\",\"concurrency\":{\"policy\":\"Queue\"},"
+		"\"conditions\":{\"rejected\":{\"atMost\":5}},\"steps\":[{\"labels\":"
+		"{\"zone\":\"a\"}},{\"percent\":60}],\"strategy\":\"canary\","
+		"\"timeout\":\"1h\"}",
 	"{\"keepPrevious\":\"1s\",\"preview\":{\"labels\":{\"zone\":\"b\"}},"
 		"\"strategy\":\"blue-green\"}",
 	"{\"concurrency\":{\"policy\":\"Parallel\"},\"steps\":[{\"nodes\":"
@@ -88,6 +92,7 @@ void gates_begin(void)
 	m.one = arena_new(64 * 1024);
 	m.props = mem_zero(PROPS_MAX * sizeof(*m.props));
 	m.is_off = below(4) == 0;
+	leads_begin();
 }
 
 void gates_end(void)

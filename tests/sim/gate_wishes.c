@@ -278,6 +278,7 @@ struct choice {
 	uint32_t step;
 	struct str config;               /* one of it, and a version that it names */
 	uint32_t version;
+	bool leaves_half;                /* those of odd numbers are who leads' own */
 	size_t n;
 };
 
@@ -286,6 +287,8 @@ static bool choose(void *data, struct str tenant, struct str name,
 {
 	struct choice *c = data;
 
+	if (c->leaves_half && row->number % 2)
+		return true;
 	if (below(++c->n) == 0) {
 		static const struct rollout_config none;
 		const struct rollout_config *one = row->n_configs ?
@@ -301,10 +304,10 @@ static bool choose(void *data, struct str tenant, struct str name,
 }
 
 /* A release that can move; 'n' 0: none. */
-static struct choice some_release(struct arena *names)
+static struct choice some_release(struct arena *names, bool leaves_half)
 {
 	struct kv_txn *txn = replica_read(record_replica(), 0, NULL);
-	struct choice choice = { .names = names };
+	struct choice choice = { .names = names, .leaves_half = leaves_half };
 	AUTO_ARENA arena = arena_new(4096);
 
 	if (txn && view_rollouts(txn, arena, choose, &choice, NULL))
@@ -321,7 +324,7 @@ static bool make_move(struct arena *names, struct command *c)
 		MOVE_PROMOTE, MOVE_PROMOTE_FULL, MOVE_PAUSE, MOVE_RESUME,
 		MOVE_ROLLBACK, MOVE_ROLLBACK, MOVE_ABORT, MOVE_FORGET, MOVE_MET,
 		MOVE_UNMET };
-	struct choice choice = some_release(names);
+	struct choice choice = some_release(names, true);
 	struct op *op;
 
 	if (!choice.n)
@@ -347,7 +350,7 @@ static bool make_move(struct arena *names, struct command *c)
 /* As the collector would have it, and as nobody should: one that is in use. */
 static bool make_drop(struct arena *names, struct command *c)
 {
-	struct choice of_release = below(2) ? some_release(names) :
+	struct choice of_release = below(2) ? some_release(names, false) :
 					      (struct choice){ .n = 0 };
 	struct str tenant = of_release.tenant, name = of_release.config;
 	uint32_t version = of_release.version;
@@ -390,7 +393,7 @@ static bool make_way_to_new(struct arena *names, struct wish *wish)
 /* Something newer comes while a release goes out, or waits. */
 static bool make_newer(struct arena *names, struct wish *wish)
 {
-	struct choice at = some_release(names);
+	struct choice at = some_release(names, true);
 	struct command *c = &wish->c;
 	struct str content = arena_printf(names, "port = %u\n",
 					  (unsigned)below(10000));

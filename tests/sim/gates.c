@@ -185,10 +185,10 @@ static void add_content(struct contents *to, const struct sha256 *sha)
 	to->v[to->n++] = *sha;
 }
 
-/* The operation that brings it a version to be released. */
-static const struct op *added(const struct look *l, const struct place *at)
+/* The operation, the first from 'from' on, that brings it a version to be released. */
+static const struct op *added(const struct look *l, const struct place *at, size_t from)
 {
-	for (size_t i = 0; i < l->ops->n_ops && i < l->o->n_results; i++)
+	for (size_t i = from; i < l->ops->n_ops && i < l->o->n_results; i++)
 		if (is_of(&l->ops->ops[i], at) && l->o->results[i].changed &&
 		    l->ops->ops[i].type == OP_VERSION_ADD && l->ops->ops[i].release)
 			return &l->ops->ops[i];
@@ -258,14 +258,16 @@ static void note_had(struct place *at)
 static void see_served(const struct look *l, struct place *at, struct str encoded,
 		       struct str labels)
 {
-	const struct op *op = added(l, at);
+	const struct op *op = added(l, at, 0);
 	struct rules rules = { 0 };
 	enum deed deed;
 
-	if (op) {
+	if (op)
 		judge(l, at, DEED_PUBLISH, labels, labels);
-		add_content(&at->brought, &op->sha);
-	}
+	/* The last of a command is what a release brings that waits for its turn. */
+	for (const struct op *o = op; o;
+	     o = added(l, at, (size_t)(o - l->ops->ops) + 1))
+		add_content(&at->brought, &o->sha);
 	if (str_eq(at->rules, encoded))
 		return;
 	deed = op ? DEED_PUBLISH : deed_of(l, at);
@@ -524,6 +526,7 @@ static void look_behind(struct look *l, uint64_t rev)
 
 	if (l->how == HOW_PLAIN || l->how == HOW_GLASS || l->how == HOW_EXECUTED)
 		rolls_check_holds(l);
+	leads_check(l);
 	claim(CHECK_GATE, view_events(l->txn, rev, see_before, l, &err) == OK,
 	      "entry %llu: %s", ULL(l->index), err.text);
 	if (!m.is_open)

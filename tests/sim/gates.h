@@ -5,7 +5,8 @@
  * code that is looked at it uses how things are encoded, and no decision.
  *
  *	gates.c, gate_things.c, gate_proposals.c,
- *	gate_told.c, gate_names.c                  the model, and the look at each entry
+ *	gate_told.c, gate_names.c, rolls.c         the model, and the look at each entry
+ *	gate_leads.c                               who leads moves releases
  *	gate_wishes.c                              what is wanted of the gate
  *
  * One history after another; all of a history is in its arena.
@@ -111,6 +112,10 @@ bool gates_some_plan(struct str *tenant, struct sha256 *digest);
 /* A webhook, and the first that waits for it; false: none. */
 bool gates_some_delivery(struct str *tenant, struct str *name, uint64_t *seq);
 
+/* ---- gate_leads.c ---- */
+/* Where it leads it looks at the releases that there are. */
+void leads_step(struct server *s);
+
 /* ---- gate_wishes.c ---- */
 
 /* True: 'wish' is one of the gate. */
@@ -129,7 +134,7 @@ bool rolls_some_held(struct str *tenant, struct str *name, struct sha256 *sha);
 
 extern struct roll_totals {
 	unsigned long long begun, of_many, steps, completed, ended, switched_back,
-		held, held_off;
+		held, held_off, judged_on, judged_back;
 } roll_sum;
 extern struct gate_totals {
 	unsigned long long proposed, approved, executed, failed, rejected, cancelled,

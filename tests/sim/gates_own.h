@@ -6,6 +6,7 @@
  *	gate_proposals.c   proposals, executions and votes
  *	gate_told.c        what webhooks are told
  *	gate_names.c       what names versions
+ *	gate_leads.c       who leads moves releases by what clients say
  *	rolls.c            releases in steps
  */
 #ifndef TESTS_SIM_GATES_OWN_H
@@ -18,6 +19,7 @@
 #include "state/view_gate.h"
 #include "state/view_rollout.h"
 
+#define CLIENTS 100                      /* that releases are asked for */
 #define PROPS_MAX 2048
 #define PLANS 16
 #define OBJECTS 64
@@ -161,8 +163,16 @@ void on_execute(struct look *l, const struct op *op);
 void on_plan(struct look *l, const struct op *op);
 void on_vote(const struct look *l, const struct op *op);
 
+/* ---- gate_leads.c ---- */
+#define LEADS "leads"                    /* credential of what who leads wants */
+void leads_begin(void);
+/* Of an entry: nobody was turned back, or let go on, by what no client said. */
+void leads_check(const struct look *l);
+
 /* ---- rolls.c ---- */
 void rolls_end(void);
+/* Does a rule pick the client? */
+bool rolls_is_in(const struct rule *r, unsigned client);
 /* Of a command that was let through, before its events are looked at. */
 void rolls_check_holds(const struct look *l);
 void rolls_look(const struct look *l);

@@ -68,6 +68,7 @@ enum check {
 	CHECK_VERSION,           /* nobody is stopped by a cluster version that it was
 				    asked for */
 	CHECK_HOLD,              /* a source does not bring again what was turned back */
+	CHECK_VERDICT,           /* a release goes on, or back, by what clients said */
 	CHECK_NAMED,             /* what a rule, a release, a hold or a proposal names is
 				    there */
 	CHECK__COUNT
@@ -110,6 +111,8 @@ enum fault_of_state {
 	BAD_BACK,                /* a way back leaves the new version */
 	BAD_NAMES,               /* what a release has is not found by its configurations */
 	BAD_TOLD,                /* an event of a release is told as another */
+	BAD_VERDICT,             /* a leader hears of rejections that nobody said */
+	BAD_SILENCE,             /* ... takes it that who says nothing applied it */
 	BAD_UPGRADE,             /* who leads takes its program for everybody's */
 	BAD_FULL,                /* what the disk had no room for is passed over */
 	BAD__COUNT
@@ -252,6 +255,8 @@ void clients_act(void);
 void clients_fill(struct server *s, struct proposal *p);
 void clients_step(void);
 void clients_refused(struct proposal *p, enum code rc);
+/* What a leader wants by itself. */
+void clients_submit(struct server *s, struct str command);
 /* Of the record: the first time that an entry is applied anywhere. */
 void clients_applied(uint64_t proposal, uint64_t index, const struct outcome *o,
 		     uint64_t time_ms, uint64_t idem_ms);

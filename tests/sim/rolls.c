@@ -10,8 +10,6 @@
 
 #include "base/banned.h"
 
-#define CLIENTS 100
-
 struct share {
 	struct place *at;
 	struct sha256 sha, was;          /* it brings; the default before it was done */
@@ -59,7 +57,7 @@ static uint32_t bucket_of(const uint8_t salt[SALT_SIZE], struct str id)
 	return (uint32_t)(n % 10000);
 }
 
-static bool is_client_in(const struct rule *r, unsigned client)
+bool rolls_is_in(const struct rule *r, unsigned client)
 {
 	char text[16];
 	struct str id;
@@ -102,7 +100,7 @@ static bool cohort_at(const struct place *at, uint64_t number, bool in[CLIENTS],
 		is_any = true;
 		*sha = rules.r[i].sha;
 		for (unsigned c = 0; c < CLIENTS; c++)
-			in[c] |= is_client_in(&rules.r[i], c);
+			in[c] |= rolls_is_in(&rules.r[i], c);
 	}
 	return is_any;
 }

@@ -57,7 +57,7 @@ static const char *const check_names[CHECK__COUNT] = {
 	[CHECK_OUTBOX] = "outbox", [CHECK_WHOLE] = "whole",
 	[CHECK_COHORT] = "cohort", [CHECK_RELEASE] = "release",
 	[CHECK_HOLD] = "hold", [CHECK_VERSION] = "version",
-	[CHECK_NAMED] = "named",
+	[CHECK_NAMED] = "named", [CHECK_VERDICT] = "verdict",
 };
 
 bool claim(enum check check, bool what, const char *fmt, ...)
@@ -266,13 +266,15 @@ static const struct planted {
 	{ "again", BAD_AGAIN, CHECK_PROPOSAL, 20, "gate", 0 },
 	{ "lock", BAD_LOCK, CHECK_LOCK, 20, "gate", 0 },
 	{ "outbox", BAD_OUTBOX, CHECK_OUTBOX, 20, "gate", 0 },
-	{ "pause", BAD_PAUSE, CHECK_COHORT, 100, "gate", 13 },
+	{ "pause", BAD_PAUSE, CHECK_COHORT, 100, "gate", 18 },
 	{ "abort", BAD_ABORT, CHECK_HOLD, 100, "gate", 46 },
 	{ "salt", BAD_SALT, CHECK_COHORT, 60, "gate", 13 },
 	{ "half", BAD_HALF, CHECK_WHOLE, 40, "gate", 0 },
 	{ "back", BAD_BACK, CHECK_RELEASE, 40, "gate", 0 },
 	{ "names", BAD_NAMES, CHECK_NAMED, 100, "gate", 2 },
 	{ "unlocked", BAD_LOCK, CHECK_NAMED, 100, "gate", 46 },
+	{ "verdict", BAD_VERDICT, CHECK_VERDICT, 60, "gate", 0 },
+	{ "silence", BAD_SILENCE, CHECK_VERDICT, 60, "gate", 0 },
 	{ "told", BAD_TOLD, CHECK_OUTBOX, 60, "gate", 0 },
 	{ "upgrade", BAD_UPGRADE, CHECK_VERSION, 60, NULL, 0 },
 	{ "full", BAD_FULL, CHECK_EFFECTS, 20, NULL, 0 },
@@ -576,9 +578,11 @@ static void print_gate(void)
 	       g->gated, g->brought_back, g->dropped, g->scheduled, g->told_releases);
 	printf("%llu releases in steps (%llu of several configurations), %llu steps, "
 	       "%llu completed, %llu ended before, %llu switched back, %llu contents "
-	       "held, %llu brought again\n", roll_sum.begun, roll_sum.of_many,
+	       "held, %llu brought again, %llu let go on and %llu turned back by what "
+	       "clients say\n", roll_sum.begun, roll_sum.of_many,
 	       roll_sum.steps, roll_sum.completed, roll_sum.ended,
-	       roll_sum.switched_back, roll_sum.held, roll_sum.held_off);
+	       roll_sum.switched_back, roll_sum.held, roll_sum.held_off,
+	       roll_sum.judged_on, roll_sum.judged_back);
 }
 
 static const char *make_root(void)
