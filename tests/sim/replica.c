@@ -280,8 +280,6 @@ static void bend_applied(struct replica *r, uint64_t index)
 		bend_row(r, KV_AUDIT, rows_of(r, KV_AUDIT) / 2, flip);
 	if (bad == BAD_LOCK)
 		lose_one(r, KV_LOCKS, index);
-	if (bad == BAD_NAMES)
-		lose_one(r, KV_RELEASING, index);
 	if (bad == BAD_OUTBOX)
 		lose_one(r, KV_OUTBOX, index);
 	if (bad == BAD_TOLD && rows_of(r, KV_OUTBOX))

@@ -109,7 +109,6 @@ enum fault_of_state {
 	BAD_SALT,                /* a step draws lots anew */
 	BAD_HALF,                /* a release forgets one of its configurations */
 	BAD_BACK,                /* a way back leaves the new version */
-	BAD_NAMES,               /* what a release has is not found by its configurations */
 	BAD_TOLD,                /* an event of a release is told as another */
 	BAD_VERDICT,             /* a leader hears of rejections that nobody said */
 	BAD_SILENCE,             /* ... takes it that who says nothing applied it */

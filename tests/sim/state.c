@@ -237,7 +237,7 @@ static const struct planted {
 	 * played before them.  Where it finds it no more that costs time alone. */
 	unsigned hint;
 } planted[] = {
-	{ "install", BAD_INSTALL, CHECK_COMPLETE, 200, "left-behind", 64 },
+	{ "install", BAD_INSTALL, CHECK_COMPLETE, 200, "left-behind", 132 },
 	{ "install-rows", BAD_INSTALL, CHECK_SCAN, 20, "left-behind", 0 },
 	{ "own-clock", BAD_OWN_CLOCK, CHECK_EFFECTS, 20, NULL, 0 },
 	{ "resume-late", BAD_RESUME_LATE, CHECK_COMPLETE, 20, NULL, 0 },
@@ -271,7 +271,6 @@ static const struct planted {
 	{ "salt", BAD_SALT, CHECK_COHORT, 60, "gate", 13 },
 	{ "half", BAD_HALF, CHECK_WHOLE, 40, "gate", 0 },
 	{ "back", BAD_BACK, CHECK_RELEASE, 40, "gate", 0 },
-	{ "names", BAD_NAMES, CHECK_NAMED, 100, "gate", 2 },
 	{ "unlocked", BAD_LOCK, CHECK_NAMED, 100, "gate", 46 },
 	{ "verdict", BAD_VERDICT, CHECK_VERDICT, 60, "gate", 0 },
 	{ "silence", BAD_SILENCE, CHECK_VERDICT, 60, "gate", 0 },
