@@ -227,11 +227,13 @@ static unsigned code_point(struct str s)
 }
 
 /* Characters that JSON takes as they are and YAML does not (5.1, 5.4):
- * controls, line breaks of Unicode, the byte order mark, non-characters. */
+ * controls, line breaks of Unicode, the byte order mark, non-characters.  And what turns
+ * the direction of text round, which people are not to be shown as it is. */
 static bool needs_escape(unsigned c)
 {
-	return (c >= 0x7f && c <= 0x9f) || c == 0x2028 || c == 0x2029 ||
-	       c == 0xfeff || c == 0xfffe || c == 0xffff;
+	return (c >= 0x7f && c <= 0x9f) || (c >= 0x2028 && c <= 0x202e) ||
+	       (c >= 0x2066 && c <= 0x2069) || c == 0xfeff || c == 0xfffe ||
+	       c == 0xffff;
 }
 
 /* A JSON string is a YAML one but for the characters above. */

@@ -431,7 +431,9 @@ static void put_words(struct buf *out, const struct instance *i, struct str of,
 	     at = at->prev) {
 		const struct word *word = list_entry(at, struct word, of_instance_);
 
-		if (!str_starts(word_key(word), of))
+		/* Without a version: what it was given last is nothing. */
+		if (!str_starts(word_key(word), of) ||
+		    !(word->said_version | word->given_version))
 			continue;
 		put_word(out, word, now_ms);
 		left--;

@@ -76,6 +76,16 @@ START_TEST(the_shapes_are_those_people_expect)
 }
 END_TEST
 
+/* As it is it would show people another order than it has. */
+START_TEST(yaml_escapes_what_turns_text_round)
+{
+	AUTO_BUF b = BUF_NONE;
+
+	value_yaml(&b, good(J, "[\"\\u202aa\\u202e\",\"\\u2066b\\u2069\"]"));
+	ck_assert_str_eq(b.p, "- \"\\u202aa\\u202e\"\n- \"\\u2066b\\u2069\"\n");
+}
+END_TEST
+
 START_TEST(canonical_form_sorts_and_has_no_space)
 {
 	ck_assert_str_eq(canonical(good(J, "{ \"b\" : [ 1.0 , -0 ],\n \"a\" : "
@@ -108,6 +118,7 @@ static Suite *suite(void)
 	tcase_add_test(t, json_reads_back);
 	tcase_add_test(t, yaml_reads_back);
 	tcase_add_test(t, the_shapes_are_those_people_expect);
+	tcase_add_test(t, yaml_escapes_what_turns_text_round);
 	tcase_add_test(t, canonical_form_sorts_and_has_no_space);
 	tcase_add_test(t, what_json_cannot_say_is_written_all_the_same);
 	suite_add_tcase(s, t);

@@ -139,6 +139,20 @@ START_TEST(who_follows_several_is_listed_with_the_newest_first)
 }
 END_TEST
 
+/* What was given last may be nothing: the configuration is gone. */
+START_TEST(what_nothing_is_known_of_hides_no_word)
+{
+	struct fleet_watch *w = follows("web-1", KEY, 1000);
+
+	says("web-1", OTHER, 3, FLEET_APPLIED, 1000);
+	given("web-1", KEY, 0, 1100);
+	lists("", 1200, "web-1+ " OTHER " applied 3 lag ?\n");
+	given("web-1", KEY, 4, 1200);
+	lists("", 1200, "web-1+ " KEY " sent 4 lag 0 " OTHER " applied 3 lag ?\n");
+	fleet_leave(fleet, &w, 1300);
+}
+END_TEST
+
 START_TEST(who_left_is_listed_for_a_while)
 {
 	struct fleet_watch *w = follows("web-1", KEY, 1000);
@@ -284,6 +298,7 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, an_instance_is_listed_with_its_last_word);
 	tcase_add_test(t, who_follows_several_is_listed_with_the_newest_first);
+	tcase_add_test(t, what_nothing_is_known_of_hides_no_word);
 	tcase_add_test(t, who_left_is_listed_for_a_while);
 	tcase_add_test(t, who_never_said_anything_and_only_asks_is_no_instance);
 	tcase_add_test(t, it_is_bounded);
