@@ -500,6 +500,7 @@ static enum code go_on_ops(struct apply *a, struct outcome *out,
 	bool is_chosen;
 	enum code rc = releasing_choose(a, &is_chosen, err);
 
+	releasing_put_off(a, true);
 	if (rc == OK && !is_chosen)
 		return kv_status(a->txn, err);
 	while (rc == OK && (gate_has_more(a) || a->ops.next < a->ops.n)) {
@@ -510,6 +511,7 @@ static enum code go_on_ops(struct apply *a, struct outcome *out,
 	}
 	if (rc == OK && !releasing_settle(a))
 		return kv_status(a->txn, err);
+	releasing_put_off(a, false);
 	return finish_ops(a, out, rc, err);
 }
 

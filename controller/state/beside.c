@@ -33,9 +33,8 @@ struct finding {
 	size_t out;                      /* releases of these that are out */
 };
 
-/* Are there others at a configuration of it?  As a rule not. */
-static bool is_alone(struct apply *a, struct str tenant,
-		     const struct rollout_row *row)
+/* As a rule it is. */
+bool beside_is_alone(struct apply *a, struct str tenant, const struct rollout_row *row)
 {
 	bool alone = true;
 
@@ -117,15 +116,12 @@ static void find_next(struct finding *f)
 
 	arena_reset(f->one);
 	f->a->units--;
-	if (!row || number != row->number) {
-		if (!load_out(f->a, f->one, f->tenant, number, &other))
-			return;
-		row = &other;
-	}
-	f->out++;
-	for (size_t k = 0; k < row->n_configs; k++)
+	if (!row || number != row->number)
+		row = load_out(f->a, f->one, f->tenant, number, &other) ? &other : NULL;
+	f->out += row != NULL;
+	for (size_t k = 0; row && k < row->n_configs; k++)
 		note_config(f, &row->configs[k]);
-	f->a->units -= (int)(row->n_configs / LOOKS_A_UNIT);
+	f->a->units -= row ? (int)(row->n_configs / LOOKS_A_UNIT) : 0;
 	for (; f->looked < b->n_configs; f->looked++)
 		find_at(f, &b->configs[f->looked]);
 }
@@ -163,7 +159,8 @@ enum code beside_find(struct apply *a, struct arena *arena, struct str tenant,
 
 	*out = NULL;
 	/* Of what it was connected to others may have left rules. */
-	if (!releasing_forgotten(a, tenant, row->number) && is_alone(a, tenant, row))
+	if (!releasing_forgotten(a, tenant, row->number) &&
+	    beside_is_alone(a, tenant, row))
 		return OK;
 	finding_start(&f, row->number);
 	while (rc == OK && f.next < f.found->n) {
@@ -420,7 +417,8 @@ struct beside_slices {
 };
 
 struct beside_slices *beside_slices_new(struct apply *a, struct str tenant,
-					uint64_t number)
+					uint64_t number,
+					const struct rollout_config *configs, size_t n)
 {
 	struct beside_slices *b = NEW(struct beside_slices);
 
@@ -431,6 +429,8 @@ struct beside_slices *beside_slices_new(struct apply *a, struct str tenant,
 				 .one = b->one };
 	b->s = (struct settling){ .a = a, .tenant = tenant, .one = b->one };
 	finding_start(&b->f, number);
+	for (size_t i = 0; i < n; i++)
+		note_config(&b->f, &configs[i]);
 	return b;
 }
 

@@ -10,7 +10,8 @@
  *	beside_find     before a change: the release and what it is connected to
  *	beside_settle   behind it: puts these rules where they are to be now, and
  *	                takes away those that are to be nowhere
- *	beside_slices   both at once, for what deletions left (rollout_forget.c)
+ *	beside_slices   both at once, for what deletions left and moves change
+ *	                (rollout_forget.c)
  *
  * A release that is alone at its configurations pays one look at the index of each.
  * Deterministic; core loop.
@@ -30,6 +31,8 @@
 
 struct beside;
 
+/* Are there no others at its configurations? */
+bool beside_is_alone(struct apply *a, struct str tenant, const struct rollout_row *row);
 /* '*out' is in 'arena'; NULL: it is alone.  'row' may not be in the state yet.
  * E_UNPROCESSABLE, where 'bounded': there are too many. */
 enum code beside_find(struct apply *a, struct arena *arena, struct str tenant,
@@ -49,11 +52,12 @@ void beside_of_people(struct arena *arena, const struct rules *rules, struct rul
 /* May a release write so many bytes of rules?  E_UNPROCESSABLE. */
 enum code beside_check_bytes(size_t bytes, struct err *err) MUST_USE;
 
-/* The same of the release 'number' and what is connected to it, in slices, behind the
- * operations. */
+/* The same of the release 'number', 'configs' that it has or had, and what is connected to
+ * these, in slices, behind the operations. */
 struct beside_slices;
 struct beside_slices *beside_slices_new(struct apply *a, struct str tenant,
-					uint64_t number);
+					uint64_t number,
+					const struct rollout_config *configs, size_t n);
 void beside_slices_free(struct beside_slices **slices);
 /* As long as a->units last; resets a->arena.  True: it is done, or 'err' says why no
  * more of it can be. */

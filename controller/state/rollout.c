@@ -558,7 +558,7 @@ enum code releasing_begin(struct apply *a, uint64_t number, struct uuid uid,
 		     row->phase == ROLLOUT_QUEUED ?
 			     STR("waits for another release") : STR(""));
 	if (row->phase == ROLLOUT_PROGRESSING)
-		rc = rollout_spread(a, r->tenant, row, &r->best->is, err);
+		rc = rollout_spread(a, r->tenant, row, &r->best->is, true, err);
 	else     /* rather than when its turn comes */
 		rc = beside_check_bytes(row->n_configs *
 					beside_weight(&r->best->is, row), err);

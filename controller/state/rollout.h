@@ -74,6 +74,8 @@ void releasing_forget(struct apply *a, struct str tenant, const struct thing *t)
 /* Behind the operations: rows of releases that lost something are written, and what
  * was connected by it is settled.  False: goes on in the next slice. */
 bool releasing_settle(struct apply *a);
+/* Operations run: what is beside a release that moves may wait for releasing_settle. */
+void releasing_put_off(struct apply *a, bool may);
 void releasing_unhold(struct apply *a, struct str tenant, uint64_t number,
 		      struct str config);
 void releasing_count(struct apply *a, struct str tenant, int64_t delta);
@@ -125,10 +127,10 @@ bool rollout_load_config(struct apply *a, struct thing *t, struct str tenant,
 /* Writes them, where they are others. */
 void rollout_set_rules(struct apply *a, struct thing *t, struct str tenant,
 		       struct str name, const struct rules *rules);
-/* Its configurations get the rules of its step; older rules of it go.  E_UNPROCESSABLE:
- * there would be too many, or too much of them (beside.h). */
+/* Its configurations get the rules of its step; older rules of it go.  'begins': its first.
+ * E_UNPROCESSABLE: there would be too many, or too much of them (beside.h). */
 enum code rollout_spread(struct apply *a, struct str tenant,
-			 struct rollout_row *row, const struct strategy *s,
+			 struct rollout_row *row, const struct strategy *s, bool begins,
 			 struct err *err) MUST_USE;
 enum rollout_back {
 	BACK_PLAIN,

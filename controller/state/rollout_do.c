@@ -3,6 +3,7 @@
  * status of its object.  See rollout.h.
  */
 #include "state/beside.h"
+#include "state/rollout_own.h"
 #include "state/way_back.h"
 
 #include "base/clock.h"
@@ -287,8 +288,8 @@ static enum code at_each(struct at_each *e, at_one *one, struct err *err)
 	return rc;
 }
 
-/* With the connected ones around it. */
-static enum code at_all(struct at_each *e, at_one *one, bool is_out, struct err *err)
+/* With the connected ones around it, which others are to be now, and may be too many. */
+static enum code at_all_now(struct at_each *e, at_one *one, bool is_out, struct err *err)
 {
 	struct apply *a = e->a;
 	struct beside *beside;
@@ -298,6 +299,28 @@ static enum code at_all(struct at_each *e, at_one *one, bool is_out, struct err 
 		rc = at_each(e, one, err);
 	return rc ? rc : beside_settle(a, a->arena, e->tenant, beside, e->row, is_out,
 				       err);
+}
+
+/* The connected ones around it follow behind the operations, in slices.  It was let in
+ * with all its steps, so that nothing of that is refused. */
+static enum code at_all_later(struct at_each *e, at_one *one, struct err *err)
+{
+	/* Those of which it was beside may have ended just before. */
+	bool alone = !e->a->releasing->n_forgotten &&
+		     beside_is_alone(e->a, e->tenant, e->row);
+	enum code rc = at_each(e, one, err);
+
+	if (rc == OK && !alone)
+		releasing_settle_later(e->a, e->tenant, e->row);
+	return rc;
+}
+
+/* 'begins': it was not out before. */
+static enum code at_all(struct at_each *e, at_one *one, bool is_out, bool begins,
+			struct err *err)
+{
+	return !begins && e->a->releasing->may_put_off ?
+		       at_all_later(e, one, err) : at_all_now(e, one, is_out, err);
 }
 
 /* Its own in the last step; beside_settle counts those of others. */
@@ -339,13 +362,13 @@ static enum code spread_one(struct at_each *e, struct rollout_config *c,
 }
 
 enum code rollout_spread(struct apply *a, struct str tenant,
-			 struct rollout_row *row, const struct strategy *s,
+			 struct rollout_row *row, const struct strategy *s, bool begins,
 			 struct err *err)
 {
 	struct at_each e = { .a = a, .tenant = tenant, .row = row, .s = s,
 			     .weight = beside_weight(s, row) };
 
-	return at_all(&e, spread_one, true, err);
+	return at_all(&e, spread_one, true, begins, err);
 }
 
 static void hold(struct apply *a, struct str tenant, struct thing *t,
@@ -455,7 +478,7 @@ enum code rollout_withdraw(struct apply *a, struct str tenant,
 {
 	struct at_each e = { .a = a, .tenant = tenant, .row = row, .back = back };
 
-	return at_all(&e, withdraw_one, false, err);
+	return at_all(&e, withdraw_one, false, false, err);
 }
 
 static enum code complete_one(struct at_each *e, struct rollout_config *c,
@@ -486,5 +509,5 @@ enum code rollout_complete(struct apply *a, struct str tenant,
 {
 	struct at_each e = { .a = a, .tenant = tenant, .row = row };
 
-	return at_all(&e, complete_one, false, err);
+	return at_all(&e, complete_one, false, false, err);
 }

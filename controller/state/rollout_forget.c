@@ -1,4 +1,9 @@
 /*
+ * What follows of operations on releases once all of a command have run.
+ *
+ * Rules that releases have for each other (beside.h), where one has moved: that may be
+ * thousands of configurations, and goes in slices.
+ *
  * Configurations that are deleted while releases have them.  Each is taken out of the
  * index at once, so that no operation behind finds a release by it, and rollout_load
  * leaves it out.  The rows of these releases, and the rules that releases have for each
@@ -65,6 +70,23 @@ static struct forgotten *note(struct apply *a, struct str tenant, uint64_t numbe
 	key_forgotten(&key, tenant, number);
 	map_put(r->forgotten_at, buf_view(&key), one);
 	return one;
+}
+
+void releasing_settle_later(struct apply *a, struct str tenant,
+			    const struct rollout_row *row)
+{
+	struct arena *arena = a->releasing->arena;
+	struct forgotten *one = note(a, tenant, row->number);
+
+	one->was_connected = true;
+	if (one->configs)
+		return;
+	one->configs = arena_alloc(arena, (row->n_configs + 1) * sizeof(*one->configs));
+	for (size_t i = 0; i < row->n_configs; i++) {
+		one->configs[i] = row->configs[i];
+		one->configs[i].name = arena_str(arena, row->configs[i].name);
+	}
+	one->n_configs = row->n_configs;
 }
 
 static bool is_out(struct apply *a, struct str tenant, uint64_t number)
@@ -207,12 +229,18 @@ static bool settle(struct apply *a, const struct forgotten *one)
 	if (!r->slices && (one->is_settled || !one->was_connected))
 		return true;
 	if (!r->slices)
-		r->slices = beside_slices_new(a, one->tenant, one->number);
+		r->slices = beside_slices_new(a, one->tenant, one->number,
+					      one->configs, one->n_configs);
 	if (!beside_slices_go_on(r->slices, &err))
 		return false;
 	mark_settled(a, one->tenant);
 	beside_slices_free(&r->slices);
 	return true;
+}
+
+void releasing_put_off(struct apply *a, bool may)
+{
+	a->releasing->may_put_off = may;
 }
 
 bool releasing_settle(struct apply *a)

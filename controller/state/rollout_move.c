@@ -149,7 +149,7 @@ static enum code go_on(struct moving *m, struct err *err)
 		return complete(m, err);
 	begin_step(m, m->row.step + 1);
 	m->row.phase = ROLLOUT_PROGRESSING;
-	return rollout_spread(m->a, m->op->tenant, &m->row, &m->s, err);
+	return rollout_spread(m->a, m->op->tenant, &m->row, &m->s, false, err);
 }
 
 static enum code start(struct moving *m, struct err *err)
@@ -165,7 +165,7 @@ static enum code start(struct moving *m, struct err *err)
 		return rc;
 	begin_step(m, 0);
 	m->row.phase = ROLLOUT_PROGRESSING;
-	return rollout_spread(m->a, m->op->tenant, &m->row, &m->s, err);
+	return rollout_spread(m->a, m->op->tenant, &m->row, &m->s, true, err);
 }
 
 static void resume(struct moving *m)

@@ -30,11 +30,14 @@ struct numbers {
 	size_t n, cap;
 };
 
-/* A release that lost configurations: they were deleted. */
+/* A release that lost configurations, because they were deleted, or moved beside
+ * others. */
 struct forgotten {
 	struct str tenant;
 	uint64_t number;
 	bool was_connected;              /* by one of them, to another */
+	struct rollout_config *configs;  /* of one that moved, as it had them before */
+	size_t n_configs;
 	bool is_settled;
 };
 
@@ -62,7 +65,8 @@ struct releasing {
 	struct rollout_row begun;        /* what becomes of it */
 	bool has_begun;
 
-	/* ---- what was deleted (rollout_forget.c) ---- */
+	/* ---- what was deleted, and what moved (rollout_forget.c) ---- */
+	bool may_put_off;                /* operations run: what moves is settled behind */
 	struct forgotten **forgotten;
 	size_t n_forgotten, cap_forgotten;
 	struct map *forgotten_at;        /* tenant 0 number -> itself; NULL: none */
@@ -97,5 +101,9 @@ void releasing_forget_start(struct releasing *r);
 /* NULL: this command has taken no configuration from it. */
 struct forgotten *releasing_forgotten(const struct apply *a, struct str tenant,
 				      uint64_t number);
+/* It has moved, and was not alone: rules that releases have for each other follow, there
+ * and at all that is connected, behind the operations. */
+void releasing_settle_later(struct apply *a, struct str tenant,
+			    const struct rollout_row *row);
 
 #endif

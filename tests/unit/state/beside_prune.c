@@ -59,7 +59,8 @@ static void setup(void)
 	op->kind = KIND_RELEASE_POLICY;
 	op->tenant = STR("acme");
 	op->name = STR("p");
-	op->spec = STR("{\"strategy\":\"canary\",\"steps\":[{\"nodes\":[\"x\"]}],"
+	op->spec = STR("{\"strategy\":\"canary\",\"steps\":[{\"nodes\":[\"x\"]},"
+		       "{\"labels\":{\"zone\":\"eu\"}}],"
 		       "\"concurrency\":{\"policy\":\"Parallel\"}}");
 	ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
 }
@@ -202,6 +203,59 @@ START_TEST(a_turn_settles_a_part)
 }
 END_TEST
 
+static bool see(void *data, struct str tenant, struct str name,
+		const struct rollout_row *row)
+{
+	(void)tenant;
+	if (rollout_is_out(row->phase))
+		str_copy(data, RELEASE_NAME_MAX, name);
+	return true;
+}
+
+static void move_newest(enum release_move what)
+{
+	struct command *c = bench_command(&b);
+	struct op *op = command_op(b.arena, c, OP_RELEASE_MOVE);
+	struct kv_txn *txn = bench_read(&b);
+	char name[RELEASE_NAME_MAX] = "";
+
+	ck_assert_int_eq(view_rollouts(txn, b.arena, see, name, NULL), OK);
+	kv_end(&txn);
+	op->kind = KIND_RELEASE;
+	op->tenant = STR("acme");
+	op->name = arena_str(b.arena, str_of(name));
+	op->move = what;
+	op->step = STEP_ANY;
+	op->mode = ROLLBACK_STABLE_ONLY;
+	op->message = STR("because");
+	apply_in_turns(c);
+}
+
+/* What is connected to one that moves goes by turns.  Each has rules at the configurations
+ * of those that are older, and no others. */
+START_TEST(a_move_settles_a_part_a_turn)
+{
+	unsigned n = RELEASES, all = RELEASES * OWN / 128;
+
+	for (unsigned i = 0; i < RELEASES; i++)
+		publish(i, 1, OWN);
+	ck_assert_uint_eq(kept(), OWN * (n * (n - 1) / 2));
+	/* Its second step has a rule more. */
+	move_newest(MOVE_PROMOTE);
+	ck_assert_uint_gt(turns, all);
+	ck_assert_uint_eq(kept(), OWN * (n * (n - 1) / 2 + n - 1));
+	/* One that is over leaves nothing behind, at its own and at others'. */
+	move_newest(MOVE_ABORT);
+	n--;
+	ck_assert_uint_gt(turns, all);
+	ck_assert_uint_eq(kept(), OWN * (n * (n - 1) / 2));
+	/* With one that completes the older ones end that share something with it. */
+	move_newest(MOVE_PROMOTE_FULL);
+	ck_assert_uint_gt(turns, all);
+	ck_assert_uint_eq(kept(), 0);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("state/beside_prune");
@@ -211,6 +265,7 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, what_is_left_is_settled_once);
 	tcase_add_test(t, a_turn_settles_a_part);
+	tcase_add_test(t, a_move_settles_a_part_a_turn);
 	suite_add_tcase(s, t);
 	return s;
 }
