@@ -21,7 +21,8 @@ struct running {
 	struct list touched_;
 	struct record *record;           /* that there is; or NULL */
 	struct fleet_record now;
-	uint64_t applied_ms, refused_ms; /* its last words of that; 0: none */
+	uint64_t *said_ms;               /* of each that is applied or refused */
+	uint64_t refused_ms;             /* the last word of that; 0: none */
 	bool is_touched, picks_anew;
 };
 
@@ -31,7 +32,7 @@ struct record {
 	struct running *running;
 	struct instance *instance;
 	struct buf body;                 /* record_body */
-	uint64_t said_ms;                /* what said_age_ms counts from; 0: nothing */
+	uint64_t said_ms;                /* what said_age_ms counts from */
 };
 
 struct agent {
@@ -122,14 +123,15 @@ void agent_running_start(struct agent *a)
 /* In one block, with the texts. */
 static void copy_configs(struct running *r, const struct fleet_release *of)
 {
-	size_t bytes = of->n * sizeof(*r->configs);
+	size_t bytes = of->n * (sizeof(*r->configs) + sizeof(*r->said_ms));
 	char *text;
 
 	for (size_t i = 0; i < of->n; i++)
 		bytes += of->configs[i].key.n;
 	r->configs = mem_alloc(bytes + 1);
 	r->n = of->n;
-	text = (char *)(r->configs + of->n);
+	r->said_ms = (uint64_t *)(r->configs + of->n);
+	text = (char *)(r->said_ms + of->n);
 	for (size_t i = 0; i < of->n; i++) {
 		struct str key = of->configs[i].key;
 
@@ -309,7 +311,7 @@ static void touch(struct agent *a, struct running *r, struct record *record,
 	r->record = record;
 	list_append(&a->touched, &r->touched_);
 	r->now = (struct fleet_record){ 0 };
-	r->applied_ms = r->refused_ms = 0;
+	r->refused_ms = 0;
 	r->picks_anew = is_moved || r->needs_look;
 	if (record && !r->picks_anew) {
 		struct fleet_record before;
@@ -389,10 +391,9 @@ static void take_word(struct running *r, const struct word *word, unsigned i)
 	struct fleet_record *now = &r->now;
 
 	bits_set(&now->got, i);
-	if (word->said == FLEET_APPLIED) {
+	r->said_ms[i] = word->said_ms;
+	if (word->said == FLEET_APPLIED)
 		bits_set(&now->applied, i);
-		r->applied_ms = MAX(r->applied_ms, word->said_ms);
-	}
 	if (word->said != FLEET_REFUSED)
 		return;
 	r->refused_ms = MAX(r->refused_ms, word->said_ms);
@@ -459,42 +460,81 @@ static bool says_something(const struct fleet_record *now)
 	       bits_any(&now->got);
 }
 
-/* Sticks: what an instance had of a release is not undone by what it has now.  What it
- * rejected it takes back by applying that. */
-static void keep_facts(struct fleet_record *now, const struct fleet_record *was)
+/* What it said may be forgotten by now; that it did is not.  Of one configuration the
+ * last word counts: what it rejected it takes back by applying that. */
+static void keep_said(struct running *r, const struct record *record,
+		      const struct fleet_record *was)
 {
-	struct bits refused = was->refused;
+	struct fleet_record *now = &r->now;
+	struct said_at said = said_of(was);
 
-	bits_without(&refused, &now->applied);
+	while (said_next(&said)) {
+		uint64_t then_ms = record->said_ms - said.before_ms;
+		bool is_refused = bits_get(&was->refused, said.i);
+
+		if (bits_get(&now->applied, said.i) || bits_get(&now->refused, said.i))
+			continue;
+		r->said_ms[said.i] = then_ms;
+		bits_set(is_refused ? &now->refused : &now->applied, said.i);
+	}
+}
+
+/* Sticks: what an instance had of a release is not undone by what it has now. */
+static void keep_facts(struct running *r, const struct record *record,
+		       const struct fleet_record *was)
+{
+	struct fleet_record *now = &r->now;
+
+	keep_said(r, record, was);
 	bits_or(&now->sent, &was->sent);
 	bits_or(&now->got, &was->got);
-	bits_or(&now->applied, &was->applied);
 	if (!now->version)
 		now->version = was->version;
-	if (!bits_any(&refused))
-		return;
-	bits_or(&now->refused, &refused);
-	if (!(now->flags & FLEET_REJECTED)) {
+	if (bits_any(&now->refused) && !(now->flags & FLEET_REJECTED)) {
 		now->flags |= FLEET_REJECTED;
 		now->reason = was->reason;
 	}
 }
 
+static bool has_spoken_of(const struct running *r, unsigned i)
+{
+	return bits_get(&r->now.applied, i) || bits_get(&r->now.refused, i);
+}
+
 /* When it said what counts here, and whether that is news: other nodes may have heard
  * something else meanwhile, so the same word again is. */
-static bool note_said_ms(struct running *r, struct record *record, bool was_rejected)
+static bool note_said(struct running *r, struct record *record, struct buf *said)
 {
-	bool is_rejected = r->now.flags & FLEET_REJECTED;
-	uint64_t said_ms = is_rejected ? r->refused_ms : r->applied_ms;
+	struct fleet_record *now = &r->now;
+	uint64_t last_ms = 0;
 	bool is_news;
 
-	/* What it said may be forgotten by now; that it did is not. */
-	if (!said_ms && is_rejected == was_rejected)
-		said_ms = record->said_ms;
-	is_news = said_ms != record->said_ms;
-	record->said_ms = said_ms;
-	r->now.flags |= said_ms ? FLEET_SPOKE : 0;
+	if (!bits_any(&now->applied) && !bits_any(&now->refused))
+		return false;
+	for (unsigned i = 0; i < r->n; i++)
+		if (has_spoken_of(r, i))
+			last_ms = MAX(last_ms, r->said_ms[i]);
+	for (unsigned i = 0; i < r->n; i++)
+		if (has_spoken_of(r, i))
+			wr_var(said, last_ms - r->said_ms[i]);
+	is_news = last_ms != record->said_ms;
+	record->said_ms = last_ms;
+	now->said = buf_view(said);
+	now->flags |= FLEET_SPOKE;
 	return is_news;
+}
+
+/* Is there a rejection that was not reported before? */
+static bool rejects_anew(const struct running *r, const struct record *record,
+			 const struct fleet_record *was)
+{
+	struct said_at said = said_of(was);
+	uint64_t then_ms = 0;
+
+	while (said_next(&said))
+		if (bits_get(&was->refused, said.i))
+			then_ms = MAX(then_ms, record->said_ms - said.before_ms);
+	return r->now.flags & FLEET_REJECTED && r->refused_ms > then_ms;
 }
 
 static void finish(struct agent *a, struct running *r, struct instance *i)
@@ -502,21 +542,22 @@ static void finish(struct agent *a, struct running *r, struct instance *i)
 	struct record *record = r->record;
 	struct fleet_record was = { 0 };
 	AUTO_BUF body = BUF_NONE;
+	AUTO_BUF said = BUF_NONE;
 	bool is_news;
 
 	if (!record && !says_something(&r->now))
 		return;
 	if (record) {
 		record_body_read(buf_view(&record->body), &was);
-		keep_facts(&r->now, &was);
+		keep_facts(r, record, &was);
 	}
 	note_member(&r->now, r, i, &was);
 	r->now.flags |= (i->n_watches ? FLEET_CONNECTED : 0) |
 			(i->was_connected ? FLEET_EVER : 0);
 	if (!record)
 		record = record_new(i, r);
-	is_news = note_said_ms(r, record, was.flags & FLEET_REJECTED);
-	a->is_urgent |= is_news && r->now.flags & FLEET_REJECTED;
+	a->is_urgent |= rejects_anew(r, record, &was);
+	is_news = note_said(r, record, &said);
 	record_body(&body, &r->now);
 	if (!is_news && str_eq(buf_view(&body), buf_view(&record->body)))
 		return;

@@ -9,9 +9,15 @@
 /* The sets of a record lie behind each other, each of as many bytes. */
 enum set { WANTS, SENT, GOT, APPLIED, REFUSED, SETS };
 
+/* Of one configuration: when it last said that it applied or rejected it, and where. */
+struct last_word {
+	uint64_t ms : 56, node : 8;      /* 0: it did not */
+};
+
 struct member {
-	/* By node: bit i is that of gather.nodes[i]. */
-	uint64_t connected, rejected;
+	/* By node: bit i is that of gather.nodes[i].  Unnamed: it rejects something, and
+	 * what is not known. */
+	uint64_t connected, rejected, unnamed;
 	/* The last steps, + 1, of whose cohort it was, and was from the start;
 	 * 0: none. */
 	uint64_t member_step, early_step;
@@ -19,12 +25,13 @@ struct member {
 	uint32_t version;
 	uint64_t left_ms;                /* since when no node has it */
 	uint64_t seen_ms, sent_ms, applied_ms;
-	/* Its last rejection, and its last word that it applied something. */
-	uint64_t refused_ms, agreed_ms;
+	uint64_t refused_ms;             /* its last rejection */
 	uint8_t node;                    /* that spoke of it last */
 	char *reason;
 	unsigned set_bytes;
-	unsigned char *sets;
+	unsigned char *sets;             /* REFUSED: whose last word that is */
+	unsigned n_words;
+	struct last_word *words;
 	size_t n;
 	char id[];
 };
@@ -106,18 +113,9 @@ static bool has_applied(const struct member *m)
 	return any;
 }
 
-/* The last word counts: it took back what it rejected where it has applied that since,
- * whatever node it said so at. */
 static bool is_rejected(const struct member *m)
 {
-	const unsigned char *refused = set_of(m, REFUSED), *applied = set_of(m, APPLIED);
-
-	if (!m->rejected || m->agreed_ms <= m->refused_ms)
-		return m->rejected;
-	for (unsigned i = 0; i < m->set_bytes; i++)
-		if (refused[i] & ~applied[i])
-			return true;
-	return false;
+	return m->unnamed || set_any(m, REFUSED);
 }
 
 static void sets_widen(struct gather *g, struct member *m, unsigned bytes)
@@ -349,9 +347,11 @@ uint64_t gather_cohort(const struct gather *g, uint64_t release)
 
 static void member_free(struct gather *g, struct member *m)
 {
-	g->bytes -= sizeof(*m) + m->n + SETS * (size_t)m->set_bytes;
+	g->bytes -= sizeof(*m) + m->n + SETS * (size_t)m->set_bytes +
+		    m->n_words * sizeof(*m->words);
 	g->n_members--;
 	free(m->sets);
+	free(m->words);
 	free(m->reason);
 	free(m);
 }
@@ -430,17 +430,69 @@ static void note_left(struct member *m, bool was_there, uint64_t then_ms)
 		m->left_ms = MAX(m->left_ms, then_ms);
 }
 
+static void words_widen(struct gather *g, struct member *m, const struct fleet_record *r)
+{
+	unsigned n = 8u * MAX(r->applied.n, r->refused.n);
+	struct last_word *wider;
+
+	while (n && !bits_get(&r->applied, n - 1) && !bits_get(&r->refused, n - 1))
+		n--;
+	if (n <= m->n_words)
+		return;
+	wider = mem_zero(n * sizeof(*wider));
+	if (m->n_words)
+		memcpy(wider, m->words, m->n_words * sizeof(*wider));
+	free(m->words);
+	g->bytes += (n - m->n_words) * sizeof(*wider);
+	m->words = wider;
+	m->n_words = n;
+}
+
+/* Of each configuration the last word counts, whatever node it was said at.  What a node
+ * says replaces what it said before, however long the reports took. */
+static void take_word(struct member *m, unsigned node, unsigned i, bool is_refused,
+		      uint64_t then)
+{
+	struct last_word *last = &m->words[i];
+	unsigned char *refused = &set_of(m, REFUSED)[i / 8], bit = (unsigned char)(1u << i % 8);
+
+	if (last->ms && last->node != node &&
+	    (then < last->ms || (then == last->ms && !is_refused)))
+		return;
+	*last = (struct last_word){ then, node };
+	*refused = (unsigned char)(is_refused ? *refused | bit : *refused & ~bit);
+}
+
+/* When it rejected the last of what it rejected there; 0: that is not known. */
+static uint64_t take_said(struct gather *g, struct member *m, unsigned node,
+			  const struct fleet_record *r, uint64_t now_ms)
+{
+	struct said_at said = said_of(r);
+	uint64_t refused_ms = 0;
+
+	if (r->flags & FLEET_SPOKE)
+		words_widen(g, m, r);
+	while (said_next(&said)) {
+		uint64_t then = then_of(add_ms(r->said_age_ms, said.before_ms), now_ms);
+		bool is_refused = bits_get(&r->refused, said.i);
+
+		if (is_refused)
+			refused_ms = MAX(refused_ms, then);
+		take_word(m, node, said.i, is_refused, then);
+	}
+	return refused_ms;
+}
+
 /* A node that does not know when says what it says now. */
-static void take_rejection(struct member *m, unsigned node,
+static void take_rejection(struct gather *g, struct member *m, unsigned node,
 			   const struct fleet_record *r, uint64_t now_ms)
 {
 	bool is = r->flags & FLEET_REJECTED;
-	uint64_t then = r->flags & FLEET_SPOKE ? then_of(r->said_age_ms, now_ms) :
-						 now_ms;
+	uint64_t then = take_said(g, m, node, r, now_ms);
 
 	put_bit(&m->rejected, node, is);
-	if (!is && bits_any(&r->applied) && r->flags & FLEET_SPOKE)
-		m->agreed_ms = MAX(m->agreed_ms, then);
+	put_bit(&m->unnamed, node, is && !then);
+	then = then ?: now_ms;
 	if (!is || then < m->refused_ms)
 		return;
 	m->refused_ms = then;
@@ -492,11 +544,10 @@ static void take_record(struct gather *g, struct group *group, unsigned node,
 	set_or(m, SENT, &r->sent);
 	set_or(m, GOT, &r->got);
 	set_or(m, APPLIED, &r->applied);
-	set_or(m, REFUSED, &r->refused);
 	if (r->version)
 		m->version = r->version;
 	take_flags(m, node, r, now_ms);
-	take_rejection(m, node, r, now_ms);
+	take_rejection(g, m, node, r, now_ms);
 	if (!m->sent_ms && (r->sent.n || r->got.n))
 		m->sent_ms = now_ms;
 	if (!m->applied_ms && has_applied(m))

@@ -114,6 +114,28 @@ void record_body(struct buf *out, const struct fleet_record *r)
 	wr_str(out, str_first(r->reason, FLEET_REASON_MAX));
 	if (says_what(r->flags))
 		wr_bits(out, &r->refused);
+	if (r->flags & FLEET_SPOKE)
+		wr_str(out, r->said);
+}
+
+struct said_at said_of(const struct fleet_record *r)
+{
+	return (struct said_at){ .record = r, .rd = rd_of(r->said) };
+}
+
+bool said_next(struct said_at *s)
+{
+	const struct fleet_record *r = s->record;
+	unsigned end = r->flags & FLEET_SPOKE ? 8u * MAX(r->applied.n, r->refused.n) : 0;
+
+	while (s->next_ < end) {
+		s->i = s->next_++;
+		if (!bits_get(&r->applied, s->i) && !bits_get(&r->refused, s->i))
+			continue;
+		s->before_ms = rd_var(&s->rd);
+		return true;
+	}
+	return false;
 }
 
 enum fleet_what fleet_what(struct str in)
@@ -161,6 +183,15 @@ static bool instance_is_good(struct str s)
 	return s.n > 0 && s.n <= FLEET_INSTANCE_MAX;
 }
 
+static bool said_is_good(const struct fleet_record *r)
+{
+	struct said_at said = said_of(r);
+
+	while (said_next(&said))
+		;
+	return rd_done(&said.rd);
+}
+
 static bool read_body(struct rd *rd, struct fleet_record *r)
 {
 	bool good;
@@ -175,7 +206,8 @@ static bool read_body(struct rd *rd, struct fleet_record *r)
 	r->refused = (struct bits){ 0 };
 	if (says_what(r->flags))
 		rd_bits(rd, &r->refused);
-	return good && r->flags <= FLEET_FLAGS &&
+	r->said = r->flags & FLEET_SPOKE ? rd_str(rd) : STR_NONE;
+	return good && r->flags <= FLEET_FLAGS && said_is_good(r) &&
 	       r->reason.n <= FLEET_REASON_MAX;
 }
 

@@ -14,8 +14,9 @@
  *	  1 EVALUATED	release, step, configurations
  *	  2 RECORD	release, instance (string), age in ms, then the body: u8 flags,
  *			step, version, wants, sent, got, applied (strings of bits), reason
- *			(string), of SPOKE and REJECTED refused (bits); of SPOKE then ms
- *			since that
+ *			(string), of SPOKE and REJECTED refused (bits), of SPOKE when
+ *			each was said (string of numbers); of SPOKE then ms since the
+ *			last word
  *	  3 BEGAN	ms since the process did
  *	  answer	u8 what (0 taken, 1 all of it again), session (u64)
  *	2 ASK		u8 format (1), session (u64); the leader wants all of it
@@ -80,7 +81,7 @@ enum fleet_flag {
 	FLEET_MEMBER = BIT(2),           /* was of the cohort of `step` */
 	FLEET_LATE = BIT(3),             /* came to it after that step began */
 	FLEET_REJECTED = BIT(4),
-	FLEET_SPOKE = BIT(5),            /* said_age_ms and refused are known */
+	FLEET_SPOKE = BIT(5),            /* said_age_ms, said and refused are known */
 	FLEET_FLAGS = BIT(6) - 1,
 };
 
@@ -91,10 +92,11 @@ struct fleet_record {
 	uint32_t version;                /* that it has or was sent; 0: none */
 	uint64_t age_ms;                 /* since it was last heard of; of one that
 					    has left: since it left */
-	uint64_t said_age_ms;            /* of REJECTED: since the last rejection; else since
-					    it said of any that it applied it */
+	uint64_t said_age_ms;            /* of SPOKE: since it last said of any that it
+					    applied or rejected it */
 	struct bits wants, sent, got, applied;
 	struct bits refused;             /* of REJECTED: what it did not take back here */
+	struct str said;                 /* of SPOKE: read it by said_next */
 	struct str reason;               /* of REJECTED */
 };
 
@@ -125,6 +127,20 @@ void report_record(struct buf *out, uint64_t release, struct str instance,
 void record_body(struct buf *out, const struct fleet_record *record);
 /* Of bytes that record_body made. */
 void record_body_read(struct str body, struct fleet_record *out);
+
+/* When it said here that it applied or rejected something: of each such configuration in
+ * turn, how long before the last word of all. */
+struct said_at {
+	const struct fleet_record *record;
+	struct rd rd;
+	unsigned i;                      /* the configuration */
+	uint64_t before_ms;
+	unsigned next_;
+};
+struct said_at said_of(const struct fleet_record *record);
+/* False: there are no more. */
+bool said_next(struct said_at *said);
+
 /* What a question is about: the first byte.  0: nothing that is known. */
 enum fleet_what fleet_what(struct str in);
 /* The items follow by report_next.  E_INVALID. */

@@ -43,6 +43,7 @@ static void same_item(const struct fleet_item *a)
 	must(b.record.said_age_ms == a->record.said_age_ms);
 	must(bits_eq(&b.record.applied, &a->record.applied));
 	must(bits_eq(&b.record.refused, &a->record.refused));
+	must(str_eq(b.record.said, a->record.said));
 	must(str_eq(b.record.reason, a->record.reason));
 	must(report_next(&report, &b, &err) == E_NOT_FOUND);
 }

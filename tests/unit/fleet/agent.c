@@ -342,6 +342,7 @@ static void other_node(struct lab *l, bool is_first, unsigned flags, uint64_t sa
 
 	bits_set(&r.got, 0);
 	bits_set(&r.refused, 0);
+	r.said = STR("\0");
 	record_body(&body, &r);
 	report_start(&bytes, 2, 5, is_first);
 	report_record(&bytes, 17, STR("web"), 0, said_age_ms, buf_view(&body));

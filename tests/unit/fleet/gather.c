@@ -50,6 +50,8 @@ struct spoke {
 	struct said said;
 	uint64_t said_age_ms;
 	unsigned char refused;
+	/* How long before that it spoke of each that it applied or rejected. */
+	uint64_t before_ms[8];
 };
 
 static void add_spoke(struct buf *report, const struct spoke *spoke)
@@ -63,7 +65,12 @@ static void add_spoke(struct buf *report, const struct spoke *spoke)
 		.reason = s->flags & FLEET_REJECTED ? STR("no port") : STR_NONE,
 	};
 	AUTO_BUF body = BUF_NONE;
+	AUTO_BUF said = BUF_NONE;
 
+	for (unsigned i = 0; i < 8; i++)
+		if ((s->applied | spoke->refused) >> i & 1)
+			wr_var(&said, spoke->before_ms[i]);
+	r.said = buf_view(&said);
 	record_body(&body, &r);
 	report_record(report, RELEASE, str_of(s->instance), s->age_ms,
 		      spoke->said_age_ms, buf_view(&body));
@@ -71,7 +78,7 @@ static void add_spoke(struct buf *report, const struct spoke *spoke)
 
 static void add(struct buf *report, const struct said *s)
 {
-	add_spoke(report, &(struct spoke){ *s, 0, 0 });
+	add_spoke(report, &(struct spoke){ .said = *s });
 }
 
 static bool take(struct gather *g, uint64_t node, const struct buf *report,
@@ -318,7 +325,7 @@ static void report_spoke(struct gather *g, uint64_t node, const struct spoke *s,
 static void report_of(struct gather *g, uint64_t node, const struct said *s,
 		      uint64_t up_ms, uint64_t now_ms, struct changes *c)
 {
-	struct spoke spoke = { s ? *s : stale, 0, 0 };
+	struct spoke spoke = { .said = s ? *s : stale };
 
 	report_spoke(g, node, s ? &spoke : NULL, up_ms, now_ms, c);
 }
@@ -410,8 +417,8 @@ END_TEST
 START_TEST(other_verdicts_of_a_new_leader)
 {
 	static const struct spoke says[] = {
-		{ { "a", ALONE | EARLY, STEP, 0, 0, 0, 0, 5000 }, 0, 0 },
-		{ { "a", ALONE | EARLY | SAYS_NO, STEP, 0, 1, 1, 0, 5000 }, 5000, 1 },
+		{ { "a", ALONE | EARLY, STEP, 0, 0, 0, 0, 5000 }, 0, 0, { 0 } },
+		{ { "a", ALONE | EARLY | SAYS_NO, STEP, 0, 1, 1, 0, 5000 }, 5000, 1, { 0 } },
 	};
 	struct gather *g = new_leader();
 	struct tally t;
@@ -433,23 +440,34 @@ static const struct {
 	enum fleet_state state;
 } last_words[] = {
 	/* It moved, and tried again. */
-	{ { { "a", ALONE | EARLY | SAYS_NO, STEP, 0, 1, 1, 0, 900 }, 900, 1 },
-	  { { "a", HERE | LATE | FLEET_SPOKE, STEP, 1, 0, 1, 1, 0 }, 300, 0 },
+	{ { { "a", ALONE | EARLY | SAYS_NO, STEP, 0, 1, 1, 0, 900 }, 900, 1, { 0 } },
+	  { { "a", HERE | LATE | FLEET_SPOKE, STEP, 1, 0, 1, 1, 0 }, 300, 0, { 0 } },
 	  FLEET_IS_APPLIED },
 	/* It says what it says anywhere. */
-	{ { { "a", HERE | EARLY | SAYS_NO, STEP, 1, 1, 1, 0, 0 }, 900, 1 },
-	  { { "a", FLEET_SPOKE, 0, 0, 0, 1, 1, 300 }, 300, 0 }, FLEET_IS_APPLIED },
+	{ { { "a", HERE | EARLY | SAYS_NO, STEP, 1, 1, 1, 0, 0 }, 900, 1, { 0 } },
+	  { { "a", FLEET_SPOKE, 0, 0, 0, 1, 1, 300 }, 300, 0, { 0 } }, FLEET_IS_APPLIED },
 	/* Of another it has not said yet what came of it. */
-	{ { { "a", ALONE | EARLY | SAYS_NO, STEP, 0, 3, 3, 0, 900 }, 900, 1 },
-	  { { "a", HERE | LATE | FLEET_SPOKE, STEP, 3, 0, 1, 1, 0 }, 300, 0 },
+	{ { { "a", ALONE | EARLY | SAYS_NO, STEP, 0, 3, 3, 0, 900 }, 900, 1, { 0 } },
+	  { { "a", HERE | LATE | FLEET_SPOKE, STEP, 3, 0, 1, 1, 0 }, 300, 0, { 0 } },
 	  FLEET_IS_RECEIVED },
 	/* What it applied at the other was before, or another configuration. */
-	{ { { "a", HERE | EARLY | SAYS_NO, STEP, 1, 1, 1, 0, 0 }, 300, 1 },
-	  { { "a", ALONE | LATE | FLEET_SPOKE, STEP, 0, 0, 1, 1, 900 }, 900, 0 },
+	{ { { "a", HERE | EARLY | SAYS_NO, STEP, 1, 1, 1, 0, 0 }, 300, 1, { 0 } },
+	  { { "a", ALONE | LATE | FLEET_SPOKE, STEP, 0, 0, 1, 1, 900 }, 900, 0, { 0 } },
 	  FLEET_IS_REJECTED },
-	{ { { "a", ALONE | EARLY | SAYS_NO, STEP, 0, 1, 2, 0, 900 }, 900, 2 },
-	  { { "a", HERE | LATE | FLEET_SPOKE, STEP, 1, 0, 1, 1, 0 }, 300, 0 },
+	{ { { "a", ALONE | EARLY | SAYS_NO, STEP, 0, 1, 2, 0, 900 }, 900, 2, { 0 } },
+	  { { "a", HERE | LATE | FLEET_SPOKE, STEP, 1, 0, 1, 1, 0 }, 300, 0, { 0 } },
 	  FLEET_IS_REJECTED },
+	/* It rejected the first long after it had applied it there, and applied the second. */
+	{ { { "a", HERE | EARLY | SAYS_NO, STEP, 3, 3, 3, 0, 0 }, 600, 1, { 0 } },
+	  { { "a", ALONE | LATE | FLEET_SPOKE, STEP, 0, 0, 3, 3, 300 }, 300, 0, { 600, 0 } },
+	  FLEET_IS_REJECTED },
+	/* It took that back before it applied the second, or rejected it. */
+	{ { { "a", HERE | EARLY | SAYS_NO, STEP, 3, 3, 3, 0, 0 }, 600, 1, { 0 } },
+	  { { "a", ALONE | LATE | FLEET_SPOKE, STEP, 0, 0, 3, 3, 100 }, 100, 0, { 300, 0 } },
+	  FLEET_IS_APPLIED },
+	{ { { "a", HERE | EARLY | SAYS_NO, STEP, 3, 3, 3, 2, 0 }, 500, 1, { 100, 0 } },
+	  { { "a", ALONE | LATE | SAYS_NO, STEP, 0, 0, 3, 1, 300 }, 300, 2, { 0, 600 } },
+	  FLEET_IS_APPLIED },
 };
 
 /* Whichever of the nodes is heard first. */
@@ -475,9 +493,9 @@ END_TEST
 START_TEST(a_rejection_is_not_waited_for)
 {
 	static const struct spoke says[] = {
-		{ { "a", HERE | EARLY | SAYS_NO, STEP, 1, 1, 1, 0, 0 }, 5000, 1 },
+		{ { "a", HERE | EARLY | SAYS_NO, STEP, 1, 1, 1, 0, 0 }, 5000, 1, { 0 } },
 		/* Nor of what it said since the session began. */
-		{ { "a", ALONE | EARLY | SAYS_NO, STEP, 0, 1, 1, 0, 10 }, 10, 1 },
+		{ { "a", ALONE | EARLY | SAYS_NO, STEP, 0, 1, 1, 0, 10 }, 10, 1, { 0 } },
 	};
 	struct gather *g = new_leader();
 	struct tally t;

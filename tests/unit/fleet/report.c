@@ -83,10 +83,16 @@ START_TEST(when_it_was_said)
 	struct fleet_item item;
 	AUTO_BUF bytes = BUF_NONE;
 	AUTO_BUF body = BUF_NONE;
+	AUTO_BUF said = BUF_NONE;
+	struct said_at words;
 	struct err err;
 
 	r.flags |= FLEET_SPOKE;
 	bits_set(&r.refused, 8);
+	bits_set(&r.applied, 9);
+	wr_var(&said, 0);
+	wr_var(&said, 300);
+	r.said = buf_view(&said);
 	record_body(&body, &r);
 	report_start(&bytes, 7, 9, true);
 	report_record(&bytes, 17, r.instance, r.age_ms, 70000, buf_view(&body));
@@ -96,6 +102,10 @@ START_TEST(when_it_was_said)
 	ck_assert_int_eq(report_next(&report, &item, &err), OK);
 	ck_assert_uint_eq(item.record.said_age_ms, 70000);
 	ck_assert(bits_eq(&item.record.refused, &r.refused));
+	words = said_of(&item.record);
+	ck_assert(said_next(&words) && words.i == 8 && words.before_ms == 0);
+	ck_assert(said_next(&words) && words.i == 9 && words.before_ms == 300);
+	ck_assert(!said_next(&words));
 	ck_assert(str_eq(item.record.reason, r.reason));
 	ck_assert_int_eq(report_next(&report, &item, &err), OK);
 	ck_assert_int_eq(item.kind, FLEET_EVALUATED);

@@ -18,6 +18,8 @@
 #define CONFIGS 3
 #define RELEASE 17
 #define VERSION 5
+/* No report takes as long. */
+#define AGAIN_MS 500
 
 static const char *const keys[CONFIGS] = {
 	"acme/shop/prod/a", "acme/shop/prod/b", "acme/shop/prod/c",
@@ -31,9 +33,8 @@ struct truth {
 	struct fleet_watch *watch;
 	bool early, ever;                /* of the cohort when the step began */
 	unsigned sent, got, applied;     /* configurations, as bits */
-	bool rejected;
-	unsigned what;                   /* that it rejected last */
-	uint64_t rejected_ms;
+	unsigned rejected;               /* its last words of them */
+	uint64_t said_ms[CONFIGS];       /* when it applied or rejected it last */
 };
 
 struct node {
@@ -41,6 +42,7 @@ struct node {
 	struct fleet *fleet;
 	struct agent *agent;
 	struct buf flight;               /* a report on its way */
+	uint64_t flown_ms;               /* since when */
 	bool is_flying;
 };
 
@@ -140,12 +142,13 @@ static void send_version(struct world *w, struct truth *t)
 	t->sent |= 1u << i;
 }
 
-/* It tries again what it rejected, when reports of that have come. */
+/* It tries again what it applied or rejected, when reports of that have come. */
 static bool may_say(const struct world *w, const struct truth *t, unsigned i)
 {
-	if (!(t->sent & 1u << i) || t->applied & 1u << i)
+	if (!(t->sent & 1u << i))
 		return false;
-	return !t->rejected || (i == t->what && w->now_ms > t->rejected_ms + 1000);
+	return !((t->applied | t->rejected) & 1u << i) ||
+	       w->now_ms > t->said_ms[i] + AGAIN_MS;
 }
 
 /* At any node: a balancer stands before them. */
@@ -165,12 +168,11 @@ static void say(struct world *w, struct truth *t)
 	fleet_said(w->nodes[prng_below(&w->rng, NODES)].fleet, &said, w->now_ms);
 	t->got |= 1u << i;
 	t->applied |= (unsigned)(said.word == FLEET_APPLIED) << i;
-	if (said.word == FLEET_REFUSED) {
-		t->rejected = true;
-		t->what = i;
-		t->rejected_ms = w->now_ms;
-	}
-	t->rejected &= said.word != FLEET_APPLIED;
+	if (said.word == FLEET_GOT)
+		return;
+	t->rejected &= ~(1u << i);
+	t->rejected |= (unsigned)(said.word == FLEET_REFUSED) << i;
+	t->said_ms[i] = w->now_ms;
 }
 
 static void happen(struct world *w)
@@ -215,6 +217,7 @@ static void fly(struct world *w, struct node *n)
 	buf_reset(&n->flight);
 	agent_report(n->agent, w->now_ms, &n->flight);
 	n->is_flying = true;
+	n->flown_ms = w->now_ms;
 }
 
 static void land(struct world *w, unsigned i, bool loses)
@@ -237,6 +240,13 @@ static void land(struct world *w, unsigned i, bool loses)
 	if (loses && prng_chance(&w->rng, 200000))
 		rc = E_TIMEOUT;
 	agent_answered(n->agent, rc, buf_view(&answer));
+}
+
+static void land_late(struct world *w)
+{
+	for (unsigned i = 0; i < NODES; i++)
+		if (w->now_ms >= w->nodes[i].flown_ms + AGAIN_MS - 20)
+			land(w, i, true);
 }
 
 static void ask(struct world *w)
@@ -405,6 +415,7 @@ static void storm(uint64_t seed)
 				fly(&w, &w.nodes[prng_below(&w.rng, NODES)]);
 			if (prng_chance(&w.rng, 300000))
 				land(&w, (unsigned)prng_below(&w.rng, NODES), true);
+			land_late(&w);
 			if (prng_chance(&w.rng, 10000))
 				elect(&w);
 		}
