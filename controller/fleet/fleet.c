@@ -53,17 +53,23 @@ void instance_drop(struct fleet *fleet, struct instance *i)
 	free(i);
 }
 
-static bool make_room(struct fleet *fleet, bool matters)
+static bool drop_oldest(struct fleet *fleet, struct list *of)
 {
 	struct instance *i;
 
-	if (map_count(fleet->by_id) < fleet->max)
-		return true;
-	list_each(&fleet->left, i, left_at_)
+	list_each(of, i, left_at_)
 		if (list_empty(&i->records)) {
 			instance_drop(fleet, i);
 			return true;
 		}
+	return false;
+}
+
+static bool make_room(struct fleet *fleet, bool matters)
+{
+	if (map_count(fleet->by_id) < fleet->max || drop_oldest(fleet, &fleet->held) ||
+	    drop_oldest(fleet, &fleet->left))
+		return true;
 	fleet->refused += matters;
 	return false;
 }
@@ -103,8 +109,24 @@ void instances_expire(struct fleet *fleet, uint64_t now_ms)
 	list_each(&fleet->left, i, left_at_) {
 		if (left-- == 0 || !is_gone(i, now_ms))
 			return;
-		if (!i->n_kept && list_empty(&i->records))
+		if (!i->n_kept && list_empty(&i->records)) {
 			instance_drop(fleet, i);
+			continue;
+		}
+		/* Out of the way of those behind it. */
+		list_remove(&i->left_at_);
+		list_append(&fleet->held, &i->left_at_);
+	}
+}
+
+void instances_let_go(struct fleet *fleet)
+{
+	/* They were silent for longer than whoever is left. */
+	while (!list_empty(&fleet->held)) {
+		struct list *last = fleet->held.prev;
+
+		list_remove(last);
+		list_prepend(&fleet->left, last);
 	}
 }
 
@@ -278,6 +300,7 @@ struct fleet *fleet_new(size_t max)
 	fleet->by_id = map_new();
 	list_init(&fleet->all);
 	list_init(&fleet->left);
+	list_init(&fleet->held);
 	list_init(&fleet->kept);
 	list_init(&fleet->loose);
 	list_init(&fleet->ahead);

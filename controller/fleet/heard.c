@@ -286,6 +286,7 @@ void instances_prune(struct fleet *fleet,
 			if (!counts(fleet, word, is_over, data))
 				word_keep(fleet, word, false);
 	prune_ahead(fleet);
+	instances_let_go(fleet);
 	list_each(&fleet->all, i, at_)
 		if (!i->n_watches && !i->words && list_empty(&i->records))
 			instance_drop(fleet, i);

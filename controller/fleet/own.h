@@ -37,7 +37,7 @@ enum instance_is {
 
 struct instance {
 	struct list at_;                 /* fleet.all; swept last are last */
-	struct list left_at_;            /* fleet.left: no watch, unheard the longest first */
+	struct list left_at_;            /* fleet.left, held: no watch */
 	struct list changed_;            /* fleet.changed */
 	unsigned is;                     /* why it is in there */
 	uint64_t sweep;                  /* that has seen it */
@@ -73,7 +73,10 @@ struct fleet {
 	pthread_mutex_t lock;
 	size_t max;
 	struct map *by_id;
-	struct list all, left, changed;
+	struct list all, changed;
+	/* Of struct instance, without a watch, unheard the longest first: of these who was
+	 * silent for long and may not go while releases run is held, all others left. */
+	struct list left, held;
 	size_t n_connected, n_watches;
 	uint64_t refused;
 	size_t n_words;
@@ -117,6 +120,8 @@ void instance_seen(struct fleet *fleet, struct instance *i, uint64_t now_ms);
 /* Those that nothing holds and that were silent for long; a few at a time.  With the
  * lock. */
 void instances_expire(struct fleet *fleet, uint64_t now_ms);
+/* Other releases run: whoever is held may go again.  With the lock. */
+void instances_let_go(struct fleet *fleet);
 /* heard.c: its first watch begins.  With the lock. */
 void words_connected(struct fleet *fleet, struct instance *i);
 /* Frees all words of an instance.  With the lock. */

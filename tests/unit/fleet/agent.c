@@ -464,6 +464,40 @@ START_TEST(what_no_release_is_about_goes)
 }
 END_TEST
 
+/* Whom a release is about is in nobody's way, and goes when it is over. */
+START_TEST(silent_ones_go_behind_those_that_may_not)
+{
+	struct fleet_counts c;
+	char id[16];
+	struct lab l;
+
+	lab_init(&l, 100);
+	run_one(&l, 17, 5);
+	for (unsigned i = 0; i < 10; i++) {
+		snprintf(id, sizeof(id), "held-%u", i);
+		say(&l, id, 17, 5, FLEET_APPLIED);
+	}
+	for (unsigned i = 0; i < 10; i++) {
+		snprintf(id, sizeof(id), "other-%u", i);
+		fleet_said(l.fleet, &(struct fleet_said){ str_of(id), STR(OTHER), 5, 0,
+							  FLEET_APPLIED, STR_NONE }, 25);
+	}
+	for (unsigned i = 0; i < 6; i++)
+		fleet_list_forgets(&l);
+	fleet_counts(l.fleet, &c);
+	ck_assert_uint_eq(c.known, 10);
+	report(&l);
+	ck_assert_uint_eq(states(&l, FLEET_IS_APPLIED), 10);
+	agent_running_start(l.agent);
+	(void)agent_running_end(l.agent);
+	for (unsigned i = 0; i < 3; i++)
+		fleet_list_forgets(&l);
+	fleet_counts(l.fleet, &c);
+	ck_assert_uint_eq(c.known, 0);
+	lab_fini(&l);
+}
+END_TEST
+
 /* What was said before a release began says nothing of it. */
 START_TEST(what_was_said_before_does_not_count)
 {
@@ -652,6 +686,7 @@ static Suite *suite(void)
 	tcase_add_test(t, the_same_rejection_again);
 	tcase_add_test(t, a_release_with_other_configurations);
 	tcase_add_test(t, what_no_release_is_about_goes);
+	tcase_add_test(t, silent_ones_go_behind_those_that_may_not);
 	tcase_add_test(t, what_was_said_before_does_not_count);
 	tcase_add_test(t, one_that_is_gone_at_once);
 	tcase_add_test(t, it_is_bounded);
