@@ -416,6 +416,11 @@ uint64_t ring_count(unsigned id)
 	return state_of(id)->count;
 }
 
+uint64_t ring_index(unsigned id)
+{
+	return state_of(id)->index;
+}
+
 bool ring_has(unsigned id, uint64_t value)
 {
 	return state_of(id)->seen[value / 8] & 1 << value % 8;

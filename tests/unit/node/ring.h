@@ -89,6 +89,8 @@ struct rc_status ring_status(unsigned id);
 /* Node 'at' says that messages go to 'id'. */
 bool ring_is_up(unsigned at, unsigned id);
 uint64_t ring_count(unsigned id);
+/* The entry that its machine saw last. */
+uint64_t ring_index(unsigned id);
 bool ring_has(unsigned id, uint64_t value);
 /* All who run have applied the same, and 'count' values at least. */
 bool ring_equal(uint64_t count);
