@@ -197,7 +197,7 @@ static bool is_doubtful(const struct member *m, enum fleet_state state,
 	if (now_ms >= doubt->until_ms)
 		return false;
 	if (state == FLEET_IS_REJECTED)
-		return doubt->is_unheard && m->refused_ms < doubt->since_ms &&
+		return m->refused_ms < doubt->since_ms &&
 		       !(m->rejected & m->connected);
 	return (state == FLEET_IS_LOST || state == FLEET_IS_DEFERRED) &&
 	       !m->connected && m->left_ms < doubt->since_ms;

@@ -72,7 +72,7 @@ const char *collect_name(struct kv_txn *txn, struct str tenant,
 		return "it is the way back";
 	if (version == live->last_version)
 		return "it is the newest";
-	if (live->has_hold && live->hold_release && version == live->hold_version)
+	if (live->has_hold && live->hold_version && version == live->hold_version)
 		return "it is held";
 	if (is_releasing(txn, tenant, live->name, version))
 		return "a release brings it";

@@ -102,6 +102,17 @@ def fill(c, n, prefix, content="0"):
     return [c.config(f"{prefix}-{i}.txt", content) for i in range(n)]
 
 
+def pending_proposals(c):
+    count, after = 0, ""
+    while True:
+        page = json.loads(c.ask("GET", "/api/v1/proposals?tenant=acme&phase=Pending"
+                                "&limit=1000" + after))
+        count += len(page["items"])
+        if not page.get("next"):
+            return count
+        after = "&after=" + page["next"]
+
+
 def idle_releases(work):
     """1,000 releases that run and 1,000 proposals that are open, and nothing comes."""
     c, n, rest = Conflux(work), 1000, 30
@@ -116,6 +127,8 @@ def idle_releases(work):
     for which in running + open_:
         publish(c, which, "1")
     until("the releases", lambda: c.metric("conflux_fleet_releases_running") == n)
+    pending = pending_proposals(c)
+    assert pending == n, f"{pending} proposals wait"
     time.sleep(5)
     looks, before = c.metric("conflux_fleet_looks_total"), c.cpu_seconds()
     threads = c.threads()

@@ -434,6 +434,23 @@ START_TEST(other_verdicts_of_a_new_leader)
 }
 END_TEST
 
+/* It may have taken it back at a node whose process ended with that. */
+START_TEST(a_rejection_of_before_a_node_started_again)
+{
+	static const struct spoke says = {
+		{ "a", ALONE | EARLY | SAYS_NO, STEP, 0, 1, 1, 0, 5000 }, 5000, 1, { 0 } };
+	struct gather *g = new_leader();
+	struct tally t;
+
+	report_spoke(g, 1, &says, 60000, 10001, NULL);
+	report_of(g, 2, NULL, 300, 10003, NULL);
+	is_in_doubt(g, 10004, 9703 + BAKE);
+	gather_tally(g, RELEASE, 9703 + BAKE, &t);
+	ck_assert_uint_eq(t.rejected, 1);
+	gather_free(&g);
+}
+END_TEST
+
 /* At one node it rejected the first, or the second, and at another it applied. */
 static const struct {
 	struct spoke no, yes;
@@ -661,6 +678,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, one_that_left_two_nodes_left_the_last, 0, 2);
 	tcase_add_test(t, what_a_lost_node_knew);
 	tcase_add_loop_test(t, other_verdicts_of_a_new_leader, 0, 2);
+	tcase_add_test(t, a_rejection_of_before_a_node_started_again);
 	tcase_add_loop_test(t, the_last_word_counts_wherever_it_was_said, 0,
 			    2 * (int)ARRAY_LEN(last_words));
 	tcase_add_loop_test(t, a_rejection_is_not_waited_for, 0, 2);

@@ -175,6 +175,44 @@ START_TEST(releases_and_holds_name_versions)
 }
 END_TEST
 
+static struct command *of_git(void)
+{
+	struct command *c = bench_command(&b);
+
+	c->subject = (struct subject){ .name = STR("source:acme/git"),
+				       .role = ROLE_SOURCE, .tenant = STR("acme") };
+	c->flags = COMMAND_TAKE_OVER;
+	return c;
+}
+
+/* Who turns back by hand what Git brought holds it: 3 is neither live nor the way back
+ * any more, and not the newest. */
+START_TEST(what_is_held_by_hand_is_named)
+{
+	struct command *c = of_git();
+	struct op *op;
+
+	put_config(&b, c, "acme", "shop", "prod", "db.toml");
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	publish("b", true);
+	publish("c", true);
+	c = of_git();
+	put_blob(&b, "acme", STR("d"));
+	add_version(&b, c, "acme", ONE, STR("d"), false);
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	c = bench_command(&b);
+	op = command_op(b.arena, c, OP_ROLLBACK);
+	op->kind = KIND_CONFIG;
+	op->tenant = STR("acme");
+	op->name = STR(ONE);
+	op->version = 1;
+	ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
+	policy("p", "{\"retention\":{\"versions\":1}}");
+	ck_assert_str_eq(says(), "4 3 2- 1");
+	ck_assert_int_eq(drop(3), E_CONFLICT);
+}
+END_TEST
+
 /* The oldest release that may; it must be there. */
 static void move(enum release_move move)
 {
@@ -287,6 +325,7 @@ static Suite *suite(void)
 	tcase_add_test(t, the_newest_so_many_and_what_is_named_stay);
 	tcase_add_test(t, a_configuration_says_it_itself);
 	tcase_add_test(t, releases_and_holds_name_versions);
+	tcase_add_test(t, what_is_held_by_hand_is_named);
 	tcase_add_loop_test(t, what_a_completed_release_switches_back_to_stays, 0, 2);
 	tcase_add_test(t, nothing_is_kept_of_what_is_deleted);
 	tcase_add_test(t, content_that_nobody_names_any_more_is_let_go);
