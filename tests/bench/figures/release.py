@@ -107,7 +107,7 @@ def pending_proposals(c):
     while True:
         page = json.loads(c.ask("GET", "/api/v1/proposals?tenant=acme&phase=Pending"
                                 "&limit=1000" + after))
-        count += len(page["items"])
+        count += len(page["proposals"])
         if not page.get("next"):
             return count
         after = "&after=" + page["next"]
