@@ -54,10 +54,11 @@ enum code plan_json(struct buf *out, struct request *r, struct kv_txn *txn,
 		    struct str tenant, const struct sha256 *digest,
 		    struct err *err) MUST_USE;
 
-/* What the gate looks at in a command's operations, and in what goes along; how many. */
+/* What the gate looks at in a command's operations, and in what goes along; how many.
+ * '*left': so many more, where there are too many for all policies to look at. */
 size_t plan_touches(struct arena *arena, struct kv_txn *txn, const struct op *ops,
 		    size_t n, const struct view_released *released,
-		    struct gate_touch **out);
+		    struct gate_touch **out, size_t *left);
 
 /* Of a dry run: a Warning for each policy and window that the operations of 'ch' would
  * meet. */

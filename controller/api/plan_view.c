@@ -13,6 +13,7 @@
 #include "base/map.h"
 #include "model/diff.h"
 #include "model/select.h"
+#include "state/gate.h"
 #include "state/way_back.h"
 
 #include "base/banned.h"
@@ -22,9 +23,10 @@
 #define OBJECTS_SHOWN 200u
 #define BYTES_SHOWN (2u * 1024 * 1024)
 #define NAMES_SHOWN 100u
-/* That the gate is asked about; what one command of people may have, and more than
- * any policy needs to be found. */
-#define TOUCHES_MAX 10000u
+/* The gate is asked about all that a plan touches, as long as that takes no more looks
+ * of policies at touches; about so many always. */
+#define LOOKS_MAX 4000000u
+#define TOUCHES_MIN 10000u
 /* Parsed to be compared: of one content, and of all that one answer shows. */
 #define DIFF_BYTES_MAX (512u * 1024)
 #define DIFF_BYTES_ALL (8u * 1024 * 1024)
@@ -480,9 +482,16 @@ static void put_along(struct shown *s)
 struct touching {
 	struct arena *arena;
 	struct gate_touch *t;
-	size_t n, cap;
+	size_t n, cap, max, left;
 	struct str tenant;
 };
+
+/* False: it is counted alone. */
+static bool has_room(struct touching *x)
+{
+	x->left += x->n >= x->max;
+	return x->n < x->max;
+}
 
 static struct gate_touch *add_touch(struct touching *x)
 {
@@ -494,15 +503,18 @@ static struct gate_touch *add_touch(struct touching *x)
 static bool touch_owned(void *data, struct str name, const struct object_row *row)
 {
 	struct touching *x = data;
-	struct gate_touch *t = add_touch(x);
+	struct gate_touch *t;
 
 	(void)name;
+	if (!has_room(x))
+		return true;
+	t = add_touch(x);
 	t->action = GATE_DELETE;
 	t->at = (struct address){ x->tenant, arena_str(x->arena, row->application),
 				  arena_str(x->arena, row->environment),
 				  arena_str(x->arena, row->config_name) };
 	t->labels_before = arena_str(x->arena, row->labels);
-	return x->n < TOUCHES_MAX;
+	return true;
 }
 
 /* With a source that prunes goes what it owns. */
@@ -519,10 +531,13 @@ static void touch_source(struct touching *x, struct kv_txn *txn, const struct op
 
 static void touch_config(struct touching *x, struct kv_txn *txn, const struct op *op)
 {
-	struct gate_touch *t = add_touch(x);
+	struct gate_touch *t;
 	struct object_view o;
 	struct err err;
 
+	if (!has_room(x))
+		return;
+	t = add_touch(x);
 	if (view_object(txn, KIND_CONFIG, op->tenant, op->name, &o, &err) == OK) {
 		t->at = (struct address){ op->tenant, o.row.application,
 					  o.row.environment, o.row.config_name };
@@ -562,11 +577,14 @@ static void touch_along(struct touching *x, const struct view_along *along)
 
 size_t plan_touches(struct arena *arena, struct kv_txn *txn, const struct op *ops,
 		    size_t n, const struct view_released *released,
-		    struct gate_touch **out)
+		    struct gate_touch **out, size_t *left)
 {
-	struct touching x = { .arena = arena };
+	struct str tenant = n ? ops[0].tenant : STR_NONE;
+	uint64_t policies = view_count(txn, tenant, COUNT_POLICIES);
+	struct touching x = { .arena = arena,
+			      .max = MAX(LOOKS_MAX / MAX(policies, 1u), TOUCHES_MIN) };
 
-	for (size_t i = 0; i < n && x.n < TOUCHES_MAX; i++) {
+	for (size_t i = 0; i < n; i++) {
 		const struct op *op = &ops[i];
 
 		if (op->kind == KIND_SOURCE && op->type == OP_OBJECT_DELETE)
@@ -578,6 +596,7 @@ size_t plan_touches(struct arena *arena, struct kv_txn *txn, const struct op *op
 	for (size_t i = 0; i < released->n_along; i++)
 		touch_along(&x, &released->along[i]);
 	*out = x.t;
+	*left = x.left;
 	return x.n;
 }
 
@@ -660,11 +679,17 @@ static void put_release_policy(struct shown *s)
 		   r->first);
 }
 
+/* A policy that matches nothing so far may match what was not looked at. */
+static const char *verdict(bool is, size_t left)
+{
+	return is ? "true" : left ? "null" : "false";
+}
+
 static enum code put_gate(struct shown *s, struct err *err)
 {
 	struct gate_touch *touches;
-	size_t n = plan_touches(s->arena, s->txn, s->ops, s->n_ops, &s->released,
-				&touches);
+	size_t left, n = plan_touches(s->arena, s->txn, s->ops, s->n_ops, &s->released,
+				      &touches, &left);
 	struct gate_answer answer = { 0 };
 	enum code rc = OK;
 
@@ -675,9 +700,8 @@ static enum code put_gate(struct shown *s, struct err *err)
 		return rc;
 	buf_printf(s->out, ",\"gate\":{\"needs_approval\":%s,\"is_frozen\":%s,"
 		   "\"may_break_glass\":%s,\"policies\":[",
-		   answer.n_policies ? "true" : "false",
-		   answer.n_windows ? "true" : "false",
-		   answer.may_break_glass ? "true" : "false");
+		   verdict(answer.n_policies, left), verdict(answer.n_windows, left),
+		   verdict(answer.may_break_glass && !left, left));
 	for (size_t i = 0; i < answer.n_policies; i++) {
 		buf_z(s->out, i ? "," : "");
 		put_policy(s->out, &answer.policies[i]);
@@ -688,6 +712,8 @@ static enum code put_gate(struct shown *s, struct err *err)
 		put_window(s->out, &answer.windows[i]);
 	}
 	buf_c(s->out, ']');
+	if (left)
+		buf_printf(s->out, ",\"not_looked_at\":%zu", left);
 	put_release_policy(s);
 	buf_c(s->out, '}');
 	return OK;
@@ -741,6 +767,8 @@ static void put_keys(struct shown *s, const char *name, const struct map *map)
 	if (n)
 		qsort(all, n, sizeof(*all), by_text);
 	put_list(s->out, name, all, MIN(n, (size_t)NAMES_SHOWN));
+	if (n > NAMES_SHOWN)
+		buf_printf(s->out, ",\"%s_more\":%zu", name, n - NAMES_SHOWN);
 }
 
 static void put_reach(struct shown *s)

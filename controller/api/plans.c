@@ -486,7 +486,7 @@ void plan_warn(struct request *r, struct kv_txn *txn, const struct change *ch)
 	struct gate_answer answer = { 0 };
 	struct view_released released;
 	struct gate_touch *touches;
-	size_t n = 0;
+	size_t n = 0, left;
 	struct err err;
 
 	for (size_t i = 0; i < ch->cmd.n_ops; i++)
@@ -494,7 +494,7 @@ void plan_warn(struct request *r, struct kv_txn *txn, const struct change *ch)
 			ops[n++] = ch->cmd.ops[i];
 	if (view_released(txn, r->arena, tenant, ops, n, false, &released, &err))
 		return;
-	n = plan_touches(r->arena, txn, ops, n, &released, &touches);
+	n = plan_touches(r->arena, txn, ops, n, &released, &touches, &left);
 	if (n == 0 || view_gate(txn, r->arena, tenant, touches, n,
 				&caller_of(r)->subject, clock_wall_ms(), &answer, &err))
 		return;
@@ -505,6 +505,9 @@ void plan_warn(struct request *r, struct kv_txn *txn, const struct change *ch)
 		warn(r, arena_printf(r->arena, "FreezeWindow %.*s is shut: %.*s",
 				     STR_ARG(answer.windows[i].name),
 				     STR_ARG(answer.windows[i].is.reason)));
+	if (left)
+		warn(r, arena_printf(r->arena, "%zu of its changes were not compared with "
+				     "policies and windows: there are too many", left));
 }
 
 /* ---- one that is kept ---- */

@@ -194,6 +194,7 @@ static void put_gate(struct cli *cli, struct buf *out, const struct value *gate)
 	const struct value *policies = value_getz(gate, "policies");
 	const struct value *windows = value_getz(gate, "windows");
 	const struct value *release = value_getz(gate, "release_policy");
+	struct str left = text_of(cli->arena, value_getz(gate, "not_looked_at"));
 
 	for (size_t i = 0; i < value_count(windows); i++) {
 		const struct value *w = windows->a.items[i];
@@ -219,6 +220,10 @@ static void put_gate(struct cli *cli, struct buf *out, const struct value *gate)
 			buf_c(out, '\n');
 		}
 	}
+	if (left.n)
+		buf_printf(out, "not known whether it needs more approval or is frozen: %.*s "
+			   "changes were not compared with policies and windows, there are "
+			   "too many\n", STR_ARG(left));
 	if (release)
 		put_way_out(out, release);
 }
@@ -228,9 +233,15 @@ static void put_count(struct buf *out, const char *before, struct str n, const c
 	buf_printf(out, "%s%.*s %s%s", before, STR_ARG(n), what, str_is(n, "1") ? "" : "s");
 }
 
-static struct str number(struct cli *cli, size_t n)
+/* Of a list that is shown in part: as many as there are. */
+static struct str count_all(struct cli *cli, const struct value *v, const char *list,
+			    const char *rest)
 {
-	return arena_printf(cli->arena, "%zu", n);
+	uint64_t more = 0;
+
+	(void)!value_to_u64(value_get(v, str_of(rest)), &more);
+	return arena_printf(cli->arena, "%llu", (unsigned long long)more +
+			    value_count(value_get(v, str_of(list))));
 }
 
 static void put_along(struct buf *out, const struct value *along)
@@ -256,9 +267,9 @@ static void put_more(struct cli *cli, struct buf *out, const struct value *plan)
 	put_along(out, value_getz(plan, "along"));
 	put_count(out, "reaches ", text_of(cli->arena, value_getz(reach, "configurations")),
 		  "configuration");
-	put_count(out, ", ", number(cli, value_count(value_getz(reach, "applications"))),
+	put_count(out, ", ", count_all(cli, reach, "applications", "applications_more"),
 		  "application");
-	put_count(out, ", ", number(cli, value_count(value_getz(reach, "environments"))),
+	put_count(out, ", ", count_all(cli, reach, "environments", "environments_more"),
 		  "environment");
 	buf_z(out, ", ");
 	if (instances && instances->type == VALUE_NUMBER) {

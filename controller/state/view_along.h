@@ -8,10 +8,11 @@
 
 #include "model/address.h"
 #include "state/command.h"
+#include "state/plan.h"
 #include "state/view.h"
 
-/* Configurations beyond these are not looked at: as many as one command of people has. */
-#define VIEW_RELEASED_MAX 10000u
+/* Configurations beyond these are not looked at: no plan has so many. */
+#define VIEW_RELEASED_MAX PLAN_OPS_MAX
 
 /* A configuration that no operation names. */
 struct view_along {

@@ -243,13 +243,22 @@ struct looking {
 	bool lets, refuses;              /* the glass be broken */
 };
 
-static bool may_match(const struct selector *select, struct arena *arena,
-		      struct str labels, const struct address *at)
+static bool may_match_labels(const struct selector *select, struct str labels,
+			     const struct address *at)
 {
+	AUTO_ARENA scratch = arena_new(0);
 	struct labels l;
-	bool is_known = labels_parse(arena, labels, &l);
+	bool is_known = labels_parse(scratch, labels, &l);
 
-	return labels.n && selector_may_match(select, is_known ? &l : NULL, at);
+	return selector_may_match(select, is_known ? &l : NULL, at);
+}
+
+/* Labels are parsed where all depends on them: touches are many, and so are policies. */
+static bool may_match(const struct selector *select, struct str labels,
+		      const struct address *at)
+{
+	return labels.n && selector_may_match(select, NULL, at) &&
+	       (select->labels.n == 0 || may_match_labels(select, labels, at));
 }
 
 static void look_at_policy(struct looking *l, const struct object_view *o)
@@ -258,12 +267,11 @@ static void look_at_policy(struct looking *l, const struct object_view *o)
 	bool selects = false, wants = false, wants_along = false, lets;
 
 	approval_read(l->arena, o->row.spec, &p.is);
-	for (size_t i = 0; i < l->n; i++) {
+	/* What wants it selects as well: there is nothing more to find. */
+	for (size_t i = 0; i < l->n && !wants; i++) {
 		const struct gate_touch *t = &l->touches[i];
-		bool was = may_match(&p.is.select, l->arena, t->labels_before,
-				     &t->at);
-		bool is = may_match(&p.is.select, l->arena, t->labels_after,
-				    &t->at);
+		bool was = may_match(&p.is.select, t->labels_before, &t->at);
+		bool is = may_match(&p.is.select, t->labels_after, &t->at);
 
 		if (t->is_along) {
 			wants_along |= t->anew && gate_policy_wants(&p.is, t->action,
@@ -299,10 +307,8 @@ static void look_at_window(struct looking *l, const struct object_view *o)
 		const struct gate_touch *t = &l->touches[i];
 
 		holds = t->action != GATE_ROLLBACK &&
-			(may_match(&w.is.select, l->arena, t->labels_before,
-				   &t->at) ||
-			 may_match(&w.is.select, l->arena, t->labels_after,
-				   &t->at));
+			(may_match(&w.is.select, t->labels_before, &t->at) ||
+			 may_match(&w.is.select, t->labels_after, &t->at));
 	}
 	if (!holds)
 		return;

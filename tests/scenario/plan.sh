@@ -257,8 +257,44 @@ has "$ERR" "102 of what the commit holds are invalid"
 SHOWN=$(grep -c '^shop/prod/' <<<"$ERR")
 has "$ERR" "and $((102 - SHOWN)) more"
 
+step "of very many all are looked at, and count"
+conflux apply -f - >/dev/null <<Y
+apiVersion: gitops.conflux.io/v1alpha1
+kind: ApprovalPolicy
+metadata: {name: leads, namespace: acme}
+spec: {select: {environments: [prod]}, stages: [{name: leads, required: 1, from: {groups: [leads]}}]}
+Y
+git -C "$REPO" rm -qrf .
+for i in {100..249}; do
+	mkdir -p "$REPO/app$i/dev"
+	for k in {1..68}; do echo "$i" >"$REPO/app$i/dev/$k.txt"; done
+done
+mkdir -p "$REPO/shop/prod"
+printf 'a = 4\n' >"$REPO/shop/prod/x.toml"
+commit many
+run plan --source acme/shop --out "$WORK/many.json"
+ends 0
+OUT=$(tail -n 9 <<<"$OUT")
+has "$OUT" "reaches 10201 configurations, 151 applications, 151 environments"
+is "$(jq -c '.blast_radius | [(.applications, .environments | length), .applications_more, .environments_more]' \
+	"$WORK/many.json")" "[100,100,51,51]" "names and the rest"
+has "$OUT" "needs approval (leads): 1 of group leads"
+is "$(jq -c '.gate | [.needs_approval, .not_looked_at]' "$WORK/many.json")" "[true,null]" "the last is in prod"
+
+step "where there are too many policies for that, it says what was not looked at"
+for i in {1..450}; do
+	echo "--- {apiVersion: gitops.conflux.io/v1alpha1, kind: ApprovalPolicy, metadata: {name: p$i, namespace: acme}," \
+		"spec: {select: {environments: [no]}, stages: [{name: a, required: 1, from: {groups: [leads]}}]}}"
+done | conflux apply -f - >/dev/null
+run plan --source acme/shop --out "$WORK/many.json"
+ends 0
+has "$(tail -n 9 <<<"$OUT")" "not known whether it needs more approval or is frozen: "
+is "$(jq -c '.gate | [.needs_approval, .is_frozen, .may_break_glass, .not_looked_at > 0]' "$WORK/many.json")" \
+	"[null,null,null,true]" "it is not known"
+conflux delete approvalpolicy leads -n acme >/dev/null
+git -C "$REPO" rm -qrf .
+
 step "of very much not all is compared"
-git -C "$REPO" rm -qrf shop/prod
 mkdir -p "$REPO/shop/prod"
 printf 'a = 4\n' >"$REPO/shop/prod/x.toml"
 for i in {10..29}; do printf '{"a": 1%480000s}' "" >"$REPO/shop/prod/wide-$i.json"; done
