@@ -251,6 +251,44 @@ is "$(newest | jq '[.status.history[] | select(.what | test("advance"))] | map(.
 is "$(newest | jq -r '[.status.history[].what] | map(select(test("roll|abort"))) | length')" 0 \
 	"nothing turned back"
 
+step "what was rejected is rejected still when who heard it was killed"
+conflux apply -f - >"$WORK/out" <<-EOT
+	apiVersion: gitops.conflux.io/v1alpha1
+	kind: ReleasePolicy
+	metadata: {name: careful, namespace: acme}
+	spec:
+	  strategy: canary
+	  conditions: {rejected: {atMost: 100}}
+	  bake: 1s
+	  steps: [{labels: {ring: canary}, pause: manual}]
+EOT
+publish "a bad six"
+R=$(release)
+rejected() { [ "$(states "$R")" = "rejected 6" ]; }
+until_ok rejected
+for _ in 1 2; do
+	L=$(leader)
+	end_node "$L" KILL
+	start_node "$L"
+	for n in 1 2 3; do until_ok ready "$n"; done
+	until_ok rejected
+done
+is "$(phase)" Progressing "it turned back, or went on"
+conflux release abort "acme/$R" >"$WORK/out"
+until_ok all_have five "$N"
+
+step "who was away through all of a release has what it brought when he comes back"
+end_instances
+nobody() { [ "$(conflux fleet -o json | jq '[.instances[] | select(.connected)] | length')" = 0 ]; }
+until_ok nobody
+policy 300ms '[{labels: {ring: canary}}, {percent: 50}]'
+publish seven
+until_ok phase_is Completed
+python3 "$(dirname "$0")/canary/instances.py" "$WORK/i" "$KEY" "$N" \
+	"${HTTP[1]}" "${HTTP[2]}" "${HTTP[3]}" >>"$WORK/said" &
+I=$!
+until_ok all_have seven "$N"
+
 step "where a node does not answer, no plan says how many instances it reaches"
 L=$(leader)
 F=$((L % 3 + 1))
