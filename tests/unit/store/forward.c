@@ -346,8 +346,11 @@ START_TEST(what_is_long_goes_alone_and_in_its_turn)
 	static const size_t sizes[] = { 10, 10, 200000, 10, 70000, 10, 10 };
 
 	straw(SINGLE | BATCH);
-	/* And the seconds of both batches again, until one is left. */
-	ck_assert_str_eq(calls_for(sizes, 7), "4111441");
+	/* And the seconds of both batches again, together or one by one: that depends on
+	 * which answer comes first. */
+	ck_assert(!strncmp(calls_for(sizes, 7), "41114", 5));
+	for (unsigned i = 0; i < 7; i++)
+		ck_assert_int_eq(writes[i].outcome.code, OK);
 }
 END_TEST
 
