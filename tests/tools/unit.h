@@ -21,8 +21,9 @@
 #include <check.h>
 #include <stdlib.h>
 
-#define UNIT_MAIN(suite_fn)                                                    \
-	int main(void)                                                         \
+#define UNIT_MAIN(suite_fn) UNIT_MAIN_AS(, main, suite_fn)
+#define UNIT_MAIN_AS(linkage, name, suite_fn)                                  \
+	linkage int name(void)                                                 \
 	{                                                                      \
 		SRunner *sr_ = srunner_create(suite_fn());                     \
 		int failed_;                                                   \

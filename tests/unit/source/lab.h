@@ -10,6 +10,8 @@
 
 #include "base/arena.h"
 #include "source/git.h"
+#include "source/source.h"
+#include "unit.h"
 
 struct lab {
 	char dir[64];                    /* of everything */
@@ -48,5 +50,16 @@ struct lab_server {
 /* 'pushes' is the status that answers who asks to push; "200": he may. */
 void lab_serve(struct lab *lab, struct lab_server *server, const char *pushes);
 void lab_serve_end(struct lab_server *server);
+
+/* UNIT_MAIN of a test that is its own fetching child, as the daemon is. */
+#define FETCHING_UNIT_MAIN(suite_fn)                                           \
+	static int unit_main(void);                                            \
+	int main(int argc, char **argv)                                        \
+	{                                                                      \
+		if (argc > 1 && strcmp(argv[1], SOURCE_FETCH_ARG) == 0)        \
+			return source_fetch_child_main(argc, argv);            \
+		return unit_main();                                            \
+	}                                                                      \
+	UNIT_MAIN_AS(static, unit_main, suite_fn)
 
 #endif

@@ -879,17 +879,4 @@ static Suite *suite(void)
 	return s;
 }
 
-/* The test is its own fetching child, as the daemon is. */
-int main(int argc, char **argv)
-{
-	SRunner *sr;
-	int failed;
-
-	if (argc > 1 && strcmp(argv[1], SOURCE_FETCH_ARG) == 0)
-		return source_fetch_child_main(argc, argv);
-	sr = srunner_create(suite());
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
+FETCHING_UNIT_MAIN(suite)
