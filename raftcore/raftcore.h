@@ -31,6 +31,9 @@
 struct rc_node;
 struct loop;
 struct pool;
+struct net;
+struct net_config;
+struct net_handlers;
 struct net_tls;
 struct seal_provider;
 
@@ -90,6 +93,12 @@ struct rc_config {
 	unsigned expect;                /* 0: until rc_initialize */
 	const char *discover;           /* host:port; NULL; copied; needs 'pool' */
 	const char *listen;             /* host:port; NULL: alone; copied */
+	/* The transport (net/net.h, struct net_ops): called by rc_node_start, where
+	 * 'listen' is not NULL, with that, ids, loop and TLS; what an address means
+	 * is its business then.  NULL: net_open_tcp. */
+	enum code (*open_net)(const struct net_config *config,
+			      const struct net_handlers *handlers,
+			      struct net **out, struct err *err);
 	const struct net_tls *tls;      /* net/net.h; NULL: clear text; copied */
 	bool allow_clear_text;          /* also beyond loopback */
 	uint64_t ship_rate;             /* bytes a second of checkpoints sent to
@@ -123,8 +132,8 @@ void rc_config_defaults(struct rc_config *config);
 enum code rc_node_open(const struct rc_config *config, struct rc_node **out,
 		       struct err *err) MUST_USE;
 /* Listens, and starts the raft loop and the WAL thread; the apply loop must be
- * running or start soon.  E_BUSY, E_DENIED and others of net_open_tcp; then
- * rc_node_stop and rc_node_free. */
+ * running or start soon.  E_BUSY, E_DENIED and others of net_open_tcp (or of
+ * 'open_net'); then rc_node_stop and rc_node_free. */
 enum code rc_node_start(struct rc_node *node, struct err *err) MUST_USE;
 /* Refuses new proposals, ends all calls, waits for what is in flight, syncs and
  * closes the machine.  Called from the apply loop's thread after loop_join, or before

@@ -39,8 +39,8 @@
  * from 25 ms to 'backoff_max_ms', each drawn from its upper half.
  *
  * `struct net` is an interface: net_open_tcp makes the one over TCP, described
- * in docs/formats/transport.md; another transport or a simulator stands in by
- * its own struct net_ops.
+ * in docs/formats/transport.md.  rc_config.open_net gives a node another, with a
+ * struct net_ops of its own that keeps what is promised here.
  *
  * Threads: one loop; every function and handler runs on it, unless it says
  * otherwise.  Every function may be called inside every handler.

@@ -384,7 +384,8 @@ enum code links_open(struct rc_node *n, struct err *err)
 	c.tls = n->config.tls;
 	c.allow_clear_text = n->config.allow_clear_text;
 	n->arena = arena_new(64 * 1024);
-	return net_open_tcp(&c, &mine, &n->net, err);
+	return (n->config.open_net ? n->config.open_net : net_open_tcp)(
+		&c, &mine, &n->net, err);
 }
 
 void links_stop(struct rc_node *n)
