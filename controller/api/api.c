@@ -394,6 +394,8 @@ static void on_turn(struct turn *turn)
 {
 	struct api_loop *at = container_of(turn, struct api_loop, turn);
 
+	/* Behind the server's own, which may have run requests. */
+	wait_turn(at);
 	view_idle(at->view);
 	admission_turn(&at->admission, door_woke_ns(at), clock_mono_ns());
 }
@@ -439,6 +441,7 @@ static enum code loop_open(struct api *api, struct api_loop *at, unsigned i,
 	at->flags = ofrep_cache_new(FLAGS_BYTES);
 	at->admission.target_ns = api->config.queue_target_ms * UINT64_C(1000000);
 	list_init(&at->waits);
+	list_init(&at->reads);
 	list_init(&at->calls);
 	at->texts = watch_texts_new();
 	rc = loop_try_new(name, 0, &at->loop, err);

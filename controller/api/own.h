@@ -41,6 +41,7 @@ struct api_loop {
 	struct sockets *sockets;
 	struct kube_watches *objects;    /* watches of objects (kube_watch.c) */
 	struct list waits, calls;
+	struct list reads;               /* of this turn, for a barrier (wait.c) */
 	_Atomic uint64_t grpc_ended[GRPC__STATUSES];     /* calls, by status */
 	_Atomic bool is_drained, is_stopped;
 };
@@ -272,6 +273,8 @@ bool config_release(struct request *r, struct change *ch,
 
 /* ---- requests that wait (wait.c) ---- */
 void wait_wake(struct api_loop *at);
+/* Linearizable reads that came in this turn ask the leader. */
+void wait_turn(struct api_loop *at);
 
 /* ---- watches (watcher.h; watch.c, watch_sse.c, watch_poll.c) ---- */
 

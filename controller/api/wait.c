@@ -4,11 +4,12 @@
  * before the request came.
  *
  * Every request to a route with a permission passes api_dispatch.  A linearizable
- * one first waits for the read barrier with the leader (struct api_barrier).  Where
- * what it wants is here its handler runs at once; else the request is held by a
- * struct api_wait on its loop, looked at with each wake-up of the store, and
- * answered 504 after two seconds.  A connection that ends meanwhile takes its wait
- * along; a barrier outlives it until it has passed.
+ * one first waits for the read barrier with the leader, which all that came in one
+ * turn of a loop share (struct api_round).  Where what it wants is here its handler
+ * runs at once; else the request is held by a struct api_wait on its loop, looked at
+ * with each wake-up of the store, and answered 504 after two seconds.  A connection
+ * that ends meanwhile takes its reads and waits along; a round outlives them until
+ * its barrier has passed.
  */
 #include "api/grpc.h"
 
@@ -143,57 +144,96 @@ static void run_when_here(struct request *r, route_handler *then)
 
 /* ---- the read barrier ---- */
 
-struct api_barrier {
-	struct store_barrier barrier;
-	struct caller caller;            /* request.data meanwhile */
-	struct request *r;               /* NULL: the connection ended */
+/* A read that waits for one; request.data is 'caller' meanwhile. */
+struct api_read {
+	struct list at_;                 /* of the loop, or of its round */
+	struct caller caller;
+	struct request *r;
 	route_handler *then;
 };
 
-static void barrier_gone(struct request *r)
+/* What came in one turn of a loop shares a barrier: it began behind them all. */
+struct api_round {
+	struct store_barrier barrier;
+	struct list reads;
+	struct msg refused;
+};
+
+static struct request *read_close(struct api_read *b)
 {
-	grpc_gone(r);
-	container_of(caller_of(r), struct api_barrier, caller)->r = NULL;
+	struct request *r = b->r;
+	struct caller *caller = ANEW(r->arena, struct caller);
+
+	*caller = b->caller;
+	r->data = caller;
+	r->on_gone = NULL;
+	list_remove(&b->at_);
+	free(b);
+	return r;
 }
 
-static void barrier_passed(struct store_barrier *barrier, enum code rc,
-			   const struct err *err)
+static void read_gone(struct request *r)
 {
-	struct api_barrier *b = container_of(barrier, struct api_barrier, barrier);
-	struct request *r = b->r;
-	struct caller *caller;
+	grpc_gone(r);
+	read_close(container_of(caller_of(r), struct api_read, caller));
+}
 
-	if (r) {
-		caller = ANEW(r->arena, struct caller);
-		*caller = b->caller;
-		r->data = caller;
-		r->on_gone = NULL;
+/* An answer may end other reads of its connection, and begin some. */
+static void round_passed(struct store_barrier *barrier, enum code rc,
+			 const struct err *err)
+{
+	struct api_round *round = container_of(barrier, struct api_round, barrier);
+	struct api_read *b;
+
+	while ((b = list_first(&round->reads, struct api_read, at_))) {
+		route_handler *then = b->then;
+		struct request *r = read_close(b);
+
 		if (rc)
 			api_error(r, err);
 		else
-			run_when_here(r, b->then);
+			run_when_here(r, then);
 	}
-	free(b);
+	free(round);
 }
 
-static void barrier_start(struct request *r, route_handler *then)
+static void round_refused(struct msg *msg)
 {
-	struct api_barrier *b = NEW(struct api_barrier);
+	struct api_round *round = container_of(msg, struct api_round, refused);
+	struct err err;
+
+	err_set(&err, E_UNAVAILABLE, "the node is stopping");
+	round_passed(&round->barrier, err.code, &err);
+}
+
+void wait_turn(struct api_loop *at)
+{
+	struct api_round *round;
+
+	if (list_empty(&at->reads))
+		return;
+	round = NEW(struct api_round);
+	list_init(&round->reads);
+	list_insert_before(&at->reads, &round->reads);
+	list_remove(&at->reads);
+	round->barrier = (struct store_barrier){ .home = at->loop,
+						 .done = round_passed };
+	if (store_barrier(at->api->config.store, &round->barrier))
+		return;
+	round->refused.run = round_refused;
+	loop_post_sure(at->loop, &round->refused);
+}
+
+static void read_start(struct request *r, route_handler *then)
+{
+	struct api_read *b = NEW(struct api_read);
 
 	b->caller = *caller_of(r);
 	b->r = r;
 	b->then = then;
-	b->barrier = (struct store_barrier){ .home = r->loop,
-					     .done = barrier_passed };
 	r->data = &b->caller;
-	r->on_gone = barrier_gone;
-	if (store_barrier(b->caller.at->api->config.store, &b->barrier))
-		return;
-	r->data = ANEW(r->arena, struct caller);
-	*caller_of(r) = b->caller;
-	r->on_gone = NULL;
-	free(b);
-	api_fail(r, E_UNAVAILABLE, "the node is stopping");
+	r->on_gone = read_gone;
+	list_append(&b->caller.at->reads, &b->at_);
 }
 
 void api_when(struct request *r, uint64_t min_rev, bool is_linearizable,
@@ -201,7 +241,7 @@ void api_when(struct request *r, uint64_t min_rev, bool is_linearizable,
 {
 	caller_of(r)->min_rev = min_rev;
 	if (is_linearizable && failpoint_hit(FP_READ_BARRIER, NULL) == OK)
-		barrier_start(r, then);
+		read_start(r, then);
 	else
 		run_when_here(r, then);
 }

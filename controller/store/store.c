@@ -539,6 +539,7 @@ static void barrier_passed(struct rc_read *r, enum code rc,
 bool store_barrier(struct store *s, struct store_barrier *b)
 {
 	b->read_ = (struct rc_read){ .timeout_ms = (uint32_t)s->config.hold_ms,
+				     .is_brief = true,
 				     .done = barrier_passed };
 	return !atomic_load(&s->is_stopping) && rc_read(s->node, &b->read_);
 }

@@ -40,6 +40,10 @@ static void tell(struct reading *r, enum code rc, const struct err *err)
 	r->rc = rc;
 	if (rc)
 		err_copy(&r->err, err);
+	if (r->read->is_brief) {
+		tell_done(r->node, &r->errand);
+		return;
+	}
 	r->errand.run = tell_done;
 	errands_put_sure(&r->node->to_apply, &r->errand);
 }
