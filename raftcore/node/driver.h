@@ -169,6 +169,7 @@ struct rc_node {
 
 	/* readers.c */
 	struct list reads, awaits;
+	bool reads_came;                 /* the core has some, and is to ask */
 	bool reads_again;                /* one is to be asked again */
 	uint64_t reads_due_ms;
 	uint64_t awaits_least;           /* no await is for less */

@@ -13,7 +13,7 @@
  *	node_core_timeout     -->   apply(batch)        -->   node_core_applied
  *	node_core_change      -->   checkpoint(c)       -->   node_core_frozen,
  *	node_core_transfer                                    node_core_checkpointed
- *	node_core_read, node_core_backup
+ *	node_core_read, _ask, node_core_backup
  *	                            cut(index)          -->   (nothing)
  *	                            ship(peer, c)       -->   node_core_shipped
  *	node_core_install     -->   install(c, path)    -->   node_core_installed
@@ -271,9 +271,11 @@ struct node_reader {
 	void (*done)(struct node_reader *reader, enum code rc, uint64_t index,
 		     const struct err *err);
 };
-/* Leader or follower; many share a round. */
+/* Leader or follower; many share a round, which begins with node_core_ask: to be
+ * called when all that came in a turn are here. */
 void node_core_read(struct node_core *core, uint64_t now_ms,
 		    struct node_reader *reader);
+void node_core_ask(struct node_core *core, uint64_t now_ms);
 
 /* ---- checkpoints on demand ---- */
 

@@ -78,6 +78,14 @@ static void confirmed(struct node_reader *core, enum code rc, uint64_t index,
 
 /* ---- asking ---- */
 
+static void hand_on(struct rc_node *n, struct reading *r)
+{
+	list_append(&n->reads, &r->at);
+	r->is_out = true;
+	n->reads_came = true;
+	node_core_read(n->core, node_now(n), &r->core);
+}
+
 static void start_read(struct rc_node *n, struct errand *errand)
 {
 	struct reading *r = container_of(errand, struct reading, errand);
@@ -90,10 +98,7 @@ static void start_read(struct rc_node *n, struct errand *errand)
 	}
 	r->deadline_ms = node_now(n) + r->read->timeout_ms;
 	n->reads_due_ms = MIN(n->reads_due_ms, r->deadline_ms);
-	list_append(&n->reads, &r->at);
-	r->is_out = true;
-	node_core_read(n->core, node_now(n), &r->core);
-	node_touch(n);
+	hand_on(n, r);
 }
 
 bool rc_read(struct rc_node *n, struct rc_read *read)
@@ -279,15 +284,11 @@ void readers_timeout(struct rc_node *n)
 	n->reads_due_ms = due;
 }
 
-/* Behind all that the core was called for: its callbacks do not call it. */
-void readers_turn(struct rc_node *n)
+static void read_again(struct rc_node *n)
 {
 	struct list todo;
 	struct reading *r;
 
-	awaits_turn(n);
-	if (!n->reads_again)
-		return;
 	n->reads_again = false;
 	list_init(&todo);
 	list_each(&n->reads, r, at) {
@@ -298,10 +299,21 @@ void readers_turn(struct rc_node *n)
 	}
 	while ((r = list_first(&todo, struct reading, at))) {
 		list_remove(&r->at);
-		list_append(&n->reads, &r->at);
-		r->is_out = true;
-		node_core_read(n->core, node_now(n), &r->core);
+		hand_on(n, r);
 	}
+}
+
+/* Behind all that the core was called for: its callbacks do not call it.  Those that
+ * came in one turn share a round. */
+void readers_turn(struct rc_node *n)
+{
+	awaits_turn(n);
+	if (n->reads_again)
+		read_again(n);
+	if (!n->reads_came)
+		return;
+	n->reads_came = false;
+	node_core_ask(n->core, node_now(n));
 	node_touch(n);
 }
 

@@ -262,6 +262,10 @@ void node_core_read(struct node_core *c, uint64_t now_ms, struct node_reader *r)
 	push(&c->reads.fresh, r);
 	if (!c->reads.until_ms)
 		c->reads.until_ms = r->until_ms_;
+}
+
+void node_core_ask(struct node_core *c, uint64_t now_ms)
+{
 	core_read_more(c, now_ms);
 	core_pump(c);
 }

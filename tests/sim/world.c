@@ -419,6 +419,7 @@ void server_read(struct server *s)
 		own->must_show = world_kind->shown();
 	own->r.done = read_done;
 	node_core_read(s->core, ms_of(s), &own->r);
+	node_core_ask(s->core, ms_of(s));
 	look_at(s);
 }
 
