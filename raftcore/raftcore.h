@@ -175,10 +175,10 @@ bool rc_propose(struct rc_node *node, struct rc_proposal *p) MUST_USE;
  * of messages. */
 struct rc_read {
 	uint32_t timeout_ms;            /* 1.. */
+	void (*done)(struct rc_read *read, enum code rc, const struct err *err);
 	/* 'done' does no more than hand on: it may run on the raft loop, a change of
 	 * thread sooner, and calls nothing of this header. */
 	bool is_brief;
-	void (*done)(struct rc_read *read, enum code rc, const struct err *err);
 };
 bool rc_read(struct rc_node *node, struct rc_read *read) MUST_USE;
 
