@@ -103,9 +103,13 @@ echo "== the examples, from the outside"
 for source in examples/*.c; do
 	name=$(basename "$source" .c)
 	case $name in sdk_*) lib=conflux ;; *) lib=raftcore ;; esac
-	$cc -Wextra -Wno-unused-parameter -Werror $(pc --cflags) -o "$name" "$source" $(pc --libs)
+	more=
+	! grep -q '<microhttpd.h>' "$source" || more=$(pkg-config --libs libmicrohttpd)
+	$cc -Wextra -Wno-unused-parameter -Werror $(pc --cflags) -o "$name" "$source" $(pc --libs) $more
 	mkdir "$name.dir"
-	LD_LIBRARY_PATH=$root/lib ./"$name" "$name.dir" >"$name.log" 2>&1 || {
+	run=(./"$name")
+	[ ! -e "examples/$name.sh" ] || run=(bash "examples/$name.sh" ./"$name")
+	LD_LIBRARY_PATH=$root/lib "${run[@]}" "$name.dir" >"$name.log" 2>&1 || {
 		cat "$name.log"
 		die "$name ended with $?"
 	}

@@ -17,7 +17,7 @@ RAFT=0.22.1
 base="gcc g++ make pkg-config binutils git ca-certificates curl openssl python3
 libc6-dev libssl-dev libuv1-dev libnghttp2-dev nghttp2-client liblmdb-dev libhttp-parser-dev libgit2-dev
 libjansson-dev libyaml-dev libtomlplusplus-dev libisal-dev libxxhash-dev libhowardhinnant-date-dev tzdata check libsubunit-dev
-libcurl4-openssl-dev libraft-dev libraft0 jq procps iproute2 libprotobuf-c-dev protobuf-c-compiler
+libcurl4-openssl-dev libmicrohttpd-dev libraft-dev libraft0 jq procps iproute2 libprotobuf-c-dev protobuf-c-compiler
 python3-grpcio python3-protobuf libwslay-dev python3-websockets python3-websocket python3-h2
 systemd"
 case "${1:-}" in

@@ -12,7 +12,8 @@ What an id means, how it runs, and how much it counts:
     sim/NAME         OUT/tests/sim/NAME                                "N passed, M failed"
     fuzz/NAME        OUT/tests/fuzz/NAME on tests/fuzz/corpus/NAME     1
     scenario/NAME    bash tests/scenario/NAME.sh WORK                  1
-    examples/NAME    OUT/tests/examples/NAME WORK                      1
+    examples/NAME    OUT/tests/examples/NAME WORK, or bash
+                     examples/NAME.sh OUT/tests/examples/NAME WORK     1
     PART/NOUN        OUT/tests/PART/NOUN, a unit test with Check       its test cases
 
 Every program runs from the top of the tree in a session of its own, which is
@@ -111,6 +112,8 @@ class Runner:
             cmd += [f"tests/fuzz/corpus/{base}"]
         if kind == "examples":
             cmd += [work]
+            if os.path.exists(f"examples/{base}.sh"):
+                cmd = ["bash", f"examples/{base}.sh"] + cmd
         if os.path.basename(self.out) == "tsan" and shutil.which("setarch"):
             # The thread sanitizer of gcc 12 wants its fixed addresses free.
             cmd = ["setarch", os.uname().machine, "-R"] + cmd
