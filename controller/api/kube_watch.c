@@ -10,6 +10,11 @@
  * of configurations are told (watcher.h) depends on who asks; this does not, so there is
  * nothing to share between the two but who may (watch_owner.h).
  *
+ * Who has nothing yet is told all that there is first, by name, in slices from whatever
+ * picture is there when it reads on.  Up to the last name told it is where its cursor is,
+ * as any other watch; what happens to a name behind that it hears of when it comes there.
+ * So a slice keeps no picture, and a list may take as long as its client does.
+ *
  * All on the thread of the loop.
  */
 #include "api/kube.h"
@@ -33,6 +38,7 @@ struct kube_watches {
 	struct api_loop *at;
 	struct list open;
 	struct list due;                 /* that have something to write */
+	struct list lists;               /* that were not told of all there is */
 	struct watch_owners *owners;
 	struct msg more;
 	bool has_more, is_draining;
@@ -40,7 +46,7 @@ struct kube_watches {
 };
 
 struct kube_watch {
-	struct list at_, due_;
+	struct list at_, due_, list_;
 	struct kube_watches *all;
 	struct request *r;               /* its data is this */
 	struct arena *arena;
@@ -48,7 +54,9 @@ struct kube_watch {
 	struct str tenant;               /* empty: all */
 	struct kube_select select;
 	struct watch_owner *owner;
-	bool table, whole, bookmarks, is_stalled;
+	bool table, whole, bookmarks, says_end, is_listing, is_stalled;
+	struct buf after;                /* while it lists: up to whom it was told */
+	size_t after_tenant;             /* so much of that is the tenant */
 	uint64_t cursor;                 /* all up to here was looked at */
 	uint64_t told;                   /* the client knows */
 	uint64_t end_ms;                 /* on the loop's clock */
@@ -67,9 +75,11 @@ static void let_go(struct kube_watch *w)
 {
 	list_remove(&w->at_);
 	list_remove(&w->due_);
+	list_remove(&w->list_);
 	crowd_leave(w->all->at->api->watches, str_of(w->owner->who.name));
 	watch_owner_put(w->all->owners, &w->owner);
 	buf_fini(&w->out);
+	buf_fini(&w->after);
 	arena_free(&w->arena);
 	timer_close(&w->timer, timer_closed);
 }
@@ -150,6 +160,15 @@ static void write_event(struct kube_watch *w, const char *type,
 	w->told = o->rev;
 }
 
+/* It is written with the others of this turn. */
+static void has_more(struct kube_watch *w)
+{
+	list_remove(&w->due_);
+	list_append(&w->all->due, &w->due_);
+	if (w->out.n >= PENDING_MAX)
+		w->is_stalled = true;
+}
+
 static void write_bookmark(struct kube_watch *w, bool ends_list)
 {
 	buf_printf(&w->out, "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"%.*s\","
@@ -205,10 +224,21 @@ static void tell(struct pass *p, struct kube_watch *w, uint64_t rev,
 		write_event(w, "DELETED", &was, buf_view(&before), p->arena);
 	else
 		return;
-	list_remove(&w->due_);
-	list_append(&p->all->due, &w->due_);
-	if (w->out.n >= PENDING_MAX)
-		w->is_stalled = true;
+	has_more(w);
+}
+
+/* It will be told of what stands there when its list comes to that. */
+static bool is_ahead(const struct kube_watch *w, const struct event_row *e)
+{
+	struct str after = buf_view(&w->after);
+	int order;
+
+	if (!w->is_listing)
+		return false;
+	order = str_cmp(e->tenant, str_first(after, w->after_tenant));
+	if (order == 0)
+		order = str_cmp(e->name, str_from(after, w->after_tenant));
+	return order > 0;
 }
 
 static bool on_event(void *data, uint64_t rev, const struct event_row *e)
@@ -221,11 +251,68 @@ static bool on_event(void *data, uint64_t rev, const struct event_row *e)
 			continue;
 		w->cursor = rev;
 		if (w->kind->id == e->kind &&
-		    (w->tenant.n == 0 || str_eq(w->tenant, e->tenant)))
+		    (w->tenant.n == 0 || str_eq(w->tenant, e->tenant)) &&
+		    !is_ahead(w, e))
 			tell(p, w, rev, e);
 	}
 	p->is_late = clock_mono_ns() >= p->until_ns;
 	return !p->is_late;
+}
+
+/* ---- what there is, for who has nothing yet ---- */
+
+struct slice {
+	struct kube_watch *w;
+	struct pass *p;
+};
+
+static bool list_one(void *data, const struct object_view *o)
+{
+	struct slice *s = data;
+	struct kube_watch *w = s->w;
+	struct arena *arena = s->p->arena;
+	AUTO_BUF json = BUF_NONE;
+
+	arena_reset(arena);
+	view_json(&json, o);
+	if (kube_selects(&w->select, arena, buf_view(&json))) {
+		arena_reset(arena);
+		write_event(w, "ADDED", o, buf_view(&json), arena);
+	}
+	buf_reset(&w->after);
+	buf_str(&w->after, o->tenant);
+	buf_str(&w->after, o->name);
+	w->after_tenant = o->tenant.n;
+	s->p->is_late = clock_mono_ns() >= s->p->until_ns;
+	return !s->p->is_late && w->out.n < PENDING_MAX;
+}
+
+/* The next that there are in the picture, which is where it is.  False: there are no
+ * more, or it has ended. */
+static bool list_slice(struct kube_watch *w, struct pass *p, struct kv_txn *txn)
+{
+	struct slice s = { w, p };
+	AUTO_BUF from = BUF_NONE;
+	struct str after;
+	struct err err;
+
+	/* list_one writes to w->after. */
+	buf_str(&from, buf_view(&w->after));
+	after = buf_view(&from);
+	if (view_list(txn, w->kind->id, w->tenant, str_first(after, w->after_tenant),
+		      str_from(after, w->after_tenant), list_one, &s, &err)) {
+		end(w, &err);
+		return false;
+	}
+	w->is_listing = p->is_late || w->out.n >= PENDING_MAX;
+	if (!w->is_listing) {
+		buf_fini(&w->after);
+		w->told = w->cursor;
+		if (w->says_end)
+			write_bookmark(w, true);
+	}
+	has_more(w);
+	return w->is_listing;
 }
 
 /* ---- runs ---- */
@@ -296,30 +383,58 @@ static struct kube_watch *furthest(struct kube_watches *all, uint64_t rev)
 	return found;
 }
 
-static void read_events(struct kube_watches *all, struct kv_txn *txn, uint64_t rev)
+static void read_events(struct pass *p, struct kv_txn *txn, uint64_t rev)
 {
-	struct pass p = { .all = all, .until_ns = clock_mono_ns() + RUN_MS * 1000000ull };
+	struct kube_watches *all = p->all;
 	struct kube_watch *w;
 	struct err err;
 
-	p.arena = arena_new(0);
-	while (!p.is_late && (w = furthest(all, rev))) {
-		if (view_events(txn, w->cursor, on_event, &p, &err)) {
+	while (!p->is_late && (w = furthest(all, rev))) {
+		if (view_events(txn, w->cursor, on_event, p, &err)) {
 			end(w, &err);
 			continue;
 		}
-		if (p.is_late)
-			run_again(all);
-		else
+		if (!p->is_late)
 			list_each(&all->open, w, at_)
 				if (!w->is_stalled)
 					w->cursor = MAX(w->cursor, rev);
 	}
-	arena_free(&p.arena);
+}
+
+static void move_all(struct list *from, struct list *to)
+{
+	struct kube_watch *w;
+
+	while ((w = list_first(from, struct kube_watch, list_))) {
+		list_remove(&w->list_);
+		list_append(to, &w->list_);
+	}
+}
+
+/* The next of each list in turn, of those who read: what there is at 'rev' for who is
+ * there. */
+static void read_lists(struct pass *p, struct kv_txn *txn, uint64_t rev)
+{
+	struct list *lists = &p->all->lists, rest, served;
+	struct kube_watch *w;
+
+	list_init(&rest);
+	list_init(&served);
+	move_all(lists, &rest);
+	while ((w = list_first(&rest, struct kube_watch, list_))) {
+		list_remove(&w->list_);
+		if (p->is_late || w->is_stalled || w->cursor < rev)
+			list_append(lists, &w->list_);
+		else if (list_slice(w, p, txn))
+			list_append(&served, &w->list_);
+	}
+	/* Whoever had nothing of this turn is first in the next. */
+	move_all(&served, lists);
 }
 
 static void run(struct kube_watches *all)
 {
+	struct pass p = { .all = all };
 	struct kv_txn *txn;
 	struct head head;
 	struct err err;
@@ -336,7 +451,13 @@ static void run(struct kube_watches *all)
 	if (view_use(all->at->view, 0, &txn, &err) || view_head(txn, &head, &err))
 		return;
 	sweep(all, txn, changes);
-	read_events(all, txn, head.rev);
+	p.until_ns = clock_mono_ns() + RUN_MS * 1000000ull;
+	p.arena = arena_new(0);
+	read_events(&p, txn, head.rev);
+	read_lists(&p, txn, head.rev);
+	arena_free(&p.arena);
+	if (p.is_late)
+		run_again(all);
 	flush_all(all, txn);
 }
 
@@ -380,7 +501,7 @@ static void on_time(struct timer *timer)
 		return;
 	if (view_use(w->all->at->view, 0, &txn, &err) == OK && !still_may(w, txn))
 		return;
-	if (w->bookmarks && !w->is_stalled && w->cursor > w->told)
+	if (w->bookmarks && !w->is_listing && !w->is_stalled && w->cursor > w->told)
 		write_bookmark(w, false);
 	if (is_over) {
 		end(w, NULL);
@@ -392,39 +513,6 @@ static void on_time(struct timer *timer)
 }
 
 /* ---- life ---- */
-
-struct first_events {
-	struct kube_watch *w;
-	struct arena *arena;
-};
-
-static bool list_one(void *data, const struct object_view *o)
-{
-	struct first_events *f = data;
-	AUTO_BUF json = BUF_NONE;
-
-	arena_reset(f->arena);
-	view_json(&json, o);
-	if (kube_selects(&f->w->select, f->arena, buf_view(&json))) {
-		arena_reset(f->arena);
-		write_event(f->w, "ADDED", o, buf_view(&json), f->arena);
-	}
-	return true;
-}
-
-/* What there is, for who has nothing yet. */
-static enum code list_first_events(struct kube_watch *w, struct kv_txn *txn, bool says_end,
-				   struct err *err)
-{
-	struct first_events f = { w, arena_new(0) };
-	enum code rc = view_list(txn, w->kind->id, w->tenant, STR_NONE, STR_NONE, list_one,
-				 &f, err);
-
-	arena_free(&f.arena);
-	if (rc == OK && says_end)
-		write_bookmark(w, true);
-	return rc;
-}
 
 static bool query_bool(struct request *r, const char *name)
 {
@@ -506,6 +594,7 @@ static void begin(struct request *r, const struct where *at, struct arena *arena
 		.tenant = arena_str(arena, at->tenant), .select = *select,
 		.owner = owner, .table = kube_wants_table(r), .whole = kube_whole_rows(r),
 		.bookmarks = query_bool(r, "allowWatchBookmarks"),
+		.says_end = says_end, .is_listing = wants_list,
 		.cursor = wants_list ? head.rev : rev,
 	};
 	seconds = seconds ? MIN(seconds, (uint64_t)MOST_S) : MOST_S;
@@ -513,13 +602,11 @@ static void begin(struct request *r, const struct where *at, struct arena *arena
 	/* For arm: when its token ends. */
 	watch_owner_now(txn, owner);
 	list_init(&w->due_);
+	list_init(&w->list_);
 	list_append(&all->open, &w->at_);
+	if (wants_list)
+		list_append(&all->lists, &w->list_);
 	timer_init(&w->timer, r->loop, on_time);
-	if (wants_list && list_first_events(w, txn, says_end, &err)) {
-		let_go(w);
-		api_error(r, &err);
-		return;
-	}
 	w->told = w->cursor;
 	answer_header(r, "Cache-Control", STR("no-store"));
 	r->data = w;
@@ -527,9 +614,8 @@ static void begin(struct request *r, const struct where *at, struct arena *arena
 	answer_stream(r, 200, "application/json");
 	answer_on_drain(r, on_drained);
 	request_forget(r);
-	list_append(&all->due, &w->due_);
 	arm(w);
-	/* Written, and read on, with the next turn. */
+	/* What there is, and what comes, with the next turn. */
 	run_again(all);
 	return;
 failed:
@@ -581,6 +667,7 @@ struct kube_watches *kube_watches_new(struct api_loop *at)
 	all->more.run = on_more;
 	list_init(&all->open);
 	list_init(&all->due);
+	list_init(&all->lists);
 	return all;
 }
 

@@ -1,6 +1,8 @@
 /* See watch_lab.h. */
 #include "watch_lab.h"
 
+#include "api/kube.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -95,6 +97,8 @@ static bool has_stopped;
 static void on_wake(struct follower *f, uint64_t rev)
 {
 	watching_wake(at.watching);
+	if (at.objects)
+		kube_watches_wake(at.objects);
 }
 
 static void on_stopped(struct follower *f)
