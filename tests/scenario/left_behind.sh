@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Watchers of a follower that is left behind so far that what comes next is no more in the
-# leader's log: a checkpoint is installed under them.  It stands still, is killed, and
-# at last misses more than events are kept of.  Each watcher hears of every version, once,
-# in order, or is told 410, fetches, and goes on behind that.
+# Watchers, over each protocol, of a follower that is left behind so far that what comes
+# next is no more in the leader's log: a checkpoint is installed under them.  It stands
+# still, is killed, and at last misses more than events are kept of.  Each watcher hears of
+# every version, once, in order, or is told 410, fetches, and goes on behind that.
 . "$(dirname "$0")/lib.bash"
 HERE=$(dirname "$0")/watch
 N=60

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Many watchers of a cluster: its leader is killed, a follower stands still under its
-# watchers, and some of them do not read.  Each hears of every version,
-# once, in order.
+# Many watchers of a cluster, as many over server sent events as over long polls, WebSocket
+# and gRPC: its leader is killed, a follower stands still under its watchers, and some of
+# them do not read.  Each hears of every version, once, in order.
 . "$(dirname "$0")/lib.bash"
 HERE=$(dirname "$0")/watch
 N=300
