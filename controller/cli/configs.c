@@ -95,7 +95,11 @@ enum code cmd_fetch(struct cli *cli, struct err *err)
 	if (rc)
 		return rc;
 	q.target = buf_view(&target);
+	q.wants_signature = cli_has(cli, FLAG_PUBLIC_KEY);
 	rc = cli_ask_raw(cli, &q, &answer, err);
+	if (rc == OK)
+		rc = client_check_content(cli->client, &answer, cli->args[0],
+					  cli_text(cli, FLAG_PUBLIC_KEY), err);
 	return rc ? rc : out_raw(answer.body, err);
 }
 

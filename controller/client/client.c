@@ -250,6 +250,8 @@ static void put_request(struct client *c, const struct client_request *q,
 		put_line(out, "If-Match", str_of(q->if_match));
 	if (q->last_event_id)
 		put_line(out, "Last-Event-ID", str_of(q->last_event_id));
+	if (q->wants_signature)
+		put_line(out, "X-Conflux-Want-Signature", STR("?1"));
 	if (is_write(q->method)) {
 		put_line(out, "Idempotency-Key", str_of(key));
 		put_line(out, "Content-Type", str_of(q->content_type ?
@@ -449,6 +451,42 @@ enum code client_download(struct client *c, const struct client_request *request
 	}
 	drop(c);
 	return rc ? rc : client_verdict(&answer, err);
+}
+
+/* ---- what is fetched ---- */
+
+static const char *header_z(struct arena *arena, const struct client_answer *a,
+			    const char *name)
+{
+	const struct str *text = client_header(a, name);
+
+	return text ? arena_z(arena, *text) : "";
+}
+
+enum code client_check_content(const struct client *c, const struct client_answer *answer,
+			       const char *key, const char *public_key_file,
+			       struct err *err)
+{
+	AUTO_ARENA arena = arena_new(1024);
+	struct said said = { .server = c->servers[c->at].name, .key = key };
+	struct signer *signer = NULL;
+	struct proof proof;
+	struct cfx_error error;
+	enum cfx_code rc = CFX_OK;
+
+	said.etag = header_z(arena, answer, "etag");
+	said.signature = header_z(arena, answer, "x-conflux-signature");
+	/* Who says no version has signed none. */
+	if (!sdk_u64(str_of(header_z(arena, answer, "x-conflux-version")), &said.version))
+		said.version = 0;
+	if (public_key_file)
+		rc = signer_new(&heap_of_libc, public_key_file, &signer, &error);
+	if (rc == CFX_OK)
+		rc = proof_of(&said, answer->body, signer, &proof, &error);
+	signer_free(&heap_of_libc, &signer);
+	/* Those below 100 are in errors.tbl. */
+	must(rc < 100);
+	return rc ? err_set(err, (enum code)rc, "%s", error.text) : OK;
 }
 
 /* ---- life ---- */

@@ -59,6 +59,7 @@ struct client_request {
 	 * may have arrived. */
 	bool is_once;
 	const char *last_event_id;       /* of client_follow; NULL: none */
+	bool wants_signature;            /* of a fetch */
 };
 
 struct client_answer {
@@ -76,6 +77,14 @@ struct client_answer {
 enum code client_ask(struct client *client, const struct client_request *request,
 		     struct arena *arena, struct client_answer *out,
 		     struct err *err) MUST_USE;
+/*
+ * Is the content that a fetch of 'key' was answered with what its hash says, and where
+ * 'public_key_file' (PEM, Ed25519; NULL: none is pinned) is given, signed by that in that
+ * version?  As libconflux checks it.  E_CORRUPT: it is not; E_USAGE, E_IO: the file.
+ */
+enum code client_check_content(const struct client *client,
+			       const struct client_answer *answer, const char *key,
+			       const char *public_key_file, struct err *err) MUST_USE;
 /* Waits, as between two attempts. */
 void client_pause(struct client *client, unsigned ms);
 /* OK below 300; else the code, text and hint that the answer holds.

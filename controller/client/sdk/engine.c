@@ -476,25 +476,16 @@ static enum cfx_code check(struct cfx *cfx, const struct config *c,
 			   struct doc *doc, struct cfx_error *error)
 {
 	const struct answer *a = &cfx->ask.answer;
-	size_t n = strlen(a->etag);
-	uint8_t said[32];
+	struct said said = { cfx->ask.to->name, c->key, a->etag, a->signature,
+			     doc->version };
+	struct proof proof = { 0 };
+	enum cfx_code rc = proof_of(&said, str_n(doc->content, doc->content_n),
+				    cfx->signer, &proof, error);
 
-	if (!sdk_sha256(str_n(doc->content, doc->content_n), doc->sha256))
-		return cfx_no_memory(error);
-	if (n < 2 || !sdk_unhex(str_n(a->etag + 1, n - 2), said, 32) ||
-	    memcmp(said, doc->sha256, 32) != 0)
-		return cfx_fail(error, CFX_E_CORRUPT, "%s: %s: the content is "
-				"not what its hash says", cfx->ask.to->name,
-				c->key);
-	doc->is_signed = signature_parse(a->signature, doc->signature);
-	if (!cfx->signer)
-		return CFX_OK;
-	if (!doc->is_signed)
-		return cfx_fail(error, CFX_E_CORRUPT, "%s: %s is not signed: has "
-				"the server a signing.key_file?",
-				cfx->ask.to->name, c->key);
-	return signer_check(cfx->signer, c->key, doc->version, doc->sha256,
-			    doc->signature, error);
+	memcpy(doc->sha256, proof.sha256, sizeof(doc->sha256));
+	memcpy(doc->signature, proof.signature, sizeof(doc->signature));
+	doc->is_signed = proof.is_signed;
+	return rc;
 }
 
 static bool was_rejected(const struct config *c, const uint8_t sha[32])

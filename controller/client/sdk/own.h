@@ -61,6 +61,22 @@ enum cfx_code signer_check(const struct signer *signer, const char *key,
 			   uint64_t version, const uint8_t sha256[32],
 			   const uint8_t signature[SIGNATURE_BYTES],
 			   struct cfx_error *error) MUST_USE;
+/* What 'server' said of a content that it gave as 'key'. */
+struct said {
+	const char *server, *key;
+	const char *etag, *signature;    /* headers; empty: not there */
+	uint64_t version;
+};
+struct proof {
+	uint8_t sha256[32];
+	uint8_t signature[SIGNATURE_BYTES];
+	bool is_signed;                  /* it looks like one, and is where 'signer' is given */
+};
+/* Is it what its hash says, and signed by the key that is pinned ('signer' NULL: none)?
+ * CFX_E_CORRUPT: no; CFX_E_NO_MEMORY. */
+enum cfx_code proof_of(const struct said *said, struct str content,
+		       const struct signer *signer, struct proof *out,
+		       struct cfx_error *error) MUST_USE;
 
 /* ---- a configuration ---- */
 

@@ -115,3 +115,26 @@ enum cfx_code signer_check(const struct signer *s, const char *key,
 			"the key of public_key_file", key,
 			(unsigned long long)version);
 }
+
+enum cfx_code proof_of(const struct said *said, struct str content,
+		       const struct signer *signer, struct proof *out,
+		       struct cfx_error *error)
+{
+	size_t n = strlen(said->etag);
+	uint8_t digest[32];
+
+	if (!sdk_sha256(content, out->sha256))
+		return cfx_no_memory(error);
+	if (n < 2 || !sdk_unhex(str_n(said->etag + 1, n - 2), digest, 32) ||
+	    memcmp(digest, out->sha256, 32) != 0)
+		return cfx_fail(error, CFX_E_CORRUPT, "%s: %s: the content is "
+				"not what its hash says", said->server, said->key);
+	out->is_signed = signature_parse(said->signature, out->signature);
+	if (!signer)
+		return CFX_OK;
+	if (!out->is_signed)
+		return cfx_fail(error, CFX_E_CORRUPT, "%s: %s is not signed: has "
+				"the server a signing.key_file?", said->server, said->key);
+	return signer_check(signer, said->key, said->version, out->sha256,
+			    out->signature, error);
+}
