@@ -47,10 +47,28 @@ for lib in raftcore conflux; do
 	diff declared static || die "the static $lib and the headers differ"
 done
 
-echo "== each function of libconflux is in its manual page"
+echo "== each function of libconflux has its prototype in the manual page"
+# What .B and .BI set (words, or texts in quotes, without a space between) as C: beside the
+# header it has to say the same.
+awk '/^\.SH/ { is_it = $2 == "SYNOPSIS" }
+	is_it && sub(/^\.BI? /, "") {
+		if ($0 !~ /"/) { print; next }
+		text = ""
+		while (match($0, /"[^"]*"|[^ "]+/)) {
+			text = text substr($0, RSTART, RLENGTH)
+			$0 = substr($0, RSTART + RLENGTH)
+		}
+		gsub(/"/, "", text)
+		print text
+	}' "$root/share/man/man3/libconflux.3" >synopsis.c
+$cc $(pc --cflags) -fsyntax-only synopsis.c || die "libconflux(3) and the header differ"
+{ cat shared; grep -oE '^typedef .*\bcfx_[a-z]+\(' "$root/include/conflux.h" | grep -oE 'cfx_[a-z]+'; } >prototypes
+[ "$(wc -l <prototypes)" -gt "$(wc -l <shared)" ] || die "no type of a function is found"
 while read -r name; do
-	grep -q "$name" "$root/share/man/man3/libconflux.3" || die "$name is not in libconflux(3)"
-done <shared
+	grep -qE "[ *]$name\\(" synopsis.c || die "$name has no prototype in libconflux(3)"
+	grep -q "$name" <(sed '/^\.SH SYNOPSIS/,$d' "$root/share/man/man3/libconflux.3") ||
+		case $name in cfx_listener | cfx_validator) ;; *) die "libconflux(3) does not name $name" ;; esac
+done <prototypes
 
 echo "== libconflux needs nothing of the daemon, and is C++ too"
 readelf -d "$root/lib/libconflux.so" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort >needed
