@@ -3,6 +3,7 @@
 # expected and never without; a wiped one, a second bootstrap and a node of another
 # cluster are refused; by hand; by a name, as in a StatefulSet.
 . "$(dirname "$0")/lib.bash"
+with_tsan
 
 NODES="1 2 3"
 declare -A PID HTTP RAFT

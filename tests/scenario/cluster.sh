@@ -2,6 +2,7 @@
 # Three nodes: writes at any of them, the leader killed under load, a push that
 # goes on, one root token, a node that comes back.
 . "$(dirname "$0")/lib.bash"
+with_tsan
 
 NODES="1 2 3"
 declare -A PID HTTP

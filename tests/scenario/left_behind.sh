@@ -4,6 +4,7 @@
 # still, is killed, and at last misses more than events are kept of.  Each watcher hears of
 # every version, once, in order, or is told 410, fetches, and goes on behind that.
 . "$(dirname "$0")/lib.bash"
+with_tsan
 HERE=$(dirname "$0")/watch
 N=60
 

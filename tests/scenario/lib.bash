@@ -73,7 +73,7 @@ with_tsan() {
 	ln -s "$(realpath "$CONFLUX_BIN")"/* "$WORK/bin/"
 	ln -sf "$TEST_BUILD/confluxd" "$WORK/bin/"
 	CONFLUX_BIN=$WORK/bin
-	trap 'rc=$?; cleanup; ! grep -A 40 ThreadSanitizer "$WORK"/daemon*.log >&2 || rc=1; exit $rc' EXIT
+	LOOK_FOR_RACES=yes
 }
 
 # A port that nobody listens on, below those that the kernel gives out, and that was not
@@ -103,6 +103,7 @@ cleanup() {
 	# shellcheck disable=SC2086
 	[ -z "$pids" ] || kill -KILL $pids 2>/dev/null || true
 	wait 2>/dev/null || true
+	[ -z "${LOOK_FOR_RACES:-}" ] || ! grep -A 40 ThreadSanitizer "$WORK"/daemon*.log >&2 || exit 1
 }
 trap cleanup EXIT
 

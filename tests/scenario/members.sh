@@ -2,6 +2,7 @@
 # Three nodes that talk over mutual TLS; a fourth joins, catches up, votes and
 # leaves; leadership is handed over; a stranger's certificate is not let in.
 . "$(dirname "$0")/lib.bash"
+with_tsan
 
 declare -A PID HTTP RAFT
 

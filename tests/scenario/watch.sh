@@ -2,6 +2,7 @@
 # Watches: server sent events, long poll and WebSocket tell the same, to whom it
 # concerns, in order; and end as they should.
 . "$(dirname "$0")/lib.bash"
+with_tsan
 HERE=$(dirname "$0")/watch
 export PYTHONUTF8=1
 start_daemon --server-heartbeat 300ms --server-allowed-origins \
