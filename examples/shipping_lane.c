@@ -1,268 +1,173 @@
 /*
- * A file goes from one process to another in verified chunks, and the receiver is
- * killed in the middle: the next one goes on where it was.
+ * A file goes from one node to another in verified chunks, and the receiver is killed
+ * in the middle: the next one goes on where it was.
  *
  *	cc shipping_lane.c $(pkg-config --cflags --libs raftcore) -o shipping_lane
  *	mkdir /tmp/lane && ./shipping_lane /tmp/lane
  *
- * The library does hashing, journal and retries (ship/ship.h); what is here is
- * its driver: a TCP connection that carries frames (length, bytes) in both
- * directions, a timer, a worker for the files.  One connection for both makes it
- * simple: a peer is up as long as it is there.  Nodes of a cluster ship their
- * checkpoints this way by themselves.
+ * Two nodes, each a process, of a cluster whose machine has nothing to do.  Hashing,
+ * journal, rate and retries are the library's (raftcore/files.h); ship/ship.h is what
+ * a program uses that has a transport of its own and no nodes.
  */
 #include "common.h"
 
-#include <io/stream.h>
-#include <io/timer.h>
-#include <ship/ship.h>
-#include <wire/wire.h>
+#include <io/file.h>
+#include <io/pool.h>
+#include <raftcore/files.h>
+#include <raftcore/raftcore.h>
 
-#define FILE_BYTES (24u << 20)
-#define DIE_AFTER (10u << 20)            /* bytes that the first receiver takes */
-#define PEER 1                           /* each knows the other by this */
-#define QUEUE_MAX (1u << 20)
+#define MIB (1u << 20)
+#define FILE_BYTES (24 * MIB)
+#define KILL_AFTER (10 * MIB)            /* bytes that the first receiver has */
+#define RATE (16 * MIB)                  /* a second */
 
+static char addresses[2][32], source[4096], copy[4096];
+static const char *folder;
 static struct loop *loop;
-static struct ship *ship;
-static struct ship_job *jobs;
-static struct stream *stream;            /* NULL: not connected */
-static struct buf in;
-static struct timer timer;
-static struct turn turn;
-static struct ship_view view;
-static char address[32], dirs[2][4000];  /* of the sender, of the receiver */
-static bool is_sender;
-static uint64_t die_after;               /* of the first receiver */
-static int outcome = 1;
+static struct rc_node *node;
+static int report;                       /* of the sender: bytes that have gone */
 
-/* ---- what ship wants of its driver ---- */
+/* ---- a machine without state ---- */
 
-static bool send_frame(void *data, uint64_t peer, struct str frame)
+static enum code open_(void *data, const char *dir, const struct rc_checkpoint *from,
+		       struct rc_applied *out, struct err *err)
 {
-	struct buf head = BUF_NONE;
-
-	if (!stream || stream_pending(stream) > QUEUE_MAX)
-		return false;            /* on_drain follows */
-	wr_u32(&head, (uint32_t)frame.n);
-	stream_write(stream, (struct stream_vec[]){ { head.p, head.n },
-						    { frame.p, frame.n } }, 2);
-	buf_fini(&head);
-	return true;
+	*out = (struct rc_applied){ 0 };
+	return OK;
 }
 
-/* Each about a MiB of reading or writing.  They run in the next turn; a program
- * whose loop has other work gives them to a worker (io/pool.h). */
-static void on_work(void *data, struct ship_job *job)
+static enum code apply(void *data, const struct rc_entry *entries, size_t n,
+		       struct err *err)
 {
-	job->next = jobs;
-	jobs = job;
+	return OK;
 }
 
-static void received(void *data, uint64_t peer, const struct ship_offer *offer,
-		     const char *file)
+static uint64_t bytes_(void *data)
 {
-	ship_view(ship, &view);
-	printf("received %.*s; %llu MiB came now, %llu chunks were there and right\n",
-	       STR_ARG(offer->id), (unsigned long long)view.bytes_in >> 20,
-	       (unsigned long long)view.chunks_checked);
-	outcome = view.bytes_in >= FILE_BYTES || !view.chunks_checked;
+	return 0;
 }
 
-static void sent(void *data, uint64_t peer, struct str id, enum code rc,
-		 const struct err *err)
+static void close_(void *data)
 {
-	outcome = rc != OK;
-	if (rc)
-		fprintf(stderr, "shipping_lane: %s\n", err->text);
-	loop_stop(loop);
-}
-
-/* ---- the connection ---- */
-
-static void on_data(struct stream *s, struct str bytes)
-{
-	struct err err = { 0 };
-
-	buf_str(&in, bytes);
-	for (;;) {
-		struct rd rd = rd_of(buf_view(&in));
-		uint32_t n = rd_u32(&rd);
-		struct str frame = rd_raw(&rd, n);
-
-		if (rd.bad)              /* there is more to come */
-			return;
-		check(ship_receive(ship, loop_now_ms(loop), PEER, frame, &err),
-		      &err, "receive");
-		buf_drop(&in, 4 + n);
-	}
-}
-
-static void run_jobs(void)
-{
-	while (jobs) {
-		struct ship_job *job = jobs;
-
-		jobs = job->next;
-		ship_job_run(job);
-		ship_job_done(ship, loop_now_ms(loop), job);
-	}
-}
-
-/* Asked each turn: frames and jobs change what is due, and so does ship_send. */
-static void on_turn(struct turn *t)
-{
-	uint64_t due, now = loop_now_ms(loop);
-
-	run_jobs();
-	due = ship_deadline(ship);
-	ship_view(ship, &view);
-	if (die_after && view.bytes_in >= die_after)
-		raise(SIGKILL);
-	if (!stream)
-		due = MIN(due, now + 20);
-	if (due != UINT64_MAX)
-		timer_start(&timer, due > now ? due - now : 0);
-}
-
-static void on_drain(struct stream *s)
-{
-	ship_writable(ship, loop_now_ms(loop), PEER);
-}
-
-static void is_up(void)
-{
-	struct err err = { 0 };
-
-	buf_reset(&in);
-	check(ship_peer_up(ship, loop_now_ms(loop), PEER, &err), &err, "peer");
-}
-
-static void on_open(struct stream *s)
-{
-	is_up();
-}
-
-static void on_close(struct stream *s, const struct err *err)
-{
-	stream = NULL;                   /* a new one is tried by the timer */
-	ship_peer_down(ship, PEER);
-	if (!is_sender && outcome == 0)
-		loop_stop(loop);
-}
-
-static const struct stream_ops ops = { on_data, NULL, on_drain, on_open, on_close };
-
-static void on_accept(struct listener *l, struct stream *s, void *data)
-{
-	stream = s;
-	stream_set(s, &ops, NULL);
-	is_up();
-}
-
-static void on_timer(struct timer *t)
-{
-	struct err err = { 0 };
-
-	ship_timeout(ship, loop_now_ms(loop));
-	if (!stream && is_sender)
-		check(stream_connect(loop, str_of(address), NULL, NULL, &ops,
-				     NULL, &stream, &err), &err, "connect");
 }
 
 /* ---- the two processes ---- */
 
-static int run(bool sends)
+/* Whole and verified; it is this program's now. */
+static void on_file(void *data, const struct rc_received *file)
 {
-	struct listener *listener = NULL;
-	struct ship_config config;
-	struct ship_file file;
-	struct err err = { 0 };
-	char path[4096], tree[4096];
+	struct err err;
 
-	is_sender = sends;
-	loop = loop_new("ship", 0);
-	loop_set_slow_ms(loop, 5000);    /* the jobs run here */
-	ship_config_defaults(&config);
-	config.host = (struct ship_host){ .send = send_frame, .work = on_work,
-					  .received = received, .sent = sent };
-	config.fs = fs_real();
-	config.dir = dirs[!sends];
-	config.sync_bytes = 4u << 20;
-	config.retry_ms = 50;
-	config.first_number = (rand_u64() >> 2) | 1;
-	ship = ship_new(&config);
-	timer_init(&timer, loop, on_timer);
-	turn.run = on_turn;
-	loop_on_turn(loop, &turn);
-	if (sends) {
-		snprintf(path, sizeof(path), "%s/big", dirs[0]);
-		snprintf(tree, sizeof(tree), "%s/big.tree", dirs[0]);
-		file = (struct ship_file){ STR("big"), STR_NONE, path, dirs[0],
-					   tree };
-		check(ship_send(ship, loop_now_ms(loop), PEER, &file, &err),
-		      &err, "send");
-	} else {
-		check(listener_new(loop, str_of(address), false, NULL, on_accept,
-				   NULL, &listener, &err), &err, "listen");
-	}
-	timer_start(&timer, 0);
-	loop_run_here(loop);
-	ship_stop(ship);
-	run_jobs();
-	loop_free(&loop);
-	ship_free(&ship);
-	buf_fini(&in);
-	return outcome;
+	check(fs_real()->ops->rename(fs_real(), file->path, copy, &err), &err, "move");
+	printf("node 2: %s came from node %llu\n", file->name,
+	       (unsigned long long)file->peer);
+	loop_stop(loop);
 }
 
-static pid_t begin(bool sends)
+static void on_progress(struct rc_file *file, uint64_t bytes, uint64_t size)
+{
+	printf("node 1: about %llu of %llu MiB\n", (unsigned long long)bytes / MIB,
+	       (unsigned long long)size / MIB);
+	must(write(report, &bytes, sizeof(bytes)) == sizeof(bytes));
+}
+
+static void on_done(struct rc_file *file, enum code rc, const struct err *err)
+{
+	struct rc_peer peers[2];
+
+	check(rc, err, "send");
+	(void)rc_peers(node, peers, 2);
+	for (unsigned i = 0; i < 2; i++)
+		if (peers[i].id == file->peer)
+			printf("node 1: it has it; about %llu MiB went there in all\n",
+			       (unsigned long long)peers[i].bytes_out / MIB);
+	loop_stop(loop);
+}
+
+static void run(unsigned id)
+{
+	struct rc_member members[] = { { 1, addresses[0] }, { 2, addresses[1] } };
+	struct rc_file file = { .peer = 2, .name = "big", .path = source,
+				.done = on_done, .progress = on_progress };
+	struct rc_config config;
+	struct pool *pool = pool_new("files", 1, 64);
+	struct err err = { 0 };
+	char dir[4096];
+
+	snprintf(dir, sizeof(dir), "%s/%u", folder, id);
+	loop = loop_new("apply", 0);
+	rc_config_defaults(&config);
+	config.dir = dir;
+	config.node_id = id;
+	config.address = config.listen = addresses[id - 1];
+	config.members = members;
+	config.n_members = 2;
+	config.segment_bytes = MIB;
+	config.apply_loop = loop;
+	config.pool = pool;
+	config.ship_rate = RATE;
+	config.on_file = on_file;
+	config.machine = (struct rc_machine){ .open = open_, .apply = apply,
+					      .bytes = bytes_, .close = close_ };
+	check(rc_node_open(&config, &node, &err), &err, "open");
+	check(rc_node_start(node, &err), &err, "start");
+	if (id == 1)
+		must(rc_send_file(node, &file));
+	loop_run_here(loop);
+	rc_node_stop(node);
+	loop_free(&loop);
+	rc_node_free(&node);
+	pool_free(&pool);
+}
+
+static pid_t begin(unsigned id)
 {
 	pid_t pid = fork_child();
 
-	if (pid == 0)
-		exit(run(sends));
+	if (pid == 0) {
+		run(id);
+		exit(0);
+	}
 	return pid;
 }
 
-static int end(pid_t pid)
+static bool ends_well(pid_t pid)
 {
 	int status;
 
-	if (pid < 0 || waitpid(pid, &status, 0) < 0)
-		return -1;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
-}
-
-/* The source, or the copy. */
-static void get(const char *dir, const char *name, struct buf *out)
-{
-	struct err err = { 0 };
-	char path[4096];
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	check(fs_get(fs_real(), path, out, &err), &err, "read");
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+	       WEXITSTATUS(status) == 0;
 }
 
 static void make_source(void)
 {
 	struct buf bytes = BUF_NONE;
 	struct err err = { 0 };
-	char path[4096];
 
 	rand_bytes(buf_extend(&bytes, FILE_BYTES), FILE_BYTES);
-	snprintf(path, sizeof(path), "%s/big", dirs[0]);
-	check(fs_real()->ops->make_dir(fs_real(), dirs[0], &err), &err, "folder");
-	check(fs_put(fs_real(), dirs[0], path, buf_view(&bytes), &err), &err,
-	      "write");
+	check(fs_put(fs_real(), folder, source, buf_view(&bytes), &err), &err, "write");
 	buf_fini(&bytes);
+}
+
+static bool is_alike(void)
+{
+	struct buf a = BUF_NONE, b = BUF_NONE;
+	struct err err = { 0 };
+	bool yes;
+
+	check(fs_get(fs_real(), source, &a, &err), &err, "read");
+	check(fs_get(fs_real(), copy, &b, &err), &err, "read");
+	yes = str_eq(buf_view(&a), buf_view(&b));
+	buf_fini(&a);
+	buf_fini(&b);
+	return yes;
 }
 
 int main(int argc, char **argv)
 {
-	struct buf source = BUF_NONE, copy = BUF_NONE;
 	pid_t sender, receiver;
-	bool good;
+	uint64_t bytes = 0;
+	int fds[2];
 
 	if (argc != 2) {
 		fprintf(stderr, "usage: shipping_lane FOLDER\n");
@@ -270,25 +175,22 @@ int main(int argc, char **argv)
 	}
 	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	snprintf(dirs[0], sizeof(dirs[0]), "%s/from", argv[1]);
-	snprintf(dirs[1], sizeof(dirs[1]), "%s/to", argv[1]);
-	pick_address(address);
+	folder = argv[1];
+	snprintf(source, sizeof(source), "%s/source", folder);
+	snprintf(copy, sizeof(copy), "%s/copy", folder);
+	pick_address(addresses[0]);
+	pick_address(addresses[1]);
 	make_source();
-	sender = begin(true);
-	die_after = DIE_AFTER;
-	receiver = begin(false);
-	good = end(receiver) == SIGKILL;
-	printf("the receiver was killed after %u MiB; another one starts\n",
-	       DIE_AFTER >> 20);
-	die_after = 0;
-	receiver = begin(false);
-	good = end(sender) == 0 && end(receiver) == 0 && good;
-	if (!good)
-		return 1;
-	get(dirs[0], "big", &source);
-	get(dirs[1], "big.file", &copy);
-	good = str_eq(buf_view(&source), buf_view(&copy));
-	buf_fini(&source);
-	buf_fini(&copy);
-	return good ? 0 : 1;
+	must(pipe(fds) == 0);
+	report = fds[1];
+	receiver = begin(2);
+	sender = begin(1);
+	close(report);
+	while (bytes < KILL_AFTER && read(fds[0], &bytes, sizeof(bytes)) > 0)
+		;
+	must(bytes >= KILL_AFTER && bytes < FILE_BYTES);
+	kill_child(receiver);
+	printf("node 2 was killed; another one starts\n");
+	receiver = begin(2);
+	return ends_well(sender) && ends_well(receiver) && is_alike() ? 0 : 1;
 }

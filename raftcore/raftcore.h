@@ -29,6 +29,7 @@
 #include "base/rand.h"
 
 struct rc_node;
+struct rc_received;
 struct loop;
 struct pool;
 struct net;
@@ -101,8 +102,8 @@ struct rc_config {
 			      struct net **out, struct err *err);
 	const struct net_tls *tls;      /* net/net.h; NULL: clear text; copied */
 	bool allow_clear_text;          /* also beyond loopback */
-	uint64_t ship_rate;             /* bytes a second of checkpoints sent to
-					   others; 0: no limit */
+	uint64_t ship_rate;             /* bytes a second of checkpoints and files
+					   sent to others; 0: no limit */
 	/* Keys of what is at rest (seal/seal.h; keyring_provider, say): log and
 	 * checkpoints are sealed while it has a key for what is new.  NULL: they
 	 * are not, and sealed ones are refused.  It stays as long as the node and
@@ -118,6 +119,9 @@ struct rc_config {
 			      const struct err *err);
 	/* What else happens (raftcore/events.h); apply loop.  May be NULL. */
 	void (*on_event)(void *data, const struct rc_event *event);
+	/* A file of another member has come (raftcore/files.h); apply loop.  NULL:
+	 * none are taken. */
+	void (*on_file)(void *data, const struct rc_received *file);
 	void *data;
 };
 

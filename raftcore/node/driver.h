@@ -12,6 +12,7 @@
  *	session.c   whether two nodes agree on a connection
  *	courier.c   calls between nodes
  *	shipper.c   checkpoints to other nodes and from them
+ *	filer.c     files of the program, likewise
  *	readers.c   linearizable reads
  *	members.c   changes of membership, peers for others to see
  *	former.c    a cluster that is still to be formed
@@ -34,6 +35,7 @@
 #include "node/checkpointer.h"
 #include "node/doubt.h"
 #include "node/errand.h"
+#include "node/filer.h"
 #include "node/room.h"
 #include "node/session.h"
 #include "node/shown.h"
@@ -181,6 +183,7 @@ struct rc_node {
 	struct ship_job *jobs;           /* that found no worker */
 	char *incoming_dir, *tree_dir;
 	struct incoming incoming;
+	struct filer filer;
 };
 
 /* ---- node.c ---- */

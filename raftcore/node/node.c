@@ -85,6 +85,7 @@ static void set_timer(struct rc_node *n)
 	due = MIN(due, links_deadline(n));
 	due = MIN(due, courier_deadline(n));
 	due = MIN(due, shipper_deadline(n));
+	due = MIN(due, filer_deadline(n));
 	due = MIN(due, former_deadline(n));
 	due = MIN(due, n->reads_due_ms);
 	due = MIN(due, room_deadline(n));
@@ -105,6 +106,7 @@ static void on_timer(struct timer *timer)
 	node_core_timeout(n->core, node_now(n));
 	courier_timeout(n);
 	shipper_timeout(n);
+	filer_timeout(n);
 	readers_timeout(n);
 	room_timeout(n);
 	former_timeout(n);
@@ -192,6 +194,7 @@ static struct rc_node *node_new(const struct rc_config *config)
 	list_init(&n->sent);
 	list_init(&n->local);
 	list_init(&n->outgoing);
+	filer_init(&n->filer);
 	list_init(&n->reads);
 	list_init(&n->awaits);
 	n->awaits_least = UINT64_MAX;
@@ -286,6 +289,7 @@ static void start_here(struct msg *msg)
 	if (!n->net)
 		members_publish(n);
 	former_open(n);
+	filer_start(n);
 	errands_start(&n->to_raft, n->loop);
 }
 
@@ -411,6 +415,7 @@ void rc_node_stop(struct rc_node *n)
 	inbox_refuse(n);
 	readers_stop(n);
 	errands_run(&n->to_raft);
+	filer_end(n);
 	errands_run(&n->to_apply);
 	machine_close(n);
 }
@@ -447,6 +452,7 @@ void rc_node_free(struct rc_node **np)
 	if (n->loop)
 		loop_free(&n->loop);
 	shipper_free(n);
+	filer_free(n);
 	links_free(n);
 	former_free(n);
 	/* Behind those who have its files open. */

@@ -107,6 +107,10 @@ static void on_sent(void *data, uint64_t peer, struct str id, enum code rc,
 	struct rc_node *n = data;
 	struct outgoing *o;
 
+	if (filer_owns(id)) {
+		filer_sent(n, peer, id, rc, err);
+		return;
+	}
 	list_each(&n->outgoing, o, at) {
 		if (o->peer != peer || !str_eq(buf_view(&o->id), id))
 			continue;
@@ -258,6 +262,7 @@ void shipper_peer_gone(struct rc_node *n, uint64_t peer)
 {
 	struct outgoing *o;
 
+	filer_peer_gone(n, peer);
 	list_each(&n->outgoing, o, at)
 		if (o->peer == peer)
 			give_up(n, o);
@@ -359,14 +364,28 @@ static enum code read_offer(struct rc_node *n, const struct ship_offer *offer,
 	return err_set(err, E_DENIED, "the checkpoint is another cluster's");
 }
 
+/* What the filer has begun is its own business. */
+static void clear_but(struct rc_node *n, struct str id)
+{
+	AUTO_BUF keep = BUF_NONE;
+
+	buf_str(&keep, id);
+	buf_c(&keep, '\0');
+	buf_z(&keep, FILER_ALL);
+	(void)ship_clear(n->ship, node_now(n), buf_view(&keep));
+}
+
 static enum code is_wanted(void *data, uint64_t peer,
 			   const struct ship_offer *offer, struct err *err)
 {
 	struct rc_node *n = data;
 	struct node_core_view v;
 	struct checkpoint c;
-	enum code rc = read_offer(n, offer, &c, err);
+	enum code rc;
 
+	if (filer_owns(offer->id))
+		return filer_wanted(n, offer->id, err);
+	rc = read_offer(n, offer, &c, err);
 	if (rc)
 		return rc;
 	node_core_view(n->core, &v);
@@ -385,7 +404,7 @@ static enum code is_wanted(void *data, uint64_t peer,
 	/* Newer ones come while a slow disk takes one in: each would leave its part
 	 * behind, until the disk is full. */
 	if (rc == OK)
-		ship_clear(n->ship, node_now(n), offer->id);
+		clear_but(n, offer->id);
 	return rc;
 }
 
@@ -434,6 +453,10 @@ static void on_received(void *data, uint64_t peer,
 	struct incoming *in = &n->incoming;
 	struct err err;
 
+	if (filer_owns(offer->id)) {
+		filer_received(n, peer, offer->id, path);
+		return;
+	}
 	if (in->state)                   /* again */
 		return;
 	buf_reset(&in->path);
@@ -457,9 +480,10 @@ static void on_received(void *data, uint64_t peer,
 static void on_failed(void *data, uint64_t peer, struct str id, enum code rc,
 		      const struct err *err)
 {
-	log_warn(PART, LOG_KV(log_u("peer", peer), log_s("checkpoint", id),
+	log_warn(PART, LOG_KV(log_u("peer", peer), log_s("file", id),
 			      log_z("error", err->text)),
-		 "a checkpoint did not come");
+		 filer_owns(id) ? "a file did not come" :
+				  "a checkpoint did not come");
 }
 
 /* ---- installing ---- */
@@ -497,7 +521,7 @@ void host_install_done(void *host, enum code rc)
 	atomic_fetch_add(&n->shown.installed, 1);
 	checkpoint_fini(&in->c);
 	in->state = INCOMING_NONE;
-	ship_clear(n->ship, node_now(n), STR_NONE);
+	clear_but(n, STR_NONE);
 }
 
 /* ---- work with files ---- */
@@ -623,7 +647,7 @@ static struct str to_keep(struct rc_node *n, const struct buf *names)
 	while (rest.n) {
 		struct str name = str_cut(&rest, '\0');
 
-		if (str_find(name, '.') < name.n)
+		if (str_find(name, '.') < name.n && !filer_owns(name))
 			last = str_first(name, str_find(name, '.'));
 	}
 	if (!str_u64(str_first(last, str_find(last, '-')), &index) ||
@@ -636,6 +660,7 @@ static enum code open_dirs(struct rc_node *n, struct err *err)
 {
 	struct fs *fs = fs_real();
 	AUTO_BUF names = BUF_NONE;
+	AUTO_BUF keep = BUF_NONE;
 	enum code rc = fs_make_dir(fs, n->checkpoint_dir, err);
 
 	n->incoming_dir = below(n, "incoming");
@@ -649,7 +674,13 @@ static enum code open_dirs(struct rc_node *n, struct err *err)
 	if (rc == OK)
 		rc = fs->ops->list(fs, n->incoming_dir, &names, err);
 	if (rc == OK)
-		rc = ship_sweep(fs, n->incoming_dir, to_keep(n, &names), err);
+		rc = filer_open(n, n->incoming_dir, &names, err);
+	buf_str(&keep, to_keep(n, &names));
+	buf_c(&keep, '\0');
+	if (n->config.on_file)
+		buf_z(&keep, FILER_ALL);
+	if (rc == OK)
+		rc = ship_sweep(fs, n->incoming_dir, buf_view(&keep), err);
 	if (rc == OK)
 		sweep_trees(n);
 	return rc;
@@ -664,11 +695,11 @@ enum code shipper_open(struct rc_node *n, struct err *err)
 		return OK;
 	rc = open_dirs(n, err);
 	if (rc)
-		return err_wrap(err, "checkpoints of other nodes");
+		return err_wrap(err, "checkpoints and files of other nodes");
 	ship_config_defaults(&c);
 	c.fs = node_core_files(n->core);
 	c.dir = n->incoming_dir;
-	c.out_max = 16;
+	c.in_max = c.out_max = 16;
 	c.rate = n->config.ship_rate;
 	c.host = (struct ship_host){ .send = send_frame, .work = on_work,
 				     .wanted = is_wanted,

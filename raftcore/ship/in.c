@@ -740,7 +740,7 @@ void in_clear(struct ship *s, struct str but, struct buf *kept)
 			continue;
 		if (!in->has_sender && !in->job.is_out_ &&
 		    in->fsm.state != IN_ENDED &&
-		    !str_eq(buf_view(&in->id), but)) {
+		    !store_keeps(but, buf_view(&in->id))) {
 			in_free(&s->in[i]);
 			continue;
 		}

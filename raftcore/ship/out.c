@@ -444,6 +444,19 @@ void out_peer_down(struct out *o, uint64_t peer)
 		wait_again(o, 0, "the connection ended");
 }
 
+/* What hangs on the size is the worker's until it is hashed. */
+bool ship_progress(const struct ship *s, uint64_t peer, struct str id,
+		   uint64_t *bytes, uint64_t *size)
+{
+	const struct out *o = out_find(s, peer, id);
+
+	if (!o || o->fsm.state == OUT_HASHING)
+		return false;
+	*size = o->shape.size;
+	*bytes = MIN(o->next_chunk * o->shape.chunk_bytes, o->shape.size);
+	return true;
+}
+
 uint64_t out_deadline(const struct out *o)
 {
 	if (o->fsm.state == OUT_WAITING && !o->job.is_out_ &&

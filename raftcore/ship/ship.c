@@ -289,17 +289,18 @@ static void clear_done(struct ship_job *job)
 	container_of(job, struct ship, clear)->is_clearing = false;
 }
 
-void ship_clear(struct ship *s, uint64_t now_ms, struct str but)
+bool ship_clear(struct ship *s, uint64_t now_ms, struct str but)
 {
 	set_now(s, now_ms);
 	if (s->is_clearing || s->is_stopped)
-		return;
+		return false;
 	s->is_clearing = true;
 	buf_reset(&s->clear_keep);
 	buf_str(&s->clear_keep, but);
 	buf_c(&s->clear_keep, '\0');
 	in_clear(s, but, &s->clear_keep);
 	ship_work(s, &s->clear, clear_run, clear_done);
+	return true;
 }
 
 /* ---- connections ---- */

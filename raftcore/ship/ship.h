@@ -197,22 +197,28 @@ enum code ship_send(struct ship *ship, uint64_t now_ms, uint64_t peer,
 /* Gives it up: 'sent' with E_CANCELLED before it returns.  False: not there. */
 bool ship_cancel(struct ship *ship, uint64_t now_ms, uint64_t peer,
 		 struct str id);
+/* About how much of a file the peer has, in bytes, and its size; false: it is not
+ * under way, or not hashed yet. */
+bool ship_progress(const struct ship *ship, uint64_t peer, struct str id,
+		   uint64_t *bytes, uint64_t *size) MUST_USE;
 /* From now on; 0: no limit. */
 void ship_set_rate(struct ship *ship, uint64_t now_ms, uint64_t rate);
 
 /* ---- receiving ---- */
 
 /*
- * Lets go of transfers to here that have no sender, but of 'but' (may be empty), and
- * removes, in a job, all files of the folder that belong to no transfer: parts that
- * nobody goes on with, whole files of transfers that have ended, journals.  Until
- * that is done, an offer of an id that is neither is refused with E_BUSY.
+ * Lets go of transfers to here that have no sender, but of 'but' (may be empty; ids,
+ * with a NUL between; one that ends in '*' is all that begin so), and removes, in a
+ * job, all files of the folder that belong to no transfer: parts that nobody goes on
+ * with, whole files of transfers that have ended, journals.  Until that is done, an
+ * offer of an id that is neither is refused with E_BUSY.  False: the one before is not
+ * done yet, and nothing happens.
  */
-void ship_clear(struct ship *ship, uint64_t now_ms, struct str but);
+bool ship_clear(struct ship *ship, uint64_t now_ms, struct str but);
 
 /* ---- the folder of a receiver; blocking, while no ship is on it ---- */
 
-/* Removes what belongs to no transfer but 'keep' (may be empty). */
+/* Removes what belongs to no transfer but 'keep' (as ship_clear's 'but'). */
 enum code ship_sweep(struct fs *fs, const char *dir, struct str keep,
 		     struct err *err) MUST_USE;
 

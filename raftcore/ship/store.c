@@ -230,9 +230,14 @@ static bool is_ours(struct str name, struct str *id)
 
 bool store_keeps(struct str keep, struct str id)
 {
-	while (keep.n)
-		if (str_eq(str_cut(&keep, '\0'), id))
+	while (keep.n) {
+		struct str one = str_cut(&keep, '\0');
+
+		if (str_ends(one, STR("*")) ?
+			    str_starts(id, str_first(one, one.n - 1)) :
+			    str_eq(one, id))
 			return true;
+	}
 	return false;
 }
 

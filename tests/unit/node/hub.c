@@ -64,7 +64,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct list nets = { &nets, &nets };
 static bool is_cut[IDS_MAX][IDS_MAX];
 static uint64_t numbers;
-static _Atomic uint64_t arrived[NET__CHANNELS];
+static _Atomic uint64_t arrived[NET__CHANNELS], bytes[NET__CHANNELS];
 
 static struct hub_net *hub_of(struct net *net)
 {
@@ -146,6 +146,11 @@ uint64_t hub_frames(enum net_channel channel)
 	return atomic_load(&arrived[channel]);
 }
 
+uint64_t hub_bytes(enum net_channel channel)
+{
+	return atomic_load(&bytes[channel]);
+}
+
 /* ---- on the loop ---- */
 
 static struct peer *peer_of(const struct hub_net *h, uint64_t id)
@@ -215,6 +220,7 @@ static void on_frame(struct hub_net *h, struct peer *p, const struct event *e)
 	l->stats.frames_in++;
 	l->stats.bytes_in += e->n;
 	atomic_fetch_add(&arrived[e->channel], 1);
+	atomic_fetch_add(&bytes[e->channel], e->n);
 	/* The number of bytes is all that is said back. */
 	(void)give(h, p, TAKEN, e->channel, e->number, str_n(e->bytes, e->n));
 	h->on.on_frame(h->on.data, e->from, e->channel, str_n(e->bytes, e->n));

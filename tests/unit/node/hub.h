@@ -13,7 +13,8 @@ enum code hub_open(const struct net_config *config,
 		   struct err *err);
 /* Nothing goes between the two nodes any more, or again; any thread. */
 void hub_cut(uint64_t a, uint64_t b, bool is_cut);
-/* Frames of a channel that arrived, at all nodes; any thread. */
+/* Frames of a channel that arrived, and what they held, at all nodes; any thread. */
 uint64_t hub_frames(enum net_channel channel);
+uint64_t hub_bytes(enum net_channel channel);
 
 #endif

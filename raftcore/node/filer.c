@@ -1,0 +1,631 @@
+/*
+ * Files of the program: see filer.h.  What is sent is given to the ship, some at a
+ * time; what has come is moved out of its folder by a worker, so that the ship knows
+ * nothing of it any more, and then told.
+ */
+#include "base/log.h"
+#include "base/mem.h"
+#include "node/driver.h"
+#include "raftcore/files.h"
+
+#include "base/banned.h"
+
+#define TO_PEER_MAX 2u                   /* at a time; checkpoints have room beside */
+#define TO_ALL_MAX 8u
+#define LOOK_MS 250u
+#define RETRY_MS 100u
+
+struct sending {
+	struct errand errand;            /* to its loop, and back to 'done' */
+	struct list at;
+	struct rc_file *file;
+	uint64_t peer, told;
+	bool is_under_way;
+	struct buf id;
+	char *path;
+	enum code rc;
+	struct err err;
+};
+
+struct moving {
+	struct errand errand;
+	struct rc_file *file;
+	uint64_t bytes, size;
+};
+
+/* One that came. */
+struct taking {
+	struct work work;
+	struct errand errand;
+	struct list at;
+	struct rc_node *node;
+	uint64_t peer;
+	struct buf id, from, path;
+	bool is_out;
+	bool is_there;                   /* since before the start */
+	enum code rc;
+	struct err err;
+};
+
+void filer_init(struct filer *f)
+{
+	list_init(&f->sends);
+	list_init(&f->taken);
+}
+
+static struct str name_of(struct str id)
+{
+	return str_from(id, strlen(FILER_ID));
+}
+
+static bool is_name(struct str name)
+{
+	for (size_t i = 0; i < name.n; i++)
+		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			    "0123456789-_", name.p[i]) || !name.p[i])
+			return false;
+	return name.n && name.n <= RC_FILE_NAME_MAX;
+}
+
+/* ---- sending ---- */
+
+static void sending_free(struct sending *s)
+{
+	buf_fini(&s->id);
+	free(s->path);
+	free(s);
+}
+
+static void tell_done(struct rc_node *n, struct errand *errand)
+{
+	struct sending *s = container_of(errand, struct sending, errand);
+
+	s->file->done(s->file, s->rc, &s->err);
+	sending_free(s);
+}
+
+/* It is the other thread's from here on. */
+static void settle(struct rc_node *n, struct sending *s, enum code rc,
+		   const struct err *err)
+{
+	list_remove(&s->at);
+	s->rc = rc;
+	if (rc)
+		err_copy(&s->err, err);
+	s->errand.run = tell_done;
+	errands_put_sure(&n->to_apply, &s->errand);
+}
+
+static void tree_of(const struct rc_node *n, const struct sending *s,
+		    struct buf *out)
+{
+	buf_printf(out, "%s/%s-%llu.tree", n->filer.sent_dir, s->id.p,
+		   (unsigned long long)s->peer);
+}
+
+/* The first that may begin; NULL: all others wait. */
+static struct sending *next_to_send(const struct rc_node *n)
+{
+	struct sending *s, *other;
+
+	list_each(&n->filer.sends, s, at) {
+		unsigned all = 0, to_peer = 0;
+
+		list_each(&n->filer.sends, other, at) {
+			all += other->is_under_way;
+			to_peer += other->is_under_way && other->peer == s->peer;
+		}
+		if (all >= TO_ALL_MAX)
+			return NULL;
+		if (!s->is_under_way && to_peer < TO_PEER_MAX)
+			return s;
+	}
+	return NULL;
+}
+
+static void send_some(struct rc_node *n)
+{
+	struct sending *s;
+
+	while ((s = next_to_send(n))) {
+		AUTO_BUF tree = BUF_NONE;
+		struct ship_file file = { .dir = n->filer.sent_dir };
+		struct err err;
+		enum code rc;
+
+		tree_of(n, s, &tree);
+		file.id = buf_view(&s->id);
+		file.path = s->path;
+		file.tree_path = tree.p;
+		s->is_under_way = true;
+		rc = ship_send(n->ship, node_now(n), s->peer, &file, &err);
+		if (rc == OK)
+			continue;
+		s->is_under_way = false;
+		if (rc == E_BUSY)        /* until another has ended */
+			return;
+		settle(n, s, rc, &err);
+	}
+}
+
+static struct sending *sending_of(const struct rc_node *n, uint64_t peer,
+				  struct str id)
+{
+	struct sending *s;
+
+	list_each(&n->filer.sends, s, at)
+		if (s->peer == peer && str_eq(buf_view(&s->id), id))
+			return s;
+	return NULL;
+}
+
+static bool is_member(const struct rc_node *n, uint64_t id)
+{
+	struct node_peer peers[PEERS_MAX];
+	size_t count = MIN(node_core_peers(n->core, peers, PEERS_MAX),
+			   (size_t)PEERS_MAX);
+
+	for (size_t i = 0; i < count; i++)
+		if (peers[i].id == id)
+			return id != n->config.node_id;
+	return false;
+}
+
+static enum code check(const struct rc_node *n, const struct sending *s,
+		       struct err *err)
+{
+	struct str name = name_of(buf_view(&s->id));
+
+	if (node_has_ended(n))
+		return err_set(err, E_UNAVAILABLE, "the node is stopping");
+	if (!n->ship)
+		return err_set(err, E_UNSUPPORTED, "a node without workers, or alone, "
+			       "sends no files");
+	if (!is_name(name))
+		return err_set(err, E_INVALID, "a file's name has 1 to %d letters, "
+			       "digits, '-' and '_'", RC_FILE_NAME_MAX);
+	if (!is_member(n, s->peer))
+		return err_set(err, E_NOT_FOUND, "node %llu is no other member",
+			       (unsigned long long)s->peer);
+	if (sending_of(n, s->peer, buf_view(&s->id)))
+		return err_set(err, E_EXISTS, "%.*s is on its way to node %llu",
+			       STR_ARG(name), (unsigned long long)s->peer);
+	return OK;
+}
+
+static void start_sending(struct rc_node *n, struct errand *errand)
+{
+	struct sending *s = container_of(errand, struct sending, errand);
+	struct err err;
+	enum code rc = check(n, s, &err);
+
+	if (rc) {
+		settle(n, s, rc, &err);
+		return;
+	}
+	list_append(&n->filer.sends, &s->at);
+	send_some(n);
+}
+
+bool rc_send_file(struct rc_node *n, struct rc_file *file)
+{
+	struct sending *s = NEW(struct sending);
+
+	list_init(&s->at);
+	s->errand.run = start_sending;
+	s->file = file;
+	s->peer = file->peer;
+	buf_z(&s->id, FILER_ID);
+	buf_z(&s->id, file->name);
+	s->path = mem_dup(file->path, strlen(file->path));
+	if (errands_put(&n->to_raft, &s->errand))
+		return true;
+	sending_free(s);
+	return false;
+}
+
+void filer_sent(struct rc_node *n, uint64_t peer, struct str id, enum code rc,
+		const struct err *err)
+{
+	struct sending *s = sending_of(n, peer, id);
+	AUTO_BUF tree = BUF_NONE;
+
+	if (!s || !s->is_under_way)
+		return;
+	tree_of(n, s, &tree);
+	(void)fs_real()->ops->remove(fs_real(), tree.p, NULL);
+	settle(n, s, rc, err);
+	send_some(n);
+}
+
+static void give_up(struct rc_node *n, struct sending *s, enum code rc,
+		    const char *why)
+{
+	struct err err;
+
+	/* What the ship says of it then is heard by nobody. */
+	if (s->is_under_way) {
+		s->is_under_way = false;
+		(void)ship_cancel(n->ship, node_now(n), s->peer, buf_view(&s->id));
+	}
+	err_set(&err, rc, "%s", why);
+	settle(n, s, rc, &err);
+}
+
+void filer_peer_gone(struct rc_node *n, uint64_t peer)
+{
+	struct sending *s;
+
+	list_each(&n->filer.sends, s, at)
+		if (s->peer == peer)
+			give_up(n, s, E_NOT_FOUND, "the node is no member any more");
+}
+
+/* ---- cancelling, forgetting ---- */
+
+struct order {
+	struct errand errand;
+	struct rc_file *file;            /* NULL: to forget */
+};
+
+static void obey(struct rc_node *n, struct errand *errand)
+{
+	struct order *o = container_of(errand, struct order, errand);
+	struct sending *s;
+
+	n->filer.forgets |= !o->file && n->ship;
+	list_each(&n->filer.sends, s, at)
+		if (s->file == o->file && !node_has_ended(n)) {
+			give_up(n, s, E_CANCELLED, "it was cancelled");
+			send_some(n);
+			break;
+		}
+	free(o);
+	node_touch(n);
+}
+
+static void give_order(struct rc_node *n, struct rc_file *file)
+{
+	struct order *o = NEW(struct order);
+
+	o->errand.run = obey;
+	o->file = file;
+	if (!errands_put(&n->to_raft, &o->errand))
+		free(o);
+}
+
+void rc_cancel_file(struct rc_node *n, struct rc_file *file)
+{
+	give_order(n, file);
+}
+
+void rc_forget_files(struct rc_node *n)
+{
+	give_order(n, NULL);
+}
+
+/* ---- progress ---- */
+
+static void tell_moved(struct rc_node *n, struct errand *errand)
+{
+	struct moving *m = container_of(errand, struct moving, errand);
+
+	m->file->progress(m->file, m->bytes, m->size);
+	free(m);
+}
+
+/* Behind it comes 'done', so the file is still the caller's. */
+static void look(struct rc_node *n, struct sending *s)
+{
+	uint64_t bytes, size;
+	struct moving *m;
+
+	if (!s->is_under_way || !s->file->progress ||
+	    !ship_progress(n->ship, s->peer, buf_view(&s->id), &bytes, &size) ||
+	    bytes == s->told)
+		return;
+	s->told = bytes;
+	m = NEW(struct moving);
+	*m = (struct moving){ .errand.run = tell_moved, .file = s->file,
+			      .bytes = bytes, .size = size };
+	errands_put_sure(&n->to_apply, &m->errand);
+}
+
+/* ---- what has come ---- */
+
+static void taking_free(struct taking *t)
+{
+	list_remove(&t->at);
+	buf_fini(&t->id);
+	buf_fini(&t->from);
+	buf_fini(&t->path);
+	free(t);
+}
+
+/* Where the node ends, it is told at its next start. */
+static void tell_taken(struct rc_node *n, struct errand *errand)
+{
+	struct taking *t = container_of(errand, struct taking, errand);
+	struct rc_received r = { t->peer, name_of(buf_view(&t->id)).p, t->path.p,
+				 node_core_files(n->core) };
+
+	if (!node_has_ended(n))
+		n->config.on_file(n->config.data, &r);
+	taking_free(t);
+}
+
+static struct taking *taking_new(struct rc_node *n, uint64_t peer, struct str id)
+{
+	struct taking *t = NEW(struct taking);
+
+	list_init(&t->at);
+	t->node = n;
+	t->peer = peer;
+	buf_str(&t->id, id);
+	buf_printf(&t->from, "%s/%s.file", n->filer.incoming, t->id.p);
+	buf_printf(&t->path, "%s/%s", n->filer.dir, name_of(buf_view(&t->id)).p);
+	return t;
+}
+
+/* Its journal speaks of a whole file that is not there any more. */
+static enum code move(const struct taking *t, struct err *err)
+{
+	const struct filer *f = &t->node->filer;
+	struct fs *fs = node_core_files(t->node->core);
+	AUTO_BUF journal = BUF_NONE;
+	enum code rc = fs->ops->rename(fs, t->from.p, t->path.p, err);
+
+	if (rc == OK)
+		rc = fs->ops->sync_dir(fs, f->dir, err);
+	buf_printf(&journal, "%s/%s.journal", f->incoming, t->id.p);
+	if (rc == OK)
+		(void)fs->ops->remove(fs, journal.p, NULL);
+	return rc;
+}
+
+static void take_run(struct work *work)
+{
+	struct taking *t = container_of(work, struct taking, work);
+
+	t->rc = move(t, &t->err);
+}
+
+static void take_done(struct work *work)
+{
+	struct taking *t = container_of(work, struct taking, work);
+	struct rc_node *n = t->node;
+
+	t->is_out = false;
+	if (!node_work_home(n))
+		return;                  /* filer_free has it */
+	if (t->rc == OK) {
+		list_remove(&t->at);
+		t->errand.run = tell_taken;
+		errands_put_sure(&n->to_apply, &t->errand);
+	} else if (t->rc == E_NOT_FOUND) {
+		taking_free(t);          /* it was taken before */
+	} else {
+		log_warn(PART, LOG_KV(log_u("peer", t->peer),
+				      log_z("error", t->err.text)),
+			 "a file that came is not told of yet");
+	}
+}
+
+static void take(struct taking *t)
+{
+	struct rc_node *n = t->node;
+
+	t->work = (struct work){ .home = n->loop, .run = take_run,
+				 .done = take_done };
+	t->is_out = pool_submit(n->config.pool, &t->work);
+	n->works += t->is_out;
+}
+
+static struct taking *taking_of(const struct rc_node *n, struct str id)
+{
+	struct taking *t;
+
+	list_each(&n->filer.taken, t, at)
+		if (str_eq(buf_view(&t->id), id))
+			return t;
+	return NULL;
+}
+
+enum code filer_wanted(struct rc_node *n, struct str id, struct err *err)
+{
+	if (!n->config.on_file)
+		return err_set(err, E_UNSUPPORTED, "node %llu takes no files",
+			       (unsigned long long)n->config.node_id);
+	if (taking_of(n, id))
+		return err_set(err, E_BUSY, "the one before is being taken");
+	return OK;
+}
+
+void filer_received(struct rc_node *n, uint64_t peer, struct str id,
+		    const char *path)
+{
+	struct taking *t;
+
+	if (taking_of(n, id))
+		return;
+	t = taking_new(n, peer, id);
+	list_append(&n->filer.taken, &t->at);
+	take(t);
+}
+
+/* ---- time ---- */
+
+static bool is_waiting(const struct rc_node *n)
+{
+	const struct taking *t;
+
+	list_each(&n->filer.taken, t, at)
+		if (!t->is_out && !t->is_there)
+			return true;
+	return n->filer.forgets;
+}
+
+uint64_t filer_deadline(const struct rc_node *n)
+{
+	if (is_waiting(n))
+		return node_now(n) + RETRY_MS;
+	return list_empty(&n->filer.sends) ? UINT64_MAX :
+		MAX(n->filer.look_ms, node_now(n) + 1);
+}
+
+void filer_timeout(struct rc_node *n)
+{
+	struct filer *f = &n->filer;
+	struct sending *s;
+	struct taking *t;
+
+	list_each(&f->taken, t, at)
+		if (!t->is_out && !t->is_there)
+			take(t);
+	/* Ids of checkpoints are numbers of twenty digits. */
+	if (f->forgets && ship_clear(n->ship, node_now(n), STR("0*")))
+		f->forgets = false;
+	if (node_now(n) < f->look_ms)
+		return;
+	f->look_ms = node_now(n) + LOOK_MS;
+	list_each(&f->sends, s, at)
+		look(n, s);
+}
+
+/* ---- life ---- */
+
+/* Of an earlier life: moved, or whole and not moved yet. */
+static enum code take_up(struct rc_node *n, const struct buf *incoming,
+			 struct err *err)
+{
+	AUTO_BUF names = BUF_NONE;
+	struct fs *fs = fs_real();
+	enum code rc = OK;
+
+	for (struct str rest = buf_view(incoming); rc == OK && rest.n;) {
+		struct str name = str_cut(&rest, '\0');
+		struct taking *t;
+
+		if (!filer_owns(name) || !str_ends(name, STR(".file")))
+			continue;
+		t = taking_new(n, 0, str_first(name, name.n - 5));
+		rc = move(t, err);
+		taking_free(t);
+	}
+	if (rc == OK)
+		rc = fs->ops->list(fs, n->filer.dir, &names, err);
+	for (struct str rest = buf_view(&names); rc == OK && rest.n;) {
+		AUTO_BUF id = BUF_NONE;
+		struct str name = str_cut(&rest, '\0');
+		struct taking *t;
+
+		if (!is_name(name))
+			continue;
+		buf_z(&id, FILER_ID);
+		buf_str(&id, name);
+		t = taking_new(n, 0, buf_view(&id));
+		t->is_there = true;
+		list_append(&n->filer.taken, &t->at);
+	}
+	return rc;
+}
+
+void filer_start(struct rc_node *n)
+{
+	struct taking *t;
+
+	list_each(&n->filer.taken, t, at) {
+		list_remove(&t->at);
+		t->errand.run = tell_taken;
+		errands_put_sure(&n->to_apply, &t->errand);
+	}
+}
+
+/* They are made again, of the file as it is then. */
+static enum code remove_trees(struct rc_node *n, struct err *err)
+{
+	struct fs *fs = fs_real();
+	AUTO_BUF names = BUF_NONE;
+	enum code rc = fs->ops->list(fs, n->filer.sent_dir, &names, err);
+
+	for (struct str rest = buf_view(&names); rc == OK && rest.n;) {
+		struct str name = str_cut(&rest, '\0');
+		AUTO_BUF path = BUF_NONE;
+
+		buf_printf(&path, "%s/%.*s", n->filer.sent_dir, STR_ARG(name));
+		(void)fs->ops->remove(fs, path.p, NULL);
+	}
+	return rc;
+}
+
+/* Of parts, those that were begun plain and would be sealed now, or whose key has
+ * gone. */
+static void drop_parts(struct rc_node *n, const struct buf *incoming)
+{
+	struct fs *fs = node_core_files(n->core);
+
+	for (struct str rest = buf_view(incoming); rest.n;) {
+		struct str name = str_cut(&rest, '\0');
+		AUTO_BUF path = BUF_NONE;
+		struct file *file;
+		enum code rc;
+
+		if (!filer_owns(name) || !str_ends(name, STR(".part")))
+			continue;
+		buf_printf(&path, "%s/%.*s", n->filer.incoming, STR_ARG(name));
+		rc = fs->ops->open(fs, path.p, FILE_WRITE, &file, NULL);
+		if (rc == OK)
+			fs->ops->close(fs, file);
+		else if (rc == E_CONFLICT || rc == E_DENIED)
+			(void)fs->ops->remove(fs, path.p, NULL);
+	}
+}
+
+static char *below(const char *dir, const char *name)
+{
+	AUTO_BUF path = BUF_NONE;
+
+	buf_printf(&path, "%s/%s", dir, name);
+	return buf_take(&path);
+}
+
+enum code filer_open(struct rc_node *n, const char *incoming,
+		     const struct buf *names, struct err *err)
+{
+	struct filer *f = &n->filer;
+	enum code rc;
+
+	f->incoming = mem_dup(incoming, strlen(incoming));
+	f->dir = below(n->dir, "files");
+	f->sent_dir = below(n->checkpoint_dir, "sent");
+	rc = fs_real()->ops->make_dir(fs_real(), f->sent_dir, err);
+	if (rc == OK)
+		rc = remove_trees(n, err);
+	if (rc || !n->config.on_file)
+		return rc;
+	drop_parts(n, names);
+	rc = fs_make_dir(fs_real(), f->dir, err);
+	return rc ? rc : take_up(n, names, err);
+}
+
+void filer_end(struct rc_node *n)
+{
+	struct sending *s;
+	struct err err;
+
+	err_set(&err, E_UNAVAILABLE, "the node is stopping");
+	list_each(&n->filer.sends, s, at)
+		settle(n, s, E_UNAVAILABLE, &err);
+}
+
+void filer_free(struct rc_node *n)
+{
+	struct filer *f = &n->filer;
+	struct taking *t;
+
+	list_each(&f->taken, t, at)
+		taking_free(t);
+	free(f->dir);
+	free(f->incoming);
+	free(f->sent_dir);
+}
