@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # What another project gets from libraftcore and libconflux: the headers are enough,
-# static and shared give what the headers declare and nothing else, and the examples
-# are built outside of the tree.
+# static and shared give what the headers declare and nothing else, nothing vanishes
+# unseen, the documents name all of it, and the examples are built outside of the tree.
 set -euo pipefail
+export LC_ALL=C
+tree=$PWD
 root=$WORK/stage/opt/rc
 export PKG_CONFIG_PATH=$root/lib/pkgconfig
 cc="gcc -std=gnu17 -Wall -Wextra -Werror"
@@ -11,6 +13,22 @@ die() { echo "library.sh: $*" >&2; exit 1; }
 pc() { pkg-config --define-variable=prefix="$root" "$@" "$lib"; }
 # Where functions that $lib declares lie.
 headers_of() { case $lib in raftcore) echo "$root/include/raftcore/" ;; *) echo "$root/include/$lib.h" ;; esac; }
+
+# What .B and .BI set (words, or texts in quotes, without a space between) as C: beside the
+# header it has to say the same.
+synopsis() {
+	awk '/^\.SH/ { is_it = $2 == "SYNOPSIS" }
+		is_it && sub(/^\.BI? /, "") {
+			if ($0 !~ /"/) { print; next }
+			text = ""
+			while (match($0, /"[^"]*"|[^ "]+/)) {
+				text = text substr($0, RSTART, RLENGTH)
+				$0 = substr($0, RSTART + RLENGTH)
+			}
+			gsub(/"/, "", text)
+			print text
+		}' "$root/share/man/man3/lib$lib.3"
+}
 
 make BUILD="$CONFLUX_BUILD" VARIANT=release install DESTDIR="$WORK/stage" \
 	PREFIX=/opt/rc >"$WORK/install.log" 2>&1 || { cat "$WORK/install.log"; exit 1; }
@@ -45,23 +63,38 @@ for lib in raftcore conflux; do
 	nm -g --defined-only "$root/lib/lib$lib.a" | awk 'NF == 3 { print $3 }' | sort >static
 	diff declared shared || die "the shared $lib and the headers differ"
 	diff declared static || die "the static $lib and the headers differ"
+
+	echo "== $lib: none has vanished since its list was made"
+	list=$tree/raftcore/raftcore.syms
+	[ $lib = raftcore ] || list=$tree/controller/client/sdk/conflux.syms
+	soname=$(readelf -d "$root/lib/lib$lib.so" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')
+	[ "$(head -n 1 "$list")" = "# $soname" ] || die "$list is not that of $soname"
+	tail -n +2 "$list" >listed
+	gone=$(comm -23 listed shared | xargs)
+	[ -z "$gone" ] || die "$lib has no $gone any more: programs that call it would not start.
+Put it back, or raise the first number of $lib.version (GNUmakefile), which is in the
+soname, and make $list anew"
+	new=$(comm -13 listed shared | xargs)
+	[ -z "$new" ] || die "$list does not have $new: add it, in the order of the alphabet"
+
+	echo "== $lib: the manual page names each function"
+	if [ $lib = raftcore ]; then grep ^rc_ shared; else cat shared; fi >named
+	while read -r name; do
+		grep -qw "$name" "$root/share/man/man3/lib$lib.3" || die "$name is not in lib$lib(3)"
+	done <named
+	# Nor does it name what is not there.
+	grep -owE '(rc|cfx)_[a-z0-9_]+' "$root/share/man/man3/lib$lib.3" | sort -u >spoken
+	gcc -std=gnu17 $(pc --cflags) -E -P all.c | grep -owE '(rc|cfx)_[a-z0-9_]+' | sort -u >words
+	unknown=$(comm -23 spoken words | xargs)
+	[ -z "$unknown" ] || die "lib$lib(3) speaks of $unknown"
+	synopsis >synopsis.c
+	$cc $(pc --cflags) -fsyntax-only synopsis.c || die "lib$lib(3) and the headers differ"
+	while read -r name; do
+		grep -qE "(^|[ *])$name\\(" synopsis.c || die "$name has no prototype in lib$lib(3)"
+	done <named
 done
 
-echo "== each function of libconflux has its prototype in the manual page"
-# What .B and .BI set (words, or texts in quotes, without a space between) as C: beside the
-# header it has to say the same.
-awk '/^\.SH/ { is_it = $2 == "SYNOPSIS" }
-	is_it && sub(/^\.BI? /, "") {
-		if ($0 !~ /"/) { print; next }
-		text = ""
-		while (match($0, /"[^"]*"|[^ "]+/)) {
-			text = text substr($0, RSTART, RLENGTH)
-			$0 = substr($0, RSTART + RLENGTH)
-		}
-		gsub(/"/, "", text)
-		print text
-	}' "$root/share/man/man3/libconflux.3" >synopsis.c
-$cc $(pc --cflags) -fsyntax-only synopsis.c || die "libconflux(3) and the header differ"
+echo "== libconflux(3) has the types of callbacks, and says a word of each"
 { cat shared; grep -oE '^typedef .*\bcfx_[a-z]+\(' "$root/include/conflux.h" | grep -oE 'cfx_[a-z]+'; } >prototypes
 [ "$(wc -l <prototypes)" -gt "$(wc -l <shared)" ] || die "no type of a function is found"
 while read -r name; do
@@ -69,6 +102,21 @@ while read -r name; do
 	grep -q "$name" <(sed '/^\.SH SYNOPSIS/,$d' "$root/share/man/man3/libconflux.3") ||
 		case $name in cfx_listener | cfx_validator) ;; *) die "libconflux(3) does not name $name" ;; esac
 done <prototypes
+
+echo "== docs/raftcore.md lists the headers that are installed"
+(cd "$root/include" && find raftcore -name '*.h' | sort) >headers
+# "raftcore/wal/wal.h inspect.h": the second lies beside the first.
+sed -n '/^## What is installed/,/^They include/s/^    //p' "$tree/docs/raftcore.md" |
+	awk '{ for (i = 1; i <= NF && $i ~ /\.h$/; i++) {
+		if (match($i, /.*\//)) folder = substr($i, 1, RLENGTH)
+		print match($i, /.*\//) ? $i : folder $i } }' >named
+while read -r name; do
+	case $name in
+	*'*.h') grep -F "${name%\*.h}" headers || die "there is no $name" ;;
+	*) echo "$name" ;;
+	esac
+done <named | sort >there
+diff headers there || die "docs/raftcore.md, What is installed, and the headers differ"
 
 echo "== libconflux needs nothing of the daemon, and is C++ too"
 readelf -d "$root/lib/libconflux.so" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort >needed
