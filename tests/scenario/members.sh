@@ -86,7 +86,17 @@ until_ok ready 4
 at 4
 has_all() { [ "$(conflux get configs -n acme -o name | wc -l)" = 20 ]; }
 until_ok has_all
+# A learner serves what was acknowledged anywhere, and watches.
+REV=$(conflux status -o json | jq .revision)
+conflux watch acme/shop/prod/c1.txt --since "$REV" --count 1 >"$WORK/watched" &
 at 1
+echo again >"$WORK/c1"
+conflux publish acme/shop/prod/c1.txt -f "$WORK/c1" >/dev/null
+ask GET "${HTTP[4]}/api/v1/fetch/config/acme/shop/prod/c1.txt?consistency=linearizable"
+is "$STATUS $BODY" "200 again" "a linearizable read at a learner"
+wait $! || fail "no watch at a learner"
+has "$(cat "$WORK/watched")" c1.txt
+is "$(role_of 4)" learner "its role"
 until_ok conflux cluster promote 4
 has_role() { [ "$(role_of 4)" = "$1" ]; }
 until_ok has_role voter
