@@ -130,6 +130,7 @@ static void end(struct watcher *w, enum watch_reason reason,
 {
 	struct sse_watch *s = of(w);
 	struct request *r = s->r;
+	bool has_begun = s->has_begun;
 	AUTO_BUF out = BUF_NONE;
 
 	r->on_gone = NULL;
@@ -137,7 +138,8 @@ static void end(struct watcher *w, enum watch_reason reason,
 	/* What it was told before this in the same turn. */
 	buf_str(&out, buf_view(&s->out));
 	let_go(s);
-	if (reason == WATCH_EARLY) {
+	/* Whatever ends it while its revision has not come. */
+	if (!has_begun) {
 		api_error(r, err);
 		return;
 	}

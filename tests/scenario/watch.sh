@@ -229,3 +229,10 @@ is "$(cat "$WORK/code")" 200 "poll"
 is "$(jq -c .events "$WORK/poll")" "[]" "poll"
 wait "$DAEMON" || fail "it did not stop in order"
 DAEMON=
+
+step "and who waits there for a revision that has not come"
+start_daemon
+export URL TOKEN
+/usr/bin/python3 "$HERE/early.py" "$DAEMON" || fail "early.py"
+wait "$DAEMON" || fail "it did not stop in order"
+DAEMON=
