@@ -147,7 +147,7 @@ struct cfx_options {
 	enum cfx_acknowledges acknowledges;
 	unsigned boot_timeout_ms;        /* 10,000 */
 	unsigned connect_timeout_ms;     /* 3,000: address to TLS */
-	unsigned request_timeout_ms;     /* 10,000: of a fetch */
+	unsigned request_timeout_ms;     /* 10,000: of a fetch, or 16 KiB a second */
 	unsigned silence_timeout_ms;     /* 45,000: a watch that says nothing is dead */
 	unsigned retry_min_ms, retry_max_ms;     /* 200 and 30,000; with full jitter */
 	size_t content_max;              /* 8 MiB: larger content is refused */

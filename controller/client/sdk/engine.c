@@ -11,6 +11,10 @@
  * An endpoint that fails gives way to the next at once; when each of them has failed
  * once the next round comes after a while, by full jitter, and no earlier than an
  * endpoint that said Retry-After wants to be asked.
+ *
+ * A configuration that alone cannot be fetched costs the others a watch now and then,
+ * and no more: they go before it, it is asked for after longer and longer times, and
+ * they wait for it only where it may belong to what they are part of.
  */
 #include "client/sdk/own.h"
 
@@ -41,6 +45,14 @@ static void lose_watch(struct cfx *cfx, int64_t now)
 	cfx->watch_state = WATCH_OFF;
 }
 
+/* What went wrong with it was of something else. */
+static void begin_anew(struct config *c)
+{
+	c->retry_ms = c->failing_ms = 0;
+	c->failures = 0;
+	c->is_refused = false;
+}
+
 static void want_all(struct cfx *cfx, uint64_t rev)
 {
 	for (unsigned i = 0; i < cfx->names->n; i++) {
@@ -48,7 +60,8 @@ static void want_all(struct cfx *cfx, uint64_t rev)
 
 		c->is_wanted = true;
 		c->want_rev = rev;
-		c->retry_ms = 0;
+		if (!c->failing_ms)
+			begin_anew(c);
 	}
 }
 
@@ -71,11 +84,11 @@ static bool choose(struct cfx *cfx, int64_t now, int64_t *when)
 	return false;
 }
 
-static int64_t wait_of_round(struct cfx *cfx)
+static int64_t wait_of_round(const struct cfx *cfx, unsigned round)
 {
 	int64_t ms = cfx->o.retry_min_ms;
 
-	for (unsigned i = 0; i < cfx->round && ms < cfx->o.retry_max_ms; i++)
+	for (unsigned i = 0; i < round && ms < cfx->o.retry_max_ms; i++)
 		ms *= 2;
 	return MIN(ms, (int64_t)cfx->o.retry_max_ms);
 }
@@ -125,7 +138,7 @@ static void fail_over(struct cfx *cfx, const struct cfx_error *error,
 	if (++cfx->failed < cfx->n_endpoints)
 		return;
 	cfx->failed = 0;
-	cfx->next_try_ms = engine_jitter(now, wait_of_round(cfx));
+	cfx->next_try_ms = engine_jitter(now, wait_of_round(cfx, cfx->round));
 	if (cfx->round < 30)
 		cfx->round++;
 }
@@ -380,7 +393,7 @@ static void on_change(struct cfx *cfx, const struct doc *event, uint64_t rev)
 			return;
 		c->is_wanted = true;
 		c->want_rev = MAX(c->want_rev, rev);
-		c->retry_ms = 0;
+		begin_anew(c);
 		return;
 	}
 }
@@ -470,6 +483,7 @@ static void is_fetched(struct config *c, uint64_t rev)
 		c->is_wanted = false;
 	c->is_gone = false;
 	c->refusal = (struct cfx_error){ 0 };
+	begin_anew(c);
 }
 
 static enum cfx_code check(struct cfx *cfx, const struct config *c,
@@ -604,6 +618,47 @@ static enum cfx_code is_current(struct cfx *cfx, unsigned at,
 	return CFX_OK;
 }
 
+/* No server will give it as it is. */
+static void refuse(struct cfx *cfx, unsigned at, const struct cfx_error *error,
+		   int64_t now)
+{
+	struct config *c = &cfx->configs[at];
+
+	begin_anew(c);
+	c->is_refused = true;
+	c->retry_ms = engine_jitter(now + cfx->o.retry_max_ms / 2,
+				    cfx->o.retry_max_ms / 2);
+	c->refusal = *error;
+	cfx_trouble(cfx, error);
+}
+
+/* Each endpoint is asked for it at once, and then as rounds are; the others go first. */
+static void put_off(struct cfx *cfx, unsigned at, int64_t now)
+{
+	struct config *c = &cfx->configs[at];
+
+	if (!c->failing_ms)
+		c->failing_ms = now;
+	c->failures++;
+	c->retry_ms = c->failures < cfx->n_endpoints ? 0 :
+		engine_jitter(now, wait_of_round(cfx, c->failures / cfx->n_endpoints - 1));
+	cfx->ask_from = at + 1;
+}
+
+static void fetch_failed(struct cfx *cfx, unsigned at, const struct cfx_error *error,
+			 unsigned retry_after_s, int64_t now)
+{
+	struct cfx_error why;
+
+	if (error->code != CFX_E_TOO_LARGE) {
+		put_off(cfx, at, now);
+		fail_over(cfx, error, retry_after_s, now);
+		return;
+	}
+	cfx_fail(&why, error->code, "%s: %s", cfx->configs[at].key, error->text);
+	refuse(cfx, at, &why, now);
+}
+
 static void fetch_refused(struct cfx *cfx, unsigned at, int64_t now)
 {
 	struct config *c = &cfx->configs[at];
@@ -620,19 +675,18 @@ static void fetch_refused(struct cfx *cfx, unsigned at, int64_t now)
 		cfx->late = 0;
 	}
 	if (status >= 500 || status == 429 || status < 400) {
-		fail_over(cfx, &error, after, now);
+		fetch_failed(cfx, at, &error, after, now);
 		return;
 	}
-	if (status == 404) {
-		/* It says of no later revision that there is nothing. */
-		is_fetched(c, 0);
-		c->is_gone = true;
-		cfx_fail(&error, CFX_E_NOT_FOUND, "%s: no such configuration, "
-			 "or no version for these labels", c->key);
-	} else {
-		c->retry_ms = engine_jitter(now + cfx->o.retry_max_ms / 2,
-					    cfx->o.retry_max_ms / 2);
+	if (status != 404) {
+		refuse(cfx, at, &error, now);
+		return;
 	}
+	/* It says of no later revision that there is nothing. */
+	is_fetched(c, 0);
+	c->is_gone = true;
+	cfx_fail(&error, CFX_E_NOT_FOUND, "%s: no such configuration, or no version "
+		 "for these labels", c->key);
 	c->refusal = error;
 	cfx_trouble(cfx, &error);
 }
@@ -648,7 +702,7 @@ static void answered(struct cfx *cfx, enum asking what, int64_t now)
 		fetch_refused(cfx, cfx->asked, now);
 	else if (status == 304 ? is_current(cfx, cfx->asked, &error) :
 				 take_content(cfx, cfx->asked, now, &error))
-		fail_over(cfx, &error, 0, now);
+		fetch_failed(cfx, cfx->asked, &error, 0, now);
 }
 
 static void step_ask(struct cfx *cfx, int64_t now)
@@ -672,23 +726,33 @@ static void step_ask(struct cfx *cfx, int64_t now)
 	}
 	/* A kept connection may end any time: once more, on a new one. */
 	if (!was_reused || error.code == CFX_E_TIMEOUT ||
-	    error.code == CFX_E_NO_MEMORY)
-		fail_over(cfx, &error, 0, now);
+	    error.code == CFX_E_NO_MEMORY || error.code == CFX_E_TOO_LARGE)
+		fetch_failed(cfx, cfx->asked, &error, 0, now);
 }
 
 static void begin_ask(struct cfx *cfx, int64_t now)
 {
 	if (cfx->watch_state != WATCH_LIVE && !cfx->may_poll)
 		return;
-	for (unsigned i = 0; i < cfx->names->n; i++)
-		if (cfx->configs[i].is_wanted && cfx->configs[i].retry_ms <= now) {
-			begin_fetch(cfx, i, now);
+	for (unsigned i = 0; i < cfx->names->n; i++) {
+		unsigned at = (cfx->ask_from + i) % cfx->names->n;
+
+		if (cfx->configs[at].is_wanted && cfx->configs[at].retry_ms <= now) {
+			begin_fetch(cfx, at, now);
 			return;
 		}
+	}
 	begin_ack(cfx, now);
 }
 
 /* ---- commits ---- */
+
+/* May it be here soon, and belong to what is staged? */
+static bool is_awaited(const struct cfx *cfx, const struct config *c, int64_t now)
+{
+	return c->is_wanted && !c->is_refused &&
+	       (!c->failing_ms || now - c->failing_ms < (int64_t)cfx->o.request_timeout_ms);
+}
 
 /* Is everything here that belongs together? */
 static bool is_whole(struct cfx *cfx, int64_t now)
@@ -710,7 +774,7 @@ static bool is_whole(struct cfx *cfx, int64_t now)
 	if (now - cfx->staged_ms >= (int64_t)cfx->o.request_timeout_ms)
 		return true;
 	for (unsigned i = 0; i < cfx->names->n; i++)
-		if (cfx->configs[i].is_wanted && !cfx->configs[i].retry_ms)
+		if (is_awaited(cfx, &cfx->configs[i], now))
 			return false;
 	/* It is newer than the watch has come: what belongs to it is not known yet. */
 	return cfx->watch_state != WATCH_LIVE ||
@@ -773,10 +837,17 @@ void engine_step(struct cfx *cfx)
 /* When is_whole may answer otherwise although nothing has come. */
 static int64_t whole_by(const struct cfx *cfx)
 {
-	for (unsigned i = 0; i < cfx->names->n; i++)
-		if (cfx->configs[i].is_wanted && !cfx->configs[i].retry_ms)
-			return cfx->staged_ms + cfx->o.request_timeout_ms;
-	return cfx->staged_ms + WHOLE_MS;
+	int64_t at_most = cfx->staged_ms + cfx->o.request_timeout_ms;
+	int64_t by = cfx->staged_ms + WHOLE_MS;
+
+	for (unsigned i = 0; i < cfx->names->n; i++) {
+		const struct config *c = &cfx->configs[i];
+
+		if (c->is_wanted && !c->is_refused)
+			by = MAX(by, c->failing_ms ? c->failing_ms +
+						     cfx->o.request_timeout_ms : at_most);
+	}
+	return MIN(by, at_most);
 }
 
 int64_t engine_due(const struct cfx *cfx)

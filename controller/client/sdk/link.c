@@ -10,6 +10,9 @@
 
 #include "base/banned.h"
 
+/* Of a body, in bytes a second, behind the time that each answer has. */
+#define LEAST_RATE (16 * 1024)
+
 enum io { IO_DONE, IO_AGAIN, IO_END, IO_FAILED };
 
 /* ---- endpoints ---- */
@@ -147,6 +150,12 @@ int64_t link_due(const struct link *l)
 	return !link_is_busy(l) ? INT64_MAX : l->is_again ? 0 : l->deadline_ms;
 }
 
+/* It may be asked now. */
+static void answer_from(struct link *l, int64_t now)
+{
+	l->deadline_ms = l->answer_by_ms = now + l->answer_ms;
+}
+
 void link_ask(struct link *l, const struct endpoint *to, struct bytes *request,
 	      unsigned answer_ms, size_t body_max, link_take *take, void *data,
 	      unsigned silence_ms, int64_t now)
@@ -174,7 +183,9 @@ void link_ask(struct link *l, const struct endpoint *to, struct bytes *request,
 	l->state = keep ? LINK_SEND : LINK_LOOKUP;
 	l->address = 0;
 	l->connect_by_ms = now + l->net->connect_ms;
-	l->deadline_ms = keep ? now + answer_ms : l->connect_by_ms;
+	l->deadline_ms = l->connect_by_ms;
+	if (keep)
+		answer_from(l, now);
 }
 
 /* ---- bytes ---- */
@@ -330,7 +341,7 @@ static enum cfx_code step_connect(struct link *l, int64_t now,
 	l->state = LINK_SEND;
 	l->deadline_ms = l->connect_by_ms;
 	if (!l->to->is_tls) {
-		l->deadline_ms = now + l->answer_ms;
+		answer_from(l, now);
 		return CFX_OK;
 	}
 	l->state = LINK_TLS;
@@ -347,7 +358,7 @@ static enum cfx_code step_tls(struct link *l, int64_t now,
 	rc = SSL_do_handshake(l->ssl);
 	if (rc == 1) {
 		l->state = LINK_SEND;
-		l->deadline_ms = now + l->answer_ms;
+		answer_from(l, now);
 		return CFX_OK;
 	}
 	if (ssl_io(l, rc) == IO_AGAIN)
@@ -387,6 +398,14 @@ static void step_send(struct link *l)
 	l->state = LINK_RECEIVE;
 }
 
+/* What is large takes its time, and what only trickles is not waited for. */
+static int64_t body_by(const struct link *l, int64_t now)
+{
+	int64_t ms = (int64_t)(l->answer.body.n * 1000 / LEAST_RATE);
+
+	return MIN(now + l->answer_ms, l->answer_by_ms + ms);
+}
+
 /* At most 16 pieces, so that others have their turn. */
 static enum cfx_code step_receive(struct link *l, int64_t now,
 				  struct cfx_error *error)
@@ -413,6 +432,8 @@ static enum cfx_code step_receive(struct link *l, int64_t now,
 			return lost(l, error);
 		if (l->is_head && l->take && l->answer.status == 200)
 			l->deadline_ms = now + l->silence_ms;
+		else if (l->is_head)
+			l->deadline_ms = body_by(l, now);
 		if (io == IO_END)
 			l->is_spent = true;
 	}

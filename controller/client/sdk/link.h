@@ -110,7 +110,7 @@ struct link {
 	struct lookup *lookup;
 	struct address_list addresses;
 	unsigned address;
-	int64_t deadline_ms, connect_by_ms;
+	int64_t deadline_ms, connect_by_ms, answer_by_ms;
 	unsigned answer_ms, silence_ms;
 	struct bytes out;
 	size_t sent;
@@ -136,8 +136,9 @@ struct link {
 void link_init(struct link *link, struct net *net);
 /*
  * Asks: 'request' is a whole one in HTTP/1.1, taken from the caller.  The answer is
- * to be there in 'answer_ms' after the connection; of a stream (take is not NULL)
- * its head, and then something each 'silence_ms'.
+ * to be there in 'answer_ms' after the connection, or, where it is large, to go on
+ * coming: something within each 'answer_ms', and 16 KiB a second in all.  Of a stream
+ * (take is not NULL) its head, and then something each 'silence_ms'.
  */
 void link_ask(struct link *link, const struct endpoint *to,
 	      struct bytes *request, unsigned answer_ms, size_t body_max,

@@ -106,6 +106,9 @@ struct config {
 	bool is_wanted, is_gone;
 	uint64_t want_rev, asked_rev;
 	int64_t retry_ms;                /* not before; 0: now */
+	bool is_refused;                 /* others do not wait for it */
+	unsigned failures;               /* fetches of it, in a row */
+	int64_t failing_ms;              /* the first of them; 0: none */
 	/* Said no to, by the validator or the parser. */
 	bool has_rejected;
 	uint8_t rejected[32];
@@ -163,6 +166,7 @@ struct cfx {
 	enum watch watch_state;
 	enum asking asking;
 	unsigned asked;                  /* which configuration */
+	unsigned ask_from;               /* the first that is looked at */
 	bool may_poll;                   /* no watch, but fetches */
 	bool has_cursor, is_whole;
 	bool no_acks;                    /* this server takes none */

@@ -561,6 +561,95 @@ START_TEST(many_long_names)
 }
 END_TEST
 
+/* ---- one that cannot be had ---- */
+
+static int64_t b_of(struct cfx *cfx)
+{
+	return cfx_get_i64(cfx, "b.json", "n", -1);
+}
+
+/* Those named behind it go on being fetched, and it is, once it can be. */
+START_TEST(one_that_fails_does_not_stop_the_others)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx;
+	char text[32];
+
+	server_publish(s, "b.json", JSON, "{\"n\":1}", true);
+	server_fails(s, "main.json", 500);
+	o.configs = "main.json,b.json";
+	o.boot = CFX_BOOT_AT_ONCE;
+	o.request_timeout_ms = 300;
+	cfx = open_with(&o);
+	UNTIL(cfx, b_of(cfx) == 1);
+	for (int i = 2; i < 5; i++) {
+		snprintf(text, sizeof(text), "{\"n\":%d}", i);
+		server_publish(s, "b.json", JSON, text, true);
+		UNTIL(cfx, b_of(cfx) == i);
+	}
+	ck_assert_int_eq(n_of(cfx), -1);
+	UNTIL(cfx, server_acks(s, "applied b.json 4") > 0);
+	server_fails(s, "main.json", 0);
+	UNTIL(cfx, n_of(cfx) == 1);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
+/* No other server would give less of it: the watch stays, and so do the others. */
+START_TEST(one_that_is_too_large_does_not_stop_the_others)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx;
+
+	server_publish(s, "main.json", JSON, "{\"s\":\"as long as it may not be\"}", true);
+	server_publish(s, "b.json", JSON, "{\"n\":1}", true);
+	o.configs = "main.json,b.json";
+	o.content_max = 30;
+	fails_with(&o, CFX_E_TOO_LARGE, "acme/shop/prod/main.json");
+	o.boot = CFX_BOOT_AT_ONCE;
+	cfx = open_with(&o);
+	UNTIL(cfx, b_of(cfx) == 1);
+	/* Asked for again now and then, it changes nothing. */
+	UNTIL(cfx, status_of(cfx).fetches > 4);
+	server_publish(s, "b.json", JSON, "{\"n\":2}", true);
+	UNTIL(cfx, b_of(cfx) == 2);
+	ck_assert_uint_eq(status_of(cfx).connects, 1);
+	server_publish(s, "main.json", JSON, "{\"n\":3}", true);
+	UNTIL(cfx, n_of(cfx) == 3);
+	ck_assert_uint_eq(status_of(cfx).connects, 1);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
+/* What goes on coming is waited for longer than for an answer to begin. */
+START_TEST(a_large_answer_takes_its_time)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	char large[60000];
+	struct cfx *cfx;
+
+	memset(large, ' ', sizeof(large));
+	memcpy(large, "{\"n\":1}", 7);
+	large[sizeof(large) - 1] = '\0';
+	server_publish(s, "main.json", JSON, large, true);
+	server_trickles(s, "main.json", 3000, 60);     /* 1.2 s, 50 KiB each */
+	o.request_timeout_ms = 400;
+	cfx = open_with(&o);
+	ck_assert_int_eq(n_of(cfx), 1);
+	ck_assert_uint_eq(status_of(cfx).fetches, 1);
+	cfx_close(cfx);
+	/* Not so what hardly comes. */
+	server_trickles(s, "main.json", 10, 20);
+	fails_with(&o, CFX_E_TIMEOUT, "request_timeout_ms");
+	server_free(s);
+}
+END_TEST
+
 /* ---- fail-over ---- */
 
 START_TEST(fail_over)
@@ -773,6 +862,9 @@ static Suite *suite(void)
 	tcase_add_test(t, what_comes_behind_a_404_is_fetched);
 	tcase_add_test(t, the_same_bytes_as_another_version);
 	tcase_add_test(t, many_long_names);
+	tcase_add_test(t, one_that_fails_does_not_stop_the_others);
+	tcase_add_test(t, one_that_is_too_large_does_not_stop_the_others);
+	tcase_add_test(t, a_large_answer_takes_its_time);
 	tcase_add_test(t, fail_over);
 	tcase_add_test(t, a_change_while_it_was_away);
 	tcase_add_test(t, a_silent_server);

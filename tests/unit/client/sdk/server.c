@@ -31,6 +31,9 @@ struct one {
 	char *content;
 	uint64_t version, rev;
 	bool end, is_gone;
+	int fails;                       /* its fetches, with that status */
+	size_t piece;                    /* 0: it is sent at once */
+	unsigned pause_ms;
 };
 
 struct connection {
@@ -284,6 +287,19 @@ static bool refused(struct connection *c, enum server_route route, const char *r
 	return true;
 }
 
+static bool send_content(struct connection *c, const struct one *one, const char *content)
+{
+	size_t n = strlen(content), piece;
+
+	for (; n; content += piece, n -= piece) {
+		piece = one->piece ? MIN(n, one->piece) : n;
+		poll(NULL, 0, (int)one->pause_ms);
+		if (!send_all(c, content, piece))
+			return false;
+	}
+	return true;
+}
+
 static bool fetch(struct connection *c, const char *request, const char *target)
 {
 	struct server *s = c->server;
@@ -319,6 +335,10 @@ static bool fetch(struct connection *c, const char *request, const char *target)
 			 sizeof(signature) - strlen(signature),
 			 "X-Conflux-Release: %s\r\n", s->config.release);
 	pthread_mutex_unlock(&s->lock);
+	if (one.fails) {
+		free(content);
+		return say(c, "HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n", one.fails);
+	}
 	if (!content)
 		return say(c, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
 	if (lie == SERVER_BYTES)
@@ -340,7 +360,7 @@ static bool fetch(struct connection *c, const char *request, const char *target)
 			   (unsigned long long)one.version,
 			   (unsigned long long)one.rev, one.type, signature,
 			   strlen(content)) &&
-		       send_all(c, content, strlen(content));
+		       send_content(c, &one, content);
 	free(content);
 	return good;
 }
@@ -746,6 +766,21 @@ void server_refuse(struct server *s, enum server_route route, unsigned n,
 	s->refuse[route].n = n;
 	s->refuse[route].status = status;
 	s->refuse[route].after = retry_after_s;
+	pthread_mutex_unlock(&s->lock);
+}
+
+void server_fails(struct server *s, const char *name, int status)
+{
+	pthread_mutex_lock(&s->lock);
+	one_of(s, name)->fails = status;
+	pthread_mutex_unlock(&s->lock);
+}
+
+void server_trickles(struct server *s, const char *name, size_t piece, unsigned pause_ms)
+{
+	pthread_mutex_lock(&s->lock);
+	one_of(s, name)->piece = piece;
+	one_of(s, name)->pause_ms = pause_ms;
 	pthread_mutex_unlock(&s->lock);
 }
 

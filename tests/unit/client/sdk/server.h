@@ -39,6 +39,11 @@ void server_release(struct server *server, const char *name, uint64_t version,
 /* The next 'n' requests of the route are answered so. */
 void server_refuse(struct server *server, enum server_route route, unsigned n,
 		   int status, unsigned retry_after_s);
+/* And each for this configuration alone; 0: as ever. */
+void server_fails(struct server *server, const char *name, int status);
+/* Its content comes in pieces of so many bytes, with a pause before each. */
+void server_trickles(struct server *server, const char *name, size_t piece,
+		     unsigned pause_ms);
 /* Who does not bring this token is refused (401); it is kept by who calls. */
 void server_wants(struct server *server, const char *token);
 /* What comes next is other than its hash says; or not signed, or by another key. */
