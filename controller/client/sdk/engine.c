@@ -93,23 +93,6 @@ static int64_t wait_of_round(const struct cfx *cfx, unsigned round)
 	return MIN(ms, (int64_t)cfx->o.retry_max_ms);
 }
 
-/* Authorities and the client's certificate are read again: they may have been
- * renewed.  (OpenSSL also marks an authority as bad for good when memory is short while
- * it first looks at it.)  Both links are closed. */
-static void renew_tls(struct cfx *cfx)
-{
-	struct tls_setup fresh = { 0 };
-	struct cfx_error error = { 0 };
-
-	if (tls_setup_init(&fresh, &cfx->o, &error)) {
-		tls_setup_fini(&fresh);
-		cfx_trouble(cfx, &error);
-		return;
-	}
-	tls_setup_fini(&cfx->net.tls);
-	cfx->net.tls = fresh;
-}
-
 /* The endpoint is of no use now: on to the next. */
 static void fail_over(struct cfx *cfx, const struct cfx_error *error,
 		      unsigned retry_after_s, int64_t now)
@@ -281,31 +264,6 @@ void engine_refusal(struct cfx *cfx, const struct link *l, struct cfx_error *err
 		 detail.n ? ": " : "", (int)MIN(detail.n, (size_t)200),
 		 detail.n ? detail.p : "");
 	doc_unref(doc);
-}
-
-/* Another token in the file?  Then all is asked again. */
-static bool renew_token(struct cfx *cfx, int64_t now)
-{
-	struct bytes fresh = { 0 };
-	bool same;
-
-	if (!cfx->o.token_file || now - cfx->token_ms < 1000)
-		return false;
-	cfx->token_ms = now;
-	if (sdk_read_file(&cfx->heap, cfx->o.token_file, 4096, &fresh, NULL))
-		return false;
-	while (fresh.n && (unsigned char)fresh.p[fresh.n - 1] <= ' ')
-		fresh.n--;
-	same = str_eq(bytes_view(&fresh), bytes_view(&cfx->token));
-	for (size_t i = 0; i < fresh.n; i++)
-		same |= fresh.p[i] <= ' ' || fresh.p[i] > '~';
-	if (same) {
-		heap_wipe(&cfx->heap, fresh.p, fresh.n);
-		return false;
-	}
-	heap_wipe(&cfx->heap, cfx->token.p, cfx->token.n);
-	cfx->token = fresh;
-	return true;
 }
 
 static void watch_refused(struct cfx *cfx, int64_t now)

@@ -3,6 +3,7 @@
  *
  *	cfx.c       open, close, the thread, the loop's calls, status
  *	engine.c    what is asked of whom and when: watch, fetch, fail-over
+ *	renew.c     tokens and certificates that are read again
  *	ack.c       what is said of versions: received, applied, rejected
  *	commit.c    what was fetched becomes the next picture: validator, listeners
  *	events.c    server sent events
@@ -222,6 +223,15 @@ int64_t engine_jitter(int64_t now, int64_t ms);
 bool engine_head(struct cfx *cfx, struct bytes *out, const char *accept) MUST_USE;
 /* What a problem document says, or the start of what is there. */
 void engine_refusal(struct cfx *cfx, const struct link *l, struct cfx_error *error);
+
+/* ---- renew.c ---- */
+
+/* Authorities and the client's certificate are read again: they may have been
+ * renewed.  (OpenSSL also marks an authority as bad for good when memory is short while
+ * it first looks at it.)  Both links are closed. */
+void renew_tls(struct cfx *cfx);
+/* Another token in the file?  Then all is asked again. */
+bool renew_token(struct cfx *cfx, int64_t now);
 
 /* ---- ack.c ---- */
 
