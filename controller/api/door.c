@@ -210,6 +210,11 @@ bool api_credential_key(const struct request *r, struct sha256 *out)
 	return token.n || r->certificate.n;
 }
 
+uint64_t api_credential_ends_ms(const struct request *r)
+{
+	return is_by_certificate(r) ? request_certificate_ends_ms(r) : 0;
+}
+
 /* False: answered. */
 static bool identify(struct request *r, struct kv_txn *txn)
 {

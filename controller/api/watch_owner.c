@@ -7,6 +7,7 @@
  */
 #include "api/watch_owner.h"
 
+#include "auth/auth.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "state/view.h"
@@ -52,6 +53,7 @@ static struct watch_owner **place_of(struct watch_owners *owners,
 static bool is_same(const struct watch_who *a, const struct watch_who *b)
 {
 	return a->has_token == b->has_token && a->role == b->role &&
+	       a->until_ms == b->until_ms &&
 	       sha256_eq(&a->token, &b->token) && strcmp(a->name, b->name) == 0;
 }
 
@@ -82,6 +84,12 @@ void watch_owner_put(struct watch_owners *owners, struct watch_owner **at)
 	free(owner);
 }
 
+/* 0: never. */
+static uint64_t first_of(uint64_t a_ms, uint64_t b_ms)
+{
+	return a_ms && b_ms ? MIN(a_ms, b_ms) : MAX(a_ms, b_ms);
+}
+
 static void look_up(struct kv_txn *txn, struct watch_owner *owner)
 {
 	struct token_row row;
@@ -94,8 +102,21 @@ static void look_up(struct kv_txn *txn, struct watch_owner *owner)
 		return;
 	owner->subject.role = row.role;
 	owner->subject.verbs = row.verbs;
-	owner->subject.until_ms = row.expires_ms;
+	owner->subject.until_ms = first_of(row.expires_ms, owner->who.until_ms);
 	owner->subject.tenant = str_of(owner->tenant);
+}
+
+void watch_owner_say_over(struct kv_txn *txn, const struct watch_owner *owner,
+			  struct err *err)
+{
+	char time[RFC3339_MAX];
+
+	token_say_over(txn, &owner->who.token, err);
+	if (owner->who.until_ms == 0 || owner->who.until_ms > clock_wall_ms())
+		return;
+	clock_rfc3339(time, owner->who.until_ms, false);
+	err_set(err, E_UNAUTHORIZED, "the certificate has ended at %s", time);
+	err_hint(err, "connect again with one that is valid");
 }
 
 /* The clock is looked at only where tokens end. */

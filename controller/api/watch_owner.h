@@ -30,7 +30,11 @@ void watch_owners_free(struct watch_owners **owners);
 struct watch_owner *watch_owner_get(struct watch_owners *owners,
 				    const struct watch_who *who);
 void watch_owner_put(struct watch_owners *owners, struct watch_owner **owner);
-/* Who it is in the picture 'txn', and now: nobody, where the token is gone or over. */
+/* Who it is in the picture 'txn', and now: nobody, where the token is gone or over, or
+ * the certificate. */
 struct subject watch_owner_now(struct kv_txn *txn, struct watch_owner *owner);
+/* Where nobody is left because the time is over 'err' says so. */
+void watch_owner_say_over(struct kv_txn *txn, const struct watch_owner *owner,
+			  struct err *err);
 
 #endif

@@ -20,6 +20,7 @@ struct request;
 struct watch_who {
 	bool has_token;                  /* false: 'role' stays what it is */
 	struct sha256 token;
+	uint64_t until_ms;               /* of its certificate, Unix; 0: by none */
 	enum subject_role role;
 	char name[80];                   /* for errors and rates; cut where longer */
 };
@@ -43,9 +44,12 @@ enum code watch_spec_prefix(struct watch_spec *spec, struct arena *arena,
 enum code watch_spec_label(struct watch_spec *spec, struct arena *arena,
 			   struct str key, struct str value,
 			   struct err *err) MUST_USE;
-/* 'key' is that of the token's row, or the certificate's; NULL: neither. */
+/* 'key' is that of the token's row, or the certificate's, which ends at 'until_ms'; NULL:
+ * neither. */
 void watch_who_set(struct watch_who *who, const struct caller *caller,
-		   const struct sha256 *key);
+		   const struct sha256 *key, uint64_t until_ms);
+/* When the certificate that stands for the caller ends, Unix; 0: none does (door.c). */
+uint64_t api_credential_ends_ms(const struct request *r);
 /* Out of a message that a client sent:
  *	{"keys": [...], "prefixes": [...], "labels": {"zone": "eu"},
  *	 "instance": "web-7", "since": 17}

@@ -407,9 +407,10 @@ static enum code unsubscribe(struct socket *s, struct str id, struct err *err)
 	return OK;
 }
 
-static void greet(struct socket *s, const struct sha256 *key)
+/* 'until_ms': of the certificate; 0: by a token. */
+static void greet(struct socket *s, const struct sha256 *key, uint64_t until_ms)
 {
-	watch_who_set(&s->who, &s->caller, key);
+	watch_who_set(&s->who, &s->caller, key, until_ms);
 	if (s->r->door.n == 0)
 		instance_join(s->r);
 	s->state = SOCKET_OPEN;
@@ -426,7 +427,7 @@ static enum code hello(struct socket *s, const struct value *v, struct err *err)
 	if (s->state == SOCKET_HELLO) {
 		rc = door_token(s->r, token, err);
 		if (rc == OK)
-			greet(s, &key);
+			greet(s, &key, 0);
 	} else if (token.n) {
 		rc = err_set(err, E_CONFLICT, "the token of a connection cannot be "
 			     "changed");
@@ -678,7 +679,7 @@ static void open_socket(struct request *r, const struct buf *accept)
 	due_in(s, HELLO_S);
 	if (caller_of(r)->subject.role != ROLE_NOBODY &&
 	    api_credential_key(r, &key))
-		greet(s, &key);
+		greet(s, &key, api_credential_ends_ms(r));
 	answer_upgrade(r, "websocket");
 	answer_on_drain(r, on_drained);
 	request_on_body(r, on_body);

@@ -104,11 +104,12 @@ void watch_spec_caller(struct watch_spec *spec, const struct request *r)
 	struct sha256 key;
 
 	watch_who_set(&spec->who, caller_of(r),
-		      api_credential_key(r, &key) ? &key : NULL);
+		      api_credential_key(r, &key) ? &key : NULL,
+		      api_credential_ends_ms(r));
 }
 
 void watch_who_set(struct watch_who *who, const struct caller *caller,
-		   const struct sha256 *key)
+		   const struct sha256 *key, uint64_t until_ms)
 {
 	*who = (struct watch_who){ .role = caller->subject.role };
 	str_copy(who->name, sizeof(who->name), caller->subject.name);
@@ -116,6 +117,7 @@ void watch_who_set(struct watch_who *who, const struct caller *caller,
 		return;
 	who->has_token = true;
 	who->token = *key;
+	who->until_ms = until_ms;
 }
 
 /* ---- may it? ---- */
@@ -130,7 +132,7 @@ static enum code check(struct kv_txn *txn, struct watch_owner *owner,
 	enum code rc = permission_check(&subject, verb, &target, err);
 
 	if (rc == E_UNAUTHORIZED && owner->who.has_token)
-		token_say_over(txn, &owner->who.token, err);
+		watch_owner_say_over(txn, owner, err);
 	return rc;
 }
 

@@ -131,6 +131,49 @@ done
 ask POST "$URL/api/v1/tokens" -d '{"name": "x", "certificate_name": "CN=web"}'
 yes 409
 
+step "a watch ends with the certificate that it came by, over each protocol"
+# x509 -req counts in days.
+mkdir "$WORK/ca"
+: >"$WORK/ca/index"
+cat >"$WORK/ca/conf" <<END
+[ca]
+default_ca = ours
+[ours]
+new_certs_dir = $WORK/ca
+database = $WORK/ca/index
+rand_serial = yes
+default_md = sha256
+policy = any
+[any]
+commonName = supplied
+END
+short() { # SECONDS
+	END=$(($(date +%s) + $1))
+	openssl ca -batch -config "$WORK/ca/conf" -cert "$WORK/ours.pem" \
+		-keyfile "$WORK/ours.key" -in "$WORK/web.csr" -notext \
+		-startdate 20200101000000Z -enddate "$(date -u -d "@$END" +%Y%m%d%H%M%SZ)" \
+		-out "$WORK/short.pem" 2>/dev/null
+	cp "$WORK/web.key" "$WORK/short.key"
+}
+short 8
+curl -sN -m 60 --cert "$WORK/short.pem" --key "$WORK/short.key" \
+	"$URL/api/v1/watch?key=acme/shop/prod/main" >"$WORK/short.stream" 2>&1 &
+STREAM=$!
+curl -sN -m 60 --cert "$WORK/short.pem" --key "$WORK/short.key" \
+	"$KUBE/tenants?watch=true&allowWatchBookmarks=true" >"$WORK/short.objects" 2>&1 &
+OBJECTS=$!
+/usr/bin/python3 "$(dirname "$0")/watch/certificate.py" "$URL" "$WORK" short ||
+	fail "WebSocket and gRPC"
+wait "$STREAM" || fail "the stream was cut off"
+wait "$OBJECTS" || fail "the watch of objects was cut off"
+[ "$(date +%s)" -ge "$END" ] || fail "too early"
+has "$(cat "$WORK/short.stream")" ': watching'
+has "$(cat "$WORK/short.stream")" 'the certificate has ended'
+has "$(cat "$WORK/short.objects")" '"type":"ADDED"'
+has "$(cat "$WORK/short.objects")" '"code":401'
+by web GET "$FETCH"
+yes 200
+
 step "unbound it may no more, also on a connection and a watch that are open"
 curl -sN --cert "$WORK/web.pem" --key "$WORK/web.key" \
 	"$URL/api/v1/watch?key=acme/shop/prod/main" >"$WORK/watch" 2>&1 &

@@ -138,6 +138,13 @@ void request_trace(const struct request *r, char out[REQUEST_TRACE_TEXT])
 	hex_text(out, r->trace, sizeof(r->trace));
 }
 
+uint64_t request_certificate_ends_ms(const struct request *r)
+{
+	const struct exchange *ex = (const struct exchange *)r;
+
+	return r->certificate.n ? (uint64_t)ex->conn->certificate_ends_s * 1000 : 0;
+}
+
 void request_init(struct conn *c, struct request *r)
 {
 	uint64_t trace[2] = { prng_next(&c->server->prng),

@@ -80,6 +80,8 @@ void request_forget(struct request *r);
 void request_trace(const struct request *r, char out[REQUEST_TRACE_TEXT]);
 const struct str *request_header(const struct request *r, const char *name);
 const struct str *request_query(const struct request *r, const char *name);
+/* Of request.certificate, Unix; 0: there is none. */
+uint64_t request_certificate_ends_ms(const struct request *r);
 
 /* ---- answers ---- */
 

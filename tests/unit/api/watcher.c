@@ -585,6 +585,33 @@ START_TEST(each_ends_with_its_own_token)
 }
 END_TEST
 
+/* The token stays, and so do watches by it, or by another certificate of that name. */
+START_TEST(it_ends_with_the_certificate_that_it_came_by)
+{
+	struct watch_spec spec = spec_of(X, NULL);
+	struct ear first, second, by_token;
+
+	beat_rarely();
+	start(&by_token, X, NULL);
+	spec.who.until_ms = clock_wall_ms() + 900;
+	ck_assert_int_eq(try_start(&second, &spec), OK);
+	spec.who.until_ms = clock_wall_ms() + 300;
+	ck_assert_int_eq(try_start(&first, &spec), OK);
+	TURN_UNTIL(first.is_over);
+	ck_assert_uint_ge(clock_wall_ms(), spec.who.until_ms);
+	ck_assert_str_eq(first.heard.p, "begin denied:unauthorized ");
+	ck_assert(!second.is_over);
+	TURN_UNTIL(second.is_over);
+	ck_assert(!by_token.is_over);
+	buf_fini(&first.heard);
+	buf_fini(&second.heard);
+	/* Nor does one begin. */
+	ck_assert_int_eq(try_start(&first, &spec), E_UNAUTHORIZED);
+	buf_fini(&first.heard);
+	stop(&by_token);
+}
+END_TEST
+
 START_TEST(of_another_tenant_it_is_told_nothing)
 {
 	struct watch_spec spec;
@@ -631,6 +658,7 @@ static Suite *suite(void)
 	tcase_add_test(t, it_names_something_and_not_too_much);
 	tcase_add_test(t, it_ends_with_its_token_also_where_nothing_happens);
 	tcase_add_test(t, each_ends_with_its_own_token);
+	tcase_add_test(t, it_ends_with_the_certificate_that_it_came_by);
 	tcase_add_test(t, of_another_tenant_it_is_told_nothing);
 	suite_add_tcase(s, t);
 	return s;
