@@ -100,8 +100,10 @@ void ack_rejected_before(struct cfx *cfx, unsigned at, const struct doc *doc)
 {
 	const struct config *c = &cfx->configs[at];
 
-	if (is_judged(c, doc) && c->ack.word == WORD_REJECTED &&
-	    c->ack.about.version != doc->version)
+	/* Of one that came between, and never was in force, `received` was said. */
+	if (!is_judged(c, doc) || c->ack.word != WORD_REJECTED)
+		ack_say(cfx, at, WORD_REJECTED, doc, "the same content was rejected before");
+	else if (c->ack.about.version != doc->version)
 		say_same(cfx, at, doc);
 }
 

@@ -472,6 +472,19 @@ static void take_names(struct doc *doc, const struct answer *a)
 	memcpy(doc->release, a->release, sizeof(doc->release));
 }
 
+/* What is staged of it is an earlier version, which is not to be in force any more. */
+static void drop_staged(struct cfx *cfx, unsigned at)
+{
+	bool any = false;
+
+	doc_unref(TAKE(cfx->configs[at].staged));
+	cfx->configs[at].is_received = false;
+	for (unsigned i = 0; i < cfx->names->n; i++)
+		any |= cfx->configs[i].staged != NULL;
+	if (!any)
+		cfx->staged_ms = 0;
+}
+
 /* It is told only when it is known to be what the server has. */
 static enum cfx_code unreadable(struct cfx *cfx, unsigned at, char *content,
 				size_t n, struct cfx_error *error)
@@ -488,6 +501,7 @@ static enum cfx_code unreadable(struct cfx *cfx, unsigned at, char *content,
 	rc = check(cfx, c, doc, error);
 	if (rc == CFX_OK) {
 		is_fetched(c, cfx->ask.answer.revision);
+		drop_staged(cfx, at);
 		if (was_rejected(c, doc->sha256))
 			ack_rejected_before(cfx, at, doc);
 		else
@@ -523,6 +537,7 @@ static enum cfx_code take_content(struct cfx *cfx, unsigned at, int64_t now,
 	if (rc || was_rejected(c, doc->sha256)) {
 		if (rc == CFX_OK) {
 			is_fetched(c, a->revision);
+			drop_staged(cfx, at);
 			ack_rejected_before(cfx, at, doc);
 		}
 		doc_unref(doc);

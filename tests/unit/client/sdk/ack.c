@@ -160,6 +160,55 @@ START_TEST(rejected_again)
 }
 END_TEST
 
+/* An earlier version waits for what belongs to it, and one comes that is not to be
+ * read: it is rejected, and the earlier one never is in force. */
+START_TEST(rejected_while_another_waits)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx;
+
+	o.received_ms = 20;
+	cfx = open_with(&o);
+	server_publish(s, "main.json", JSON, "{\"n\":2}", false);
+	UNTIL(cfx, server_acks(s, "received main.json 2") == 1);
+	server_publish(s, "main.json", JSON, "{", true);
+	UNTIL(cfx, status_of(cfx).rejected == 1);
+	UNTIL(cfx, server_acks(s, "rejected main.json 3") == 1);
+	ck_assert_int_eq(n_of(cfx), 1);
+	server_publish(s, "main.json", JSON, "{\"n\":4}", true);
+	UNTIL(cfx, server_acks(s, "applied main.json 4") == 1);
+	ck_assert_uint_eq(server_acks(s, "applied main.json 2"), 0);
+	ck_assert_uint_eq(status_of(cfx).pictures, 2);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
+/* And so where it is content that was rejected before, though something was said of the
+ * other one since. */
+START_TEST(rejected_again_while_another_waits)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx;
+
+	o.validator = no;
+	o.received_ms = 20;
+	cfx = open_with(&o);
+	server_publish(s, "main.json", JSON, "{\"n\":10}", true);
+	UNTIL(cfx, server_acks(s, "rejected main.json 2") == 1);
+	server_publish(s, "main.json", JSON, "{\"n\":3}", false);
+	UNTIL(cfx, server_acks(s, "received main.json 3") == 1);
+	server_publish(s, "main.json", JSON, "{\"n\":10}", true);
+	UNTIL(cfx, server_acks(s, "rejected main.json 4") == 1);
+	ck_assert_int_eq(n_of(cfx), 1);
+	ck_assert_uint_eq(status_of(cfx).pictures, 1);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
 /* A failure of now: said again.  A refusal of several: each for itself. */
 START_TEST(refused_acknowledgements)
 {
@@ -324,6 +373,8 @@ static Suite *suite(void)
 	tcase_add_test(t, applied_within_a_moment);
 	tcase_add_test(t, by_the_program);
 	tcase_add_test(t, rejected_again);
+	tcase_add_test(t, rejected_while_another_waits);
+	tcase_add_test(t, rejected_again_while_another_waits);
 	tcase_add_test(t, refused_acknowledgements);
 	tcase_add_test(t, the_release_that_it_came_with);
 	tcase_add_test(t, reasons_that_are_no_text);
