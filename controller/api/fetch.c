@@ -123,28 +123,6 @@ static void send_source(struct request *r, struct str tenant,
 	answer_from(r, 200, type, &c->source);
 }
 
-static void send_content(struct request *r, struct kv_txn *txn,
-			 struct str tenant, const struct config_view *v)
-{
-	enum format format = FORMAT_TEXT;
-	struct stream_vec piece;
-	struct str chunk;
-	struct err err;
-
-	if (view_chunk(txn, tenant, &v->rule.sha, 0, &chunk, &err)) {
-		api_error(r, &err);
-		return;
-	}
-	if (!format_parse_name(v->live.format, &format))
-		format = FORMAT_TEXT;
-	if (v->rule.size > BLOB_CHUNK) {
-		send_source(r, tenant, v, format_content_type(format));
-		return;
-	}
-	piece = (struct stream_vec){ chunk.p, chunk.n };
-	answer_named(r, 200, format_content_type(format), &piece, 1, v->rule.sha.b);
-}
-
 /* ---- the same again ---- */
 
 /* Of what an answer was made, and whom it counts for. */
@@ -154,7 +132,8 @@ struct fetched {
 };
 
 /* The answer depends on the request, on the picture of the state, from which also
- * comes who may see it, and on nothing else. */
+ * comes who may see it, and on nothing else.  Not before it is known that nothing else
+ * is answered: of what an error says nothing stays. */
 static void allow_repeat(struct request *r, struct kv_txn *txn, struct str tenant)
 {
 	const struct caller *caller = caller_of(r);
@@ -211,6 +190,31 @@ bool fetch_again(struct request *r, const void *data)
 		has_rate(r, LIMIT_TENANT, about.tenant);
 }
 
+/* ---- the answer ---- */
+
+static void send_content(struct request *r, struct kv_txn *txn,
+			 struct str tenant, const struct config_view *v)
+{
+	enum format format = FORMAT_TEXT;
+	struct stream_vec piece;
+	struct str chunk;
+	struct err err;
+
+	if (view_chunk(txn, tenant, &v->rule.sha, 0, &chunk, &err)) {
+		api_error(r, &err);
+		return;
+	}
+	if (!format_parse_name(v->live.format, &format))
+		format = FORMAT_TEXT;
+	if (v->rule.size > BLOB_CHUNK) {
+		send_source(r, tenant, v, format_content_type(format));
+		return;
+	}
+	allow_repeat(r, txn, tenant);
+	piece = (struct stream_vec){ chunk.p, chunk.n };
+	answer_named(r, 200, format_content_type(format), &piece, 1, v->rule.sha.b);
+}
+
 void get_fetch(struct request *r)
 {
 	struct address at = { r->in->args[0], r->in->args[1], r->in->args[2], r->in->args[3] };
@@ -234,9 +238,10 @@ void get_fetch(struct request *r)
 	add_headers(r, &v, str_n(etag, 66));
 	add_release(r, &client, &at, &v);
 	add_signature(r, &at, &v);
-	allow_repeat(r, txn, at.tenant);
-	if (api_not_modified(r, str_n(etag, 66)))
+	if (api_not_modified(r, str_n(etag, 66))) {
+		allow_repeat(r, txn, at.tenant);
 		answer(r, 304, NULL, STR_NONE);
-	else
-		send_content(r, txn, at.tenant, &v);
+		return;
+	}
+	send_content(r, txn, at.tenant, &v);
 }

@@ -166,6 +166,8 @@ void answer_error_with(struct request *r, const struct err *err, struct str memb
 	put_member(&out, "trace", str_of(trace));
 	buf_str(&out, members);
 	buf_z(&out, "}\n");
+	/* It is not given again: its bytes are gone then. */
+	exchange_of(r)->conn->about = STR_NONE;
 	answer(r, status, "application/problem+json", buf_view(&out));
 }
 

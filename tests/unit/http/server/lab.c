@@ -362,11 +362,13 @@ static void get_counted(struct request *r)
 	unsigned version = atomic_load(&lab_version);
 	unsigned n = atomic_fetch_add(&lab_calls, 1) + 1;
 	char *body = bodies[n % 100];
+	struct err err = { .code = E_IO, .text = "went wrong!" };
 
 	snprintf(body, sizeof(bodies[0]), "version %u, call %u!", version, n);
 	answer_header_u64(r, "X-Version", version);
 	answer_may_repeat(r, &version, sizeof(version));
-	answer(r, 200, "text/plain", str_of(body));
+	request_query(r, "fails") ? answer_error(r, &err) :
+				    answer(r, 200, "text/plain", str_of(body));
 }
 
 static void get_same(struct request *r)

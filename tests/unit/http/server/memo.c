@@ -120,6 +120,17 @@ START_TEST(more_that_take_turns_are_answered_too)
 }
 END_TEST
 
+/* What it says is gone when it was sent. */
+START_TEST(an_error_is_made_each_time)
+{
+	for (unsigned i = 1; i < 6; i++) {
+		client_say(fd, GET("/counted?fails"));
+		ck_assert_ptr_nonnull(strstr(client_hear(fd, "}\n"), "went wrong!"));
+		ck_assert_uint_eq(lab_calls, i);
+	}
+}
+END_TEST
+
 /* Date and trace are of each answer alone. */
 static void blank(char *out, size_t size, const char *heard)
 {
@@ -358,6 +369,7 @@ static Suite *suite(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, the_same_again_is_not_made_again);
+	tcase_add_test(t, an_error_is_made_each_time);
 	tcase_add_test(t, some_that_take_turns_are_kept);
 	tcase_add_test(t, more_that_take_turns_are_answered_too);
 	tcase_add_test(t, the_same_is_the_same_however_it_comes);
