@@ -93,21 +93,6 @@ static void names_of(const struct edge_set *set, struct buf *out)
 	}
 }
 
-/* One of each address and set of labels. */
-static void snapshot_of(const struct agent *a, const struct edge_set *set,
-			struct buf *out)
-{
-	AUTO_BUF text = BUF_NONE;
-	struct sha256 sha;
-
-	buf_printf(&text, "%s/%s/%s?%s", set->tenant, set->application,
-		   set->environment, set->labels ? set->labels : "");
-	sha = sha256_of(buf_view(&text));
-	buf_printf(out, "%s/", a->settings.state_dir);
-	buf_hex(out, sha.b, 8);
-	buf_z(out, ".snapshot");
-}
-
 static enum code open_app(struct app *app, struct err *err)
 {
 	const struct edge_settings *s = &app->agent->settings;
@@ -122,7 +107,7 @@ static enum code open_app(struct app *app, struct err *err)
 	if (gethostname(host, sizeof(host) - 1))
 		host[0] = '\0';
 	names_of(app->set, &names);
-	snapshot_of(app->agent, app->set, &snapshot);
+	edge_snapshot_path(s, (size_t)(app->set - s->sets), &snapshot);
 	o.endpoints = s->endpoints;
 	o.tenant = app->set->tenant;
 	o.application = app->set->application;

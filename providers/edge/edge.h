@@ -68,6 +68,9 @@ enum code edge_settings_load(const char *path, struct edge_settings *out,
 enum code edge_settings_parse(struct str text, struct edge_settings *out,
 			      struct err *err) MUST_USE;
 void edge_settings_fini(struct edge_settings *s);
+/* Where the i-th set's content is kept for an offline start: one file for each address
+ * and set of labels, and for each set where several have the same. */
+void edge_snapshot_path(const struct edge_settings *s, size_t i, struct buf *out);
 
 /* ---- command.c ---- */
 

@@ -469,3 +469,37 @@ void edge_settings_fini(struct edge_settings *s)
 	arena_free(&s->arena);
 	*s = (struct edge_settings){ 0 };
 }
+
+/* ---- where they are kept ---- */
+
+static bool is_of_one_place(const struct edge_set *a, const struct edge_set *b)
+{
+	return strcmp(a->tenant, b->tenant) == 0 &&
+	       strcmp(a->application, b->application) == 0 &&
+	       strcmp(a->environment, b->environment) == 0 &&
+	       strcmp(a->labels ? a->labels : "", b->labels ? b->labels : "") == 0;
+}
+
+/* The first of those of one place has the name that it would have alone, so that what
+ * was kept before there were others is found. */
+void edge_snapshot_path(const struct edge_settings *s, size_t i, struct buf *out)
+{
+	const struct edge_set *set = &s->sets[i];
+	AUTO_BUF text = BUF_NONE;
+	struct sha256 sha;
+	size_t before = 0;
+
+	for (size_t k = 0; k < i; k++)
+		before += is_of_one_place(&s->sets[k], set);
+	buf_printf(&text, "%s/%s/%s?%s", set->tenant, set->application,
+		   set->environment, set->labels ? set->labels : "");
+	/* Two may have the same names, too. */
+	if (before)
+		buf_printf(&text, "\n%zu", before);
+	for (size_t k = 0; before && k < set->n_files; k++)
+		buf_printf(&text, "\n%.*s", STR_ARG(set->files[k].config));
+	sha = sha256_of(buf_view(&text));
+	buf_printf(out, "%s/", s->state_dir);
+	buf_hex(out, sha.b, 8);
+	buf_z(out, ".snapshot");
+}

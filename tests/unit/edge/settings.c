@@ -120,6 +120,42 @@ START_TEST(the_file_is_named)
 }
 END_TEST
 
+static void path_of(size_t i, char out[100])
+{
+	struct buf b = BUF_NONE;
+
+	edge_snapshot_path(&s, i, &b);
+	snprintf(out, 100, "%.*s", STR_ARG(buf_view(&b)));
+	buf_fini(&b);
+}
+
+/* Each keeps what it has in a file of its own, and the first as if it were alone. */
+START_TEST(snapshots_of_one_address)
+{
+	static const char set[] = "- {tenant: acme, application: shop, environment: prod, "
+				  "files: [{config: %s, path: /etc/%zu}]}\n";
+	static const char *const names[] = { "a", "b", "a", "b" };
+	char text[600], alone[100], paths[ARRAY_LEN(names)][100];
+	size_t n;
+
+	n = (size_t)snprintf(text, sizeof(text), TOP "applications:\n");
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		n += (size_t)snprintf(text + n, sizeof(text) - n, set, names[i], i);
+		ck_assert_int_eq(edge_settings_parse(str_of(text), &s, &err), OK);
+		for (size_t k = 0; k <= i; k++)
+			path_of(k, paths[k]);
+		edge_settings_fini(&s);
+		if (i == 0)
+			memcpy(alone, paths[0], sizeof(alone));
+		ck_assert_str_eq(paths[0], alone);
+		for (size_t k = 0; k < i; k++)
+			ck_assert_str_ne(paths[k], paths[i]);
+	}
+	/* What an agent kept that knew of one alone. */
+	ck_assert_str_eq(alone, "/s/0bda10b2b29d6e6c.snapshot");
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s_ = suite_create("edge/settings");
@@ -128,6 +164,7 @@ static Suite *suite(void)
 	tcase_add_test(t, all_that_there_is);
 	tcase_add_loop_test(t, what_is_wrong_is_said, 0, ARRAY_LEN(wrong));
 	tcase_add_test(t, the_file_is_named);
+	tcase_add_test(t, snapshots_of_one_address);
 	suite_add_tcase(s_, t);
 	return s_;
 }
