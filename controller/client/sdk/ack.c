@@ -160,7 +160,8 @@ static void take_said(struct cfx *cfx, unsigned at)
 	if (!c->said.is_due)
 		return;
 	c->said.is_due = false;
-	if (doc && doc->version == c->said.version)
+	/* The same content may have become another version since the program looked. */
+	if (doc && doc_was(doc, c->said.version))
 		ack_say(cfx, at, c->said.is_applied ? WORD_APPLIED : WORD_REJECTED,
 			doc, c->said.is_applied ? "" : c->said.reason);
 }

@@ -275,8 +275,8 @@ void cfx_off_change(struct cfx *cfx, uint64_t id);
  * With CFX_ACKNOWLEDGE_BY_PROGRAM: what has become of a version of the picture: it is
  * in force, or it is not, for 'reason' (may be NULL; cut to 239 bytes).  Any thread;
  * sent when a server is there, and again to the next one; the last word counts.  A
- * version that is not that of the picture any more is passed over, and a later
- * version of the same content is said to be what this one was.
+ * version that is not that of the picture any more is passed over; what it is said
+ * of holds of a later version of the same content, whichever comes first.
  * CFX_E_USAGE: no such configuration, or the library acknowledges.
  */
 enum cfx_code cfx_acknowledge(struct cfx *cfx, const char *config, uint64_t version,

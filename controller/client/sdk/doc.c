@@ -433,3 +433,17 @@ void doc_unref(struct doc *doc)
 					     memory_order_acq_rel) == 1)
 		doc_free(doc);
 }
+
+void doc_number(struct doc *doc, uint64_t version)
+{
+	bool is_first = doc->version == 0;
+
+	doc->version = version;
+	doc->first_version = is_first ? version : MIN(doc->first_version, version);
+	doc->last_version = MAX(doc->last_version, version);
+}
+
+bool doc_was(const struct doc *doc, uint64_t version)
+{
+	return version >= doc->first_version && version <= doc->last_version;
+}

@@ -35,6 +35,7 @@ struct doc {
 	heap heap;                       /* a view may outlive the client */
 	/* The same bytes may become another version. */
 	_Atomic uint64_t version, revision;
+	uint64_t first_version, last_version;    /* that it had; the engine's alone */
 	atomic_bool is_from_snapshot;
 	uint8_t sha256[32];
 	uint8_t signature[SIGNATURE_BYTES];      /* the engine's alone */
@@ -63,6 +64,9 @@ enum cfx_code doc_new(const heap *heap, char *content, size_t n,
 		      struct doc **out, struct cfx_error *error) MUST_USE;
 struct doc *doc_ref(struct doc *doc);
 void doc_unref(struct doc *doc);                         /* NULL is fine */
+/* It is, or was, that version, for as long as it is here. */
+void doc_number(struct doc *doc, uint64_t version);
+bool doc_was(const struct doc *doc, uint64_t version);
 
 /* NULL: there is none.  'doc' may be NULL. */
 const struct item *doc_find(const struct doc *doc, const char *path);

@@ -467,7 +467,7 @@ static bool was_rejected(const struct config *c, const uint8_t sha[32])
 
 static void take_names(struct doc *doc, const struct answer *a)
 {
-	doc->version = a->version;
+	doc_number(doc, a->version);
 	doc->revision = a->revision;
 	memcpy(doc->release, a->release, sizeof(doc->release));
 }
@@ -578,7 +578,7 @@ static enum cfx_code is_current(struct cfx *cfx, unsigned at,
 	}
 	is_fetched(c, a->revision);
 	if (is_other)
-		doc->version = a->version;
+		doc_number(doc, a->version);
 	if (is_other || is_moved)
 		memcpy(doc->release, a->release, sizeof(doc->release));
 	if (c->staged || !doc || (!is_other && !is_moved && !doc->is_from_snapshot &&

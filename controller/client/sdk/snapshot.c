@@ -265,7 +265,7 @@ static enum cfx_code take_doc(struct cfx *cfx, struct str *in,
 		     cfx->seed, &doc, error);
 	if (rc)
 		return rc;
-	doc->version = version;
+	doc_number(doc, version);
 	doc->revision = revision;
 	doc->is_from_snapshot = true;
 	doc->is_signed = is_signed != 0;

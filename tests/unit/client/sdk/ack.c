@@ -136,6 +136,31 @@ START_TEST(by_the_program)
 }
 END_TEST
 
+/* While the program was at it the same content became another version: what it says of
+ * the one that it saw holds, and of no other. */
+START_TEST(by_the_program_a_moment_later)
+{
+	struct server *s = new_server(false);
+	struct cfx_options o = options_of(server_url(s));
+	struct cfx *cfx;
+
+	o.acknowledges = CFX_ACKNOWLEDGE_BY_PROGRAM;
+	cfx = open_with(&o);
+	server_publish(s, "main.json", JSON, "{\"n\":2}", true);
+	UNTIL(cfx, n_of(cfx) == 2);
+	for (unsigned i = 0; i < 2; i++)
+		server_publish(s, "main.json", JSON, "{\"n\":2}", true);
+	UNTIL(cfx, server_acks(s, "received main.json 4") == 1);
+	ck_assert_int_eq(cfx_acknowledge(cfx, "main.json", 1, true, NULL), CFX_OK);
+	UNTIL(cfx, status_of(cfx).unheard == 0);
+	ck_assert_int_eq(cfx_acknowledge(cfx, "main.json", 2, false, "no"), CFX_OK);
+	UNTIL(cfx, server_acks(s, "rejected main.json 4") == 1);
+	ck_assert_uint_eq(server_acks(s, "applied"), 0);
+	cfx_close(cfx);
+	server_free(s);
+}
+END_TEST
+
 /* Content that was rejected comes again as another version. */
 START_TEST(rejected_again)
 {
@@ -372,6 +397,7 @@ static Suite *suite(void)
 	tcase_add_test(t, received_where_nothing_more_is_known);
 	tcase_add_test(t, applied_within_a_moment);
 	tcase_add_test(t, by_the_program);
+	tcase_add_test(t, by_the_program_a_moment_later);
 	tcase_add_test(t, rejected_again);
 	tcase_add_test(t, rejected_while_another_waits);
 	tcase_add_test(t, rejected_again_while_another_waits);
