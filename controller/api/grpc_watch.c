@@ -6,6 +6,7 @@
  */
 #include "api/grpc.h"
 
+#include "api/follow.h"
 #include "api/grpc_message.h"
 #include "api/listing.h"
 #include "base/mem.h"
@@ -265,8 +266,15 @@ static void drained(struct grpc_call *call)
 static bool list_one(void *data, const struct feed_change *c, struct kv_txn *txn)
 {
 	struct grpc_watch *g = data;
+	struct str instance = g->spec->client.id;
+	AUTO_BUF key = BUF_NONE;
 
 	make_change(g, c, txn, &g->out);
+	if (instance.n) {
+		address_text(&key, &c->at);
+		instance_sent(caller_of(grpc_request(g->call))->at->api, instance,
+			      buf_view(&key), c->version, c->release);
+	}
 	return grpc_pending(g->call) + g->out.n < PENDING_MAX;
 }
 

@@ -119,6 +119,7 @@ static void tell(struct listing *l, const struct address *at,
 	c.version = rule.version;
 	c.sha = rule.sha;
 	c.size = rule.size;
+	c.release = rule.release;
 	l->is_stalled = !l->ops->one(l->data, &c, l->txn);
 }
 

@@ -117,4 +117,30 @@ ask GET "$URL/api/v1/instances?after=$(field .next)"
 is "$(field '[.instances[].instance] | join(" ")')" "web-4" "the next page"
 ask GET "$URL/metrics"
 has "$BODY" "conflux_acks_evicted_total 1"
+
+step "who asks for all there is, over gRPC, is sent what a release gives it, and may be lost"
+ask POST "$KUBE/namespaces/acme/releasepolicies" -d '{"apiVersion":
+	"gitops.conflux.io/v1alpha1", "kind": "ReleasePolicy", "metadata": {"name": "steps"},
+	"spec": {"strategy": "canary", "steps": [{"nodes": ["web-9"], "pause": "manual"}],
+	"bake": "300ms", "conditions": {"rejected": {"atMost": 0}}}}'
+yes 201
+printf killer | conflux publish "$KEY" -f - -m killer >/dev/null
+release() { conflux get releases -n acme -o json | jq -r '[.items[] |
+	select(.spec.strategy == "canary")] | last | '"$1"; }
+until_ok eval '[ "$(release .metadata.name)" != null ]'
+R=$(release .metadata.name)
+mkfifo "$WORK/stop"
+URL=$URL TOKEN=$TOKEN /usr/bin/python3 "$(dirname "$0")/watch/calls.py" there \
+	<"$WORK/stop" >"$WORK/there" &
+CALL=$!
+exec 7>"$WORK/stop"
+until_ok grep -q . "$WORK/there"
+is "$(cat "$WORK/there")" "$R" "the release that it is told"
+state_is() { [ "$(conflux fleet "$R" -o json | jq -r '.instances[] |
+	select(.instance == "web-9") | .state')" = "$1" ]; }
+until_ok state_is sent
+# The configuration ends the process, which says nothing more.
+exec 7>&-
+wait "$CALL" || fail "the call"
+until_ok state_is lost
 stop_daemon
