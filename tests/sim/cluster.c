@@ -11,9 +11,9 @@
  * one.
  *
  * Each planted mistake (a guard of node/guard.h switched off, or the host's:
- * world.h) must be found by some seed within a bounded number of them; each runs
- * in a child process, because the engine may end it.  PLANT=name with SEED=
- * replays one.
+ * world.h) must be found within a bounded number of seeds, by a law that is there
+ * for it; what else they show does not count.  Each seed is played in a child
+ * process, because the engine may end it.  PLANT=name with SEED= replays one.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -210,7 +210,8 @@ static void old_term(void)
 				     1000 * CALM_MS * MS);
 	}
 	world_heal();
-	holds(world_elected(CALM_MS, NULL), "nobody leads of three of five");
+	keeps(LAW_LIVENESS, world_elected(CALM_MS, NULL), "nobody leads of three of "
+	      "five");
 	for (unsigned i = 0; i < SERVERS; i++)
 		w.servers[i].up_at = w.now;
 }
@@ -299,8 +300,8 @@ static void lost_answer(void)
 	a->takes_none = false;
 	a->worker_due = w.now;
 	world_pass(2000);
-	holds(world_leader() != a || f->at.index == a->at.index, "server %llu "
-	      "stands at %llu, its leader at %llu", ULL(f->id),
+	keeps(LAW_LIVENESS, world_leader() != a || f->at.index == a->at.index,
+	      "server %llu stands at %llu, its leader at %llu", ULL(f->id),
 	      ULL(f->at.index), ULL(a->at.index));
 }
 
@@ -349,8 +350,8 @@ static void growth(void)
 	server_change(a, ENGINE_PROMOTE, b, false);
 	world_pass(3000);
 	world_heal();
-	holds(world_elected(CALM_MS, NULL), "nobody leads of one that grew to "
-	      "two");
+	keeps(LAW_LIVENESS, world_elected(CALM_MS, NULL), "nobody leads of one that "
+	      "grew to two");
 }
 
 static unsigned who_know(uint64_t index)
@@ -383,7 +384,7 @@ static void one_by_one(void)
 		at_once += who_know(index) == w.n_founders;
 		world_pass(below(80));
 	}
-	holds(at_once > rounds / 10, "of %u commands the followers heard only "
+	keeps(LAW_HEARD, at_once > rounds / 10, "of %u commands the followers heard only "
 	      "of %u at once", rounds, at_once);
 }
 
@@ -404,7 +405,7 @@ static void far_apart(void)
 		reads = w.n_reads;
 		server_read(i % 2 ? a : &w.servers[a->id % w.n_founders]);
 		world_pass(800);
-		holds(w.n_reads == reads + 1 || world_leader() != a,
+		keeps(LAW_FAR, w.n_reads == reads + 1 || world_leader() != a,
 		      "a read is not confirmed over 60 ms");
 	}
 }
@@ -444,32 +445,48 @@ static bool scene(const char *name, uint64_t seed, enum plant plant)
 
 /* ---- planted mistakes ---- */
 
+#define BY(law) BIT(LAW_##law)
+
 static const struct planted {
 	const char *name, *failpoint;
 	enum plant plant;
 	const char *scene;               /* NULL: histories */
 	unsigned seeds;                  /* at most, until it is found */
+	unsigned by;                     /* the laws that must find it: any of them */
+	/* NULL, or how a process may end by it that finds it too: this is among what
+	 * it says of that, or "SIGSEGV". */
+	const char *ends;
 } planted[] = {
-	{ "guard-a", "guard.a=error", 0, "old-term", 100 },
-	{ "guard-b", "guard.b=error", 0, NULL, 400 },
-	{ "guard-c", "guard.c=error", 0, NULL, 400 },
-	{ "guard-d", "guard.d=error", 0, "deaf-leader", 100 },
-	{ "guard-e", "guard.e=error", 0, "flood", 1 },
-	{ "guard-f", "guard.f=error", 0, NULL, 400 },
-	{ "guard-g", "guard.g=error", 0, "growth", 100 },
-	{ "guard-h", "guard.h=error", 0, NULL, 400 },
-	{ "guard-i", "guard.i=error", 0, "lost-answer", 20 },
-	{ "late", NULL, PLANT_LATE, NULL, 400 },
-	{ "twice", NULL, PLANT_TWICE, NULL, 400 },
-	{ "ack-early", NULL, PLANT_ACK_EARLY, NULL, 400 },
-	{ "vote-lost", NULL, PLANT_VOTE_LOST, NULL, 1500 },
-	{ "vote-alone", "vote.alone=error", 0, NULL, 1500 },
-	{ "commit-old", NULL, PLANT_COMMIT_OLD, "figure-eight", 50 },
-	{ "cut-newer", NULL, PLANT_CUT_NEWER, NULL, 400 },
-	{ "cut-early", NULL, PLANT_CUT_EARLY, NULL, 400 },
-	{ "unsynced", NULL, PLANT_UNSYNCED, NULL, 400 },
-	{ "agree", NULL, PLANT_AGREE, "stale-leader", 400 },
-	{ "refuse", NULL, PLANT_REFUSE, NULL, 400 },
+	{ "guard-a", "guard.a=error", 0, "old-term", 100, BY(LIVENESS), NULL },
+	{ "guard-b", "guard.b=error", 0, NULL, 400, BY(MEMBERS), NULL },
+	{ "guard-c", "guard.c=error", 0, NULL, 400, BY(LIVENESS), NULL },
+	{ "guard-d", "guard.d=error", 0, "deaf-leader", 100, 0,
+	  "take_entries: must(u->first_index > source->append.prev_index" },
+	{ "guard-e", "guard.e=error", 0, "flood", 1, BY(BOUND), NULL },
+	{ "guard-f", "guard.f=error", 0, NULL, 400, BY(LEADERS), NULL },
+	{ "guard-g", "guard.g=error", 0, "growth", 100, BY(LIVENESS), NULL },
+	{ "guard-h", "guard.h=error", 0, NULL, 400, BY(MEMBERS), NULL },
+	{ "guard-i", "guard.i=error", 0, "lost-answer", 20, BY(LIVENESS), NULL },
+	{ "late", NULL, PLANT_LATE, NULL, 400, BY(BACKWARD), NULL },
+	{ "twice", NULL, PLANT_TWICE, NULL, 400, BY(BACKWARD), NULL },
+	{ "ack-early", NULL, PLANT_ACK_EARLY, NULL, 400, BY(EFFECTS) | BY(START), NULL },
+	{ "ack-alone", NULL, PLANT_ACK_ALONE, NULL, 400, BY(ACKED), NULL },
+	{ "vote-lost", NULL, PLANT_VOTE_LOST, NULL, 1500, BY(LEADERS), NULL },
+	{ "vote-alone", "vote.alone=error", 0, NULL, 1500, BY(TERM), NULL },
+	{ "commit-old", NULL, PLANT_COMMIT_OLD, "figure-eight", 50, BY(EFFECTS), NULL },
+	{ "cut-newer", NULL, PLANT_CUT_NEWER, NULL, 400, BY(START), NULL },
+	{ "cut-early", NULL, PLANT_CUT_EARLY, NULL, 400, BY(START), NULL },
+	{ "unsynced", NULL, PLANT_UNSYNCED, NULL, 400, BY(START), NULL },
+	{ "agree", NULL, PLANT_AGREE, "stale-leader", 400, BY(READ), NULL },
+	{ "refuse", NULL, PLANT_REFUSE, NULL, 400, BY(REFUSED), NULL },
+	{ "garbled", NULL, PLANT_GARBLED, NULL, 20, BY(LOG), NULL },
+	{ "swap", NULL, PLANT_SWAP, NULL, 20, BY(ORDER), NULL },
+	{ "again", NULL, PLANT_AGAIN, NULL, 20, BY(ONCE), NULL },
+	{ "digest", NULL, PLANT_DIGEST, NULL, 20, BY(ALARM), NULL },
+	{ "uncompared", NULL, PLANT_UNCOMPARED, NULL, 20, BY(COMPARED), NULL },
+	{ "unapplied", NULL, PLANT_UNAPPLIED, NULL, 20, BY(APPLIED), NULL },
+	{ "untold", NULL, PLANT_UNTOLD, "one-by-one", 5, BY(HEARD), NULL },
+	{ "rounds", NULL, PLANT_ROUNDS, "far-apart", 5, BY(FAR), NULL },
 };
 
 static void switch_off(const char *failpoint)
@@ -488,41 +505,122 @@ static bool run(const char *name, uint64_t seed, enum plant plant)
 	return name ? scene(name, seed, plant) : history(seed, plant);
 }
 
-/* In a child of its own: the engine may end it. */
-static pid_t plant(const struct planted *p, uint64_t first)
-{
-	pid_t pid = fork();
+/* Exits of a child: 1 is how a sanitizer ends it, which is another fault. */
+#define EXIT_WELL 0
+#define EXIT_BROKEN 2                    /* and the law that was */
 
-	if (pid)
-		return pid;
-	if (!verbose)
-		quiet = freopen("/dev/null", "w", stderr);
+/* What it says of its end goes to 'said'. */
+static void be_planted(const struct planted *p, uint64_t seed, FILE *said)
+{
+	if (!verbose) {
+		must(dup2(fileno(said), STDERR_FILENO) == STDERR_FILENO);
+		quiet = true;
+	}
 	switch_off(p->failpoint);
 	/* The engine may end by it, and a sanitizer would make it its own. */
 	signal(SIGSEGV, SIG_DFL);
-	for (unsigned i = 0; i < p->seeds; i++)
-		if (!run(p->scene, first + i, p->plant))
-			_exit((int)MIN(i / 4 + 2, 200u));
-	_exit(0);
+	if (run(p->scene, seed, p->plant))
+		_exit(EXIT_WELL);
+	_exit(EXIT_BROKEN + (int)w.broken);
+}
+
+/* In a child of its own: its status. */
+static int play_planted(const struct planted *p, uint64_t seed, FILE *said)
+{
+	int status = 0;
+	pid_t pid;
+
+	rewind(said);
+	must(ftruncate(fileno(said), 0) == 0);
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+		be_planted(p, seed, said);
+	must(pid > 0 && waitpid(pid, &status, 0) == pid);
+	return status;
+}
+
+static bool says(FILE *said, const char *text)
+{
+	static char all[4096];
+	size_t n;
+
+	rewind(said);
+	n = fread(all, 1, sizeof(all) - 1, said);
+	all[n] = '\0';
+	return strstr(all, text);
+}
+
+/* By what it is found; NULL: it is not. */
+static const char *found_by(const struct planted *p, int status, FILE *said)
+{
+	int law = WIFEXITED(status) ? WEXITSTATUS(status) - EXIT_BROKEN : -1;
+
+	if (law >= 0 && law < LAW__COUNT)
+		return p->by & BIT(law) ? law_names[law] : NULL;
+	if (!WIFSIGNALED(status) || !p->ends)
+		return NULL;
+	return (WTERMSIG(status) == SIGSEGV && str_eq(str_of(p->ends), STR("SIGSEGV"))) ||
+	       (WTERMSIG(status) == SIGABRT && says(said, p->ends)) ? p->ends : NULL;
+}
+
+/* What was found of it, by any law: which of them name it. */
+struct finds {
+	unsigned by[LAW__COUNT], ends;
+};
+
+static void print_finds(const struct finds *f)
+{
+	for (unsigned i = 0; i < LAW__COUNT; i++)
+		if (f->by[i])
+			printf(", %u by '%s'", f->by[i], law_names[i]);
+	if (f->ends)
+		printf(", %u ended", f->ends);
+	putchar('\n');
 }
 
 static void check_planted(const struct planted *p, uint64_t first)
 {
-	pid_t pid = plant(p, first);
-	int status = 0;
-	bool is_found;
+	struct finds others = { 0 };
+	const char *by = NULL;
+	FILE *said = tmpfile();
+	unsigned i = 0;
 
-	must(pid > 0 && waitpid(pid, &status, 0) == pid);
-	/* 1 is how a sanitizer ends it, which is another fault. */
-	is_found = WIFSIGNALED(status) || WEXITSTATUS(status) > 1;
-	if (WIFEXITED(status) && is_found)
-		printf("planted %s: found within %d\n", p->name,
-		       4 * (WEXITSTATUS(status) - 1));
+	must(said);
+	for (; i < p->seeds && !by; i++) {
+		int status = play_planted(p, first + i, said);
+
+		by = found_by(p, status, said);
+		if (by || status == 0)
+			continue;
+		if (WIFEXITED(status) && WEXITSTATUS(status) >= EXIT_BROKEN)
+			others.by[WEXITSTATUS(status) - EXIT_BROKEN]++;
+		else
+			others.ends++;
+	}
+	fclose(said);
+	if (by)
+		printf("planted %s: found by '%s' in seed %llu", p->name, by,
+		       ULL(first + i - 1));
 	else
-		printf("planted %s: %s\n", p->name, !is_found ? "NOT FOUND" :
-	       WIFSIGNALED(status) ? "found, the process ends" : "found");
+		printf("planted %s: NOT FOUND by its law", p->name);
+	print_finds(&others);
 	total.histories++;
-	total.failed += !is_found;
+	total.failed += !by;
+}
+
+/* A law that no planted mistake is found by may as well not be there. */
+static void check_laws(void)
+{
+	unsigned all = BIT(LAW_HOST);
+
+	for (size_t i = 0; i < ARRAY_LEN(planted); i++)
+		all |= planted[i].by;
+	for (unsigned i = 0; i < LAW__COUNT; i++)
+		if (!(all & BIT(i))) {
+			printf("no mistake is planted for '%s'\n", law_names[i]);
+			total.failed++;
+		}
 }
 
 static void all_planted(const char *name, uint64_t seed)
@@ -566,8 +664,10 @@ int main(void)
 		all_planted(name, only);
 	else
 		run(getenv("SCENE"), only, PLANT_NOTHING);
-	if (!only && !name)
+	if (!only && !name) {
+		check_laws();
 		all(from_env("SEEDS", 2000));
+	}
 	history_print();
 	printf("%llu passed, %llu failed\n", total.histories - total.failed,
 	       total.failed);

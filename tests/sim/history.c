@@ -206,17 +206,17 @@ static bool all_agree(struct server *leader)
 
 		if (!s->core || s->at.index != leader->at.index)
 			return false;
-		holds(same_state(s, leader), "servers %llu and %llu stand at "
-		      "%llu with different effects", ULL(s->id),
+		keeps(LAW_EFFECTS, same_state(s, leader), "servers %llu and %llu "
+		      "stand at %llu with different effects", ULL(s->id),
 		      ULL(leader->id), ULL(s->at.index));
 		/* A state may stand above what this server knows of the log. */
 		node_core_view(s->core, &v);
 		if (v.durable != lead.last || v.commit != lead.commit)
 			return false;
-		holds(!v.is_changing, "server %llu takes its membership for one "
-		      "that is not committed", ULL(s->id));
-		holds(same_peers(s, leader), "servers %llu and %llu go by "
-		      "different memberships", ULL(s->id), ULL(leader->id));
+		keeps(LAW_MEMBERS, !v.is_changing, "server %llu takes its "
+		      "membership for one that is not committed", ULL(s->id));
+		keeps(LAW_MEMBERS, same_peers(s, leader), "servers %llu and %llu "
+		      "go by different memberships", ULL(s->id), ULL(leader->id));
 	}
 	return true;
 }
@@ -253,7 +253,7 @@ void history_do_without_one(void)
 		return;
 	server_crash(s, false, CALM_MS * MS);
 	world_pass(700);               /* the old leader may still lead */
-	holds(world_elected(CALM_MS / 2, NULL), "nobody leads without server "
+	keeps(LAW_LIVENESS, world_elected(CALM_MS / 2, NULL), "nobody leads without server "
 	      "%llu", ULL(s->id));
 	s->up_at = w.now + 1 * MS;
 }
@@ -271,7 +271,7 @@ static void compare_well(const struct server *leader)
 		world_step();
 		v = server_view(leader);
 	}
-	holds(v.compared == v.last, "states are compared up to %llu of %llu",
+	keeps(LAW_COMPARED, v.compared == v.last, "states are compared up to %llu of %llu",
 	      ULL(v.compared), ULL(v.last));
 }
 
@@ -297,16 +297,16 @@ void history_end(void)
 	}
 	if (w.is_broken)
 		return;
-	if (!holds(leader, "nobody leads") ||
-	    !holds(w.n_acked > acked, "nothing new is applied") ||
-	    !holds(w.n_reads > reads, "nothing can be read") ||
-	    !holds(all_agree(leader), "a member is left behind"))
+	if (!keeps(LAW_LIVENESS, leader, "nobody leads") ||
+	    !keeps(LAW_LIVENESS, w.n_acked > acked, "nothing new is applied") ||
+	    !keeps(LAW_LIVENESS, w.n_reads > reads, "nothing can be read") ||
+	    !keeps(LAW_LIVENESS, all_agree(leader), "a member is left behind"))
 		return;
-	holds(leader->at.index >= w.acked_max, "entries up to %llu were "
+	keeps(LAW_ACKED, leader->at.index >= w.acked_max, "entries up to %llu were "
 	      "acknowledged, %llu are there", ULL(w.acked_max),
 	      ULL(leader->at.index));
 	for (size_t i = 0; i < w.n_proposals; i++)
-		holds(w.proposals[i].state != ACKED || w.proposals[i].index,
+		keeps(LAW_ACKED, w.proposals[i].state != ACKED || w.proposals[i].index,
 		      "proposal %zu is lost", i + 1);
 	compare_well(leader);
 }

@@ -2,12 +2,14 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "wire/wire.h"
 #include "world.h"
 
 #include "base/banned.h"
 
 #define CHAINS 65536
 #define AGAIN_US 200000ull
+#define HEARTBEAT_US 50000ull
 
 enum job_type { JOB_APPEND, JOB_LOAD, JOB_CUT, JOB_INSTALL };
 
@@ -79,7 +81,7 @@ static void check_entry(struct server *s, const struct wal_entry *e)
 	chain = chain_next(before, e);
 	if (*at == 0)
 		*at = chain;
-	holds(*at == chain, "server %llu: entry %llu of term %llu, or one before "
+	keeps(LAW_LOG, *at == chain, "server %llu: entry %llu of term %llu, or one before "
 	      "it, is another in another log", ULL(s->id), ULL(e->index),
 	      ULL(e->term));
 }
@@ -99,7 +101,8 @@ void server_reread_log(struct server *s)
 	wal_stats_get(wal, &st);
 	if (st.last_index == 0)
 		return;
-	holds(wal_read(wal, st.first_index, st.last_index, reread, s, &err) == OK,
+	keeps(LAW_START, wal_read(wal, st.first_index, st.last_index, reread, s,
+				   &err) == OK,
 	      "server %llu: %s", ULL(s->id), err.text);
 }
 
@@ -160,10 +163,11 @@ static void acknowledge(struct server *s, const struct rc_entry *e)
 
 	if (!holds(e->id && e->id <= w.n_proposals, "an unknown proposal"))
 		return;
-	holds(p->state != REFUSED, "proposal %llu was refused and is applied at "
-	      "%llu", ULL(e->id), ULL(e->index));
-	holds(p->index == 0 || p->index == e->index, "proposal %llu is applied at "
-	      "%llu and %llu", ULL(e->id), ULL(p->index), ULL(e->index));
+	keeps(LAW_REFUSED, p->state != REFUSED, "proposal %llu was refused and is "
+	      "applied at %llu", ULL(e->id), ULL(e->index));
+	keeps(LAW_ONCE, p->index == 0 || p->index == e->index, "proposal %llu is "
+	      "applied at %llu and %llu", ULL(e->id), ULL(p->index),
+	      ULL(e->index));
 	p->index = e->index;
 	if (p->state == OPEN && p->server == s && p->life == s->life) {
 		p->state = ACKED;
@@ -182,7 +186,7 @@ static void note_digest(struct server *s, uint64_t index)
 		return;
 	server_machine_digest(s, digest.b);
 	if (w.truth[index].is_known)
-		holds(sha256_eq(&w.truth[index].digest, &digest),
+		keeps(LAW_EFFECTS, sha256_eq(&w.truth[index].digest, &digest),
 		      "server %llu: entry %llu has another effect than it had "
 		      "before", ULL(s->id), ULL(index));
 	w.truth[index].is_known = true;
@@ -237,7 +241,7 @@ static bool apply_some(struct server *s, const struct rc_entry *e, size_t n)
 	const struct rc_entry *last = &e[n - 1];
 
 	for (size_t i = 0; i < n; i++)
-		if (!holds(e[i].index == s->at.index + 1 + i &&
+		if (!keeps(LAW_ORDER, e[i].index == s->at.index + 1 + i &&
 			   e[i].index < INDEX_MAX, "server %llu: entry %llu is "
 			   "applied after %llu", ULL(s->id), ULL(e[i].index),
 			   ULL(s->at.index + i)))
@@ -306,6 +310,7 @@ static void host_apply(void *host, const struct rc_entry *entries, size_t n,
 	must(!s->batch && !s->freezing);
 	s->batch = entries;
 	s->n_batch = n;
+	s->wants_digest = wants_digest;
 	s->machine_due = w.now + latency(s);
 }
 
@@ -361,6 +366,8 @@ static void host_refuse(void *host, struct rc_proposal *p, enum code rc,
 {
 	struct proposal *own = container_of(p, struct proposal, p);
 
+	if (w.plant == PLANT_ACK_ALONE && own->state == ACKED)
+		return;
 	holds(own->state == OPEN, "a proposal is answered twice");
 	if (w.plant == PLANT_REFUSE && rc == E_UNCERTAIN)
 		rc = E_NOT_LEADER;
@@ -371,8 +378,9 @@ static void host_refuse(void *host, struct rc_proposal *p, enum code rc,
 		world_kind->refused(own, rc);
 	w.n_uncertain += rc == E_UNCERTAIN;
 	w.n_refused += rc != E_UNCERTAIN;
-	holds(own->state != REFUSED || own->index == 0, "proposal %llu is applied "
-	      "at %llu and refused: %s", ULL(p->id), ULL(own->index), text);
+	keeps(LAW_REFUSED, own->state != REFUSED || own->index == 0, "proposal %llu "
+	      "is applied at %llu and refused: %s", ULL(p->id), ULL(own->index),
+	      text);
 }
 
 static void host_role(void *host, bool is_leader, uint64_t leader,
@@ -383,9 +391,9 @@ static void host_role(void *host, bool is_leader, uint64_t leader,
 	if (!is_leader)
 		return;
 	tell("server %llu leads in term %llu", ULL(s->id), ULL(term));
-	holds(w.leader_of[term % INDEX_MAX] == 0, "servers %llu and %llu lead in "
-	      "term %llu", ULL(w.leader_of[term % INDEX_MAX]), ULL(s->id),
-	      ULL(term));
+	keeps(LAW_LEADERS, w.leader_of[term % INDEX_MAX] == 0, "servers %llu and "
+	      "%llu lead in term %llu", ULL(w.leader_of[term % INDEX_MAX]),
+	      ULL(s->id), ULL(term));
 	w.leader_of[term % INDEX_MAX] = s->id;
 }
 
@@ -394,7 +402,7 @@ static void host_fatal(void *host, const struct err *err)
 	struct server *s = host;
 
 	tell("server %llu fails: %s", ULL(s->id), err->text);
-	holds(err->code == E_IO || err->code == E_FULL ||
+	keeps(LAW_START, err->code == E_IO || err->code == E_FULL ||
 	      server_may_stop(s, err->code), "server %llu fails: %s",
 	      ULL(s->id), err->text);
 	s->is_fatal = true;
@@ -454,10 +462,28 @@ static void put_letter(struct link *l, const struct engine_message *m)
 	struct letter *letter = NEW(struct letter);
 
 	message_encode(&letter->bytes, m);
+	/* The last byte of a command is the last of all. */
+	if (w.plant == PLANT_GARBLED && m->type == ENGINE_M_APPEND && m->append.n &&
+	    m->append.entries[m->append.n - 1].type == ENGINE_COMMAND)
+		letter->bytes.p[letter->bytes.n - 1]++;
 	l->last_due = MAX(l->last_due, w.now + w.distance_us) + 100 +
 		      (below(30) ? below(3000) : below(80000));
 	letter->due = l->last_due;
 	enqueue(l, letter);
+}
+
+/* Planted: what is not sent. */
+static bool is_kept_back(struct link *l, const struct engine_message *m)
+{
+	uint64_t before = l->appended_at;
+
+	if (m->type != ENGINE_M_APPEND)
+		return w.plant == PLANT_UNCOMPARED && m->type == ENGINE_M_CHAIN;
+	/* It comes before a heartbeat is due. */
+	if (w.plant == PLANT_UNTOLD && !m->append.n && w.now < before + HEARTBEAT_US)
+		return true;
+	l->appended_at = w.now;
+	return false;
 }
 
 static void host_send(void *host, uint64_t peer, const struct engine_message *m)
@@ -476,7 +502,9 @@ static void host_send(void *host, uint64_t peer, const struct engine_message *m)
 		put_letter(&w.links[peer - 1][s->id - 1], &copy);
 		return;
 	}
-	if (l->is_cut)
+	if (m->type == ENGINE_M_READ_ROUND || m->type == ENGINE_M_READ_ASK)
+		s->asked = m->read.number;
+	if (l->is_cut || is_kept_back(l, m))
 		return;
 	if (w.plant == PLANT_COMMIT_OLD && m->type == ENGINE_M_APPEND)
 		commit_old(s, &copy);
@@ -544,6 +572,14 @@ static void come_again(struct link *l, struct letter *letter)
 	enqueue(l, letter);
 }
 
+/* Planted: it answers a question that was asked again meanwhile. */
+static bool is_passed_over(const struct server *s, const struct engine_message *m)
+{
+	return w.plant == PLANT_ROUNDS &&
+	       (m->type == ENGINE_M_READ_AGREED || m->type == ENGINE_M_READ_ANSWER) &&
+	       m->read.number != s->asked;
+}
+
 void link_deliver(unsigned from, unsigned to)
 {
 	struct link *l = &w.links[from][to];
@@ -558,9 +594,10 @@ void link_deliver(unsigned from, unsigned to)
 		holds(message_decode(w.arena, buf_view(&letter->bytes), &m,
 				     &err) == OK, "%s", err.text);
 		m.peer = from + 1;
-		node_core_receive(s->core, ms_of(s), &m);
+		if (!is_passed_over(s, &m))
+			node_core_receive(s->core, ms_of(s), &m);
 	}
-	if (w.plant == PLANT_TWICE && below(10) == 0)
+	if (w.plant == PLANT_TWICE && below(3) == 0)
 		come_again(l, letter);
 	else
 		letter_free(letter);
@@ -608,6 +645,18 @@ uint64_t server_job_due(const struct server *s)
 	return s->jobs->due;
 }
 
+static void acknowledge_alone(const struct append *a)
+{
+	for (size_t i = 0; i < a->n; i++) {
+		struct rd rd = rd_of(a->entries[i].data);
+		uint64_t id = rd_u64(&rd);
+
+		if (a->entries[i].type == ENGINE_COMMAND &&
+		    w.proposals[id - 1].state == OPEN)
+			w.proposals[id - 1].state = ACKED;
+	}
+}
+
 static void append_now(struct server *s, struct append *a)
 {
 	uint64_t sequence = a->sequence;
@@ -632,6 +681,8 @@ static void append_now(struct server *s, struct append *a)
 		free(copy);
 		return;
 	}
+	if (w.plant == PLANT_ACK_ALONE && !w.is_calm && server_leads(s))
+		acknowledge_alone(a);
 	rc = wal_append(node_core_wal(s->core), a->entries, a->n, &err);
 	node_core_written(s->core, ms_of(s), sequence, rc, &err);
 }
@@ -721,6 +772,24 @@ static void thaw(struct server *s)
 		s->machine.thaw(s->machine.data, TAKE(s->frozen));
 }
 
+/* Planted: the core hears of a batch that is not applied yet, and lets go of it. */
+static void answer_early(struct server *s, const struct rc_entry *batch, size_t n)
+{
+	struct rc_entry *copy = mem_alloc(n * sizeof(*copy));
+	struct node_stand stand = stand_of(s);
+	AUTO_BUF bytes = BUF_NONE;
+
+	memcpy(copy, batch, n * sizeof(*copy));
+	for (size_t i = 0; i < n; i++)
+		buf_str(&bytes, copy[i].data);
+	for (size_t i = 0, at = 0; i < n; at += copy[i++].data.n)
+		copy[i].data.p = bytes.p + at;
+	node_core_applied(s->core, ms_of(s), OK, NULL, &stand);
+	for (size_t i = 0; i < n && !w.is_broken; i++)
+		(void)!apply_some(s, &copy[i], 1);
+	free(copy);
+}
+
 void server_machine_step(struct server *s)
 {
 	const struct rc_entry *batch = TAKE(s->batch);
@@ -731,6 +800,12 @@ void server_machine_step(struct server *s)
 		freeze(s);
 		return;
 	}
+	if (w.plant == PLANT_UNAPPLIED && !s->wants_digest) {
+		answer_early(s, batch, n);
+		return;
+	}
+	if (w.plant == PLANT_SWAP && n > 1)
+		(void)!apply_some(s, batch + 1, 1);
 	s->has_no_room = false;
 	while (n && !w.is_broken) {
 		size_t k = world_kind->batch ? world_kind->batch(s, n) : 1;
@@ -748,6 +823,8 @@ void server_machine_step(struct server *s)
 		return;
 	}
 	stand = stand_of(s);
+	if (w.plant == PLANT_DIGEST && below(50) == 0)
+		stand.digest[0]++;
 	node_core_applied(s->core, ms_of(s), OK, NULL, &stand);
 }
 

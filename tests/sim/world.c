@@ -33,17 +33,28 @@ void tell(const char *fmt, ...)
 	putchar('\n');
 }
 
-bool holds(bool what, const char *fmt, ...)
+const char *const law_names[LAW__COUNT] = {
+	[LAW_HOST] = "host", [LAW_LEADERS] = "leaders", [LAW_TERM] = "term",
+	[LAW_LOG] = "log", [LAW_ORDER] = "order", [LAW_EFFECTS] = "effects",
+	[LAW_ONCE] = "once", [LAW_REFUSED] = "refused", [LAW_ACKED] = "acknowledged",
+	[LAW_READ] = "read", [LAW_APPLIED] = "applied", [LAW_ALARM] = "alarm",
+	[LAW_COMPARED] = "compared", [LAW_BACKWARD] = "backward",
+	[LAW_BOUND] = "bound", [LAW_START] = "start", [LAW_MEMBERS] = "members",
+	[LAW_LIVENESS] = "liveness", [LAW_HEARD] = "heard", [LAW_FAR] = "far",
+};
+
+bool keeps(enum law law, bool what, const char *fmt, ...)
 {
 	va_list ap;
 
 	if (what || w.is_broken)
 		return what;
 	w.is_broken = true;
+	w.broken = law;
 	if (quiet)
 		return false;
-	printf("SEED=%llu%s%s at %.3f ms: ", ULL(w.seed), w.scene ? " SCENE=" :
-	       "", w.scene ? w.scene : "", (double)w.now / 1000);
+	printf("SEED=%llu%s%s at %.3f ms: %s: ", ULL(w.seed), w.scene ? " SCENE=" :
+	       "", w.scene ? w.scene : "", (double)w.now / 1000, law_names[law]);
 	va_start(ap, fmt);
 	vprintf(fmt, ap);
 	va_end(ap);
@@ -198,7 +209,7 @@ void server_start(struct server *s)
 
 	if (rc) {
 		tell("server %llu does not open: %s", ULL(s->id), err.text);
-		holds(rc == E_IO || rc == E_FULL || server_may_stop(s, rc),
+		keeps(LAW_START, rc == E_IO || rc == E_FULL || server_may_stop(s, rc),
 		      "server %llu: a start is refused: %s",
 		      ULL(s->id), err.text);
 		if (world_kind->crashed)
@@ -266,17 +277,17 @@ static void look_at(struct server *s)
 		return;
 	}
 	node_core_view(s->core, &v);
-	holds(v.term >= s->term, "server %llu: term %llu comes after %llu",
+	keeps(LAW_TERM, v.term >= s->term, "server %llu: term %llu comes after %llu",
 	      ULL(s->id), ULL(v.term), ULL(s->term));
 	s->term = v.term;
-	holds(v.divergence == RC_ALIKE || w.is_bent, "server %llu takes states "
-	      "for different that are not, at %llu", ULL(s->id),
+	keeps(LAW_ALARM, v.divergence == RC_ALIKE || w.is_bent, "server %llu takes "
+	      "states for different that are not, at %llu", ULL(s->id),
 	      ULL(v.divergence_index));
 	w.compared_max = MAX(w.compared_max, v.compared);
-	holds(!v.backward, "server %llu sends a peer again what it has: messages "
-	      "of it came late, or twice", ULL(s->id));
-	holds(v.last - MIN(v.commit, v.last) <= UNCOMMITTED_MAX, "server %llu: "
-	      "%llu entries are not committed", ULL(s->id),
+	keeps(LAW_BACKWARD, !v.backward, "server %llu sends a peer again what it "
+	      "has: messages of it came late, or twice", ULL(s->id));
+	keeps(LAW_BOUND, v.last - MIN(v.commit, v.last) <= UNCOMMITTED_MAX,
+	      "server %llu: %llu entries are not committed", ULL(s->id),
 	      ULL(v.last - v.commit));
 }
 
@@ -348,6 +359,22 @@ static struct proposal *add_proposal(struct server *s)
 	return own;
 }
 
+/* Planted. */
+static struct rc_proposal **make_again(struct server *s, const struct proposal *own,
+				       struct rc_proposal **last)
+{
+	struct proposal *other;
+
+	if (w.n_proposals == PROPOSALS_MAX)
+		return last;
+	other = add_proposal(s);
+	buf_str(&other->bytes, buf_view(&own->bytes));
+	other->p.data = buf_view(&other->bytes);
+	other->p.id = own->p.id;
+	*last = &other->p;
+	return &other->p.next_;
+}
+
 void server_propose(struct server *s, unsigned n)
 {
 	struct rc_proposal *first = NULL, **last = &first;
@@ -361,6 +388,8 @@ void server_propose(struct server *s, unsigned n)
 		own->p.data = buf_view(&own->bytes);
 		*last = &own->p;
 		last = &own->p.next_;
+		if (w.plant == PLANT_AGAIN && below(50) == 0)
+			last = make_again(s, own, last);
 	}
 	if (first)
 		node_core_propose(s->core, ms_of(s), first);
@@ -392,12 +421,12 @@ static void read_done(struct node_reader *r, enum code rc, uint64_t index,
 	holds(rc == OK || rc == E_UNAVAILABLE, "a read ends with: %s",
 	      rc ? err->text : "");
 	if (rc == OK) {
-		holds(index <= sees, "server %llu: a read is let go at %llu, "
-		      "%llu are applied", ULL(own->server->id), ULL(index),
-		      ULL(sees));
-		holds(sees >= own->must_see, "server %llu: a read sees %llu, but "
-		      "%llu was seen before it began", ULL(own->server->id),
-		      ULL(sees), ULL(own->must_see));
+		keeps(LAW_APPLIED, index <= sees, "server %llu: a read is let go "
+		      "at %llu, %llu are applied", ULL(own->server->id),
+		      ULL(index), ULL(sees));
+		keeps(LAW_READ, sees >= own->must_see, "server %llu: a read sees "
+		      "%llu, but %llu was seen before it began",
+		      ULL(own->server->id), ULL(sees), ULL(own->must_see));
 		w.read_max = MAX(w.read_max, sees);
 		w.n_reads++;
 		if (world_kind->read)

@@ -9,15 +9,7 @@
  * Messages go in their wire form through one stream for each pair and
  * direction: in order, at most once, and what a stream holds may get lost.
  *
- * What must hold is checked at each step (`holds`):
- *	- one leader a term; no server's term goes back, no term is led in twice;
- *	- log matching: an index and a term stand for one entry, and one history
- *	  before it, in whatever log they are;
- *	- entries are applied in order, each once in the life of a state, with the
- *	  same effect digest on every server and in every life, also where the state
- *	  came with a checkpoint;
- *	- a proposal is applied at most once, and never after it was refused;
- *	- a read sees what was acknowledged before it began.
+ * What must hold (enum law) is checked at each step.
  */
 #ifndef TESTS_SIM_WORLD_H
 #define TESTS_SIM_WORLD_H
@@ -31,10 +23,44 @@
 #define COMPARE 16               /* entries between two comparisons */
 #define INFLIGHT 16              /* entries that may be under way */
 
+/* What must hold; for each a planted mistake shows that it is checked (cluster.c). */
+enum law {
+	LAW_HOST,                /* what else a core asks and tells; other programs' */
+	LAW_LEADERS,            /* one leader a term, and no term is led in twice */
+	LAW_TERM,               /* no server's term goes back */
+	LAW_LOG,                /* an index and a term stand for one entry, and one
+				    history before it, in whatever log they are */
+	LAW_ORDER,              /* entries are applied in order, each once in the
+				    life of a state */
+	LAW_EFFECTS,            /* ... with the same digest on every server, in
+				    every life, also of a state that came with a
+				    checkpoint */
+	LAW_ONCE,               /* a proposal is applied at one index */
+	LAW_REFUSED,            /* ... and nowhere where it was refused */
+	LAW_ACKED,              /* what was acknowledged is there in the end */
+	LAW_READ,               /* a read sees what was acknowledged, or seen,
+				    before it began */
+	LAW_APPLIED,            /* ... and is let go where that is applied */
+	LAW_ALARM,              /* states that are alike are not taken for others */
+	LAW_COMPARED,           /* when nothing is applied all are compared */
+	LAW_BACKWARD,           /* no peer is sent again what it has */
+	LAW_BOUND,              /* what is not committed is bounded */
+	LAW_START,              /* a start is refused by the disk alone, and the log
+				    can be read; nor does a server fail otherwise */
+	LAW_MEMBERS,            /* in the end all go by the same membership */
+	LAW_LIVENESS,           /* once faults stop somebody leads, commands and reads
+				    go through, and nobody is left behind */
+	LAW_HEARD,              /* followers hear soon that a command is committed */
+	LAW_FAR,                /* reads take their round trips, and no longer */
+	LAW__COUNT
+};
+extern const char *const law_names[LAW__COUNT];
+
 /* Deliberate mistakes of the host, to see that they are found. */
 enum plant {
 	PLANT_NOTHING,
 	PLANT_ACK_EARLY,         /* an append is answered before it is written */
+	PLANT_ACK_ALONE,         /* who leads acknowledges what it alone has written */
 	PLANT_VOTE_LOST,         /* who was voted for is not written */
 	PLANT_COMMIT_OLD,        /* a leader commits old terms by counting */
 	PLANT_CUT_NEWER,         /* the log is cut by the newer checkpoint */
@@ -44,6 +70,14 @@ enum plant {
 	PLANT_REFUSE,            /* what may still be applied is refused */
 	PLANT_LATE,              /* what a stream held when it broke comes after all */
 	PLANT_TWICE,             /* ... and what it had brought comes again */
+	PLANT_GARBLED,           /* a command is another one behind its way */
+	PLANT_SWAP,              /* an entry is applied before the one in front of it */
+	PLANT_AGAIN,             /* a proposal is made twice, under one id */
+	PLANT_DIGEST,            /* a state is told to be another than it is */
+	PLANT_UNCOMPARED,        /* nobody is told how states stand */
+	PLANT_UNAPPLIED,         /* a batch is answered before it is applied */
+	PLANT_UNTOLD,            /* followers hear what is committed by heartbeats */
+	PLANT_ROUNDS,            /* of a read the newest round alone counts */
 	PLANT__COUNT
 };
 
@@ -114,11 +148,13 @@ struct server {
 	uint64_t term;                   /* the highest that was seen */
 	uint64_t terms[INDEX_MAX];       /* of the entries of its log */
 	uint64_t role_term;
+	uint64_t asked;                  /* number of its newest round of a read */
 
 	struct job *jobs, **jobs_last;   /* of the log, in order */
 	uint64_t jobs_due;
 	const struct rc_entry *batch;
 	size_t n_batch;
+	bool wants_digest;               /* behind it */
 	bool has_no_room;                /* for the batch: it is tried again */
 	const struct checkpoint *freezing;
 	uint64_t machine_due;
@@ -158,7 +194,7 @@ struct read {
 
 struct link {
 	struct letter *first, **last;
-	uint64_t last_due;
+	uint64_t last_due, appended_at;
 	bool is_cut;
 };
 
@@ -179,6 +215,7 @@ struct world {
 	struct proposal *proposals;
 	size_t n_proposals;
 	bool is_broken;
+	enum law broken;
 	bool is_calm;                    /* no more faults */
 	bool is_bent;                    /* a server's effects are */
 	uint64_t compared_max;           /* where two had the same digest */
@@ -195,8 +232,9 @@ extern struct world w;
 extern bool verbose, quiet;
 
 void tell(const char *fmt, ...) PRINTF(1, 2);
-/* The run ends at the first thing that does not hold. */
-bool holds(bool what, const char *fmt, ...) PRINTF(2, 3);
+/* The run ends at the first thing that does not hold, which is w.broken. */
+bool keeps(enum law law, bool what, const char *fmt, ...) PRINTF(3, 4);
+#define holds(...) keeps(LAW_HOST, __VA_ARGS__)
 uint64_t below(uint64_t n);
 /* Into w.trace. */
 void trace(uint64_t what);
