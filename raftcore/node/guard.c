@@ -163,26 +163,32 @@ bool guard_learner_votes(void)
 	return !is_off(FP_GUARD_G);
 }
 
+bool guard_barrier(void)
+{
+	return !is_off(FP_GUARD_C_BARRIER);
+}
+
 enum code guard_change(const struct guard_change *c, struct err *err)
 {
-	if (is_off(FP_GUARD_C))
-		return OK;
-	if (c->is_self && c->takes_vote) {
+	bool is_pending = c->is_pending && !is_off(FP_GUARD_C_PENDING);
+	bool is_missing = !c->all_have_last && !is_off(FP_GUARD_C_REACHED);
+
+	if (c->is_self && c->takes_vote && !is_off(FP_GUARD_C_SELF)) {
 		err_set(err, E_CONFLICT, "a leader does not take its own vote");
 		return err_hint(err, "transfer leadership first");
 	}
-	if (c->is_pending || !c->all_have_last) {
-		err_set(err, E_CONFLICT, c->is_pending ?
+	if (is_pending || is_missing) {
+		err_set(err, E_CONFLICT, is_pending ?
 			"another change of membership is not committed" :
 			"a voter has not stored the last change of membership");
 		return err_hint(err, "try again when all voters are connected "
 				"and up to date");
 	}
-	if (c->gives_vote && !c->is_caught_up) {
+	if (c->gives_vote && !c->is_caught_up && !is_off(FP_GUARD_C_BEHIND)) {
 		err_set(err, E_CONFLICT, "the server has not caught up");
 		return err_hint(err, "wait until its log is at the leader's");
 	}
-	if (c->takes_vote && c->voters_after < 3 && !c->force) {
+	if (c->takes_vote && c->voters_after < 3 && !c->force && !is_off(FP_GUARD_C_FEW)) {
 		err_set(err, E_CONFLICT, "%u voters would be left",
 			c->voters_after);
 		return err_hint(err, "with fewer than three no server may fail; "

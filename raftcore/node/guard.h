@@ -8,7 +8,8 @@
  * B	A follower registers a membership entry under the index of the first
  *	entry of its batch.
  * C	A server that is no voter by its own lagging configuration neither votes
- *	nor campaigns; changes follow a procedure (engine_change).
+ *	nor campaigns; changes follow a procedure (engine_change), each rule of
+ *	which can be switched off by itself (guard_change, guard_barrier).
  * D	A follower that is told of entries below its snapshot appends them anew,
  *	from the first: the log is corrupted.
  * E	A deposed leader rejoins one index a round trip: what is not committed is
@@ -67,6 +68,9 @@ struct guard_change {
 };
 /* E_CONFLICT with the reason and what to do first. */
 enum code guard_change(const struct guard_change *c, struct err *err) MUST_USE;
+/* C: whether an only voter, which nobody elects, appends an entry of its term when it
+ * begins to lead; where votes elect, the core does. */
+bool guard_barrier(void);
 /*
  * May the engine decode this membership, of a log, a checkpoint or a peer?  The core
  * believes what it reads: it goes beyond bytes that are cut off, and ends the process

@@ -191,7 +191,7 @@ void core_handle(struct node_core *c, uint64_t now_ms,
 	take_messages(c, u);
 	/* One voter elects itself, and appends nothing by that; a winner of
 	 * votes does. */
-	if (won && !u->is_own_barrier) {
+	if (won && !u->is_own_barrier && guard_barrier()) {
 		submit_barrier(c, now_ms);
 		return;
 	}

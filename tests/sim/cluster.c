@@ -459,7 +459,7 @@ static const struct planted {
 } planted[] = {
 	{ "guard-a", "guard.a=error", 0, "old-term", 100, BY(LIVENESS), NULL },
 	{ "guard-b", "guard.b=error", 0, NULL, 400, BY(MEMBERS), NULL },
-	{ "guard-c", "guard.c=error", 0, NULL, 400, BY(LIVENESS), NULL },
+	{ "c-self", "guard.c_self=error", 0, NULL, 400, BY(LIVENESS), NULL },
 	{ "guard-d", "guard.d=error", 0, "deaf-leader", 100, 0,
 	  "take_entries: must(u->first_index > source->append.prev_index" },
 	{ "guard-e", "guard.e=error", 0, "flood", 1, BY(BOUND), NULL },

@@ -1,6 +1,7 @@
 /* The core of a node, one call at a time: see lab.h. */
 #include "unit.h"
 
+#include "base/failpoint.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "lab.h"
@@ -92,6 +93,38 @@ START_TEST(before_an_election_nothing_is_accepted)
 	}
 	lab_settle(lab);
 	ck_assert(lab->is_leader);
+}
+END_TEST
+
+/* Guard C: nobody elects an only voter, and what it appends when it begins to lead is
+ * what it is ready behind. */
+static bool is_ready_alone(void)
+{
+	struct node_core_view v;
+
+	lab_open(lab);
+	for (unsigned i = 0; i < 50; i++) {
+		while (lab_write(lab) || lab_machine(lab) || lab_worker(lab))
+			;
+		lab_wait(lab);
+	}
+	ck_assert(lab->is_leader);
+	node_core_view(lab->core, &v);
+	return v.is_ready;
+}
+
+START_TEST(an_only_voter_gets_ready)
+{
+	ck_assert(is_ready_alone());
+}
+END_TEST
+
+START_TEST(without_an_entry_of_its_term_it_never_is)
+{
+	struct err err;
+
+	ck_assert_int_eq(failpoint_set("guard.c_barrier=error", &err), OK);
+	ck_assert(!is_ready_alone());
 }
 END_TEST
 
@@ -736,6 +769,8 @@ static Suite *suite(void)
 	tcase_add_test(t, one_batch_at_a_time_is_with_the_machine);
 	tcase_add_test(t, more_than_may_be_under_way_is_refused);
 	tcase_add_test(t, before_an_election_nothing_is_accepted);
+	tcase_add_test(t, an_only_voter_gets_ready);
+	tcase_add_test(t, without_an_entry_of_its_term_it_never_is);
 	tcase_add_test(t, a_membership_in_a_batch_leaves_what_is_behind_it);
 	tcase_add_test(t, a_failed_log_leaves_the_outcome_open);
 	tcase_add_test(t, a_failed_machine_stops_apply_for_good);

@@ -251,6 +251,124 @@ START_TEST(changes_follow_the_procedure)
 }
 END_TEST
 
+/* Voters 1 to 3, one of which leads; all have the same. */
+static struct peer *three(void)
+{
+	struct peer *leader;
+
+	trio_bootstrap(3);
+	for (unsigned i = 1; i <= 3; i++)
+		trio_start(i, 1);
+	ck_assert(trio_elect());
+	leader = trio_leader();
+	ck_assert_int_eq(trio_submit(leader, 3), OK);
+	trio_pass(200);
+	return leader;
+}
+
+static struct peer *next_to(const struct peer *p)
+{
+	return &trio[p->id % 3];
+}
+
+/* Whether a command is committed by those who are connected. */
+static bool goes_on(void)
+{
+	struct peer *leader;
+
+	trio_pass(3000);
+	leader = trio_leader();
+	if (!leader || trio_submit(leader, 1))
+		return false;
+	trio_pass(500);
+	return leader->commit == leader->last;
+}
+
+/* A leader that nobody hears removes the others, one behind the other: with both it
+ * would be a majority by itself, and so would the others be. */
+static void remove_two(void)
+{
+	struct peer *old = three(), *b = next_to(old), *c = next_to(b);
+	uint64_t commit = old->commit;
+
+	old->is_cut_off = true;
+	ck_assert_int_eq(trio_change(old, ENGINE_REMOVE, b->id, true), OK);
+	ck_assert_int_eq(trio_change(old, ENGINE_REMOVE, c->id, true), E_CONFLICT);
+	trio_pass(20);
+	ck_assert(goes_on());
+	ck_assert_uint_eq(old->commit, commit);
+	ck_assert_uint_gt(MAX(b->commit, c->commit), commit);
+}
+
+START_TEST(one_change_at_a_time)
+{
+	remove_two();
+}
+END_TEST
+
+/* The core would not take it, either; what the rule adds is what to do. */
+START_TEST(without_it_the_core_refuses)
+{
+	switch_off("guard.c_pending=error");
+	remove_two();
+}
+END_TEST
+
+/* A server that never was there is promoted, or one of three removed; then another
+ * voter fails. */
+static bool outlives(bool promotes, enum code *rc)
+{
+	struct peer *leader = three(), *b = next_to(leader);
+
+	if (promotes) {
+		ck_assert_int_eq(trio_change(leader, ENGINE_ADD, 4, false), OK);
+		trio_pass(200);
+	}
+	*rc = promotes ? trio_change(leader, ENGINE_PROMOTE, 4, false) :
+			 trio_change(leader, ENGINE_REMOVE, b->id, false);
+	trio_pass(200);
+	next_to(b)->is_cut_off = true;
+	return goes_on();
+}
+
+START_TEST(who_is_behind_gets_no_vote)
+{
+	enum code rc;
+
+	ck_assert(outlives(true, &rc));
+	ck_assert_int_eq(rc, E_CONFLICT);
+}
+END_TEST
+
+START_TEST(without_it_a_voter_that_fails_is_one_too_many)
+{
+	enum code rc;
+
+	switch_off("guard.c_behind=error");
+	ck_assert(!outlives(true, &rc));
+	ck_assert_int_eq(rc, OK);
+}
+END_TEST
+
+START_TEST(three_voters_are_kept)
+{
+	enum code rc;
+
+	ck_assert(outlives(false, &rc));
+	ck_assert_int_eq(rc, E_CONFLICT);
+}
+END_TEST
+
+START_TEST(without_it_none_of_two_may_fail)
+{
+	enum code rc;
+
+	switch_off("guard.c_few=error");
+	ck_assert(!outlives(false, &rc));
+	ck_assert_int_eq(rc, OK);
+}
+END_TEST
+
 START_TEST(a_server_joins_is_promoted_and_leaves)
 {
 	struct peer *leader;
@@ -400,6 +518,75 @@ START_TEST(what_is_not_committed_is_bounded)
 	ck_assert_int_eq(trio_submit(leader, 193), E_BUSY);
 	ck_assert_int_eq(trio_submit(leader, 192), OK);
 	ck_assert_int_eq(trio_submit(leader, 1), E_BUSY);
+}
+END_TEST
+
+/* As many as may be, and then no more; answers how many. */
+static unsigned submit_up_to(struct peer *p, unsigned n)
+{
+	unsigned done = 0;
+
+	while (done < n && trio_submit(p, 1) == OK)
+		done++;
+	return done;
+}
+
+#define MANY 20000
+
+/*
+ * A leader that nobody hears is given what it takes; meanwhile the others commit as
+ * much in the same places, and lead in turn.  Then it comes back: how often it is sent
+ * what does not fit, an index further back each time.
+ */
+static unsigned trips_to_rejoin(unsigned *uncommitted)
+{
+	struct peer *old, *next, *last;
+
+	trio_bootstrap(3);
+	for (unsigned i = 1; i <= 3; i++)
+		trio_start(i, 1);
+	ck_assert(trio_elect());
+	old = trio_leader();
+	old->is_cut_off = true;
+	*uncommitted = submit_up_to(old, MANY);
+	trio_pass(2000);
+	next = trio_leader();
+	ck_assert(next && next != old);
+	for (unsigned i = 0; i < MANY / 500; i++) {
+		ck_assert_int_eq(trio_submit(next, 500), OK);
+		trio_settle();
+	}
+	trio_pass(200);
+	ck_assert_uint_eq(next->commit, next->last);
+	/* Who leads next begins where its log ends. */
+	next->is_cut_off = true;
+	old->is_cut_off = false;
+	old->refusals = old->refusals_most = 0;
+	for (unsigned i = 0; i < 100 && old->commit < next->commit; i++)
+		trio_pass(100);
+	last = trio_leader();
+	ck_assert(last && last != old && last != next);
+	ck_assert_uint_eq(old->commit, last->last);
+	return old->refusals_most;
+}
+
+START_TEST(a_deposed_leader_rejoins_within_the_bound)
+{
+	unsigned uncommitted, trips = trips_to_rejoin(&uncommitted);
+
+	ck_assert_uint_le(uncommitted, GUARD_UNCOMMITTED_MAX);
+	ck_assert_uint_le(trips, GUARD_UNCOMMITTED_MAX + 16);
+}
+END_TEST
+
+START_TEST(without_guard_e_it_takes_a_trip_for_each)
+{
+	unsigned uncommitted, trips;
+
+	switch_off("guard.e=error");
+	trips = trips_to_rejoin(&uncommitted);
+	ck_assert_uint_eq(uncommitted, MANY);
+	ck_assert_uint_ge(trips, MANY);
 }
 END_TEST
 
@@ -681,12 +868,20 @@ static Suite *suite(void)
 	tcase_add_test(t, without_guard_b_it_is_the_first_of_its_batch);
 	tcase_add_test(t, batches_begin_with_the_membership);
 	tcase_add_test(t, changes_follow_the_procedure);
+	tcase_add_test(t, one_change_at_a_time);
+	tcase_add_test(t, without_it_the_core_refuses);
+	tcase_add_test(t, who_is_behind_gets_no_vote);
+	tcase_add_test(t, without_it_a_voter_that_fails_is_one_too_many);
+	tcase_add_test(t, three_voters_are_kept);
+	tcase_add_test(t, without_it_none_of_two_may_fail);
 	tcase_add_test(t, a_server_joins_is_promoted_and_leaves);
 	tcase_add_test(t, leadership_is_handed_over);
 	tcase_add_test(t, what_is_committed_is_not_appended_anew);
 	tcase_add_test(t, without_guard_d_the_log_begins_again);
 	tcase_add_test(t, an_append_of_what_is_committed_is_a_heartbeat);
 	tcase_add_test(t, what_is_not_committed_is_bounded);
+	tcase_add_test(t, a_deposed_leader_rejoins_within_the_bound);
+	tcase_add_test(t, without_guard_e_it_takes_a_trip_for_each);
 	tcase_add_test(t, a_server_that_is_far_behind_is_told_to_install);
 	tcase_add_test(t, a_newer_change_settles_the_one_before);
 	tcase_add_test(t, without_guard_h_it_is_forgotten);

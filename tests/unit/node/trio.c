@@ -127,6 +127,10 @@ void trio_start(unsigned server, uint64_t term)
 static void keep_entries(struct peer *p, const struct engine_update *u,
 			 const struct engine_message *m)
 {
+	if (u->n_entries) {
+		p->refusals_most = MAX(p->refusals_most, p->refusals);
+		p->refusals = 0;
+	}
 	for (unsigned i = 0; i < u->n_entries; i++) {
 		uint64_t index = u->first_index + i;
 		struct engine_entry e = { u->entries_term, ENGINE_COMMAND,
@@ -158,6 +162,10 @@ static void post(struct peer *p, struct engine_message m)
 	AUTO_BUF bytes = BUF_NONE;
 
 	sent[p->id - 1][m.type] = m;
+	p->refusals += m.type == ENGINE_M_APPEND_RESULT && m.append_result.rejected;
+	/* What is tried again goes in pieces, as the outbox sends it. */
+	if (m.type == ENGINE_M_APPEND && trio[m.peer - 1].refusals)
+		m.append.n = MIN(m.append.n, 8u);
 	if (m.type == ENGINE_M_APPEND && m.append.n) {
 		ck_assert_uint_ge(m.append.prev_index + 1, p->first);
 		ck_assert_uint_le(m.append.prev_index + m.append.n, p->last);

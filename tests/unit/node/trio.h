@@ -9,7 +9,7 @@
 #include "unit.h"
 
 #define TRIO_MAX 4
-#define TRIO_LOG 20000
+#define TRIO_LOG 50000
 
 struct peer {
 	struct engine *e;                /* NULL: not running */
@@ -22,6 +22,8 @@ struct peer {
 	bool is_cut_off;                 /* its messages get lost */
 	uint64_t conf_applied;
 	unsigned installs;
+	/* Appends that did not fit its log, one behind the other; and most of these. */
+	unsigned refusals, refusals_most;
 };
 
 extern struct peer trio[TRIO_MAX];       /* [0] is server 1 */
