@@ -34,8 +34,105 @@
 
 /* ---- histories ---- */
 
+/*
+ * Now and then a server's log is damaged while it is down.  It does not start, and
+ * operators do what its refusal says: it is removed, wiped, added, and joins with
+ * nothing.  One at a time, and only where the others can do without it.
+ */
+static struct {
+	struct server *server;           /* NULL: none is */
+	bool is_removed;
+	uint64_t next;                   /* step */
+} repair;
+/* Longer than a change of the membership waits. */
+#define CHANGE_US (1000 * MS)
+
+/* Whether it is a member where somebody leads; 'settled': nothing is under way. */
+static bool is_member(const struct server *leader, const struct server *s, bool *settled)
+{
+	struct node_peer peers[SERVERS];
+	size_t n = node_core_peers(leader->core, peers, SERVERS);
+	bool is = false;
+
+	for (size_t i = 0; i < n; i++)
+		is |= peers[i].id == s->id;
+	*settled = !server_view(leader).is_changing;
+	return is;
+}
+
+/* Nobody is about to change who votes. */
+static bool is_settled(void)
+{
+	for (unsigned i = 0; i < SERVERS; i++)
+		if (!w.servers[i].core || server_view(&w.servers[i]).is_changing)
+			return false;
+	return true;
+}
+
+static void damage(void)
+{
+	struct server *s = any_server(), *leader = world_leader();
+	bool settled;
+
+	if (!leader || !is_settled() || !is_member(leader, s, &settled) ||
+	    !history_can_do_without(s) || !server_rot(s))
+		return;
+	repair.server = s;
+	repair.is_removed = false;
+}
+
+static void go_on_repairing(void)
+{
+	struct server *s = repair.server, *leader = world_leader();
+	bool settled, is;
+
+	if (!s || !s->is_gone || !leader || w.now < repair.next)
+		return;
+	repair.next = w.now + 100 * MS;
+	is = is_member(leader, s, &settled);
+	if (!repair.is_removed && is) {
+		server_change(leader, ENGINE_REMOVE, s, true);
+	} else if (!repair.is_removed && settled) {
+		server_wipe(s);
+		repair.is_removed = true;
+	} else if (!is) {
+		server_change(leader, ENGINE_ADD, s, false);
+	} else if (settled) {
+		s->is_gone = false;
+		s->up_at = w.now;
+		repair.server = NULL;
+		repair.next = w.now + below(4000 * MS);
+		history_changes = true;
+	}
+}
+
+/* Who votes is to be decided when it begins. */
+static void repair_or_damage(void)
+{
+	if (repair.server || w.now < repair.next) {
+		go_on_repairing();
+		return;
+	}
+	history_changes = false;
+	if (w.now >= repair.next + CHANGE_US)
+		damage();
+}
+
+static void end_repairs(void)
+{
+	uint64_t until = w.now + CALM_MS * MS;
+
+	while (!w.is_broken && repair.server && w.now < until) {
+		world_step();
+		go_on_repairing();
+	}
+	keeps(LAW_LIVENESS, !repair.server, "a server whose log is damaged is not "
+	      "replaced");
+}
+
 static void act(void)
 {
+	repair_or_damage();
 	server_propose(some_leader(), 1 + (unsigned)below(4));
 	if (below(2))
 		server_read(below(2) ? some_leader() : any_server());
@@ -51,9 +148,15 @@ static bool history(uint64_t seed, enum plant plant)
 {
 	world_begin(seed, plant, founders_of(seed));
 	tell("seed %llu, %u founders", ULL(seed), w.n_founders);
+	memset(&repair, 0, sizeof(repair));
+	repair.next = w.now + below(8000 * MS);
+	history_changes = true;
 	history_run(FAULTS_MS, act);
 	if (!w.is_broken) {
 		history_calm();
+		end_repairs();
+	}
+	if (!w.is_broken) {
 		if (below(2))
 			history_do_without_one();
 		if (!w.is_broken)
@@ -486,6 +589,7 @@ static const struct planted {
 	{ "uncompared", NULL, PLANT_UNCOMPARED, NULL, 20, BY(COMPARED), NULL },
 	{ "unapplied", NULL, PLANT_UNAPPLIED, NULL, 20, BY(APPLIED), NULL },
 	{ "untold", NULL, PLANT_UNTOLD, "one-by-one", 5, BY(HEARD), NULL },
+	{ "unseen", NULL, PLANT_UNSEEN, NULL, 400, BY(ROT), NULL },
 	{ "rounds", NULL, PLANT_ROUNDS, "far-apart", 5, BY(FAR), NULL },
 };
 

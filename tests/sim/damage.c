@@ -1,6 +1,9 @@
 /* Damage: see damage.h. */
 #include "damage.h"
 
+#include <stdio.h>
+
+#include "wal/inspect.h"
 #include "wal/vote.h"
 
 #include "base/banned.h"
@@ -42,4 +45,69 @@ bool damage_vote(struct disk *disk, const char *dir, unsigned which, uint64_t at
 	return vote_read(fs, dir, &v, NULL) == OK && !v.damaged &&
 	       fs_get(fs, other.p, &bytes, NULL) == OK &&
 	       disk_damage(disk, path.p, at);
+}
+
+/* ---- the log ---- */
+
+struct chosen {
+	struct damaged_log *out;
+	uint64_t n, which;               /* records seen; which is wanted */
+};
+
+static enum code choose(void *data, const struct wal_seen_record *r, struct err *err)
+{
+	struct chosen *c = data;
+
+	if (c->n++ != c->which)
+		return OK;
+	snprintf(c->out->path, sizeof(c->out->path), "%s", r->path);
+	c->out->from = r->offset;
+	c->out->to = r->offset + (uint64_t)r->blocks * FILE_BLOCK;
+	return OK;
+}
+
+bool damage_log(struct disk *disk, const char *dir, uint64_t pick,
+		struct damaged_log *out)
+{
+	struct wal_inspect_config config = { .fs = disk_fs(disk), .dir = dir };
+	struct chosen c = { out, 0, UINT64_MAX };
+	struct wal_visitor v = { .record = choose, .data = &c };
+	struct wal_inspected is;
+	struct err err;
+
+	*out = (struct damaged_log){ 0 };
+	if (wal_inspect(&config, &v, &is, &err) || is.records == 0 || is.damaged)
+		return false;
+	c = (struct chosen){ out, 0, pick % is.records };
+	if (wal_inspect(&config, &v, &is, &err) || !out->path[0])
+		return false;
+	pick /= is.records;
+	if (pick % 16 == 0)
+		out->from = out->to = 0;
+	pick /= 16;
+	/* Of a header what all have; of a record any byte of its blocks. */
+	out->at = out->from + pick % (out->to ? out->to - out->from : 64);
+	if (disk_damage(disk, out->path, out->at))
+		return true;
+	out->path[0] = '\0';
+	return false;
+}
+
+bool damage_is_said(const struct damaged_log *d, struct str text)
+{
+	struct str rest = str_of(d->path);
+	struct str said = STR(": damaged at ");
+	uint64_t at = 0;
+
+	if (!str_starts(text, rest))
+		return false;
+	text = str_from(text, rest.n);
+	if (!str_starts(text, said))
+		return false;
+	text = str_from(text, said.n);
+	while (text.n && text.p[0] >= '0' && text.p[0] <= '9') {
+		at = at * 10 + (uint64_t)(text.p[0] - '0');
+		text = str_from(text, 1);
+	}
+	return d->to ? at >= d->from && at < d->to : at == 0;
 }

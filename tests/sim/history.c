@@ -10,6 +10,7 @@
 #define CALM_MS 20000
 
 struct totals total;
+bool history_changes = true;
 
 /* ---- faults ---- */
 
@@ -71,6 +72,14 @@ static void one_way(struct server *s)
 	total.faults[F_CUT] += in && out;
 }
 
+static void change(void)
+{
+	struct server *s = some_leader();
+
+	if (history_changes)
+		server_change_any(s);
+}
+
 static void fault(void)
 {
 	struct server *s = below(2) ? some_leader() : any_server();
@@ -122,7 +131,7 @@ static void fault(void)
 		break;
 	default:
 		total.faults[F_CHANGE]++;
-		server_change_any(some_leader());
+		change();
 	}
 }
 
@@ -144,7 +153,7 @@ void history_run(uint64_t ms, void (*act)(void))
 		}
 		if (w.now >= next_change) {
 			next_change = w.now + below(400 * MS);
-			server_change_any(some_leader());
+			change();
 		}
 		if (w.now >= next_fault) {
 			next_fault = w.now + below(pace);
@@ -221,8 +230,7 @@ static bool all_agree(struct server *leader)
 	return true;
 }
 
-/* Whether a majority is left without it, by what any server goes by. */
-static bool can_do_without(const struct server *s)
+bool history_can_do_without(const struct server *s)
 {
 	for (unsigned i = 0; i < SERVERS; i++) {
 		struct node_peer peers[SERVERS];
@@ -249,7 +257,7 @@ void history_do_without_one(void)
 
 	world_pass(20);
 	s = &w.servers[below(SERVERS)];
-	if (w.is_broken || !can_do_without(s))
+	if (w.is_broken || !history_can_do_without(s))
 		return;
 	server_crash(s, false, CALM_MS * MS);
 	world_pass(700);               /* the old leader may still lead */
@@ -329,16 +337,18 @@ void history_count(void)
 	total.changes += w.n_changes;
 	total.transfers += w.n_transfers;
 	total.steps += w.n_steps;
+	total.rotten += w.n_rotten;
+	total.replaced += w.n_replaced;
 }
 
 void history_print(void)
 {
 	printf("%.1f simulated hours, %llu steps, %llu messages, %llu crashes, "
-	       "%llu checkpoints, %llu installed, %llu damaged, %llu votes damaged, %llu changes, "
-	       "%llu transfers\n",
+	       "%llu checkpoints, %llu installed, %llu damaged, %llu votes damaged, "
+	       "%llu logs damaged, %llu servers replaced, %llu changes, %llu transfers\n",
 	       (double)total.ms / 3600000, total.steps, total.messages,
 	       total.crashes, total.checkpoints, total.installs, total.damaged,
-	       total.votes_damaged, total.changes, total.transfers);
+	       total.votes_damaged, total.rotten, total.replaced, total.changes, total.transfers);
 	printf("%llu acknowledged, %llu refused, %llu uncertain, %llu reads\n",
 	       total.acked, total.refused, total.uncertain, total.reads);
 	printf("faults:");

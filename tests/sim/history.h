@@ -8,6 +8,9 @@
 
 #include "world.h"
 
+/* Changes of the membership at random; not while an operator is at it. */
+extern bool history_changes;
+
 struct server *any_server(void);
 /* Mostly who leads. */
 struct server *some_leader(void);
@@ -16,6 +19,8 @@ struct server *some_leader(void);
 void history_run(uint64_t ms, void (*act)(void));
 /* No more faults, and all are up. */
 void history_calm(void);
+/* Whether a majority is left without it, by what any server goes by; all are up. */
+bool history_can_do_without(const struct server *s);
 /* A majority goes on without one server, whichever. */
 void history_do_without_one(void);
 /* Waits until all is well and all members stand alike, and checks that nothing
@@ -27,7 +32,7 @@ void history_end(void);
 extern struct totals {
 	unsigned long long histories, failed, ms, acked, reads, refused, uncertain,
 		crashes, messages, checkpoints, installs, damaged, votes_damaged,
-		changes, transfers, steps, faults[HISTORY_FAULTS];
+		changes, transfers, steps, rotten, replaced, faults[HISTORY_FAULTS];
 } total;
 /* Adds what is in the world. */
 void history_count(void);

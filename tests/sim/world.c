@@ -8,7 +8,6 @@
 #include "base/arena.h"
 #include "base/mem.h"
 #include "seal/keyring.h"
-#include "damage.h"
 #include "wal/vote.h"
 
 #include "base/banned.h"
@@ -41,6 +40,7 @@ const char *const law_names[LAW__COUNT] = {
 	[LAW_COMPARED] = "compared", [LAW_BACKWARD] = "backward",
 	[LAW_BOUND] = "bound", [LAW_START] = "start", [LAW_MEMBERS] = "members",
 	[LAW_LIVENESS] = "liveness", [LAW_HEARD] = "heard", [LAW_FAR] = "far",
+	[LAW_ROT] = "rot",
 };
 
 bool keeps(enum law law, bool what, const char *fmt, ...)
@@ -116,6 +116,42 @@ static void damage_copy(struct server *s)
 		return;
 	tell("server %llu: vote.%u is damaged", ULL(s->id), which);
 	w.n_votes_damaged++;
+}
+
+bool server_rot(struct server *s)
+{
+	server_crash(s, true, 1000 + below(100000));
+	if (!damage_log(s->disk, "data/wal", prng_next(&w.prng), &s->rot))
+		return false;
+	tell("server %llu: %s is damaged at %llu", ULL(s->id), s->rot.path,
+	     ULL(s->rot.at));
+	w.n_rotten++;
+	return true;
+}
+
+/* What it tells of its start.  True: that is as it must be. */
+static bool refuses_rot(struct server *s, enum code rc, const struct err *err)
+{
+	if (!s->rot.path[0] || (rc != OK && rc != E_CORRUPT))
+		return false;
+	keeps(LAW_ROT, rc == E_CORRUPT && damage_is_said(&s->rot, str_of(err->text)),
+	      "server %llu: %s is damaged at %llu, and a start says: %s", ULL(s->id),
+	      s->rot.path, ULL(s->rot.at), rc ? err->text : "nothing");
+	s->is_gone = rc;
+	return rc;
+}
+
+void server_wipe(struct server *s)
+{
+	must(!s->core && s->is_gone);
+	disk_free(&s->disk);
+	s->disk = disk_new(prng_next(&w.prng));
+	s->rot = (struct damaged_log){ 0 };
+	s->joins = s->state_is_lost = true;
+	s->term = s->floor = 0;
+	s->n_named = 0;
+	w.n_replaced++;
+	tell("server %llu is wiped", ULL(s->id));
 }
 
 void server_crash(struct server *s, bool power, uint64_t back_after_us)
@@ -205,11 +241,15 @@ static enum code server_open(struct server *s, struct err *err)
 void server_start(struct server *s)
 {
 	struct err err;
-	enum code rc = server_open(s, &err);
+	enum code rc;
 
+	if (w.plant == PLANT_UNSEEN && s->rot.path[0])
+		(void)!disk_damage(s->disk, s->rot.path, s->rot.at);
+	rc = server_open(s, &err);
 	if (rc) {
 		tell("server %llu does not open: %s", ULL(s->id), err.text);
-		keeps(LAW_START, rc == E_IO || rc == E_FULL || server_may_stop(s, rc),
+		keeps(LAW_START, refuses_rot(s, rc, &err) || rc == E_IO ||
+				 rc == E_FULL || server_may_stop(s, rc),
 		      "server %llu: a start is refused: %s",
 		      ULL(s->id), err.text);
 		if (world_kind->crashed)
@@ -222,6 +262,7 @@ void server_start(struct server *s)
 		s->up_at = w.now + 1000 + below(100000);
 		return;
 	}
+	(void)refuses_rot(s, rc, &err);
 	tell("server %llu is up, %llu applied", ULL(s->id), ULL(s->at.index));
 	server_reread_log(s);
 	node_core_start(s->core, ms_of(s));
@@ -537,7 +578,8 @@ static void look_for(struct due *best, unsigned i)
 	uint64_t due;
 
 	if (!s->core) {
-		earliest(best, s->up_at, K_START, i, 0);
+		if (!s->is_gone)
+			earliest(best, s->up_at, K_START, i, 0);
 		return;
 	}
 	if (s->jobs)

@@ -14,7 +14,7 @@
 #ifndef TESTS_SIM_WORLD_H
 #define TESTS_SIM_WORLD_H
 
-#include "io/sim/disk.h"
+#include "damage.h"
 #include "node/node_core.h"
 
 #define SERVERS 5
@@ -47,6 +47,7 @@ enum law {
 	LAW_BOUND,              /* what is not committed is bounded */
 	LAW_START,              /* a start is refused by the disk alone, and the log
 				    can be read; nor does a server fail otherwise */
+	LAW_ROT,                 /* a start on a damaged log is refused, with the place */
 	LAW_MEMBERS,            /* in the end all go by the same membership */
 	LAW_LIVENESS,           /* once faults stop somebody leads, commands and reads
 				    go through, and nobody is left behind */
@@ -78,6 +79,7 @@ enum plant {
 	PLANT_UNAPPLIED,         /* a batch is answered before it is applied */
 	PLANT_UNTOLD,            /* followers hear what is committed by heartbeats */
 	PLANT_ROUNDS,            /* of a read the newest round alone counts */
+	PLANT_UNSEEN,            /* a damaged log is whole for who reads it */
 	PLANT__COUNT
 };
 
@@ -174,6 +176,10 @@ struct server {
 	uint64_t floor;                  /* its log begins behind it */
 	unsigned n_named;                /* checkpoints since the last damage */
 	uint64_t install_due;
+
+	/* Its log is damaged, so it does not start; then it is gone for a while. */
+	struct damaged_log rot;
+	bool is_gone;
 };
 
 struct proposal {
@@ -225,7 +231,7 @@ struct world {
 	uint64_t trace;                  /* of all steps: the same seed, the same */
 	unsigned long long n_acked, n_reads, n_refused, n_uncertain, n_crashes,
 		n_messages, n_checkpoints, n_installs, n_damaged, n_votes_damaged, n_no_room,
-		n_changes, n_transfers, n_steps;
+		n_changes, n_transfers, n_steps, n_rotten, n_replaced;
 };
 
 extern struct world w;
@@ -252,6 +258,12 @@ void server_crash(struct server *s, bool power, uint64_t back_after_us);
 /* The newest of its checkpoints is not whole any more; only where the one before
  * is enough. */
 void server_damage(struct server *s);
+/* It loses power, and its log is damaged: it is not started again but to be refused,
+ * and then gone until server_wipe.  False: there is nothing to damage. */
+bool server_rot(struct server *s);
+/* Another machine in its place, with nothing on it, which is to join; it starts when
+ * 'is_gone' is taken away. */
+void server_wipe(struct server *s);
 bool server_may_stop(const struct server *s, enum code rc);
 bool server_leads(const struct server *s);
 struct node_core_view server_view(const struct server *s);      /* down: zeros */
