@@ -106,6 +106,14 @@ func (n *node) words() []string {
 	return append(words, n.world.extra...)
 }
 
+// What makes it wrong, where a mistake is planted.
+func (n *node) env() []string {
+	if n.world.isFirstWrong && n.id != 1 {
+		return nil
+	}
+	return n.world.env
+}
+
 func (n *node) isRunning() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -133,7 +141,7 @@ func (n *node) start() error {
 	// Of the shell's environment nothing but what names no node.
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "LD_PRELOAD=" + preload,
 		"CHAOS_CONTROL=" + n.control.file.Name(), "CHAOS_DIR=" + n.dir,
-		"ASAN_OPTIONS=abort_on_error=1:detect_leaks=0"}, n.world.env...)
+		"ASAN_OPTIONS=abort_on_error=1:detect_leaks=0"}, n.env()...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	fmt.Fprintf(out, "--- start %d at %s\n", n.starts, n.world.at())

@@ -20,6 +20,7 @@ type world struct {
 	bin, shim, asan, out string
 	run                  string // names what this run writes
 	extra, env           []string
+	isFirstWrong         bool          // env is of node 1 alone
 	slow                 time.Duration // how much longer things may take: 1 or more
 	authority            *authority
 	proxy                *proxy
