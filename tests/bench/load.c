@@ -5,11 +5,11 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -19,12 +19,14 @@
 
 #define WARM_NS 500000000ull
 #define READ_BYTES (256u * 1024)
+#define EVENTS 256
 
 struct load load;
 
 static uint32_t *samples;                /* microseconds */
 static size_t n_samples, cap_samples;
 static char in[READ_BYTES];
+static int polled;                       /* epoll's descriptor */
 
 void load_die(const char *fmt, ...)
 {
@@ -36,6 +38,17 @@ void load_die(const char *fmt, ...)
 	va_end(ap);
 	fputc('\n', stderr);
 	exit(1);
+}
+
+/* Told of an edge: what comes is read until less than asked for is there, and the
+ * socket's room is waited for only where a send found none. */
+static void watch(struct connection *c)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET,
+				     .data.ptr = c };
+
+	if (epoll_ctl(polled, EPOLL_CTL_ADD, c->fd, &event))
+		load_die("epoll_ctl: %s", strerror(errno));
 }
 
 static struct connection *dial(const char *address)
@@ -54,6 +67,7 @@ static struct connection *dial(const char *address)
 	if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof(to)))
 		load_die("%s: %s", address, strerror(errno));
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	watch(c);
 	return c;
 }
 
@@ -65,6 +79,9 @@ void load_open(const char *program, const char *address, unsigned connections,
 	    in_flight < connections || seconds <= 0)
 		load_die("one to %u connections, in flight as many or more, and "
 			 "some time", CONNECTIONS_MAX);
+	polled = epoll_create1(EPOLL_CLOEXEC);
+	if (polled < 0)
+		load_die("epoll_create1: %s", strerror(errno));
 	load.n = connections;
 	load.in_flight = in_flight;
 	for (unsigned i = 0; i < load.n; i++)
@@ -99,37 +116,36 @@ void load_note(uint64_t from, uint64_t now)
 	samples[n_samples++] = (uint32_t)((now - from) / 1000);
 }
 
-static bool wait_for_any(struct pollfd *polls)
+static void take_all(struct connection *c,
+		     void (*take)(struct connection *c, const char *p, size_t n,
+				  uint64_t now))
 {
-	for (unsigned i = 0; i < load.n; i++) {
-		struct connection *c = load.connections[i];
+	ssize_t n;
 
-		polls[i] = (struct pollfd){ c->fd, POLLIN, 0 };
-		if (c->out.n)
-			polls[i].events |= POLLOUT;
-	}
-	return poll(polls, load.n, 10000) > 0;
+	do {
+		n = recv(c->fd, in, sizeof(in), MSG_DONTWAIT);
+		if (n == 0 || (n < 0 && errno != EAGAIN))
+			load_die("the server hung up");
+		if (n > 0)
+			take(c, in, (size_t)n, clock_mono_ns());
+	} while (n == sizeof(in));
 }
 
 void load_run(void (*take)(struct connection *c, const char *p, size_t n,
 			   uint64_t now))
 {
-	struct pollfd polls[CONNECTIONS_MAX];
+	struct epoll_event events[EVENTS];
 
 	while (clock_mono_ns() < load.end) {
-		if (!wait_for_any(polls))
-			load_die("no answer for 10 seconds");
-		for (unsigned i = 0; i < load.n; i++) {
-			struct connection *c = load.connections[i];
-			ssize_t n;
+		int n = epoll_wait(polled, events, EVENTS, 10000);
 
-			if (polls[i].revents & ~POLLOUT) {
-				n = recv(c->fd, in, sizeof(in), MSG_DONTWAIT);
-				if (n == 0 || (n < 0 && errno != EAGAIN))
-					load_die("the node hung up");
-				if (n > 0)
-					take(c, in, (size_t)n, clock_mono_ns());
-			}
+		if (n <= 0)
+			load_die("no answer for 10 seconds");
+		for (int i = 0; i < n; i++) {
+			struct connection *c = events[i].data.ptr;
+
+			if (events[i].events & ~(uint32_t)EPOLLOUT)
+				take_all(c, take);
 			if (c->out.n)
 				load_flush(c);
 		}
@@ -152,7 +168,8 @@ void load_print(void)
 	if (n == 0)
 		load_die("nothing was answered");
 	qsort(samples, n, sizeof(*samples), by_number);
-	printf("{\"rate\":%.1f,\"p50_us\":%u,\"p99_us\":%u,\"max_us\":%u}\n",
-	       (double)n / seconds, samples[n / 2], samples[(n - 1) * 99 / 100],
-	       samples[n - 1]);
+	printf("{\"rate\":%.1f,\"p50_us\":%u,\"p99_us\":%u,\"max_us\":%u,"
+	       "\"answered\":%llu}\n", (double)n / seconds, samples[n / 2],
+	       samples[(n - 1) * 99 / 100], samples[n - 1],
+	       (unsigned long long)load.answered);
 }

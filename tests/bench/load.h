@@ -1,9 +1,9 @@
 /*
  * What programs share that keep a number of requests always under way, over up to
  * CONNECTIONS_MAX connections, and say how many were answered a second and how soon:
- * raft_load.c and calls.c.
+ * raft_load.c, calls.c and requests.c.
  *
- * Half a second goes before what is counted.  One thread, all blocking is in poll().
+ * Half a second goes before what is counted.  One thread, all blocking is in epoll_wait.
  */
 #ifndef BENCH_LOAD_H
 #define BENCH_LOAD_H
@@ -12,7 +12,7 @@
 
 #include "base/buf.h"
 
-#define CONNECTIONS_MAX 64u
+#define CONNECTIONS_MAX 1024u
 
 struct connection {
 	int fd;
@@ -45,7 +45,8 @@ void load_note(uint64_t from, uint64_t now);
 void load_run(void (*take)(struct connection *c, const char *p, size_t n,
 			   uint64_t now));
 
-/* A line of JSON: rate a second, and p50, p99 and the longest in microseconds. */
+/* A line of JSON: rate a second, and p50, p99 and the longest in microseconds; and how
+ * many were answered in all, with those before counting began. */
 void load_print(void);
 
 #endif

@@ -22,6 +22,14 @@ def calls(url, path, in_flight, body="-", fields=(), token=None, count=0):
     return answer["rate"], answer["p99_us"]
 
 
+def requests(url, connections, fields, status):
+    """What tests/bench/requests.c says: GETs over HTTP/1.1, one under way a connection."""
+    host, path = url.split("//")[1].split("/", 1)
+    return json.loads(base.run([
+        base.TOOLS + "/requests", host, "/" + path, str(connections), str(base.SECONDS),
+        str(status), *fields]))
+
+
 def wrk(url, connections, token=None, script=None, headers=()):
     """(requests a second, p99 in microseconds) of one run."""
     args = ["wrk", "-t1", f"-c{connections}", f"-d{base.SECONDS}", "--latency"]

@@ -10,7 +10,7 @@ from . import base
 from .base import (
     alternate, free_port, processor_us, report, run, start, stop, until)
 from .certs import Certs
-from .clients import GRPC, calls, wrk
+from .clients import GRPC, calls, requests, wrk
 from .conflux import Conflux
 from .etcd import Etcd, field, framed
 
@@ -128,18 +128,23 @@ class Fetching:
                                                       status))
 
 
-def http1(url, connections, headers, _status):
+def http1(url, connections, headers, status):
+    answer = requests(url, connections, headers[1::2], status)
+    return answer["rate"], answer["p99_us"]
+
+
+def by_wrk(url, connections, headers, _status):
     return wrk(url, connections, headers=headers)
 
 
-def rows(f, protocol, load, nginx, connections, goal):
+def rows(f, protocol, load, nginx, connections, goal, more=""):
     for n in connections:
         for name in SIZES:
             for status in (200, 304):
                 a, b = f.both(load, nginx, protocol, name, n, status)
-                report(f"fetch_{protocol}_{name}_{status}_{n}c", a[0],
-                       "requests/s", "nginx", b[0], f"ratio >= {goal}",
-                       a[0] >= goal * b[0],
+                report(f"fetch_{protocol}_{name}_{status}_{n}c{more}", a[0],
+                       "requests/s", "nginx", b[0], goal and f"ratio >= {goal}",
+                       goal and a[0] >= goal * b[0],
                        note=f"p99 {a[1]:.0f} us, nginx {b[1]:.0f}"
                        if len(a) > 1 else "")
 
@@ -148,13 +153,13 @@ def costs(pids):
     """A load that answers what a request took of a processor at the server, us."""
     def load(url, connections, headers, status):
         before = processor_us(pids)
-        rate = http1(url, connections, headers, status)[0]
-        return ((processor_us(pids) - before) / (rate * base.SECONDS),)
+        answer = requests(url, connections, headers[1::2], status)
+        return ((processor_us(pids) - before) / answer["answered"],)
     return load
 
 
 def processor(nginx, work):
-    """Beside what a client in one thread lets through: what the servers take for it.
+    """Beside what a client lets through: what the servers take for it.
     Ours does not look for input while it has nothing to do, as that would count."""
     f = Fetching(work, ["--server-spin", "0"])
     ours, theirs = costs([f.c.process.pid]), costs(nginx.pids())
@@ -228,6 +233,7 @@ def fetch(work):
     nginx, f = Nginx(work, cert, key), Fetching(work)
     wrk(f.url + "216", 64, f.c.token), wrk(nginx.urls["http1"] + "216", 64)  # warm
     rows(f, "http1", http1, nginx, (1, 8, 64, 256, 1024), 1.2)
+    rows(f, "http1", by_wrk, nginx, (64,), None, "_wrk")
     fresh(f, nginx, work)
     processor(nginx, work)
     rows(f, "http2", h2load, nginx, (1, 64, 1024), 1.0)
@@ -235,7 +241,7 @@ def fetch(work):
     grpc(f, work)
     f.c.close()
     f = Fetching(work, ["--tls-cert-file", cert, "--tls-key-file", key], ca)
-    rows(f, "tls", http1, nginx, (64,), 1.0)
+    rows(f, "tls", by_wrk, nginx, (64,), 1.0)
     f.c.close()
     nginx.close()
     base.SECONDS = usual
