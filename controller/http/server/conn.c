@@ -20,8 +20,12 @@
 #include "base/banned.h"
 
 #define QUERY_MAX 256
-#define SPARE_MAX 256
+/* Exchanges that are kept to be used again: so many of a loop with what their buffers
+ * grew to, and more without. */
+#define SPARE_MAX 1024
+#define SPARE_LARGE 256
 #define KEEP_BYTES (64u * 1024)
+#define KEEP_SMALL_BYTES 4096u
 /* So many cost as much as a request. */
 #define BYTES_A_SPEND 1024u
 
@@ -69,12 +73,17 @@ static struct exchange *exchange_new(struct http_server *s)
 	return ex;
 }
 
-void buf_again(struct buf *b)
+static void buf_keep(struct buf *b, size_t most)
 {
-	if (b->cap > KEEP_BYTES)
+	if (b->cap > most)
 		buf_fini(b);
 	else
 		buf_reset(b);
+}
+
+void buf_again(struct buf *b)
+{
+	buf_keep(b, KEEP_BYTES);
 }
 
 /* Kept to be used again, without what it was used for. */
@@ -82,6 +91,7 @@ void exchange_free(struct exchange *ex)
 {
 	struct http_server *s = ex->conn->server;
 	struct exchange clean = { .r.arena = ex->r.arena };
+	size_t most = s->n_spare < SPARE_LARGE ? KEEP_BYTES : KEEP_SMALL_BYTES;
 	bool has_forgotten = ex->has_forgotten;
 
 	if (s->config.end)
@@ -95,8 +105,8 @@ void exchange_free(struct exchange *ex)
 		h2_stream_fini(&ex->h2);
 	else
 		buf_fini(&ex->h1.held);
-	buf_again(&ex->head);
-	buf_again(&ex->body);
+	buf_keep(&ex->head, most);
+	buf_keep(&ex->body, most);
 	clean.head = ex->head;
 	clean.body = ex->body;
 	*ex = clean;
