@@ -271,10 +271,8 @@ struct node_reader {
 	void (*done)(struct node_reader *reader, enum code rc, uint64_t index,
 		     const struct err *err);
 };
-/* Leader or follower; many share a round, which begins with node_core_ask: to be
- * called when all that came in a turn are here. */
-void node_core_read(struct node_core *core, uint64_t now_ms,
-		    struct node_reader *reader);
+/* Leader or follower; many share a round, which begins with node_core_ask. */
+void node_core_read(struct node_core *core, uint64_t now_ms, struct node_reader *r);
 void node_core_ask(struct node_core *core, uint64_t now_ms);
 
 /* ---- checkpoints on demand ---- */
