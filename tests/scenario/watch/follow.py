@@ -23,6 +23,7 @@ import concurrent.futures
 import http.client
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -101,11 +102,12 @@ class Watcher:
                     websockets.WebSocketException):
                 pass
             finally:
-                self.is_on = False
+                was_on, self.is_on = self.is_on, False
             self.reconnects += 1
             if self.next is None:
                 self.at = (self.at + 1) % len(NODES)
-                await asyncio.sleep(0.05)
+                # Some come back when versions were published meanwhile.
+                await asyncio.sleep(random.uniform(0, 2) if was_on else 0.05)
             else:
                 self.at, self.next = self.next, None
                 news.set()
@@ -250,6 +252,8 @@ class Grpc(Watcher):
                 "/conflux.v1.WatcherService/Watch",
                 request_serializer=lambda m: m.SerializeToString(),
                 response_deserializer=WATCH_RESPONSE.FromString)
+            if self.next is not None:
+                return
             self.call = watch(ask, metadata=(("authorization", f"Bearer {TOKEN}"),))
             try:
                 async for m in self.call:
