@@ -185,7 +185,7 @@ bool change_if_match(struct request *r, uint64_t *out)
 	if (!h)
 		return true;
 	text = str_trim(*h);
-	if (text.n >= 2 && text.p[0] == '"')
+	if (text.n >= 2 && text.p[0] == '"' && text.p[text.n - 1] == '"')
 		text = str_first(str_from(text, 1), text.n - 2);
 	if (str_is(text, "*") || str_u64(text, out))
 		return true;

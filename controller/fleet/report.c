@@ -28,7 +28,9 @@ void bits_or(struct bits *to, const struct bits *from)
 
 void bits_without(struct bits *to, const struct bits *from)
 {
-	for (unsigned i = 0; i < MIN(to->n, from->n); i++)
+	unsigned n = MIN(to->n, from->n);
+
+	for (unsigned i = 0; i < n; i++)
 		to->b[i] &= (unsigned char)~from->b[i];
 	while (to->n && to->b[to->n - 1] == 0)
 		to->n--;

@@ -44,3 +44,23 @@ needs_h2 := base io http/wire http/server
 needs_h1_server := base io http/wire http/server
 needs_hpack := base http/wire
 pkgs_hpack := libnghttp2
+# Of the api, where a fuzzer stands in for the server and the engine of watches.
+api_parts := base wire io doc schema model kv state raftcore store gate hook fleet \
+	backups auth proto http/wire http/server api
+api_wraps := answer answer_header answer_header_u64 answer_error
+needs_headers := $(api_parts)
+wraps := $(api_wraps) watch_sse watch_poll
+libs_headers := $(wraps:%=-Wl,--wrap=%)
+needs_sockets := $(api_parts)
+wraps := $(api_wraps) answer_upgrade answer_chunk answer_pending answer_on_drain \
+	answer_end request_wants_upgrade request_on_body request_body_pause \
+	request_body_resume door_token instance_join store_rev watcher_start watcher_stop \
+	watcher_resume
+libs_sockets := $(wraps:%=-Wl,--wrap=%)
+needs_grpc_spec := $(api_parts)
+wraps := $(api_wraps) grpc_serve grpc_request grpc_fail grpc_set grpc_data grpc_on_drain \
+	grpc_reply grpc_forget api_when instances_take listing_new listing_go listing_stop \
+	watcher_start watcher_stop
+libs_grpc_spec := $(wraps:%=-Wl,--wrap=%)
+needs_record := base wire io doc edge
+needs_sdk_watch := base doc client/sdk

@@ -137,6 +137,19 @@ bool heap_more(const heap *heap, void **p, size_t *cap, size_t n, size_t size)
 
 /* ---- errors ---- */
 
+/* A text may have been cut in the middle of a character. */
+static void drop_cut(char *text)
+{
+	size_t n = strlen(text), from = n;
+	unsigned char lead;
+
+	while (from > 0 && n - from < 3 && ((unsigned char)text[from - 1] & 0xc0) == 0x80)
+		from--;
+	lead = from > 0 ? (unsigned char)text[from - 1] : 0;
+	if (lead >= 0xc0 && n - from + 1 < (lead >= 0xf0 ? 4u : lead >= 0xe0 ? 3u : 2u))
+		text[from - 1] = '\0';
+}
+
 enum cfx_code cfx_fail(struct cfx_error *error, enum cfx_code code,
 		       const char *fmt, ...)
 {
@@ -148,6 +161,7 @@ enum cfx_code cfx_fail(struct cfx_error *error, enum cfx_code code,
 	va_start(args, fmt);
 	vsnprintf(error->text, sizeof(error->text), fmt, args);
 	va_end(args);
+	drop_cut(error->text);
 	for (char *c = error->text; *c; c++)
 		if ((unsigned char)*c < ' ' || *c == 0x7f)
 			*c = '?';
