@@ -92,6 +92,50 @@ int pthread_mutex_init(pthread_mutex_t *lock, const pthread_mutexattr_t *attr)
 	return error ? error : CALLS_REAL(pthread_mutex_init)(lock, attr);
 }
 
+int pthread_mutexattr_init(pthread_mutexattr_t *attr)
+{
+	int error = calls_fails(CALLS_MUTEXATTR);
+
+	return error ? error : CALLS_REAL(pthread_mutexattr_init)(attr);
+}
+
+/* The descriptor is gone all the same, as it is with Linux. */
+int close(int fd)
+{
+	int error = calls_fails(CALLS_CLOSE);
+	int rc = CALLS_REAL(close)(fd);
+
+	return error ? calls_failed(error) : rc;
+}
+
+int shutdown(int fd, int how)
+{
+	return CALLS_SIMPLE(CALLS_SHUTDOWN, CALLS_REAL(shutdown)(fd, how));
+}
+
+int gethostname(char *name, size_t n)
+{
+	return CALLS_SIMPLE(CALLS_HOSTNAME, CALLS_REAL(gethostname)(name, n));
+}
+
+/* Its errors are EAI_*, and errno with EAI_SYSTEM. */
+int getaddrinfo(const char *name, const char *port, const struct addrinfo *hints,
+		struct addrinfo **out)
+{
+	int error = calls_fails(CALLS_LOOKUP);
+
+	errno = error == EAI_SYSTEM ? EMFILE : errno;
+	return error ? error : CALLS_REAL(getaddrinfo)(name, port, hints, out);
+}
+
+struct dirent *readdir(DIR *dir)
+{
+	int error = calls_fails(CALLS_READDIR);
+
+	errno = error ? error : errno;
+	return error ? NULL : CALLS_REAL(readdir)(dir);
+}
+
 locale_t newlocale(int categories, const char *name, locale_t base)
 {
 	int error = calls_fails(CALLS_LOCALE);

@@ -1,2 +1,2 @@
 needs := base client/sdk
-help := server.c
+help := keys.c server.c

@@ -7,7 +7,6 @@
 #include <netinet/tcp.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -19,6 +18,7 @@
 
 #include "base/must.h"
 #include "base/str.h"
+#include "keys.h"
 
 #include "base/banned.h"
 
@@ -72,42 +72,6 @@ struct server {
 
 /* ---- keys ---- */
 
-static EVP_PKEY *make_key(int type)
-{
-	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_id(type, NULL);
-	EVP_PKEY *key = NULL;
-
-	must(ctx && EVP_PKEY_keygen_init(ctx) == 1);
-	if (type == EVP_PKEY_EC)
-		must(EVP_PKEY_CTX_set_ec_paramgen_curve_nid(
-			ctx, NID_X9_62_prime256v1) == 1);
-	must(EVP_PKEY_keygen(ctx, &key) == 1);
-	EVP_PKEY_CTX_free(ctx);
-	return key;
-}
-
-static X509 *make_cert(EVP_PKEY *key)
-{
-	X509 *x = X509_new();
-	X509_NAME *name = X509_get_subject_name(x);
-	X509_EXTENSION *ext;
-
-	X509_set_version(x, 2);
-	ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
-	X509_gmtime_adj(X509_getm_notBefore(x), -3600);
-	X509_gmtime_adj(X509_getm_notAfter(x), 86400);
-	X509_set_pubkey(x, key);
-	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
-				   (const unsigned char *)"test", -1, -1, 0);
-	X509_set_issuer_name(x, name);
-	ext = X509V3_EXT_nconf_nid(NULL, NULL, NID_subject_alt_name,
-				   "IP:127.0.0.1");
-	X509_add_ext(x, ext, -1);
-	X509_EXTENSION_free(ext);
-	must(X509_sign(x, key, EVP_sha256()) > 0);
-	return x;
-}
-
 static FILE *file_in(const struct server *s, const char *name)
 {
 	char path[4096];
@@ -119,13 +83,18 @@ static FILE *file_in(const struct server *s, const char *name)
 	return f;
 }
 
+static int any_will_do(int is_good, X509_STORE_CTX *ctx)
+{
+	return 1;
+}
+
 static void make_keys(struct server *s)
 {
 	FILE *f;
 
 	if (s->config.signs) {
-		s->signer = make_key(EVP_PKEY_ED25519);
-		s->forger = make_key(EVP_PKEY_ED25519);
+		s->signer = keys_new(EVP_PKEY_ED25519);
+		s->forger = keys_new(EVP_PKEY_ED25519);
 		f = file_in(s, "public.pem");
 		must(PEM_write_PUBKEY(f, s->signer) == 1);
 		fclose(f);
@@ -133,12 +102,18 @@ static void make_keys(struct server *s)
 	if (s->config.is_tls) {
 		X509 *cert;
 
-		s->key = make_key(EVP_PKEY_EC);
-		cert = make_cert(s->key);
+		s->key = keys_new(EVP_PKEY_EC);
+		cert = keys_cert(s->key);
 		f = file_in(s, "ca.pem");
 		must(PEM_write_X509(f, cert) == 1);
 		fclose(f);
+		f = file_in(s, "key.pem");
+		must(PEM_write_PrivateKey(f, s->key, NULL, NULL, 0, NULL, NULL) == 1);
+		fclose(f);
 		s->ctx = SSL_CTX_new(TLS_server_method());
+		if (s->config.wants_certificate)
+			SSL_CTX_set_verify(s->ctx, SSL_VERIFY_PEER |
+					   SSL_VERIFY_FAIL_IF_NO_PEER_CERT, any_will_do);
 		must(SSL_CTX_use_certificate(s->ctx, cert) == 1);
 		must(SSL_CTX_use_PrivateKey(s->ctx, s->key) == 1);
 		X509_free(cert);
@@ -858,6 +833,13 @@ unsigned server_acks(struct server *s, const char *begin)
 		n += strncmp(s->acks[i], begin, strlen(begin)) == 0;
 	pthread_mutex_unlock(&s->lock);
 	return n;
+}
+
+void server_forget_acks(struct server *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->n_acks = 0;
+	pthread_mutex_unlock(&s->lock);
 }
 
 uint64_t server_rev(struct server *s)

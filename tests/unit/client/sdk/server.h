@@ -18,6 +18,7 @@ enum server_route { SERVER_FETCH, SERVER_WATCH, SERVER_ACKS, SERVER_ROUTES };
 struct server_config {
 	const char *folder;              /* certificates and keys go there */
 	bool is_tls, signs, has_no_acks;
+	bool wants_certificate;          /* of its clients; any will do */
 	uint64_t first_rev;              /* 0: 1 */
 	unsigned heartbeat_ms;           /* 0: 1,000 */
 	const char *release;             /* that answers to fetches name; NULL: none */
@@ -27,7 +28,7 @@ struct server_config {
 struct server *server_new(const struct server_config *config);
 void server_free(struct server *server);
 const char *server_url(const struct server *server);     /* "https://127.0.0.1:1" */
-/* In the folder: ca.pem (also the certificate), public.pem. */
+/* In the folder: ca.pem (also the certificate), key.pem, public.pem. */
 
 /* Publishes; several with `end` false are one command. */
 void server_publish(struct server *server, const char *name, const char *type,
@@ -67,6 +68,8 @@ bool server_saw_ack(struct server *server, const char *ack);
 const char *server_reason(struct server *server, char out[512]);
 /* How many that begin so have come by now; "": all. */
 unsigned server_acks(struct server *server, const char *begin);
+/* Forgets those that have come. */
+void server_forget_acks(struct server *server);
 uint64_t server_rev(struct server *server);
 
 #endif
