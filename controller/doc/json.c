@@ -304,6 +304,8 @@ static enum code check_grammar(struct str text, struct doc_place *place,
 		json_decref(checked);
 		return OK;
 	}
+	/* Nothing is wrong with the text then. */
+	must(json_error_code(&error) != json_error_out_of_memory);
 	line = (uint32_t)MAX(error.line, 1);
 	column = (uint32_t)MAX(error.column, 1);
 	if (json_error_code(&error) == json_error_numeric_overflow)

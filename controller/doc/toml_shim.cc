@@ -11,6 +11,8 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <exception>
+#include <new>
 #include <sstream>
 #include <string>
 #include <tuple>
@@ -162,6 +164,9 @@ extern "C" void *toml_shim_parse(const char *text, size_t n, void *arena,
 		    e.description());
 	} catch (const refusal &r) {
 		say(place, r.line, r.column, r.reason);
+	} catch (const std::bad_alloc &) {
+		/* Nothing is wrong with the text. */
+		std::terminate();
 	} catch (const std::exception &e) {
 		say(place, 0, 0, e.what());
 	}

@@ -58,6 +58,8 @@ static enum code library_error(struct reader *r)
 	const yaml_parser_t *y = &r->yaml;
 	const char *problem = y->problem ? y->problem : "malformed";
 
+	/* Nothing is wrong with the text. */
+	must(y->error != YAML_MEMORY_ERROR);
 	if (y->error == YAML_READER_ERROR)
 		return parse_error_at(r->err, r->place, r->text,
 				      MIN(y->problem_offset, r->text.n),
