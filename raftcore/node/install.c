@@ -103,9 +103,12 @@ static void end_install(struct node_core *c, enum code rc)
 	c->host->install_done(c->host_data, rc);
 }
 
-/* The log is another one from here on. */
+/* The log is another one from here on, and does not say what became of those who
+ * still wait: what they wait for may be in the checkpoint. */
 static void forget_log(struct node_core *c)
 {
+	core_tell(c, true, "a checkpoint took the log's place before the outcome "
+		  "was known");
 	core_forget(c);
 	node_loaded_fini(&c->loaded);
 	c->last = c->durable = c->told = c->incoming.index;

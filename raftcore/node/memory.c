@@ -192,7 +192,7 @@ void core_forget(struct node_core *c)
 	while (c->n_slots) {
 		struct slot *s = core_slot(c, c->first_slot);
 
-		orphan(c, s);
+		must(!s->proposal);
 		forget(c, s);
 		c->first_slot++;
 	}

@@ -269,7 +269,7 @@ struct block *core_block(size_t entries, size_t bytes);
 void core_append(struct node_core *c, struct block *block);
 /* Entries from 'from' on are to be replaced. */
 void core_truncate(struct node_core *c, uint64_t from);
-/* All entries go; who waits for one is an orphan. */
+/* All entries go; nobody waits for one any more. */
 void core_forget(struct node_core *c);
 /* What was applied or is durable may go, as far as there is more than enough. */
 void core_trim(struct node_core *c);

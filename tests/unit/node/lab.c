@@ -113,6 +113,20 @@ static void host_checkpoint(void *host, const struct checkpoint *c)
 	lab->freezing = c;
 }
 
+static void host_install(void *host, const struct checkpoint *c,
+			 const char *path)
+{
+	struct lab *lab = host;
+
+	ck_assert(!lab->batch && !lab->freezing && !lab->installing);
+	lab->installing = c;
+}
+
+static void host_install_done(void *host, enum code rc)
+{
+	((struct lab *)host)->installing = NULL;
+}
+
 static void host_refuse(void *host, struct rc_proposal *p, enum code rc,
 			const char *text)
 {
@@ -147,7 +161,8 @@ static const struct node_host lab_host = {
 	.send = host_send,
 	.append = host_append, .load = host_load, .apply = host_apply,
 	.checkpoint = host_checkpoint, .cut = host_cut, .refuse = host_refuse,
-	.role = host_role, .fatal = host_fatal,
+	.role = host_role, .fatal = host_fatal, .install = host_install,
+	.install_done = host_install_done,
 };
 
 /* ---- life ---- */
@@ -215,7 +230,7 @@ void lab_crash(struct lab *lab)
 	while (lab->writes)
 		write_free(lab);
 	lab->batch = NULL;
-	lab->freezing = lab->writing = NULL;
+	lab->freezing = lab->writing = lab->installing = NULL;
 }
 
 void lab_propose(struct lab *lab, struct lab_proposal *p)

@@ -47,6 +47,7 @@ struct lab {
 	const struct rc_entry *batch;
 	size_t n_batch;
 	const struct checkpoint *freezing, *writing;
+	const struct checkpoint *installing;
 	struct lab_state frozen;
 
 	/* What was once applied at an index must always be. */
