@@ -55,9 +55,10 @@ struct rc_machine {
 	/*
 	 * Applies a batch.  E_FULL: there is no room on the disk, nothing of the
 	 * batch holds, and the same comes again until there is.  Any other
-	 * error stops this node's apply for good (not ready, alarm); an illegal
-	 * command is no error but a refusal that the machine reports to who
-	 * proposed it.
+	 * error stops this node's apply for good (not ready, alarm), and who
+	 * proposed what is in the batch is told E_UNCERTAIN by raftcore, so the
+	 * machine answers nobody before all of it holds; an illegal command is no
+	 * error but a refusal that the machine reports to who proposed it.
 	 */
 	enum code (*apply)(void *data, const struct rc_entry *entries, size_t n,
 			   struct err *err);

@@ -151,7 +151,8 @@ void rc_node_free(struct rc_node **node);
  * One proposal; embed it.  'data' must stay valid until 'done' ran.  'done'
  * runs on the apply loop only when the outcome is NOT apply: rc is the
  * refusal or E_UNCERTAIN.  When the entry is applied, the machine sees it
- * with entry.id == id and answers itself; 'done' is not called then.
+ * with entry.id == id and answers itself; 'done' is not called then, unless
+ * applying fails.
  */
 struct rc_proposal {
 	struct rc_proposal *next_;

@@ -165,9 +165,11 @@ void core_entry_of(const struct wal_entry *e, struct rc_entry *to)
 	to->data = str_from(e->data, ID_BYTES);
 }
 
-static void batch_add(struct node_core *c, const struct wal_entry *e)
+static void batch_add(struct node_core *c, const struct wal_entry *e,
+		      struct rc_proposal *proposal)
 {
 	c->batch_bytes += e->data.n + ENTRY_OVERHEAD;
+	c->handed[c->n_batch] = proposal;
 	core_entry_of(e, &c->batch[c->n_batch++]);
 }
 
@@ -184,7 +186,7 @@ static void gather_loaded(struct node_core *c)
 
 		if (e->index > may_apply(c))
 			break;
-		batch_add(c, e);
+		batch_add(c, e, NULL);
 	}
 }
 
@@ -197,8 +199,8 @@ static void gather_slots(struct node_core *c)
 		s = core_slot(c, c->applied + 1 + c->n_batch);
 		if (!s)
 			break;
-		s->proposal = NULL;      /* from here on the machine answers */
-		batch_add(c, &s->entry);
+		/* From here on the machine answers. */
+		batch_add(c, &s->entry, TAKE(s->proposal));
 		if (core_ends_batch(c, s->entry.index))
 			break;
 	}
@@ -315,6 +317,16 @@ void node_core_hurry(struct node_core *c, uint64_t now_ms, bool on)
 		core_apply_more(c, now_ms);
 }
 
+/* The machine has answered nobody of it. */
+static void tell_handed(struct node_core *c)
+{
+	for (size_t i = 0; i < c->n_batch; i++)
+		if (c->handed[i])
+			core_refuse(c, TAKE(c->handed[i]), E_UNCERTAIN,
+				    "the node failed before the outcome was "
+				    "known");
+}
+
 void node_core_applied(struct node_core *c, uint64_t now_ms, enum code rc,
 		       const struct err *err, const struct node_stand *stand)
 {
@@ -323,8 +335,11 @@ void node_core_applied(struct node_core *c, uint64_t now_ms, enum code rc,
 
 	if (rc) {
 		core_fail(c, err);
+		tell_handed(c);
 		return;
 	}
+	if (c->has_failed)
+		return;
 	c->machine_bytes = stand->bytes;
 	if (c->n_batch) {
 		pass_by(c, now_ms);

@@ -161,13 +161,36 @@ static bool may_not_apply(const struct rc_node *n)
 	return atomic_load(&n->shown.failed) || node_has_ended(n);
 }
 
+static void not_applied_here(struct msg *msg)
+{
+	struct rc_node *n = container_of(msg, struct rc_node, machine.applied);
+
+	if (node_has_ended(n))
+		return;
+	node_core_applied(n->core, node_now(n), n->machine.rc, &n->machine.err,
+			  NULL);
+	node_touch(n);
+}
+
+/* The node has failed since the batch was handed on: who waits for it is told. */
+static void pass_over(struct rc_node *n)
+{
+	struct machine_work *w = &n->machine;
+
+	w->rc = err_set(&w->err, E_CANCELLED, "the node has failed");
+	w->applied.run = not_applied_here;
+	loop_post_sure(n->loop, &w->applied);
+}
+
 static void apply_more_here(struct msg *msg)
 {
 	struct rc_node *n = container_of(msg, struct rc_node, machine.apply);
 	const struct rc_machine *m = &n->config.machine;
 	bool more = false;
 
-	if (may_not_apply(n))
+	/* What is begun is ended, also where the node has failed: the machine may
+	 * have answered some already. */
+	if (node_has_ended(n))
 		return;
 	loop_note(n->config.apply_loop, "apply");
 	if (m->apply_more)
@@ -184,8 +207,12 @@ static void apply_here(struct msg *msg)
 	const struct rc_machine *m = &n->config.machine;
 	struct machine_work *w = &n->machine;
 
-	if (may_not_apply(n))
+	if (node_has_ended(n))
 		return;
+	if (may_not_apply(n)) {
+		pass_over(n);
+		return;
+	}
 	if (w->n_batch == 0) {
 		w->rc = OK;
 		applied_batch(n);

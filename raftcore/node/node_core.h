@@ -195,7 +195,7 @@ struct node_stand {
 	uint64_t bytes;
 	uint8_t digest[32];
 };
-/* The batch was applied. */
+/* The batch was applied; or not, and who proposed what is in it is told so. */
 void node_core_applied(struct node_core *core, uint64_t now_ms, enum code rc,
 		       const struct err *err, const struct node_stand *stand);
 void node_core_hurry(struct node_core *core, uint64_t now_ms, bool on); /* hurry.h */

@@ -161,6 +161,7 @@ struct node_core {
 	/* The batch that is with the machine; nothing while it is frozen. */
 	bool is_applying;
 	struct rc_entry batch[BATCH_ENTRIES];
+	struct rc_proposal *handed[BATCH_ENTRIES];       /* whose they are, or NULL */
 	size_t n_batch;
 	uint64_t batch_bytes;
 	uint64_t handed_on_ms;           /* when the last batch was */

@@ -198,11 +198,33 @@ START_TEST(a_failed_machine_stops_apply_for_good)
 	lab_write(lab);
 	propose();
 	lab->fails_next_apply = true;
+	ck_assert(!proposals[0].is_answered);
 	lab_machine(lab);
 	ck_assert_uint_eq(lab->fatals, 1);
+	ck_assert_int_eq(proposals[0].rc, E_UNCERTAIN);
 	ck_assert_int_eq(proposals[1].rc, E_UNCERTAIN);
 	while (lab_write(lab))
 		;
+	ck_assert(!lab->batch);
+}
+END_TEST
+
+/* The machine answers who is in the batch, also behind a failure of the log. */
+START_TEST(a_batch_that_was_begun_is_the_machines)
+{
+	lab_open(lab);
+	lab_settle(lab);
+	propose();
+	lab_write(lab);
+	propose();
+	lab->fails_next_write = true;
+	lab_write(lab);
+	ck_assert_uint_eq(lab->fatals, 1);
+	ck_assert_int_eq(proposals[1].rc, E_UNCERTAIN);
+	ck_assert(!proposals[0].is_answered);
+	lab_machine(lab);
+	node_core_stop(lab->core);
+	ck_assert(!proposals[0].is_answered);
 	ck_assert(!lab->batch);
 }
 END_TEST
@@ -774,6 +796,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_membership_in_a_batch_leaves_what_is_behind_it);
 	tcase_add_test(t, a_failed_log_leaves_the_outcome_open);
 	tcase_add_test(t, a_failed_machine_stops_apply_for_good);
+	tcase_add_test(t, a_batch_that_was_begun_is_the_machines);
 	tcase_add_test(t, a_stop_tells_who_still_waits);
 	tcase_add_test(t, a_start_reads_the_log_back_in_batches);
 	tcase_add_test(t, the_log_is_cut_behind_two_checkpoints);

@@ -7,6 +7,7 @@
 
 #include "unit.h"
 
+#include "base/failpoint.h"
 #include "base/mem.h"
 #include "base/must.h"
 #include "io/loop.h"
@@ -327,6 +328,46 @@ START_TEST(kill_9_loses_nothing_that_was_applied)
 }
 END_TEST
 
+#ifdef CONFLUX_FAILPOINTS
+
+static struct rc_status status(void)
+{
+	struct rc_status st;
+
+	rc_node_status(node, &st);
+	return st;
+}
+
+/* The node fails while a batch is posted to an apply loop that is busy: who waits for
+ * the batch is told, as who waits for what is behind it. */
+START_TEST(who_waits_for_a_batch_is_told_of_a_failure)
+{
+	struct item items[3];
+	struct err err;
+
+	start();
+	propose(&items[0], 1);
+	run_until(1);
+	atomic_store(&refused, 0);
+	ck_assert(status().is_ready);
+	propose(&items[1], 2);
+	while (status().commit <= tape.index)
+		usleep(1000);
+	ck_assert_int_eq(failpoint_set("wal.write=error", &err), OK);
+	propose(&items[2], 3);
+	while (status().is_ready)
+		usleep(1000);
+	while (atomic_load(&refused) < 2)
+		loop_run_once(tape.loop);
+	ck_assert_uint_eq(tape.count, 1);
+	ck_assert_int_eq(failpoint_set("wal.write=off", &err), OK);
+	stop();
+	ck_assert_uint_eq(atomic_load(&refused), 2);
+}
+END_TEST
+
+#endif
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("node/node");
@@ -339,6 +380,9 @@ static Suite *suite(void)
 	tcase_add_test(t, a_restart_brings_everything_back);
 	tcase_add_test(t, a_second_process_is_refused);
 	tcase_add_test(t, what_is_too_large_is_refused);
+#ifdef CONFLUX_FAILPOINTS
+	tcase_add_test(t, who_waits_for_a_batch_is_told_of_a_failure);
+#endif
 	tcase_add_test(t, kill_9_loses_nothing_that_was_applied);
 	suite_add_tcase(s, t);
 	return s;
