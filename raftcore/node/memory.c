@@ -98,6 +98,7 @@ void core_append(struct node_core *c, struct block *b)
 		b->append.bytes += b->entries[i].data.n + ENTRY_OVERHEAD;
 	}
 	c->last = b->valid_last;
+	c->unwritten_bytes += b->append.bytes;
 	b->append.sequence = ++c->sequence;
 	*c->unwritten_last = b;
 	c->unwritten_last = &b->next;
@@ -266,6 +267,7 @@ void node_core_written(struct node_core *c, uint64_t now_ms, uint64_t sequence,
 
 		if (b->valid_last >= b->entries[0].index)
 			c->durable = b->valid_last;
+		c->unwritten_bytes -= b->append.bytes;
 		c->unwritten = b->next;
 		if (!c->unwritten)
 			c->unwritten_last = &c->unwritten;

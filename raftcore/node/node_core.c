@@ -344,6 +344,38 @@ static void note_ready(struct node_core *c, const struct engine_message *m)
 		c->ready_at = m->append.commit;
 }
 
+/* Something in the log is to be replaced by it. */
+static bool replaces(const struct node_core *c, const struct engine_message *m)
+{
+	uint64_t index = m->append.prev_index;
+
+	for (unsigned i = 0; i < m->append.n && ++index <= c->last; i++) {
+		uint64_t term = engine_term(c->engine, index);
+
+		if (term && term != m->append.entries[i].term)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What is not durable stays in memory, and a log that stands still (a disk without
+ * room) takes nothing: beyond a bound an append brings what is here already and no
+ * more, and its leader finds out what is missing.  What it replaces goes all the same:
+ * else this log would be told as the leader's when it is durable.
+ */
+static void hold_off(const struct node_core *c, struct engine_message *m)
+{
+	uint64_t prev = m->append.prev_index;
+
+	if (m->type != ENGINE_M_APPEND ||
+	    c->unwritten_bytes <= c->config.inflight_bytes_max || replaces(c, m))
+		return;
+	m->append.n = (unsigned)MIN((uint64_t)m->append.n,
+				    c->last - MIN(c->last, prev));
+	m->append.commit = MIN(m->append.commit, prev + m->append.n);
+}
+
 void node_core_receive(struct node_core *c, uint64_t now_ms,
 		       struct engine_message *m)
 {
@@ -353,6 +385,7 @@ void node_core_receive(struct node_core *c, uint64_t now_ms,
 	if (c->has_failed || core_hear_read(c, now_ms, m) ||
 	    core_hear_chain(c, now_ms, m) || core_hear_turn(c, now_ms, m))
 		return;
+	hold_off(c, m);
 	while (more && !c->has_failed) {
 		struct engine_update u;
 		struct err err;

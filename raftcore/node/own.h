@@ -150,6 +150,7 @@ struct node_core {
 	bool is_stale;                   /* what is loaded to be sent */
 
 	struct block *unwritten, **unwritten_last;
+	size_t unwritten_bytes;
 	uint64_t sequence;
 
 	/* To the peers. */

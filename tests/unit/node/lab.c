@@ -155,6 +155,7 @@ static void host_fatal(void *host, const struct err *err)
 
 static void host_send(void *host, uint64_t peer, const struct engine_message *m)
 {
+	((struct lab *)host)->sent = *m;
 }
 
 static const struct node_host lab_host = {

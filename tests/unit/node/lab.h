@@ -60,6 +60,7 @@ struct lab {
 	unsigned fatals, checkpoints, cuts, loads;
 	uint64_t refused, next_value;
 	struct err fatal;
+	struct engine_message sent;      /* the last; without what it points to */
 };
 
 /* With a disk of its own. */
