@@ -115,7 +115,6 @@ void inbox_close(struct rc_node *n)
 bool rc_propose(struct rc_node *n, struct rc_proposal *p)
 {
 	struct inbox *in = &n->inbox;
-	bool wake;
 
 	p->next_ = NULL;
 	p->id = n->config.node_id << 48 |
@@ -127,12 +126,12 @@ bool rc_propose(struct rc_node *n, struct rc_proposal *p)
 	}
 	*in->last = p;
 	in->last = &p->next_;
-	wake = !in->is_woken;
-	in->is_woken = true;
-	pthread_mutex_unlock(&in->lock);
-	if (wake) {
+	/* Under the lock: behind inbox_close the loop may be gone. */
+	if (!in->is_woken) {
+		in->is_woken = true;
 		in->wake.run = woken;
 		loop_post_sure(n->loop, &in->wake);
 	}
+	pthread_mutex_unlock(&in->lock);
 	return true;
 }
