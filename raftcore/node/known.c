@@ -143,6 +143,16 @@ static bool is_among(const uint64_t *ids, size_t n, uint64_t id)
 	return false;
 }
 
+/* Those that left stay, until that can be written: one that comes back has begun from
+ * nothing, and the others know as what. */
+static void keep_all(struct known *k, const struct known *before,
+		     const uint64_t *ids, size_t n)
+{
+	*k = *before;
+	for (size_t i = 0; i < k->n; i++)
+		k->nodes[i].is_doubtful |= !is_among(ids, n, k->nodes[i].id);
+}
+
 void known_keep(struct known *k, uint64_t index, const uint64_t *ids, size_t n,
 		bool whole)
 {
@@ -158,7 +168,7 @@ void known_keep(struct known *k, uint64_t index, const uint64_t *ids, size_t n,
 	for (size_t i = 0; i < k->n; i++)
 		k->nodes[i].is_doubtful |= whole;
 	if (put(k, NULL))
-		*k = before;
+		keep_all(k, &before, ids, n);
 }
 
 bool known_is_doubtful(const struct known *k, uint64_t id)

@@ -25,8 +25,9 @@ struct known {
 	struct {
 		uint64_t id;
 		struct uuid incarnation;
-		/* Kept over a membership that came with a checkpoint: the id may
-		 * have been removed and added anew before it. */
+		/* The id may have been removed and added anew since: it was kept
+		 * over a membership that came with a checkpoint, or what could not
+		 * be written was that it left. */
 		bool is_doubtful;
 	} nodes[KNOWN_MAX];
 };
@@ -47,8 +48,9 @@ enum code known_check(struct known *k, uint64_t id, const struct uuid *incarnati
 const struct uuid *known_of(const struct known *k, uint64_t id);
 /* The membership of entry 'index' is in force: forgets all but those.  One that was
  * looked at before, and is applied again, changes nothing: a node that was added
- * anew since stays known.  What cannot be written down is not forgotten.  'whole':
- * it came with a checkpoint, and what was in force before it nobody here has seen. */
+ * anew since stays known.  Who left where that cannot be written down is not forgotten
+ * but doubtful.  'whole': it came with a checkpoint, and what was in force before it
+ * nobody here has seen. */
 void known_keep(struct known *k, uint64_t index, const uint64_t *ids, size_t n,
 		bool whole);
 bool known_is_doubtful(const struct known *k, uint64_t id);
