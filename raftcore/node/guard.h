@@ -82,7 +82,8 @@ bool guard_conf(struct str conf);
 /* Of the log, from index 'first' on.  E_CORRUPT names the entry. */
 enum code guard_entries(const struct engine_entry *entries, size_t n,
 			uint64_t first, struct err *err) MUST_USE;
-/* Of a peer.  E_CORRUPT. */
+/* Of a peer.  E_CORRUPT; E_INVALID: it is one that the engine takes from its own node
+ * alone, which has the checkpoint then. */
 enum code guard_message(const struct engine_message *m, struct err *err) MUST_USE;
 /* F: whether 'id' is the only voter of that membership (an entry's bytes): such a
  * server leads at once and in the term that it started with. */
