@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "node/guard.h"
 #include "node/own.h"
 #include "wire/wire.h"
 
@@ -169,8 +170,10 @@ void core_try_install(struct node_core *c, uint64_t now_ms)
 void node_core_install(struct node_core *c, uint64_t now_ms,
 		       const struct checkpoint *from, const char *path)
 {
-	if (c->has_failed || c->incoming.index) {
-		c->host->install_done(c->host_data, E_BUSY);
+	bool is_sound = guard_conf(buf_view(&from->conf));
+
+	if (!is_sound || c->has_failed || c->incoming.index) {
+		c->host->install_done(c->host_data, is_sound ? E_BUSY : E_INVALID);
 		return;
 	}
 	c->incoming = *from;

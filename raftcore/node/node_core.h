@@ -98,8 +98,8 @@ struct node_host {
 	void (*install)(void *host, const struct checkpoint *c,
 			const char *path);
 	/* What node_core_install was given is over: OK; E_CONFLICT, it is not
-	 * needed (any more); E_BUSY, another is being installed.  Where it is
-	 * not OK the file is the host's to remove. */
+	 * needed (any more); E_BUSY, another is being installed; E_INVALID, its
+	 * membership.  Where it is not OK the file is the host's to remove. */
 	void (*install_done)(void *host, enum code rc);
 	/* wal_cut; a failure is no harm and is tried at the next checkpoint. */
 	void (*cut)(void *host, uint64_t index);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "node/driver.h"
+#include "node/guard.h"
 
 #include "base/banned.h"
 
@@ -352,7 +353,9 @@ static enum code read_offer(struct rc_node *n, const struct ship_offer *offer,
 			    struct checkpoint *out, struct err *err)
 {
 	*out = (struct checkpoint){ 0 };
+	/* Behind this nothing looks at the membership but the engine, who fails. */
 	if (!checkpoint_decode(offer->meta, out) ||
+	    !guard_conf(buf_view(&out->conf)) ||
 	    offer->shape.size < out->bytes) {
 		checkpoint_fini(out);
 		return err_set(err, E_INVALID, "%.*s is no checkpoint",

@@ -65,7 +65,8 @@ static void follow(uint64_t prev)
 	ck_assert_uint_eq(view().leader, 3);
 }
 
-static void install(uint64_t index)
+/* A checkpoint there; of its membership 'less' bytes are missing. */
+static void offer(uint64_t index, size_t less)
 {
 	struct engine_peer peers[3];
 	struct checkpoint c = { .index = index, .term = 3, .conf_index = 1 };
@@ -74,8 +75,14 @@ static void install(uint64_t index)
 		peers[i] = (struct engine_peer){ lab->members[i].id,
 						 lab->members[i].address, true };
 	engine_bootstrap(&c.conf, peers, 3);
+	c.conf.n -= less;
 	node_core_install(lab->core, lab->now_ms, &c, "picture");
 	checkpoint_fini(&c);
+}
+
+static void install(uint64_t index)
+{
+	offer(index, 0);
 	ck_assert_ptr_nonnull(lab->installing);
 }
 
@@ -110,6 +117,21 @@ START_TEST(what_a_checkpoint_may_hold_is_not_refused)
 }
 END_TEST
 
+/* ---- what is none ---- */
+
+START_TEST(an_unreadable_membership_is_refused)
+{
+	follow(200);
+	offer(100, 10);
+	ck_assert(!lab->installing);
+	ck_assert_uint_eq(lab->fatals, 0);
+	ck_assert_int_eq(lab->install_rc, E_INVALID);
+	install(100);
+	installed();
+	ck_assert_int_eq(lab->install_rc, OK);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("node/install");
@@ -117,6 +139,7 @@ static Suite *suite(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, what_a_checkpoint_may_hold_is_not_refused);
+	tcase_add_test(t, an_unreadable_membership_is_refused);
 	suite_add_tcase(s, t);
 	return s;
 }

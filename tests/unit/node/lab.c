@@ -124,7 +124,10 @@ static void host_install(void *host, const struct checkpoint *c,
 
 static void host_install_done(void *host, enum code rc)
 {
-	((struct lab *)host)->installing = NULL;
+	struct lab *lab = host;
+
+	lab->installing = NULL;
+	lab->install_rc = rc;
 }
 
 static void host_refuse(void *host, struct rc_proposal *p, enum code rc,

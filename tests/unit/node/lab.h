@@ -48,6 +48,7 @@ struct lab {
 	size_t n_batch;
 	const struct checkpoint *freezing, *writing;
 	const struct checkpoint *installing;
+	enum code install_rc;
 	struct lab_state frozen;
 
 	/* What was once applied at an index must always be. */
