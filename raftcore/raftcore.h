@@ -242,8 +242,8 @@ void rc_picture_free(struct rc_picture **picture);
 enum rc_change_type { RC_ADD, RC_PROMOTE, RC_DEMOTE, RC_REMOVE };
 
 /* Leader only.  OK: in force.  E_NOT_LEADER, E_NOT_FOUND, E_EXISTS, E_CONFLICT
- * (not now, and why): nothing was done.  E_UNCERTAIN: it may still come into
- * force. */
+ * (not now, and why), E_INVALID (an id of 0, or more than 1,024 members): nothing
+ * was done.  E_UNCERTAIN: it may still come into force. */
 struct rc_change {
 	enum rc_change_type type;       /* RC_ADD: it replicates, without a vote */
 	uint64_t id;

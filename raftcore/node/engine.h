@@ -120,8 +120,8 @@ struct engine_wish {
 /*
  * Submits a change of membership, alone.  '*conf' gets the bytes of the entry,
  * which the caller persists at out->first_index.
- * E_NOT_LEADER; E_NOT_FOUND, E_EXISTS: the server; E_CONFLICT: guard C says
- * why not now.
+ * E_NOT_LEADER; E_NOT_FOUND, E_EXISTS: the server; E_INVALID: no membership can
+ * have it; E_CONFLICT: guard C says why not now.
  */
 enum code engine_change(struct engine *e, uint64_t now_ms,
 			struct engine_wish *wish, struct buf *conf,

@@ -220,10 +220,9 @@ static enum code step(struct engine *e, struct raft_event *event,
 		      const char *what, struct engine_update *out,
 		      struct err *err)
 {
-	struct raft_update u;
+	struct raft_update u = { 0 };
 	int rc;
 
-	memset(&u, 0, sizeof(u));
 	event->capacity = 0;
 	rc = raft_step(&e->raft, event, &u);
 	if (rc)
@@ -494,8 +493,7 @@ void engine_bootstrap(struct buf *out, const struct engine_peer *peers, size_t n
 
 	raft_configuration_init(&conf);
 	for (size_t i = 0; i < n; i++)
-		must(raft_configuration_add(&conf, peers[i].id,
-					    peers[i].address, RAFT_VOTER) == 0);
+		must(!raft_configuration_add(&conf, peers[i].id, peers[i].address, RAFT_VOTER));
 	put_conf(out, &conf);
 	raft_configuration_close(&conf);
 }
@@ -877,6 +875,8 @@ enum code engine_change(struct engine *e, uint64_t now_ms,
 	if (rc == OK)
 		put_conf(conf, &to);
 	raft_configuration_close(&to);
+	if (rc == OK && !guard_conf(buf_view(conf)))
+		rc = err_set(err, E_INVALID, "no membership has such a server, or so many");
 	if (rc)
 		return rc;
 	entry = (struct engine_entry){ raft_current_term(&e->raft),
