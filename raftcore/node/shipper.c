@@ -398,7 +398,8 @@ static enum code is_wanted(void *data, uint64_t peer,
 	else if (v.divergence == RC_FENCED)
 		rc = err_set(err, E_CONFLICT, "node %llu is fenced",
 			     ULL(n->config.node_id));
-	else if (c.index <= v.applied)
+	/* The state may stand above the log: see is_needed in install.c. */
+	else if (c.index <= v.applied && c.index <= v.last)
 		rc = err_set(err, E_EXISTS, "entry %llu is applied here",
 			     ULL(c.index));
 	else if (n->incoming.state)
@@ -654,7 +655,8 @@ static struct str to_keep(struct rc_node *n, const struct buf *names)
 			last = str_first(name, str_find(name, '.'));
 	}
 	if (!str_u64(str_first(last, str_find(last, '-')), &index) ||
-	    index <= n->view.applied || !may_go_on(n, last))
+	    (index <= n->view.applied && index <= n->view.durable) ||
+	    !may_go_on(n, last))
 		return STR_NONE;
 	return last;
 }
