@@ -527,6 +527,7 @@ void rc_node_status(struct rc_node *n, struct rc_status *out)
 	};
 	out->is_full = room_is_full(n);
 	out->is_ready = out->leader_id && atomic_load(&s->ready) &&
+			!atomic_load(&s->failed) &&
 			out->divergence != RC_FENCED && !out->is_full;
 	out->is_formed = atomic_load(&s->formed);
 	pthread_mutex_lock(&s->lock);
