@@ -32,8 +32,8 @@
  * - After each call of the core: node_core_deadline says when to call
  *   node_core_timeout, node_core_view what is to be published.
  * - Time is in milliseconds of one monotonic clock.
- * - node_core_open calls machine.open, bytes and digest; the core calls nothing
- *   else of the machine.
+ * - node_core_open calls machine.open, bytes and digest, and close where it refuses the
+ *   state; the core calls nothing else of the machine.
  *
  * What holds:
  * - Term and vote are durable before anything of the same step is sent.  Entries

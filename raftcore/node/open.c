@@ -323,10 +323,14 @@ static enum code open_machine(struct node_core *c, struct err *err)
 	from.path = picture.p;
 	rc = m->open(m->data, c->state_dir, c->base.index ? &from : NULL, &at,
 		     err);
-	if (rc == OK)
-		rc = check_state(c, &at, err);
 	if (rc)
 		return rc;
+	rc = check_state(c, &at, err);
+	if (rc) {
+		if (m->close)
+			m->close(m->data);
+		return rc;
+	}
 	c->applied = c->commit = at.index;
 	c->applied_term = at.term;
 	c->machine_bytes = c->copied_machine_bytes = m->bytes(m->data);

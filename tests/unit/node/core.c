@@ -590,6 +590,21 @@ START_TEST(a_log_that_ends_below_the_checkpoint_is_refused)
 }
 END_TEST
 
+/* A store that stays open cannot be opened again by its process. */
+START_TEST(a_state_that_is_refused_is_closed)
+{
+	struct err err;
+
+	lab->ahead = 1000;
+	ck_assert_int_eq(lab_try_open(lab, &err), E_CORRUPT);
+	ck_assert_uint_eq(lab->opens, 1);
+	ck_assert_uint_eq(lab->closes, 1);
+	lab->ahead = 0;
+	lab_open(lab);
+	ck_assert_uint_eq(lab->closes, 1);
+}
+END_TEST
+
 START_TEST(a_log_that_is_gone_is_refused)
 {
 	struct err err;
@@ -811,6 +826,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_large_state_is_copied_less_often);
 	tcase_add_test(t, a_state_that_grows_like_the_log_is_copied);
 	tcase_add_test(t, a_log_that_ends_below_the_checkpoint_is_refused);
+	tcase_add_test(t, a_state_that_is_refused_is_closed);
 	tcase_add_test(t, a_log_that_is_gone_is_refused);
 	tcase_add_test(t, an_install_that_came_to_nothing_takes_no_later_log);
 	tcase_add_loop_test(t, a_vote_that_is_gone_is_refused, 0,

@@ -29,8 +29,15 @@ static enum code machine_open(void *data, const char *dir,
 		ck_assert_uint_eq(lab->state.sum,
 				  lab->sums[lab->state.index]);
 	}
-	*out = (struct rc_applied){ lab->state.index, lab->state.term };
+	*out = (struct rc_applied){ lab->state.index + lab->ahead,
+				    lab->state.term };
+	lab->opens++;
 	return OK;
+}
+
+static void machine_close(void *data)
+{
+	((struct lab *)data)->closes++;
 }
 
 static enum code machine_freeze(void *data, struct rc_frozen **out,
@@ -185,7 +192,8 @@ struct lab *lab_new(uint64_t seed)
 	lab->config.machine = (struct rc_machine){ .data = lab,
 						   .open = machine_open,
 						   .freeze = machine_freeze,
-						   .bytes = machine_bytes };
+						   .bytes = machine_bytes,
+						   .close = machine_close };
 	lab->writes_last = &lab->writes;
 	return lab;
 }

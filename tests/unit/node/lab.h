@@ -40,6 +40,8 @@ struct lab {
 	size_t n_members;
 	struct lab_state state;
 	uint64_t machine_bytes;          /* that it says */
+	uint64_t ahead;                  /* of what it has is what it says at open */
+	unsigned opens, closes;
 	bool from_checkpoint;
 
 	/* What was asked for and is not done. */
