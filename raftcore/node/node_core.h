@@ -199,11 +199,9 @@ struct node_stand {
 void node_core_applied(struct node_core *core, uint64_t now_ms, enum code rc,
 		       const struct err *err, const struct node_stand *stand);
 void node_core_hurry(struct node_core *core, uint64_t now_ms, bool on); /* hurry.h */
-/* The picture is taken (or not: then no node_core_checkpointed follows) and
- * apply may go on. */
+/* The picture is taken, or not: then no node_core_checkpointed follows.  Apply goes on. */
 void node_core_frozen(struct node_core *core, uint64_t now_ms, enum code rc);
-/* The checkpoint has its name, or was given up.  'kept_index' is what
- * checkpoint_prune answered. */
+/* It has its name, or was given up.  'kept_index' is what checkpoint_prune answered. */
 void node_core_checkpointed(struct node_core *core, uint64_t now_ms,
 			    enum code rc, uint64_t kept_index);
 

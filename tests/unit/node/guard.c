@@ -433,25 +433,6 @@ START_TEST(leadership_is_handed_over)
 }
 END_TEST
 
-/* Nobody would take it from the log, this server at its next start neither. */
-START_TEST(a_server_without_a_number_is_not_added)
-{
-	struct peer *leader;
-	uint64_t last;
-
-	trio_bootstrap(3);
-	for (unsigned i = 1; i <= 3; i++)
-		trio_start(i, 1);
-	ck_assert(trio_elect());
-	leader = trio_leader();
-	trio_pass(200);
-	last = leader->last;
-	ck_assert_int_eq(trio_change(leader, ENGINE_ADD, 0, false), E_INVALID);
-	ck_assert_uint_eq(leader->last, last);
-	ck_assert_int_eq(trio_change(leader, ENGINE_ADD, 4, false), OK);
-}
-END_TEST
-
 /* ---- D ---- */
 
 /* A follower whose log begins behind a snapshot at 10 is told everything from
@@ -867,18 +848,6 @@ START_TEST(others_do_not_come_to_the_engine)
 }
 END_TEST
 
-/* The engine would wait for a checkpoint that nobody brings, for good. */
-START_TEST(no_peer_has_a_checkpoint_installed)
-{
-	struct engine_message install = { .type = ENGINE_M_INSTALL, .term = 1,
-					  .install = { 9, 1, 1, sound[0] } };
-	struct err err;
-
-	ck_assert(guard_conf(sound[0]));
-	ck_assert_int_eq(guard_message(&install, &err), E_INVALID);
-}
-END_TEST
-
 static Suite *suite(void)
 {
 	Suite *s = suite_create("node/guard");
@@ -902,7 +871,6 @@ static Suite *suite(void)
 	tcase_add_test(t, without_it_a_voter_that_fails_is_one_too_many);
 	tcase_add_test(t, three_voters_are_kept);
 	tcase_add_test(t, without_it_none_of_two_may_fail);
-	tcase_add_test(t, a_server_without_a_number_is_not_added);
 	tcase_add_test(t, a_server_joins_is_promoted_and_leaves);
 	tcase_add_test(t, leadership_is_handed_over);
 	tcase_add_test(t, what_is_committed_is_not_appended_anew);
@@ -921,7 +889,6 @@ static Suite *suite(void)
 			    (int)ARRAY_LEN(sound));
 	tcase_add_loop_test(t, others_do_not_come_to_the_engine, 0,
 			    (int)ARRAY_LEN(unsound));
-	tcase_add_test(t, no_peer_has_a_checkpoint_installed);
 	suite_add_tcase(s, t);
 	return s;
 }
