@@ -16,6 +16,7 @@ struct guest {
 struct crowd {
 	pthread_mutex_t lock;
 	struct map *guests;
+	struct map *strangers;           /* connections and networks; NULL: none came yet */
 	unsigned most;
 };
 
@@ -39,20 +40,24 @@ void crowd_free(struct crowd **at)
 		return;
 	for (size_t i = 0; map_next(crowd->guests, &i, &key, &guest);)
 		free(guest);
+	for (size_t i = 0; crowd->strangers &&
+			   map_next(crowd->strangers, &i, &key, &guest);)
+		free(guest);
 	map_free(&crowd->guests);
+	map_free(&crowd->strangers);
 	pthread_mutex_destroy(&crowd->lock);
 	free(crowd);
 }
 
-static bool enter(struct crowd *crowd, struct str who)
+static bool enter(struct map *guests, struct str who, unsigned most)
 {
-	struct guest *g = map_get(crowd->guests, who);
+	struct guest *g = map_get(guests, who);
 
-	if (g && g->n >= crowd->most)
+	if (g && g->n >= most)
 		return false;
 	if (!g) {
 		g = NEW(struct guest);
-		map_put(crowd->guests, who, g);
+		map_put(guests, who, g);
 	}
 	g->n++;
 	return true;
@@ -65,19 +70,19 @@ bool crowd_enter(struct crowd *crowd, struct str who)
 	if (crowd->most == 0)
 		return true;
 	pthread_mutex_lock(&crowd->lock);
-	is_in = enter(crowd, who);
+	is_in = enter(crowd->guests, who, crowd->most);
 	pthread_mutex_unlock(&crowd->lock);
 	return is_in;
 }
 
-static void leave(struct crowd *crowd, struct str who)
+static void leave(struct map *guests, struct str who)
 {
-	struct guest *g = map_get(crowd->guests, who);
+	struct guest *g = map_get(guests, who);
 
 	must(g && g->n > 0);
 	if (--g->n > 0)
 		return;
-	map_del(crowd->guests, who);
+	map_del(guests, who);
 	free(g);
 }
 
@@ -86,7 +91,7 @@ void crowd_leave(struct crowd *crowd, struct str who)
 	if (crowd->most == 0)
 		return;
 	pthread_mutex_lock(&crowd->lock);
-	leave(crowd, who);
+	leave(crowd->guests, who);
 	pthread_mutex_unlock(&crowd->lock);
 }
 
@@ -106,6 +111,37 @@ void crowd_leave_host(struct crowd *crowd, const char *host)
 	if (crowd->most)
 		limits_network(&network, host);
 	crowd_leave(crowd, buf_view(&network));
+}
+
+/* A connection has a port in its text, so it is no network. */
+bool crowd_enter_stranger(struct crowd *crowd, const char *host, const char *text)
+{
+	AUTO_BUF network = BUF_NONE;
+	bool is_in;
+
+	limits_network(&network, host);
+	pthread_mutex_lock(&crowd->lock);
+	if (!crowd->strangers)
+		crowd->strangers = map_new();
+	is_in = enter(crowd->strangers, str_of(text), CROWD_STRANGERS_CONNECTION);
+	if (is_in && !enter(crowd->strangers, buf_view(&network),
+			    CROWD_STRANGERS_NETWORK)) {
+		leave(crowd->strangers, str_of(text));
+		is_in = false;
+	}
+	pthread_mutex_unlock(&crowd->lock);
+	return is_in;
+}
+
+void crowd_leave_stranger(struct crowd *crowd, const char *host, const char *text)
+{
+	AUTO_BUF network = BUF_NONE;
+
+	limits_network(&network, host);
+	pthread_mutex_lock(&crowd->lock);
+	leave(crowd->strangers, str_of(text));
+	leave(crowd->strangers, buf_view(&network));
+	pthread_mutex_unlock(&crowd->lock);
 }
 
 size_t crowd_count(struct crowd *crowd)

@@ -1,7 +1,7 @@
 /*
  * What each may have only so many of at this node, by who it is: connections by
- * address, where one of IPv6 counts with its /64; watches by subject.  Bounded by
- * what is counted itself.
+ * address, where one of IPv6 counts with its /64, and what is held open on them for who
+ * has not said who he is; watches by subject.  Bounded by what is counted itself.
  *
  * Any thread.
  */
@@ -22,6 +22,18 @@ void crowd_leave(struct crowd *crowd, struct str who);
 /* The same of a numeric address. */
 bool crowd_enter_host(struct crowd *crowd, const char *host);
 void crowd_leave_host(struct crowd *crowd, const char *host);
+
+/* Streams that are open for nobody: of one connection, and of one network.  What keeps
+ * an eye on a node's health has one a connection. */
+#define CROWD_STRANGERS_CONNECTION 64u
+#define CROWD_STRANGERS_NETWORK 1024u
+/* When it is worth to come again. */
+#define CROWD_STRANGERS_S 10u
+/* One more, of the connection from 'text' (with its port) at 'host'; false: either has as
+ * many as it may, whatever 'most' is. */
+bool crowd_enter_stranger(struct crowd *crowd, const char *host, const char *text);
+void crowd_leave_stranger(struct crowd *crowd, const char *host, const char *text);
+
 /* Who has any, where they are counted. */
 size_t crowd_count(struct crowd *crowd);
 

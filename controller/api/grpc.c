@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "api/grpc_message.h"
+#include "api/stranger.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "gen/proto/conflux.pb-c.h"
@@ -94,6 +95,8 @@ static void count(struct api_loop *at, int status)
 
 static void call_over(struct grpc_call *call, int status)
 {
+	if (call->method->is_open)
+		stranger_leave(call->at, call->r->peer);
 	call->r = NULL;
 	count(call->at, status);
 	list_remove(&call->at_);
@@ -405,7 +408,8 @@ void grpc_serve(struct request *r, const struct grpc_method *method)
 	bool has_deadline;
 	uint64_t ms;
 
-	if (!take_headers(r, &has_deadline, &ms))
+	if (!take_headers(r, &has_deadline, &ms) ||
+	    (method->is_open && !stranger_enter(r)))
 		return;
 	call = NEW(struct grpc_call);
 	call->r = r;

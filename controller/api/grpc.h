@@ -40,6 +40,8 @@ struct grpc_method {
 	/* The client waits for more than one answer: a node that stops ends the
 	 * call. */
 	bool is_long;
+	/* It needs no token: such calls are counted (stranger.h). */
+	bool is_open;
 };
 
 /* Of a handler's request; everything else comes by the table. */

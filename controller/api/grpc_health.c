@@ -67,7 +67,7 @@ void grpc_health_check(struct request *r)
 {
 	static const struct grpc_method method = {
 		.request = &grpc__health__v1__health_check_request__descriptor,
-		.message = check, .bytes_max = REQUEST_MAX,
+		.message = check, .bytes_max = REQUEST_MAX, .is_open = true,
 	};
 
 	grpc_serve(r, &method);
@@ -160,6 +160,7 @@ static void watch(struct grpc_call *call, const ProtobufCMessage *m)
 	/* One that is not known might become so: the call stays open. */
 	if (!is_service(h->at, str_of(q->service))) {
 		tell(call, SERVING(SERVICE_UNKNOWN));
+		grpc_forget(call);
 		return;
 	}
 	/* The first brings it up to date; the others are told what it saw. */
@@ -180,6 +181,7 @@ void grpc_health_watch(struct request *r)
 	static const struct grpc_method method = {
 		.request = &grpc__health__v1__health_check_request__descriptor,
 		.message = watch, .bytes_max = REQUEST_MAX, .is_long = true,
+		.is_open = true,
 	};
 
 	grpc_serve(r, &method);

@@ -13,7 +13,7 @@
  *	SOCKET_HELLO -> SOCKET_OPEN -> SOCKET_CLOSING -> gone
  */
 #include "api/origin.h"
-#include "api/own.h"
+#include "api/stranger.h"
 
 #include "base/clock.h"
 #include "base/map.h"
@@ -52,6 +52,7 @@ struct socket {
 	bool was_heard;                  /* since the last ping */
 	bool is_paused;                  /* nothing is heard until it has drained */
 	bool was_told;                   /* bye, or what is wrong with the token */
+	bool is_stranger;                /* it counts as one, until its hello */
 };
 
 struct sub {
@@ -199,10 +200,18 @@ static void forget_subs(struct socket *s)
 		sub_free(container_of(s->stalled.next, struct sub, at_));
 }
 
+static void known(struct socket *s)
+{
+	if (s->is_stranger)
+		stranger_leave(s->caller.at, s->r->peer);
+	s->is_stranger = false;
+}
+
 /* The request may be gone when this returns. */
 static void forget(struct socket *s)
 {
 	s->r->on_gone = NULL;
+	known(s);
 	forget_subs(s);
 	list_remove(&s->at_);
 	s->all->n--;
@@ -413,6 +422,7 @@ static void greet(struct socket *s, const struct sha256 *key, uint64_t until_ms)
 	watch_who_set(&s->who, &s->caller, key, until_ms);
 	if (s->r->door.n == 0)
 		instance_join(s->r);
+	known(s);
 	s->state = SOCKET_OPEN;
 	due_in(s, PING_S);
 }
@@ -657,8 +667,12 @@ static void open_socket(struct request *r, const struct buf *accept)
 {
 	struct socket *s = ANEW(r->arena, struct socket);
 	struct sockets *all = caller_of(r)->at->sockets;
+	bool is_known = caller_of(r)->subject.role != ROLE_NOBODY;
 	struct sha256 key;
 
+	if (!is_known && !stranger_enter(r))
+		return;
+	s->is_stranger = !is_known;
 	if (accept->n)
 		answer_header(r, "Sec-WebSocket-Accept", buf_view(accept));
 	if (offers_protocol(r))
@@ -677,8 +691,7 @@ static void open_socket(struct request *r, const struct buf *accept)
 	if (all->n++ == 0)
 		timer_start(&all->timer, 1000);
 	due_in(s, HELLO_S);
-	if (caller_of(r)->subject.role != ROLE_NOBODY &&
-	    api_credential_key(r, &key))
+	if (is_known && api_credential_key(r, &key))
 		greet(s, &key, api_credential_ends_ms(r));
 	answer_upgrade(r, "websocket");
 	answer_on_drain(r, on_drained);

@@ -5,24 +5,11 @@ prints what came back through the tunnel.  With a third argument it asks and tak
 answers, as long as the server lets it; then it takes them all.
 """
 import os
-import socket
 import struct
 import sys
 
-DATA, HEADERS, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 4, 6, 8
-INITIAL_WINDOW_SIZE = 4
-END_STREAM, ACK, END_HEADERS = 1, 1, 4
-
-
-def frame(kind, flags, stream, payload=b""):
-    return (struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) +
-            struct.pack(">I", stream) + payload)
-
-
-def field(name, value):
-    """A literal without a table; lengths below 127 only."""
-    name, value = name.encode(), value.encode()
-    return bytes([0, len(name)]) + name + bytes([len(value)]) + value
+from frames import (DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE,
+                    SETTINGS, STREAM_WINDOW, WINDOW_UPDATE, Connection, field, frame)
 
 
 def message(opcode, payload):
@@ -31,51 +18,9 @@ def message(opcode, payload):
             bytes(c ^ mask[i % 4] for i, c in enumerate(payload)))
 
 
-class Connection:
-    def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port), 10)
-        self.left = b""
-        self.windows = [65535, 128 * 1024]     # of all, and of stream 1
-
-    def say(self, data):
-        self.socket.sendall(data)
-
-    def take(self, n):
-        while len(self.left) < n:
-            more = self.socket.recv(65536)
-            if not more:
-                sys.exit("the connection has ended")
-            self.left += more
-        data, self.left = self.left[:n], self.left[n:]
-        return data
-
-    def hear(self):
-        head = self.take(9)
-        payload = self.take(int.from_bytes(head[:3], "big"))
-        if head[3] == WINDOW_UPDATE:
-            self.windows[head[8]] += int.from_bytes(payload, "big")
-        return head[3], head[4], payload
-
-    def wait(self, kind):
-        while True:
-            got, flags, payload = self.hear()
-            if got == kind:
-                return flags, payload
-
-    def settle(self):
-        # What was taken is said by the end of the turn that answers the first.
-        for _ in range(3):
-            self.say(frame(PING, 0, 0, b"12345678"))
-            self.wait(PING)
-
-
 def connect(c, window):
-    c.say(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" +
-          frame(SETTINGS, 0, 0, struct.pack(">HI", INITIAL_WINDOW_SIZE, window)))
-    settings = c.wait(SETTINGS)[1]
-    if b"\x00\x08\x00\x00\x00\x01" not in settings:
+    if b"\x00\x08\x00\x00\x00\x01" not in c.begin(window):
         sys.exit("extended CONNECT is not offered")
-    c.say(frame(SETTINGS, ACK, 0))
     c.say(frame(HEADERS, END_HEADERS, 1, b"".join((
         field(":method", "CONNECT"), field(":protocol", "websocket"),
         field(":path", "/api/v1/ws"), field(":scheme", "http"),
@@ -103,12 +48,13 @@ def flood(c):
     connect(c, 0)
     ping = message(9, b"x" * 125)
     n = 0
+    c.windows.setdefault(1, STREAM_WINDOW)
     c.settle()
-    while min(c.windows) >= len(ping):
-        k = min(min(c.windows) // len(ping), 100)
+    while min(c.windows.values()) >= len(ping):
+        k = min(min(c.windows.values()) // len(ping), 100)
         c.say(k * frame(DATA, 0, 1, ping))
         n += k
-        c.windows = [w - k * len(ping) for w in c.windows]
+        c.windows = {i: w - k * len(ping) for i, w in c.windows.items()}
         c.settle()
         if n * len(ping) > 4 << 20:
             sys.exit("%d pings were taken, and no pong was" % n)

@@ -58,6 +58,29 @@ START_TEST(without_a_limit_nothing_is_counted)
 }
 END_TEST
 
+START_TEST(who_says_nothing_of_himself_has_so_many_streams)
+{
+	struct crowd *c = crowd_new(0);
+	char text[32];
+
+	for (unsigned i = 0; i < CROWD_STRANGERS_CONNECTION; i++)
+		ck_assert(crowd_enter_stranger(c, "192.0.2.1", "192.0.2.1:1"));
+	ck_assert(!crowd_enter_stranger(c, "192.0.2.1", "192.0.2.1:1"));
+	for (unsigned i = CROWD_STRANGERS_CONNECTION; i < CROWD_STRANGERS_NETWORK; i++) {
+		snprintf(text, sizeof(text), "192.0.2.1:%u", i);
+		ck_assert(crowd_enter_stranger(c, "192.0.2.1", text));
+	}
+	ck_assert(!crowd_enter_stranger(c, "192.0.2.1", "192.0.2.1:2"));
+	ck_assert(crowd_enter_stranger(c, "192.0.2.2", "192.0.2.2:2"));
+	/* One that was refused for its network took nothing of its connection. */
+	crowd_leave_stranger(c, "192.0.2.1", "192.0.2.1:1");
+	ck_assert(crowd_enter_stranger(c, "192.0.2.1", "192.0.2.1:2"));
+	crowd_leave_stranger(c, "192.0.2.1", "192.0.2.1:2");
+	ck_assert(crowd_enter_stranger(c, "192.0.2.1", "192.0.2.1:1"));
+	crowd_free(&c);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("api/crowd");
@@ -67,6 +90,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_network_of_ipv6_is_one);
 	tcase_add_test(t, who_has_gone_is_forgotten);
 	tcase_add_test(t, without_a_limit_nothing_is_counted);
+	tcase_add_test(t, who_says_nothing_of_himself_has_so_many_streams);
 	suite_add_tcase(s, t);
 	return s;
 }

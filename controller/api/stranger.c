@@ -1,0 +1,26 @@
+/* See stranger.h. */
+#include "api/stranger.h"
+
+#include "base/banned.h"
+
+bool stranger_enter(struct request *r)
+{
+	struct caller *caller = caller_of(r);
+	struct err err;
+
+	if (crowd_enter_stranger(caller->at->api->crowd, r->peer->host, r->peer->text))
+		return true;
+	caller->retry_after_s = CROWD_STRANGERS_S;
+	err_set(&err, E_RATE, "your connection or network holds more streams open "
+		"without a token than it may");
+	err_hint(&err, "close some, or come with a token; there are %u of a connection "
+		 "and %u of a network", CROWD_STRANGERS_CONNECTION,
+		 CROWD_STRANGERS_NETWORK);
+	api_error(r, &err);
+	return false;
+}
+
+void stranger_leave(struct api_loop *at, const struct stream_addr *peer)
+{
+	crowd_leave_stranger(at->api->crowd, peer->host, peer->text);
+}
