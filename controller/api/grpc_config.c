@@ -4,7 +4,8 @@
  */
 #include "api/follow.h"
 #include "api/gate.h"
-#include "api/grpc.h"
+#include "api/grpc_content.h"
+#include "base/mem.h"
 #include "gen/proto/conflux.pb-c.h"
 
 #include "base/banned.h"
@@ -59,18 +60,57 @@ struct fetching {
 	const Conflux__V1__FetchConfigRequest *q;
 	struct address at;
 	struct client client;
+	struct grpc_content *content;    /* that the answer goes on with, or NULL */
 };
 
+static void fetch_gone(struct grpc_call *call)
+{
+	struct fetching *f = grpc_data(call);
+
+	grpc_content_free(&f->content);
+}
+
+static void fetch_go_on(struct grpc_call *call)
+{
+	struct fetching *f = grpc_data(call);
+	bool whole;
+	struct err err;
+	enum code rc = grpc_content_go(f->content, &whole, &err);
+
+	if (rc == OK && !whole)
+		return;
+	grpc_content_free(&f->content);
+	if (rc)
+		grpc_fail(call, &err);
+	else
+		grpc_end(call);
+}
+
+/* What is more than a chunk goes as the client takes it; false: it is not there. */
+static bool send_large(struct grpc_call *call, struct kv_txn *txn, struct fetching *f,
+		       const struct config_view *v, const ProtobufCMessage *m)
+{
+	AUTO_BUF out = BUF_NONE;
+
+	f->content = grpc_content_new(call, txn, m, f->at.tenant, &v->rule.sha,
+				      v->rule.size, &out);
+	if (!f->content)
+		return false;
+	grpc_set(call, f, fetch_gone);
+	grpc_on_drain(call, fetch_go_on);
+	grpc_send_frames(call, buf_view(&out));
+	fetch_go_on(call);
+	return true;
+}
+
 static void answer_config(struct grpc_call *call, struct kv_txn *txn,
-			  const struct fetching *f, const struct config_view *v)
+			  struct fetching *f, const struct config_view *v)
 {
 	Conflux__V1__FetchConfigResponse m = CONFLUX__V1__FETCH_CONFIG_RESPONSE__INIT;
 	struct str sha = str_n(v->rule.sha.b, sizeof(v->rule.sha.b));
 	char signature[SIGNATURE_TEXT_MAX], release[RELEASE_NAME_MAX];
-	AUTO_BUF content = BUF_NONE;
 	struct str one;
 	struct err err;
-	enum code rc = OK;
 
 	m.address = f->q->address;
 	m.version = v->rule.version;
@@ -91,28 +131,25 @@ static void answer_config(struct grpc_call *call, struct kv_txn *txn,
 			 &f->at, &v->rule);
 	m.not_modified = str_eq(sha, str_n(f->q->if_not_sha256.data,
 					   f->q->if_not_sha256.len));
-	if (!m.not_modified && v->rule.size <= BLOB_CHUNK) {
-		/* From the map into the frame. */
-		rc = view_chunk(txn, f->at.tenant, &v->rule.sha, 0, &one, &err);
-	} else if (!m.not_modified) {
-		rc = view_content(txn, f->at.tenant, &v->rule.sha, v->rule.size,
-				  &content, &err);
-		one = buf_view(&content);
-	}
-	if (rc) {
-		grpc_fail(call, &err);
+	if (!m.not_modified && v->rule.size > BLOB_CHUNK &&
+	    send_large(call, txn, f, v, &m.base))
 		return;
-	}
-	if (!m.not_modified)
+	if (!m.not_modified) {
+		/* From the map into the frame. */
+		if (view_chunk(txn, f->at.tenant, &v->rule.sha, 0, &one, &err)) {
+			grpc_fail(call, &err);
+			return;
+		}
 		m.content = (ProtobufCBinaryData){
 			one.n, (uint8_t *)(uintptr_t)one.p };
+	}
 	grpc_reply(call, &m.base);
 }
 
 static void fetch_here(struct request *r)
 {
 	struct grpc_call *call = grpc_call_of(r);
-	const struct fetching *f = grpc_data(call);
+	struct fetching *f = grpc_data(call);
 	struct config_view v;
 	struct kv_txn *txn;
 	struct err err;

@@ -105,15 +105,20 @@ static void append(ProtobufCBuffer *buffer, size_t n, const uint8_t *bytes)
 	buf_add(a->to, bytes, n);
 }
 
-void grpc_put_message(struct buf *out, const ProtobufCMessage *m)
+void grpc_put_begin(struct buf *out, const ProtobufCMessage *m, size_t more)
 {
 	struct appending a = { .base = { append }, .to = out };
 	size_t n = protobuf_c_message_get_packed_size(m);
 
-	must(n <= UINT32_MAX);
+	must(n + more <= UINT32_MAX);
 	buf_reserve(out, GRPC_HEAD + n);
-	grpc_frame_head(buf_extend(out, GRPC_HEAD), (uint32_t)n);
+	grpc_frame_head(buf_extend(out, GRPC_HEAD), (uint32_t)(n + more));
 	protobuf_c_message_pack_to_buffer(m, &a.base);
+}
+
+void grpc_put_message(struct buf *out, const ProtobufCMessage *m)
+{
+	grpc_put_begin(out, m, 0);
 }
 
 /* ---- errors ---- */

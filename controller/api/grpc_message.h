@@ -20,6 +20,8 @@ enum code grpc_take_message(const ProtobufCMessageDescriptor *type,
 			    struct err *err) MUST_USE;
 /* Appends a message in its frame. */
 void grpc_put_message(struct buf *out, const ProtobufCMessage *m);
+/* The same of a message that goes on with 'more' bytes, which come behind. */
+void grpc_put_begin(struct buf *out, const ProtobufCMessage *m, size_t more);
 
 /*
  * "grpc-status-details-bin": google.rpc.Status with ErrorInfo (reason: the code in

@@ -4,9 +4,8 @@
  * A watch that starts after 0 begins with what there is (listing.h), of one revision,
  * from which the watcher goes on.
  */
-#include "api/grpc.h"
-
 #include "api/follow.h"
+#include "api/grpc_content.h"
 #include "api/grpc_message.h"
 #include "api/listing.h"
 #include "base/mem.h"
@@ -32,7 +31,10 @@ struct grpc_watch {
 	struct listing *listing;
 	struct watch_spec *spec;         /* in the request's arena */
 	bool want_content, want_signature, is_started;
+	bool is_listed;                  /* what comes behind the listing waits */
 	struct buf out;                  /* of this turn */
+	/* What the last message goes on with, or NULL: then nothing else is said. */
+	struct grpc_content *content;
 };
 
 static struct grpc_watch *of(struct watcher *w)
@@ -57,19 +59,31 @@ static void put_kind(struct grpc_watch *g, Conflux__V1__WatchResponse__Kind kind
 	grpc_put_message(&g->out, &m.base);
 }
 
-/* What is no longer stored is left out. */
-static void add_content(struct grpc_watch *g, const struct feed_change *c,
-			struct kv_txn *txn, struct buf *content, told *m)
+/* With its content, of which more than a chunk goes as the client takes it.  What is no
+ * longer stored is left out. */
+static void put_with_content(struct grpc_watch *g, const struct feed_change *c,
+			     struct kv_txn *txn, told *m, struct buf *out)
 {
 	struct api_loop *at = caller_of(grpc_request(g->call))->at;
+	struct str chunk;
 	struct err err;
 
-	if (!txn && view_use(at->view, 0, &txn, &err))
-		return;
-	if (view_content(txn, c->at.tenant, &c->sha, c->size, content, &err))
-		return;
-	m->content = (ProtobufCBinaryData){ content->n, (uint8_t *)content->p };
 	m->has_content = true;
+	if (!txn && view_use(at->view, 0, &txn, &err)) {
+		m->has_content = false;
+	} else if (c->size > BLOB_CHUNK) {
+		g->content = grpc_content_new(g->call, txn, &m->base, c->at.tenant,
+					      &c->sha, c->size, out);
+		m->has_content = false;
+		if (g->content)
+			return;
+	} else if (view_chunk(txn, c->at.tenant, &c->sha, 0, &chunk, &err)) {
+		m->has_content = false;
+	} else {
+		m->content = (ProtobufCBinaryData){ chunk.n,
+						    (uint8_t *)(uintptr_t)chunk.p };
+	}
+	grpc_put_message(out, &m->base);
 }
 
 static void make_change(struct grpc_watch *g, const struct feed_change *c,
@@ -79,7 +93,6 @@ static void make_change(struct grpc_watch *g, const struct feed_change *c,
 	told m = CONFLUX__V1__WATCH_RESPONSE__INIT;
 	char signature[SIGNATURE_TEXT_MAX], release[RELEASE_NAME_MAX];
 	AUTO_ARENA arena = arena_new(1024);
-	AUTO_BUF content = BUF_NONE;
 
 	at.tenant = text_of(arena, c->at.tenant);
 	at.application = text_of(arena, c->at.application);
@@ -104,10 +117,11 @@ static void make_change(struct grpc_watch *g, const struct feed_change *c,
 		    api_sign(caller_of(grpc_request(g->call))->at, &c->at,
 			     c->version, &c->sha, signature))
 			m.signature = signature;
-		if (g->want_content)
-			add_content(g, c, txn, &content, &m);
 	}
-	grpc_put_message(out, &m.base);
+	if (c->has_version && g->want_content)
+		put_with_content(g, c, txn, &m, out);
+	else
+		grpc_put_message(out, &m.base);
 }
 
 /* ---- frames that many are told ---- */
@@ -172,7 +186,8 @@ static void put_change(struct grpc_watch *g, const struct feed_change *c)
 		return;
 	}
 	make_change(g, c, NULL, &g->out);
-	keep_frame(g, c, str_from(buf_view(&g->out), start));
+	if (!g->content)
+		keep_frame(g, c, str_from(buf_view(&g->out), start));
 }
 
 /* ---- what the watcher says ---- */
@@ -199,17 +214,17 @@ static bool change(struct watcher *w, const struct feed_change *c)
 	struct grpc_watch *g = of(w);
 
 	put_change(g, c);
-	return grpc_pending(g->call) + g->out.n < PENDING_MAX;
+	return !g->content && grpc_pending(g->call) + g->out.n < PENDING_MAX;
 }
+
+static void go_on(struct grpc_watch *g);
 
 static void flush(struct watcher *w)
 {
 	struct grpc_watch *g = of(w);
 
 	send_out(g);
-	/* It was enough for one turn, and the socket took it: nothing drains. */
-	if (grpc_pending(g->call) < PENDING_MAX)
-		watcher_resume(w);
+	go_on(g);
 }
 
 static void bookmark(struct watcher *w, uint64_t rev)
@@ -224,6 +239,22 @@ static void alive(struct watcher *w)
 	bookmark(w, watcher_rev(w));
 }
 
+static void watch_free(struct grpc_watch *g)
+{
+	buf_fini(&g->out);
+	grpc_content_free(&g->content);
+	free(g);
+}
+
+static void fail(struct grpc_watch *g, const struct err *err)
+{
+	struct grpc_call *call = g->call;
+
+	grpc_set(call, NULL, NULL);
+	watch_free(g);
+	grpc_fail(call, err);
+}
+
 static void end(struct watcher *w, enum watch_reason reason,
 		const struct err *err)
 {
@@ -231,9 +262,7 @@ static void end(struct watcher *w, enum watch_reason reason,
 
 	if (g->out.n)
 		send_out(g);
-	grpc_set(g->call, NULL, NULL);
-	grpc_fail(g->call, err);
-	free(g);
+	fail(g, err);
 }
 
 static const struct watcher_ops ops = {
@@ -247,18 +276,43 @@ static void gone(struct grpc_call *call)
 
 	listing_stop(&g->listing);
 	watcher_stop(&g->watcher);
-	buf_fini(&g->out);
-	free(g);
+	watch_free(g);
+}
+
+static void finish_list(struct grpc_watch *g);
+
+/* What was said has gone, or some of it.  Where the socket took all that was said at once
+ * nothing drains. */
+static void go_on(struct grpc_watch *g)
+{
+	bool whole = true;
+	struct err err;
+
+	if (g->content && grpc_content_go(g->content, &whole, &err)) {
+		listing_stop(&g->listing);
+		watcher_stop(&g->watcher);
+		fail(g, &err);
+		return;
+	}
+	if (!whole)
+		return;
+	grpc_content_free(&g->content);
+	if (grpc_pending(g->call) >= PENDING_MAX)
+		return;
+	if (g->is_listed)
+		finish_list(g);
+	else if (g->listing)
+		listing_go(g->listing);
+	else
+		watcher_resume(&g->watcher);
 }
 
 static void drained(struct grpc_call *call)
 {
 	struct grpc_watch *g = grpc_data(call);
 
-	if (g && g->listing)
-		listing_go(g->listing);
-	else if (g)
-		watcher_resume(&g->watcher);
+	if (g)
+		go_on(g);
 }
 
 /* ---- what there is ---- */
@@ -275,7 +329,7 @@ static bool list_one(void *data, const struct feed_change *c, struct kv_txn *txn
 		instance_sent(caller_of(grpc_request(g->call))->at->api, instance,
 			      buf_view(&key), c->version, c->release);
 	}
-	return grpc_pending(g->call) + g->out.n < PENDING_MAX;
+	return !g->content && grpc_pending(g->call) + g->out.n < PENDING_MAX;
 }
 
 static void list_flush(void *data)
@@ -283,18 +337,7 @@ static void list_flush(void *data)
 	struct grpc_watch *g = data;
 
 	send_out(g);
-	if (g->listing && grpc_pending(g->call) < PENDING_MAX)
-		listing_go(g->listing);
-}
-
-static void fail(struct grpc_watch *g, const struct err *err)
-{
-	struct grpc_call *call = g->call;
-
-	grpc_set(call, NULL, NULL);
-	buf_fini(&g->out);
-	free(g);
-	grpc_fail(call, err);
+	go_on(g);
 }
 
 static void follow(struct grpc_watch *g)
@@ -308,6 +351,14 @@ static void follow(struct grpc_watch *g)
 		grpc_forget(g->call);
 }
 
+static void finish_list(struct grpc_watch *g)
+{
+	g->is_listed = false;
+	put_kind(g, KIND(BOOKMARK), g->spec->since);
+	send_out(g);
+	follow(g);
+}
+
 static void list_done(void *data, enum code rc, const struct err *err)
 {
 	struct grpc_watch *g = data;
@@ -317,9 +368,9 @@ static void list_done(void *data, enum code rc, const struct err *err)
 		fail(g, err);
 		return;
 	}
-	put_kind(g, KIND(BOOKMARK), g->spec->since);
-	send_out(g);
-	follow(g);
+	g->is_listed = true;
+	if (!g->content)
+		finish_list(g);
 }
 
 static const struct listing_ops listing_ops = {

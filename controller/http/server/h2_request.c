@@ -444,6 +444,14 @@ void h2_end_by_eof(struct exchange *ex)
 	conn_end_later(c);
 }
 
+/* It is to be handled, or its answer is to begin: not while the client leaves the answers
+ * of others lying. */
+static bool wants_place(const struct exchange *ex)
+{
+	return !ex->h2.is_open ||
+		(exchange_tells_body(ex) && ex->state == EXCHANGE_HANDLING);
+}
+
 void h2_run(struct h2 *h2)
 {
 	struct conn *c = h2->c;
@@ -459,7 +467,7 @@ void h2_run(struct h2 *h2)
 	while (c->fsm.state < CONN_LAST &&
 	       (ex = list_first(&h2->ready, struct exchange, h2.ready_))) {
 		list_remove(&ex->h2.ready_);
-		if (!ex->h2.is_open && !h2_has_place(h2))
+		if (wants_place(ex) && !h2_has_place(h2))
 			defer(h2, ex);
 		else
 			go_on(h2, ex);
