@@ -325,6 +325,11 @@ static void on_body(struct request *r, struct str bytes, bool is_last)
 	}
 	if (is_last) {
 		body_ended(call);
+	} else if (!request_body_keeps(r, call->reader.message.n)) {
+		err_set(&err, E_RATE, "your connection has more messages half sent "
+			"than it may");
+		err_hint(&err, "send some to their end before others begin");
+		grpc_fail(call, &err);
 	} else if (call->is_streaming && answer_pending(r) > PENDING_MAX) {
 		call->is_paused = true;
 		request_body_pause(r);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Over gRPC, too, who does not read costs little: content goes from the store as it is taken.
 . "$(dirname "$0")/lib.bash"
-SLOW=$(dirname "$0")/grpc/slow.py
+HERE=$(dirname "$0")/grpc
 start_daemon
 make_tenant acme
 make_config big first text
@@ -15,25 +15,27 @@ publish() {
 	ask POST "$URL/api/v1/mgt/configs/$ID/publish" -d @"$WORK/req"
 	yes 200
 }
-# STORY N: says where it stands on descriptor 5, and goes on by a line on 6.
+# SCRIPT ARGUMENTS: says where it stands on descriptor 5, and goes on by a line on 6.
 begin() {
-	coproc SLOW_IO { python3 "$SLOW" "$1" "${URL##*:}" "$TOKEN" "$2" "$WORK/content" 2>&1; }
+	coproc SLOW_IO { python3 "$HERE/$1" "${@:2}" 2>&1; }
 	SLOW_PID=$SLOW_IO_PID
 	exec 5<&"${SLOW_IO[0]}" 6>&"${SLOW_IO[1]}"
-	says open
 }
+slow() { begin slow.py "$1" "${URL##*:}" "$TOKEN" "$2" "$WORK/content"; says open; }
+half() { begin half.py "${URL##*:}" "$TOKEN" "$1" "$2"; says sent; }
 says() {
 	local line
-	read -r -t 60 -u 5 line || fail "slow.py"
-	[ "$line" = "$1" ] || fail "$line $(timeout 1 cat <&5)"
+	read -r -t 60 -u 5 line || fail "no line"
+	# shellcheck disable=SC2053
+	[[ $line == $1 ]] || fail "$line $(timeout 1 cat <&5)"
 }
 goes_on() {
 	echo >&6
 	says "$1"
 }
-reads() {
-	goes_on read
-	wait "$SLOW_PID" || fail "slow.py"
+ends() { # with these words
+	goes_on "$1"
+	wait "$SLOW_PID" || fail "the client"
 	exec 5<&- 6>&-
 }
 
@@ -41,18 +43,32 @@ step "100 watches with content do not read: a version of 4 MB costs none of them
 # What a publish takes stays with the daemon.
 publish
 publish
-begin watch 100
+slow watch 100
 BEFORE=$(anon)
 publish
 goes_on told
 GROWN=$(($(anon) - BEFORE))
 [ $GROWN -lt 40000 ] || fail "$GROWN KiB more for those that do not read"
-reads
+ends read
 
 step "nor does it any of 100 fetches"
 BEFORE=$(anon)
-begin fetch 100
+slow fetch 100
 goes_on told
 GROWN=$(($(anon) - BEFORE))
 [ $GROWN -lt 20000 ] || fail "$GROWN KiB more for those that do not read"
-reads
+ends read
+
+step "40 messages of 4 MB that are sent but for their last byte wait for each other, and come"
+BEFORE=$(anon)
+half 40 4000000
+GROWN=$(($(anon) - BEFORE))
+[ $GROWN -lt 60000 ] || fail "$GROWN KiB for messages that are half sent"
+ends "40 taken, 0 refused"
+
+step "of so many that each has sent little, and all too much, some are refused"
+BEFORE=$(anon)
+half 400 300000
+GROWN=$(($(anon) - BEFORE))
+[ $GROWN -lt 80000 ] || fail "$GROWN KiB for messages that are half sent"
+ends '* taken, [1-9]* refused'

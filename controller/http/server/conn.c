@@ -353,6 +353,14 @@ void request_body_pause(struct request *r)
 	settle_soon(ex->conn);
 }
 
+bool request_body_keeps(struct request *r, size_t n)
+{
+	struct exchange *ex = exchange_of(r);
+	const struct http_protocol *p = ex->conn->protocol;
+
+	return !p->body_kept || p->body_kept(ex, n);
+}
+
 void request_body_resume(struct request *r)
 {
 	struct exchange *ex = exchange_of(r);

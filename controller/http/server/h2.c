@@ -346,6 +346,7 @@ void h2_start(struct conn *c)
 	list_init(&h2->drained);
 	list_init(&h2->bodies);
 	list_init(&h2->pieces);
+	list_init(&h2->keeping);
 	list_init(&h2->dirty_);
 	h2->calm = CALM_BURST;
 	h2->calm_ms = loop_now_ms(c->server->loop);
@@ -571,6 +572,7 @@ const struct http_protocol h2_protocol = {
 	.pending = h2_pending,
 	.done = h2_done,
 	.body_taken = h2_body_taken,
+	.body_kept = h2_body_kept,
 	.writable = h2_writable,
 	.eof = h2_eof,
 	.settle = h2_settle,

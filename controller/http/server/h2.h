@@ -34,6 +34,7 @@ struct h2 {
 	struct list drained;             /* nothing is held any more */
 	struct list bodies;              /* that come whole, oldest first */
 	struct list pieces;              /* and in pieces */
+	struct list keeping;             /* of which handlers keep some, likewise */
 	struct list dirty_;              /* of the server: it has what to send */
 	struct buf gathered;             /* until others were written to */
 	unsigned n_deferred, n_bodies;
@@ -121,6 +122,7 @@ void h2_take_data(struct exchange *ex, struct str piece);
 /* The connection's window opens by so much. */
 void h2_give_connection(struct h2 *h2, size_t n);
 void h2_body_taken(struct exchange *ex, size_t n);
+bool h2_body_kept(struct exchange *ex, size_t n);
 /* Nothing of the body is waited for or held any more; the bytes stay. */
 void h2_body_over(struct h2 *h2, struct exchange *ex);
 void h2_end_late_bodies(struct h2 *h2, uint64_t now_ms);

@@ -12,11 +12,16 @@
 #define DEFERRED_MAX 256u
 /* Of bodies in pieces that nobody takes: beyond it the whole connection waits. */
 #define UNTAKEN_BYTES (16u * 1024 * 1024)
+/* Of bodies that are kept, which have a window each before they wait: beyond so many,
+ * and what may come all the same, they are refused. */
+#define KEPT_BYTES (16u * 1024 * 1024)
 
 /* What is known of a body while it comes; most requests bring none. */
 struct h2_body {
 	struct exchange *ex;
 	struct list at_;                 /* of those that come whole, or in pieces */
+	struct list kept_;               /* of those of which the handler keeps some */
+	size_t kept;
 	bool is_whole_counted, is_pieces_counted;
 	uint32_t owed, owed_connection;  /* of windows */
 	uint64_t moved_ms, since_ms;     /* it made progress; began */
@@ -32,6 +37,7 @@ static struct h2_body *body_of(struct exchange *ex)
 	ex->h2.body = NEW(struct h2_body);
 	ex->h2.body->ex = ex;
 	list_init(&ex->h2.body->at_);
+	list_init(&ex->h2.body->kept_);
 	return ex->h2.body;
 }
 
@@ -42,6 +48,7 @@ static void body_free(struct h2_body **at)
 	if (!body)
 		return;
 	list_remove(&body->at_);
+	list_remove(&body->kept_);
 	free(body);
 }
 
@@ -64,15 +71,29 @@ void h2_give_connection(struct h2 *h2, size_t n)
 	}
 }
 
-/* All bodies go on while they are few bytes; else the oldest alone. */
+static size_t bound_of(const struct h2 *h2)
+{
+	return 2 * h2->c->server->config.limits.body_bytes;
+}
+
+static bool is_oldest(const struct h2 *h2, const struct h2_body *body)
+{
+	return h2->bodies.next == &body->at_ || h2->keeping.next == &body->kept_;
+}
+
+/* All bodies go on while they are few bytes; else the oldest alone, of each kind. */
 static void let_bodies_come(struct h2 *h2)
 {
-	size_t bound = 2 * h2->c->server->config.limits.body_bytes;
 	struct h2_body *body;
 
 	list_each(&h2->bodies, body, at_) {
 		give_stream(h2, body);
-		if (h2->body_bytes > bound)
+		if (h2->body_bytes > bound_of(h2))
+			break;
+	}
+	list_each(&h2->keeping, body, kept_) {
+		give_stream(h2, body);
+		if (h2->body_bytes > bound_of(h2))
 			break;
 	}
 }
@@ -106,6 +127,11 @@ void h2_body_over(struct h2 *h2, struct exchange *ex)
 		h2->untaken_bytes -= ex->body.n;
 		h2_give_connection(h2, body->owed_connection);
 	}
+	if (body->kept) {
+		list_remove(&body->kept_);
+		h2->body_bytes -= body->kept;
+		let_bodies_come(h2);
+	}
 	body_free(&body);
 }
 
@@ -119,19 +145,39 @@ void h2_body_taken(struct exchange *ex, size_t n)
 	h2->untaken_bytes -= n;
 	h2_give_connection(h2, body->owed_connection);
 	body->owed_connection = 0;
-	give_stream(h2, body);
+	if (body->kept == 0 || h2->body_bytes <= bound_of(h2) || is_oldest(h2, body))
+		give_stream(h2, body);
+}
+
+bool h2_body_kept(struct exchange *ex, size_t n)
+{
+	struct h2 *h2 = h2_of(ex->conn);
+	struct h2_body *body = ex->h2.body;
+	size_t before;
+
+	if (!body || !body->is_pieces_counted)
+		return true;
+	before = body->kept;
+	body->kept = n;
+	h2->body_bytes += n - before;
+	if (n == 0)
+		list_remove(&body->kept_);
+	else if (before == 0)
+		list_append(&h2->keeping, &body->kept_);
+	if (n < before)
+		let_bodies_come(h2);
+	return h2->body_bytes <= bound_of(h2) + KEPT_BYTES || is_oldest(h2, body);
 }
 
 static void keep_piece(struct h2 *h2, struct exchange *ex, struct str piece)
 {
-	size_t bound = 2 * h2->c->server->config.limits.body_bytes;
 	struct h2_body *body = body_of(ex);
 
 	buf_str(&ex->body, piece);
 	h2->untaken_bytes += piece.n;
 	body->owed += (uint32_t)piece.n;
 	body_moves(h2, body, piece.n);
-	if (h2->untaken_bytes > MAX(UNTAKEN_BYTES, bound))
+	if (h2->untaken_bytes > MAX(UNTAKEN_BYTES, bound_of(h2)))
 		body->owed_connection += piece.n;
 	else
 		h2_give_connection(h2, piece.n);
@@ -151,7 +197,7 @@ static void keep_whole(struct h2 *h2, struct exchange *ex, struct str piece)
 	h2->body_bytes += piece.n;
 	body->owed += (uint32_t)piece.n;
 	body_moves(h2, body, piece.n);
-	if (h2->body_bytes <= 2 * max || h2->bodies.next == &body->at_)
+	if (h2->body_bytes <= bound_of(h2) || is_oldest(h2, body))
 		give_stream(h2, body);
 }
 
