@@ -47,6 +47,9 @@ struct rc_machine {
 	 * damaged it is made anew: from the checkpoint 'from' (NULL: empty), which
 	 * was verified.  '*out' is where the state stands, at or above the
 	 * checkpoint; entries above follow.
+	 * E_FULL: there is no room on the disk.  At the start rc_node_open answers
+	 * it; where a checkpoint was installed this is called again, without close,
+	 * until there is room, and is_full says so.
 	 * 'committed configuration' is raftcore's own and is not kept here.
 	 */
 	enum code (*open)(void *data, const char *dir,

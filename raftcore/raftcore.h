@@ -131,7 +131,8 @@ void rc_config_defaults(struct rc_config *config);
  * Opens or creates the data directory: locks it, checks identity, recovers
  * the log (damage is refused with the place, a torn tail is cut), opens the
  * machine.  What a new directory becomes part of is said in rc_config.
- * Blocking; before the loops run.
+ * Blocking; before the loops run.  E_FULL: there is no room for a segment of the
+ * log or for the machine; nothing is lost, and it may be opened again.
  */
 enum code rc_node_open(const struct rc_config *config, struct rc_node **out,
 		       struct err *err) MUST_USE;

@@ -201,6 +201,20 @@ enum code checkpoint_verify(struct fs *fs, const char *path,
 	return rc;
 }
 
+/* Again, where the meta file found no room: the picture may have its name. */
+static enum code name_picture(struct fs *fs, const char *from, const char *to,
+			      struct err *err)
+{
+	enum code rc = fs->ops->rename(fs, from, to, err);
+	struct file *file;
+
+	if (rc != E_NOT_FOUND || fs->ops->open(fs, to, 0, &file, NULL))
+		return rc;
+	fs->ops->close(fs, file);
+	err_reset(err);
+	return OK;
+}
+
 enum code checkpoint_adopt(struct fs *fs, const char *dir,
 			   const struct checkpoint *c, const char *path,
 			   struct err *err)
@@ -214,7 +228,7 @@ enum code checkpoint_adopt(struct fs *fs, const char *dir,
 	checkpoint_path(dir, c, ".meta", &meta);
 	checkpoint_encode(&bytes, c);
 	if (rc == OK)
-		rc = fs->ops->rename(fs, path, picture.p, err);
+		rc = name_picture(fs, path, picture.p, err);
 	/* Syncs the folder too, with both names. */
 	if (rc == OK)
 		rc = fs_put(fs, dir, meta.p, buf_view(&bytes), err);

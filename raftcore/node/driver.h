@@ -232,7 +232,7 @@ void host_diverged(void *host, enum rc_divergence what, uint64_t index,
 void host_apply(void *host, const struct rc_entry *entries, size_t n,
 		bool makes_ready, bool wants_digest);
 /* The machine is closed and opened from the checkpoint that was installed (rc
- * OK), and the core told; WAL thread. */
+ * OK), and the core told; any thread. */
 void machine_reopen(struct rc_node *n, enum code rc);
 /* At the end, on the apply loop's thread. */
 void machine_close(struct rc_node *n);

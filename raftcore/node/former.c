@@ -37,6 +37,8 @@ struct former {
 	struct rc_node *node;
 	struct form *form;
 	bool is_over;
+	/* Agreed, and there is no room to write it down: nothing else is agreed. */
+	struct form_outcome *agreed;
 	size_t n_targets;
 	struct target *targets[TARGETS_MAX];
 	char trouble[200];               /* of the last that did not answer */
@@ -306,25 +308,51 @@ static void take_members(struct rc_node *n, const struct form_outcome *o)
 	n->config.members = n->members;
 }
 
+/* Without room what is agreed may be on the disk already: it is written again, and
+ * nothing else is agreed.  Until then this node says what it said before. */
+static void put_off(struct former *f, const struct form_outcome *o,
+		    const struct err *err)
+{
+	if (!f->agreed) {
+		f->agreed = mem_zero(sizeof(*o));
+		*f->agreed = *o;
+	}
+	note_trouble(f, err);
+	say(f);
+	node_touch(f->node);
+}
+
 static void end(struct former *f, const struct form_outcome *o)
 {
 	struct rc_node *n = f->node;
-	struct err err;
+	bool is_new = node_core_waits(n->core);
+	struct err err = { 0 };
+	enum code rc = OK;
 	char text[37];
 
+	if (is_new)
+		rc = node_core_form(n->core, &o->cluster, o->founders,
+				    o->n_founders, &err);
+	if (room_machine(n, rc, &err, former_again)) {
+		put_off(f, o, &err);
+		return;
+	}
 	uuid_text(text, o->cluster);
-	log_info(PART, LOG_KV(log_z("cluster", text),
-			      log_u("founders", o->n_founders)),
-		 o->n_founders ? "a new cluster is formed" :
-				 "this node joins a cluster");
+	if (rc == OK)
+		log_info(PART, LOG_KV(log_z("cluster", text),
+				      log_u("founders", o->n_founders)),
+			 o->n_founders ? "a new cluster is formed" :
+					 "this node joins a cluster");
 	f->is_over = true;
 	take_members(n, o);
-	if (node_core_waits(n->core)) {
-		if (node_core_form(n->core, &o->cluster, o->founders,
-				   o->n_founders, &err) == OK)
-			node_formed(n);
-	}
+	if (rc == OK && is_new)
+		node_formed(n);
 	node_touch(n);
+}
+
+void former_again(struct rc_node *n)
+{
+	end(n->former, n->former->agreed);
 }
 
 static void say(struct former *f)
@@ -349,9 +377,12 @@ static void say(struct former *f)
 
 static void look(struct former *f)
 {
-	struct form_outcome *o = mem_zero(sizeof(*o));
+	struct form_outcome *o;
 	struct uuid fresh = uuid_new();
 
+	if (f->agreed)
+		return;
+	o = mem_zero(sizeof(*o));
 	if (form_step(f->form, node_now(f->node), &fresh, o) == FORM_WAIT)
 		say(f);
 	else
@@ -426,6 +457,7 @@ void former_free(struct rc_node *n)
 	if (!f)
 		return;
 	form_free(&f->form);
+	free(f->agreed);
 	for (size_t i = 0; i < f->n_targets; i++)
 		free(f->targets[i]);
 	buf_fini(&f->resolved);

@@ -123,7 +123,8 @@ static void applied_here(struct msg *msg)
 
 	if (node_has_ended(n))
 		return;
-	if (room_applied(n, n->machine.rc, &n->machine.err)) {
+	if (room_machine(n, n->machine.rc, &n->machine.err,
+			 machine_apply_again)) {
 		node_touch(n);
 		return;
 	}
@@ -257,6 +258,10 @@ static void reopened_here(struct msg *msg)
 
 	if (node_has_ended(n))
 		return;
+	if (room_machine(n, in->rc, &in->err, machine_reopen_again)) {
+		node_touch(n);
+		return;
+	}
 	index = in->of->index;
 	if (in->rc == OK)
 		atomic_store(&n->shown.applied, in->at.index);
@@ -307,6 +312,11 @@ void machine_reopen(struct rc_node *n, enum code rc)
 	n->incoming.rc = rc;
 	n->machine.reopen.run = reopen_here;
 	loop_post_sure(n->config.apply_loop, &n->machine.reopen);
+}
+
+void machine_reopen_again(struct rc_node *n)
+{
+	machine_reopen(n, OK);
 }
 
 void machine_close(struct rc_node *n)

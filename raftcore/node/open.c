@@ -212,6 +212,14 @@ static enum code has_segments(struct fs *fs, const char *dir, bool *out,
 	return OK;
 }
 
+/* What was not opened whole is opened again from its beginning. */
+static void close_log(struct node_core *c)
+{
+	wal_close(&c->wal);
+	forget_from(c, 0);
+	c->recovered_first = c->log_first = c->log_last = 0;
+}
+
 static enum code open_log(struct node_core *c, struct err *err)
 {
 	AUTO_BUF dir = BUF_NONE;
@@ -542,6 +550,8 @@ bool node_core_waits(const struct node_core *c)
 	return c->identity.waits;
 }
 
+/* Until there is a log it waits, whatever is written down: where there is no room
+ * this is done again. */
 static enum code form(struct node_core *c, const struct uuid *cluster,
 		      const struct founder *founders, size_t n, struct err *err)
 {
@@ -563,15 +573,18 @@ static enum code form(struct node_core *c, const struct uuid *cluster,
 	if (rc)
 		return rc;
 	c->identity = id;
+	c->identity.waits = true;
 	checkpoint_files_bind(c->files, id.cluster);
 	take_agreed(c);
 	rc = open_log(c, err);
-	if (rc == OK) {
-		engine_free(&c->engine);
-		must(open_engine(c, err) == OK);
-		rc = failpoint_hit(FP_FORM_LOG, err);
+	if (rc) {
+		close_log(c);
+		return rc;
 	}
-	return rc;
+	c->identity.waits = false;
+	engine_free(&c->engine);
+	must(open_engine(c, err) == OK);
+	return failpoint_hit(FP_FORM_LOG, err);
 }
 
 enum code node_core_form(struct node_core *c, const struct uuid *cluster,
@@ -580,10 +593,10 @@ enum code node_core_form(struct node_core *c, const struct uuid *cluster,
 {
 	enum code rc = form(c, cluster, founders, n, err);
 
-	if (rc) {
+	if (rc)
 		err_wrap(err, "forming the cluster");
+	if (rc && rc != E_FULL)
 		core_fail(c, err);
-	}
 	return rc;
 }
 

@@ -2,8 +2,8 @@
  * A disk without room.
  *
  * What could not be written is kept and tried again five times a second: the log's
- * record by its thread (writer.c), a batch of the machine by this.  Until it goes
- * in the node takes no proposals, is not ready, and a leader hands over to
+ * record or a checkpoint's by its thread (writer.c), a batch of the machine or its
+ * opening from a checkpoint by this.  Until it goes in the node takes no proposals, is not ready, and a leader hands over to
  * another: reads, heartbeats and votes go on.
  */
 #include "base/log.h"
@@ -52,12 +52,14 @@ void room_log(void *node, const struct err *err)
 	loop_post_sure(n->loop, &n->room.changed);
 }
 
-bool room_applied(struct rc_node *n, enum code rc, const struct err *err)
+bool room_machine(struct rc_node *n, enum code rc, const struct err *err,
+		  void (*again)(struct rc_node *n))
 {
 	bool is_full = rc == E_FULL;
 
 	if (atomic_exchange(&n->room.machine, is_full) != is_full)
 		tell(n, "the state", is_full ? err : NULL);
+	n->room.again = again;
 	n->room.again_ms = is_full ? node_now(n) + AGAIN_MS : 0;
 	return is_full;
 }
@@ -121,7 +123,7 @@ void room_timeout(struct rc_node *n)
 
 	if (n->room.again_ms && now >= n->room.again_ms) {
 		n->room.again_ms = 0;
-		machine_apply_again(n);
+		n->room.again(n);
 	}
 	if (room_is_full(n) && n->view.is_leader && now >= n->room.hand_over_ms)
 		hand_over(n, now);

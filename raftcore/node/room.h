@@ -16,7 +16,8 @@ struct room {
 	_Atomic bool log, machine;       /* there is none for it */
 	_Atomic bool is_posted;
 	struct msg changed;
-	uint64_t again_ms;               /* the batch is tried again; 0: none */
+	uint64_t again_ms;               /* the machine is asked again; 0: no */
+	void (*again)(struct rc_node *n);
 	uint64_t hand_over_ms;           /* not before */
 	struct node_transfer transfer;
 	bool is_handing;
@@ -26,10 +27,14 @@ struct room {
 bool room_is_full(const struct rc_node *n);
 /* For writer_config: 'err' says what did not fit; NULL: it did now. */
 void room_log(void *node, const struct err *err);
-/* What became of a batch; true: it is to be tried again. */
-bool room_applied(struct rc_node *n, enum code rc, const struct err *err);
-/* In machine.c: the batch is given to the machine once more. */
+/* What became of a batch, of the machine's opening, or of a cluster that is formed;
+ * true: it found no room, and 'again' has it tried once more, later. */
+bool room_machine(struct rc_node *n, enum code rc, const struct err *err,
+		  void (*again)(struct rc_node *n));
+/* These: in machine.c, and former.c. */
 void machine_apply_again(struct rc_node *n);
+void machine_reopen_again(struct rc_node *n);
+void former_again(struct rc_node *n);
 uint64_t room_deadline(const struct rc_node *n);
 void room_timeout(struct rc_node *n);
 

@@ -492,13 +492,23 @@ static void on_failed(void *data, uint64_t peer, struct str id, enum code rc,
 
 /* ---- installing ---- */
 
+static enum code install_step(void *data, struct wal *wal, struct err *err)
+{
+	struct rc_node *n = data;
+
+	return node_install(fs_real(), node_core_files(n->core), n->dir, wal,
+			    n->incoming.of, n->incoming.of_path, err);
+}
+
+/* What the log is given later waits behind it, also for room. */
 static void install_run(struct writer_task *task, struct wal *wal)
 {
 	struct incoming *in = container_of(task, struct incoming, task);
 	struct rc_node *n = container_of(in, struct rc_node, incoming);
+	enum code rc = writer_patiently(n->log.writer, install_step, n, &in->err);
 
-	machine_reopen(n, node_install(fs_real(), node_core_files(n->core), n->dir,
-				       wal, in->of, in->of_path, &in->err));
+	if (rc != E_FULL)                /* else the node ends */
+		machine_reopen(n, rc);
 }
 
 void host_install(void *host, const struct checkpoint *c, const char *path)

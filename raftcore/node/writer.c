@@ -151,26 +151,34 @@ static bool wait_for_room(struct writer *w)
 	return goes_on;
 }
 
-static enum code append_record(struct writer *w, struct err *err)
+enum code writer_patiently(struct writer *w, writer_step *step, void *data,
+			   struct err *err)
 {
-	enum code rc = wal_append(w->config.wal, w->entries, w->n_entries, err);
+	enum code rc = step(data, w->config.wal, err);
 	bool was_full = rc == E_FULL;
 
 	while (rc == E_FULL) {
 		w->config.on_room(w->config.data, err);
 		if (!wait_for_room(w))
 			return rc;
-		rc = wal_append(w->config.wal, w->entries, w->n_entries, err);
+		rc = step(data, w->config.wal, err);
 	}
 	if (was_full && rc == OK)
 		w->config.on_room(w->config.data, NULL);
 	return rc;
 }
 
+static enum code append_record(void *data, struct wal *wal, struct err *err)
+{
+	struct writer *w = data;
+
+	return wal_append(wal, w->entries, w->n_entries, err);
+}
+
 static enum code write_record(struct writer *w, struct err *err)
 {
 	uint64_t from = clock_mono_ns();
-	enum code rc = append_record(w, err);
+	enum code rc = writer_patiently(w, append_record, w, err);
 
 	if (rc)
 		return rc;

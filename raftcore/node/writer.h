@@ -33,8 +33,8 @@ struct writer_config {
 	void (*on_written)(void *data, uint64_t sequence);
 	/* The log failed; nothing more is written; WAL thread. */
 	void (*on_failed)(void *data, enum code rc, const struct err *err);
-	/* There is no room for a record, which is tried again until there is;
-	 * NULL: it went in.  WAL thread. */
+	/* There is no room for a record, or for what a task does patiently; it is
+	 * tried again until there is.  NULL: it went in.  WAL thread. */
 	void (*on_room)(void *data, const struct err *err);
 	void *data;
 };
@@ -47,6 +47,13 @@ void writer_stop(struct writer **writer);
 /* Any thread; both in the order of the calls. */
 void writer_append(struct writer *writer, struct append *append);
 void writer_run(struct writer *writer, struct writer_task *task);
+/*
+ * For a task, on the WAL thread: does 'step' until it answers something else than
+ * E_FULL, and waits between.  E_FULL: the thread is to end.
+ */
+typedef enum code writer_step(void *data, struct wal *wal, struct err *err);
+enum code writer_patiently(struct writer *writer, writer_step *step, void *data,
+			   struct err *err) MUST_USE;
 /* 99th percentile of the last writes, microseconds; any thread. */
 uint64_t writer_p99_us(struct writer *writer);
 void writer_stats(struct writer *writer, struct wal_stats *out);

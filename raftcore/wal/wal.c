@@ -500,6 +500,7 @@ enum code wal_cut(struct wal *wal, uint64_t index, struct err *err)
 			/* It may come back under its old name, and must not be
 			 * used again before. */
 			wal->is_broken = true;
+			rc = broken(rc, err);
 			break;
 		}
 		wal_places_drop(wal, wal->segments[0].id);

@@ -150,6 +150,7 @@ static void run_install(const struct nth *nth, void *data)
 	struct node_core_view v;
 	struct err err = { 0 };
 	uint64_t before;
+	enum code rc;
 	bool done;
 
 	lab = lab_new(nth->n);
@@ -167,11 +168,21 @@ static void run_install(const struct nth *nth, void *data)
 	put_picture(&c);
 
 	nth_begin(nth);
-	done = node_install(lab->fs, node_core_files(lab->core), "/node",
-			    node_core_wal(lab->core), &c, PICTURE, &err) == OK;
+	rc = node_install(lab->fs, node_core_files(lab->core), "/node",
+			  node_core_wal(lab->core), &c, PICTURE, &err);
 	nth_end(nth);
+	done = rc == OK;
 	if (!done)
 		check_said(nth, &err);
+	/* As where there is room again. */
+	if (rc == E_FULL) {
+		ck_assert_msg(node_install(lab->fs, node_core_files(lab->core),
+					   "/node", node_core_wal(lab->core), &c,
+					   PICTURE, &err) == OK,
+			      "%s %llu: %s", failpoint_name(nth->fp),
+			      (unsigned long long)nth->n, err.text);
+		done = true;
+	}
 	checkpoint_fini(&c);
 
 	lab_crash(lab);
@@ -191,6 +202,13 @@ START_TEST(an_installed_checkpoint_is_there_or_not)
 {
 	ck_assert_uint_gt(nth_sweep(nth_files, ARRAY_LEN(nth_files), E_IO,
 				    run_install, NULL), 20);
+}
+END_TEST
+
+START_TEST(an_installed_checkpoint_finds_room_later)
+{
+	ck_assert_uint_gt(nth_sweep(nth_growing, ARRAY_LEN(nth_growing), E_FULL,
+				    run_install, NULL), 10);
 }
 END_TEST
 
@@ -242,6 +260,7 @@ static void add(TCase *t)
 	tcase_add_test(t, a_node_loses_nothing);
 	tcase_add_test(t, a_node_with_a_full_disk_loses_nothing);
 	tcase_add_test(t, an_installed_checkpoint_is_there_or_not);
+	tcase_add_test(t, an_installed_checkpoint_finds_room_later);
 	tcase_add_test(t, an_identity_is_made_once);
 }
 

@@ -40,7 +40,7 @@ struct rc_config ring_config;
 struct uuid ring_cluster;
 void (*ring_on_event)(void *data, const struct rc_event *event);
 void (*ring_prepare)(struct ring_node *r);
-_Atomic unsigned ring_full;
+_Atomic unsigned ring_full, ring_full_opens;
 _Atomic uint64_t ring_filler;
 pthread_mutex_t ring_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -95,6 +95,12 @@ static enum code ring_open(void *data, const char *dir,
 	struct ring_node *r = data;
 	struct ring_state state = { 0 };
 	enum code rc = from ? read_state(from, &state, err) : OK;
+
+	if (atomic_load(&ring_full) == r->id) {
+		atomic_fetch_add(&ring_full_opens, 1);
+		ring_changed();
+		return err_set(err, E_FULL, "no room");
+	}
 
 	pthread_mutex_lock(&ring_lock);
 	r->state = state;
@@ -246,6 +252,7 @@ void ring_setup(void)
 	ring_prepare = NULL;
 	ring_on_event = NULL;
 	atomic_store(&ring_full, 0);
+	atomic_store(&ring_full_opens, 0);
 	atomic_store(&ring_filler, 700000);
 }
 

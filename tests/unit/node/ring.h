@@ -54,6 +54,8 @@ extern void (*ring_prepare)(struct ring_node *r);
 
 /* The machine of this node has no room; 0: of none. */
 extern _Atomic unsigned ring_full;
+/* How often one was to be opened so. */
+extern _Atomic unsigned ring_full_opens;
 
 /* Fixtures. */
 void ring_setup(void);

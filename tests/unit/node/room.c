@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/failpoint.h"
 #include "io/sim/disk.h"
 #include "node/writer.h"
 #include "ring.h"
@@ -127,6 +128,65 @@ START_TEST(a_full_disk_holds_up_no_end)
 }
 END_TEST
 
+/* What a task does patiently, as the installing of a checkpoint. */
+static enum code restart(void *data, struct wal *wal, struct err *err)
+{
+	return wal_restart(wal, err);
+}
+
+struct patient {
+	struct writer_task task;
+	struct writer *writer;
+	enum code rc;
+	bool is_done;
+};
+
+static void patient_run(struct writer_task *task, struct wal *wal)
+{
+	struct patient *p = container_of(task, struct patient, task);
+	struct err err;
+
+	p->rc = writer_patiently(p->writer, restart, NULL, &err);
+	pthread_mutex_lock(&lock);
+	p->is_done = true;
+	pthread_cond_signal(&cond);
+	pthread_mutex_unlock(&lock);
+}
+
+START_TEST(a_task_goes_on_when_there_is_room)
+{
+	static struct append appends[ENTRIES];
+	static struct wal_entry entries[ENTRIES];
+	struct patient p = { .task.run = patient_run };
+	struct writer *w;
+	struct wal *wal;
+	struct wal_stats stats;
+
+	disk = disk_new(4);
+	w = start_writer(&wal, appends, entries);
+	pthread_mutex_lock(&lock);
+	while (written < ENTRIES && !told_failed)
+		pthread_cond_wait(&cond, &lock);
+	told_full = told_room = 0;
+	pthread_mutex_unlock(&lock);
+	disk_set_full(disk, true);
+	p.writer = w;
+	writer_run(w, &p.task);
+	pthread_mutex_lock(&lock);
+	while (!p.is_done)
+		pthread_cond_wait(&cond, &lock);
+	pthread_mutex_unlock(&lock);
+	ck_assert_int_eq(p.rc, OK);
+	ck_assert_uint_eq(told_full, 2);
+	ck_assert_uint_eq(told_room, 1);
+	writer_stop(&w);
+	wal_stats_get(wal, &stats);
+	ck_assert_uint_eq(stats.last_index, 0);
+	wal_close(&wal);
+	disk_free(&disk);
+}
+END_TEST
+
 /* ---- the vote ---- */
 
 START_TEST(a_node_without_room_votes)
@@ -226,6 +286,109 @@ START_TEST(one_alone_refuses_until_there_is_room)
 }
 END_TEST
 
+/* ---- an installed checkpoint ---- */
+
+START_TEST(a_checkpoint_is_installed_when_there_is_room)
+{
+	unsigned leader, next = 400;
+
+	ring_config.checkpoint_log_bytes = 300 * 1024;
+	ring_config.segment_bytes = 64 * 4096;
+	ring_config.checkpoints_kept = 1;
+	ring_found(1);
+	leader = 1;
+	ring_fill(leader, 0, 400, 1000);
+	while (ring_status(leader).log_first <= 500) {
+		ring_fill(leader, next, 200, 1000);
+		next += 200;
+	}
+	ring_start(2);
+	atomic_store(&ring_full, 2);
+	ck_assert_int_eq(ring_change(leader, RC_ADD, 2, NULL), OK);
+	RING_WAIT(atomic_load(&ring_full_opens) >= 2);
+	RING_WAIT(ring_status(2).is_full);
+	ck_assert(!ring_status(2).is_ready);
+	ck_assert_uint_eq(ring_status(2).installed, 0);
+	atomic_store(&ring_full, 0);
+	RING_WAIT(ring_count(2) == next);
+	RING_WAIT(ring_status(2).is_ready && !ring_status(2).is_full);
+	ck_assert_uint_ge(ring_status(2).installed, 1);
+	/* It goes on as any other, also with the next start. */
+	ring_fill(leader, next, 100, 100);
+	RING_WAIT(ring_equal(next + 100));
+}
+END_TEST
+
+START_TEST(who_waits_for_room_ends_when_told)
+{
+	unsigned next = 400;
+
+	ring_config.checkpoint_log_bytes = 300 * 1024;
+	ring_config.segment_bytes = 64 * 4096;
+	ring_config.checkpoints_kept = 1;
+	ring_found(1);
+	ring_fill(1, 0, 400, 1000);
+	while (ring_status(1).log_first <= 500) {
+		ring_fill(1, next, 200, 1000);
+		next += 200;
+	}
+	ring_start(2);
+	atomic_store(&ring_full, 2);
+	ck_assert_int_eq(ring_change(1, RC_ADD, 2, NULL), OK);
+	RING_WAIT(atomic_load(&ring_full_opens) >= 1);
+	ring_stop(2);
+	atomic_store(&ring_full, 0);
+	ring_start(2);
+	RING_WAIT(ring_count(2) == next);
+}
+END_TEST
+
+/* ---- a start ---- */
+
+#ifdef CONFLUX_FAILPOINTS
+
+START_TEST(a_start_without_room_is_tried_again)
+{
+	struct err err = { 0 };
+
+	ring_found(1);
+	ck_assert_int_eq(ring_put(1, 1, &err), OK);
+	ring_stop(1);
+	ck_assert_int_eq(failpoint_set("wal.segment=full*2", &err), OK);
+	ck_assert_int_eq(ring_try_start(1, &err), E_FULL);
+	ck_assert_int_eq(ring_try_start(1, &err), E_FULL);
+	ck_assert_int_eq(ring_try_start(1, &err), OK);
+	RING_WAIT(ring_status(1).is_ready);
+	ck_assert_int_eq(ring_put(1, 2, &err), OK);
+	ck_assert(ring_has(1, 1));
+}
+END_TEST
+
+/* The identity of a data directory is written when it is made, and when the cluster
+ * is formed; then there is a log. */
+START_TEST(a_cluster_is_formed_when_there_is_room)
+{
+	static const char *const specs[] = { "form.found=full*2",
+					     "meta.write=full@2*2",
+					     "meta.written=full@2*2",
+					     "wal.segment=full*2" };
+	struct err err = { 0 };
+
+	ring_config.forms = true;
+	ring_config.expect = 1;
+	ck_assert_int_eq(failpoint_set(specs[_i], &err), OK);
+	ring_found(1);
+	RING_WAIT(ring_status(1).is_ready);
+	ck_assert(ring_status(1).is_formed && !ring_status(1).is_full);
+	ck_assert_int_eq(ring_put(1, 1, &err), OK);
+	ring_stop(1);
+	ring_start(1);
+	RING_WAIT(ring_has(1, 1));
+}
+END_TEST
+
+#endif
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("node/room");
@@ -235,12 +398,19 @@ static Suite *suite(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, the_log_goes_on_when_there_is_room);
 	tcase_add_test(t, a_full_disk_holds_up_no_end);
+	tcase_add_test(t, a_task_goes_on_when_there_is_room);
 	tcase_add_test(t, a_node_without_room_votes);
 	suite_add_tcase(s, t);
 	tcase_set_timeout(r, 120);
 	tcase_add_checked_fixture(r, ring_setup, ring_teardown);
 	tcase_add_test(r, a_leader_without_room_hands_over_and_comes_back);
 	tcase_add_test(r, one_alone_refuses_until_there_is_room);
+	tcase_add_test(r, a_checkpoint_is_installed_when_there_is_room);
+	tcase_add_test(r, who_waits_for_room_ends_when_told);
+#ifdef CONFLUX_FAILPOINTS
+	tcase_add_test(r, a_start_without_room_is_tried_again);
+	tcase_add_loop_test(r, a_cluster_is_formed_when_there_is_room, 0, 4);
+#endif
 	suite_add_tcase(s, r);
 	return s;
 }
