@@ -19,6 +19,7 @@
 #include "base/banned.h"
 
 #define PART "confluxd"
+#define ROOM_MS 1000u                    /* until a start is tried again */
 
 static int fail(const struct err *err)
 {
@@ -85,16 +86,76 @@ static void reload(struct daemon *daemon, int argc, char **argv)
 	notify("READY=1");
 }
 
-/* Its data directory was restored. */
-static int restart(const struct settings *settings, struct daemon **daemon)
+/* False: a signal that ends it came before. */
+static bool sleep_ms(uint64_t ms, const sigset_t *wanted)
 {
-	struct err err;
+	uint64_t until = clock_mono_ms() + ms;
 
+	for (;;) {
+		uint64_t now = clock_mono_ms();
+		uint64_t left = until > now ? until - now : 0;
+		const struct timespec wait = {
+			.tv_sec = (time_t)(left / 1000),
+			.tv_nsec = (long)(left % 1000) * 1000000,
+		};
+		int got;
+
+		if (left == 0)
+			return true;
+		got = sigtimedwait(wanted, NULL, &wait);
+		if (got == SIGTERM || got == SIGINT)
+			return false;
+	}
+}
+
+/*
+ * On a full disk a node cannot begin: each start makes a segment of the log, and
+ * marks its store.  Nothing is lost, so it is tried again until there is room; who
+ * supervises is told that it takes longer.  E_CANCELLED: a signal came before.
+ */
+static enum code start(const struct settings *settings, const sigset_t *wanted,
+		       struct daemon **daemon, struct err *err)
+{
+	bool was_full = false;
+	enum code rc;
+
+	for (;;) {
+		rc = daemon_start(settings, daemon, err);
+		if (rc != E_FULL)
+			break;
+		if (!was_full)
+			log_error(PART, LOG_KV(log_z("error", err->text)),
+				  "there is no room to start: it is tried again "
+				  "until there is");
+		was_full = true;
+		notify("EXTEND_TIMEOUT_USEC=60000000\n"
+		       "STATUS=the disk is full: waits for room");
+		if (!sleep_ms(ROOM_MS, wanted))
+			return err_set(err, E_CANCELLED, "a signal came before "
+				       "there was room");
+	}
+	if (was_full && rc == OK)
+		log_info(PART, LOG_NO_KV, "there is room again");
+	if (rc == OK)
+		notify("READY=1\nSTATUS=");
+	return rc;
+}
+
+/* Its data directory was restored. */
+static enum code restart(const struct settings *settings, const sigset_t *wanted,
+			 struct daemon **daemon, struct err *err)
+{
 	notify("RELOADING=1");
 	daemon_stop(daemon);
-	if (daemon_start(settings, daemon, &err))
-		return fail(&err);
-	notify("READY=1");
+	return start(settings, wanted, daemon, err);
+}
+
+/* What it ends with where it did not start. */
+static int not_started(const struct err *err)
+{
+	if (err->code != E_CANCELLED)
+		return fail(err);
+	log_info(PART, LOG_NO_KV, "stopped: %s", err->text);
 	return EXIT_SUCCESS;
 }
 
@@ -103,23 +164,8 @@ static int restart(const struct settings *settings, struct daemon **daemon)
 static void leave(const struct settings *settings, struct daemon *daemon,
 		  const sigset_t *wanted)
 {
-	uint64_t until = clock_mono_ms() +
-			 settings_u64(settings, SETTING_server_drain_delay);
-	int got = 0;
-
 	daemon_leave(daemon);
-	while (got != SIGTERM && got != SIGINT) {
-		uint64_t now = clock_mono_ms();
-		uint64_t left = until > now ? until - now : 0;
-		const struct timespec wait = {
-			.tv_sec = (time_t)(left / 1000),
-			.tv_nsec = (long)(left % 1000) * 1000000,
-		};
-
-		if (left == 0)
-			break;
-		got = sigtimedwait(wanted, NULL, &wait);
-	}
+	(void)!sleep_ms(settings_u64(settings, SETTING_server_drain_delay), wanted);
 }
 
 static int run(const struct settings *settings, int argc, char **argv)
@@ -139,9 +185,8 @@ static int run(const struct settings *settings, int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	log_setup((enum log_level)settings_word(settings, SETTING_log_level),
 		  (enum log_format)settings_word(settings, SETTING_log_format));
-	if (daemon_start(settings, &daemon, &err))
-		return fail(&err);
-	notify("READY=1");
+	if (start(settings, &wanted, &daemon, &err))
+		return not_started(&err);
 	for (;;) {
 		got = sigwaitinfo(&wanted, NULL);
 		if (got == SIGHUP)
@@ -149,8 +194,8 @@ static int run(const struct settings *settings, int argc, char **argv)
 		else if (got == DAEMON_SIGNAL && !daemon_wants_restart(daemon))
 			continue;
 		else if (got == DAEMON_SIGNAL) {
-			if (restart(settings, &daemon))
-				return EXIT_FAILURE;
+			if (restart(settings, &wanted, &daemon, &err))
+				return not_started(&err);
 		} else if (got > 0) {
 			break;
 		}

@@ -18,6 +18,7 @@
 
 #define PART "daemon"
 #define TOKEN_RETRY_MS 50
+#define TOKEN_LOOK_MS 1                  /* at a token that is made */
 #define LOOPS_MAX 64u
 #define HAND_OVER_MS 2000u
 
@@ -160,28 +161,56 @@ static enum code ensure_token(struct daemon *d, struct err *err)
 static void token_run(struct work *work)
 {
 	struct daemon *d = container_of(work, struct daemon, token_work);
-	struct err err;
 
-	if (ensure_token(d, &err) && !atomic_load(&d->is_stopping))
-		log_error(PART, LOG_KV(log_z("hint", err.hint)), "%s", err.text);
+	d->token_rc = ensure_token(d, &d->token_err);
+	if (d->token_rc && !d->cluster.is_alone && !atomic_load(&d->is_stopping))
+		log_error(PART, LOG_KV(log_z("hint", d->token_err.hint)), "%s",
+			  d->token_err.text);
+	atomic_store(&d->token_is_done, true);
 }
 
 static void token_done(struct work *work)
 {
 }
 
+static bool is_full(struct daemon *d)
+{
+	struct store_status status;
+
+	store_status(d->store, &status);
+	return status.node.is_full;
+}
+
+/* One alone has its token before it listens, unless its disk is full: then the
+ * token comes when there is room, and until then it says that it is not ready. */
+static enum code await_token(struct daemon *d, struct err *err)
+{
+	const struct timespec pause = { .tv_nsec = TOKEN_LOOK_MS * 1000000 };
+
+	while (!atomic_load(&d->token_is_done)) {
+		if (is_full(d)) {
+			log_error(PART, LOG_NO_KV, "there is no room for the root "
+				  "token: it is made when there is");
+			return OK;
+		}
+		nanosleep(&pause, NULL);
+	}
+	if (d->token_rc)
+		err_copy(err, &d->token_err);
+	return d->token_rc;
+}
+
 /* A cluster has no leader before a majority is there, and this node may be the
  * first; so the token is made beside, and the node serves what it can. */
 static enum code start_token(struct daemon *d, struct err *err)
 {
-	if (d->cluster.is_alone)
-		return ensure_token(d, err);
 	if (pool_try_new("token", 1, 1, &d->token_pool, err))
 		return err_wrap(err, "root token");
 	d->token_work = (struct work){ .home = store_core_loop(d->store),
 				       .run = token_run, .done = token_done };
-	return pool_submit(d->token_pool, &d->token_work) ?
-		       OK : err_set(err, E_BUSY, "root token: no worker");
+	if (!pool_submit(d->token_pool, &d->token_work))
+		return err_set(err, E_BUSY, "root token: no worker");
+	return d->cluster.is_alone ? await_token(d, err) : OK;
 }
 
 /* ---- sources ---- */
@@ -714,6 +743,9 @@ void daemon_stop(struct daemon **dp)
 		keeper_stop(d->keeper);
 	if (d->http_out)
 		http_out_stop(d->http_out);
+	/* Workers' writes have an outcome soon, but where the disk is full. */
+	if (d->store && is_full(d))
+		store_end_waits(d->store);
 	if (d->token_pool)
 		pool_free(&d->token_pool);
 	if (d->git)

@@ -24,8 +24,11 @@ struct daemon {
 	struct cluster cluster;
 	struct keyring *keys;            /* of what is at rest; NULL: none */
 	struct store *store;
-	/* Makes the root token of a cluster that is still to be formed. */
+	/* Makes the root token. */
 	struct work token_work;
+	_Atomic bool token_is_done;      /* and what came of it: */
+	enum code token_rc;
+	struct err token_err;
 	struct pool *token_pool;
 	_Atomic bool is_stopping, is_restoring, wants_restart;
 	pthread_mutex_t token_lock;      /* of token, which workers read */

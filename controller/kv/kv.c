@@ -27,6 +27,8 @@
 #include "base/banned.h"
 
 #define UNDO_BLOCK (64 * 1024)
+#define READERS 1024
+#define LOCK_BYTES (READERS * 64 + 4096)  /* of their table: a line each, and more */
 
 struct kv {
 	MDB_env *env;
@@ -128,7 +130,11 @@ static enum code open_tables(struct kv *kv, bool is_copy, struct err *err)
 			return err_wrap(err, "%s", table_names[i]);
 		}
 	}
-	rc = mdb_txn_commit(txn);
+	rc = failing(FP_KV_COMMIT);
+	if (rc)
+		mdb_txn_abort(txn);
+	else
+		rc = mdb_txn_commit(txn);
 	return rc ? mdb_error(err, rc, "open tables") : OK;
 }
 
@@ -148,6 +154,25 @@ static enum code check_length(struct kv *kv, struct err *err)
 		       (unsigned long long)kv_file_bytes(kv));
 }
 
+/*
+ * LMDB's table of readers is a file that it makes as one hole and maps: where there is
+ * no room for a page of it, who touches that one is ended by a signal.  So it has all
+ * of its blocks before; LMDB takes it as long as it is.
+ */
+static int reserve_lock(const char *dir)
+{
+	AUTO_BUF path = BUF_NONE;
+	int fd, rc;
+
+	buf_printf(&path, "%s/lock.mdb", dir);
+	fd = open(path.p, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return errno;
+	rc = posix_fallocate(fd, 0, LOCK_BYTES);
+	close(fd);
+	return rc;
+}
+
 static enum code open_env(struct kv *kv, const char *path, uint64_t map_bytes,
 			  unsigned flags, struct err *err)
 {
@@ -159,7 +184,9 @@ static enum code open_env(struct kv *kv, const char *path, uint64_t map_bytes,
 	if (rc == 0)
 		rc = mdb_env_set_maxdbs(kv->env, KV__TABLES);
 	if (rc == 0)
-		rc = mdb_env_set_maxreaders(kv->env, 1024);
+		rc = mdb_env_set_maxreaders(kv->env, READERS);
+	if (rc == 0 && !(flags & MDB_NOLOCK))
+		rc = reserve_lock(path);
 	if (rc == 0)
 		rc = mdb_env_open(kv->env, path, MDB_NOTLS | MDB_NORDAHEAD | flags,
 				  0600);

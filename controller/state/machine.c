@@ -305,34 +305,41 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* In the other folder: readers may still hold what was there. */
+/* In the other folder: readers may still hold what was there.  Where it fails what
+ * was copied goes, so that it takes no room, and this is done again from the start. */
 static enum code rebuild(struct state *s, const struct rc_checkpoint *from,
 			 struct err *err)
 {
 	AUTO_BUF dir = BUF_NONE;
 	AUTO_BUF path = BUF_NONE;
-	const char *old = s->folder;
+	const char *old = other_folder(other_folder(s->folder));
 	enum code rc = OK;
 
 	str_copy(s->folder, sizeof(s->folder), str_of(other_folder(old)));
-	old = other_folder(s->folder);
 	str_copy(s->made_from, sizeof(s->made_from),
 		 from ? str_of(base_name(from->path)) : STR("-"));
 	/* A copy that a crash cut off opens like a store: no mark may vouch for
 	 * it. */
 	rc = mark(s, "rebuilding", err);
-	if (rc)
-		return rc;
-	remove_store(s, s->folder);
 	buf_printf(&dir, "%s/%s", s->dir, s->folder);
 	buf_printf(&path, "%s/data.mdb", dir.p);
-	rc = make_dir(dir.p, err);
+	if (rc == OK) {
+		remove_store(s, s->folder);
+		rc = make_dir(dir.p, err);
+	}
 	if (rc == OK && from)
 		rc = copy_file(from, path.p, err);
 	if (rc == OK)
 		rc = open_store(s, err);
 	if (rc == OK)
+		rc = mark(s, "dirty", err);
+	if (rc == OK) {
 		remove_store(s, old);
+		return OK;
+	}
+	set_kv(s, NULL);
+	remove_store(s, s->folder);
+	str_copy(s->folder, sizeof(s->folder), str_of(old));
 	return rc;
 }
 
@@ -355,7 +362,8 @@ static enum code open_as_is(struct state *s, const struct rc_checkpoint *from,
 	rc = open_store(s, err);
 	if (rc == E_UNSUPPORTED && s->was_clean)
 		(void)!mark(s, "clean", &own);
-	if (rc == E_UNSUPPORTED)
+	/* Without room it is whole, and opened when there is some. */
+	if (rc == E_UNSUPPORTED || rc == E_FULL)
 		return rc;
 	*is_open = rc == OK && (!from || s->head.index >= from->index);
 	if (rc == OK && !*is_open)
@@ -388,10 +396,8 @@ static enum code machine_open(void *data, const char *dir,
 		return rc;
 	if (!is_again)
 		rc = open_as_is(s, from, &is_open, err);
-	if (rc == OK && !is_open) {
+	if (rc == OK && !is_open)
 		rc = rebuild(s, from, err);
-		rc = rc ? rc : mark(s, "dirty", err);
-	}
 	if (rc)
 		return rc;
 	s->is_marked_dirty = true;

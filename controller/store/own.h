@@ -85,6 +85,11 @@ struct store {
 	_Atomic bool is_leader, has_failed, is_fenced, is_stopping;
 	pthread_mutex_t failure_lock;
 	char failure[200];
+	/* Workers that wait for an outcome (store_submit_wait). */
+	pthread_mutex_t waits_lock;
+	pthread_cond_t waits_cond;
+	bool waits_are_over;
+	struct list left_waiting;        /* those that did not get it */
 };
 
 /*

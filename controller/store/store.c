@@ -267,50 +267,92 @@ void submit_on_core(struct store *s, struct store_write *w)
 	submit(s, w);
 }
 
+/* Of a worker; under waits_lock what is not the write's. */
 struct waiting {
 	struct store_write write;
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
+	struct store *store;
+	struct list at;                  /* among those that nobody waits for */
+	struct buf bytes;
 	bool is_done;
 	struct arena *arena;
-	struct outcome *out;
+	struct outcome *out;             /* NULL: nobody waits any more */
 };
 
 static void wake_waiting(struct store_write *w, const struct outcome *o)
 {
 	struct waiting *x = container_of(w, struct waiting, write);
+	struct store *s = x->store;
 
-	pthread_mutex_lock(&x->lock);
-	*x->out = *o;
-	x->out->results = arena_alloc(x->arena, (o->n_results + 1) *
-							sizeof(*o->results));
-	if (o->n_results)
-		memcpy(x->out->results, o->results,
-		       o->n_results * sizeof(*o->results));
+	pthread_mutex_lock(&s->waits_lock);
+	if (x->out) {
+		*x->out = *o;
+		x->out->results = arena_alloc(x->arena, (o->n_results + 1) *
+								sizeof(*o->results));
+		if (o->n_results)
+			memcpy(x->out->results, o->results,
+			       o->n_results * sizeof(*o->results));
+	}
 	x->is_done = true;
-	pthread_cond_signal(&x->cond);
-	pthread_mutex_unlock(&x->lock);
+	pthread_cond_broadcast(&s->waits_cond);
+	pthread_mutex_unlock(&s->waits_lock);
+}
+
+static void waiting_free(struct waiting *x)
+{
+	list_remove(&x->at);
+	buf_fini(&x->bytes);
+	free(x);
 }
 
 enum code store_submit_wait(struct store *s, struct str bytes,
 			    struct arena *arena, struct outcome *out,
 			    struct err *err)
 {
-	struct waiting x = { .write = { .home = s->core, .bytes = bytes,
-					.done = wake_waiting },
-			     .lock = PTHREAD_MUTEX_INITIALIZER,
-			     .cond = PTHREAD_COND_INITIALIZER,
-			     .arena = arena, .out = out };
+	struct waiting *x = NEW(struct waiting);
+	enum code rc = OK;
 
 	must(!loop_is_here(s->core));
-	if (!store_submit(s, &x.write))
+	*x = (struct waiting){ .write = { .home = s->core, .done = wake_waiting },
+			       .store = s, .arena = arena, .out = out };
+	list_init(&x->at);
+	buf_str(&x->bytes, bytes);
+	x->write.bytes = buf_view(&x->bytes);
+	if (!store_submit(s, &x->write)) {
+		waiting_free(x);
 		return err_set(err, E_UNAVAILABLE,
 			       "the store is stopping or too busy");
-	pthread_mutex_lock(&x.lock);
-	while (!x.is_done)
-		pthread_cond_wait(&x.cond, &x.lock);
-	pthread_mutex_unlock(&x.lock);
-	return OK;
+	}
+	pthread_mutex_lock(&s->waits_lock);
+	while (!x->is_done && !s->waits_are_over)
+		pthread_cond_wait(&s->waits_cond, &s->waits_lock);
+	if (!x->is_done) {
+		x->out = NULL;
+		list_append(&s->left_waiting, &x->at);
+		rc = err_set(err, E_UNCERTAIN, "the store stops before the outcome "
+			     "is known");
+	}
+	pthread_mutex_unlock(&s->waits_lock);
+	if (rc == OK)
+		waiting_free(x);
+	return rc;
+}
+
+void store_end_waits(struct store *s)
+{
+	pthread_mutex_lock(&s->waits_lock);
+	s->waits_are_over = true;
+	pthread_cond_broadcast(&s->waits_cond);
+	pthread_mutex_unlock(&s->waits_lock);
+}
+
+static void waits_fini(struct store *s)
+{
+	struct waiting *x;
+
+	list_each(&s->left_waiting, x, at)
+		waiting_free(x);
+	pthread_cond_destroy(&s->waits_cond);
+	pthread_mutex_destroy(&s->waits_lock);
 }
 
 bool store_inline_content(struct arena *arena, struct command *c,
@@ -677,6 +719,9 @@ enum code store_open(const struct store_config *config, struct store **out,
 	if (!s->config.map_bytes)
 		s->config.map_bytes = 64ull << 30;
 	pthread_mutex_init(&s->failure_lock, NULL);
+	pthread_mutex_init(&s->waits_lock, NULL);
+	pthread_cond_init(&s->waits_cond, NULL);
+	list_init(&s->left_waiting);
 	if (!s->config.hold_ms)
 		s->config.hold_ms = HOLD_MS_DEFAULT;
 	list_init(&s->followers);
@@ -776,6 +821,7 @@ void store_close(struct store **sp)
 	buf_fini(&s->limits_bytes);
 	buf_fini(&s->note);
 	pthread_mutex_destroy(&s->failure_lock);
+	waits_fini(s);
 	free(s);
 	*sp = NULL;
 }

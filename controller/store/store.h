@@ -109,10 +109,14 @@ void store_take_backup(struct store *store, bool on);
 bool store_submit(struct store *store, struct store_write *w) MUST_USE;
 
 /* As store_submit, and blocks the calling thread (a worker, never a loop).
- * Answers OK where there is an outcome, also a refusal; results are in 'arena'. */
+ * Answers OK where there is an outcome, also a refusal; results are in 'arena'.
+ * E_UNCERTAIN: store_end_waits came first. */
 enum code store_submit_wait(struct store *store, struct str bytes,
 			    struct arena *arena, struct outcome *out,
 			    struct err *err) MUST_USE;
+/* Nobody waits there any more, lest a full disk hold up an end: those are answered
+ * now, and later ones at once.  Any thread. */
+void store_end_waits(struct store *store);
 
 /* Puts small content, whose digest is 'sha', into the command itself, borrowing
  * it; false: there is no room, and it goes first. */

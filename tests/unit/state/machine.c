@@ -199,6 +199,83 @@ START_TEST(a_store_whose_file_is_gone_comes_from_the_picture)
 }
 END_TEST
 
+#ifdef CONFLUX_FAILPOINTS
+static unsigned stores_there(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < 2; i++) {
+		AUTO_BUF path = BUF_NONE;
+
+		buf_printf(&path, "%s/store.%u", b.dir, i);
+		n += access(path.p, F_OK) == 0;
+	}
+	return n;
+}
+
+/* An opening without room changes nothing that counts: it is done again, by the
+ * next start, or where a checkpoint was installed by the machine that is there.  The
+ * mark is made before the copy, and behind it. */
+START_TEST(a_picture_is_taken_when_there_is_room)
+{
+	const char *spec = _i / 2 ? "store.state=full@2*1" : "store.state=full*1";
+	AUTO_BUF path = BUF_NONE;
+	AUTO_BUF marked = BUF_NONE;
+	struct rc_applied at = { 0 };
+	struct err err = { 0 };
+	struct sha256 before;
+
+	bench_shop(&b, "a");
+	before = digest(&b);
+	take_picture(&path);
+	b.machine.close(b.machine.data);
+	buf_printf(&marked, "%s/store.state", b.dir);
+	ck_assert_int_eq(unlink(marked.p), 0);
+	if (_i % 2) {
+		state_free(&b.state);
+		b.state = state_new(&(struct state_config){
+			.map_bytes = 1ull << 30, .boot_id = "boot-2" });
+		b.machine = state_machine(b.state);
+	}
+	ck_assert_int_eq(failpoint_set(spec, &err), OK);
+	ck_assert_int_eq(b.machine.open(b.machine.data, b.dir, &picture, &at, &err),
+			 E_FULL);
+	ck_assert_ptr_null(state_kv(b.state));
+	/* What did not come about takes no room; what was there stays so far. */
+	ck_assert_uint_le(stores_there(), 1);
+	ck_assert_int_eq(b.machine.open(b.machine.data, b.dir, &picture, &at, &err),
+			 OK);
+	ck_assert_uint_eq(at.index, picture.index);
+	ck_assert(sha256_eq(&before, (struct sha256[]){ digest(&b) }));
+	ck_assert_uint_eq(stores_there(), 1);
+	bench_reopen(&b, "boot-3", true, NULL);
+	ck_assert_uint_eq(b.index, picture.index);
+}
+END_TEST
+
+/* A whole store that cannot be opened for want of room is not made anew. */
+START_TEST(a_store_is_opened_when_there_is_room)
+{
+	struct rc_applied at = { 0 };
+	struct err err = { 0 };
+	uint64_t index;
+
+	bench_shop(&b, "a");
+	index = b.index;
+	b.machine.close(b.machine.data);
+	state_free(&b.state);
+	b.state = state_new(&(struct state_config){ .map_bytes = 1ull << 30,
+						    .boot_id = "boot-2" });
+	b.machine = state_machine(b.state);
+	ck_assert_int_eq(failpoint_set("kv.commit=full*1", &err), OK);
+	ck_assert_int_eq(b.machine.open(b.machine.data, b.dir, NULL, &at, &err),
+			 E_FULL);
+	ck_assert_int_eq(b.machine.open(b.machine.data, b.dir, NULL, &at, &err), OK);
+	ck_assert_uint_eq(at.index, index);
+}
+END_TEST
+#endif
+
 /* As when a checkpoint of another node was installed, and the process was killed
  * before the state was made from it. */
 START_TEST(a_store_below_the_picture_comes_from_it)
@@ -560,6 +637,10 @@ static Suite *suite(void)
 	tcase_add_test(t, after_a_power_loss_it_is_made_anew);
 	tcase_add_test(t, a_picture_brings_back_the_state);
 	tcase_add_test(t, a_store_whose_file_is_gone_comes_from_the_picture);
+#ifdef CONFLUX_FAILPOINTS
+	tcase_add_loop_test(t, a_picture_is_taken_when_there_is_room, 0, 4);
+	tcase_add_test(t, a_store_is_opened_when_there_is_room);
+#endif
 	tcase_add_test(t, a_store_below_the_picture_comes_from_it);
 	tcase_add_test(t, readers_keep_the_old_store_until_they_take_the_new);
 	tcase_add_test(t, a_store_that_was_cut_short_is_made_anew);
