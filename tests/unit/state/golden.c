@@ -535,6 +535,22 @@ static void token_row_2(struct buf *now, struct str was, struct buf *again)
 		token_row_encode(again, &got);
 }
 
+/* Of a cluster of version 5 on. */
+static void token_row_3(struct buf *now, struct str was, struct buf *again)
+{
+	struct token_row got, row = { .name = STR("ci"), .role = ROLE_NAMED,
+				      .created_ms = 1700000000000,
+				      .subject = STR("ann"),
+				      .tenant = STR("acme"),
+				      .groups = STR("ops,dev"), .verbs = 0x105,
+				      .expires_ms = 1800000000000 };
+
+	if (now)
+		token_row_encode(now, &row);
+	else if (token_row_decode(was, &got))
+		token_row_encode(again, &got);
+}
+
 static void member_row(struct buf *now, struct str was, struct buf *again)
 {
 	AUTO_BUF key = BUF_NONE;
@@ -730,6 +746,7 @@ static const struct {
 	{ "row-event-1", event_row },
 	{ "row-event-2", event_row_2 },	  { "row-token-2", token_row_2 },
 	{ "row-audit-1", audit_row },	  { "row-token-1", token_row },
+	{ "row-token-3", token_row_3 },
 	{ "row-head-1", head_row },	  { "row-blob-1", blob_row },
 	{ "row-outcome-1", outcome_row }, { "row-member-1", member_row },
 };
