@@ -50,11 +50,13 @@ int rc_survey_cmp(const struct rc_survey *a, const struct rc_survey *b);
  * that the survivor has heard of, and the id of the cluster is another, so that old
  * members are refused.  What was there is moved to <dir>/before-restore-*.
  *
- * Crashes leave the one or the other, as with rc_restore.  Errors as of rc_survey and
- * rc_restore; E_CORRUPT also where log and checkpoint do not meet.
+ * Crashes leave the one or the other, as with rc_restore.  E_PRECONDITION: what this
+ * survivor does not have is lost by it, and 'accepts_loss' does not say that this is
+ * meant; nothing was touched.  Errors as of rc_survey and rc_restore; E_CORRUPT also where log and checkpoint do not meet.
  */
 struct rc_recover {
 	const char *dir;
+	bool accepts_loss;              /* said by whom it concerns, and by no default */
 	const char *address;            /* that others reach it at; "" for one */
 	struct uuid cluster;            /* the new id */
 	struct rc_machine machine;      /* is opened and closed here */

@@ -162,6 +162,7 @@ static enum code accept(struct cli *cli, const char *dir,
 {
 	const char *address = cli_text(cli, FLAG_ADDRESS);
 	struct recover_config c = { .dir = dir, .seal = seal,
+				    .accepts_loss = cli_has(cli, FLAG_ACCEPT_DATA_LOSS),
 				    .address = address ? address :
 							 own_address(is) };
 	struct recover_result r;

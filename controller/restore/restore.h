@@ -70,6 +70,7 @@ enum code restore_run(const struct restore_config *config,
 
 struct recover_config {
 	const char *dir;                 /* the survivor's data directory */
+	bool accepts_loss;               /* as of rc_recover */
 	const char *address;             /* that others reach it at; "": none */
 	const char *who;                 /* for the audit record */
 	uint64_t map_bytes;              /* of the store while it is made */

@@ -304,6 +304,12 @@ enum code rc_recover(const struct rc_recover *how, struct rc_survey *was,
 
 	*was = (struct rc_survey){ 0 };
 	*out = (struct rc_restored){ 0 };
+	if (!how->accepts_loss) {
+		err_set(err, E_PRECONDITION, "what was acknowledged and is not in %s "
+			"would be lost: nothing was recovered", how->dir);
+		return err_hint(err, "compare the survivors (rc_survey), then say "
+				     "accepts_loss");
+	}
 	if (access(how->dir, F_OK))
 		return err_set(err, E_NOT_FOUND, "%s is not there", how->dir);
 	rc = dir_lock(how->dir, &lock, err);

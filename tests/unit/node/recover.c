@@ -28,7 +28,7 @@ static void mark(void *data, const struct rc_survey *from, struct buf *out)
 
 static struct rc_recover how_to(unsigned id)
 {
-	struct rc_recover how = { .dir = ring[id - 1].dir,
+	struct rc_recover how = { .dir = ring[id - 1].dir, .accepts_loss = true,
 				  .address = ring[id - 1].address,
 				  .seal = ring_config.seal, .command = mark };
 
@@ -273,6 +273,10 @@ START_TEST(what_runs_or_is_refused_stays_as_it_is)
 	how = how_to(1);
 	ck_assert_int_eq(rc_recover(&how, &was, &restored, &err), E_BUSY);
 	ring_stop(1);
+	how.accepts_loss = false;
+	ck_assert_int_eq(rc_recover(&how, &was, &restored, &err), E_PRECONDITION);
+	ck_assert(!has(how.dir, "restoring") && has(how.dir, "wal"));
+	how.accepts_loss = true;
 	how.applied = no;
 	ck_assert_int_eq(rc_recover(&how, &was, &restored, &err), E_INVALID);
 	ck_assert(!has(how.dir, "restoring") && !has(how.dir, "restored"));
