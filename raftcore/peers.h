@@ -20,6 +20,12 @@ struct rc_peer {
 	uint64_t match;                 /* entries the leader knows it has, on the
 					   leader; 0 elsewhere */
 	uint64_t bytes_in, bytes_out, rtt_us;
+	/* Of all connections to it since it is known here: frames either way; frames that
+	 * were not sent for want of room or of a connection; bytes that wait now. */
+	uint64_t frames_in, frames_out, dropped, queued_bytes;
+	/* Tries to connect to it, those that were agreed to, and of these those that
+	 * replace one that was lost; connections of its own that were taken. */
+	uint64_t attempts, connects, reconnects, accepts;
 	int64_t cert_expiry;            /* Unix seconds; 0: none was seen */
 	char error[200];                /* of the connection; "": none */
 };

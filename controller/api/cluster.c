@@ -29,12 +29,16 @@ static void add_member(struct buf *out, const struct rc_peer *p,
 	buf_json(out, str_of(p->address));
 	buf_printf(out, ",\"role\":\"%s\",\"is_up\":%s,\"match_index\":%llu,"
 		   "\"bytes_in\":%llu,\"bytes_out\":%llu,\"rtt_us\":%llu,"
+		   "\"queued_bytes\":%llu,\"dropped\":%llu,\"reconnects\":%llu,"
 		   "\"error\":",
 		   role_of(p, leader), p->is_up ? "true" : "false",
 		   (unsigned long long)p->match,
 		   (unsigned long long)p->bytes_in,
 		   (unsigned long long)p->bytes_out,
-		   (unsigned long long)p->rtt_us);
+		   (unsigned long long)p->rtt_us,
+		   (unsigned long long)p->queued_bytes,
+		   (unsigned long long)p->dropped,
+		   (unsigned long long)p->reconnects);
 	buf_json(out, str_of(p->error));
 	buf_c(out, '}');
 }

@@ -319,6 +319,46 @@ static uint64_t peer_out(const struct rc_peer *p)
 	return p->bytes_out;
 }
 
+static uint64_t peer_queued(const struct rc_peer *p)
+{
+	return p->queued_bytes;
+}
+
+static uint64_t peer_frames_in(const struct rc_peer *p)
+{
+	return p->frames_in;
+}
+
+static uint64_t peer_frames_out(const struct rc_peer *p)
+{
+	return p->frames_out;
+}
+
+static uint64_t peer_dropped(const struct rc_peer *p)
+{
+	return p->dropped;
+}
+
+static uint64_t peer_attempts(const struct rc_peer *p)
+{
+	return p->attempts;
+}
+
+static uint64_t peer_connects(const struct rc_peer *p)
+{
+	return p->connects;
+}
+
+static uint64_t peer_reconnects(const struct rc_peer *p)
+{
+	return p->reconnects;
+}
+
+static uint64_t peer_accepts(const struct rc_peer *p)
+{
+	return p->accepts;
+}
+
 static uint64_t peer_expiry(const struct rc_peer *p)
 {
 	return (uint64_t)MAX(p->cert_expiry, (int64_t)0);
@@ -341,6 +381,23 @@ static void peer_metrics(struct buf *out, struct store *store)
 		    "counter", "Bytes that came from the node", peer_in);
 	peer_metric(out, peers, n, "conflux_peer_sent_bytes_total", "counter",
 		    "Bytes that went to the node", peer_out);
+	peer_metric(out, peers, n, "conflux_peer_queued_bytes", "gauge",
+		    "Bytes that wait to be sent to the node", peer_queued);
+	peer_metric(out, peers, n, "conflux_peer_received_frames_total", "counter",
+		    "Frames that came from the node", peer_frames_in);
+	peer_metric(out, peers, n, "conflux_peer_sent_frames_total", "counter",
+		    "Frames that went to the node", peer_frames_out);
+	peer_metric(out, peers, n, "conflux_peer_dropped_frames_total", "counter",
+		    "Frames that were not sent: no room in the queue, or the "
+		    "connection was lost", peer_dropped);
+	peer_metric(out, peers, n, "conflux_peer_connection_attempts_total", "counter",
+		    "Times that the node was dialled", peer_attempts);
+	peer_metric(out, peers, n, "conflux_peer_connections_total", "counter",
+		    "Connections to the node that it agreed to", peer_connects);
+	peer_metric(out, peers, n, "conflux_peer_reconnections_total", "counter",
+		    "Of these, those that replaced one that was lost", peer_reconnects);
+	peer_metric(out, peers, n, "conflux_peer_connections_accepted_total", "counter",
+		    "Connections of the node that were taken", peer_accepts);
 	peer_metric(out, peers, n, "conflux_peer_certificate_expiry_seconds",
 		    "gauge", "When its certificate ends, Unix; 0: none was seen",
 		    peer_expiry);

@@ -21,10 +21,12 @@ static enum code print_nodes(struct cli *cli, const struct value *v,
 			     struct err *err)
 {
 	static const char *const header[] = { "NODE", "ROLE", "UP", "MATCH",
-					      "RTT-US", "ADDRESS", "ERROR" };
+					      "RTT-US", "QUEUED", "DROPPED",
+					      "RECONNECTS", "ADDRESS", "ERROR" };
 	static const char *const members[] = { "id", "role", "is_up",
 					       "match_index", "rtt_us",
-					       "address", "error" };
+					       "queued_bytes", "dropped",
+					       "reconnects", "address", "error" };
 	const struct value *list;
 	struct table t;
 	enum code rc = cli_list(v, "nodes", &list, err);

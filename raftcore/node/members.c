@@ -146,8 +146,18 @@ static void fill_from_link(struct rc_node *n, struct rc_peer *p)
 	if (net_peer_stats(n->net, p->id, &st))
 		return;
 	for (unsigned i = 1; i < NET__CHANNELS; i++) {
-		p->bytes_in += st.links[i].bytes_in;
-		p->bytes_out += st.links[i].bytes_out;
+		const struct net_link_stats *s = &st.links[i];
+
+		p->bytes_in += s->bytes_in;
+		p->bytes_out += s->bytes_out;
+		p->frames_in += s->frames_in;
+		p->frames_out += s->frames_out;
+		p->dropped += s->dropped;
+		p->queued_bytes += s->queued_bytes;
+		p->attempts += s->attempts;
+		p->connects += s->connects;
+		p->reconnects += s->connects ? s->connects - 1 : 0;
+		p->accepts += s->accepts;
 	}
 	p->rtt_us = st.links[NET_RAFT].rtt_us;
 	p->cert_expiry = st.cert_expiry;

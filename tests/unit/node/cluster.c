@@ -129,9 +129,20 @@ static bool has_match(unsigned at, unsigned id)
 	return false;
 }
 
-START_TEST(peers_are_told)
+static struct rc_peer peer_of(unsigned at, unsigned id)
 {
 	struct rc_peer peers[RING_MAX];
+	size_t n = rc_peers(ring[at - 1].node, peers, RING_MAX);
+
+	for (size_t i = 0; i < n; i++)
+		if (peers[i].id == id)
+			return peers[i];
+	ck_abort_msg("node %u does not know node %u", at, id);
+}
+
+START_TEST(peers_are_told)
+{
+	struct rc_peer before, peers[RING_MAX];
 	unsigned leader, follower;
 
 	ring_found(3);
@@ -141,10 +152,23 @@ START_TEST(peers_are_told)
 	ck_assert_str_eq(peers[0].address, ring[0].address);
 	ring_fill(leader, 0, 50, 50);
 	RING_WAIT(has_match(leader, follower));
+	before = peer_of(leader, follower);
+	ck_assert_uint_ge(before.attempts, before.connects);
+	ck_assert_uint_gt(before.connects, 0);
+	ck_assert_uint_gt(before.accepts, 0);
+	ck_assert_uint_gt(before.frames_in, 0);
+	ck_assert_uint_gt(before.frames_out, 0);
 	ring_stop(follower);
 	RING_WAIT(!ring_is_up(leader, follower));
+	/* Heartbeats find no connection. */
+	RING_WAIT(peer_of(leader, follower).attempts > before.attempts);
+	RING_WAIT(peer_of(leader, follower).dropped > before.dropped);
 	ring_start(follower);
 	RING_WAIT(ring_is_up(leader, follower));
+	RING_WAIT(peer_of(leader, follower).reconnects > before.reconnects);
+	RING_WAIT(peer_of(leader, follower).accepts > before.accepts);
+	/* Of itself a node has none. */
+	ck_assert_uint_eq(peer_of(leader, leader).attempts, 0);
 }
 END_TEST
 
