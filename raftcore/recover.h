@@ -52,7 +52,8 @@ int rc_survey_cmp(const struct rc_survey *a, const struct rc_survey *b);
  *
  * Crashes leave the one or the other, as with rc_restore.  E_PRECONDITION: what this
  * survivor does not have is lost by it, and 'accepts_loss' does not say that this is
- * meant; nothing was touched.  Errors as of rc_survey and rc_restore; E_CORRUPT also where log and checkpoint do not meet.
+ * meant; nothing was touched.  Errors as of rc_survey and rc_restore; E_CORRUPT also
+ * where log and checkpoint do not meet.
  */
 struct rc_recover {
 	const char *dir;

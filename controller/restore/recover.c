@@ -65,7 +65,9 @@ enum code recover_run(const struct recover_config *config,
 		.map_bytes = config->map_bytes ? config->map_bytes : MAP_BYTES,
 		.on_outcome = on_outcome, .data = &r };
 	struct rc_recover how = { .dir = config->dir, .address = config->address,
-				  .accepts_loss = config->accepts_loss, .seal = config->seal, .command = command, .applied = applied,
+				  .accepts_loss = config->accepts_loss,
+				  .seal = config->seal,
+				  .command = command, .applied = applied,
 				  .data = &r };
 	struct rc_restored restored;
 	struct state *s = state_new(&state);

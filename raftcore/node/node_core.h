@@ -169,8 +169,8 @@ void node_core_free(struct node_core **core);
 
 void node_core_start(struct node_core *core, uint64_t now_ms);
 bool node_core_waits(const struct node_core *core);
-/* Writes identity and log (blocking).  OK: node_core_start is to be called again.
- * E_FULL: it is to be done again, with the same; it may be on the disk already. */
+/* Writes identity and log (blocking).  OK: node_core_start is to be called again;
+ * E_FULL: this is, with the same. */
 enum code node_core_form(struct node_core *core, const struct uuid *cluster,
 			 const struct founder *founders, size_t n,
 			 struct err *err) MUST_USE;
@@ -300,12 +300,10 @@ void node_core_shipped(struct node_core *core, uint64_t peer);
 void node_core_install(struct node_core *core, uint64_t now_ms,
 		       const struct checkpoint *c, const char *path);
 /* Names it and restarts the log behind it, so that a crash at any step leaves
- * the one or the other.  Where the log is; 'dir' is the data directory.  E_FULL: it
- * may be done again. */
+ * the one or the other.  Where the log is; 'dir' is the data directory.  E_FULL: again. */
 enum code node_install(struct fs *fs, struct fs *files, const char *dir,
-		       struct wal *wal,
-		       const struct checkpoint *c, const char *path,
-		       struct err *err) MUST_USE;
+		       struct wal *wal, const struct checkpoint *c,
+		       const char *path, struct err *err) MUST_USE;
 /* 'at' is what machine.open answered; 'stand' has the digest, too. */
 void node_core_installed(struct node_core *core, uint64_t now_ms, enum code rc,
 			 const struct rc_applied *at,

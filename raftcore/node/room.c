@@ -3,8 +3,8 @@
  *
  * What could not be written is kept and tried again five times a second: the log's
  * record or a checkpoint's by its thread (writer.c), a batch of the machine or its
- * opening from a checkpoint by this.  Until it goes in the node takes no proposals, is not ready, and a leader hands over to
- * another: reads, heartbeats and votes go on.
+ * opening from a checkpoint by this.  Until it goes in the node takes no proposals, is
+ * not ready, and a leader hands over to another: reads, heartbeats and votes go on.
  */
 #include "base/log.h"
 #include "node/driver.h"
