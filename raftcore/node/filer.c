@@ -14,12 +14,14 @@
 #define TO_ALL_MAX 8u
 #define LOOK_MS 250u
 #define RETRY_MS 100u
+#define WARN_MS 1000u
 
 struct sending {
 	struct errand errand;            /* to its loop, and back to 'done' */
 	struct list at;
 	struct rc_file *file;
 	uint64_t peer, told;
+	uint64_t number;                 /* of all since the start */
 	bool is_under_way;
 	struct buf id;
 	char *path;
@@ -41,8 +43,9 @@ struct taking {
 	struct rc_node *node;
 	uint64_t peer;
 	struct buf id, from, path;
-	bool is_out;
-	bool is_there;                   /* since before the start */
+	bool is_out;                     /* a worker has it, or the program is told */
+	bool is_moved;                   /* and may have to be synced yet */
+	bool is_gone;                    /* somebody else removed it */
 	enum code rc;
 	struct err err;
 };
@@ -96,11 +99,26 @@ static void settle(struct rc_node *n, struct sending *s, enum code rc,
 	errands_put_sure(&n->to_apply, &s->errand);
 }
 
+/* No two have the same: what was cancelled may be hashed by a worker still, and who
+ * sends another file of its name would find the tree of the old one. */
 static void tree_of(const struct rc_node *n, const struct sending *s,
 		    struct buf *out)
 {
-	buf_printf(out, "%s/%s-%llu.tree", n->filer.sent_dir, s->id.p,
-		   (unsigned long long)s->peer);
+	buf_printf(out, "%s/%s-%llu-%llu.tree", n->filer.sent_dir, s->id.p,
+		   (unsigned long long)s->peer, (unsigned long long)s->number);
+}
+
+/* The new one first: then a worker who has not named it cannot any more.  What one
+ * begins behind this goes with the next start. */
+static void drop_tree(const struct rc_node *n, const struct sending *s)
+{
+	AUTO_BUF tree = BUF_NONE;
+	AUTO_BUF new = BUF_NONE;
+
+	tree_of(n, s, &tree);
+	buf_printf(&new, "%s.new", tree.p);
+	(void)fs_real()->ops->remove(fs_real(), new.p, NULL);
+	(void)fs_real()->ops->remove(fs_real(), tree.p, NULL);
 }
 
 /* The first that may begin; NULL: all others wait. */
@@ -203,6 +221,7 @@ static void start_sending(struct rc_node *n, struct errand *errand)
 		settle(n, s, rc, &err);
 		return;
 	}
+	s->number = ++n->filer.last_number;
 	list_append(&n->filer.sends, &s->at);
 	send_some(n);
 }
@@ -228,12 +247,10 @@ void filer_sent(struct rc_node *n, uint64_t peer, struct str id, enum code rc,
 		const struct err *err)
 {
 	struct sending *s = sending_of(n, peer, id);
-	AUTO_BUF tree = BUF_NONE;
 
 	if (!s || !s->is_under_way)
 		return;
-	tree_of(n, s, &tree);
-	(void)fs_real()->ops->remove(fs_real(), tree.p, NULL);
+	drop_tree(n, s);
 	settle(n, s, rc, err);
 	send_some(n);
 }
@@ -247,6 +264,7 @@ static void give_up(struct rc_node *n, struct sending *s, enum code rc,
 	if (s->is_under_way) {
 		s->is_under_way = false;
 		(void)ship_cancel(n->ship, node_now(n), s->peer, buf_view(&s->id));
+		drop_tree(n, s);
 	}
 	err_set(&err, rc, "%s", why);
 	settle(n, s, rc, &err);
@@ -273,7 +291,11 @@ static void obey(struct rc_node *n, struct errand *errand)
 	struct order *o = container_of(errand, struct order, errand);
 	struct sending *s;
 
-	n->filer.forgets |= !o->file && n->ship;
+	/* Not at once: who sends may have given up a moment ago. */
+	if (!o->file && n->ship && !n->filer.forgets) {
+		n->filer.forgets = true;
+		n->filer.retry_ms = node_now(n) + RETRY_MS;
+	}
 	list_each(&n->filer.sends, s, at)
 		if (s->file == o->file && !node_has_ended(n)) {
 			give_up(n, s, E_CANCELLED, "it was cancelled");
@@ -342,7 +364,13 @@ static void taking_free(struct taking *t)
 	free(t);
 }
 
-/* Where the node ends, it is told at its next start. */
+static void has_told(struct rc_node *n, struct errand *errand)
+{
+	taking_free(container_of(errand, struct taking, errand));
+}
+
+/* Until it is told, another file of its name may not take its place.  Where the node
+ * ends, it is told at its next start. */
 static void tell_taken(struct rc_node *n, struct errand *errand)
 {
 	struct taking *t = container_of(errand, struct taking, errand);
@@ -351,7 +379,16 @@ static void tell_taken(struct rc_node *n, struct errand *errand)
 
 	if (!node_has_ended(n))
 		n->config.on_file(n->config.data, &r);
-	taking_free(t);
+	t->errand.run = has_told;
+	/* Not put: the node ends, and filer_free has it. */
+	(void)!errands_put(&n->to_raft, &t->errand);
+}
+
+static void tell(struct rc_node *n, struct taking *t)
+{
+	t->is_out = true;
+	t->errand.run = tell_taken;
+	errands_put_sure(&n->to_apply, &t->errand);
 }
 
 static struct taking *taking_new(struct rc_node *n, uint64_t peer, struct str id)
@@ -367,14 +404,28 @@ static struct taking *taking_new(struct rc_node *n, uint64_t peer, struct str id
 	return t;
 }
 
+static bool is_there(const char *path)
+{
+	struct file *file;
+	enum code rc = fs_real()->ops->open(fs_real(), path, 0, &file, NULL);
+
+	if (rc == OK)
+		fs_real()->ops->close(fs_real(), file);
+	return rc != E_NOT_FOUND;
+}
+
 /* Its journal speaks of a whole file that is not there any more. */
-static enum code move(const struct taking *t, struct err *err)
+static enum code move(struct taking *t, struct err *err)
 {
 	const struct filer *f = &t->node->filer;
 	struct fs *fs = node_core_files(t->node->core);
 	AUTO_BUF journal = BUF_NONE;
-	enum code rc = fs->ops->rename(fs, t->from.p, t->path.p, err);
+	enum code rc = OK;
 
+	if (!t->is_moved)
+		rc = fs->ops->rename(fs, t->from.p, t->path.p, err);
+	t->is_moved = rc == OK;
+	t->is_gone = rc == E_NOT_FOUND && !is_there(t->from.p);
 	if (rc == OK)
 		rc = fs->ops->sync_dir(fs, f->dir, err);
 	buf_printf(&journal, "%s/%s.journal", f->incoming, t->id.p);
@@ -394,21 +445,25 @@ static void take_done(struct work *work)
 {
 	struct taking *t = container_of(work, struct taking, work);
 	struct rc_node *n = t->node;
+	struct filer *f = &n->filer;
 
 	t->is_out = false;
 	if (!node_work_home(n))
 		return;                  /* filer_free has it */
 	if (t->rc == OK) {
-		list_remove(&t->at);
-		t->errand.run = tell_taken;
-		errands_put_sure(&n->to_apply, &t->errand);
-	} else if (t->rc == E_NOT_FOUND) {
-		taking_free(t);          /* it was taken before */
-	} else {
-		log_warn(PART, LOG_KV(log_u("peer", t->peer),
-				      log_z("error", t->err.text)),
-			 "a file that came is not told of yet");
+		tell(n, t);
+		return;
 	}
+	if (t->is_gone) {
+		taking_free(t);
+		return;
+	}
+	f->retry_ms = node_now(n) + RETRY_MS;
+	if (node_now(n) < f->warn_ms)
+		return;
+	f->warn_ms = node_now(n) + WARN_MS;
+	log_warn(PART, LOG_KV(log_u("peer", t->peer), log_z("error", t->err.text)),
+		 "a file that came is not told of yet");
 }
 
 static void take(struct taking *t)
@@ -460,7 +515,7 @@ static bool is_waiting(const struct rc_node *n)
 	const struct taking *t;
 
 	list_each(&n->filer.taken, t, at)
-		if (!t->is_out && !t->is_there)
+		if (!t->is_out)
 			return true;
 	return n->filer.forgets;
 }
@@ -468,23 +523,46 @@ static bool is_waiting(const struct rc_node *n)
 uint64_t filer_deadline(const struct rc_node *n)
 {
 	if (is_waiting(n))
-		return node_now(n) + RETRY_MS;
+		return MAX(n->filer.retry_ms, node_now(n) + 1);
 	return list_empty(&n->filer.sends) ? UINT64_MAX :
 		MAX(n->filer.look_ms, node_now(n) + 1);
+}
+
+/* What is whole is acknowledged, and stays until it is moved.  Ids of checkpoints are
+ * numbers of twenty digits. */
+static bool forget(struct rc_node *n)
+{
+	AUTO_BUF keep = BUF_NONE;
+	const struct taking *t;
+
+	buf_z(&keep, "0*");
+	list_each(&n->filer.taken, t, at) {
+		buf_c(&keep, '\0');
+		buf_str(&keep, buf_view(&t->id));
+	}
+	return ship_clear(n->ship, node_now(n), buf_view(&keep));
+}
+
+static void try_again(struct rc_node *n)
+{
+	struct filer *f = &n->filer;
+	struct taking *t;
+
+	f->retry_ms = node_now(n) + RETRY_MS;
+	list_each(&f->taken, t, at)
+		if (!t->is_out)
+			take(t);
+	if (f->forgets && forget(n))
+		f->forgets = false;
 }
 
 void filer_timeout(struct rc_node *n)
 {
 	struct filer *f = &n->filer;
 	struct sending *s;
-	struct taking *t;
 
-	list_each(&f->taken, t, at)
-		if (!t->is_out && !t->is_there)
-			take(t);
-	/* Ids of checkpoints are numbers of twenty digits. */
-	if (f->forgets && ship_clear(n->ship, node_now(n), STR("0*")))
-		f->forgets = false;
+	if (is_waiting(n) && node_now(n) >= f->retry_ms)
+		try_again(n);
 	if (node_now(n) < f->look_ms)
 		return;
 	f->look_ms = node_now(n) + LOOK_MS;
@@ -524,7 +602,7 @@ static enum code take_up(struct rc_node *n, const struct buf *incoming,
 		buf_z(&id, FILER_ID);
 		buf_str(&id, name);
 		t = taking_new(n, 0, buf_view(&id));
-		t->is_there = true;
+		t->is_moved = t->is_out = true;  /* filer_start tells */
 		list_append(&n->filer.taken, &t->at);
 	}
 	return rc;
@@ -534,11 +612,8 @@ void filer_start(struct rc_node *n)
 {
 	struct taking *t;
 
-	list_each(&n->filer.taken, t, at) {
-		list_remove(&t->at);
-		t->errand.run = tell_taken;
-		errands_put_sure(&n->to_apply, &t->errand);
-	}
+	list_each(&n->filer.taken, t, at)
+		tell(n, t);
 }
 
 /* They are made again, of the file as it is then. */

@@ -23,6 +23,9 @@ struct filer {
 	struct list taken;               /* struct taking */
 	char *dir, *incoming, *sent_dir; /* NULL: no files */
 	uint64_t look_ms;                /* when progress is looked at again */
+	uint64_t retry_ms;               /* when what failed is tried again */
+	uint64_t warn_ms;                /* not before it is said that it failed */
+	uint64_t last_number;            /* of what is sent */
 	bool forgets;                    /* what nobody sends is to go */
 };
 
