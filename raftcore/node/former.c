@@ -330,12 +330,14 @@ static void end(struct former *f, const struct form_outcome *o)
 	enum code rc = OK;
 	char text[37];
 
-	if (is_new)
+	/* A node that joins may have a machine that waits for room already. */
+	if (is_new) {
 		rc = node_core_form(n->core, &o->cluster, o->founders,
 				    o->n_founders, &err);
-	if (room_machine(n, rc, &err, former_again)) {
-		put_off(f, o, &err);
-		return;
+		if (room_machine(n, rc, &err, former_again)) {
+			put_off(f, o, &err);
+			return;
+		}
 	}
 	uuid_text(text, o->cluster);
 	if (rc == OK)

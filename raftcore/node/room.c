@@ -23,7 +23,8 @@ bool room_is_full(const struct rc_node *n)
 static void tell(const struct rc_node *n, const char *what, const struct err *err)
 {
 	if (err)
-		log_error(PART, LOG_KV(log_z("error", err->text)),
+		log_error(PART, LOG_KV(log_z("error", err->text),
+				       log_z("hint", err->hint)),
 			  "no room for %s: nothing is taken until there is",
 			  what);
 	else
