@@ -86,8 +86,13 @@ static void reload(struct daemon *daemon, int argc, char **argv)
 	notify("READY=1");
 }
 
-/* False: a signal that ends it came before. */
-static bool sleep_ms(uint64_t ms, const sigset_t *wanted)
+static bool is_end(int got)
+{
+	return got == SIGTERM || got == SIGINT;
+}
+
+/* The signal that came before: one that ends it, or SIGHUP where 'hups'; or 0. */
+static int sleep_ms(uint64_t ms, const sigset_t *wanted, bool hups)
 {
 	uint64_t until = clock_mono_ms() + ms;
 
@@ -101,10 +106,10 @@ static bool sleep_ms(uint64_t ms, const sigset_t *wanted)
 		int got;
 
 		if (left == 0)
-			return true;
+			return 0;
 		got = sigtimedwait(wanted, NULL, &wait);
-		if (got == SIGTERM || got == SIGINT)
-			return false;
+		if (is_end(got) || (hups && got == SIGHUP))
+			return got;
 	}
 }
 
@@ -118,21 +123,27 @@ static enum code start(const struct settings *settings, const sigset_t *wanted,
 {
 	bool was_full = false;
 	enum code rc;
+	int got;
 
 	for (;;) {
 		rc = daemon_start(settings, daemon, err);
 		if (rc != E_FULL)
 			break;
 		if (!was_full)
-			log_error(PART, LOG_KV(log_z("error", err->text)),
+			log_error(PART, LOG_KV(log_z("error", err->text),
+					       log_z("hint", err->hint)),
 				  "there is no room to start: it is tried again "
 				  "until there is");
 		was_full = true;
 		notify("EXTEND_TIMEOUT_USEC=60000000\n"
 		       "STATUS=the disk is full: waits for room");
-		if (!sleep_ms(ROOM_MS, wanted))
+		got = sleep_ms(ROOM_MS, wanted, true);
+		if (is_end(got))
 			return err_set(err, E_CANCELLED, "a signal came before "
 				       "there was room");
+		if (got == SIGHUP)
+			log_info(PART, LOG_NO_KV, "reload: it has not started: each "
+				 "try reads certificates and keys anew");
 	}
 	if (was_full && rc == OK)
 		log_info(PART, LOG_NO_KV, "there is room again");
@@ -165,7 +176,8 @@ static void leave(const struct settings *settings, struct daemon *daemon,
 		  const sigset_t *wanted)
 {
 	daemon_leave(daemon);
-	(void)!sleep_ms(settings_u64(settings, SETTING_server_drain_delay), wanted);
+	(void)!sleep_ms(settings_u64(settings, SETTING_server_drain_delay), wanted,
+			false);
 }
 
 static int run(const struct settings *settings, int argc, char **argv)

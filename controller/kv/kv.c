@@ -114,19 +114,29 @@ static struct str str_of_val(MDB_val v)
 	return str_n(v.mv_data, v.mv_size);
 }
 
+/* As mdb_error, where it is opened: that its map is too small is no matter of waiting
+ * for room. */
+static enum code open_error(struct err *err, int rc, const char *what)
+{
+	if (rc != MDB_MAP_FULL)
+		return mdb_error(err, rc, what);
+	err_set(err, E_TOO_LARGE, "%s: the store has no room in its map", what);
+	return err_hint(err, "raise storage.map_size");
+}
+
 static enum code open_tables(struct kv *kv, bool is_copy, struct err *err)
 {
 	MDB_txn *txn;
 	int rc = mdb_txn_begin(kv->env, NULL, is_copy ? MDB_RDONLY : 0, &txn);
 
 	if (rc)
-		return mdb_error(err, rc, "open tables");
+		return open_error(err, rc, "open tables");
 	for (unsigned i = 0; i < KV__TABLES; i++) {
 		rc = mdb_dbi_open(txn, table_names[i], is_copy ? 0 : MDB_CREATE,
 				  &kv->dbi[i]);
 		if (rc) {
 			mdb_txn_abort(txn);
-			mdb_error(err, rc, "open table");
+			open_error(err, rc, "open table");
 			return err_wrap(err, "%s", table_names[i]);
 		}
 	}
@@ -135,7 +145,7 @@ static enum code open_tables(struct kv *kv, bool is_copy, struct err *err)
 		mdb_txn_abort(txn);
 	else
 		rc = mdb_txn_commit(txn);
-	return rc ? mdb_error(err, rc, "open tables") : OK;
+	return rc ? open_error(err, rc, "open tables") : OK;
 }
 
 /* Cut short from outside: reading behind its end would be a signal. */

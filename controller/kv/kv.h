@@ -31,7 +31,8 @@ struct kv_txn;
 /* Opens or creates the environment in directory 'dir'.  'map_bytes' is
  * virtual; the file grows with use.  The file is written without sync: the
  * log is the truth, and kv_sync makes an orderly stop durable.  E_IO, E_FULL,
- * E_CORRUPT: also a file that ends before its last page. */
+ * E_TOO_LARGE: 'map_bytes' are too few, E_CORRUPT: also a file that ends before its
+ * last page. */
 enum code kv_open(const char *dir, uint64_t map_bytes, struct kv **out,
 		  struct err *err) MUST_USE;
 /* Opens a copy (kv_copy) to read from: the file itself, without a lock beside

@@ -306,13 +306,15 @@ static const char *base_name(const char *path)
 }
 
 /* In the other folder: readers may still hold what was there.  Where it fails what
- * was copied goes, so that it takes no room, and this is done again from the start. */
+ * was copied goes, so that it takes no room, and this is done again from the start.
+ * Where two do not fit the old one goes as well, once no mark vouches for it. */
 static enum code rebuild(struct state *s, const struct rc_checkpoint *from,
 			 struct err *err)
 {
 	AUTO_BUF dir = BUF_NONE;
 	AUTO_BUF path = BUF_NONE;
 	const char *old = other_folder(other_folder(s->folder));
+	bool is_marked;
 	enum code rc = OK;
 
 	str_copy(s->folder, sizeof(s->folder), str_of(other_folder(old)));
@@ -321,6 +323,7 @@ static enum code rebuild(struct state *s, const struct rc_checkpoint *from,
 	/* A copy that a crash cut off opens like a store: no mark may vouch for
 	 * it. */
 	rc = mark(s, "rebuilding", err);
+	is_marked = rc == OK;
 	buf_printf(&dir, "%s/%s", s->dir, s->folder);
 	buf_printf(&path, "%s/data.mdb", dir.p);
 	if (rc == OK) {
@@ -339,6 +342,8 @@ static enum code rebuild(struct state *s, const struct rc_checkpoint *from,
 	}
 	set_kv(s, NULL);
 	remove_store(s, s->folder);
+	if (is_marked && rc == E_FULL)
+		remove_store(s, old);
 	str_copy(s->folder, sizeof(s->folder), str_of(old));
 	return rc;
 }
@@ -362,8 +367,9 @@ static enum code open_as_is(struct state *s, const struct rc_checkpoint *from,
 	rc = open_store(s, err);
 	if (rc == E_UNSUPPORTED && s->was_clean)
 		(void)!mark(s, "clean", &own);
-	/* Without room it is whole, and opened when there is some. */
-	if (rc == E_UNSUPPORTED || rc == E_FULL)
+	/* Without room it is whole, and opened when there is some; or when the map
+	 * is larger. */
+	if (rc == E_UNSUPPORTED || rc == E_FULL || rc == E_TOO_LARGE)
 		return rc;
 	*is_open = rc == OK && (!from || s->head.index >= from->index);
 	if (rc == OK && !*is_open)

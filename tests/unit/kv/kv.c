@@ -220,6 +220,20 @@ START_TEST(a_broken_disk_is_not_a_full_one)
 }
 END_TEST
 
+/* Room on the disk would not help: whoever waits for that must not wait for this. */
+START_TEST(a_map_that_is_too_small_is_not_a_full_disk)
+{
+	struct err err = { 0 };
+
+	kv_close(&kv);
+	teardown();
+	ck_assert_ptr_nonnull(mkdtemp(memcpy(dir, "/tmp/conflux-kv-XXXXXX", 23)));
+	ck_assert_int_eq(kv_open(dir, 2 * 4096, &kv, &err), E_TOO_LARGE);
+	ck_assert_ptr_nonnull(strstr(err.hint, "storage.map_size"));
+	ck_assert_int_eq(kv_open(dir, 32 << 20, &kv, &err), OK);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("kv/kv");
@@ -232,6 +246,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_full_store_fails_the_transaction_and_keeps_the_one_before);
 	tcase_add_test(t, a_full_disk_is_not_a_broken_one);
 	tcase_add_test(t, a_broken_disk_is_not_a_full_one);
+	tcase_add_test(t, a_map_that_is_too_small_is_not_a_full_disk);
 	suite_add_tcase(s, t);
 	return s;
 }

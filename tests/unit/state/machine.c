@@ -253,6 +253,35 @@ START_TEST(a_picture_is_taken_when_there_is_room)
 }
 END_TEST
 
+/* A disk that holds one store and not two: once the mark says that it is made anew the
+ * old one is of no use, and its room is what is wanted. */
+START_TEST(what_no_mark_vouches_for_takes_no_room)
+{
+	AUTO_BUF path = BUF_NONE;
+	struct rc_applied at = { 0 };
+	struct err err = { 0 };
+
+	bench_shop(&b, "a");
+	take_picture(&path);
+	b.machine.close(b.machine.data);
+	ck_assert_uint_eq(stores_there(), 1);
+	/* No mark was made, so the old one stands. */
+	ck_assert_int_eq(failpoint_set("store.state=full*1", &err), OK);
+	ck_assert_int_eq(b.machine.open(b.machine.data, b.dir, &picture, &at, &err),
+			 E_FULL);
+	ck_assert_uint_eq(stores_there(), 1);
+	ck_assert_int_eq(failpoint_set("kv.commit=full*1", &err), OK);
+	ck_assert_int_eq(b.machine.open(b.machine.data, b.dir, &picture, &at, &err),
+			 E_FULL);
+	ck_assert_uint_eq(stores_there(), 0);
+	ck_assert_int_eq(b.machine.open(b.machine.data, b.dir, &picture, &at, &err),
+			 OK);
+	ck_assert_uint_eq(at.index, picture.index);
+	bench_reopen(&b, "boot-3", true, NULL);
+	ck_assert_uint_eq(b.index, picture.index);
+}
+END_TEST
+
 /* A whole store that cannot be opened for want of room is not made anew. */
 START_TEST(a_store_is_opened_when_there_is_room)
 {
@@ -640,6 +669,7 @@ static Suite *suite(void)
 #ifdef CONFLUX_FAILPOINTS
 	tcase_add_loop_test(t, a_picture_is_taken_when_there_is_room, 0, 4);
 	tcase_add_test(t, a_store_is_opened_when_there_is_room);
+	tcase_add_test(t, what_no_mark_vouches_for_takes_no_room);
 #endif
 	tcase_add_test(t, a_store_below_the_picture_comes_from_it);
 	tcase_add_test(t, readers_keep_the_old_store_until_they_take_the_new);
