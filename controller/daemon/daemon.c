@@ -21,6 +21,7 @@
 #define TOKEN_LOOK_MS 1                  /* at a token that is made */
 #define LOOPS_MAX 64u
 #define HAND_OVER_MS 2000u
+#define WAITS_MS 5000u                   /* what workers still write, at an end */
 
 static uint64_t number(const struct daemon *d, enum setting id)
 {
@@ -743,9 +744,10 @@ void daemon_stop(struct daemon **dp)
 		keeper_stop(d->keeper);
 	if (d->http_out)
 		http_out_stop(d->http_out);
-	/* Workers' writes have an outcome soon, but where the disk is full. */
-	if (d->store && is_full(d))
-		store_end_waits(d->store);
+	/* Workers' writes have an outcome soon, but where the disk is full, or gets
+	 * so now. */
+	if (d->store)
+		store_end_waits(d->store, is_full(d) ? 0 : WAITS_MS);
 	if (d->token_pool)
 		pool_free(&d->token_pool);
 	if (d->git)

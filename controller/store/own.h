@@ -88,7 +88,7 @@ struct store {
 	/* Workers that wait for an outcome (store_submit_wait). */
 	pthread_mutex_t waits_lock;
 	pthread_cond_t waits_cond;
-	bool waits_are_over;
+	uint64_t waits_end_ms;           /* of the monotonic clock; 0: never */
 	struct list left_waiting;        /* those that did not get it */
 };
 

@@ -297,6 +297,20 @@ static void wake_waiting(struct store_write *w, const struct outcome *o)
 	pthread_mutex_unlock(&s->waits_lock);
 }
 
+/* Under waits_lock.  False: nobody waits any more. */
+static bool waits_on(struct store *s)
+{
+	uint64_t end = s->waits_end_ms;
+	const struct timespec until = { (time_t)(end / 1000),
+					(long)(end % 1000) * 1000000 };
+
+	if (!end)
+		pthread_cond_wait(&s->waits_cond, &s->waits_lock);
+	else if (clock_mono_ms() < end)
+		pthread_cond_timedwait(&s->waits_cond, &s->waits_lock, &until);
+	return !end || clock_mono_ms() < end;
+}
+
 static void waiting_free(struct waiting *x)
 {
 	list_remove(&x->at);
@@ -323,8 +337,8 @@ enum code store_submit_wait(struct store *s, struct str bytes,
 			       "the store is stopping or too busy");
 	}
 	pthread_mutex_lock(&s->waits_lock);
-	while (!x->is_done && !s->waits_are_over)
-		pthread_cond_wait(&s->waits_cond, &s->waits_lock);
+	while (!x->is_done && waits_on(s))
+		;
 	if (!x->is_done) {
 		x->out = NULL;
 		list_append(&s->left_waiting, &x->at);
@@ -337,12 +351,23 @@ enum code store_submit_wait(struct store *s, struct str bytes,
 	return rc;
 }
 
-void store_end_waits(struct store *s)
+void store_end_waits(struct store *s, uint64_t within_ms)
 {
 	pthread_mutex_lock(&s->waits_lock);
-	s->waits_are_over = true;
+	s->waits_end_ms = clock_mono_ms() + within_ms;
 	pthread_cond_broadcast(&s->waits_cond);
 	pthread_mutex_unlock(&s->waits_lock);
+}
+
+static void waits_init(struct store *s)
+{
+	pthread_condattr_t attr;
+
+	must(pthread_condattr_init(&attr) == 0);
+	must(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
+	must(pthread_cond_init(&s->waits_cond, &attr) == 0);
+	pthread_condattr_destroy(&attr);
+	pthread_mutex_init(&s->waits_lock, NULL);
 }
 
 static void waits_fini(struct store *s)
@@ -719,8 +744,7 @@ enum code store_open(const struct store_config *config, struct store **out,
 	if (!s->config.map_bytes)
 		s->config.map_bytes = 64ull << 30;
 	pthread_mutex_init(&s->failure_lock, NULL);
-	pthread_mutex_init(&s->waits_lock, NULL);
-	pthread_cond_init(&s->waits_cond, NULL);
+	waits_init(s);
 	list_init(&s->left_waiting);
 	if (!s->config.hold_ms)
 		s->config.hold_ms = HOLD_MS_DEFAULT;

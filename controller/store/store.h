@@ -114,9 +114,9 @@ bool store_submit(struct store *store, struct store_write *w) MUST_USE;
 enum code store_submit_wait(struct store *store, struct str bytes,
 			    struct arena *arena, struct outcome *out,
 			    struct err *err) MUST_USE;
-/* Nobody waits there any more, lest a full disk hold up an end: those are answered
- * now, and later ones at once.  Any thread. */
-void store_end_waits(struct store *store);
+/* Nobody waits there for longer than that, lest a full disk hold up an end: those who
+ * do are answered then, and later ones at once.  Any thread. */
+void store_end_waits(struct store *store, uint64_t within_ms);
 
 /* Puts small content, whose digest is 'sha', into the command itself, borrowing
  * it; false: there is no room, and it goes first. */

@@ -2,6 +2,7 @@
 #include "lab.h"
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "store/calls.h"
 #include "wire/wire.h"
 
@@ -92,6 +93,69 @@ START_TEST(who_has_gone_is_told_before_his_loop_goes)
 	lab_stop(1);
 }
 END_TEST
+
+struct worker {
+	struct str bytes;
+	enum code rc;
+	struct outcome out;
+};
+
+static void *submit_wait(void *arg)
+{
+	struct worker *w = arg;
+	struct err err;
+
+	w->rc = store_submit_wait(lab[0].store, w->bytes, lab_arena, &w->out,
+				  &err);
+	return NULL;
+}
+
+/* Its outcome does not come, and whoever ends the store waits for the worker first. */
+START_TEST(a_worker_waits_so_long_and_no_longer)
+{
+	struct worker w = { .bytes = lab_encode(lab_put("acme", 1)) };
+	uint64_t from = clock_mono_ms();
+	pthread_t thread;
+
+	lab_hold_ms = 60000;
+	lab_start(1, 3);
+	ck_assert_int_eq(pthread_create(&thread, NULL, submit_wait, &w), 0);
+	store_end_waits(lab[0].store, 300);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_eq(w.rc, E_UNCERTAIN);
+	ck_assert_uint_ge(clock_mono_ms() - from, 300);
+	ck_assert_uint_lt(clock_mono_ms() - from, 20000);
+	/* And at once from then on. */
+	submit_wait(&w);
+	ck_assert_int_eq(w.rc, E_UNCERTAIN);
+	lab_stop(1);
+}
+END_TEST
+
+#ifdef CONFLUX_FAILPOINTS
+/* The node can apply no more: who waits for what is under way is told soon. */
+START_TEST(who_waits_for_what_cannot_be_applied_is_told)
+{
+	struct lab_write w;
+	struct err err;
+	uint64_t from;
+
+	lab_may_fail = true;
+	lab_start_alone();
+	ck_assert_int_eq(lab_write(&w, 1, lab_encode(lab_put("acme", 1)))->code,
+			 OK);
+	ck_assert_int_eq(failpoint_set("kv.commit=error*1", &err), OK);
+	from = clock_mono_ms();
+	ck_assert_int_eq(lab_write(&w, 1,
+				   lab_encode(lab_put("blue", _i)))->code,
+			 E_UNCERTAIN);
+	ck_assert_uint_lt(clock_mono_ms() - from, 10000);
+	ck_assert(lab_status(1).has_failed);
+	ck_assert_int_eq(lab_write(&w, 1, lab_encode(lab_put("cyan", 9)))->code,
+			 E_UNAVAILABLE);
+}
+END_TEST
+#endif
 
 /* The others elect nobody: the next term is the one that was handed over. */
 START_TEST(a_leader_hands_over)
@@ -291,6 +355,10 @@ static Suite *suite(void)
 	tcase_add_test(t, what_was_denied_last_is_written);
 	tcase_add_test(t, without_a_leader_it_ends_all_the_same);
 	tcase_add_test(t, who_has_gone_is_told_before_his_loop_goes);
+	tcase_add_test(t, a_worker_waits_so_long_and_no_longer);
+#ifdef CONFLUX_FAILPOINTS
+	tcase_add_loop_test(t, who_waits_for_what_cannot_be_applied_is_told, 0, 2);
+#endif
 	tcase_add_test(t, a_leader_hands_over);
 	tcase_add_test(t, who_does_not_lead_or_is_alone_hands_nothing_over);
 	tcase_add_loop_test(t, what_the_leader_has_is_told_when_the_node_stops, 0, 2);

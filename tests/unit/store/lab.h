@@ -26,6 +26,7 @@ struct lab_node {
 extern struct lab_node lab[LAB_MAX];     /* [0] is node 1 */
 extern struct arena *lab_arena;
 extern unsigned lab_hold_ms, lab_gather_ms;      /* of stores that are started */
+extern bool lab_may_fail;                /* that a node does fails no test */
 extern uint64_t lab_knows;               /* cluster version that they know */
 extern struct limits lab_limits;         /* zeros: what is in force */
 
