@@ -24,13 +24,15 @@ struct fs;
  *	E_INVALID	the name; it has other characters or is too long
  *	E_NOT_FOUND	'peer' is no other member, or no more; there is no such file
  *	E_EXISTS	this name is on its way to it already
+ *	E_BUSY		1,024 wait for that peer already
  *	E_UNSUPPORTED	this node, or the peer, takes no files
  *	E_CORRUPT	the file was changed meanwhile
  *	E_CANCELLED	by rc_cancel_file
  *	E_UNAVAILABLE	the node stops: send it again after its next start, and the
  *			receiver goes on with what it has
  *
- * While the peer is away it waits.  Two go to a peer at a time, others after them.
+ * While the peer is away it waits, and is not looked at.  Two go to a peer at a time,
+ * others after them.
  */
 struct rc_file {
 	uint64_t peer;

@@ -12,6 +12,7 @@
 
 #define TO_PEER_MAX 2u                   /* at a time; checkpoints have room beside */
 #define TO_ALL_MAX 8u
+#define WAITING_MAX 1024u                /* to one peer */
 #define LOOK_MS 250u
 #define RETRY_MS 100u
 #define WARN_MS 1000u
@@ -22,7 +23,7 @@ struct sending {
 	struct rc_file *file;
 	uint64_t peer, told;
 	uint64_t number;                 /* of all since the start */
-	bool is_under_way;
+	bool is_under_way, has_tree;
 	struct buf id;
 	char *path;
 	enum code rc;
@@ -52,7 +53,8 @@ struct taking {
 
 void filer_init(struct filer *f)
 {
-	list_init(&f->sends);
+	list_init(&f->waiting);
+	list_init(&f->going);
 	list_init(&f->taken);
 }
 
@@ -121,60 +123,87 @@ static void drop_tree(const struct rc_node *n, const struct sending *s)
 	(void)fs_real()->ops->remove(fs_real(), tree.p, NULL);
 }
 
-/* The first that may begin; NULL: all others wait. */
-static struct sending *next_to_send(const struct rc_node *n)
+/* To one that is away nothing goes, so that he keeps none from the others. */
+static bool may_begin(const struct rc_node *n, const struct sending *s)
 {
-	struct sending *s, *other;
+	const struct sending *other;
+	unsigned all = 0, to_peer = 0;
 
-	list_each(&n->filer.sends, s, at) {
-		unsigned all = 0, to_peer = 0;
-
-		list_each(&n->filer.sends, other, at) {
-			all += other->is_under_way;
-			to_peer += other->is_under_way && other->peer == s->peer;
-		}
-		if (all >= TO_ALL_MAX)
-			return NULL;
-		if (!s->is_under_way && to_peer < TO_PEER_MAX)
-			return s;
+	list_each(&n->filer.going, other, at) {
+		all++;
+		to_peer += other->peer == s->peer;
 	}
-	return NULL;
+	return all < TO_ALL_MAX && to_peer < TO_PEER_MAX &&
+	       ship_is_up(n->ship, s->peer);
+}
+
+static void begin(struct rc_node *n, struct sending *s)
+{
+	AUTO_BUF tree = BUF_NONE;
+	struct ship_file file = { .dir = n->filer.sent_dir };
+	struct err err;
+	enum code rc;
+
+	tree_of(n, s, &tree);
+	file.id = buf_view(&s->id);
+	file.path = s->path;
+	file.tree_path = tree.p;
+	rc = ship_send(n->ship, node_now(n), s->peer, &file, &err);
+	if (rc == E_BUSY)                /* filer_timeout tries again */
+		return;
+	if (rc) {
+		settle(n, s, rc, &err);
+		return;
+	}
+	s->is_under_way = s->has_tree = true;
+	list_remove(&s->at);
+	list_append(&n->filer.going, &s->at);
 }
 
 static void send_some(struct rc_node *n)
 {
 	struct sending *s;
 
-	while ((s = next_to_send(n))) {
-		AUTO_BUF tree = BUF_NONE;
-		struct ship_file file = { .dir = n->filer.sent_dir };
-		struct err err;
-		enum code rc;
-
-		tree_of(n, s, &tree);
-		file.id = buf_view(&s->id);
-		file.path = s->path;
-		file.tree_path = tree.p;
-		s->is_under_way = true;
-		rc = ship_send(n->ship, node_now(n), s->peer, &file, &err);
-		if (rc == OK)
-			continue;
-		s->is_under_way = false;
-		if (rc == E_BUSY)        /* until another has ended */
-			return;
-		settle(n, s, rc, &err);
-	}
+	list_each(&n->filer.waiting, s, at)
+		if (may_begin(n, s))
+			begin(n, s);
 }
 
-static struct sending *sending_of(const struct rc_node *n, uint64_t peer,
-				  struct str id)
+/* The ship has room for sixteen, checkpoints among them.  Hashed once, it goes on with
+ * that when the peer is back. */
+static void put_back(struct rc_node *n, struct sending *s)
+{
+	uint64_t bytes, size;
+
+	if (ship_is_up(n->ship, s->peer) ||
+	    !ship_progress(n->ship, s->peer, buf_view(&s->id), &bytes, &size))
+		return;
+	/* What the ship says of it then is heard by nobody. */
+	s->is_under_way = false;
+	(void)ship_cancel(n->ship, node_now(n), s->peer, buf_view(&s->id));
+	list_remove(&s->at);
+	list_prepend(&n->filer.waiting, &s->at);
+}
+
+static struct sending *find_in(const struct list *list, uint64_t peer,
+			       struct str id)
 {
 	struct sending *s;
 
-	list_each(&n->filer.sends, s, at)
+	list_each(list, s, at)
 		if (s->peer == peer && str_eq(buf_view(&s->id), id))
 			return s;
 	return NULL;
+}
+
+static unsigned waiting_to(const struct rc_node *n, uint64_t peer)
+{
+	const struct sending *s;
+	unsigned count = 0;
+
+	list_each(&n->filer.waiting, s, at)
+		count += s->peer == peer;
+	return count;
 }
 
 static bool is_member(const struct rc_node *n, uint64_t id)
@@ -205,9 +234,13 @@ static enum code check(const struct rc_node *n, const struct sending *s,
 	if (!is_member(n, s->peer))
 		return err_set(err, E_NOT_FOUND, "node %llu is no other member",
 			       (unsigned long long)s->peer);
-	if (sending_of(n, s->peer, buf_view(&s->id)))
+	if (find_in(&n->filer.going, s->peer, buf_view(&s->id)) ||
+	    find_in(&n->filer.waiting, s->peer, buf_view(&s->id)))
 		return err_set(err, E_EXISTS, "%.*s is on its way to node %llu",
 			       STR_ARG(name), (unsigned long long)s->peer);
+	if (waiting_to(n, s->peer) >= WAITING_MAX)
+		return err_set(err, E_BUSY, "%u files wait for node %llu already",
+			       WAITING_MAX, (unsigned long long)s->peer);
 	return OK;
 }
 
@@ -222,8 +255,9 @@ static void start_sending(struct rc_node *n, struct errand *errand)
 		return;
 	}
 	s->number = ++n->filer.last_number;
-	list_append(&n->filer.sends, &s->at);
-	send_some(n);
+	list_append(&n->filer.waiting, &s->at);
+	if (may_begin(n, s))
+		begin(n, s);
 }
 
 bool rc_send_file(struct rc_node *n, struct rc_file *file)
@@ -246,7 +280,7 @@ bool rc_send_file(struct rc_node *n, struct rc_file *file)
 void filer_sent(struct rc_node *n, uint64_t peer, struct str id, enum code rc,
 		const struct err *err)
 {
-	struct sending *s = sending_of(n, peer, id);
+	struct sending *s = find_in(&n->filer.going, peer, id);
 
 	if (!s || !s->is_under_way)
 		return;
@@ -264,19 +298,25 @@ static void give_up(struct rc_node *n, struct sending *s, enum code rc,
 	if (s->is_under_way) {
 		s->is_under_way = false;
 		(void)ship_cancel(n->ship, node_now(n), s->peer, buf_view(&s->id));
-		drop_tree(n, s);
 	}
+	if (s->has_tree)
+		drop_tree(n, s);
 	err_set(&err, rc, "%s", why);
 	settle(n, s, rc, &err);
 }
 
 void filer_peer_gone(struct rc_node *n, uint64_t peer)
 {
+	static const char why[] = "the node is no member any more";
 	struct sending *s;
 
-	list_each(&n->filer.sends, s, at)
+	list_each(&n->filer.going, s, at)
 		if (s->peer == peer)
-			give_up(n, s, E_NOT_FOUND, "the node is no member any more");
+			give_up(n, s, E_NOT_FOUND, why);
+	list_each(&n->filer.waiting, s, at)
+		if (s->peer == peer)
+			give_up(n, s, E_NOT_FOUND, why);
+	send_some(n);
 }
 
 /* ---- cancelling, forgetting ---- */
@@ -285,6 +325,19 @@ struct order {
 	struct errand errand;
 	struct rc_file *file;            /* NULL: to forget */
 };
+
+static struct sending *find_file(const struct rc_node *n, const struct rc_file *file)
+{
+	struct sending *s;
+
+	list_each(&n->filer.going, s, at)
+		if (s->file == file)
+			return s;
+	list_each(&n->filer.waiting, s, at)
+		if (s->file == file)
+			return s;
+	return NULL;
+}
 
 static void obey(struct rc_node *n, struct errand *errand)
 {
@@ -296,12 +349,11 @@ static void obey(struct rc_node *n, struct errand *errand)
 		n->filer.forgets = true;
 		n->filer.retry_ms = node_now(n) + RETRY_MS;
 	}
-	list_each(&n->filer.sends, s, at)
-		if (s->file == o->file && !node_has_ended(n)) {
-			give_up(n, s, E_CANCELLED, "it was cancelled");
-			send_some(n);
-			break;
-		}
+	s = find_file(n, o->file);
+	if (s && !node_has_ended(n)) {
+		give_up(n, s, E_CANCELLED, "it was cancelled");
+		send_some(n);
+	}
 	free(o);
 	node_touch(n);
 }
@@ -342,7 +394,7 @@ static void look(struct rc_node *n, struct sending *s)
 	uint64_t bytes, size;
 	struct moving *m;
 
-	if (!s->is_under_way || !s->file->progress ||
+	if (!s->file->progress ||
 	    !ship_progress(n->ship, s->peer, buf_view(&s->id), &bytes, &size) ||
 	    bytes == s->told)
 		return;
@@ -491,6 +543,8 @@ enum code filer_wanted(struct rc_node *n, struct str id, struct err *err)
 	if (!n->config.on_file)
 		return err_set(err, E_UNSUPPORTED, "node %llu takes no files",
 			       (unsigned long long)n->config.node_id);
+	if (!is_name(name_of(id)))
+		return err_set(err, E_INVALID, "%.*s names no file", STR_ARG(id));
 	if (taking_of(n, id))
 		return err_set(err, E_BUSY, "the one before is being taken");
 	return OK;
@@ -524,8 +578,9 @@ uint64_t filer_deadline(const struct rc_node *n)
 {
 	if (is_waiting(n))
 		return MAX(n->filer.retry_ms, node_now(n) + 1);
-	return list_empty(&n->filer.sends) ? UINT64_MAX :
-		MAX(n->filer.look_ms, node_now(n) + 1);
+	if (list_empty(&n->filer.going) && list_empty(&n->filer.waiting))
+		return UINT64_MAX;
+	return MAX(n->filer.look_ms, node_now(n) + 1);
 }
 
 /* What is whole is acknowledged, and stays until it is moved.  Ids of checkpoints are
@@ -566,8 +621,11 @@ void filer_timeout(struct rc_node *n)
 	if (node_now(n) < f->look_ms)
 		return;
 	f->look_ms = node_now(n) + LOOK_MS;
-	list_each(&f->sends, s, at)
+	list_each(&f->going, s, at) {
 		look(n, s);
+		put_back(n, s);
+	}
+	send_some(n);
 }
 
 /* ---- life ---- */
@@ -584,7 +642,8 @@ static enum code take_up(struct rc_node *n, const struct buf *incoming,
 		struct str name = str_cut(&rest, '\0');
 		struct taking *t;
 
-		if (!filer_owns(name) || !str_ends(name, STR(".file")))
+		if (!filer_owns(name) || !str_ends(name, STR(".file")) ||
+		    !is_name(name_of(str_first(name, name.n - 5))))
 			continue;
 		t = taking_new(n, 0, str_first(name, name.n - 5));
 		rc = move(t, err);
@@ -689,7 +748,9 @@ void filer_end(struct rc_node *n)
 	struct err err;
 
 	err_set(&err, E_UNAVAILABLE, "the node is stopping");
-	list_each(&n->filer.sends, s, at)
+	list_each(&n->filer.going, s, at)
+		settle(n, s, E_UNAVAILABLE, &err);
+	list_each(&n->filer.waiting, s, at)
 		settle(n, s, E_UNAVAILABLE, &err);
 }
 

@@ -19,7 +19,7 @@ struct rc_node;
 #define FILER_ALL FILER_ID "*"           /* as ship_clear takes it */
 
 struct filer {
-	struct list sends;               /* struct sending */
+	struct list waiting, going;      /* struct sending */
 	struct list taken;               /* struct taking */
 	char *dir, *incoming, *sent_dir; /* NULL: no files */
 	uint64_t look_ms;                /* when progress is looked at again */

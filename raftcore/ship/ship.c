@@ -341,6 +341,11 @@ enum code ship_peer_up(struct ship *s, uint64_t now_ms, uint64_t id,
 	return OK;
 }
 
+bool ship_is_up(const struct ship *s, uint64_t peer)
+{
+	return peer_find_up(s, peer) != NULL;
+}
+
 void ship_peer_down(struct ship *s, uint64_t id)
 {
 	struct peer *p = peer_find_up(s, id);

@@ -163,6 +163,7 @@ void ship_free(struct ship **ship);
 /* E_BUSY: SHIP_PEERS_MAX are up.  'peer' must not be up. */
 enum code ship_peer_up(struct ship *ship, uint64_t now_ms, uint64_t peer,
 		       struct err *err) MUST_USE;
+bool ship_is_up(const struct ship *ship, uint64_t peer) MUST_USE;
 /* Harmless where it is not up. */
 void ship_peer_down(struct ship *ship, uint64_t peer);
 /* One whole frame, borrowed.  E_INVALID, E_UNSUPPORTED, E_TOO_LARGE, E_BUSY:

@@ -289,6 +289,40 @@ START_TEST(a_file_does_not_take_the_place_of_one_that_is_told_of)
 }
 END_TEST
 
+#define MANY 1024u
+
+START_TEST(more_than_so_many_do_not_wait)
+{
+	static struct sent many[MANY], more, other;
+	static char names[MANY][16];
+
+	make_file(1000);
+	ring_found(3);
+	ring_stop(2);
+	RING_WAIT(!ring_is_up(1, 2));
+	for (unsigned i = 0; i < MANY; i++) {
+		(void)snprintf(names[i], sizeof(names[i]), "x%u", i);
+		send_file(&many[i], 1, 2, names[i]);
+	}
+	send_file(&more, 1, 2, "more");
+	ck_assert_int_eq(outcome(&more), E_BUSY);
+	/* Others are not in its way. */
+	send_file(&other, 1, 3, "other");
+	ck_assert_int_eq(outcome(&other), OK);
+	RING_WAIT(is_told(1));
+	for (unsigned i = 0; i < MANY; i++)
+		ck_assert(!is_done(&many[i]));
+	for (unsigned i = 1; i < MANY; i++)
+		rc_cancel_file(ring[0].node, &many[i].file);
+	for (unsigned i = 1; i < MANY; i++)
+		ck_assert_int_eq(outcome(&many[i]), E_CANCELLED);
+	ring_start(2);
+	ck_assert_int_eq(outcome(&many[0]), OK);
+	RING_WAIT(is_told(2));
+	ck_assert(!has_trees(1));
+}
+END_TEST
+
 /* Of node 2, in 'folder'. */
 static const char *place(const char *folder, const char *name)
 {
@@ -475,6 +509,7 @@ static Suite *suite(void)
 	tcase_add_test(t, what_was_not_taken_is_told_again);
 	tcase_add_test(t, another_file_of_the_name_of_one_that_was_cancelled);
 	tcase_add_test(t, a_file_does_not_take_the_place_of_one_that_is_told_of);
+	tcase_add_test(t, more_than_so_many_do_not_wait);
 	tcase_add_test(t, what_is_not_moved_yet_is_not_forgotten);
 	tcase_add_test(t, with_keys_a_file_is_sealed_where_it_lies);
 	tcase_add_test(t, what_does_not_go_is_said);
