@@ -7,6 +7,9 @@
 #include "base/banned.h"
 
 #define BYTES_FIELD 2                    /* its wire type */
+/* While less waits, there is a chunk more: more than a server gathers before it sends, for
+ * which no drain comes. */
+#define WAITS_MAX (BLOB_CHUNK / 2)
 
 struct grpc_content {
 	struct grpc_call *call;
@@ -85,7 +88,7 @@ enum code grpc_content_go(struct grpc_content *c, bool *whole, struct err *err)
 {
 	enum code rc = OK;
 
-	while (rc == OK && c->at < c->size && grpc_pending(c->call) == 0)
+	while (rc == OK && c->at < c->size && grpc_pending(c->call) < WAITS_MAX)
 		rc = send_chunk(c, err);
 	*whole = rc == OK && c->at >= c->size;
 	return rc;
