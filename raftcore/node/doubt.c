@@ -4,9 +4,10 @@
  * A node that installs a checkpoint does not see that an id was removed and added
  * again before it, so it would keep the incarnation of before and deny the new node
  * for good.  What it kept over a checkpoint, or because it could not write that a node
- * had left, is doubtful: where such a node comes with another data directory, whoever leads (where nobody does, another member) is asked
- * as nodes ask that form a cluster (former.c).  If that one knows the id under just
- * this incarnation, then so does this node from now on, and lets it in the next time.
+ * had left, is doubtful: where such a node comes with another data directory, whoever
+ * leads (where nobody does, another member) is asked as nodes ask that form a cluster
+ * (former.c).  If that one knows the id under just this incarnation, then so does this
+ * node from now on, and lets it in the next time.
  */
 #include "base/log.h"
 #include "base/mem.h"
