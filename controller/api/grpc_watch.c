@@ -29,7 +29,8 @@ struct grpc_watch {
 	struct grpc_call *call;
 	/* Until the watcher is under way. */
 	struct listing *listing;
-	struct watch_spec *spec;         /* in the request's arena */
+	struct watch_spec *spec;         /* in the request's arena, as the owner is */
+	struct watch_owner *owner;
 	bool want_content, want_signature, is_started;
 	bool is_listed;                  /* what comes behind the listing waits */
 	struct buf out;                  /* of this turn */
@@ -281,6 +282,17 @@ static void gone(struct grpc_call *call)
 
 static void finish_list(struct grpc_watch *g);
 
+/* Before there is a watcher nobody else looks whether it still may. */
+static bool may_not(struct grpc_watch *g, struct err *err)
+{
+	struct api_loop *at = caller_of(grpc_request(g->call))->at;
+	struct kv_txn *txn;
+
+	return g->owner && (view_use(at->view, 0, &txn, err) ||
+			    watch_owner_may(txn, g->owner, VERB_WATCH, STR_NONE,
+					    STR_NONE, err));
+}
+
 /* What was said has gone, or some of it.  Where the socket took all that was said at once
  * nothing drains. */
 static void go_on(struct grpc_watch *g)
@@ -288,7 +300,8 @@ static void go_on(struct grpc_watch *g)
 	bool whole = true;
 	struct err err;
 
-	if (g->content && grpc_content_go(g->content, &whole, &err)) {
+	if (g->content && (may_not(g, &err) ||
+			   grpc_content_go(g->content, &whole, &err))) {
 		listing_stop(&g->listing);
 		watcher_stop(&g->watcher);
 		fail(g, &err);
@@ -345,6 +358,7 @@ static void follow(struct grpc_watch *g)
 	struct api_loop *at = caller_of(grpc_request(g->call))->at;
 	struct err err;
 
+	g->owner = NULL;
 	if (watcher_start(&g->watcher, at, g->spec, &ops, &err))
 		fail(g, &err);
 	else
@@ -383,7 +397,9 @@ static void list(struct grpc_watch *g)
 	const struct caller *caller = caller_of(grpc_request(g->call));
 	struct err err;
 
-	if (listing_new(caller->at, g->spec, &caller->subject, &listing_ops, g,
+	g->owner = ANEW(grpc_request(g->call)->arena, struct watch_owner);
+	g->owner->who = g->spec->who;
+	if (listing_new(caller->at, g->spec, g->owner, &listing_ops, g,
 			&g->listing, &g->spec->since, &err)) {
 		fail(g, &err);
 		return;

@@ -18,7 +18,8 @@
 struct listing {
 	struct api_loop *at;
 	const struct watch_spec *spec;
-	const struct subject *subject;
+	struct watch_owner *owner;
+	struct subject subject;          /* of this slice */
 	const struct listing_ops *ops;
 	void *data;
 	struct view *view;
@@ -105,7 +106,7 @@ static void tell(struct listing *l, const struct address *at,
 	unsigned position;
 	struct err err;
 
-	if (permission_check(l->subject, VERB_FETCH, &target, &err) ||
+	if (permission_check(&l->subject, VERB_FETCH, &target, &err) ||
 	    !rules_pick_encoded(live->rules, &l->spec->client, &rule, &position) ||
 	    !is_new(l, at))
 		return;
@@ -184,8 +185,27 @@ static bool hold(struct listing *l)
 	return true;
 }
 
+/* Who it is now, whatever the picture says that is told from. */
+static enum code look_at_owner(struct listing *l)
+{
+	struct kv_txn *txn;
+	enum code rc = view_use(l->at->view, 0, &txn, &l->err);
+
+	if (rc == OK)
+		rc = watch_owner_may(txn, l->owner, VERB_WATCH, STR_NONE, STR_NONE,
+				     &l->err);
+	if (rc == OK)
+		l->subject = watch_owner_now(txn, l->owner);
+	return rc;
+}
+
 static void run(struct listing *l)
 {
+	l->rc = look_at_owner(l);
+	if (l->rc) {
+		done(l, l->rc, &l->err);
+		return;
+	}
 	l->is_running = true;
 	slice(l);
 	l->ops->flush(l->data);
@@ -236,7 +256,7 @@ static void on_late(struct timer *timer)
 /* ---- the start ---- */
 
 enum code listing_new(struct api_loop *at, const struct watch_spec *spec,
-		      const struct subject *subject,
+		      struct watch_owner *owner,
 		      const struct listing_ops *ops, void *data,
 		      struct listing **out, uint64_t *rev, struct err *err)
 {
@@ -255,7 +275,7 @@ enum code listing_new(struct api_loop *at, const struct watch_spec *spec,
 	}
 	l->at = at;
 	l->spec = spec;
-	l->subject = subject;
+	l->owner = owner;
 	l->ops = ops;
 	l->data = data;
 	l->more.run = on_more;

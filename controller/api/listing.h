@@ -25,14 +25,16 @@ struct listing_ops {
 	/* After some of these: a place to write what was gathered. */
 	void (*flush)(void *data);
 	/* It is over, and gone.  OK: all was told.  E_GONE: it took too long;
-	 * E_BUSY: too many at once; E_TOO_LARGE; others of the store. */
+	 * E_BUSY: too many at once; E_TOO_LARGE; E_UNAUTHORIZED, E_DENIED: its owner
+	 * may not watch any more; others of the store. */
 	void (*done)(void *data, enum code rc, const struct err *err);
 };
 
-/* 'spec' and 'subject' are borrowed until it is over.  '*rev': of the picture.
+/* 'spec' and 'owner', who is looked up with each slice, are borrowed until it is over.
+ * '*rev': of the picture.
  * Nothing is told before listing_go. */
 enum code listing_new(struct api_loop *at, const struct watch_spec *spec,
-		      const struct subject *subject,
+		      struct watch_owner *owner,
 		      const struct listing_ops *ops, void *data,
 		      struct listing **out, uint64_t *rev,
 		      struct err *err) MUST_USE;

@@ -54,6 +54,7 @@ static bool is_same(const struct watch_who *a, const struct watch_who *b)
 {
 	return a->has_token == b->has_token && a->role == b->role &&
 	       a->until_ms == b->until_ms &&
+	       a->verbs == b->verbs && strcmp(a->tenant, b->tenant) == 0 &&
 	       sha256_eq(&a->token, &b->token) && strcmp(a->name, b->name) == 0;
 }
 
@@ -90,6 +91,18 @@ static uint64_t first_of(uint64_t a_ms, uint64_t b_ms)
 	return a_ms && b_ms ? MIN(a_ms, b_ms) : MAX(a_ms, b_ms);
 }
 
+/* A token that was made anew under the key of another, as certificates have it. */
+static bool is_other(const struct watch_who *who, const struct token_row *row)
+{
+	if (who->role == ROLE_NOBODY)
+		return false;
+	if (row->role != who->role || row->role != ROLE_NAMED)
+		return row->role != who->role;
+	return row->verbs != who->verbs || !str_eq(row->tenant, str_of(who->tenant)) ||
+	       !str_eq(str_first(row->subject, sizeof(who->name) - 1),
+		       str_of(who->name));
+}
+
 static void look_up(struct kv_txn *txn, struct watch_owner *owner)
 {
 	struct token_row row;
@@ -97,7 +110,11 @@ static void look_up(struct kv_txn *txn, struct watch_owner *owner)
 	owner->subject = (struct subject){ .role = ROLE_NOBODY,
 					   .name = str_of(owner->who.name) };
 	owner->snapshot = kv_snapshot(txn);
-	if (!view_token(txn, &owner->who.token, &row) ||
+	owner->is_other = false;
+	if (!view_token(txn, &owner->who.token, &row))
+		return;
+	owner->is_other = is_other(&owner->who, &row);
+	if (owner->is_other ||
 	    !str_copy(owner->tenant, sizeof(owner->tenant), row.tenant))
 		return;
 	owner->subject.role = row.role;
@@ -132,4 +149,22 @@ struct subject watch_owner_now(struct kv_txn *txn, struct watch_owner *owner)
 	if (s->until_ms && s->until_ms <= clock_wall_ms())
 		s->role = ROLE_NOBODY;
 	return *s;
+}
+
+enum code watch_owner_may(struct kv_txn *txn, struct watch_owner *owner, enum verb verb,
+			  struct str tenant, struct str name, struct err *err)
+{
+	struct subject subject = watch_owner_now(txn, owner);
+	struct target target = { .kind = KIND_CONFIG, .tenant = tenant,
+				 .name = name, .is_open = verb == VERB_WATCH };
+	enum code rc = permission_check(&subject, verb, &target, err);
+
+	if (rc != E_UNAUTHORIZED || !owner->who.has_token)
+		return rc;
+	if (owner->is_other)
+		return err_set(err, E_UNAUTHORIZED, "the token or certificate stands for "
+			       "another subject, role or tenant, or for other verbs, than "
+			       "when the watch began");
+	watch_owner_say_over(txn, owner, err);
+	return rc;
 }

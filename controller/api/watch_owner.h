@@ -16,6 +16,7 @@ struct watch_owner {
 	 * looked up yet. */
 	uint64_t snapshot;
 	struct subject subject;          /* without its groups */
+	bool is_other;                   /* than when the watch began: it is nobody */
 	char tenant[64];                 /* of it */
 	unsigned n;                      /* private: who holds it */
 };
@@ -36,5 +37,9 @@ struct subject watch_owner_now(struct kv_txn *txn, struct watch_owner *owner);
 /* Where nobody is left because the time is over 'err' says so. */
 void watch_owner_say_over(struct kv_txn *txn, const struct watch_owner *owner,
 			  struct err *err);
+/* May it watch (VERB_WATCH, of nothing) or fetch that, as a read now would?
+ * E_UNAUTHORIZED, E_DENIED. */
+enum code watch_owner_may(struct kv_txn *txn, struct watch_owner *owner, enum verb verb,
+			  struct str tenant, struct str name, struct err *err) MUST_USE;
 
 #endif

@@ -21,7 +21,11 @@ struct watch_who {
 	bool has_token;                  /* false: 'role' stays what it is */
 	struct sha256 token;
 	uint64_t until_ms;               /* of its certificate, Unix; 0: by none */
+	/* What it was when the watch began: whoever the token is of later is somebody
+	 * else.  ROLE_NOBODY: it was not looked up yet. */
 	enum subject_role role;
+	uint64_t verbs;                  /* these two of ROLE_NAMED */
+	char tenant[64];
 	char name[80];                   /* for errors and rates; cut where longer */
 };
 

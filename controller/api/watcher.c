@@ -113,6 +113,10 @@ void watch_who_set(struct watch_who *who, const struct caller *caller,
 {
 	*who = (struct watch_who){ .role = caller->subject.role };
 	str_copy(who->name, sizeof(who->name), caller->subject.name);
+	if (who->role == ROLE_NAMED) {
+		who->verbs = caller->subject.verbs;
+		str_copy(who->tenant, sizeof(who->tenant), caller->subject.tenant);
+	}
 	if (!key)
 		return;
 	who->has_token = true;
@@ -122,29 +126,15 @@ void watch_who_set(struct watch_who *who, const struct caller *caller,
 
 /* ---- may it? ---- */
 
-static enum code check(struct kv_txn *txn, struct watch_owner *owner,
-		       enum verb verb, struct str tenant, struct str name,
-		       struct err *err)
-{
-	struct subject subject = watch_owner_now(txn, owner);
-	struct target target = { .kind = KIND_CONFIG, .tenant = tenant,
-				 .name = name, .is_open = verb == VERB_WATCH };
-	enum code rc = permission_check(&subject, verb, &target, err);
-
-	if (rc == E_UNAUTHORIZED && owner->who.has_token)
-		watch_owner_say_over(txn, owner, err);
-	return rc;
-}
-
 /* To watch at all, and what it names. */
 static enum code check_spec(struct kv_txn *txn, struct watch_owner *owner,
 			    const struct watch_spec *spec, struct err *err)
 {
-	enum code rc = check(txn, owner, VERB_WATCH, STR_NONE, STR_NONE, err);
+	enum code rc = watch_owner_may(txn, owner, VERB_WATCH, STR_NONE, STR_NONE, err);
 
 	for (size_t i = 0; i < spec->n_keys && rc == OK; i++)
-		rc = check(txn, owner, VERB_FETCH, spec->keys[i].tenant,
-			   spec->keys[i].name, err);
+		rc = watch_owner_may(txn, owner, VERB_FETCH, spec->keys[i].tenant,
+				     spec->keys[i].name, err);
 	return rc;
 }
 
@@ -232,12 +222,12 @@ static bool feed_may(struct feed *f, struct kv_txn *txn,
 	struct watcher *w = watcher_of(f);
 	struct err err;
 
-	if (check(txn, w->owner, VERB_WATCH, STR_NONE, STR_NONE, &err)) {
+	if (watch_owner_may(txn, w->owner, VERB_WATCH, STR_NONE, STR_NONE, &err)) {
 		end(w, WATCH_DENIED, &err);
 		return false;
 	}
-	return check(txn, w->owner, VERB_FETCH, e->at.tenant, e->at.name, &err) ==
-	       OK;
+	return watch_owner_may(txn, w->owner, VERB_FETCH, e->at.tenant, e->at.name,
+			       &err) == OK;
 }
 
 static void beats_later(struct watching *x, struct watcher *w)
@@ -406,7 +396,7 @@ static bool sweep(struct watching *x, struct kv_txn *txn)
 		if (is_late_now_and_then(x))
 			return false;
 		list_remove(&w->check_);
-		if (check(txn, w->owner, VERB_WATCH, STR_NONE, STR_NONE, &err))
+		if (watch_owner_may(txn, w->owner, VERB_WATCH, STR_NONE, STR_NONE, &err))
 			end(w, WATCH_DENIED, &err);
 		else
 			note_end(x, w->owner);

@@ -83,7 +83,7 @@ enum code __wrap_watcher_start(struct watcher *w, struct api_loop *loop,
 			       const struct watcher_ops *ops, struct err *err);
 void __wrap_watcher_stop(struct watcher *w);
 enum code __wrap_listing_new(struct api_loop *loop, const struct watch_spec *spec,
-			     const struct subject *subject,
+			     struct watch_owner *owner,
 			     const struct listing_ops *ops, void *data,
 			     struct listing **out, uint64_t *rev, struct err *err);
 void __wrap_listing_go(struct listing *l);
@@ -137,7 +137,7 @@ void __wrap_watcher_stop(struct watcher *w)
 }
 
 enum code __wrap_listing_new(struct api_loop *loop, const struct watch_spec *spec,
-			     const struct subject *subject,
+			     struct watch_owner *owner,
 			     const struct listing_ops *ops, void *data,
 			     struct listing **out, uint64_t *rev, struct err *err)
 {

@@ -59,6 +59,16 @@ GROWN=$(($(anon) - BEFORE))
 [ $GROWN -lt 20000 ] || fail "$GROWN KiB more for those that do not read"
 ends read
 
+step "whose token is revoked while what there is goes out is told no more of it"
+ROOT=$TOKEN
+TOKEN=$(conflux token create reader --read-only -o json | jq -r .token)
+slow list 1
+goes_on told
+TOKEN=$ROOT
+ask DELETE "$URL/api/v1/tokens/reader"
+yes 204
+ends ended
+
 step "40 messages of 4 MB that are sent but for their last byte wait for each other, and come"
 BEFORE=$(anon)
 half 40 4000000

@@ -2,6 +2,7 @@
 
 	slow.py watch PORT TOKEN N FILE      N watches with content
 	slow.py fetch PORT TOKEN N FILE      N fetches
+	slow.py list PORT TOKEN N FILE       N watches from 0, which end before FILE was told
 
 Says `open` when all have begun, and behind a line `told` when all were told something, in
 windows that take little more than a header.  Another line lets it read the content of
@@ -12,7 +13,8 @@ import struct
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "h2"))
-from frames import DATA, END_STREAM, RST, WINDOW_UPDATE, Connection, frame, grpc_frame
+from frames import (DATA, END_STREAM, HEADERS, RST, WINDOW_UPDATE, Connection, frame,
+                    grpc_frame)
 
 STORY, PORT, TOKEN, N, FILE = sys.argv[1:]
 WINDOW = 1000
@@ -20,6 +22,7 @@ TO_READ = 5
 AUTH = {"authorization": "Bearer " + TOKEN}
 # WatchRequest: prefixes is 2, from_now 5, want_content 6.
 ALL_FROM_NOW = b"\x12\x05acme/\x28\x01\x30\x01"
+ALL_SINCE_0 = b"\x12\x05acme/\x30\x01"
 # FetchConfigRequest: address is 1; Address: tenant 1, application 2, environment 3, name 4.
 BIG = b"\x0a\x17\x0a\x04acme\x12\x04shop\x1a\x04prod\x22\x03big"
 
@@ -33,12 +36,15 @@ class Slow(Connection):
     def __init__(self, port):
         super().__init__(port)
         self.told = {s: bytearray() for s in streams()}
+        self.ended = set()
 
     def hear(self):
         kind, flags, payload = super().hear()
         assert kind != RST, self.stream
         if kind == DATA:
             self.told[self.stream] += payload
+        if kind in (DATA, HEADERS) and flags & END_STREAM:
+            self.ended.add(self.stream)
         return kind, flags, payload
 
     def until(self, of, what):
@@ -64,9 +70,10 @@ def messages(body):
 c = Slow(int(PORT))
 c.begin(WINDOW)
 c.say(update(0, 1 << 30))
-if STORY == "watch":
+if STORY in ("watch", "list"):
+    what = ALL_FROM_NOW if STORY == "watch" else ALL_SINCE_0
     for s in streams():
-        c.call(s, "/conflux.v1.WatcherService/Watch", ALL_FROM_NOW, **AUTH)
+        c.call(s, "/conflux.v1.WatcherService/Watch", what, **AUTH)
     c.until(streams(), len)
 else:
     # All are begun before the first is asked.
@@ -78,11 +85,19 @@ else:
     c.settle()
 print("open", flush=True)
 sys.stdin.readline()
-if STORY == "watch":
+if STORY != "fetch":
     c.until(streams(), lambda told: len(told) == WINDOW)
 print("told", flush=True)
 sys.stdin.readline()
 content = pathlib.Path(FILE).read_bytes()
+if STORY == "list":
+    c.say(b"".join(update(s, 1 << 25) for s in streams()))
+    while c.ended != set(streams()):
+        c.hear()
+    assert all(len(told) < len(content) // 4 for told in c.told.values()), [
+        len(told) for told in c.told.values()]
+    print("ended", flush=True)
+    sys.exit()
 some = streams()[:: max(1, int(N) // TO_READ)] if STORY == "watch" else streams()
 c.say(b"".join(update(s, 1 << 25) for s in some))
 c.until(some, lambda told: len(told) > len(content))

@@ -59,6 +59,8 @@ struct tail {
 	struct asked asked;
 	bool is_open;                    /* it is being told */
 	unsigned token, kind, name;
+	enum subject_role role;          /* these two as it began */
+	char whose[16];
 	int tenant;                      /* -1: all */
 	enum select select;
 	bool is_table, is_slow;
@@ -127,8 +129,22 @@ static enum code may(struct kv_txn *txn, unsigned token, enum verb verb, unsigne
 	return permission_check(&subject, verb, &target, &err);
 }
 
+/* His grant; tells whether it is what it was when the watch began. */
+static bool is_his(struct kv_txn *txn, const struct tail *t, struct subject *now)
+{
+	struct str credential;
+
+	token_subject(txn, str_of(grants[t->token].text), arena, now, &credential);
+	return now->role == t->role && str_eq(now->tenant, str_of(t->whose));
+}
+
+/* Who has become another goes on with nothing. */
 static enum code may_watch(struct kv_txn *txn, const struct tail *t)
 {
+	struct subject now;
+
+	if (t->is_open && !is_his(txn, t, &now))
+		return E_UNAUTHORIZED;
 	return may(txn, t->token, VERB_WATCH, t->kind,
 		   t->tenant < 0 ? "" : tenants[t->tenant], "");
 }
@@ -378,6 +394,7 @@ static void ask(struct tail *t, uint64_t since)
 	const char *tenant = t->tenant < 0 ? NULL : tenants[t->tenant];
 	const struct kind *kind = kind_by_id(kinds[t->kind]);
 	bool is_let_in, is_kept;
+	struct subject now;
 	struct err err;
 
 	t->is_gone = false;
@@ -407,6 +424,9 @@ static void ask(struct tail *t, uint64_t since)
 		asked_query(a, "fieldSelector",
 			    arena_printf(arena, "metadata.name=%s",
 					 name_of(t->kind * OF_KIND + t->name)));
+	is_his(picture(), t, &now);
+	t->role = now.role;
+	must(str_copy(t->whose, sizeof(t->whose), now.tenant));
 	t->is_open = true;
 	kube_watch(&a->r, tenant);
 	ck_assert_msg((a->status == 200) == (is_let_in && is_kept), "%d", a->status);

@@ -86,12 +86,14 @@ static void put_token(const char *name, const char *text)
 }
 
 /* Of somebody of 'tenant', for so long (0: for ever). */
-static void put_subject(const char *name, const char *tenant, unsigned ms)
+static void put_subject_as(const char *name, const char *subject, const char *tenant,
+			   unsigned ms)
 {
 	struct command *c = command(COMMAND_OPS);
 	struct op *op = command_op(arena, c, OP_SUBJECT_PUT);
 
-	op->name = op->author = str_of(name);
+	op->name = str_of(name);
+	op->author = str_of(subject);
 	op->tenant = str_of(tenant);
 	op->count = ms ? clock_wall_ms() + ms : 0;
 	op->sha = token = sha256_of(str_of(name));
@@ -104,6 +106,11 @@ static void end_token(const char *name)
 
 	command_op(arena, c, OP_TOKEN_DELETE)->name = str_of(name);
 	submit(c);
+}
+
+static void put_subject(const char *name, const char *tenant, unsigned ms)
+{
+	put_subject_as(name, name, tenant, ms);
 }
 
 /* acme/shop/prod/NAME gets another version. */
@@ -307,6 +314,44 @@ START_TEST(the_end_of_its_token_ends_it_in_a_turn_with_an_older_picture)
 	TURN_UNTIL(x.is_over);
 	ck_assert(heard(&x, "denied:unauthorized"));
 	stop(&x);
+}
+END_TEST
+
+/* A token of the same key is made anew, as certificates have it: the watch is his who
+ * began it. */
+START_TEST(whose_token_has_become_anothers_does_not_go_on)
+{
+	struct watch_spec spec;
+	struct ear x, other;
+
+	put_subject("ann", "acme", 0);
+	spec = spec_of(X, NULL);
+	spec.who.role = ROLE_NAMED;
+	str_copy(spec.who.name, sizeof(spec.who.name), STR("ann"));
+	str_copy(spec.who.tenant, sizeof(spec.who.tenant), STR("acme"));
+	ck_assert_int_eq(try_start(&x, &spec), OK);
+	publish("x");
+	TURN_UNTIL(heard(&x, "x=1"));
+	end_token("ann");
+	put_subject("ann", "acme", 0);
+	publish("x");
+	TURN_UNTIL(heard(&x, "x=2"));
+	end_token("ann");
+	put_subject("ann", "bank", 0);
+	TURN_UNTIL(x.is_over);
+	ck_assert(heard(&x, "denied:unauthorized"));
+	stop(&x);
+	/* Nor does one begin in his name. */
+	ck_assert_int_eq(try_start(&other, &spec), E_UNAUTHORIZED);
+	stop(&other);
+	end_token("ann");
+	put_subject("ann", "acme", 0);
+	ck_assert_int_eq(try_start(&other, &spec), OK);
+	end_token("ann");
+	put_subject_as("ann", "bob", "acme", 0);
+	TURN_UNTIL(other.is_over);
+	ck_assert(heard(&other, "denied:unauthorized"));
+	stop(&other);
 }
 END_TEST
 
@@ -646,6 +691,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_change_in_the_picture_of_its_tokens_end_is_not_told);
 	tcase_add_test(t, the_end_of_its_token_alone_ends_it);
 	tcase_add_test(t, the_end_of_its_token_ends_it_in_a_turn_with_an_older_picture);
+	tcase_add_test(t, whose_token_has_become_anothers_does_not_go_on);
 	tcase_add_test(t, who_may_not_does_not_begin);
 	tcase_add_test(t, what_it_knows_already_is_waited_for);
 	tcase_add_test(t, what_came_behind_since_is_told);
