@@ -113,34 +113,55 @@ void crowd_leave_host(struct crowd *crowd, const char *host)
 	crowd_leave(crowd, buf_view(&network));
 }
 
-/* A connection has a port in its text, so it is no network. */
-bool crowd_enter_stranger(struct crowd *crowd, const char *host, const char *text)
+static void put_kind(struct buf *key, enum crowd_strangers kind)
 {
+	buf_c(key, kind == CROWD_HEALTH ? 'h' : 's');
+}
+
+/* A connection has a port in its text, so it is no network. */
+static void stranger_keys(enum crowd_strangers kind, const char *host, const char *text,
+			  struct buf *connection, struct buf *network)
+{
+	put_kind(connection, kind);
+	buf_z(connection, text);
+	put_kind(network, kind);
+	limits_network(network, host);
+}
+
+bool crowd_enter_stranger(struct crowd *crowd, enum crowd_strangers kind,
+			  const char *host, const char *text)
+{
+	AUTO_BUF connection = BUF_NONE;
 	AUTO_BUF network = BUF_NONE;
 	bool is_in;
 
-	limits_network(&network, host);
+	stranger_keys(kind, host, text, &connection, &network);
 	pthread_mutex_lock(&crowd->lock);
 	if (!crowd->strangers)
 		crowd->strangers = map_new();
-	is_in = enter(crowd->strangers, str_of(text), CROWD_STRANGERS_CONNECTION);
-	if (is_in && !enter(crowd->strangers, buf_view(&network),
-			    CROWD_STRANGERS_NETWORK)) {
-		leave(crowd->strangers, str_of(text));
+	is_in = enter(crowd->strangers, buf_view(&connection),
+		      CROWD_STRANGERS_CONNECTION);
+	if (is_in && crowd->most &&
+	    !enter(crowd->strangers, buf_view(&network),
+		   crowd->most * CROWD_STRANGERS_CONNECTION)) {
+		leave(crowd->strangers, buf_view(&connection));
 		is_in = false;
 	}
 	pthread_mutex_unlock(&crowd->lock);
 	return is_in;
 }
 
-void crowd_leave_stranger(struct crowd *crowd, const char *host, const char *text)
+void crowd_leave_stranger(struct crowd *crowd, enum crowd_strangers kind,
+			  const char *host, const char *text)
 {
+	AUTO_BUF connection = BUF_NONE;
 	AUTO_BUF network = BUF_NONE;
 
-	limits_network(&network, host);
+	stranger_keys(kind, host, text, &connection, &network);
 	pthread_mutex_lock(&crowd->lock);
-	leave(crowd->strangers, str_of(text));
-	leave(crowd->strangers, buf_view(&network));
+	leave(crowd->strangers, buf_view(&connection));
+	if (crowd->most)
+		leave(crowd->strangers, buf_view(&network));
 	pthread_mutex_unlock(&crowd->lock);
 }
 

@@ -23,16 +23,19 @@ void crowd_leave(struct crowd *crowd, struct str who);
 bool crowd_enter_host(struct crowd *crowd, const char *host);
 void crowd_leave_host(struct crowd *crowd, const char *host);
 
-/* Streams that are open for nobody: of one connection, and of one network.  What keeps
- * an eye on a node's health has one a connection. */
+/* Streams that are open for nobody, of each kind: what keeps an eye on a node's health
+ * has one a connection, and takes no place of who is about to say who he is. */
+enum crowd_strangers { CROWD_HEALTH, CROWD_HELLO };
 #define CROWD_STRANGERS_CONNECTION 64u
-#define CROWD_STRANGERS_NETWORK 1024u
 /* When it is worth to come again. */
 #define CROWD_STRANGERS_S 10u
-/* One more, of the connection from 'text' (with its port) at 'host'; false: either has as
- * many as it may, whatever 'most' is. */
-bool crowd_enter_stranger(struct crowd *crowd, const char *host, const char *text);
-void crowd_leave_stranger(struct crowd *crowd, const char *host, const char *text);
+/* One more, of the connection from 'text' (with its port) at 'host'; false: that has as
+ * many as it may, or its network as many as 'most' connections may.  Where 'most' is 0 a
+ * network is not counted: it may be all clients, behind one address. */
+bool crowd_enter_stranger(struct crowd *crowd, enum crowd_strangers kind,
+			  const char *host, const char *text);
+void crowd_leave_stranger(struct crowd *crowd, enum crowd_strangers kind,
+			  const char *host, const char *text);
 
 /* Who has any, where they are counted. */
 size_t crowd_count(struct crowd *crowd);

@@ -96,7 +96,7 @@ static void count(struct api_loop *at, int status)
 static void call_over(struct grpc_call *call, int status)
 {
 	if (call->method->is_open)
-		stranger_leave(call->at, call->r->peer);
+		stranger_leave(call->at, CROWD_HEALTH, call->r->peer);
 	call->r = NULL;
 	count(call->at, status);
 	list_remove(&call->at_);
@@ -414,7 +414,7 @@ void grpc_serve(struct request *r, const struct grpc_method *method)
 	uint64_t ms;
 
 	if (!take_headers(r, &has_deadline, &ms) ||
-	    (method->is_open && !stranger_enter(r)))
+	    (method->is_open && !stranger_enter(r, CROWD_HEALTH)))
 		return;
 	call = NEW(struct grpc_call);
 	call->r = r;

@@ -203,7 +203,7 @@ static void forget_subs(struct socket *s)
 static void known(struct socket *s)
 {
 	if (s->is_stranger)
-		stranger_leave(s->caller.at, s->r->peer);
+		stranger_leave(s->caller.at, CROWD_HELLO, s->r->peer);
 	s->is_stranger = false;
 }
 
@@ -670,7 +670,7 @@ static void open_socket(struct request *r, const struct buf *accept)
 	bool is_known = caller_of(r)->subject.role != ROLE_NOBODY;
 	struct sha256 key;
 
-	if (!is_known && !stranger_enter(r))
+	if (!is_known && !stranger_enter(r, CROWD_HELLO))
 		return;
 	s->is_stranger = !is_known;
 	if (accept->n)

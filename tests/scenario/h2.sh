@@ -97,7 +97,7 @@ closed 1000 1" tunnel
 step "of a WebSocket whose answers are not taken nothing more is taken, and later all is"
 is "$(python3 "$(dirname "$0")/h2/tunnel.py" "${URL##*:}" "$TOKEN" flood)" "all pongs" flood
 
-step "who has no token has so many streams, of a connection and of a network"
+step "who has no token has so many streams of a connection, and leaves others theirs"
 coproc STRANGERS { python3 "$(dirname "$0")/h2/strangers.py" "${URL##*:}" 2>&1; }
 PID=$STRANGERS_PID
 exec 4>&"${STRANGERS[1]}"
@@ -114,17 +114,16 @@ check_health() {
 		-H 'Content-Type: application/grpc' "$URL/grpc.health.v1.Health/Check"
 }
 check_health
-is "$(header grpc-status)" 8 status
-is "$(header retry-after)" 10 "a time"
-anybody "$URL/api/v1/ws" -H 'Connection: Upgrade' -H 'Upgrade: websocket' -m 10 \
-	-H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=='
-has "$HEADERS" "HTTP/1.1 429"
-has "$BODY" "without a token"
-is "$(header retry-after)" 10 "a time"
+is "$(header grpc-status)" 0 status
+# It stays open, and says nothing before its hello.
+open_socket() {
+	anybody "$URL/api/v1/ws" -H 'Connection: Upgrade' -H 'Upgrade: websocket' -m 1 \
+		-H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==' || true
+}
+open_socket
+has "$HEADERS" "HTTP/1.1 101"
 echo >&4
 wait "$PID" || fail "strangers.py"
-anybody_may() { check_health && [ "$(header grpc-status)" = 0 ]; }
-until_ok anybody_may
 exec 4>&-
 
 step "the drain lets a watch go, and ends"

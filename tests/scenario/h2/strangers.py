@@ -1,7 +1,7 @@
-"""Streams of who has no token: as many as a connection may have and one more, and as many
-as a network may; for h2.sh:  strangers.py PORT
+"""Streams of who has no token: as many as a connection may have and one more, and many full
+connections; for h2.sh:  strangers.py PORT
 
-With the network full it says so, and waits for a line.
+With those there it says so, and waits for a line.
 """
 import sys
 
@@ -9,7 +9,7 @@ from frames import (END_HEADERS, END_STREAM, HEADERS, RST, Connection, field,
                     frame)
 
 PORT, WATCH = int(sys.argv[1]), "/grpc.health.v1.Health/Watch"
-A_CONNECTION, A_NETWORK = 64, 1024
+A_CONNECTION, CONNECTIONS = 64, 20
 OK = 0x88                                       # ":status: 200" of HPACK's static table
 CANCEL = b"\0\0\0\x08"
 
@@ -39,22 +39,19 @@ def full(open_one):
     """A connection that has all it may have; and the next stream."""
     c = Connection(PORT)
     c.begin()
-    stream, n = 1, 0
-    while n < A_CONNECTION:
-        # The network has still what was closed a moment ago.
-        n += is_open(c, open_one, stream)
-        stream += 2
-        assert stream < 20000, n
-    return c, stream
+    for stream in range(1, 2 * A_CONNECTION, 2):
+        assert is_open(c, open_one, stream), stream
+    return c, 2 * A_CONNECTION + 1
 
 
-for kind in watch, tunnel:
+for kind, other in (watch, tunnel), (tunnel, watch):
     c, more = full(kind)
     assert not is_open(c, kind, more), "one more of " + kind.__name__
     c.say(frame(RST, 0, more - 2, CANCEL))
     assert is_open(c, kind, more + 2), "in its place"
+    assert is_open(c, other, more + 4), "of the other kind"
     c.socket.close()
 
-all_of_them = [full(watch) for _ in range(A_NETWORK // A_CONNECTION)]
+all_of_them = [full(kind) for kind in (watch, tunnel) for _ in range(CONNECTIONS)]
 print("full", flush=True)
 sys.stdin.readline()

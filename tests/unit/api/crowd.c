@@ -58,25 +58,51 @@ START_TEST(without_a_limit_nothing_is_counted)
 }
 END_TEST
 
+static bool one_more(struct crowd *c, unsigned port)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "192.0.2.1:%u", port);
+	return crowd_enter_stranger(c, CROWD_HEALTH, "192.0.2.1", text);
+}
+
 START_TEST(who_says_nothing_of_himself_has_so_many_streams)
 {
 	struct crowd *c = crowd_new(0);
-	char text[32];
 
-	for (unsigned i = 0; i < CROWD_STRANGERS_CONNECTION; i++)
-		ck_assert(crowd_enter_stranger(c, "192.0.2.1", "192.0.2.1:1"));
-	ck_assert(!crowd_enter_stranger(c, "192.0.2.1", "192.0.2.1:1"));
-	for (unsigned i = CROWD_STRANGERS_CONNECTION; i < CROWD_STRANGERS_NETWORK; i++) {
-		snprintf(text, sizeof(text), "192.0.2.1:%u", i);
-		ck_assert(crowd_enter_stranger(c, "192.0.2.1", text));
+	/* Far more connections of one address than any has. */
+	for (unsigned port = 1; port <= 100; port++) {
+		for (unsigned i = 0; i < CROWD_STRANGERS_CONNECTION; i++)
+			ck_assert(one_more(c, port));
+		ck_assert(!one_more(c, port));
 	}
-	ck_assert(!crowd_enter_stranger(c, "192.0.2.1", "192.0.2.1:2"));
-	ck_assert(crowd_enter_stranger(c, "192.0.2.2", "192.0.2.2:2"));
+	/* Sockets before their hello have places of their own. */
+	for (unsigned i = 0; i < CROWD_STRANGERS_CONNECTION; i++)
+		ck_assert(crowd_enter_stranger(c, CROWD_HELLO, "192.0.2.1",
+					       "192.0.2.1:1"));
+	ck_assert(!crowd_enter_stranger(c, CROWD_HELLO, "192.0.2.1", "192.0.2.1:1"));
+	crowd_leave_stranger(c, CROWD_HELLO, "192.0.2.1", "192.0.2.1:1");
+	ck_assert(!one_more(c, 1));
+	crowd_leave_stranger(c, CROWD_HEALTH, "192.0.2.1", "192.0.2.1:1");
+	ck_assert(one_more(c, 1));
+	crowd_free(&c);
+}
+END_TEST
+
+START_TEST(where_connections_are_limited_a_network_has_what_those_have)
+{
+	struct crowd *c = crowd_new(2);
+
+	for (unsigned i = 0; i < 2 * CROWD_STRANGERS_CONNECTION; i++)
+		ck_assert(one_more(c, 1 + i % 4));
+	ck_assert(!one_more(c, 1));
+	ck_assert(crowd_enter_stranger(c, CROWD_HELLO, "192.0.2.1", "192.0.2.1:1"));
+	ck_assert(crowd_enter_stranger(c, CROWD_HEALTH, "192.0.2.2", "192.0.2.2:1"));
 	/* One that was refused for its network took nothing of its connection. */
-	crowd_leave_stranger(c, "192.0.2.1", "192.0.2.1:1");
-	ck_assert(crowd_enter_stranger(c, "192.0.2.1", "192.0.2.1:2"));
-	crowd_leave_stranger(c, "192.0.2.1", "192.0.2.1:2");
-	ck_assert(crowd_enter_stranger(c, "192.0.2.1", "192.0.2.1:1"));
+	for (unsigned i = 0; i < 2 * CROWD_STRANGERS_CONNECTION; i++)
+		ck_assert(!one_more(c, 5));
+	crowd_leave_stranger(c, CROWD_HEALTH, "192.0.2.1", "192.0.2.1:1");
+	ck_assert(one_more(c, 5));
 	crowd_free(&c);
 }
 END_TEST
@@ -91,6 +117,7 @@ static Suite *suite(void)
 	tcase_add_test(t, who_has_gone_is_forgotten);
 	tcase_add_test(t, without_a_limit_nothing_is_counted);
 	tcase_add_test(t, who_says_nothing_of_himself_has_so_many_streams);
+	tcase_add_test(t, where_connections_are_limited_a_network_has_what_those_have);
 	suite_add_tcase(s, t);
 	return s;
 }
