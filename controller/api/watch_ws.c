@@ -161,6 +161,9 @@ static void put_error(struct socket *s, struct str id, const struct err *err)
 		buf_z(&text, ",\"hint\":");
 		buf_json(&text, str_of(err->hint));
 	}
+	if (err->code == E_RATE || err->code == E_BUSY)
+		buf_printf(&text, ",\"retry_after\":%u",
+			   MAX(s->caller.retry_after_s, 1u));
 	buf_c(&text, '}');
 	put(s, &text);
 }
@@ -333,6 +336,22 @@ static bool take(struct socket *s, enum limit_of of, struct str who, struct err 
 	err_set(err, E_RATE, "%s %.*s asks more often than it may",
 		limits_name(of), STR_ARG(who));
 	err_hint(err, "wait %llu ms", (unsigned long long)(wait / 1000000 + 1));
+	s->caller.retry_after_s = (unsigned)MIN((wait + 999999999) / 1000000000, 86400u);
+	return false;
+}
+
+/* A watch that begins is work as a request is, and comes past the door (door.c). */
+static bool has_room(struct socket *s, struct err *err)
+{
+	struct api_loop *at = s->caller.at;
+
+	if (admission_take(&at->admission, door_woke_ns(at), clock_mono_ns()))
+		return true;
+	/* Who is told to come again does not come together. */
+	s->caller.retry_after_s = 1 + s->r->trace[0] % 3;
+	err_set(err, E_BUSY, "this node has more to do than it can in time; nothing was "
+		"done");
+	err_hint(err, "come again later, or go to another node");
 	return false;
 }
 
@@ -467,6 +486,8 @@ static enum code run_message(struct socket *s, struct arena *arena,
 			       ID_MAX);
 	if (str_is(type, "unsubscribe"))
 		return unsubscribe(s, id, err);
+	if (!has_room(s, err))
+		return E_BUSY;
 	return subscribe(s, arena, id, v, err);
 }
 
@@ -477,9 +498,11 @@ static void on_message(void *data, bool is_text, struct str bytes)
 	struct value *v = NULL;
 	struct str id;
 	struct err err, limit;
-	bool may = has_rate(s, &limit);
 	enum code rc;
+	bool may;
 
+	s->caller.retry_after_s = 0;
+	may = has_rate(s, &limit);
 	if (!is_text) {
 		close_with(s, WS_UNSUPPORTED, "messages are texts of JSON");
 		return;

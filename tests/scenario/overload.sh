@@ -222,7 +222,16 @@ flood() { # seconds, path
 		"$1" || fail "the flood"
 }
 start_daemon --server-loops 1 --server-queue-target 2ms
+export URL TOKEN
+coproc BUSY_WS { /usr/bin/python3 "$HERE/sockets.py" overloaded 2>&1; }
+BUSY_PID=$BUSY_WS_PID
+exec 3<&"${BUSY_WS[0]}" 4>&"${BUSY_WS[1]}"
+read -r -t 20 line <&3 && [ "$line" = open ] || fail "overloaded: ${line:-}"
 read -r OK_N BUSY RETRY PROBES OTHERS <<<"$(flood 3 api/v1/audit/verify)"
+# It has ended where it was told.
+(echo >&4) 2>/dev/null || true
+wait "$BUSY_PID" || fail "a subscribe over a WebSocket: $(cat <&3)"
+exec 3<&- 4>&-
 [ "$BUSY" -gt 0 ] || fail "nobody was refused ($OK_N served)"
 [ "$OK_N" -gt 1000 ] || fail "only $OK_N were served, $BUSY refused"
 [ "$RETRY" -gt 0 ] && [ "$PROBES" -gt 0 ] || fail "no Retry-After, or no probe"

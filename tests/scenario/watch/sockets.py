@@ -8,6 +8,7 @@ import asyncio
 import base64
 import json
 import os
+import select
 import socket
 import struct
 import sys
@@ -211,7 +212,7 @@ def full():
     c = Sync(header=BEARER)
     for name in ("x", "y"):
         c.say(type="subscribe", id=name, prefixes=["acme/"])
-        want(c.hear(), type="error", id=name, status=429)
+        want(c.hear(), type="error", id=name, status=429, retry_after=1)
     c.say(type="unsubscribe", id="x")
     want(c.hear(), type="error", id="x", status=404)
 
@@ -223,10 +224,28 @@ def tenant():
         c.say(type="subscribe", id=str(i), keys=["blue/shop/prod/main"])
         if (m := c.hear())["type"] == "error":
             break
-    want(m, id=str(i), status=429)
+    want(m, id=str(i), status=429, retry_after=1)
     assert "tenant blue" in m["detail"], m
     c.say(type="subscribe", id="all", prefixes=["blue/"])
     want(c.hear(), type="subscribed", id="all")
+
+
+def overloaded():
+    """Says that it is there, and subscribes until a line comes or it is told to wait."""
+    c = Sync(header=BEARER)
+    print("open", flush=True)
+    i = 0
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        i += 1
+        c.say(type="subscribe", id=str(i), prefixes=["acme/"])
+        if (m := c.hear())["type"] == "error":
+            want(m, id=str(i), status=503, code="busy")
+            assert 1 <= m["retry_after"] <= 3, m
+            return
+        want(m, type="subscribed", id=str(i))
+        c.say(type="unsubscribe", id=str(i))
+        want(c.hear(), type="unsubscribed", id=str(i))
+    raise SystemExit("%d watches were let in" % i)
 
 
 def foreign():
@@ -500,6 +519,7 @@ def http2():
 
 STORIES = {"sync": sync_story, "refusals": refusals, "still": still, "tokens": tokens,
            "revoked": revoked, "drained": drained, "full": full, "tenant": tenant,
-           "foreign": foreign, "bound": bound, "frames": frames, "http2": http2,
+           "overloaded": overloaded, "foreign": foreign, "bound": bound, "frames": frames,
+           "http2": http2,
            "other": lambda: asyncio.run(other_library())}
 STORIES[sys.argv[1]]()
