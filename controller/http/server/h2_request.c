@@ -81,6 +81,11 @@ static bool is_oldest(const struct h2 *h2, const struct h2_body *body)
 	return h2->bodies.next == &body->at_ || h2->keeping.next == &body->kept_;
 }
 
+static bool goes_on(const struct h2 *h2, const struct h2_body *body)
+{
+	return h2->body_bytes <= bound_of(h2) || is_oldest(h2, body);
+}
+
 /* All bodies go on while they are few bytes; else the oldest alone, of each kind. */
 static void let_bodies_come(struct h2 *h2)
 {
@@ -145,7 +150,7 @@ void h2_body_taken(struct exchange *ex, size_t n)
 	h2->untaken_bytes -= n;
 	h2_give_connection(h2, body->owed_connection);
 	body->owed_connection = 0;
-	if (body->kept == 0 || h2->body_bytes <= bound_of(h2) || is_oldest(h2, body))
+	if (body->kept == 0 || goes_on(h2, body))
 		give_stream(h2, body);
 }
 
@@ -197,7 +202,7 @@ static void keep_whole(struct h2 *h2, struct exchange *ex, struct str piece)
 	h2->body_bytes += piece.n;
 	body->owed += (uint32_t)piece.n;
 	body_moves(h2, body, piece.n);
-	if (h2->body_bytes <= bound_of(h2) || is_oldest(h2, body))
+	if (goes_on(h2, body))
 		give_stream(h2, body);
 }
 
@@ -555,11 +560,15 @@ void h2_take_data(struct exchange *ex, struct str piece)
 	h2_ready(h2, ex);
 }
 
-static bool is_late(const struct h2 *h2, const struct h2_body *body,
-		    uint64_t now)
+/* What the client was not let send is not late. */
+static bool is_late(struct h2 *h2, struct h2_body *body, uint64_t now)
 {
 	const struct http_limits *limits = &h2->c->server->config.limits;
 
+	if (body->owed && (body->is_whole_counted || body->kept) && !goes_on(h2, body)) {
+		body_moves(h2, body, SIZE_MAX);
+		return false;
+	}
 	return now > limits->body_ms +
 		MIN(body->moved_ms, conn_slowest(limits, body->since_ms,
 						 body->bytes));

@@ -1,6 +1,8 @@
 /* HTTP/2: what is wrong, too much, or not taken. */
 #include "h2_client.h"
 
+#include <poll.h>
+
 #include "base/clock.h"
 #include "base/mem.h"
 
@@ -458,6 +460,43 @@ START_TEST(a_stream_that_waits_for_others_is_not_reset)
 }
 END_TEST
 
+/* Three bodies are more than is held at once, so the last is held back while the others
+ * come, and is not late for that; then it may come. */
+START_TEST(a_body_that_is_held_back_is_not_late)
+{
+	const char *path = _i ? "/kept" : "/echo";
+	static char half[1501];
+	unsigned others = 7;
+	uint64_t until;
+
+	memset(half, 'x', sizeof(half) - 1);
+	lab_limits.body_ms = 500;
+	lab_limits.least_rate = 1;
+	start();
+	for (unsigned id = 1; id <= 5; id += 2)
+		h2_ask(fd, id, "POST", path, false);
+	/* The answer of another says that they were taken, each as a piece. */
+	for (int i = 0; i < 2; i++) {
+		for (unsigned id = 1; id <= 5; id += 2)
+			h2_data(fd, id, half, false);
+		check_alive(others);
+		others += 2;
+	}
+	for (until = now_ms() + 1500; now_ms() < until; others += 2) {
+		h2_data(fd, 1, "x", false);
+		h2_data(fd, 3, "x", false);
+		check_alive(others);
+		poll(NULL, 0, 10);
+	}
+	ck_assert_str_eq(h2_text_of(fd, 5), "");
+	for (unsigned id = 1; id <= 3; id += 2) {
+		h2_data(fd, id, "", true);
+		HAS(h2_answer_of(fd, id), ":status: 200\n");
+	}
+	HAS(h2_answer_of(fd, 5), ":status: 408\n");
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("http/server/h2_limits");
@@ -474,6 +513,7 @@ static Suite *suite(void)
 	tcase_add_test(t, half_a_header_block_is_not_waited_for);
 	tcase_add_test(t, an_answer_with_too_long_a_header_is_reset);
 	tcase_add_loop_test(t, late_bodies_end_while_others_are_reset, 0, 2);
+	tcase_add_loop_test(t, a_body_that_is_held_back_is_not_late, 0, 2);
 	tcase_add_test(t, a_big_answer_goes_as_the_windows_open);
 	tcase_add_test(t, answers_that_are_not_read_do_not_fill_the_server);
 	tcase_add_test(t, answers_that_are_never_taken_end_the_connection);

@@ -425,6 +425,7 @@ static const struct route routes[] = {
 	{ HTTP_M_GET, "/stream", get_stream, 0, "stream", false },
 	{ HTTP_M_POST, "/pieces", post_pieces, 0, "pieces", true },
 	{ HTTP_M_POST, "/paused", post_paused, 0, "paused", true },
+	{ HTTP_M_POST, "/kept", lab_post_kept, 0, "kept", true },
 	{ HTTP_M_POST, "/early", post_early, 0, "early", true },
 	{ HTTP_M_POST, "/enough", post_enough, 0, "enough", true },
 	{ HTTP_M_POST, "/both", post_both, 0, "both", true },
@@ -464,8 +465,7 @@ void lab_start(void)
 	struct err err;
 
 	ck_assert_int_eq(http_server_new(loop, &config, &server, &err), OK);
-	ck_assert_msg(http_server_listen(server, STR("127.0.0.1:0"), false,
-					 NULL, &at,
+	ck_assert_msg(http_server_listen(server, STR("127.0.0.1:0"), false, NULL, &at,
 					 &err) == OK, "%s", err.text);
 	most = this_turn = (struct lab_turns){ 0 };
 	turn.run = run_turn;

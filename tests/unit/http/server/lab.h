@@ -66,6 +66,8 @@ void lab_end_stream(void);
 size_t lab_pending(void);
 /* What waits for the socket of the oldest /later. */
 size_t lab_socket_pending(void);
+/* /kept, of lab_kept.c. */
+void lab_post_kept(struct request *r);
 /* Of the request to /pieces or /paused: waits until it is there and 'n' pieces of
  * its body were told; until the last one was; what came so far. */
 void lab_wait_pieces(unsigned n);

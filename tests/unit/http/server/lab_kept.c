@@ -1,0 +1,23 @@
+/* Bodies in pieces that their handlers keep, as messages of gRPC are: see lab.h. */
+#include "lab.h"
+
+#include "http/server/server.h"
+
+#include "base/banned.h"
+
+static void keep(struct request *r, struct str bytes, bool is_last)
+{
+	size_t *kept = r->data;
+
+	*kept += bytes.n;
+	if (is_last)
+		answer(r, 200, "text/plain", STR("kept"));
+	else
+		ck_assert(request_body_keeps(r, *kept));
+}
+
+void lab_post_kept(struct request *r)
+{
+	r->data = ANEW(r->arena, size_t);
+	request_on_body(r, keep);
+}
