@@ -36,7 +36,8 @@ class Half(Connection):
 
     def hear(self):
         kind, flags, payload = super().hear()
-        if kind == DATA:
+        # A refusal has none, or is no message.
+        if kind == DATA and payload[:1] == b"\0":
             self.answered.add(self.stream)
         if kind == RST or kind in (DATA, HEADERS) and flags & END_STREAM:
             self.ended.add(self.stream)
