@@ -222,7 +222,8 @@ START_TEST(all_of_the_log_is_there_and_others_join)
 	ring_founders = 3;
 	ring_start(4);
 	ck_assert_msg(ring_change(at, RC_ADD, 4, &err) == OK, "%s", err.text);
-	ring_fill(at, 20000, 50, 50);
+	/* How many there were until the log was cut differs from run to run. */
+	ring_fill(at, n, 50, 50);
 	RING_WAIT(ring_count(4) == n + 51);
 	ring_founders = 0;
 	ck_assert_int_eq(ring_try_start(at == 1 ? 2 : 1, &err), E_DENIED);
