@@ -18,6 +18,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 static struct api api;
 static struct api_loop at;
 
+static const struct stream_addr peer = { .text = "192.0.2.1:4711", .host = "192.0.2.1",
+					 .port = 4711 };
+
 /* The request that is being handled, and what it was answered. */
 static struct {
 	struct request r;
@@ -77,6 +80,7 @@ static inline void world_open(void)
 	static const struct limits_rate none[LIMIT__COUNT];
 
 	api.limits = limits_new(none);
+	api.crowd = crowd_new(0);
 	at.api = &api;
 }
 
@@ -131,7 +135,7 @@ static inline bool world_request(struct str *in, struct arena *arena)
 		.at = &at, .credential = STR("token root"),
 		.subject = { .name = STR("token:root"), .role = ROLE_ROOT },
 	};
-	now.r = (struct request){ .in = &now.in, .arena = arena, .data = &now.caller,
+	now.r = (struct request){ .in = &now.in, .peer = &peer, .arena = arena, .data = &now.caller,
 				  .server_data = &at };
 	return read_head(&now.r, str_cut(&head, '\n'), head);
 }

@@ -357,6 +357,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	sock.client = ws_new(WS_CLIENT, 1 << 20, &client_ops, NULL);
 	sock.ids = map_new();
 	run(in);
+	/* Who has ended, or said who it is, is no stranger any more. */
+	must(crowd_count(api.crowd) == 0);
 	ws_free(&sock.client);
 	map_free(&sock.ids);
 	buf_fini(&sock.out);
