@@ -4,6 +4,7 @@
  * nothing of it any more, and then told.
  */
 #include "base/log.h"
+#include "base/failpoint.h"
 #include "base/mem.h"
 #include "node/driver.h"
 #include "raftcore/files.h"
@@ -478,6 +479,8 @@ static enum code move(struct taking *t, struct err *err)
 		rc = fs->ops->rename(fs, t->from.p, t->path.p, err);
 	t->is_moved = rc == OK;
 	t->is_gone = rc == E_NOT_FOUND && !is_there(t->from.p);
+	if (rc == OK)
+		rc = failpoint_hit(FP_FILE_MOVED, err);
 	if (rc == OK)
 		rc = fs->ops->sync_dir(fs, f->dir, err);
 	buf_printf(&journal, "%s/%s.journal", f->incoming, t->id.p);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/failpoint.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "io/file.h"
@@ -289,6 +290,21 @@ START_TEST(a_file_does_not_take_the_place_of_one_that_is_told_of)
 }
 END_TEST
 
+/* What has its name is not moved again. */
+START_TEST(a_file_is_told_where_its_folder_is_synced_late)
+{
+	struct sent sent;
+
+	ck_assert_int_eq(failpoint_set("file.moved=error*1", &err), OK);
+	make_file(1000);
+	ring_found(3);
+	send_file(&sent, 1, 2, "x");
+	ck_assert_int_eq(outcome(&sent), OK);
+	RING_WAIT(is_told(1));
+	ck_assert_uint_gt(failpoint_passes(FP_FILE_MOVED), 1);
+}
+END_TEST
+
 #define MANY 1024u
 
 START_TEST(more_than_so_many_do_not_wait)
@@ -509,6 +525,7 @@ static Suite *suite(void)
 	tcase_add_test(t, what_was_not_taken_is_told_again);
 	tcase_add_test(t, another_file_of_the_name_of_one_that_was_cancelled);
 	tcase_add_test(t, a_file_does_not_take_the_place_of_one_that_is_told_of);
+	tcase_add_test(t, a_file_is_told_where_its_folder_is_synced_late);
 	tcase_add_test(t, more_than_so_many_do_not_wait);
 	tcase_add_test(t, what_is_not_moved_yet_is_not_forgotten);
 	tcase_add_test(t, with_keys_a_file_is_sealed_where_it_lies);
