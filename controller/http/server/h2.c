@@ -347,6 +347,7 @@ void h2_start(struct conn *c)
 	list_init(&h2->bodies);
 	list_init(&h2->pieces);
 	list_init(&h2->keeping);
+	list_init(&h2->taken);
 	list_init(&h2->dirty_);
 	h2->calm = CALM_BURST;
 	h2->calm_ms = loop_now_ms(c->server->loop);

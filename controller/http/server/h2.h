@@ -35,6 +35,7 @@ struct h2 {
 	struct list bodies;              /* that come whole, oldest first */
 	struct list pieces;              /* and in pieces */
 	struct list keeping;             /* of which handlers keep some, likewise */
+	struct list taken;               /* whose windows are given with what goes next */
 	struct list dirty_;              /* of the server: it has what to send */
 	struct buf gathered;             /* until others were written to */
 	unsigned n_deferred, n_bodies;
@@ -44,6 +45,7 @@ struct h2 {
 	size_t held_bytes;               /* of answers, not given to the socket */
 	size_t body_bytes;               /* of bodies that come whole */
 	size_t untaken_bytes;            /* of bodies in pieces */
+	bool is_holding_back;            /* a body owes what it may not be given yet */
 	bool is_inside;                  /* below a callback of nghttp2 */
 	bool is_blocked;                 /* DATA waits for the socket */
 	bool is_terminated;              /* GOAWAY is all that comes of it */
@@ -125,6 +127,8 @@ void h2_body_taken(struct exchange *ex, size_t n);
 bool h2_body_kept(struct exchange *ex, size_t n);
 /* Nothing of the body is waited for or held any more; the bytes stay. */
 void h2_body_over(struct h2 *h2, struct exchange *ex);
+/* Before anything is sent: what handlers took, and do not keep, may come again. */
+void h2_let_taken_come(struct h2 *h2);
 void h2_end_late_bodies(struct h2 *h2, uint64_t now_ms);
 /* Takes it off all lists and accounts, and lets it go. */
 void h2_let_go(struct exchange *ex);

@@ -21,6 +21,7 @@ struct h2_body {
 	struct exchange *ex;
 	struct list at_;                 /* of those that come whole, or in pieces */
 	struct list kept_;               /* of those of which the handler keeps some */
+	struct list taken_;              /* of those whose handler has taken a piece */
 	size_t kept;
 	bool is_whole_counted, is_pieces_counted;
 	uint32_t owed, owed_connection;  /* of windows */
@@ -38,6 +39,7 @@ static struct h2_body *body_of(struct exchange *ex)
 	ex->h2.body->ex = ex;
 	list_init(&ex->h2.body->at_);
 	list_init(&ex->h2.body->kept_);
+	list_init(&ex->h2.body->taken_);
 	return ex->h2.body;
 }
 
@@ -49,6 +51,7 @@ static void body_free(struct h2_body **at)
 		return;
 	list_remove(&body->at_);
 	list_remove(&body->kept_);
+	list_remove(&body->taken_);
 	free(body);
 }
 
@@ -86,11 +89,22 @@ static bool goes_on(const struct h2 *h2, const struct h2_body *body)
 	return h2->body_bytes <= bound_of(h2) || is_oldest(h2, body);
 }
 
+/* What it owes is given back, or stays until others are over. */
+static void let_body_come(struct h2 *h2, struct h2_body *body)
+{
+	if (goes_on(h2, body))
+		give_stream(h2, body);
+	else if (body->owed)
+		h2->is_holding_back = true;
+}
+
 /* All bodies go on while they are few bytes; else the oldest alone, of each kind. */
 static void let_bodies_come(struct h2 *h2)
 {
 	struct h2_body *body;
 
+	if (!h2->is_holding_back)
+		return;
 	list_each(&h2->bodies, body, at_) {
 		give_stream(h2, body);
 		if (h2->body_bytes > bound_of(h2))
@@ -100,6 +114,22 @@ static void let_bodies_come(struct h2 *h2)
 		give_stream(h2, body);
 		if (h2->body_bytes > bound_of(h2))
 			break;
+	}
+	if (h2->body_bytes <= bound_of(h2))
+		h2->is_holding_back = false;
+}
+
+/* By now their handlers have said what they keep. */
+void h2_let_taken_come(struct h2 *h2)
+{
+	struct h2_body *body;
+
+	while ((body = list_first(&h2->taken, struct h2_body, taken_))) {
+		list_remove(&body->taken_);
+		if (body->kept)
+			let_body_come(h2, body);
+		else
+			give_stream(h2, body);
 	}
 }
 
@@ -150,8 +180,9 @@ void h2_body_taken(struct exchange *ex, size_t n)
 	h2->untaken_bytes -= n;
 	h2_give_connection(h2, body->owed_connection);
 	body->owed_connection = 0;
-	if (body->kept == 0 || goes_on(h2, body))
-		give_stream(h2, body);
+	if (list_empty(&body->taken_))
+		list_append(&h2->taken, &body->taken_);
+	h2_mark(h2);
 }
 
 bool h2_body_kept(struct exchange *ex, size_t n)
@@ -165,10 +196,12 @@ bool h2_body_kept(struct exchange *ex, size_t n)
 	before = body->kept;
 	body->kept = n;
 	h2->body_bytes += n - before;
-	if (n == 0)
+	if (n == 0) {
 		list_remove(&body->kept_);
-	else if (before == 0)
+		give_stream(h2, body);
+	} else if (before == 0) {
 		list_append(&h2->keeping, &body->kept_);
+	}
 	if (n < before)
 		let_bodies_come(h2);
 	return h2->body_bytes <= bound_of(h2) + KEPT_BYTES || is_oldest(h2, body);
@@ -202,8 +235,7 @@ static void keep_whole(struct h2 *h2, struct exchange *ex, struct str piece)
 	h2->body_bytes += piece.n;
 	body->owed += (uint32_t)piece.n;
 	body_moves(h2, body, piece.n);
-	if (goes_on(h2, body))
-		give_stream(h2, body);
+	let_body_come(h2, body);
 }
 
 /* ---- requests ---- */
@@ -355,7 +387,7 @@ static bool begin_body(struct h2 *h2, struct exchange *ex)
 	body->is_whole_counted = true;
 	h2->n_bodies++;
 	h2->body_bytes += ex->body.n;
-	let_bodies_come(h2);
+	let_body_come(h2, body);
 	return true;
 }
 

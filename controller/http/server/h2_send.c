@@ -660,6 +660,7 @@ void h2_pump(struct h2 *h2)
 	list_remove(&h2->dirty_);
 	if (c->fsm.state == CONN_CLOSED)
 		return;
+	h2_let_taken_come(h2);
 	send_session(h2);
 	if (!c->is_corked)
 		h2_flush(c);
