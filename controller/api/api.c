@@ -407,6 +407,10 @@ static void on_wake(struct follower *f, uint64_t rev)
 	watching_wake(at->watching);
 	kube_watches_wake(at->objects);
 	wait_wake(at);
+	/* To be woken by each commit costs as much as a small request. */
+	if (!watching_any(at->watching) && !kube_watches_any(at->objects) &&
+	    list_empty(&at->waits))
+		follower_rests(&at->follower, true);
 }
 
 static bool enter(void *data, const struct stream_addr *peer)

@@ -60,6 +60,7 @@ void kube_watch(struct request *r, bool namespaced);
 struct kube_watches *kube_watches_new(struct api_loop *at);
 /* Something new is visible. */
 void kube_watches_wake(struct kube_watches *all);
+bool kube_watches_any(const struct kube_watches *all);
 /* Ends all; none begins. */
 void kube_watches_drain(struct kube_watches *all);
 void kube_watches_free(struct kube_watches **all);

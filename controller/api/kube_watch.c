@@ -604,6 +604,7 @@ static void begin(struct request *r, const struct where *at, struct arena *arena
 	list_init(&w->due_);
 	list_init(&w->list_);
 	list_append(&all->open, &w->at_);
+	follower_rests(&all->at->follower, false);
 	if (wants_list)
 		list_append(&all->lists, &w->list_);
 	timer_init(&w->timer, r->loop, on_time);
@@ -676,6 +677,11 @@ void kube_watches_wake(struct kube_watches *all)
 	/* What is posted comes soon, and sees it too. */
 	if (!all->has_more)
 		run(all);
+}
+
+bool kube_watches_any(const struct kube_watches *all)
+{
+	return !list_empty(&all->open);
 }
 
 void kube_watches_drain(struct kube_watches *all)

@@ -136,7 +136,12 @@ static void run_when_here(struct request *r, route_handler *then)
 {
 	struct caller *caller = caller_of(r);
 
-	if (caller->min_rev <= store_rev(caller->at->api->config.store))
+	struct store *store = caller->at->api->config.store;
+
+	if (caller->min_rev > store_rev(store))
+		follower_rests(&caller->at->follower, false);
+	/* What came before the wake-ups do is looked for once more. */
+	if (caller->min_rev <= store_rev(store))
 		then(r);
 	else
 		wait_start(r, then);

@@ -566,6 +566,7 @@ enum code watcher_start(struct watcher *w, struct api_loop *at,
 	hub_add(x->hub, &w->feed, spec->keys, spec->n_keys, spec->prefixes,
 		spec->n_prefixes, &spec->client, since);
 	w->fleet = instance_follow(at->api, spec);
+	follower_rests(&at->follower, false);
 	if (since <= store_rev(store_of(x))) {
 		open_watcher(x, w);
 	} else {
@@ -614,6 +615,11 @@ void watching_wake(struct watching *x)
 	/* What is posted comes soon, and sees it too. */
 	if (!x->has_more)
 		run(x);
+}
+
+bool watching_any(const struct watching *x)
+{
+	return !list_empty(&x->open) || !list_empty(&x->early);
 }
 
 void watching_drain(struct watching *x)

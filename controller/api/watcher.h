@@ -105,6 +105,8 @@ struct watching *watching_new(struct api_loop *at);
 void watching_free(struct watching **watching);
 /* Something new is visible. */
 void watching_wake(struct watching *watching);
+/* Somebody watches: it is to be woken. */
+bool watching_any(const struct watching *watching);
 /* Ends all with WATCH_DRAINING, many of them in later turns; none begins. */
 void watching_drain(struct watching *watching);
 struct watch_stats {

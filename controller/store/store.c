@@ -485,7 +485,7 @@ static void on_commit(void *data, uint64_t rev)
 	tickets_on_commit(s, rev);
 	list_each(&s->followers, f, at_) {
 		atomic_store(&f->rev_, rev);
-		if (!atomic_exchange(&f->posted_, true))
+		if (!atomic_load(&f->rests_) && !atomic_exchange(&f->posted_, true))
 			loop_post_sure(f->home, &f->wake_);
 	}
 }
@@ -504,7 +504,16 @@ void store_follow(struct store *s, struct follower *f)
 	f->wake_.run = wake_home;
 	f->follow_.run = follow_here;
 	atomic_store(&f->posted_, false);
+	atomic_store(&f->rests_, false);
 	loop_post_sure(s->core, &f->follow_);
+}
+
+/* Either what was published is seen by who looks behind this, or it finds the word
+ * (on_commit): all of it is in one order, so neither misses the other. */
+void follower_rests(struct follower *f, bool rests)
+{
+	if (atomic_load_explicit(&f->rests_, memory_order_relaxed) != rests)
+		atomic_store(&f->rests_, rests);
 }
 
 static void stopped_home(struct msg *msg)

@@ -260,10 +260,14 @@ struct follower {
 	struct msg wake_, follow_, unfollow_;
 	struct list at_;
 	_Atomic uint64_t rev_;
-	_Atomic bool posted_;
+	_Atomic bool posted_, rests_;
 	void (*stopped_)(struct follower *f);
 };
 void store_follow(struct store *store, struct follower *f);
+/* Nobody on its loop waits for a revision now, so no wake-up is needed; or somebody does
+ * ('rests' false): what was visible before this is then to be looked at once more, and
+ * what comes later wakes.  On its own loop. */
+void follower_rests(struct follower *f, bool rests);
 /* After 'stopped' (runs on home) no wake-up comes and the memory is free. */
 void store_unfollow(struct store *store, struct follower *f,
 		    void (*stopped)(struct follower *f));
