@@ -122,6 +122,8 @@ void tickets_on_role(struct store *s);
 /* What waits for a leader is tried now. */
 void tickets_again(struct store *s);
 void tickets_on_commit(struct store *s, uint64_t rev);
+/* All that follow, and do not rest, are woken (follow.c). */
+void followers_tell(struct store *s, uint64_t rev);
 void tickets_on_outcome(struct store *s, uint64_t id, const struct outcome *o);
 /* Whatever still waits is told that the node stops. */
 void tickets_end(struct store *s);

@@ -415,16 +415,6 @@ void store_blob_commands(struct arena *arena, struct str tenant,
 	} while (c.offset < content.n);
 }
 
-/* ---- following ---- */
-
-static void wake_home(struct msg *msg)
-{
-	struct follower *f = container_of(msg, struct follower, wake_);
-
-	atomic_store(&f->posted_, false);
-	f->wake(f, atomic_load(&f->rev_));
-}
-
 static void publish_head(struct store *s)
 {
 	const struct head *h = state_head(s->state);
@@ -469,7 +459,6 @@ static void on_commit(void *data, uint64_t rev)
 	struct store *s = data;
 	uint64_t tokens = state_token_changes(s->state);
 	uint64_t rollouts = state_rollout_changes(s->state);
-	struct follower *f;
 
 	tell_outbox(s);
 	tell_gate(s);
@@ -483,62 +472,7 @@ static void on_commit(void *data, uint64_t rev)
 	atomic_store(&s->token_changes, tokens);
 	atomic_store(&s->rollout_changes, rollouts);
 	tickets_on_commit(s, rev);
-	list_each(&s->followers, f, at_) {
-		atomic_store(&f->rev_, rev);
-		if (!atomic_load(&f->rests_) && !atomic_exchange(&f->posted_, true))
-			loop_post_sure(f->home, &f->wake_);
-	}
-}
-
-static void follow_here(struct msg *msg)
-{
-	struct follower *f = container_of(msg, struct follower, follow_);
-
-	list_append(&f->store_->followers, &f->at_);
-}
-
-void store_follow(struct store *s, struct follower *f)
-{
-	f->store_ = s;
-	list_init(&f->at_);
-	f->wake_.run = wake_home;
-	f->follow_.run = follow_here;
-	atomic_store(&f->posted_, false);
-	atomic_store(&f->rests_, false);
-	loop_post_sure(s->core, &f->follow_);
-}
-
-/* Either what was published is seen by who looks behind this, or it finds the word
- * (on_commit): all of it is in one order, so neither misses the other. */
-void follower_rests(struct follower *f, bool rests)
-{
-	if (atomic_load_explicit(&f->rests_, memory_order_relaxed) != rests)
-		atomic_store(&f->rests_, rests);
-}
-
-static void stopped_home(struct msg *msg)
-{
-	struct follower *f = container_of(msg, struct follower, unfollow_);
-
-	f->stopped_(f);
-}
-
-/* Wake-ups that were posted before run on the home loop before this. */
-static void unfollow_here(struct msg *msg)
-{
-	struct follower *f = container_of(msg, struct follower, unfollow_);
-
-	list_remove(&f->at_);
-	f->unfollow_.run = stopped_home;
-	loop_post_sure(f->home, &f->unfollow_);
-}
-
-void store_unfollow(struct store *s, struct follower *f,
-		    void (*stopped)(struct follower *f))
-{
-	f->stopped_ = stopped;
-	f->unfollow_.run = unfollow_here;
-	loop_post_sure(s->core, &f->unfollow_);
+	followers_tell(s, rev);
 }
 
 void store_hurry(struct store *s, bool on)
