@@ -133,6 +133,18 @@ for spec in ${FAULTS:-$CRASHES $MEMORY $CALLS}; do
 	verify "$spec"
 done
 
+step "a node that fails before it has its root token says why, and ends"
+for spec in 'vote.write=error*1' 'wal.write=error*1' 'wal.write=error@2*1'; do
+	rm -rf "$DATA"
+	: >"$WORK/daemon.log"
+	! begin "$spec" || fail "it came up with $spec"
+	ended
+	[ "$ENDED" -gt 0 ] && [ "$ENDED" -lt 64 ] || fail "it ended with $ENDED"
+	has "$(cat "$WORK/daemon.log")" "failpoint ${spec%%=*}"
+	ACKED=
+	verify "$spec"
+done
+
 step "content that comes behind the command that names it goes again, with it"
 rm -rf "$DATA"
 begin "content.late=error*1" || fail "it did not start"
