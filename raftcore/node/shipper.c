@@ -28,7 +28,10 @@
 /*
  * A peer that needs a checkpoint.  It is sent the newest, and again until the
  * engine knows that the peer has what it was asked for, because the engine does
- * not ask again by itself; or until this node does not lead any more.
+ * not ask again by itself.  Where this node does not lead any more, what is under
+ * way is finished and no other begun: the picture of the next leader is another, so
+ * the peer would begin anew with each, and where leaders change more often than it
+ * takes one in, for ever.
  */
 struct outgoing {
 	struct errand errand;
@@ -36,6 +39,7 @@ struct outgoing {
 	uint64_t peer, asked;
 	bool is_under_way;
 	bool is_done;                    /* only what it holds still counts */
+	bool is_left;                    /* of when this node led */
 	uint64_t again_ms;
 	struct buf id;                   /* of the one under way */
 	unsigned newer;                  /* that were taken since it began */
@@ -181,11 +185,26 @@ static void send_again(struct rc_node *n, struct outgoing *o)
 		was_sent(n, o, rc, &err);
 }
 
+/* It leads again, and what is under way since then is what the peer is sent. */
+static bool take_up_left(struct rc_node *n, const struct outgoing *asked)
+{
+	struct outgoing *o;
+
+	list_each(&n->outgoing, o, at) {
+		if (o->peer != asked->peer || !o->is_left)
+			continue;
+		o->asked = asked->asked;
+		o->is_left = false;
+		return true;
+	}
+	return false;
+}
+
 static void start_outgoing(struct rc_node *n, struct errand *errand)
 {
 	struct outgoing *o = container_of(errand, struct outgoing, errand);
 
-	if (node_has_ended(n)) {
+	if (node_has_ended(n) || take_up_left(n, o)) {
 		outgoing_free(o);
 		return;
 	}
@@ -210,19 +229,30 @@ static void give_up(struct rc_node *n, struct outgoing *o)
 	if (o->is_under_way)
 		(void)ship_cancel(n->ship, node_now(n), o->peer,
 				  buf_view(&o->id));
-	if (!o->is_done)
+	if (!o->is_done && !o->is_left)
 		node_core_shipped(n->core, o->peer);
 	node_touch(n);
 	outgoing_free(o);
 	hold(n);
 }
 
-/* What the peer has, as far as the leader knows. */
-static uint64_t match_of(const struct rc_node *n, const struct outgoing *o,
-			 const struct node_peer *peers, size_t count)
+/* This node does not lead.  Who goes away is left to the leader. */
+static void leave(struct rc_node *n, struct outgoing *o)
 {
-	if (!n->view.is_leader)
-		return UINT64_MAX;
+	if (o->is_done || !o->is_under_way || !ship_is_up(n->ship, o->peer) ||
+	    n->view.divergence == RC_FENCED) {
+		give_up(n, o);
+		return;
+	}
+	if (!o->is_left)
+		node_core_shipped(n->core, o->peer);
+	o->is_left = true;
+}
+
+/* What the peer has, as far as the leader knows. */
+static uint64_t match_of(const struct outgoing *o, const struct node_peer *peers,
+			 size_t count)
+{
 	for (size_t i = 0; i < count; i++)
 		if (peers[i].id == o->peer)
 			return peers[i].match;
@@ -253,8 +283,10 @@ static void look_after(struct rc_node *n)
 	count = MIN(node_core_peers(n->core, peers, PEERS_MAX),
 		    (size_t)PEERS_MAX);
 	list_each(&n->outgoing, o, at)
-		if (o->is_done || match_of(n, o, peers, count) >= o->asked)
-			is_there(n, o, match_of(n, o, peers, count));
+		if (!n->view.is_leader || (o->is_left && !o->is_under_way))
+			leave(n, o);
+		else if (o->is_done || match_of(o, peers, count) >= o->asked)
+			is_there(n, o, match_of(o, peers, count));
 		else if (!o->is_under_way && node_now(n) >= o->again_ms)
 			send_again(n, o);
 }
@@ -378,6 +410,17 @@ static void clear_but(struct rc_node *n, struct str id)
 	(void)ship_clear(n->ship, node_now(n), buf_view(&keep));
 }
 
+/* The one that led before finishes what it has begun; then the log may do. */
+static bool comes_from_other(const struct rc_node *n, uint64_t peer, struct str id)
+{
+	AUTO_BUF but = BUF_NONE;
+
+	buf_str(&but, id);
+	buf_c(&but, '\0');
+	buf_z(&but, FILER_ALL);
+	return ship_comes_from_other(n->ship, peer, buf_view(&but));
+}
+
 static enum code is_wanted(void *data, uint64_t peer,
 			   const struct ship_offer *offer, struct err *err)
 {
@@ -404,6 +447,8 @@ static enum code is_wanted(void *data, uint64_t peer,
 			     ULL(c.index));
 	else if (n->incoming.state)
 		rc = err_set(err, E_BUSY, "a checkpoint is being installed");
+	else if (comes_from_other(n, peer, offer->id))
+		rc = err_set(err, E_BUSY, "a checkpoint of another node comes");
 	checkpoint_fini(&c);
 	/* Newer ones come while a slow disk takes one in: each would leave its part
 	 * behind, until the disk is full. */

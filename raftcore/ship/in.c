@@ -137,15 +137,6 @@ static void tell(struct in *in, enum ship_frame_type type, unsigned level,
 		peer_post(in->ship, p, &f);
 }
 
-static void refuse(struct ship *s, struct peer *p, uint64_t number,
-		   const struct err *err)
-{
-	struct ship_frame f = { .type = SHIP_F_REFUSE, .number = number,
-				.end = { err->code, str_of(err->text) } };
-
-	peer_post(s, p, &f);
-}
-
 /* Nobody sends it any more; what is here and not verified goes. */
 static void lose_sender(struct in *in)
 {
@@ -169,7 +160,7 @@ static void fail(struct in *in, const struct err *err)
 
 	buf_str(&id, buf_view(&in->id));
 	if (p && in->has_sender)
-		refuse(s, p, in->number, &why);
+		peer_refuse(s, p, in->number, &why);
 	lose_sender(in);
 	fsm_move(&in->fsm, IN_ENDED, why.text);
 	if (!in->job.is_out_)
@@ -669,7 +660,7 @@ void in_timeout(struct in *in)
 		return;
 	err_set(&err, E_TIMEOUT, "nothing came for %u ms", s->config.stall_ms);
 	if (p)
-		refuse(s, p, in->number, &err);
+		peer_refuse(s, p, in->number, &err);
 	lose_sender(in);
 }
 
@@ -749,6 +740,19 @@ void in_clear(struct ship *s, struct str but, struct buf *kept)
 	}
 }
 
+bool ship_comes_from_other(const struct ship *s, uint64_t peer, struct str but)
+{
+	for (unsigned i = 0; i < s->config.in_max; i++) {
+		const struct in *in = s->in[i];
+
+		if (in && in->has_sender && in->peer != peer &&
+		    in->fsm.state != IN_ENDED &&
+		    !store_keeps(but, buf_view(&in->id)))
+			return true;
+	}
+	return false;
+}
+
 /* A slot for a new transfer: a free one, or one that waits for a sender. */
 static struct in **free_slot(struct ship *s)
 {
@@ -816,7 +820,7 @@ static enum code take_offer(struct ship *s, struct peer *p,
 		rc = take_up(s, p, &f->offer, &in, &no);
 	if (rc) {
 		no.code = rc;
-		refuse(s, p, f->number, &no);
+		peer_refuse(s, p, f->number, &no);
 		return OK;
 	}
 	in->peer = p->id;

@@ -51,6 +51,9 @@ struct ship {
 struct peer *peer_find_up(const struct ship *s, uint64_t id);
 /* Sends a small frame, or lets it wait. */
 void peer_post(struct ship *s, struct peer *p, const struct ship_frame *f);
+/* Ends transfer 'number', which it sends. */
+void peer_refuse(struct ship *s, struct peer *p, uint64_t number,
+		 const struct err *err);
 /* Sends a large one, behind those that wait; false: not now. */
 bool peer_send(struct ship *s, struct peer *p, struct str frame);
 /* Has the host run 'job'. */

@@ -179,6 +179,15 @@ static void send_waiting(struct ship *s, struct peer *p)
 	}
 }
 
+void peer_refuse(struct ship *s, struct peer *p, uint64_t number,
+		 const struct err *err)
+{
+	struct ship_frame f = { .type = SHIP_F_REFUSE, .number = number,
+				.end = { err->code, str_of(err->text) } };
+
+	peer_post(s, p, &f);
+}
+
 bool may_retry(enum code rc)
 {
 	return rc == E_BUSY || rc == E_FULL || rc == E_TIMEOUT ||

@@ -216,6 +216,10 @@ void ship_set_rate(struct ship *ship, uint64_t now_ms, uint64_t rate);
  * done yet, and nothing happens.
  */
 bool ship_clear(struct ship *ship, uint64_t now_ms, struct str but);
+/* Whether one that is not in 'but' (as ship_clear's) comes from another than 'peer',
+ * who is connected. */
+bool ship_comes_from_other(const struct ship *ship, uint64_t peer, struct str but)
+	MUST_USE;
 
 /* ---- the folder of a receiver; blocking, while no ship is on it ---- */
 

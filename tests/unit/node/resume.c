@@ -514,6 +514,74 @@ START_TEST(a_checkpoint_outlives_its_receiver_and_its_leader)
 }
 END_TEST
 
+/* What both keep, with the log behind it. */
+static void two_with_checkpoints(void)
+{
+	unsigned next = 0;
+
+	ring_config.checkpoint_log_bytes = 300 * 1024;
+	ring_config.segment_bytes = 64 * 4096;
+	ring_config.inflight_entries_max = 128;
+	ring_found(2);
+	atomic_store(&ring_filler, BYTES);
+	while (ring_status(1).log_first <= 500 || ring_status(2).log_first <= 500) {
+		ring_fill(ring_elected(), next, 400, 1000);
+		next += 400;
+	}
+	for (unsigned id = 1; id <= 2; id++)
+		RING_WAIT(ring_count(id) == next);
+	for (unsigned id = 1; id <= 2; id++)
+		ring_stop(id);
+	/* They take no others from here on. */
+	ring_config.checkpoint_log_bytes = 1 << 30;
+	for (unsigned id = 1; id <= 2; id++)
+		ring_start(id);
+	(void)ring_elected();
+}
+
+/* One that joins is not ready, and says nothing of it. */
+static bool leads(unsigned id)
+{
+	return ring_status(1).leader_id == id && ring_status(2).leader_id == id;
+}
+
+static void lead(unsigned id)
+{
+	RING_WAIT(leads(id) || (leads(3 - id) &&
+				ring_transfer(3 - id, id, &err) == OK && leads(id)));
+}
+
+/* The next leader's is another, and all of it would go over again. */
+START_TEST(who_led_finishes_the_checkpoint_that_it_has_begun)
+{
+	unsigned first;
+
+	ring_config.ship_rate = RATE / 4;
+	two_with_checkpoints();
+	/* The log of the other one reaches back to what is sent. */
+	first = ring_status(1).checkpoint_index > ring_status(2).checkpoint_index ?
+			1 : 2;
+	lead(first);
+	base = hub_bytes(NET_SHIP);
+	ring_start(3);
+	ck_assert_int_eq(ring_change(first, RC_ADD, 3, &err), OK);
+	RING_WAIT(came() >= MIB);
+	lead(3 - first);
+	ck_assert_uint_lt(came(), BYTES);
+	/* And the other way: it goes on with what is under way. */
+	RING_WAIT(came() >= 2 * MIB);
+	lead(first);
+	RING_WAIT(ring_status(3).installed == 1);
+	RING_WAIT(ring_equal(ring_count(first)));
+	printf("%llu KiB came of %llu\n", (unsigned long long)came() / 1024,
+	       (unsigned long long)BYTES / 1024);
+	ck_assert_uint_ge(came(), BYTES);
+	ck_assert_uint_lt(came(), BYTES + MIB / 2);
+	ck_assert_uint_eq(ring_status(first).shipped, 1);
+	ck_assert_uint_eq(ring_status(3 - first).shipped, 0);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("node/resume");
@@ -530,7 +598,12 @@ static Suite *suite(void)
 	tcase_add_test(t, what_is_not_moved_yet_is_not_forgotten);
 	tcase_add_test(t, with_keys_a_file_is_sealed_where_it_lies);
 	tcase_add_test(t, what_does_not_go_is_said);
+	suite_add_tcase(s, t);
+	t = tcase_create("checkpoints");
+	tcase_set_timeout(t, 90);
+	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, a_checkpoint_outlives_its_receiver_and_its_leader);
+	tcase_add_test(t, who_led_finishes_the_checkpoint_that_it_has_begun);
 	suite_add_tcase(s, t);
 	return s;
 }
