@@ -545,13 +545,15 @@ static enum code load_tls(const struct settings *s, struct tls_server **out,
 			  struct err *err)
 {
 	const char *cert = text_or_null(s, SETTING_tls_cert_file);
+	char alpn[HTTP_ALPN_BYTES];
 
 	*out = NULL;
 	if (!cert)
 		return OK;
+	http_alpn(alpn);
 	return tls_server_new(cert, settings_text(s, SETTING_tls_key_file),
 			      text_or_null(s, SETTING_tls_client_ca_file),
-			      "h2,http/1.1", out, err);
+			      alpn, out, err);
 }
 
 static enum code load_signing(const struct settings *s, struct signing **out,

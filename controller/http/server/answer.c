@@ -1,6 +1,4 @@
 /* What handlers call: see server.h. */
-#include "http/server/h2_repeat.h"
-#include "http/server/memo.h"
 #include "http/server/own.h"
 
 #include "base/banned.h"
@@ -85,10 +83,8 @@ void answer_give(struct exchange *ex, int status, const char *content_type,
 		ex->keep_alive = false;
 	for (unsigned i = 0; i < n; i++)
 		length += v[i].n;
-	if (ex->conn->about.n && ex->r.is_http2 && length == 0)
-		h2_frames_keep(ex, content_type, length);
-	else if (ex->conn->about.n)
-		memo_keep(ex, content_type, v, n);
+	if (ex->conn->about.n)
+		ex->conn->protocol->keep(ex, content_type, v, n, length);
 	ex->conn->protocol->answer(ex, content_type, v, n, length);
 	exchange_done(ex);
 }

@@ -67,7 +67,7 @@ static struct exchange *exchange_new(struct http_server *s)
 		s->n_spare--;
 		return ex;
 	}
-	ex = NEW(struct exchange);
+	ex = mem_zero(s->exchange_bytes);
 	ex->r.arena = arena_new(4096);
 	list_init(&ex->at_);
 	return ex;
@@ -90,7 +90,8 @@ void buf_again(struct buf *b)
 void exchange_free(struct exchange *ex)
 {
 	struct http_server *s = ex->conn->server;
-	struct exchange clean = { .r.arena = ex->r.arena };
+	struct arena *arena = ex->r.arena;
+	struct buf head, body;
 	size_t most = s->n_spare < SPARE_LARGE ? KEEP_BYTES : KEEP_SMALL_BYTES;
 	bool has_forgotten = ex->has_forgotten;
 
@@ -101,15 +102,16 @@ void exchange_free(struct exchange *ex)
 		ex->conn->upgrading = NULL;
 	list_remove(&ex->at_);
 	exchange_source_free(ex);
-	if (ex->r.is_http2)
-		h2_stream_fini(&ex->h2);
-	else
-		buf_fini(&ex->h1.held);
+	if (ex->conn->protocol->forget)
+		ex->conn->protocol->forget(ex);
 	buf_keep(&ex->head, most);
 	buf_keep(&ex->body, most);
-	clean.head = ex->head;
-	clean.body = ex->body;
-	*ex = clean;
+	head = ex->head;
+	body = ex->body;
+	memset(ex, 0, s->exchange_bytes);
+	ex->r.arena = arena;
+	ex->head = head;
+	ex->body = body;
 	if (!has_forgotten && s->n_spare < SPARE_MAX) {
 		arena_reset(ex->r.arena);
 		list_append(&s->spare, &ex->at_);
@@ -191,7 +193,6 @@ struct exchange *conn_ask(struct conn *c)
 	request_init(c, &ex->r);
 	ex->r.in = ANEW(ex->r.arena, struct request_in);
 	ex->r.in->target = ex->r.in->path = ex->r.in->content_type = STR("");
-	ex->minor = 1;
 	list_append(&c->exchanges, &ex->at_);
 	c->n_exchanges++;
 	c->asked++;
@@ -307,7 +308,8 @@ static void tell_body(struct exchange *ex)
 		return;
 	ex->body = BUF_NONE;
 	ex->is_body_told = is_last;
-	p->body_taken(ex, bytes.n);
+	if (p->body_taken)
+		p->body_taken(ex, bytes.n);
 	ex->on_body(&ex->r, buf_view(&bytes), is_last);
 	buf_fini(&bytes);
 }
@@ -438,23 +440,18 @@ bool conn_may_read(const struct conn *c)
 		c->protocol->has_room(c);
 }
 
-/* The protocol is what ALPN says, or else what the first bytes are: those of
- * HTTP/2 are no request of HTTP/1.1.  False: more bytes are needed. */
+/* False: more bytes are needed. */
 static bool know_protocol(struct conn *c, struct str in)
 {
-	static const struct str preface = STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-	const char *alpn = stream_alpn(c->stream);
-	struct str first = str_first(in, preface.n);
-	bool is_h2 = alpn && strcmp(alpn, "h2") == 0;
+	const struct http_protocol *p = protocol_find(c->server->protocols,
+						      stream_alpn(c->stream), in);
 
-	if (!alpn && str_eq(first, str_first(preface, first.n))) {
-		if (first.n < preface.n)
-			return false;
-		is_h2 = true;
-	}
+	if (!p)
+		return false;
 	c->is_known = true;
-	if (is_h2)
-		h2_start(c);
+	c->protocol = p;
+	if (p->start)
+		p->start(c);
 	return true;
 }
 
@@ -581,7 +578,7 @@ static void on_data(struct stream *stream, struct str bytes)
 	conn_spend(c, (unsigned)(bytes.n / BYTES_A_SPEND));
 	if (c->no_more)
 		return;
-	if (!c->memo || !memo_give_at_once(c, bytes))
+	if (!c->memo || !c->protocol->again || !c->protocol->again(c, bytes))
 		take(c, bytes);
 	conn_settle(c);
 }
@@ -622,8 +619,9 @@ static void free_conn(struct conn *c)
 	struct stream *kept = c->is_kept ? c->stream : NULL;
 
 	buf_fini(&c->in);
-	c->protocol->free(c);
-	memo_free_all(c);
+	if (c->protocol->free)
+		c->protocol->free(c);
+	memo_free(&c->memo);
 	buf_fini(&c->certificate);
 	list_remove(&c->later_);
 	list_remove(&c->ending_);
@@ -720,11 +718,11 @@ struct conn *conn_new(struct http_server *s, struct stream *stream)
 		.on_data = on_data, .on_eof = on_eof, .on_drain = on_drain,
 		.on_close = on_close, .on_open = on_open,
 	};
-	struct conn *c = NEW(struct conn);
+	struct conn *c = mem_zero(s->conn_bytes);
 
 	c->server = s;
 	c->stream = stream;
-	c->protocol = &h1_protocol;
+	c->protocol = protocol_last(s->protocols);
 	fsm_init(&c->fsm, "connection", conn_states, CONN__STATES, CONN_IDLE);
 	list_init(&c->exchanges);
 	list_init(&c->later_);
@@ -799,7 +797,7 @@ void conn_expire(struct conn *c)
 	uint64_t now = loop_now_ms(c->server->loop);
 	bool stuck = c->fsm.state < CONN_CLOSED && is_stuck(c, now);
 
-	if (!stuck && c->fsm.state < CONN_LAST)
+	if (!stuck && c->fsm.state < CONN_LAST && c->protocol->tick)
 		c->protocol->tick(c, now);
 	if (!stuck && (c->fsm.state >= CONN_LAST || c->deadline_ms == 0 ||
 		       now < c->deadline_ms))

@@ -1,11 +1,11 @@
 /*
- * HTTP/1.1 as a protocol of the server: see own.h and http/wire/http1.h.
+ * HTTP/1.1 as a protocol of the server: see h1.h and http/wire/http1.h.
  *
  * Requests come in order, are handled as they come, and their answers leave in the
  * same order: one that is not the oldest is held back.
  */
+#include "http/server/h1.h"
 #include "http/server/memo.h"
-#include "http/server/own.h"
 
 #include <stdio.h>
 
@@ -73,7 +73,7 @@ static void send_vec(struct exchange *ex, const struct stream_vec *v, unsigned n
 		return;
 	}
 	for (unsigned i = 0; i < n; i++)
-		buf_add(&ex->h1.held, v[i].p, v[i].n);
+		buf_add(&own(ex)->held, v[i].p, v[i].n);
 }
 
 /* The exchange that is first now: what it has said already, or may say. */
@@ -81,13 +81,13 @@ static void let_speak(struct exchange *ex)
 {
 	struct stream_vec v;
 
-	if (ex->wants_continue && ex->state < EXCHANGE_STREAMING)
-		buf_z(&ex->h1.held, CONTINUE);
-	ex->wants_continue = false;
-	if (ex->h1.held.n) {
-		v = (struct stream_vec){ ex->h1.held.p, ex->h1.held.n };
+	if (own(ex)->wants_continue && ex->state < EXCHANGE_STREAMING)
+		buf_z(&own(ex)->held, CONTINUE);
+	own(ex)->wants_continue = false;
+	if (own(ex)->held.n) {
+		v = (struct stream_vec){ own(ex)->held.p, own(ex)->held.n };
 		send_now(ex->conn, &v, 1);
-		buf_fini(&ex->h1.held);
+		buf_fini(&own(ex)->held);
 		/* Whoever stopped at what was held goes on, also where the socket took
 		 * it whole and so nothing drains; not below somebody else's answer. */
 		if (ex->state == EXCHANGE_STREAMING) {
@@ -173,8 +173,9 @@ static void h1_done(struct exchange *ex)
 		advance(ex->conn);
 }
 
-/* What cannot be read is answered, and ends the connection. */
-void h1_refuse(struct conn *c, struct exchange *ex, const struct err *err)
+/* What cannot be read is answered, and ends the connection; also before it is
+ * known what the client speaks. */
+static void h1_refuse(struct conn *c, struct exchange *ex, const struct err *err)
 {
 	if (!ex)
 		ex = conn_ask(c);
@@ -207,7 +208,7 @@ static bool begin_body(struct conn *c, struct exchange *ex,
 		h1_refuse(c, ex, &err);
 		return false;
 	}
-	http1_body_init(&ex->h1.decoder, head);
+	http1_body_init(&own(ex)->decoder, head);
 	c->reading = ex;
 	if (exchange_tells_body(ex))
 		exchange_handle(ex);
@@ -219,8 +220,8 @@ static bool begin_body(struct conn *c, struct exchange *ex,
 	    ex->state < EXCHANGE_STREAMING) {
 		const struct stream_vec v = { CONTINUE, sizeof(CONTINUE) - 1 };
 
-		ex->wants_continue = !is_first(ex);
-		if (!ex->wants_continue)
+		own(ex)->wants_continue = !is_first(ex);
+		if (!own(ex)->wants_continue)
 			send_vec(ex, &v, 1);
 	}
 	return true;
@@ -231,6 +232,7 @@ static bool parse_head(struct conn *c, struct exchange *ex, struct str raw,
 		       struct http1_head *head)
 {
 	char *block = arena_z(ex->r.arena, raw);
+	struct h1_conn *h1 = h1_of(c);
 	struct err err;
 
 	if (http1_request(ex->r.arena, block, raw.n, head, &err)) {
@@ -239,10 +241,10 @@ static bool parse_head(struct conn *c, struct exchange *ex, struct str raw,
 	}
 	/* A connection that asks again mostly asks the same; that of a watcher
 	 * does not, and keeps nothing. */
-	memo_push(c);
-	if (c->has_asked)
-		http1_repeat_keep(&c->repeat, raw, block, head);
-	c->has_asked = true;
+	h1_push(c);
+	if (h1->has_asked)
+		http1_repeat_keep(&h1->repeat, raw, block, head);
+	h1->has_asked = true;
 	return true;
 }
 
@@ -250,27 +252,28 @@ static bool parse_head(struct conn *c, struct exchange *ex, struct str raw,
 static struct exchange *take_head(struct conn *c, struct str *in,
 				  struct http1_head *head)
 {
+	struct h1_conn *h1 = h1_of(c);
 	struct exchange *ex;
 	struct str raw;
 	struct err err;
 	size_t len;
 
-	if (c->scanned == 0 &&
-	    (http1_repeat_is(c->repeat, *in) || memo_recall(c, *in))) {
+	if (h1->scanned == 0 &&
+	    (http1_repeat_is(h1->repeat, *in) || h1_recall(c, *in))) {
 		ex = conn_ask(c);
-		len = http1_repeat_take(c->repeat, ex->r.arena, head);
+		len = http1_repeat_take(h1->repeat, ex->r.arena, head);
 		*in = str_from(*in, len);
 		c->repeated = ex;
 		return ex;
 	}
-	if (http1_find(*in, c->server->config.limits.header_bytes, &c->scanned,
+	if (http1_find(*in, c->server->config.limits.header_bytes, &h1->scanned,
 		       &len, &err)) {
 		h1_refuse(c, NULL, &err);
 		return NULL;
 	}
 	if (len == 0)
 		return NULL;
-	c->scanned = 0;
+	h1->scanned = 0;
 	raw = str_first(*in, len);
 	*in = str_from(*in, len);
 	ex = conn_ask(c);
@@ -285,7 +288,7 @@ static void begin_exchange(struct exchange *ex, const struct http1_head *head)
 	ex->r.in->target = head->target;
 	ex->r.in->headers = head->headers;
 	ex->r.in->n_headers = head->n_headers;
-	ex->minor = (uint8_t)head->minor;
+	own(ex)->is_old = head->minor == 0;
 	ex->keep_alive = head->keep_alive;
 	ex->has_body = head->framing != HTTP1_EMPTY;
 	ex->is_body_whole = !ex->has_body;
@@ -335,20 +338,20 @@ static bool read_body(struct conn *c, struct str *in)
 	struct str piece;
 	struct err err;
 
-	if (http1_body_next(&ex->h1.decoder, in, max, &piece, &err)) {
+	if (http1_body_next(&own(ex)->decoder, in, max, &piece, &err)) {
 		h1_refuse(c, ex, &err);
 		return false;
 	}
-	if (ex->h1.decoder.is_done) {
+	if (own(ex)->decoder.is_done) {
 		c->reading = NULL;
 		c->no_more = !ex->keep_alive;
 	}
 	if (in_pieces) {
-		exchange_body(ex, piece, ex->h1.decoder.is_done);
+		exchange_body(ex, piece, own(ex)->decoder.is_done);
 		return true;
 	}
 	buf_str(&ex->body, piece);
-	ex->is_body_whole = ex->h1.decoder.is_done;
+	ex->is_body_whole = own(ex)->decoder.is_done;
 	if (ex->is_body_whole)
 		exchange_handle(ex);
 	return true;
@@ -406,7 +409,7 @@ static void put_length(struct exchange *ex, struct buf *out, uint64_t length)
 		buf_z(out, "Content-Length: ");
 		buf_u64(out, length);
 		buf_add(out, "\r\n", 2);
-	} else if (ex->is_chunked) {
+	} else if (own(ex)->is_chunked) {
 		buf_z(out, "Transfer-Encoding: chunked\r\n");
 	}
 }
@@ -430,7 +433,7 @@ static void put_head(struct exchange *ex, const char *content_type,
 	put_length(ex, out, length);
 	if (!ex->keep_alive)
 		buf_z(out, "Connection: close\r\n");
-	else if (ex->minor == 0)
+	else if (own(ex)->is_old)
 		buf_z(out, "Connection: keep-alive\r\n");
 	put_trace(out, &ex->r);
 	buf_add(out, ex->head.p, ex->head.n);
@@ -444,13 +447,27 @@ static void h1_answer(struct exchange *ex, const char *content_type,
 	struct stream_vec all[1 + ANSWER_PIECES];
 
 	put_head(ex, content_type, length);
-	memo_keep_head(ex, buf_view(head));
+	h1_keep_head(ex, buf_view(head));
 	if (ex->source)
 		ex->sent += length;
 	all[0] = (struct stream_vec){ head->p, head->n };
 	for (unsigned i = 0; i < n; i++)
 		all[1 + i] = v[i];
 	send_vec(ex, all, ex->is_bodiless ? 1 : 1 + n);
+}
+
+/* What is given again is what the whole connection goes on with. */
+static void h1_keep(struct exchange *ex, const char *content_type,
+		    const struct stream_vec *v, unsigned n, uint64_t length)
+{
+	(void)length;
+	if (ex->keep_alive)
+		memo_keep(ex, content_type, v, n);
+}
+
+static void h1_forget(struct exchange *ex)
+{
+	buf_fini(&own(ex)->held);
 }
 
 /* Nobody follows a stream that has begun: its handler hears of it by on_gone. */
@@ -462,9 +479,9 @@ static void check_followed(struct exchange *ex)
 
 static void h1_begin(struct exchange *ex, const char *content_type)
 {
-	ex->is_chunked = ex->minor >= 1;
-	ex->takes_trailers = ex->is_chunked && ex->wants_trailers;
-	if (!ex->is_chunked || ex->is_bodiless)
+	own(ex)->is_chunked = !own(ex)->is_old;
+	ex->takes_trailers = own(ex)->is_chunked && ex->wants_trailers;
+	if (!own(ex)->is_chunked || ex->is_bodiless)
 		ex->keep_alive = false;
 	put_head(ex, content_type, UINT64_MAX);
 	buf_fini(&ex->head);
@@ -479,7 +496,7 @@ static void h1_chunk(struct exchange *ex, struct str bytes)
 		{ size, 0 }, { bytes.p, bytes.n }, { "\r\n", 0 },
 	};
 
-	if (ex->is_chunked) {
+	if (own(ex)->is_chunked) {
 		v[0].n = (size_t)snprintf(size, sizeof(size), "%zx\r\n", bytes.n);
 		v[2].n = 2;
 	}
@@ -490,7 +507,7 @@ static void h1_end(struct exchange *ex)
 {
 	struct buf *out = &ex->conn->server->scratch;
 
-	if (!ex->is_chunked || ex->is_bodiless)
+	if (!own(ex)->is_chunked || ex->is_bodiless)
 		return;
 	buf_reset(out);
 	buf_z(out, "0\r\n");
@@ -532,7 +549,7 @@ static size_t h1_pending(const struct exchange *ex)
 	const struct conn *c = ex->conn;
 
 	if (!is_first(ex))
-		return ex->h1.held.n;
+		return own(ex)->held.n;
 	return stream_pending(c->stream) + (gathers(c) ? c->server->out.n : 0);
 }
 
@@ -562,7 +579,7 @@ static bool holds_enough(const struct conn *c)
 	size_t held = 0;
 
 	list_each(&c->exchanges, ex, at_) {
-		held += ex->h1.held.n;
+		held += own(ex)->held.n;
 		if (ex->source)
 			return true;
 	}
@@ -581,13 +598,6 @@ static bool h1_has_room(const struct conn *c)
 	/* Whether it is a request what comes behind an upgrade is not known. */
 	return !c->upgrading && c->n_exchanges < limits->pipelined &&
 		pending <= UNSENT_BYTES && !holds_enough(c);
-}
-
-/* Where there is room again the connection is read: conn_settle. */
-static void h1_body_taken(struct exchange *ex, size_t n)
-{
-	(void)ex;
-	(void)n;
 }
 
 /* A body that ends in its middle; what is being answered ends as streams do. */
@@ -650,12 +660,6 @@ static void h1_settle(struct conn *c)
 		conn_last(c, "the server ends");
 }
 
-static void h1_tick(struct conn *c, uint64_t now_ms)
-{
-	(void)c;
-	(void)now_ms;
-}
-
 static void h1_expired(struct conn *c)
 {
 	struct err err;
@@ -669,27 +673,27 @@ static void h1_expired(struct conn *c)
 	h1_refuse(c, c->reading, &err);
 }
 
-static void h1_free(struct conn *c)
-{
-	(void)c;
-}
-
 const struct http_protocol h1_protocol = {
+	.alpn = "http/1.1",
+	.conn_bytes = sizeof(struct h1_conn),
+	.exchange_bytes = sizeof(struct h1_request),
 	.read = h1_read,
 	.has_room = h1_has_room,
 	.flush = h1_flush,
+	.again = h1_again,
 	.answer = h1_answer,
+	.keep = h1_keep,
 	.begin = h1_begin,
 	.upgrade = h1_upgrade,
 	.chunk = h1_chunk,
 	.end = h1_end,
 	.pending = h1_pending,
 	.done = h1_done,
-	.body_taken = h1_body_taken,
+	.forget = h1_forget,
 	.writable = h1_writable,
 	.eof = h1_eof,
 	.settle = h1_settle,
-	.tick = h1_tick,
 	.expired = h1_expired,
-	.free = h1_free,
+	.free = h1_repeat_free,
+	.refuse = h1_refuse,
 };

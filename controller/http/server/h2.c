@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "http/server/memo.h"
 
 #include "base/banned.h"
 
@@ -132,13 +133,12 @@ static int on_begin_headers(nghttp2_session *session,
 	if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
 		return 0;
 	ex = conn_ask(h2->c);
-	ex->r.is_http2 = true;
-	ex->h2.id = frame->hd.stream_id;
+	own(ex)->id = frame->hd.stream_id;
 	h2->n_streams++;
 	h2->opening = ex;
 	h2->opening_ms = loop_now_ms(h2->c->server->loop);
-	list_init(&ex->h2.ready_);
-	nghttp2_session_set_stream_user_data(session, ex->h2.id, ex);
+	list_init(&own(ex)->ready_);
+	nghttp2_session_set_stream_user_data(session, own(ex)->id, ex);
 	return 0;
 }
 
@@ -205,7 +205,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code,
 
 	if (!ex)
 		return 0;
-	ex->h2.is_closed = true;
+	own(ex)->is_closed = true;
 	h2->n_streams--;
 	conn_spend(h2->c, 1);
 	if (ex->state < EXCHANGE_STREAMING && h2->answering != ex &&
@@ -249,7 +249,59 @@ static void make_once(void)
 						   UINT32_MAX);
 }
 
+/* ---- turns ---- */
+
+void h2_mark(struct h2 *h2)
+{
+	if (list_empty(&h2->dirty_))
+		list_append(&h2->shared->dirty, &h2->dirty_);
+}
+
+static void run_turn(struct turn *turn)
+{
+	struct h2_server *shared = container_of(turn, struct h2_server, turn);
+	struct list now;
+	struct h2 *h2;
+
+	/* What is marked meanwhile goes in the next turn. */
+	list_init(&now);
+	while ((h2 = list_first(&shared->dirty, struct h2, dirty_))) {
+		list_remove(&h2->dirty_);
+		list_append(&now, &h2->dirty_);
+	}
+	while ((h2 = list_first(&now, struct h2, dirty_))) {
+		h2_pump(h2);
+		h2_run(h2);
+		conn_settle(h2->c);
+	}
+	if (!list_empty(&shared->dirty))
+		server_wake(shared->s);
+}
+
+static void *h2_server_new(struct http_server *s)
+{
+	struct h2_server *shared = NEW(struct h2_server);
+
+	shared->s = s;
+	shared->out = h2_out_new();
+	shared->turn.run = run_turn;
+	list_init(&shared->dirty);
+	loop_on_turn(s->loop, &shared->turn);
+	return shared;
+}
+
+static void h2_server_free(void *state)
+{
+	struct h2_server *shared = state;
+
+	loop_off_turn(shared->s->loop, &shared->turn);
+	h2_out_free(&shared->out);
+	free(shared);
+}
+
 /* ---- the protocol ---- */
+
+extern const struct http_protocol h2_protocol;
 
 static void submit_settings(struct h2 *h2)
 {
@@ -331,7 +383,7 @@ static void *session_realloc(void *p, size_t n, void *data)
 	return moved;
 }
 
-void h2_start(struct conn *c)
+static void h2_start(struct conn *c)
 {
 	struct h2 *h2 = NEW(struct h2);
 	nghttp2_mem mem = { h2, session_malloc, session_free, session_calloc,
@@ -339,6 +391,7 @@ void h2_start(struct conn *c)
 
 	pthread_once(&once, make_once);
 	h2->c = c;
+	h2->shared = server_state(c->server, &h2_protocol);
 	h2->frames = H2_FRAMES_BEGIN;
 	list_init(&h2->ready);
 	list_init(&h2->deferred);
@@ -353,7 +406,6 @@ void h2_start(struct conn *c)
 	h2->calm_ms = loop_now_ms(c->server->loop);
 	must(nghttp2_session_server_new3(&h2->session, callbacks, h2, options,
 					 &mem) == 0);
-	c->protocol = &h2_protocol;
 	c->state = h2;
 	submit_settings(h2);
 }
@@ -448,7 +500,7 @@ static void h2_done(struct exchange *ex)
 	if (ex->conn->fsm.state >= CONN_LAST)
 		return;
 	h2_body_over(h2, ex);
-	if (ex->h2.is_closed) {
+	if (own(ex)->is_closed) {
 		h2_let_go(ex);
 		return;
 	}
@@ -561,17 +613,35 @@ static void h2_expired(struct conn *c)
 	h2_mark(h2);
 }
 
+/* What its handler lets be given again. */
+static void h2_keep(struct exchange *ex, const char *content_type,
+		    const struct stream_vec *v, unsigned n, uint64_t length)
+{
+	if (length == 0)
+		h2_frames_keep(ex, content_type, length);
+	else
+		memo_keep(ex, content_type, v, n);
+}
+
 const struct http_protocol h2_protocol = {
+	.alpn = "h2",
+	.preface = { "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", H2_PREFACE_BYTES },
+	.exchange_bytes = sizeof(struct h2_stream),
+	.server_new = h2_server_new,
+	.server_free = h2_server_free,
+	.start = h2_start,
 	.read = h2_read,
 	.has_room = h2_has_room,
 	.flush = h2_flush,
 	.answer = h2_answer,
+	.keep = h2_keep,
 	.begin = h2_begin,
 	.upgrade = h2_upgrade,
 	.chunk = h2_chunk,
 	.end = h2_end,
 	.pending = h2_pending,
 	.done = h2_done,
+	.forget = h2_forget_stream,
 	.body_taken = h2_body_taken,
 	.body_kept = h2_body_kept,
 	.writable = h2_writable,

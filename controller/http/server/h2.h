@@ -25,8 +25,36 @@
 #include "http/server/h2_repeat.h"
 #include "http/server/own.h"
 
+struct h2_body;
+struct h2_held;
+struct h2_out;
+
+/* What a request is to HTTP/2. */
+struct h2_stream {
+	struct exchange x;               /* first */
+	int32_t id;
+	bool is_closed;                  /* for nghttp2: nothing may be said */
+	bool is_broken;                  /* nothing more comes */
+	bool is_open, is_deferred, is_connect;
+	bool is_header_large, is_too_large;
+	bool has_item, is_read, is_ended, is_end_read;   /* DATA: h2_send.c */
+	uint32_t header_bytes, cap_headers;
+	struct h2_held *held;            /* what did not go yet; NULL: nothing */
+	struct h2_body *body;            /* NULL: nothing comes */
+	struct list ready_;
+};
+
+/* What the sessions of a server share. */
+struct h2_server {
+	struct http_server *s;
+	struct h2_out *out;
+	struct list dirty;               /* what h2_mark was called with */
+	struct turn turn;
+};
+
 struct h2 {
 	struct conn *c;
+	struct h2_server *shared;
 	nghttp2_session *session;
 	struct list ready;               /* something came for it */
 	struct list deferred;            /* requests that wait for room */
@@ -36,7 +64,7 @@ struct h2 {
 	struct list pieces;              /* and in pieces */
 	struct list keeping;             /* of which handlers keep some, likewise */
 	struct list taken;               /* whose windows are given with what goes next */
-	struct list dirty_;              /* of the server: it has what to send */
+	struct list dirty_;              /* of 'shared': it has what to send */
 	struct buf gathered;             /* until others were written to */
 	unsigned n_deferred, n_bodies;
 	unsigned n_streams;              /* that nghttp2 knows */
@@ -80,13 +108,18 @@ static inline struct h2 *h2_of(const struct conn *c)
 	return c->state;
 }
 
+static inline struct h2_stream *own(const struct exchange *ex)
+{
+	return (struct h2_stream *)ex;
+}
+
 /* ---- h2_send.c ---- */
 
+struct h2_out *h2_out_new(void);
+void h2_out_free(struct h2_out **out);
 /* Gives the socket what there is, as far as it takes it, and runs what waits for
  * that; not below a callback. */
 void h2_pump(struct h2 *h2);
-/* Sends at the end of this turn. */
-void h2_mark(struct h2 *h2);
 /* Sends bytes that nghttp2 knows nothing of, behind what it has sent. */
 void h2_send_bytes(struct h2 *h2, struct str bytes);
 void h2_answer(struct exchange *ex, const char *content_type,
@@ -130,6 +163,8 @@ void h2_body_over(struct h2 *h2, struct exchange *ex);
 /* Before anything is sent: what handlers took, and do not keep, may come again. */
 void h2_let_taken_come(struct h2 *h2);
 void h2_end_late_bodies(struct h2 *h2, uint64_t now_ms);
+/* As http_protocol.forget. */
+void h2_forget_stream(struct exchange *ex);
 /* Takes it off all lists and accounts, and lets it go. */
 void h2_let_go(struct exchange *ex);
 /* The same for one that is not answered: its handler is told, and the client. */
@@ -137,6 +172,8 @@ void h2_drop(struct h2 *h2, struct exchange *ex, uint32_t code);
 
 /* ---- h2.c ---- */
 
+/* Sends at the end of this turn. */
+void h2_mark(struct h2 *h2);
 /* The session has failed with 'rv'. */
 void h2_fail(struct h2 *h2, int rv);
 /* Sends what says so, and ends. */

@@ -165,14 +165,14 @@ bool h2_frames_give(struct exchange *ex)
 {
 	const struct h2_repeat *r = h2_of(ex->conn)->frames.repeat;
 
-	return r && ex->h2.id >= r->first && ex->h2.id <= r->asking && memo_give(ex);
+	return r && own(ex)->id >= r->first && own(ex)->id <= r->asking && memo_give(ex);
 }
 
 void h2_frames_handle(struct exchange *ex)
 {
 	struct h2_repeat *r = h2_of(ex->conn)->frames.repeat;
 
-	if (!r || r->asking != ex->h2.id)
+	if (!r || r->asking != own(ex)->id)
 		return;
 	ex->conn->repeated = ex;
 	ex->conn->about = STR_NONE;      /* of one around it, it may be */
@@ -192,14 +192,14 @@ void h2_frames_keep(struct exchange *ex, const char *content_type, uint64_t leng
 	struct conn *c = ex->conn;
 	struct h2_repeat *r = h2_of(c)->frames.repeat;
 
-	if (c->repeated != ex || !r || r->asking != ex->h2.id || content_type ||
+	if (c->repeated != ex || !r || r->asking != own(ex)->id || content_type ||
 	    length || !ex->is_bodiless)
 		return;
 	r->route = ex->r.route;
 	r->status = ex->status;
 	r->n_about = c->about.n;
 	memcpy(r->about, c->about.p, c->about.n);
-	r->wanted = ex->h2.id;
+	r->wanted = own(ex)->id;
 }
 
 /* The frame of that block, with date and trace that can be written over. */
@@ -283,7 +283,6 @@ static bool give(struct h2 *h2, int32_t id)
 
 	request_init(c, &r);
 	r.method = HTTP_M_GET;
-	r.is_http2 = true;
 	r.route = repeat->route;
 	if (!s->config.again(&r, repeat->about))
 		return false;

@@ -33,14 +33,14 @@ struct h2_body {
 
 static struct h2_body *body_of(struct exchange *ex)
 {
-	if (ex->h2.body)
-		return ex->h2.body;
-	ex->h2.body = NEW(struct h2_body);
-	ex->h2.body->ex = ex;
-	list_init(&ex->h2.body->at_);
-	list_init(&ex->h2.body->kept_);
-	list_init(&ex->h2.body->taken_);
-	return ex->h2.body;
+	if (own(ex)->body)
+		return own(ex)->body;
+	own(ex)->body = NEW(struct h2_body);
+	own(ex)->body->ex = ex;
+	list_init(&own(ex)->body->at_);
+	list_init(&own(ex)->body->kept_);
+	list_init(&own(ex)->body->taken_);
+	return own(ex)->body;
 }
 
 static void body_free(struct h2_body **at)
@@ -60,8 +60,8 @@ static void give_stream(struct h2 *h2, struct h2_body *body)
 	size_t n = body->owed;
 
 	body->owed = 0;
-	if (n && !body->ex->h2.is_closed) {
-		nghttp2_session_consume_stream(h2->session, body->ex->h2.id, n);
+	if (n && !own(body->ex)->is_closed) {
+		nghttp2_session_consume_stream(h2->session, own(body->ex)->id, n);
 		h2_mark(h2);
 	}
 }
@@ -148,7 +148,7 @@ static void body_moves(struct h2 *h2, struct h2_body *body, size_t n)
 /* Nothing of the body is waited for or held any more; the bytes stay. */
 void h2_body_over(struct h2 *h2, struct exchange *ex)
 {
-	struct h2_body *body = TAKE(ex->h2.body);
+	struct h2_body *body = TAKE(own(ex)->body);
 
 	if (!body)
 		return;
@@ -173,7 +173,7 @@ void h2_body_over(struct h2 *h2, struct exchange *ex)
 void h2_body_taken(struct exchange *ex, size_t n)
 {
 	struct h2 *h2 = h2_of(ex->conn);
-	struct h2_body *body = ex->h2.body;
+	struct h2_body *body = own(ex)->body;
 
 	if (!body || !body->is_pieces_counted)
 		return;
@@ -188,7 +188,7 @@ void h2_body_taken(struct exchange *ex, size_t n)
 bool h2_body_kept(struct exchange *ex, size_t n)
 {
 	struct h2 *h2 = h2_of(ex->conn);
-	struct h2_body *body = ex->h2.body;
+	struct h2_body *body = own(ex)->body;
 	size_t before;
 
 	if (!body || !body->is_pieces_counted)
@@ -227,8 +227,8 @@ static void keep_whole(struct h2 *h2, struct exchange *ex, struct str piece)
 	struct h2_body *body = body_of(ex);
 
 	h2_give_connection(h2, piece.n);
-	if (ex->h2.is_too_large || ex->body.n + piece.n > max) {
-		ex->h2.is_too_large = true;
+	if (own(ex)->is_too_large || ex->body.n + piece.n > max) {
+		own(ex)->is_too_large = true;
 		return;
 	}
 	buf_str(&ex->body, piece);
@@ -242,32 +242,32 @@ static void keep_whole(struct h2 *h2, struct exchange *ex, struct str piece)
 
 void h2_ready(struct h2 *h2, struct exchange *ex)
 {
-	if (list_empty(&ex->h2.ready_))
-		list_append(&h2->ready, &ex->h2.ready_);
+	if (list_empty(&own(ex)->ready_))
+		list_append(&h2->ready, &own(ex)->ready_);
 }
 
 void h2_let_go(struct exchange *ex)
 {
 	struct h2 *h2 = h2_of(ex->conn);
 
-	if (ex->h2.is_deferred)
+	if (own(ex)->is_deferred)
 		h2->n_deferred--;
-	list_remove(&ex->h2.ready_);
+	list_remove(&own(ex)->ready_);
 	h2_held_over(h2, ex);
 	h2_body_over(h2, ex);
 	if (h2->opening == ex)
 		h2->opening = NULL;
-	if (ex->h2.id && !ex->h2.is_closed)
-		nghttp2_session_set_stream_user_data(h2->session, ex->h2.id, NULL);
+	if (own(ex)->id && !own(ex)->is_closed)
+		nghttp2_session_set_stream_user_data(h2->session, own(ex)->id, NULL);
 	exchange_free(ex);
 }
 
 /* It is over for its handler and for us; the client does not know. */
 void h2_drop(struct h2 *h2, struct exchange *ex, uint32_t code)
 {
-	if (!ex->h2.is_closed) {
+	if (!own(ex)->is_closed) {
 		nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE,
-					  ex->h2.id, code);
+					  own(ex)->id, code);
 		h2_mark(h2);
 	}
 	if (ex->state == EXCHANGE_STREAMING)
@@ -296,14 +296,14 @@ static void add_header(struct exchange *ex, struct str name, struct str value)
 {
 	struct request *r = &ex->r;
 	struct http_header *h = (struct http_header *)r->in->headers;
-	size_t cap = ex->h2.cap_headers;
+	size_t cap = own(ex)->cap_headers;
 
 	if (r->in->n_headers == HEADERS_MAX) {
-		ex->h2.is_header_large = true;
+		own(ex)->is_header_large = true;
 		return;
 	}
 	h = arena_grow(r->arena, h, &cap, r->in->n_headers + 1, sizeof(*h));
-	ex->h2.cap_headers = (uint32_t)cap;
+	own(ex)->cap_headers = (uint32_t)cap;
 	h[r->in->n_headers++] = (struct http_header){ name, value };
 	r->in->headers = h;
 }
@@ -313,7 +313,7 @@ static void take_pseudo(struct exchange *ex, struct str name, struct str value)
 {
 	if (str_is(name, ":method")) {
 		ex->r.method = method_of(value);
-		ex->h2.is_connect = str_is(value, "CONNECT");
+		own(ex)->is_connect = str_is(value, "CONNECT");
 	} else if (str_is(name, ":path")) {
 		ex->r.in->target = value;
 	} else if (str_is(name, ":authority")) {
@@ -328,7 +328,7 @@ static void take_pseudo(struct exchange *ex, struct str name, struct str value)
  * in HTTP/1.1. */
 static void take_connect(struct exchange *ex)
 {
-	if (!ex->h2.is_connect)
+	if (!own(ex)->is_connect)
 		return;
 	if (ex->wants_upgrade)
 		ex->r.method = HTTP_M_GET;
@@ -341,7 +341,7 @@ static enum code check_head(const struct exchange *ex, struct err *err)
 	uint64_t max = ex->conn->server->config.limits.body_bytes, length;
 	const struct str *h = request_header(&ex->r, "content-length");
 
-	if (ex->h2.is_header_large)
+	if (own(ex)->is_header_large)
 		return err_set(err, E_HEADER_LARGE, "header: more than %zu bytes, "
 			       "or than %d lines",
 			       ex->conn->server->config.limits.header_bytes,
@@ -396,9 +396,9 @@ static bool open_request(struct h2 *h2, struct exchange *ex)
 {
 	struct err err;
 
-	ex->h2.is_open = true;
+	own(ex)->is_open = true;
 	take_connect(ex);
-	if (ex->h2.is_header_large) {
+	if (own(ex)->is_header_large) {
 		check_head(ex, &err);
 		refuse(ex, &err);
 		return false;
@@ -419,10 +419,10 @@ static bool open_request(struct h2 *h2, struct exchange *ex)
 /* True: it is answered, and may be gone. */
 static bool give_again(struct exchange *ex)
 {
-	ex->h2.is_open = true;
+	own(ex)->is_open = true;
 	if (h2_frames_give(ex))
 		return true;
-	ex->h2.is_open = false;
+	own(ex)->is_open = false;
 	return false;
 }
 
@@ -433,11 +433,11 @@ static void go_on(struct h2 *h2, struct exchange *ex)
 
 	if (ex->state >= EXCHANGE_DONE)
 		return;
-	if (ex->h2.is_closed || ex->h2.is_broken) {
+	if (own(ex)->is_closed || own(ex)->is_broken) {
 		h2_drop(h2, ex, NGHTTP2_CANCEL);
 		return;
 	}
-	if (!ex->h2.is_open && (give_again(ex) || !open_request(h2, ex)))
+	if (!own(ex)->is_open && (give_again(ex) || !open_request(h2, ex)))
 		return;
 	if (exchange_tells_body(ex)) {
 		/* Its handler asks for the body, which may end the exchange. */
@@ -445,7 +445,7 @@ static void go_on(struct h2 *h2, struct exchange *ex)
 			exchange_handle(ex);
 		else
 			exchange_body(ex, STR_NONE, ex->is_body_whole);
-	} else if (ex->h2.is_too_large) {
+	} else if (own(ex)->is_too_large) {
 		err_set(&err, E_TOO_LARGE, "body: more than %zu bytes",
 			h2->c->server->config.limits.body_bytes);
 		err_hint(&err, "server.body_bytes is the limit");
@@ -464,9 +464,9 @@ static void defer(struct h2 *h2, struct exchange *ex)
 		h2_drop(h2, ex, NGHTTP2_REFUSED_STREAM);
 		return;
 	}
-	ex->h2.is_deferred = true;
+	own(ex)->is_deferred = true;
 	h2->n_deferred++;
-	list_append(&h2->deferred, &ex->h2.ready_);
+	list_append(&h2->deferred, &own(ex)->ready_);
 }
 
 /* ---- the client has said its last ---- */
@@ -484,7 +484,7 @@ static void end_by_eof(struct h2 *h2, struct exchange *ex)
 		h2_end(ex);
 		exchange_done(ex);
 	} else if (ex->state < EXCHANGE_STREAMING && !ex->is_body_whole) {
-		ex->h2.is_broken = true;
+		own(ex)->is_broken = true;
 		h2_ready(h2, ex);
 	}
 }
@@ -531,29 +531,29 @@ void h2_end_by_eof(struct exchange *ex)
  * of others lying. */
 static bool wants_place(const struct exchange *ex)
 {
-	return !ex->h2.is_open ||
+	return !own(ex)->is_open ||
 		(exchange_tells_body(ex) && ex->state == EXCHANGE_HANDLING);
 }
 
 void h2_run(struct h2 *h2)
 {
 	struct conn *c = h2->c;
-	struct exchange *ex;
+	struct h2_stream *stream;
 
 	while (c->fsm.state < CONN_LAST && h2_has_place(h2) &&
-	       (ex = list_first(&h2->deferred, struct exchange, h2.ready_))) {
-		list_remove(&ex->h2.ready_);
-		ex->h2.is_deferred = false;
+	       (stream = list_first(&h2->deferred, struct h2_stream, ready_))) {
+		list_remove(&stream->ready_);
+		stream->is_deferred = false;
 		h2->n_deferred--;
-		go_on(h2, ex);
+		go_on(h2, &stream->x);
 	}
 	while (c->fsm.state < CONN_LAST &&
-	       (ex = list_first(&h2->ready, struct exchange, h2.ready_))) {
-		list_remove(&ex->h2.ready_);
-		if (wants_place(ex) && !h2_has_place(h2))
-			defer(h2, ex);
+	       (stream = list_first(&h2->ready, struct h2_stream, ready_))) {
+		list_remove(&stream->ready_);
+		if (wants_place(&stream->x) && !h2_has_place(h2))
+			defer(h2, &stream->x);
 		else
-			go_on(h2, ex);
+			go_on(h2, &stream->x);
 	}
 }
 
@@ -562,10 +562,10 @@ void h2_take_header(struct exchange *ex, struct str name, struct str value)
 	struct str n, v;
 
 	/* As SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, 6.5.2). */
-	ex->h2.header_bytes += (uint32_t)(name.n + value.n + 32);
-	if (ex->h2.header_bytes > ex->conn->server->config.limits.header_bytes)
-		ex->h2.is_header_large = true;
-	if (ex->h2.is_header_large)
+	own(ex)->header_bytes += (uint32_t)(name.n + value.n + 32);
+	if (own(ex)->header_bytes > ex->conn->server->config.limits.header_bytes)
+		own(ex)->is_header_large = true;
+	if (own(ex)->is_header_large)
 		return;
 	n = arena_str(ex->r.arena, name);
 	v = arena_str(ex->r.arena, value);
@@ -580,7 +580,7 @@ void h2_take_data(struct exchange *ex, struct str piece)
 	struct h2 *h2 = h2_of(ex->conn);
 
 	/* What comes before it is opened is in the same slice. */
-	if (!ex->h2.is_open) {
+	if (!own(ex)->is_open) {
 		h2_give_connection(h2, piece.n);
 		body_of(ex)->owed += (uint32_t)piece.n;
 		buf_str(&ex->body, piece);
@@ -647,8 +647,8 @@ void h2_end_late_bodies(struct h2 *h2, uint64_t now)
 		refuse(body->ex, &err);
 }
 
-void h2_stream_fini(struct h2_stream *stream)
+void h2_forget_stream(struct exchange *ex)
 {
-	body_free(&stream->body);
-	h2_held_free(&stream->held);
+	body_free(&own(ex)->body);
+	h2_held_free(&own(ex)->held);
 }

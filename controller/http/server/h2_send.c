@@ -27,6 +27,20 @@ struct h2_out {
 	uint8_t heads[31][FRAME_HEAD];
 };
 
+struct h2_out *h2_out_new(void)
+{
+	return NEW(struct h2_out);
+}
+
+void h2_out_free(struct h2_out **at)
+{
+	struct h2_out *out = TAKE(*at);
+
+	if (out)
+		buf_fini(&out->small);
+	free(out);
+}
+
 static void out_write(struct h2_out *out)
 {
 	struct conn *c = TAKE(out->owner);
@@ -62,7 +76,7 @@ static void out_change(struct h2_out *out, struct conn *to)
 /* Of one connection at a time. */
 static struct h2_out *out_of(struct conn *c)
 {
-	struct h2_out *out = c->server->h2_out;
+	struct h2_out *out = h2_of(c)->shared->out;
 
 	if (out->owner != c)
 		out_change(out, c);
@@ -106,7 +120,7 @@ void h2_send_bytes(struct h2 *h2, struct str bytes)
 
 void h2_flush(struct conn *c)
 {
-	struct h2_out *out = c->server->h2_out;
+	struct h2_out *out = h2_of(c)->shared->out;
 
 	if (out->owner == c || h2_of(c)->gathered.n)
 		out_write(out_of(c));
@@ -114,10 +128,10 @@ void h2_flush(struct conn *c)
 
 void h2_forget(struct conn *c)
 {
-	struct h2_out *out = c->server->h2_out;
+	struct h2_out *out = h2_of(c)->shared->out;
 
 	buf_fini(&h2_of(c)->gathered);
-	if (!out || out->owner != c)
+	if (out->owner != c)
 		return;
 	out->owner = NULL;
 	buf_again(&out->small);
@@ -205,7 +219,7 @@ static struct str decimal(char *end, uint64_t v)
  * otherwise has made none. */
 static unsigned status_of(const struct exchange *ex)
 {
-	if (ex->h2.is_connect && !ex->is_raw && ex->status / 100 == 2)
+	if (own(ex)->is_connect && !ex->is_raw && ex->status / 100 == 2)
 		return 501;
 	return ex->is_raw ? 200 : (unsigned)ex->status;
 }
@@ -247,7 +261,7 @@ struct h2_held {
 
 static size_t held_of(const struct exchange *ex)
 {
-	const struct h2_held *held = ex->h2.held;
+	const struct h2_held *held = own(ex)->held;
 
 	return held ? held->bytes.n - held->at : 0;
 }
@@ -272,7 +286,7 @@ static void hold_from_now(struct h2 *h2, struct h2_held *held)
 
 static struct h2_held *held_new(struct exchange *ex)
 {
-	struct h2_held *held = ex->h2.held = NEW(struct h2_held);
+	struct h2_held *held = own(ex)->held = NEW(struct h2_held);
 
 	held->ex = ex;
 	list_init(&held->at_);
@@ -291,7 +305,7 @@ static void hold_source(struct h2 *h2, struct exchange *ex)
 
 static void hold(struct h2 *h2, struct exchange *ex, const void *p, size_t n)
 {
-	struct h2_held *held = ex->h2.held;
+	struct h2_held *held = own(ex)->held;
 
 	if (!held)
 		held = held_new(ex);
@@ -319,13 +333,13 @@ void h2_held_free(struct h2_held **at)
 
 void h2_held_over(struct h2 *h2, struct exchange *ex)
 {
-	if (!ex->h2.held)
+	if (!own(ex)->held)
 		return;
 	/* What is gathered may lie in it. */
 	h2_flush(h2->c);
 	h2->held_bytes -= held_of(ex) +
-		(ex->h2.held->is_source ? ANSWER_PIECE : 0);
-	h2_held_free(&ex->h2.held);
+		(own(ex)->held->is_source ? ANSWER_PIECE : 0);
+	h2_held_free(&own(ex)->held);
 }
 
 /* Is it the client's window of this stream that keeps it from going? */
@@ -334,7 +348,7 @@ static bool is_kept_by_client(const struct h2 *h2, const struct exchange *ex)
 	return !h2->is_blocked &&
 		nghttp2_session_get_remote_window_size(h2->session) > 0 &&
 		nghttp2_session_get_stream_remote_window_size(h2->session,
-							      ex->h2.id) <= 0;
+							      own(ex)->id) <= 0;
 }
 
 /* Some of it went.  Those that moved last are last. */
@@ -382,7 +396,7 @@ static void submit_trailer(struct h2 *h2, struct exchange *ex)
 	struct fields f = { .flags = NGHTTP2_NV_FLAG_NONE };
 
 	put_lines(&f, &ex->head);
-	nghttp2_submit_trailer(h2->session, ex->h2.id, f.nv, f.n);
+	nghttp2_submit_trailer(h2->session, own(ex)->id, f.nv, f.n);
 }
 
 /* nghttp2 asks how much there is; send_data then writes it. */
@@ -400,9 +414,9 @@ static ssize_t read_data(nghttp2_session *session, int32_t id, uint8_t *buf,
 	if (n < left)
 		return (ssize_t)n;
 	*flags |= NGHTTP2_DATA_FLAG_EOF;
-	ex->h2.is_read = true;
-	ex->h2.is_end_read = ex->h2.is_ended;
-	if (!ex->h2.is_ended) {
+	own(ex)->is_read = true;
+	own(ex)->is_end_read = own(ex)->is_ended;
+	if (!own(ex)->is_ended) {
 		*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
 	} else if (ex->takes_trailers && ex->head.n) {
 		*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
@@ -421,12 +435,12 @@ static void submit_data(struct h2 *h2, struct exchange *ex)
 {
 	nghttp2_data_provider provider = provider_of(ex);
 
-	if (ex->h2.has_item)
+	if (own(ex)->has_item)
 		return;
 	/* Whether it is the end is asked for when it goes (read_data). */
-	ex->h2.has_item = nghttp2_submit_data(h2->session,
+	own(ex)->has_item = nghttp2_submit_data(h2->session,
 					      NGHTTP2_FLAG_END_STREAM,
-					      ex->h2.id, &provider) == 0;
+					      own(ex)->id, &provider) == 0;
 	h2_mark(h2);
 }
 
@@ -465,7 +479,7 @@ static void send_pieces(struct h2 *h2, const uint8_t *head, size_t n)
 static void send_held(struct h2 *h2, struct exchange *ex, const uint8_t *head,
 		      size_t n)
 {
-	struct h2_held *held = ex->h2.held;
+	struct h2_held *held = own(ex)->held;
 
 	send_payload(h2, head, held->bytes.p + held->at, n);
 	held->at += n;
@@ -483,7 +497,7 @@ static void send_held(struct h2 *h2, struct exchange *ex, const uint8_t *head,
 static bool send_source(struct h2 *h2, struct exchange *ex, const uint8_t *head,
 			size_t n)
 {
-	struct h2_held *held = ex->h2.held;
+	struct h2_held *held = own(ex)->held;
 	struct answer_source *source = ex->source;
 	struct str piece;
 
@@ -533,8 +547,8 @@ static int send_data(nghttp2_session *session, nghttp2_frame *frame,
 	h2->sent_bytes += n;
 	h2->earned += 2;
 	ex->sent += FRAME_HEAD + n;
-	if (ex->h2.is_read)
-		ex->h2.is_read = ex->h2.has_item = false;
+	if (own(ex)->is_read)
+		own(ex)->is_read = own(ex)->has_item = false;
 	return 0;
 }
 
@@ -559,7 +573,7 @@ static int on_sent(nghttp2_session *session, const nghttp2_frame *frame,
 	if (frame->hd.type == NGHTTP2_DATA) {
 		ex = nghttp2_session_get_stream_user_data(session, id);
 		if (ex && (held_of(ex) ||
-			   (ex->h2.is_ended && !ex->h2.is_end_read)))
+			   (own(ex)->is_ended && !own(ex)->is_end_read)))
 			submit_data(data, ex);
 	}
 	/* The answer is complete and the body is not: the client may stop
@@ -610,7 +624,7 @@ static void run_drained(struct h2 *h2)
 	while ((held = list_first(&now, struct h2_held, at_))) {
 		struct exchange *ex = held->ex;
 
-		h2_held_free(&ex->h2.held);
+		h2_held_free(&own(ex)->held);
 		if (ex->on_drain && ex->state == EXCHANGE_STREAMING)
 			ex->on_drain(&ex->r);
 	}
@@ -629,7 +643,7 @@ static void send_session(struct h2 *h2)
 	rv = nghttp2_session_send(h2->session);
 	h2->is_inside = false;
 	/* Pieces that lie elsewhere do not stay there. */
-	if (h2->c->server->h2_out->n)
+	if (h2->shared->out->n)
 		h2_flush(h2->c);
 	if (rv)
 		h2_fail(h2, rv);
@@ -670,66 +684,11 @@ void h2_pump(struct h2 *h2)
 		drop_unsent(h2);
 }
 
-static void run_turn(struct turn *turn)
-{
-	struct http_server *s = container_of(turn, struct http_server, turn);
-	struct list now;
-	struct h2 *h2;
-
-	later_turn(s);
-	/* What is marked meanwhile goes in the next turn. */
-	list_init(&now);
-	while ((h2 = list_first(&s->dirty, struct h2, dirty_))) {
-		list_remove(&h2->dirty_);
-		list_append(&now, &h2->dirty_);
-	}
-	while ((h2 = list_first(&now, struct h2, dirty_))) {
-		h2_pump(h2);
-		h2_run(h2);
-		conn_settle(h2->c);
-	}
-	if (!list_empty(&s->dirty) && !s->wake_posted) {
-		s->wake_posted = true;
-		loop_post_sure(s->loop, &s->wake);
-	}
-}
-
-/* A turn follows. */
-static void run_wake(struct msg *msg)
-{
-	struct http_server *s = container_of(msg, struct http_server, wake);
-
-	s->wake_posted = false;
-	server_try_destroy(s);
-}
-
-void h2_init(struct http_server *s)
-{
-	s->turn.run = run_turn;
-	s->wake.run = run_wake;
-	list_init(&s->dirty);
-	s->h2_out = NEW(struct h2_out);
-	loop_on_turn(s->loop, &s->turn);
-}
-
-void h2_fini(struct http_server *s)
-{
-	loop_off_turn(s->loop, &s->turn);
-	buf_fini(&s->h2_out->small);
-	free(s->h2_out);
-}
-
-void h2_mark(struct h2 *h2)
-{
-	if (list_empty(&h2->dirty_))
-		list_append(&h2->c->server->dirty, &h2->dirty_);
-}
-
 /* ---- answers ---- */
 
 static bool is_gone(const struct exchange *ex)
 {
-	return ex->h2.is_closed || ex->conn->fsm.state >= CONN_LAST ||
+	return own(ex)->is_closed || ex->conn->fsm.state >= CONN_LAST ||
 		h2_of(ex->conn)->is_ended;
 }
 
@@ -759,8 +718,8 @@ void h2_answer(struct exchange *ex, const char *content_type,
 	/* An end without DATA says that there is none. */
 	put_answer(&fields, ex, content_type,
 		   has_data || (ex->r.is_head && length) ? length : UINT64_MAX);
-	ex->h2.is_ended = true;
-	ex->h2.has_item = has_data;
+	own(ex)->is_ended = true;
+	own(ex)->has_item = has_data;
 	h2->answering = ex;
 	h2->v = v;
 	h2->n_v = n;
@@ -768,7 +727,7 @@ void h2_answer(struct exchange *ex, const char *content_type,
 	h2->v_left = has_data && !ex->source ? length : 0;
 	if (ex->source)
 		hold_source(h2, ex);
-	nghttp2_submit_response(h2->session, ex->h2.id, fields.fields.nv,
+	nghttp2_submit_response(h2->session, own(ex)->id, fields.fields.nv,
 				fields.fields.n, has_data ? &provider : NULL);
 	if (h2->is_inside)
 		h2_mark(h2);
@@ -795,9 +754,9 @@ static void begin(struct exchange *ex, const char *content_type)
 	h2->answering = ex;
 	nghttp2_submit_headers(h2->session, ex->is_bodiless ?
 			       NGHTTP2_FLAG_END_STREAM : NGHTTP2_FLAG_NONE,
-			       ex->h2.id, NULL, fields.fields.nv,
+			       own(ex)->id, NULL, fields.fields.nv,
 			       fields.fields.n, NULL);
-	ex->h2.is_ended = ex->is_bodiless;
+	own(ex)->is_ended = ex->is_bodiless;
 	if (!h2->is_inside)
 		send_session(h2);
 	h2->answering = NULL;
@@ -820,7 +779,7 @@ void h2_upgrade(struct exchange *ex, const char *name)
 /* Nothing was said before that has not gone. */
 static bool may_go_now(const struct h2 *h2, const struct exchange *ex)
 {
-	return !h2->is_inside && !h2->is_blocked && !ex->h2.has_item && !ex->h2.held;
+	return !h2->is_inside && !h2->is_blocked && !own(ex)->has_item && !own(ex)->held;
 }
 
 /* From where it lies to what is gathered: a change that many streams are told of is
@@ -860,10 +819,10 @@ void h2_end(struct exchange *ex)
 {
 	struct h2 *h2 = h2_of(ex->conn);
 
-	if (is_gone(ex) || ex->h2.is_ended)
+	if (is_gone(ex) || own(ex)->is_ended)
 		return;
-	ex->h2.is_ended = true;
-	if (!ex->h2.has_item && ex->head.n)
+	own(ex)->is_ended = true;
+	if (!own(ex)->has_item && ex->head.n)
 		submit_trailer(h2, ex);
 	else
 		submit_data(h2, ex);
@@ -890,7 +849,7 @@ void h2_continue(struct exchange *ex)
 		.value = (uint8_t *)"100", .valuelen = 3,
 	};
 
-	nghttp2_submit_headers(h2->session, NGHTTP2_FLAG_NONE, ex->h2.id, NULL,
+	nghttp2_submit_headers(h2->session, NGHTTP2_FLAG_NONE, own(ex)->id, NULL,
 			       &nv, 1, NULL);
 	h2_mark(h2);
 }

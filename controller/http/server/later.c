@@ -67,6 +67,12 @@ static void tell_spoken(struct conn *c)
 	c->has_spoken = false;
 }
 
+static void next_turn(struct http_server *s)
+{
+	s->n_turns++;
+	s->ended = 0;
+}
+
 static void run_later(struct http_server *s)
 {
 	struct conn *c;
@@ -87,7 +93,7 @@ static void run_more(struct msg *msg)
 	struct http_server *s = container_of(msg, struct http_server, more);
 	struct conn *c;
 
-	later_turn(s);
+	next_turn(s);
 	run_later(s);
 	while (server_may_end(s) && (c = list_first(&s->ending, struct conn, ending_))) {
 		list_remove(&c->ending_);
@@ -100,17 +106,41 @@ static void run_more(struct msg *msg)
 	server_try_destroy(s);
 }
 
-void later_turn(struct http_server *s)
+static void run_turn(struct turn *turn)
 {
-	s->n_turns++;
-	s->ended = 0;
+	next_turn(container_of(turn, struct http_server, turn));
 }
 
+static void run_wake(struct msg *msg)
+{
+	struct http_server *s = container_of(msg, struct http_server, wake);
+
+	s->wake_posted = false;
+	server_try_destroy(s);
+}
+
+void server_wake(struct http_server *s)
+{
+	if (s->wake_posted)
+		return;
+	s->wake_posted = true;
+	loop_post_sure(s->loop, &s->wake);
+}
+
+/* Before protocols are: in each turn theirs is behind this one. */
 void later_init(struct http_server *s)
 {
 	list_init(&s->later);
 	list_init(&s->ending);
 	s->more.run = run_more;
+	s->wake.run = run_wake;
+	s->turn.run = run_turn;
 	/* Connections begin with 0. */
 	s->n_turns = 1;
+	loop_on_turn(s->loop, &s->turn);
+}
+
+void later_fini(struct http_server *s)
+{
+	loop_off_turn(s->loop, &s->turn);
 }

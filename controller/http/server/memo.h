@@ -1,28 +1,39 @@
 /*
  * Answers that are given again (answer_may_repeat): what a connection keeps of the
- * last.  Only the other files of http/server include it.
+ * last.  Protocols and memo.c alone include it.
+ *
+ * A protocol that knows that a request is the one that came before says so in
+ * conn.repeated while it is handled, clears that and conn.about behind it, and keeps
+ * (http_protocol.keep) and gives answers by these.
  */
 #ifndef HTTP_SERVER_MEMO_H
 #define HTTP_SERVER_MEMO_H
 
 #include "http/server/own.h"
 
+#define MEMO_PIECES 4
+
+struct memo {
+	const struct route *route;
+	int status;
+	char content_type[64];           /* empty: none */
+	struct stream_vec pieces[MEMO_PIECES];
+	unsigned n_pieces;
+	size_t n_about, n_lines;
+	/* As it was sent, with a date and a trace to be replaced. */
+	bool wants_head, is_bodiless;
+	bool is_named;
+	uint8_t name[BODY_NAME_BYTES];   /* of the body */
+	char *head;                      /* NULL: none */
+	size_t n_head, date_at, trace_at;
+	_Alignas(16) char bytes[];       /* about, then the lines of the header */
+};
+
 void memo_free(struct memo **memo);
-/* 'in' begins with what was asked earlier: that is 'repeat' and 'memo' from here on, and
- * what they were is kept for later. */
-bool memo_recall(struct conn *c, struct str in);
-/* Something else is asked than what is kept: makes room for it, behind the oldest. */
-void memo_push(struct conn *c);
-void memo_free_all(struct conn *c);
 /* Keeps the answer that is about to be given, where its handler has allowed it. */
 void memo_keep(struct exchange *ex, const char *content_type,
 	       const struct stream_vec *v, unsigned n);
-/* The header block of what memo_keep was just called for. */
-void memo_keep_head(struct exchange *ex, struct str head);
 /* Gives the answer that is kept; false: it has to be made. */
 bool memo_give(struct exchange *ex);
-/* The same for all that came, 'in', where nothing else is open: without an exchange,
- * in the bytes that were sent before.  False: nothing was done. */
-bool memo_give_at_once(struct conn *c, struct str in);
 
 #endif

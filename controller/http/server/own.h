@@ -6,7 +6,8 @@
  *	conn.c		connections: what was asked, in order, and answers in
  *			that order
  *	answer.c	what handlers call
- *	h1.c		HTTP/1.1 behind struct http_protocol (protocol.h)
+ *	protocol.c	which protocols there are (protocol.h, protocols.tbl)
+ *	h1*.c		HTTP/1.1 as one of them (h1.h)
  *	h2*.c		HTTP/2 (h2.h)
  *	bodies.c	bodies that many ask for
  *	router.c	routes
@@ -27,30 +28,7 @@ struct conn;
 struct exchange;
 struct memo;
 
-extern const struct http_protocol h1_protocol, h2_protocol;
-
-struct h2_held;
-struct h2_body;
-
-/* What a request is to HTTP/2. */
-struct h2_stream {
-	int32_t id;
-	bool is_closed;                  /* for nghttp2: nothing may be said */
-	bool is_broken;                  /* nothing more comes */
-	bool is_open, is_deferred, is_connect;
-	bool is_header_large, is_too_large;
-	bool has_item, is_read, is_ended, is_end_read;   /* DATA: h2_send.c */
-	uint32_t header_bytes, cap_headers;
-	struct h2_held *held;            /* what did not go yet; NULL: nothing */
-	struct h2_body *body;            /* NULL: nothing comes */
-	struct list ready_;
-};
-
-/* What a request is to HTTP/1.1. */
-struct h1_request {
-	struct http1_body decoder;
-	struct buf held;                 /* of the answer, until it is its turn */
-};
+#define PROTOCOLS_MAX 8u
 
 /* Of an answer_pieces. */
 #define ANSWER_PIECES 129u
@@ -63,16 +41,15 @@ enum exchange_state {
 	EXCHANGE__STATES,
 };
 
-/* A request and its answer.  There may be a hundred thousand that wait on one
- * connection: what is not needed for long lies in the arena, which goes with
- * request_forget, or behind pointers. */
+/* A request and its answer; what its protocol knows of it lies behind.  There may be a
+ * hundred thousand that wait on one connection: what is not needed for long lies in the
+ * arena, which goes with request_forget, or behind pointers. */
 struct exchange {
 	struct request r;                /* first */
 	struct list at_;                 /* of the connection */
 	struct conn *conn;
 	uint8_t state;                   /* enum exchange_state */
-	uint8_t minor;
-	bool keep_alive, has_body, wants_continue, is_chunked, is_bodiless;
+	bool keep_alive, has_body, is_bodiless;
 	bool wants_upgrade, is_raw, wants_trailers, takes_trailers;
 	bool is_body_whole, is_body_paused, is_body_told;
 	bool has_forgotten;              /* its arena is not the usual one */
@@ -81,10 +58,6 @@ struct exchange {
 	struct buf body;                 /* of the request: what is not told */
 	/* Of an answer that is done and goes bit by bit, or NULL. */
 	struct answer_source *source;
-	union {
-		struct h1_request h1;
-		struct h2_stream h2;     /* where r.is_http2 */
-	};
 	uint64_t sent;
 	void (*on_drain)(struct request *r);
 	request_body *on_body;
@@ -100,22 +73,20 @@ enum conn_state {
 	CONN__STATES,
 };
 
+/* What its protocol knows of it lies behind, or in 'state'. */
 struct conn {
 	struct list at_;                 /* of the server */
 	struct http_server *server;
 	struct stream *stream;
 	const struct http_protocol *protocol;
-	void *state;                     /* the protocol's own */
+	void *state;                     /* the protocol's own, where it is large */
 	struct fsm fsm;
 	struct list exchanges;
 	unsigned n_exchanges;
 	struct exchange *reading;        /* whose body is coming, or NULL */
 	struct exchange *upgrading;      /* may take over what comes, or NULL */
 	struct buf in;                   /* read and not taken yet */
-	size_t scanned;                  /* of 'in', HTTP/1.1 */
-	struct http1_repeat *repeat;     /* HTTP/1.1: asked last */
-	struct memo *memo;               /* what 'repeat' was answered, or NULL */
-	struct { struct http1_repeat *repeat; struct memo *memo; } earlier[2];
+	struct memo *memo;               /* what was answered last, or NULL */
 	struct exchange *repeated;       /* asks what is kept, and is being handled */
 	struct str about;                /* its answer may be given again */
 	uint64_t deadline_ms;            /* 0: none; on the loop's clock */
@@ -126,7 +97,7 @@ struct conn {
 	uint64_t asked, header_asked;            /* requests, before this header */
 	struct buf certificate;          /* its name; empty: none */
 	int64_t certificate_ends_s;      /* Unix */
-	bool is_paused, has_eof, is_corked, has_asked, has_spoken;
+	bool is_paused, has_eof, is_corked, has_spoken;
 	bool no_more;                    /* what still comes is not looked at */
 	struct list later_, ending_;     /* of the server: see later.c */
 	uint64_t spent_turn;             /* the turn that it spent something in */
@@ -157,8 +128,9 @@ struct http_server {
 	unsigned tick_ms;
 	uint64_t date_s;
 	char date[40];
-	struct h2_out *h2_out;
-	struct list dirty;               /* what h2_mark was called with */
+	const struct http_protocol *const *protocols;    /* as http_protocols */
+	void *states[PROTOCOLS_MAX];     /* of each: server_state */
+	size_t conn_bytes, exchange_bytes;               /* of the largest */
 	struct turn turn;
 	struct msg wake;
 	bool wake_posted;
@@ -178,13 +150,16 @@ struct http_server {
 #define HTTP_DATE_BYTES 29u              /* IMF-fixdate (RFC 9110, 5.6.7) */
 const char *server_date(struct http_server *s);
 void server_conn_gone(struct conn *c);
+/* What server_new of that protocol answered, which is one of the server's. */
+void *server_state(const struct http_server *s, const struct http_protocol *p);
 /* Its memory, when nothing holds it. */
 void server_try_destroy(struct http_server *s);
 
 /* ---- later.c ---- */
 void later_init(struct http_server *s);
-/* A turn of the loop has ended. */
-void later_turn(struct http_server *s);
+void later_fini(struct http_server *s);
+/* Another turn follows this one. */
+void server_wake(struct http_server *s);
 /* So many requests, or what costs as much, were taken off the connection. */
 void conn_spend(struct conn *c, unsigned n);
 /* It has spent what it may in one turn: others come first. */
@@ -196,23 +171,10 @@ bool server_may_end(const struct http_server *s);
 /* conn_end in a later turn. */
 void conn_end_later(struct conn *c);
 
-/* ---- h1.c ---- */
-/* What cannot be read is answered, and ends the connection; also before it is
- * known what the client speaks. */
-void h1_refuse(struct conn *c, struct exchange *ex, const struct err *err);
-
 /* ---- answer.c ---- */
 /* The whole answer; its status and lines are set. */
 void answer_give(struct exchange *ex, int status, const char *content_type,
 		 const struct stream_vec *v, unsigned n);
-
-/* ---- h2*.c ---- */
-/* From here on 'c' speaks HTTP/2; nothing was taken yet. */
-void h2_start(struct conn *c);
-/* The memory of what is known to HTTP/2 alone. */
-void h2_stream_fini(struct h2_stream *h2);
-void h2_init(struct http_server *s);
-void h2_fini(struct http_server *s);
 
 /* ---- conn.c ---- */
 struct conn *conn_new(struct http_server *s, struct stream *stream);

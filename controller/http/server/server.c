@@ -120,7 +120,7 @@ static void turn_away(struct conn *c, enum code code)
 		code == E_RATE ? "your address has" : "this node has");
 	err_hint(&err, "close some, or come again later");
 	answer_header(&ex->r, "Retry-After", STR("2"));
-	h1_refuse(c, ex, &err);
+	c->protocol->refuse(c, ex, &err);
 }
 
 static void on_connection(struct listener *l, struct stream *stream, void *data)
@@ -149,6 +149,42 @@ static void on_connection(struct listener *l, struct stream *stream, void *data)
 		turn_away(c, rc);
 }
 
+/* ---- protocols ---- */
+
+static void protocols_init(struct http_server *s)
+{
+	const struct http_protocol *p;
+
+	s->protocols = s->config.protocols ? s->config.protocols : http_protocols;
+	s->conn_bytes = sizeof(struct conn);
+	s->exchange_bytes = sizeof(struct exchange);
+	for (size_t i = 0; (p = s->protocols[i]); i++) {
+		must(i < PROTOCOLS_MAX);
+		s->conn_bytes = MAX(s->conn_bytes, p->conn_bytes);
+		s->exchange_bytes = MAX(s->exchange_bytes, p->exchange_bytes);
+		if (p->server_new)
+			s->states[i] = p->server_new(s);
+	}
+}
+
+static void protocols_fini(struct http_server *s)
+{
+	for (size_t i = 0; s->protocols[i]; i++)
+		if (s->protocols[i]->server_free)
+			s->protocols[i]->server_free(s->states[i]);
+}
+
+void *server_state(const struct http_server *s, const struct http_protocol *p)
+{
+	size_t i = 0;
+
+	while (s->protocols[i] != p)
+		i++;
+	return s->states[i];
+}
+
+/* ---- the end ---- */
+
 void server_try_destroy(struct http_server *s)
 {
 	struct exchange *ex;
@@ -156,12 +192,13 @@ void server_try_destroy(struct http_server *s)
 	if (!s->is_freed || !list_empty(&s->conns) || s->wake_posted ||
 	    s->more_posted)
 		return;
-	h2_fini(s);
+	protocols_fini(s);
 	while ((ex = list_first(&s->spare, struct exchange, at_))) {
 		list_remove(&ex->at_);
 		exchange_destroy(ex);
 	}
 	router_free(&s->router);
+	later_fini(s);
 	bodies_fini(&s->bodies);
 	buf_fini(&s->out);
 	buf_fini(&s->scratch);
@@ -203,8 +240,8 @@ enum code http_server_new(struct loop *loop, const struct http_server_config *c,
 	list_init(&s->spare);
 	later_init(s);
 	bodies_init(&s->bodies);
-	h2_init(s);
 	prng_init(&s->prng, rand_u64());
+	protocols_init(s);
 	s->tick_ms = tick_of(&s->config.limits);
 	timer_init(&s->timer, loop, on_tick);
 	*out = s;

@@ -3,7 +3,7 @@
  * back.  It knows nothing of what it serves.
  *
  * A protocol (HTTP/1.1, HTTP/2) turns bytes into requests and answers into bytes
- * behind one interface (struct http_protocol, private); handlers see struct
+ * behind one interface (struct http_protocol, protocol.h); handlers see struct
  * request only.  Which one it is says ALPN, and where that says nothing what the
  * client sends first.
  *
@@ -27,6 +27,7 @@
 #include "io/loop.h"
 #include "io/stream.h"
 
+struct http_protocol;
 struct request;
 
 #define ROUTE_ARGS 8
@@ -49,7 +50,7 @@ struct request_in {
 struct request {
 	enum http_method method;         /* HEAD runs the GET handler */
 	bool is_head;
-	bool is_tls, is_http2;
+	bool is_tls;
 	struct request_in *in;
 	const struct route *route;
 	const struct stream_addr *peer;
@@ -247,7 +248,14 @@ struct http_stats {
 
 struct http_server;
 
+/* The names of the protocols for ALPN, best first and separated by commas: see
+ * tls_server_new. */
+#define HTTP_ALPN_BYTES 128
+void http_alpn(char out[HTTP_ALPN_BYTES]);
+
 struct http_server_config {
+	/* NULL behind the last; NULL: all that there are (protocols.tbl). */
+	const struct http_protocol *const *protocols;
 	const struct route *routes;      /* first match wins; most specific first */
 	size_t n_routes;
 	struct http_limits limits;

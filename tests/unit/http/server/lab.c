@@ -21,7 +21,7 @@
 
 struct http_limits lab_limits;
 unsigned lab_guests_max;
-static unsigned guests;
+const struct http_protocol *const *lab_protocols;
 
 static struct loop *loop;
 static struct http_server *server;
@@ -29,7 +29,7 @@ static struct stream_addr at;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static struct request *later[64], *stream, *stream_before;
-static unsigned n_later, n_gone;
+static unsigned guests, n_later, n_gone;
 static bool is_drained, is_draining;
 static struct buf heard[FDS_MAX], told;
 
@@ -442,14 +442,14 @@ void lab_setup(void)
 	lab_limits.body_bytes = 4096;
 	loop = loop_new("http", 0);
 	lab_guests_max = UINT32_MAX;
-	guests = 0;
+	lab_protocols = NULL;
 	lab_version = lab_calls = lab_sources = 0;
 	for (size_t i = 0; i < LAB_LARGE; i++)
 		lab_large[i] = i + 1 < LAB_LARGE ? (char)('a' + i % 23) : '!';
 	lab_source_bytes();
 	lab_source_gone = UINT64_MAX;
 	lab_source_at = lab_source_pending = 0;
-	n_later = n_gone = 0;
+	guests = n_later = n_gone = 0;
 	pieced = (struct pieced){ 0 };
 	is_drained = is_draining = false;
 	stream = stream_before = NULL;
@@ -458,7 +458,7 @@ void lab_setup(void)
 void lab_start(void)
 {
 	struct http_server_config config = {
-		.routes = routes, .n_routes = ARRAY_LEN(routes),
+		.protocols = lab_protocols, .routes = routes, .n_routes = ARRAY_LEN(routes),
 		.limits = lab_limits, .before = before, .again = again,
 		.enter = enter, .leave = leave, .after = after,
 	};

@@ -11,6 +11,8 @@
 #include "unit.h"
 
 extern struct http_limits lab_limits;    /* set before lab_start */
+/* Before lab_start: as http_server_config.protocols. */
+extern const struct http_protocol *const *lab_protocols;
 extern unsigned lab_guests_max;          /* connections that are let in at once */
 
 /* Fixtures. */
