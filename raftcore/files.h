@@ -52,7 +52,8 @@ void rc_cancel_file(struct rc_node *node, struct rc_file *file);
  * One that has come: whole, verified and durable at 'path', which is the program's
  * from here on.  It moves or removes it, in the call or later: what lies there at the
  * next start is told again ('peer' is 0 then), and another file of that name takes its
- * place once the call has returned.  'fs' (io/file.h) opens what is sealed, where
+ * place once the call has returned.  Where the sender did not hear that it has come, and
+ * one of the two restarts, it comes again.  'fs' (io/file.h) opens what is sealed, where
  * rc_config.seal is in use.
  */
 struct rc_received {
@@ -62,7 +63,8 @@ struct rc_received {
 };
 
 /* Removes what has come of files that nobody sends at the moment; parts are kept for
- * their senders until then.  A whole file that is not told of yet stays.  Any thread. */
+ * their senders until then, or as rc_config.file_parts_bytes and file_parts_ms
+ * say.  A whole file that is not told of yet stays.  Any thread. */
 void rc_forget_files(struct rc_node *node);
 
 #endif

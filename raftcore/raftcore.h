@@ -123,6 +123,9 @@ struct rc_config {
 	 * none are taken. */
 	void (*on_file)(void *data, const struct rc_received *file);
 	void *data;
+	/* Parts of files that nobody sends any more: what they may take, and for how
+	 * long one is kept for its sender; 16 GiB and a week, 0: no limit. */
+	uint64_t file_parts_bytes, file_parts_ms;
 };
 
 void rc_config_defaults(struct rc_config *config);

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "node/driver.h"
 #include "raftcore/files.h"
+#include "wire/wire.h"
 
 #include "base/banned.h"
 
@@ -57,6 +58,8 @@ void filer_init(struct filer *f)
 	list_init(&f->waiting);
 	list_init(&f->going);
 	list_init(&f->taken);
+	f->life = rand_u64();
+	parts_init(&f->parts);
 }
 
 static struct str name_of(struct str id)
@@ -141,12 +144,17 @@ static bool may_begin(const struct rc_node *n, const struct sending *s)
 static void begin(struct rc_node *n, struct sending *s)
 {
 	AUTO_BUF tree = BUF_NONE;
+	AUTO_BUF meta = BUF_NONE;
 	struct ship_file file = { .dir = n->filer.sent_dir };
 	struct err err;
 	enum code rc;
 
 	tree_of(n, s, &tree);
 	file.id = buf_view(&s->id);
+	/* It names this sending: who has it and hears of it again says so. */
+	wr_u64(&meta, n->filer.life);
+	wr_u64(&meta, s->number);
+	file.meta = buf_view(&meta);
 	file.path = s->path;
 	file.tree_path = tree.p;
 	rc = ship_send(n->ship, node_now(n), s->peer, &file, &err);
@@ -286,7 +294,8 @@ void filer_sent(struct rc_node *n, uint64_t peer, struct str id, enum code rc,
 	if (!s || !s->is_under_way)
 		return;
 	drop_tree(n, s);
-	settle(n, s, rc, err);
+	/* The answer was lost with the connection. */
+	settle(n, s, rc == E_EXISTS ? OK : rc, err);
 	send_some(n);
 }
 
@@ -541,26 +550,33 @@ static struct taking *taking_of(const struct rc_node *n, struct str id)
 	return NULL;
 }
 
-enum code filer_wanted(struct rc_node *n, struct str id, struct err *err)
+enum code filer_wanted(struct rc_node *n, uint64_t peer,
+		       const struct ship_offer *offer, struct err *err)
 {
+	struct str id = offer->id;
+
 	if (!n->config.on_file)
 		return err_set(err, E_UNSUPPORTED, "node %llu takes no files",
 			       (unsigned long long)n->config.node_id);
 	if (!is_name(name_of(id)))
 		return err_set(err, E_INVALID, "%.*s names no file", STR_ARG(id));
+	if (parts_has_come(&n->filer.parts, peer, offer))
+		return err_set(err, E_EXISTS, "it has come");
 	if (taking_of(n, id))
 		return err_set(err, E_BUSY, "the one before is being taken");
+	parts_offered(n, id);
 	return OK;
 }
 
-void filer_received(struct rc_node *n, uint64_t peer, struct str id,
+void filer_received(struct rc_node *n, uint64_t peer, const struct ship_offer *offer,
 		    const char *path)
 {
 	struct taking *t;
 
-	if (taking_of(n, id))
+	if (taking_of(n, offer->id))
 		return;
-	t = taking_new(n, peer, id);
+	parts_came(n, peer, offer);
+	t = taking_new(n, peer, offer->id);
 	list_append(&n->filer.taken, &t->at);
 	take(t);
 }
@@ -579,25 +595,33 @@ static bool is_waiting(const struct rc_node *n)
 
 uint64_t filer_deadline(const struct rc_node *n)
 {
+	uint64_t due = parts_deadline(n);
+
 	if (is_waiting(n))
-		return MAX(n->filer.retry_ms, node_now(n) + 1);
-	if (list_empty(&n->filer.going) && list_empty(&n->filer.waiting))
-		return UINT64_MAX;
-	return MAX(n->filer.look_ms, node_now(n) + 1);
+		due = MIN(due, MAX(n->filer.retry_ms, node_now(n) + 1));
+	else if (!list_empty(&n->filer.going) || !list_empty(&n->filer.waiting))
+		due = MIN(due, MAX(n->filer.look_ms, node_now(n) + 1));
+	return due;
 }
 
 /* What is whole is acknowledged, and stays until it is moved.  Ids of checkpoints are
  * numbers of twenty digits. */
+static void keep_whole(struct rc_node *n, struct buf *out)
+{
+	const struct taking *t;
+
+	buf_z(out, "0*");
+	list_each(&n->filer.taken, t, at) {
+		buf_c(out, '\0');
+		buf_str(out, buf_view(&t->id));
+	}
+}
+
 static bool forget(struct rc_node *n)
 {
 	AUTO_BUF keep = BUF_NONE;
-	const struct taking *t;
 
-	buf_z(&keep, "0*");
-	list_each(&n->filer.taken, t, at) {
-		buf_c(&keep, '\0');
-		buf_str(&keep, buf_view(&t->id));
-	}
+	keep_whole(n, &keep);
 	return ship_clear(n->ship, node_now(n), buf_view(&keep));
 }
 
@@ -621,6 +645,7 @@ void filer_timeout(struct rc_node *n)
 
 	if (is_waiting(n) && node_now(n) >= f->retry_ms)
 		try_again(n);
+	parts_timeout(n, keep_whole);
 	if (node_now(n) < f->look_ms)
 		return;
 	f->look_ms = node_now(n) + LOOK_MS;
@@ -741,6 +766,7 @@ enum code filer_open(struct rc_node *n, const char *incoming,
 	if (rc || !n->config.on_file)
 		return rc;
 	drop_parts(n, names);
+	parts_take_up(&f->parts, names);
 	rc = fs_make_dir(fs_real(), f->dir, err);
 	return rc ? rc : take_up(n, names, err);
 }
@@ -764,6 +790,7 @@ void filer_free(struct rc_node *n)
 
 	list_each(&f->taken, t, at)
 		taking_free(t);
+	parts_free(&f->parts);
 	free(f->dir);
 	free(f->incoming);
 	free(f->sent_dir);

@@ -9,9 +9,7 @@
 #ifndef NODE_FILER_H
 #define NODE_FILER_H
 
-#include "base/err.h"
-#include "base/list.h"
-#include "base/str.h"
+#include "node/parts.h"
 
 struct rc_node;
 
@@ -26,7 +24,9 @@ struct filer {
 	uint64_t retry_ms;               /* when what failed is tried again */
 	uint64_t warn_ms;                /* not before it is said that it failed */
 	uint64_t last_number;            /* of what is sent */
+	uint64_t life;                   /* a number of this start */
 	bool forgets;                    /* what nobody sends is to go */
+	struct parts parts;
 };
 
 void filer_init(struct filer *f);
@@ -40,8 +40,9 @@ static inline bool filer_owns(struct str id)
 	return str_starts(id, STR(FILER_ID));
 }
 /* What the ship asks and tells. */
-enum code filer_wanted(struct rc_node *n, struct str id, struct err *err) MUST_USE;
-void filer_received(struct rc_node *n, uint64_t peer, struct str id,
+enum code filer_wanted(struct rc_node *n, uint64_t peer,
+		       const struct ship_offer *offer, struct err *err) MUST_USE;
+void filer_received(struct rc_node *n, uint64_t peer, const struct ship_offer *offer,
 		    const char *path);
 void filer_sent(struct rc_node *n, uint64_t peer, struct str id, enum code rc,
 		const struct err *err);

@@ -29,7 +29,8 @@ void rc_config_defaults(struct rc_config *c)
 		.checkpoint_log_bytes = 256ull << 20,
 		.entry_bytes_max = 1 << 20, .inflight_bytes_max = 64ull << 20,
 		.inflight_entries_max = 8192, .checkpoints_kept = 2,
-		.compare_entries = 1024,
+		.compare_entries = 1024, .file_parts_bytes = 16ull << 30,
+		.file_parts_ms = 7ull * 24 * 3600 * 1000,
 	};
 }
 

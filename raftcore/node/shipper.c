@@ -413,12 +413,13 @@ static void clear_but(struct rc_node *n, struct str id)
 /* The one that led before finishes what it has begun; then the log may do. */
 static bool comes_from_other(const struct rc_node *n, uint64_t peer, struct str id)
 {
-	AUTO_BUF but = BUF_NONE;
+	uint64_t from;
+	struct str of;
 
-	buf_str(&but, id);
-	buf_c(&but, '\0');
-	buf_z(&but, FILER_ALL);
-	return ship_comes_from_other(n->ship, peer, buf_view(&but));
+	for (unsigned i = 0; ship_coming(n->ship, i, &from, &of); i++)
+		if (from != peer && !filer_owns(of) && !str_eq(of, id))
+			return true;
+	return false;
 }
 
 static enum code is_wanted(void *data, uint64_t peer,
@@ -430,7 +431,7 @@ static enum code is_wanted(void *data, uint64_t peer,
 	enum code rc;
 
 	if (filer_owns(offer->id))
-		return filer_wanted(n, offer->id, err);
+		return filer_wanted(n, peer, offer, err);
 	rc = read_offer(n, offer, &c, err);
 	if (rc)
 		return rc;
@@ -503,7 +504,7 @@ static void on_received(void *data, uint64_t peer,
 	struct err err;
 
 	if (filer_owns(offer->id)) {
-		filer_received(n, peer, offer->id, path);
+		filer_received(n, peer, offer, path);
 		return;
 	}
 	if (in->state)                   /* again */

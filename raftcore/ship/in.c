@@ -40,7 +40,7 @@ struct in {
 	struct ship_job job;
 	uint64_t peer, number;
 	bool has_sender;
-	struct buf id, meta;
+	struct buf id, meta, said;       /* meta of who sends it now */
 	struct ship_offer offer;
 	struct store store;              /* the job's while one is out */
 
@@ -114,6 +114,7 @@ void in_free(struct in **ip)
 	buf_fini(&in->page_bytes);
 	buf_fini(&in->id);
 	buf_fini(&in->meta);
+	buf_fini(&in->said);
 	free(in);
 }
 
@@ -144,10 +145,8 @@ static void lose_sender(struct in *in)
 	in->page_asked = false;
 	in->ask_at = 0;
 	window_reset(in);
-	if (in->has_page && !in->job.is_out_) {
+	if (!in->job.is_out_)
 		in->has_page = false;
-		buf_reset(&in->page_bytes);
-	}
 }
 
 static void fail(struct in *in, const struct err *err)
@@ -174,11 +173,13 @@ static void fail(struct in *in, const struct err *err)
 static void complete(struct in *in)
 {
 	struct ship *s = in->ship;
+	struct ship_offer o = in->offer;
 
+	o.meta = buf_view(&in->said);
 	fsm_move(&in->fsm, IN_ENDED, "it is whole");
 	if (s->config.host.received)
-		s->config.host.received(s->config.host.data, in->peer,
-					&in->offer, in->store.whole);
+		s->config.host.received(s->config.host.data, in->peer, &o,
+					in->store.whole);
 	tell(in, SHIP_F_DONE, 0, 0);
 	let_go(in);
 }
@@ -641,13 +642,9 @@ static bool waits(const struct in *in)
 
 uint64_t in_deadline(const struct in *in)
 {
-	uint64_t at = UINT64_MAX;
-
 	if (in->pause_ms > in->ship->now_ms)
-		at = in->pause_ms;
-	else if (waits(in))
-		at = in->last_ms + in->ship->config.stall_ms;
-	return at;
+		return in->pause_ms;
+	return waits(in) ? in->last_ms + in->ship->config.stall_ms : UINT64_MAX;
 }
 
 void in_timeout(struct in *in)
@@ -740,15 +737,16 @@ void in_clear(struct ship *s, struct str but, struct buf *kept)
 	}
 }
 
-bool ship_comes_from_other(const struct ship *s, uint64_t peer, struct str but)
+bool ship_coming(const struct ship *s, unsigned at, uint64_t *peer, struct str *id)
 {
 	for (unsigned i = 0; i < s->config.in_max; i++) {
 		const struct in *in = s->in[i];
 
-		if (in && in->has_sender && in->peer != peer &&
-		    in->fsm.state != IN_ENDED &&
-		    !store_keeps(but, buf_view(&in->id)))
-			return true;
+		if (!in || !in->has_sender || in->fsm.state == IN_ENDED || at--)
+			continue;
+		*peer = in->peer;
+		*id = buf_view(&in->id);
+		return true;
 	}
 	return false;
 }
@@ -825,6 +823,8 @@ static enum code take_offer(struct ship *s, struct peer *p,
 	}
 	in->peer = p->id;
 	in->number = f->number;
+	buf_reset(&in->said);
+	buf_str(&in->said, f->offer.meta);
 	in->has_sender = true;
 	in->bad = 0;
 	return OK;

@@ -111,7 +111,8 @@ struct ship_host {
 	enum code (*wanted)(void *data, uint64_t peer,
 			    const struct ship_offer *offer, struct err *err);
 	/* The file is whole and durable at 'path'.  At least once: again after a
-	 * restart, or for another offer, as long as it lies there. */
+	 * restart, or for another offer, as long as it lies there.  The meta is that
+	 * of who sent it last. */
 	void (*received)(void *data, uint64_t peer,
 			 const struct ship_offer *offer, const char *path);
 	/* A transfer to here was given up, by either side; what is there stays
@@ -216,9 +217,9 @@ void ship_set_rate(struct ship *ship, uint64_t now_ms, uint64_t rate);
  * done yet, and nothing happens.
  */
 bool ship_clear(struct ship *ship, uint64_t now_ms, struct str but);
-/* Whether one that is not in 'but' (as ship_clear's) comes from another than 'peer',
- * who is connected. */
-bool ship_comes_from_other(const struct ship *ship, uint64_t peer, struct str but)
+/* Of the transfers to here that have a sender the one at 'at', from 0; 'id' is valid
+ * until the next call.  False: there are no more. */
+bool ship_coming(const struct ship *ship, unsigned at, uint64_t *peer, struct str *id)
 	MUST_USE;
 
 /* ---- the folder of a receiver; blocking, while no ship is on it ---- */

@@ -64,6 +64,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct list nets = { &nets, &nets };
 static bool is_cut[IDS_MAX][IDS_MAX];
 static uint64_t numbers;
+static uint8_t loses[NET__CHANNELS];     /* second byte of a frame; 0: none */
 static _Atomic uint64_t arrived[NET__CHANNELS], bytes[NET__CHANNELS];
 
 static struct hub_net *hub_of(struct net *net)
@@ -109,6 +110,13 @@ static struct hub_net *net_of(uint64_t id)
 	return NULL;
 }
 
+static void lose_both(struct hub_net *one, struct hub_net *other,
+		      enum net_channel channel)
+{
+	put(one, event_new(other, LOST, channel, 0, STR_NONE));
+	put(other, event_new(one, LOST, channel, 0, STR_NONE));
+}
+
 /* False: it is not there, at that address, or there is no way. */
 static bool give(struct hub_net *h, const struct peer *peer, int type,
 		 enum net_channel channel, uint64_t number, struct str bytes)
@@ -120,10 +128,22 @@ static bool give(struct hub_net *h, const struct peer *peer, int type,
 	to = net_of(peer->id);
 	yes = to && strcmp(to->address, peer->address) == 0 &&
 	      !is_cut[h->id][peer->id];
-	if (yes)
+	if (yes && type == FRAME && loses[channel] && bytes.n > 1 &&
+	    (uint8_t)bytes.p[1] == loses[channel]) {
+		loses[channel] = 0;
+		lose_both(h, to, channel);
+	} else if (yes) {
 		put(to, event_new(h, type, channel, number, bytes));
+	}
 	pthread_mutex_unlock(&lock);
 	return yes;
+}
+
+void hub_lose(enum net_channel channel, uint8_t byte)
+{
+	pthread_mutex_lock(&lock);
+	loses[channel] = byte;
+	pthread_mutex_unlock(&lock);
 }
 
 void hub_cut(uint64_t a, uint64_t b, bool cut)
@@ -134,10 +154,8 @@ void hub_cut(uint64_t a, uint64_t b, bool cut)
 	is_cut[a][b] = is_cut[b][a] = cut;
 	one = net_of(a);
 	other = net_of(b);
-	if (cut && one && other) {
-		put(one, event_new(other, LOST, 0, 0, STR_NONE));
-		put(other, event_new(one, LOST, 0, 0, STR_NONE));
-	}
+	if (cut && one && other)
+		lose_both(one, other, 0);
 	pthread_mutex_unlock(&lock);
 }
 

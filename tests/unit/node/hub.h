@@ -13,6 +13,9 @@ enum code hub_open(const struct net_config *config,
 		   struct err *err);
 /* Nothing goes between the two nodes any more, or again; any thread. */
 void hub_cut(uint64_t a, uint64_t b, bool is_cut);
+/* The next frame of the channel whose second byte is 'byte' is lost, and with it the
+ * connection that it goes over; 0: none is; any thread. */
+void hub_lose(enum net_channel channel, uint8_t byte);
 /* Frames of a channel that arrived, and what they held, at all nodes; any thread. */
 uint64_t hub_frames(enum net_channel channel);
 uint64_t hub_bytes(enum net_channel channel);

@@ -305,6 +305,27 @@ START_TEST(a_file_is_told_where_its_folder_is_synced_late)
 }
 END_TEST
 
+#define F_DONE 8                         /* of docs/formats/ship.md */
+
+START_TEST(a_file_whose_answer_was_lost_is_told_once)
+{
+	struct sent sent;
+
+	make_file(1000);
+	ring_found(3);
+	for (unsigned i = 1; i <= 3; i++) {
+		hub_lose(NET_SHIP, F_DONE);
+		send_file(&sent, 1, 2, "x");
+		ck_assert_msg(outcome(&sent) == OK, "%s", sent.err.text);
+		/* The same once more is another: it was sent once more. */
+		RING_WAIT(is_told(i));
+	}
+	send_file(&sent, 2, 1, "x");
+	ck_assert_int_eq(outcome(&sent), OK);
+	RING_WAIT(is_told(4));
+}
+END_TEST
+
 #define MANY 1024u
 
 START_TEST(more_than_so_many_do_not_wait)
@@ -460,6 +481,54 @@ START_TEST(what_does_not_go_is_said)
 }
 END_TEST
 
+/* Node 2 has a part of file x that nobody sends. */
+static void leave_a_part(void)
+{
+	struct sent s;
+
+	make_file(BYTES);
+	ring_found(3);
+	send_file(&s, 1, 2, "x");
+	RING_WAIT(came() >= MIB && has_part(2));
+	rc_cancel_file(ring[0].node, &s.file);
+	ck_assert_int_eq(outcome(&s), E_CANCELLED);
+}
+
+START_TEST(a_part_that_nobody_sends_goes)
+{
+	ring_config.file_parts_bytes = 0;
+	ring_config.file_parts_ms = _i ? 1 : 3600 * 1000;
+	leave_a_part();
+	if (_i == 0) {                   /* also one of an earlier life */
+		ring_stop(2);
+		ck_assert(has_part(2));
+		ring_config.file_parts_ms = 1;
+		ring_start(2);
+	}
+	RING_WAIT(!has_part(2));
+	ck_assert(is_told(0));
+}
+END_TEST
+
+START_TEST(parts_that_nobody_sends_take_no_more_than_they_may)
+{
+	struct sent s;
+
+	ring_config.file_parts_bytes = 100 * 1024;
+	leave_a_part();
+	RING_WAIT(!has_part(2));
+	/* One that comes is none of them, however much it takes. */
+	base = hub_bytes(NET_SHIP);
+	ring_stop(2);
+	ring_config.file_parts_ms = 1;
+	ring_start(2);
+	send_file(&s, 1, 2, "x");
+	ck_assert_int_eq(outcome(&s), OK);
+	RING_WAIT(is_told(1));
+	ck_assert_uint_lt(came(), BYTES + BYTES / 5);
+}
+END_TEST
+
 /* ---- checkpoints ---- */
 
 static void fill_until_newer(unsigned *next)
@@ -598,6 +667,13 @@ static Suite *suite(void)
 	tcase_add_test(t, what_is_not_moved_yet_is_not_forgotten);
 	tcase_add_test(t, with_keys_a_file_is_sealed_where_it_lies);
 	tcase_add_test(t, what_does_not_go_is_said);
+	suite_add_tcase(s, t);
+	t = tcase_create("parts");
+	tcase_set_timeout(t, 90);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, a_file_whose_answer_was_lost_is_told_once);
+	tcase_add_loop_test(t, a_part_that_nobody_sends_goes, 0, 2);
+	tcase_add_test(t, parts_that_nobody_sends_take_no_more_than_they_may);
 	suite_add_tcase(s, t);
 	t = tcase_create("checkpoints");
 	tcase_set_timeout(t, 90);
