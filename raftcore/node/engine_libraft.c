@@ -1,17 +1,17 @@
 /*
- * libraft 0.22.1 behind engine.h: its step core and nothing else of it.
+ * libraft 0.22.1 behind engine.h: its step core and nothing else of it.  Who
+ * stands for election and who votes is in engine_vote.c.
  *
- * The only file that sees <raft.h>.  The core keeps terms, not payloads, so it
- * is given entries without their bytes; membership entries are the exception,
- * because it reads them.  A result of a step other than "not leader", "no
- * space" and "cannot change now" means that the core's own invariants are
- * broken: that is a safety alarm, and the process ends.
+ * The core keeps terms, not payloads, so it is given entries without their
+ * bytes; membership entries are the exception, because it reads them.  A result
+ * of a step other than "not leader", "no space" and "cannot change now" means
+ * that the core's own invariants are broken: that is a safety alarm, and the
+ * process ends.
  */
-#include "node/engine.h"
+#include "node/engine_own.h"
 
 #include "node/guard.h"
 
-#include <raft.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -23,20 +23,6 @@ _Static_assert(RAFT_VERSION_NUMBER == 2201,
 	       "raftcore was audited with libraft 0.22.1 and no other version");
 
 #define VOTE_VERSION 2           /* messages that tell pre-votes from votes */
-
-struct engine {
-	struct raft raft;
-	struct engine_message *messages; /* of the last update */
-	size_t cap_messages;
-	/* The newest checkpoint, which followers are told to install. */
-	uint64_t snapshot_index, snapshot_term, snapshot_conf_index;
-	struct buf snapshot_conf;
-	struct buf install_conf;         /* of the last update */
-	struct asked {                   /* what a peer was asked to install */
-		uint64_t peer, index;
-	} *asked;
-	size_t n_asked, cap_asked;
-};
 
 static enum code outcome_of(struct engine *e, int rc, const char *what,
 		       struct err *err)
@@ -206,7 +192,7 @@ static bool is_own(const struct raft_event *event, const struct raft_update *u)
 		  event->receive.message->type == RAFT_APPEND_ENTRIES);
 }
 
-static struct raft_event event_of(enum raft_event_type type, uint64_t now_ms)
+struct raft_event engine_event(enum raft_event_type type, uint64_t now_ms)
 {
 	struct raft_event event;
 
@@ -216,7 +202,7 @@ static struct raft_event event_of(enum raft_event_type type, uint64_t now_ms)
 	return event;
 }
 
-static enum code step(struct engine *e, struct raft_event *event,
+enum code engine_step(struct engine *e, struct raft_event *event,
 		      const char *what, struct engine_update *out,
 		      struct err *err)
 {
@@ -361,7 +347,7 @@ enum code engine_start(struct engine *e, uint64_t now_ms, uint64_t term,
 {
 	struct raft_snapshot_metadata metadata;
 	struct raft_entry *copy = NULL;
-	struct raft_event event = event_of(RAFT_START, now_ms);
+	struct raft_event event = engine_event(RAFT_START, now_ms);
 	void *batch = NULL;
 	enum code rc = guard_entries(entries, n, first_index, err);
 
@@ -386,7 +372,7 @@ enum code engine_start(struct engine *e, uint64_t now_ms, uint64_t term,
 	}
 	event.start.entries = copy;
 	event.start.n_entries = n;
-	rc = step(e, &event, "start", out, err);
+	rc = engine_step(e, &event, "start", out, err);
 	raft_free(batch);
 	raft_free(copy);
 	return rc;
@@ -397,7 +383,7 @@ enum code engine_snapshot_taken(struct engine *e, uint64_t now_ms,
 				unsigned trailing, struct engine_update *out,
 				struct err *err)
 {
-	struct raft_event event = event_of(RAFT_SNAPSHOT, now_ms);
+	struct raft_event event = engine_event(RAFT_SNAPSHOT, now_ms);
 	enum code rc;
 
 	event.snapshot.trailing = trailing;
@@ -405,33 +391,33 @@ enum code engine_snapshot_taken(struct engine *e, uint64_t now_ms,
 	if (rc)
 		return rc;
 	keep_snapshot(e, snapshot);
-	return step(e, &event, "snapshot", out, err);
+	return engine_step(e, &event, "snapshot", out, err);
 }
 
 enum code engine_configuration(struct engine *e, uint64_t now_ms,
 			       uint64_t index, struct str conf,
 			       struct engine_update *out, struct err *err)
 {
-	struct raft_event event = event_of(RAFT_CONFIGURATION, now_ms);
+	struct raft_event event = engine_event(RAFT_CONFIGURATION, now_ms);
 	enum code rc;
 
 	event.configuration.index = index;
 	rc = conf_decode(conf, &event.configuration.conf, err);
-	return rc ? rc : step(e, &event, "configuration", out, err);
+	return rc ? rc : engine_step(e, &event, "configuration", out, err);
 }
 
 static enum code submit(struct engine *e, uint64_t now_ms,
 			const struct engine_entry *from, unsigned n,
 			struct engine_update *out, struct err *err)
 {
-	struct raft_event event = event_of(RAFT_SUBMIT, now_ms);
+	struct raft_event event = engine_event(RAFT_SUBMIT, now_ms);
 	struct raft_entry *entries = entries_of(from, n);
 	void *batch = entries[0].batch;
 	enum code rc;
 
 	event.submit.entries = entries;
 	event.submit.n = n;
-	rc = step(e, &event, "submit", out, err);
+	rc = engine_step(e, &event, "submit", out, err);
 	/* Persisted or refused, the block is the caller's again. */
 	raft_free(batch);
 	raft_free(entries);
@@ -463,18 +449,10 @@ enum code engine_submit(struct engine *e, uint64_t now_ms,
 enum code engine_persisted(struct engine *e, uint64_t now_ms, uint64_t index,
 			   struct engine_update *out, struct err *err)
 {
-	struct raft_event event = event_of(RAFT_PERSISTED_ENTRIES, now_ms);
+	struct raft_event event = engine_event(RAFT_PERSISTED_ENTRIES, now_ms);
 
 	event.persisted_entries.index = index;
-	return step(e, &event, "persisted", out, err);
-}
-
-enum code engine_timeout(struct engine *e, uint64_t now_ms,
-			 struct engine_update *out, struct err *err)
-{
-	struct raft_event event = event_of(RAFT_TIMEOUT, now_ms);
-
-	return step(e, &event, "timeout", out, err);
+	return engine_step(e, &event, "persisted", out, err);
 }
 
 uint64_t engine_deadline(const struct engine *e)
@@ -570,9 +548,7 @@ static void into_raft(const struct engine_message *m, struct raft_message *to)
 	}
 }
 
-/* NULL: it is no member. */
-static struct raft_server *server_of(const struct raft_configuration *c,
-				     uint64_t id)
+struct raft_server *engine_server(const struct raft_configuration *c, uint64_t id)
 {
 	for (unsigned i = 0; i < c->n; i++)
 		if (c->servers[i].id == id)
@@ -582,38 +558,9 @@ static struct raft_server *server_of(const struct raft_configuration *c,
 
 static const char *address_of(const struct engine *e, uint64_t id)
 {
-	const struct raft_server *s = server_of(&e->raft.configuration, id);
+	const struct raft_server *s = engine_server(&e->raft.configuration, id);
 
 	return s ? s->address : "";
-}
-
-/* A learner has no election timer of its own, so its leader would stand in the
- * way of all others for ever. */
-static bool leader_is_gone(const struct engine *e, uint64_t now_ms,
-			   uint64_t candidate)
-{
-	return e->raft.state == RAFT_FOLLOWER &&
-	       (e->raft.follower_state.current_leader.id == candidate ||
-		now_ms - e->raft.election_timer_start >=
-			e->raft.election_timeout);
-}
-
-/* Guard G: for this step a learner is a voter. */
-static enum code receive_vote(struct engine *e, struct raft_event *event,
-			      struct engine_update *out, struct err *err)
-{
-	struct raft_server *own = server_of(&e->raft.configuration, e->raft.id);
-	int role = own ? own->role : RAFT_VOTER;
-	enum code rc;
-
-	if (role == RAFT_VOTER || !guard_learner_votes())
-		return step(e, event, "receive", out, err);
-	if (leader_is_gone(e, event->time, event->receive.message->server_id))
-		event->receive.message->request_vote.disrupt_leader = true;
-	own->role = RAFT_VOTER;
-	rc = step(e, event, "receive", out, err);
-	own->role = role;
-	return rc;
 }
 
 /* Guard I: what the core passes over is brought as the refusal of what it asked
@@ -624,14 +571,14 @@ static enum code receive_result(struct engine *e, struct raft_event *event,
 	struct raft_message *m = event->receive.message;
 	struct raft_append_entries_result *r = &m->append_entries_result;
 	uint64_t asked = asked_of(e, m->server_id)->index;
-	enum code rc = step(e, event, "receive", out, err);
+	enum code rc = engine_step(e, event, "receive", out, err);
 
 	if (rc || out->n_messages || out->role_changed || !out->is_leader ||
 	    !guard_refuses_install(r->rejected, asked, e->snapshot_index))
 		return rc;
 	r->rejected = asked;
 	r->last_log_index = MIN(r->last_log_index, asked - 1);
-	return step(e, event, "receive", out, err);
+	return engine_step(e, event, "receive", out, err);
 }
 
 /* Guard H: the membership in force, which is not applied yet, is committed. */
@@ -676,7 +623,7 @@ static enum code receive_append(struct engine *e, struct raft_event *event,
 	m->append.prev_index += to->n_entries;
 	m->append.entries += to->n_entries;
 	m->append.n -= to->n_entries;
-	rc = step(e, event, "append", out, err);
+	rc = engine_step(e, event, "append", out, err);
 	/* The core has freed the block where it did not want it persisted. */
 	if (rc == OK && out->first_index)
 		raft_free(batch);
@@ -699,7 +646,7 @@ static enum code receive_install(struct engine *e, struct raft_event *event,
 
 	if (rc)
 		return rc;
-	rc = step(e, event, "receive", out, err);
+	rc = engine_step(e, event, "receive", out, err);
 	if (rc == OK && (out->installs ||
 			 (was_installing && m->term >= out->term)))
 		raft_configuration_close(conf);
@@ -710,7 +657,7 @@ enum code engine_receive(struct engine *e, uint64_t now_ms,
 			 struct engine_message *m, bool *more,
 			 struct engine_update *out, struct err *err)
 {
-	struct raft_event event = event_of(RAFT_RECEIVE, now_ms);
+	struct raft_event event = engine_event(RAFT_RECEIVE, now_ms);
 	struct raft_message message;
 
 	memset(&message, 0, sizeof(message));
@@ -725,17 +672,19 @@ enum code engine_receive(struct engine *e, uint64_t now_ms,
 	if (m->type == ENGINE_M_INSTALL)
 		return receive_install(e, &event, m, out, err);
 	if (m->type == ENGINE_M_VOTE)
-		return receive_vote(e, &event, out, err);
+		return engine_receive_vote(e, &event, out, err);
+	if (m->type == ENGINE_M_VOTE_RESULT)
+		return engine_receive_vote_result(e, &event, out, err);
 	if (m->type == ENGINE_M_APPEND_RESULT)
 		return receive_result(e, &event, out, err);
-	return step(e, &event, "receive", out, err);
+	return engine_step(e, &event, "receive", out, err);
 }
 
 enum code engine_installed(struct engine *e, uint64_t now_ms,
 			   const struct engine_snapshot *snapshot,
 			   struct engine_update *out, struct err *err)
 {
-	struct raft_event event = event_of(RAFT_PERSISTED_SNAPSHOT, now_ms);
+	struct raft_event event = engine_event(RAFT_PERSISTED_SNAPSHOT, now_ms);
 	enum code rc;
 
 	event.persisted_snapshot.last = true;
@@ -743,12 +692,12 @@ enum code engine_installed(struct engine *e, uint64_t now_ms,
 	if (rc)
 		return rc;
 	keep_snapshot(e, snapshot);
-	return step(e, &event, "installed", out, err);
+	return engine_step(e, &event, "installed", out, err);
 }
 
 /* ---- membership ---- */
 
-static unsigned count_voters(const struct raft_configuration *c)
+unsigned engine_voters(const struct raft_configuration *c)
 {
 	unsigned n = 0;
 
@@ -769,7 +718,7 @@ void engine_membership(const struct engine *e, uint64_t *committed,
 {
 	*committed = e->raft.configuration_committed_index;
 	*uncommitted = e->raft.configuration_uncommitted_index;
-	*voters = count_voters(&e->raft.configuration);
+	*voters = engine_voters(&e->raft.configuration);
 }
 
 size_t engine_peers(const struct engine *e, struct engine_peer *out, size_t cap)
@@ -836,15 +785,15 @@ static enum code may_change(const struct engine *e,
 			    const struct raft_configuration *to,
 			    struct engine_wish *w, int was, struct err *err)
 {
-	const struct raft_server *s = server_of(to, w->id);
+	const struct raft_server *s = engine_server(to, w->id);
 	int is = s ? s->role : -1;
 	struct guard_change c = {
 		.is_self = w->id == e->raft.id,
 		.is_pending = e->raft.configuration_uncommitted_index != 0,
 		.is_caught_up = engine_match_index(e, w->id) >=
 			(w->least ? w->least : engine_last_index(e)),
-		.voters_before = count_voters(&e->raft.configuration),
-		.voters_after = count_voters(to),
+		.voters_before = engine_voters(&e->raft.configuration),
+		.voters_after = engine_voters(to),
 		.force = w->force,
 	};
 
@@ -887,14 +836,17 @@ enum code engine_change(struct engine *e, uint64_t now_ms,
 enum code engine_transfer(struct engine *e, uint64_t now_ms, uint64_t id,
 			  struct engine_update *out, struct err *err)
 {
-	const struct raft_server *to = server_of(&e->raft.configuration, id);
-	struct raft_event event = event_of(RAFT_TRANSFER, now_ms);
+	const struct raft_server *to = engine_server(&e->raft.configuration, id);
+	struct raft_event event = engine_event(RAFT_TRANSFER, now_ms);
 
 	if (raft_state(&e->raft) != RAFT_LEADER)
 		return err_set(err, E_NOT_LEADER, "this node is not the leader");
-	if (!to || to->role != RAFT_VOTER || id == e->raft.id || raft_transferee(&e->raft))
+	/* Who leads without a vote (guard J) ends soon; and an only voter would lead
+	 * in the same term (guard F). */
+	if (!to || to->role != RAFT_VOTER || id == e->raft.id ||
+	    raft_transferee(&e->raft) || engine_lost_vote(e))
 		return err_set(err, E_CONFLICT, "leadership cannot go to server "
 			       "%llu now", (unsigned long long)id);
 	event.transfer.server_id = id;
-	return step(e, &event, "transfer", out, err);
+	return engine_step(e, &event, "transfer", out, err);
 }

@@ -162,6 +162,16 @@ bool guard_learner_votes(void)
 	return !is_off(FP_GUARD_G);
 }
 
+bool guard_stands(bool had_vote, uint64_t pending, uint64_t commit)
+{
+	return had_vote && pending > commit && !is_off(FP_GUARD_J);
+}
+
+bool guard_counts_own(unsigned others)
+{
+	return others % 2;
+}
+
 bool guard_barrier(void)
 {
 	return !is_off(FP_GUARD_C_BARRIER);

@@ -14,9 +14,10 @@
  *	from the first: the log is corrupted.
  * E	A deposed leader rejoins one index a round trip: what is not committed is
  *	bounded.
- * F	An only voter leads at once in the term that it started with, so after a
- *	crash it may give an index of that term to another entry, while a standby
- *	has the first: node_core.c starts it in a new term.
+ * F	An only voter leads at once in the term that it has.  After a crash it may so
+ *	give an index of that term to another entry, while a standby has the first:
+ *	node_core.c starts it in a new term.  And who follows a leader that has no
+ *	vote (J) would lead beside it, in one term: it begins a new one.
  * G	The other half of C, which no procedure covers: a promotion is in the log
  *	of the leader alone, who loses its place, and now needs the vote of the
  *	server that has not heard of it: no leader, for ever.  A server that is
@@ -32,6 +33,16 @@
  *	to install: once a newer one was taken none does.  A peer that has
  *	installed an older one than it was asked for, or whose answer was lost,
  *	is told nothing more for hours.
+ * J	A voter is demoted, and its leader dies before it has that entry itself,
+ *	while the voter has it: then it does not stand for election, and who has a
+ *	shorter log does not get its vote: no leader, of two voters for ever.  It
+ *	stands until it knows that the entry is committed, and leads until then
+ *	(Ongaro's thesis, 4.2.2); all of it by its newest membership, of which it is
+ *	no voter: neither its own vote counts nor its own log, and a leader that a
+ *	majority of the others does not answer ends.  By the membership of before it
+ *	could win beside one that is newer still.  Pre-votes keep it from disturbing
+ *	who has a leader.  Who is removed is not sent that entry, and stands by the
+ *	membership of before, as Raft has it.
  *
  * Pure; any thread.
  */
@@ -88,7 +99,7 @@ enum code guard_message(const struct engine_message *m, struct err *err) MUST_US
 /* F: whether 'id' is the only voter of that membership (an entry's bytes): such a
  * server leads at once and in the term that it started with. */
 bool guard_votes_alone(struct str conf, uint64_t id);
-/* F: whether an only voter starts in a new term. */
+/* F: whether an only voter begins in a new term. */
 bool guard_new_term(void);
 /* H: whether the append says that the membership at 'pending' (0: none) is
  * committed; its first entry is a newer one, and what is before it here has
@@ -108,5 +119,14 @@ bool guard_refuses_install(uint64_t rejected, uint64_t asked, uint64_t newest);
 bool guard_goes_back(const struct engine_message *m, uint64_t match);
 /* G: whether a learner votes when it is asked. */
 bool guard_learner_votes(void);
+/* J: whether who has no vote by its newest membership, at 'pending' (0: it is committed),
+ * stands for election; 'had_vote': by the one before. */
+bool guard_stands(bool had_vote, uint64_t pending, uint64_t commit);
+/*
+ * J: the core wants more than half of the 'others' and of this server, which has no vote,
+ * together.  Whether it counts this server's then, so that it is more than half of the
+ * others.
+ */
+bool guard_counts_own(unsigned others);
 
 #endif

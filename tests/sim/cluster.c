@@ -457,6 +457,30 @@ static void growth(void)
 	      "grew to two");
 }
 
+/* One of two voters is demoted and stores that before its leader does, which loses
+ * power: what it has nobody else has, and who lacks it needs its vote (guard J). */
+static void demotion(void)
+{
+	struct server *a = world_elected(5000, NULL), *b;
+	uint64_t index, until;
+
+	if (!a)
+		return;
+	world_pass(200);
+	b = &w.servers[a->id % w.n_founders];
+	a->is_slow = true;
+	index = server_view(a).last + 1;
+	until = w.now + 1000 * MS;
+	server_change(a, ENGINE_DEMOTE, b, true);
+	while (!w.is_broken && server_view(b).durable < index && w.now < until)
+		world_step();
+	if (server_view(a).durable < index)
+		server_crash(a, true, 1 * MS);
+	a->is_slow = false;
+	keeps(LAW_LIVENESS, world_elected(CALM_MS, NULL), "nobody leads where one of two "
+	      "was demoted");
+}
+
 static unsigned who_know(uint64_t index)
 {
 	unsigned n = 0;
@@ -524,6 +548,7 @@ static const struct scene {
 	{ "stale-leader", stale_leader, 3 },
 	{ "flood", flood, 3 },
 	{ "growth", growth, 1 },
+	{ "demotion", demotion, 2 },
 	{ "lost-answer", lost_answer, 3 },
 	{ "one-by-one", one_by_one, 3 },
 	{ "far-apart", far_apart, 3 },
@@ -570,6 +595,7 @@ static const struct planted {
 	{ "guard-g", "guard.g=error", 0, "growth", 100, BY(LIVENESS), NULL },
 	{ "guard-h", "guard.h=error", 0, NULL, 400, BY(MEMBERS), NULL },
 	{ "guard-i", "guard.i=error", 0, "lost-answer", 20, BY(LIVENESS), NULL },
+	{ "guard-j", "guard.j=error", 0, "demotion", 20, BY(LIVENESS), NULL },
 	{ "late", NULL, PLANT_LATE, NULL, 400, BY(BACKWARD), NULL },
 	{ "twice", NULL, PLANT_TWICE, NULL, 400, BY(BACKWARD), NULL },
 	{ "ack-early", NULL, PLANT_ACK_EARLY, NULL, 400, BY(EFFECTS) | BY(START), NULL },

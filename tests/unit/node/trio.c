@@ -192,6 +192,8 @@ static void apply(struct peer *p, uint64_t from)
 		ck_assert_int_eq(engine_configuration(p->e, trio_now, i,
 				p->log[i].data, &u, &trio_err), OK);
 		p->conf_applied = i;
+		p->is_leader = u.is_leader;
+		p->leader = u.leader;
 	}
 }
 
