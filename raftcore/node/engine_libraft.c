@@ -574,7 +574,8 @@ static enum code receive_result(struct engine *e, struct raft_event *event,
 	enum code rc = engine_step(e, event, "receive", out, err);
 
 	if (rc || out->n_messages || out->role_changed || !out->is_leader ||
-	    !guard_refuses_install(r->rejected, asked, e->snapshot_index))
+	    !guard_refuses_install(r->rejected, asked, e->snapshot_index,
+				   engine_match_index(e, m->server_id)))
 		return rc;
 	r->rejected = asked;
 	r->last_log_index = MIN(r->last_log_index, asked - 1);

@@ -146,9 +146,10 @@ bool guard_settles(const struct engine_message *m, uint64_t pending,
 	       m->append.prev_term == prev_term && !is_off(FP_GUARD_H);
 }
 
-bool guard_refuses_install(uint64_t rejected, uint64_t asked, uint64_t newest)
+bool guard_refuses_install(uint64_t rejected, uint64_t asked, uint64_t newest,
+			   uint64_t match)
 {
-	return asked && rejected > asked && rejected <= newest &&
+	return asked > match && rejected > asked && rejected <= newest &&
 	       !is_off(FP_GUARD_I);
 }
 

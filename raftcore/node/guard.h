@@ -108,8 +108,10 @@ bool guard_settles(const struct engine_message *m, uint64_t pending,
 		   uint64_t prev_term);
 /* I: whether a refusal of what follows 'rejected' that the core passed over is
  * one of checkpoint 'asked' (0: none), which the peer was asked to install; the
- * newest is 'newest'. */
-bool guard_refuses_install(uint64_t rejected, uint64_t asked, uint64_t newest);
+ * newest is 'newest'.  Who has that ('match': what it has) installed it, and refused
+ * before it had. */
+bool guard_refuses_install(uint64_t rejected, uint64_t asked, uint64_t newest,
+			   uint64_t match);
 /*
  * The guard that is the transport: a stream in order, each message at most once, and
  * none of an older connection.  Where it is not so the engine may take an old refusal for
