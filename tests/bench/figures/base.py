@@ -52,6 +52,12 @@ def stop(p):
     started.remove(p)
 
 
+def kill(p):
+    p.kill()
+    p.wait()
+    started.remove(p)
+
+
 def until(what, check, seconds=60):
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -10,15 +10,20 @@ GRPC = ("content-type:application/grpc", "te:trailers")
 CONNECTIONS = 8
 
 
+def calls_args(url, path, in_flight, seconds, body="-", fields=(), count=0):
+    """tests/bench/calls.c, for so long, or until 'count' calls were answered."""
+    return [base.TOOLS + "/calls", url.split("//")[1], path, str(in_flight),
+            str(min(in_flight, CONNECTIONS)),
+            f"3600:{count}" if count else str(seconds), body, *fields]
+
+
 def calls(url, path, in_flight, body="-", fields=(), token=None, count=0):
-    """(a second, p99 in microseconds) of calls over HTTP/2 (tests/bench/calls.c): for
-    the time of a run, or 'count' of them."""
+    """(a second, p99 in microseconds) of calls over HTTP/2: for the time of a run, or
+    'count' of them."""
     if token:
         fields = (*fields, "authorization:Bearer " + token)
-    answer = json.loads(base.run([
-        base.TOOLS + "/calls", url.split("//")[1], path, str(in_flight),
-        str(min(in_flight, CONNECTIONS)),
-        f"3600:{count}" if count else str(base.SECONDS), body, *fields]))
+    answer = json.loads(base.run(calls_args(url, path, in_flight, base.SECONDS, body,
+                                            fields, count)))
     return answer["rate"], answer["p99_us"]
 
 

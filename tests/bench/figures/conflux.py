@@ -8,7 +8,7 @@ import ssl
 import tempfile
 import urllib.request
 
-from .base import BIN, free_port, memory, start, started, stop, until
+from .base import BIN, free_port, kill, memory, start, stop, until
 
 
 class Conflux:
@@ -47,9 +47,7 @@ class Conflux:
         return urllib.request.urlopen(self.url + "/readyz", timeout=5).read()
 
     def kill(self):
-        self.process.kill()
-        self.process.wait()
-        started.remove(self.process)
+        kill(self.process)
 
     def ask(self, method, path, body=None, timeout=300):
         data = None if body is None else json.dumps(body).encode()
@@ -119,11 +117,13 @@ class Conflux:
 class Cluster:
     """Three nodes on loopback, in clear text."""
 
-    def __init__(self, work):
+    def __init__(self, work, flags=()):
         ports = [free_port() for _ in range(3)]
-        peers = ",".join(f"{i + 1}=127.0.0.1:{p}" for i, p in enumerate(ports))
+        self.work, self.flags = work, flags
+        self.peers = ",".join(f"{i + 1}=127.0.0.1:{p}"
+                              for i, p in enumerate(ports))
         self.nodes = [Conflux(work, ["--raft-listen", f"127.0.0.1:{p}",
-                                     "--peers", peers], i + 1)
+                                     "--peers", self.peers, *flags], i + 1)
                       for i, p in enumerate(ports)]
         for node in self.nodes:
             until("a node", node.ready)
@@ -139,6 +139,19 @@ class Cluster:
             status = self.nodes[0].ask("GET", "/api/v1/status", timeout=5)
             return json.loads(status)["leader_id"]
         return self.nodes[int(until("a leader", find)) - 1]
+
+    def add_learner(self):
+        """A new node, when it serves what the others do."""
+        leader, address = self.leader(), f"127.0.0.1:{free_port()}"
+        cluster = json.loads(leader.ask("GET", "/_cluster/status"))["cluster_id"]
+        number = len(self.nodes) + 1
+        new = Conflux(self.work, ["--raft-listen", address, "--peers", self.peers,
+                                  "--cluster-join", cluster, *self.flags], number)
+        new.token = leader.token
+        leader.ask("POST", "/_cluster/nodes", {"id": number, "address": address})
+        until("the new node", new.ready)
+        self.nodes.append(new)
+        return new
 
     def close(self):
         for node in self.nodes:

@@ -1,7 +1,7 @@
 """From the start of a killed node to its being ready, with a million entries."""
 import time
 
-from .base import report, started, until
+from .base import kill, report, until
 from .etcd import Etcd
 from .raftnode import RaftNodes
 
@@ -34,9 +34,3 @@ def restart_1m(work):
     etcd.close()
     report("restart_1m", ours, "s", "etcd", theirs,
            note=f"{applied} entries applied again")
-
-
-def kill(process):
-    process.kill()
-    process.wait()
-    started.remove(process)
