@@ -183,8 +183,8 @@ static struct {
 static void poster_open(void)
 {
 	poster.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (poster.fd < 0 || connect(poster.fd, (void *)&load.first,
-				     sizeof(load.first)))
+	if (poster.fd < 0 || connect(poster.fd, (void *)&load.poster,
+				     sizeof(load.poster)))
 		die("connect: %s", strerror(errno));
 	if (!load.tls)
 		return;

@@ -1,13 +1,14 @@
 /*
  * Many watchers in one thread, and the time from a publish until each has heard.
  *
- *	watchers -s HOST:PORT -p PATH [-t TOKEN] [-n WATCHERS] [-m STREAMS]
- *		 [-c CA] [-P PATH] [-i PREFIX] [-2 HOST:PORT]
+ *	watchers -s HOST:PORT ... -p PATH [-t TOKEN] [-n WATCHERS] [-m STREAMS]
+ *		 [-c CA] [-a HOST:PORT] [-P PATH] [-i PREFIX] [-2 HOST:PORT]
  *
+ *	-s  several of them: the watchers are dealt out to them in turn
  *	-n  how many watch -p (server sent events)
  *	-m  so many of them over each connection, as streams of HTTP/2
  *	-c  over TLS, checked against the authorities in this file
- *	-P  where `publish` posts to
+ *	-P  where `publish` posts to, at -a (or the first -s)
  *	-i  each says that it is the instance of this name and its number; then
  *	    versions may come in any order
  *	-2  where watchers go, with what they heard last, when theirs is lost
@@ -241,8 +242,9 @@ static void open_more(void)
 		load.opening++;
 		s->has_head = false;
 		buf_reset(&s->head);
-		socket_open(s, s->was_open && load.next.sin_port ? &load.next :
-								  &load.first);
+		socket_open(s, s->was_open && load.next.sin_port ?
+				    &load.next :
+				    &load.first[(size_t)(s - load.sockets) % load.n_first]);
 		s->was_open = true;
 	}
 }
@@ -433,14 +435,22 @@ static void orders(void)
 	}
 }
 
+static void add_server(const char *address)
+{
+	if (load.n_first == SERVERS_MAX)
+		die("%d servers at most", SERVERS_MAX);
+	address_read(address, &load.first[load.n_first++]);
+}
+
 static void options(int argc, char **argv)
 {
 	int c;
 
 	load.first_version = 2;
-	while ((c = getopt(argc, argv, "s:p:t:n:m:c:P:2:i:")) != -1) {
+	while ((c = getopt(argc, argv, "s:p:t:n:m:c:a:P:2:i:")) != -1) {
 		switch (c) {
-		case 's': address_read(optarg, &load.first); break;
+		case 's': add_server(optarg); break;
+		case 'a': address_read(optarg, &load.poster); break;
 		case 'p': load.path = optarg; break;
 		case 't': load.token = optarg; break;
 		case 'n': load.n = (unsigned)atoi(optarg); break;
@@ -452,8 +462,10 @@ static void options(int argc, char **argv)
 		default: die("see the head of watchers.c");
 		}
 	}
-	if (!load.path || !load.first.sin_port || load.n == 0)
+	if (!load.path || load.n_first == 0 || load.n == 0)
 		die("-s, -p and -n are needed");
+	if (!load.poster.sin_port)
+		load.poster = load.first[0];
 }
 
 int main(int argc, char **argv)

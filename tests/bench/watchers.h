@@ -9,6 +9,8 @@
 
 #include "base/buf.h"
 
+#define SERVERS_MAX 8
+
 struct watch {
 	uint64_t id, version;            /* heard last */
 	uint64_t heard_ns;
@@ -31,7 +33,8 @@ struct socket {
 
 extern struct load {
 	int epoll;
-	struct sockaddr_in first, next;
+	struct sockaddr_in first[SERVERS_MAX], poster, next;
+	unsigned n_first;
 	const char *path, *token, *post, *instances;
 	SSL_CTX *tls;
 	unsigned n, streams, opening;

@@ -9,7 +9,8 @@ from .certs import Certs
 from .conflux import Cluster, Conflux
 from .repo import Repo
 
-KEY = "acme/shop/prod/c.txt"
+FOLDER = "acme/shop/prod"
+KEY = FOLDER + "/c.txt"
 FETCH = "/api/v1/fetch/config/" + KEY
 CHANGES = 5
 
@@ -18,10 +19,11 @@ class Watchers:
     """The program that watches; it is given orders."""
 
     def __init__(self, address, n, path="/", token=None, post=None, streams=0,
-                 ca=None, other=None, instances=None):
+                 ca=None, other=None, instances=None, poster=None, more=()):
         args = [TOOLS + "/watchers", "-s", address, "-n", str(n), "-p", path]
         for flag, value in (("-t", token), ("-P", post), ("-m", streams),
-                            ("-c", ca), ("-2", other), ("-i", instances)):
+                            ("-c", ca), ("-2", other), ("-i", instances),
+                            ("-a", poster), *(("-s", at) for at in more)):
             if value:
                 args += [flag, str(value)]
         self.process = subprocess.Popen(
@@ -68,10 +70,10 @@ def floor_of(event, n, streams=0):
     return told
 
 
-def watching(c):
+def watching(c, name="c.txt"):
     """A configuration of its version 1, where it is watched and published."""
-    which = c.config("c.txt", "0")
-    return {"address": c.address, "path": f"/api/v1/watch?key={KEY}",
+    which = c.config(name, "0")
+    return {"address": c.address, "path": f"/api/v1/watch?key={FOLDER}/{name}",
             "token": c.token, "post": f"/api/v1/mgt/configs/{which}/publish"}
 
 
