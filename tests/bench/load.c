@@ -25,6 +25,7 @@ struct load load;
 
 static uint32_t *samples;                /* microseconds */
 static size_t n_samples, cap_samples;
+static uint64_t last_ns, stall_ns;       /* the last answer; the longest time without one */
 static char in[READ_BYTES];
 static int polled;                       /* epoll's descriptor */
 
@@ -110,7 +111,11 @@ void load_note(uint64_t from, uint64_t now)
 {
 	if (++load.answered == load.limit && now < load.end)
 		load.end = now;
-	if (from < load.count_from || now > load.end)
+	if (now < load.count_from || now > load.end)
+		return;
+	stall_ns = MAX(stall_ns, now - MAX(last_ns, load.count_from));
+	last_ns = now;
+	if (from < load.count_from)
 		return;
 	mem_grow((void **)&samples, &cap_samples, n_samples + 1, sizeof(*samples));
 	samples[n_samples++] = (uint32_t)((now - from) / 1000);
@@ -168,8 +173,10 @@ void load_print(void)
 	if (n == 0)
 		load_die("nothing was answered");
 	qsort(samples, n, sizeof(*samples), by_number);
+	stall_ns = MAX(stall_ns, load.end - last_ns);
 	printf("{\"rate\":%.1f,\"p50_us\":%u,\"p99_us\":%u,\"max_us\":%u,"
-	       "\"answered\":%llu}\n", (double)n / seconds, samples[n / 2],
-	       samples[(n - 1) * 99 / 100], samples[n - 1],
+	       "\"stall_us\":%llu,\"answered\":%llu}\n", (double)n / seconds,
+	       samples[n / 2], samples[(n - 1) * 99 / 100], samples[n - 1],
+	       (unsigned long long)stall_ns / 1000,
 	       (unsigned long long)load.answered);
 }

@@ -45,8 +45,9 @@ void load_note(uint64_t from, uint64_t now);
 void load_run(void (*take)(struct connection *c, const char *p, size_t n,
 			   uint64_t now));
 
-/* A line of JSON: rate a second, and p50, p99 and the longest in microseconds; and how
- * many were answered in all, with those before counting began. */
+/* A line of JSON: rate a second; p50, p99 and the longest, and the longest time in which
+ * no answer came at all, in microseconds; and how many were answered, with those before
+ * counting began. */
 void load_print(void);
 
 #endif

@@ -132,10 +132,11 @@ class Watch:
 
 
 class Load:
-    """A little load beside something else, until it is told to end."""
+    """A little load beside something else, until it is told to end: a program that
+    makes it for a second, again and again."""
 
-    def __init__(self, nodes, in_flight=16):
-        self.args = nodes.load_args(in_flight, 1)
+    def __init__(self, args):
+        self.args = args
         self.answers = []
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.go_on, daemon=True)

@@ -1,6 +1,9 @@
 """The longest turn of the raft loop while a checkpoint is written."""
-from .base import report, step
+import json
+
+from .base import report, run, step
 from .certs import Certs
+from .etcd import Etcd
 from .raftnode import RaftNodes, Watch
 
 TABLE_MIB = 1024
@@ -42,3 +45,23 @@ def turn_max(work):
     report("turn_max_p99", max(run["p99_us"] for run in runs), "us",
            "without a checkpoint", before["p99_us"])
     c.close()
+    etcd = etcd_run(work)
+    for name, field, what in (
+            ("stall", "stall_us", "longest time in which nothing was answered"),
+            ("slowest", "max_us", "the answer that took longest")):
+        report(f"turn_max_{name}", runs[-1][field] / 1000, "ms", "etcd",
+               etcd[field] / 1000, note=f"{what}; in the minute of a checkpoint, beside "
+               f"{etcd['rate']:.0f} puts/s in one of etcd")
+
+
+def etcd_run(work):
+    """The same load for etcd with as much state; it has no loop to look at, so what its
+    clients wait for is compared.  It takes its snapshots as it is set by default."""
+    etcd = Etcd(work, 3, Certs(work), ["--quota-backend-bytes", str(8 << 30)])
+    step(f"{TABLE_MIB} MiB of puts")
+    etcd.fill(TABLE_MIB)
+    step("full load for etcd")
+    answer = json.loads(run(etcd.puts_args(IN_FLIGHT, SECONDS)))
+    assert etcd.leads(etcd.url)
+    etcd.close()
+    return answer
