@@ -42,6 +42,13 @@ static enum code broken(enum code rc, struct err *err)
 	return rc == E_FULL ? (err->code = E_IO) : rc;
 }
 
+/* Where others have all descriptors, a log that is written waits for one as it waits
+ * for room on the disk: what was not opened has changed nothing. */
+static enum code unless_busy(const struct wal *wal, enum code rc, struct err *err)
+{
+	return rc == E_BUSY && wal->file ? (err->code = E_FULL) : rc;
+}
+
 /* ---- segments ---- */
 
 static struct segment *segment_add(struct wal *wal, uint64_t id)
@@ -119,7 +126,7 @@ static enum code make_spare(struct wal *wal, struct err *err)
 	rc = fs->ops->open(fs, path, FILE_WRITE | FILE_CREATE | FILE_DIRECT,
 			   &file, err);
 	if (rc)
-		return rc;
+		return unless_busy(wal, rc, err);
 	rc = fill_zero(wal, file, err);
 	fs->ops->close(fs, file);
 	if (rc)
@@ -154,7 +161,7 @@ static enum code name_segment(struct wal *wal, struct segment *next,
 				     FILE_DIRECT, &file, err);
 
 	if (rc)
-		return rc;
+		return unless_busy(wal, rc, err);
 	rc = write_header(wal, file, next, err);
 	if (rc == OK)
 		rc = fs->ops->rename(fs, spare, next->path, err);
@@ -168,7 +175,9 @@ static enum code name_segment(struct wal *wal, struct segment *next,
 
 /*
  * Goes on in a new segment.  Until it has its name nothing has changed, so a full
- * disk can be tried again; after any other error only recovery can tell.
+ * disk can be tried again; after any other error only recovery can tell.  Where its
+ * folder cannot be opened, the name is taken back: as before it, what a crash leaves
+ * is a segment without records.
  */
 static enum code next_segment(struct wal *wal, struct err *err)
 {
@@ -191,10 +200,14 @@ static enum code next_segment(struct wal *wal, struct err *err)
 	}
 	rc = fs->ops->sync_dir(fs, wal->dir, err);
 	if (rc) {
+		const char *spare = wal->spares[wal->n_spares - 1];
+		bool is_back = unless_busy(wal, rc, err) == E_FULL && rc == E_BUSY &&
+			       fs->ops->rename(fs, next.path, spare, NULL) == OK;
+
 		aead_free(&next.aead);
 		fs->ops->close(fs, file);
-		wal->is_broken = true;
-		return broken(rc, err);
+		wal->is_broken = !is_back;
+		return is_back ? E_FULL : broken(err->code, err);
 	}
 	if (wal->file)
 		fs->ops->close(fs, wal->file);

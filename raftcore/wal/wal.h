@@ -86,8 +86,9 @@ enum code wal_open(const struct wal_config *config, wal_recovered *each,
 void wal_close(struct wal **wal);
 /*
  * Writes the entries (consecutive indexes) as one record; durable when it
- * returns OK.  E_FULL: nothing was written that counts, and it may be tried
- * again; any other error: the log must not be used any more.
+ * returns OK.  E_FULL: nothing was written that counts, and it may be tried again,
+ * on a disk that is full or where no descriptor was left for a new segment; any
+ * other error: the log must not be used any more.
  */
 enum code wal_append(struct wal *wal, const struct wal_entry *entries, size_t n,
 		     struct err *err) MUST_USE;

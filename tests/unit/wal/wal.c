@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -515,6 +516,60 @@ START_TEST(what_was_read_back_is_durable)
 }
 END_TEST
 
+/* 'n' may be opened from here on; all: UINT_MAX. */
+static void leave_descriptors(unsigned n)
+{
+	struct rlimit l;
+	int next;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &l), 0);
+	l.rlim_cur = l.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &l), 0);
+	next = dup(STDIN_FILENO);
+	ck_assert_int_ge(next, 0);
+	close(next);
+	if (n != UINT_MAX)
+		l.rlim_cur = (rlim_t)next + n;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &l), 0);
+}
+
+/* Without one the file is not opened, with one its folder is not. */
+START_TEST(a_log_waits_for_a_descriptor)
+{
+	struct model m = { 0 };
+	struct wal *wal = open_log(&m);
+	struct err err;
+	uint64_t waited = 0;
+
+	for (uint64_t i = 1; i < 400; i++) {
+		enum code rc;
+
+		leave_descriptors((unsigned)_i);
+		rc = append(wal, i, 1, 3000, &err);
+		if (rc)
+			ck_assert_msg(rc == E_FULL, "%s", err.text);
+		if (rc)
+			ck_assert_int_eq(append(wal, i, 1, 3000, &err), E_FULL);
+		leave_descriptors(UINT_MAX);
+		waited += rc != OK;
+		if (rc)
+			ck_assert_msg(append(wal, i, 1, 3000, &err) == OK, "%s",
+				      err.text);
+		/* Those that are cut become spares, which are opened. */
+		if (i == 200)
+			ck_assert_int_eq(wal_cut(wal, 150, &err), OK);
+	}
+	ck_assert_uint_gt(waited, 2);
+	wal_close(&wal);
+	m.last = 149;
+	wal = open_log(&m);
+	ck_assert_uint_eq(m.last, 399);
+	expect(&m, 200, 399);
+	wal_close(&wal);
+	model_fini(&m);
+}
+END_TEST
+
 static void add(Suite *s, const char *name, void (*before)(void))
 {
 	TCase *t = tcase_create(name);
@@ -533,6 +588,7 @@ static void add(Suite *s, const char *name, void (*before)(void))
 	tcase_add_test(t, the_log_of_another_cluster_is_refused);
 	tcase_add_test(t, kill_9_loses_nothing_acknowledged);
 	tcase_add_test(t, what_was_read_back_is_durable);
+	tcase_add_loop_test(t, a_log_waits_for_a_descriptor, 0, 2);
 	suite_add_tcase(s, t);
 }
 
