@@ -10,14 +10,7 @@ static struct lab *lab;
 
 static void setup(void)
 {
-	static const struct node_member members[] = {
-		{ 1, "127.0.0.1:1" }, { 2, "127.0.0.1:2" }, { 3, "127.0.0.1:3" }
-	};
-
-	lab = lab_new(1);
-	lab->config.node_id = 1;
-	lab->members = members;
-	lab->n_members = ARRAY_LEN(members);
+	lab = lab_new_of_three(1);
 	lab_open(lab);
 }
 

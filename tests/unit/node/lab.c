@@ -198,6 +198,19 @@ struct lab *lab_new(uint64_t seed)
 	return lab;
 }
 
+struct lab *lab_new_of_three(uint64_t seed)
+{
+	static const struct node_member members[] = {
+		{ 1, "127.0.0.1:1" }, { 2, "127.0.0.1:2" }, { 3, "127.0.0.1:3" }
+	};
+	struct lab *lab = lab_new(seed);
+
+	lab->config.node_id = 1;
+	lab->members = members;
+	lab->n_members = ARRAY_LEN(members);
+	return lab;
+}
+
 void lab_free(struct lab *lab)
 {
 	lab_crash(lab);

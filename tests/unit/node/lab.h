@@ -68,6 +68,8 @@ struct lab {
 
 /* With a disk of its own. */
 struct lab *lab_new(uint64_t seed);
+/* Node 1 of three. */
+struct lab *lab_new_of_three(uint64_t seed);
 void lab_free(struct lab *lab);
 enum code lab_try_open(struct lab *lab, struct err *err);
 /* Opens and starts it. */

@@ -46,6 +46,15 @@ START_TEST(an_orderly_stop_keeps_the_store)
 END_TEST
 
 #ifdef CONFLUX_FAILPOINTS
+/* The machine of the second boot, closed as yet. */
+static void next_boot(void)
+{
+	state_free(&b.state);
+	b.state = state_new(&(struct state_config){ .map_bytes = 1ull << 30,
+						    .boot_id = "boot-2" });
+	b.machine = state_machine(b.state);
+}
+
 static enum code fail_once(const char *spec)
 {
 	struct command *c = bench_command(&b);
@@ -83,10 +92,7 @@ START_TEST(a_clean_store_is_marked_before_it_is_opened)
 	bench_shop(&b, "a");
 	index = b.index;
 	b.machine.close(b.machine.data);
-	state_free(&b.state);
-	b.state = state_new(&(struct state_config){ .map_bytes = 1ull << 30,
-						    .boot_id = "boot-2" });
-	b.machine = state_machine(b.state);
+	next_boot();
 	ck_assert_int_eq(failpoint_set("store.state=error*1", &err), OK);
 	ck_assert_int_eq(b.machine.open(b.machine.data, b.dir, NULL, &at, &err),
 			 E_IO);
@@ -231,12 +237,8 @@ START_TEST(a_picture_is_taken_when_there_is_room)
 	b.machine.close(b.machine.data);
 	buf_printf(&marked, "%s/store.state", b.dir);
 	ck_assert_int_eq(unlink(marked.p), 0);
-	if (_i % 2) {
-		state_free(&b.state);
-		b.state = state_new(&(struct state_config){
-			.map_bytes = 1ull << 30, .boot_id = "boot-2" });
-		b.machine = state_machine(b.state);
-	}
+	if (_i % 2)
+		next_boot();
 	ck_assert_int_eq(failpoint_set(spec, &err), OK);
 	ck_assert_int_eq(b.machine.open(b.machine.data, b.dir, &picture, &at, &err),
 			 E_FULL);
@@ -292,10 +294,7 @@ START_TEST(a_store_is_opened_when_there_is_room)
 	bench_shop(&b, "a");
 	index = b.index;
 	b.machine.close(b.machine.data);
-	state_free(&b.state);
-	b.state = state_new(&(struct state_config){ .map_bytes = 1ull << 30,
-						    .boot_id = "boot-2" });
-	b.machine = state_machine(b.state);
+	next_boot();
 	ck_assert_int_eq(failpoint_set("kv.commit=full*1", &err), OK);
 	ck_assert_int_eq(b.machine.open(b.machine.data, b.dir, NULL, &at, &err),
 			 E_FULL);
