@@ -111,22 +111,20 @@ static void refuse_rate(struct request *r, enum limit_of of, struct str who,
 			uint64_t wait_ns)
 {
 	struct limits *limits = caller_of(r)->at->api->limits;
-	uint64_t wait_s = (wait_ns + UINT64_C(999999999)) / UINT64_C(1000000000);
+	unsigned wait_s = limits_retry_s(wait_ns);
 	AUTO_BUF policy = BUF_NONE;
 	AUTO_BUF rest = BUF_NONE;
 	struct err err;
 
-	wait_s = MAX(wait_s, 1u);
-	caller_of(r)->retry_after_s = (unsigned)MIN(wait_s, 86400u);
+	caller_of(r)->retry_after_s = wait_s;
 	limits_policy(limits, of, &policy);
-	buf_printf(&rest, "\"%s\";r=0;t=%llu", limits_name(of),
-		   (unsigned long long)wait_s);
+	buf_printf(&rest, "\"%s\";r=0;t=%u", limits_name(of), wait_s);
 	answer_header(r, "RateLimit-Policy", buf_view(&policy));
 	answer_header(r, "RateLimit", buf_view(&rest));
 	err_set(&err, E_RATE, "%s %.*s asks more often than it may",
 		limits_name(of), STR_ARG(str_first(who, 100)));
-	err_hint(&err, "limits.%s_rate and limits.%s_burst are the limit; wait %llu s",
-		 limits_name(of), limits_name(of), (unsigned long long)wait_s);
+	err_hint(&err, "limits.%s_rate and limits.%s_burst are the limit; wait %u s",
+		 limits_name(of), limits_name(of), wait_s);
 	note_denied(r, of == LIMIT_ADDRESS ? NULL : &caller_of(r)->subject,
 		    r->route->permission >> 8, &err);
 	api_error(r, &err);
@@ -147,7 +145,7 @@ static bool take(struct request *r, enum limit_of of, struct str who)
 /* ---- who asks? ---- */
 
 /* A network that guesses is not looked at for a while. */
-static bool has_guesses(struct request *r, struct str token,
+static bool has_guesses(struct request *r, struct str token, uint64_t now_ns,
 			struct buf *network, uint64_t *wait)
 {
 	struct limits *limits = caller_of(r)->at->api->limits;
@@ -155,8 +153,7 @@ static bool has_guesses(struct request *r, struct str token,
 	if (!limits_is_on(limits, LIMIT_ADDRESS))
 		return true;
 	limits_network(network, r->peer->host);
-	return limits_has(limits, LIMIT_ADDRESS, buf_view(network), r->start_ns,
-			  wait) ||
+	return limits_has(limits, LIMIT_ADDRESS, buf_view(network), now_ns, wait) ||
 	       (token.n && limits_knows(limits, token, buf_view(network)));
 }
 
@@ -165,14 +162,14 @@ static bool may_show_token(struct request *r, struct str token)
 	AUTO_BUF network = BUF_NONE;
 	uint64_t wait;
 
-	if (has_guesses(r, token, &network, &wait))
+	if (has_guesses(r, token, r->start_ns, &network, &wait))
 		return true;
 	refuse_rate(r, LIMIT_ADDRESS, buf_view(&network), wait);
 	return false;
 }
 
 /* What came of it counts for the network. */
-static void count_token(struct request *r, struct str token)
+static void count_token(struct request *r, struct str token, uint64_t now_ns)
 {
 	const struct caller *caller = caller_of(r);
 	struct limits *limits = caller->at->api->limits;
@@ -184,7 +181,7 @@ static void count_token(struct request *r, struct str token)
 	limits_network(&network, r->peer->host);
 	if (caller->subject.role == ROLE_NOBODY)
 		(void)!limits_take(limits, LIMIT_ADDRESS, buf_view(&network),
-				   r->start_ns, &wait);
+				   now_ns, &wait);
 	else
 		limits_know(limits, token, buf_view(&network));
 }
@@ -196,7 +193,7 @@ bool door_may_guess(struct request *r)
 
 void door_guessed(struct request *r)
 {
-	count_token(r, STR_NONE);
+	count_token(r, STR_NONE, r->start_ns);
 }
 
 bool api_credential_key(const struct request *r, struct sha256 *out)
@@ -236,7 +233,7 @@ static bool identify(struct request *r, struct kv_txn *txn)
 	token_subject_cached(&caller->at->token, txn, token, r->arena,
 			     &caller->subject, &caller->credential);
 	if (!is_same)
-		count_token(r, token);
+		count_token(r, token, r->start_ns);
 	return true;
 }
 
@@ -306,19 +303,20 @@ enum code door_token(struct request *r, struct str token, struct err *err)
 					      .is_open = true };
 	struct caller *caller = caller_of(r);
 	AUTO_BUF network = BUF_NONE;
+	/* The request that it comes over may be older. */
+	uint64_t wait = 0, now = clock_mono_ns();
 	struct kv_txn *txn;
-	uint64_t wait;
 	enum code rc = view_use(caller->at->view, 0, &txn, err);
 
 	if (rc)
 		return rc;
-	if (!has_guesses(r, token, &network, &wait)) {
+	if (!has_guesses(r, token, now, &network, &wait)) {
 		rc = err_set(err, E_RATE, "%.*s shows tokens more often than it may",
 			     STR_ARG(buf_view(&network)));
 	} else {
 		token_subject(txn, token, r->arena, &caller->subject,
 			      &caller->credential);
-		count_token(r, token);
+		count_token(r, token, now);
 		rc = permission_check(&caller->subject, VERB_WATCH, &target, err);
 	}
 	if (rc == E_UNAUTHORIZED) {
@@ -327,9 +325,11 @@ enum code door_token(struct request *r, struct str token, struct err *err)
 		token_say_over(txn, &key, err);
 	}
 	if (rc == OK && !limits_take(caller->at->api->limits, LIMIT_SUBJECT,
-				     caller->subject.name, r->start_ns, &wait))
+				     caller->subject.name, now, &wait))
 		rc = err_set(err, E_RATE, "subject %.*s asks more often than it may",
 			     STR_ARG(caller->subject.name));
+	if (rc == E_RATE)
+		caller->retry_after_s = limits_retry_s(wait);
 	if (rc)
 		note_denied(r, rc == E_RATE ? NULL : &caller->subject, VERB_WATCH,
 			    err);

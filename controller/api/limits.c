@@ -216,6 +216,13 @@ const char *limits_name(enum limit_of of)
 	return names[of];
 }
 
+unsigned limits_retry_s(uint64_t wait_ns)
+{
+	uint64_t wait_s = (wait_ns + UINT64_C(999999999)) / UINT64_C(1000000000);
+
+	return (unsigned)MIN(MAX(wait_s, 1u), 86400u);
+}
+
 void limits_policy(const struct limits *l, enum limit_of of, struct buf *out)
 {
 	const struct table *t = &l->tables[of];

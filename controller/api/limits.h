@@ -45,6 +45,8 @@ bool limits_take(struct limits *l, enum limit_of of, struct str who,
 bool limits_has(struct limits *l, enum limit_of of, struct str who,
 		uint64_t now_ns, uint64_t *wait_ns);
 bool limits_is_on(const struct limits *l, enum limit_of of);
+/* A wait as Retry-After has it: whole seconds, one at least, a day at most. */
+unsigned limits_retry_s(uint64_t wait_ns);
 /* The rate's header fields of an answer 429: its name, burst, seconds. */
 void limits_policy(const struct limits *l, enum limit_of of, struct buf *out);
 /* How often it said no. */

@@ -336,7 +336,7 @@ static bool take(struct socket *s, enum limit_of of, struct str who, struct err 
 	err_set(err, E_RATE, "%s %.*s asks more often than it may",
 		limits_name(of), STR_ARG(who));
 	err_hint(err, "wait %llu ms", (unsigned long long)(wait / 1000000 + 1));
-	s->caller.retry_after_s = (unsigned)MIN((wait + 999999999) / 1000000000, 86400u);
+	s->caller.retry_after_s = limits_retry_s(wait);
 	return false;
 }
 

@@ -108,6 +108,10 @@ N=$(count 401 20 "$FETCH" wrong)
 is "$(fetch "$FETCH" "$(cat "$WORK/other")")" 429 "a right guess"
 is "$(fetch)" 200 "a token that was known before"
 is "$(code "$URL/livez")" 200 "without a token"
+TOKEN=wrong ask GET "$URL/$FETCH"
+yes 429
+WAIT=$(header Retry-After) URL=$URL TOKEN=none /usr/bin/python3 "$HERE/sockets.py" guess ||
+	fail "a hello above the rate"
 stop_daemon
 start_daemon --limits-address-rate 60 --limits-address-burst 2
 guess_refused() { [ "$(fetch "$FETCH" wrong)" = 429 ]; }

@@ -230,6 +230,17 @@ def tenant():
     want(c.hear(), type="subscribed", id="all")
 
 
+def guess():
+    """Its network has guessed too often: so says hello, and when to come again.  HTTP says
+    the same; time goes on between the two."""
+    c = Sync()
+    c.say(type="hello", token="wrong")
+    m = want(c.hear(), type="error", status=429)
+    assert c.closed() == 1008
+    wait = int(os.environ["WAIT"])
+    assert 2 < wait - 2 <= m["retry_after"] <= wait, (wait, m)
+
+
 def overloaded():
     """Says that it is there, and subscribes until a line comes or it is told to wait."""
     c = Sync(header=BEARER)
@@ -518,7 +529,7 @@ def http2():
 
 
 STORIES = {"sync": sync_story, "refusals": refusals, "still": still, "tokens": tokens,
-           "revoked": revoked, "drained": drained, "full": full, "tenant": tenant,
+           "revoked": revoked, "drained": drained, "full": full, "guess": guess, "tenant": tenant,
            "overloaded": overloaded, "foreign": foreign, "bound": bound, "frames": frames,
            "http2": http2,
            "other": lambda: asyncio.run(other_library())}
