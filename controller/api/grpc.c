@@ -72,6 +72,7 @@ void grpc_forget(struct grpc_call *call)
 	call->caller.credential = call->caller.charged = STR_NONE;
 	call->r->data = &call->caller;
 	grpc_reader_fini(&call->reader);
+	(void)!request_body_keeps(call->r, 0);
 	request_forget(call->r);
 }
 
@@ -287,10 +288,36 @@ static bool take_message(struct grpc_call *call)
 	return true;
 }
 
+static void refuse_more(struct grpc_call *call)
+{
+	struct err err;
+
+	err_set(&err, E_RATE, "your connection has more messages that are half sent, or "
+		"are not answered yet, than it may");
+	err_hint(&err, "send some to their end, and wait for some answers, before others "
+		 "begin");
+	grpc_fail(call, &err);
+}
+
+/* The only message: it stays until the call is answered. */
+static void run_whole(struct grpc_call *call)
+{
+	const ProtobufCMessage *m;
+
+	if (!request_body_keeps(call->r, call->reader.message.n)) {
+		refuse_more(call);
+		return;
+	}
+	if (!decode(call, &m))
+		return;
+	/* The digest of an idempotent write is that of its body. */
+	call->r->in->body = buf_view(&call->reader.message);
+	call->method->message(call, m);
+}
+
 /* The client has said all. */
 static void body_ended(struct grpc_call *call)
 {
-	const ProtobufCMessage *m;
 	struct err err;
 
 	if (!grpc_reader_is_between(&call->reader)) {
@@ -300,10 +327,8 @@ static void body_ended(struct grpc_call *call)
 		grpc_end(call);
 	} else if (!call->has_message) {
 		refuse_count(call, "there is none");
-	} else if (decode(call, &m)) {
-		/* The digest of an idempotent write is that of its body. */
-		call->r->in->body = buf_view(&call->reader.message);
-		call->method->message(call, m);
+	} else {
+		run_whole(call);
 	}
 }
 
@@ -326,10 +351,7 @@ static void on_body(struct request *r, struct str bytes, bool is_last)
 	if (is_last) {
 		body_ended(call);
 	} else if (!request_body_keeps(r, call->reader.message.n)) {
-		err_set(&err, E_RATE, "your connection has more messages half sent "
-			"than it may");
-		err_hint(&err, "send some to their end before others begin");
-		grpc_fail(call, &err);
+		refuse_more(call);
 	} else if (call->is_streaming && answer_pending(r) > PENDING_MAX) {
 		call->is_paused = true;
 		request_body_pause(r);

@@ -17,7 +17,7 @@ publish() {
 }
 # SCRIPT ARGUMENTS: says where it stands on descriptor 5, and goes on by a line on 6.
 begin() {
-	coproc SLOW_IO { python3 "$HERE/$1" "${@:2}" 2>&1; }
+	coproc SLOW_IO { exec python3 "$HERE/$1" "${@:2}" 2>&1; }
 	SLOW_PID=$SLOW_IO_PID
 	exec 5<&"${SLOW_IO[0]}" 6>&"${SLOW_IO[1]}"
 }
@@ -82,3 +82,10 @@ half 400 300000
 GROWN=$(($(anon) - BEFORE))
 [ $GROWN -lt 80000 ] || fail "$GROWN KiB for messages that are half sent"
 ends '* taken, [1-9]* refused'
+
+step "messages that are whole and are still needed count too, and what is not does not"
+whole() { /usr/bin/python3 "$HERE/whole.py" "${URL##*:}" "$TOKEN" "$@"; }
+is "$(whole 60 watch)" "60 taken, 0 refused"
+# Where the machine is slow the first are over before the last have come.
+are_refused() { [[ $(whole 900 wait) == *" taken, "[1-9]* ]]; }
+until_ok are_refused

@@ -199,10 +199,13 @@ bool h2_body_kept(struct exchange *ex, size_t n)
 	if (n == 0) {
 		list_remove(&body->kept_);
 		give_stream(h2, body);
+	} else if (ex->is_body_told) {
+		/* Nothing more comes of it, and so another one may be the oldest. */
+		list_remove(&body->kept_);
 	} else if (before == 0) {
 		list_append(&h2->keeping, &body->kept_);
 	}
-	if (n < before)
+	if (n < before || ex->is_body_told)
 		let_bodies_come(h2);
 	return h2->body_bytes <= bound_of(h2) + KEPT_BYTES || is_oldest(h2, body);
 }
@@ -624,7 +627,7 @@ static struct h2_body *late_piece(struct h2 *h2, uint64_t now)
 	list_each(&h2->pieces, body, at_) {
 		struct exchange *ex = body->ex;
 
-		if (ex->is_body_told)
+		if (ex->is_body_told && !body->kept)
 			h2_body_over(h2, ex);
 		else if (ex->state == EXCHANGE_STREAMING || ex->is_body_paused ||
 			 ex->is_body_whole)

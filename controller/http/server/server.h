@@ -142,9 +142,10 @@ void request_on_body(struct request *r, request_body *cb);
 /* No 'cb' until resumed, and the client is made to wait; what is there then is
  * told before request_body_resume returns. */
 void request_body_pause(struct request *r);
-/* Its handler keeps 'n' bytes of what it was told.  They count with the other bodies of
- * the connection: where these are much the client is made to wait with all but the oldest.
- * False: they are too much all the same, and this one is to be refused. */
+/* Its handler keeps 'n' bytes of what it was told, until it says otherwise or has answered.
+ * They count with the other bodies of the connection: where these are much the client is made
+ * to wait with all but the oldest that still comes.  False: they are too much all the same,
+ * and this one is to be refused. */
 bool request_body_keeps(struct request *r, size_t n);
 void request_body_resume(struct request *r);
 

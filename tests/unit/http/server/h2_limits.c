@@ -498,6 +498,44 @@ START_TEST(a_body_that_is_held_back_is_not_late)
 }
 END_TEST
 
+/* Those that are whole, and are not answered yet, count all the same: also behind the tick
+ * that looks for what is late.  With the end of one there is room for another. */
+START_TEST(bodies_that_wait_whole_are_bounded)
+{
+	static char piece[15001];
+	const unsigned bytes = 8 * (sizeof(piece) - 1), least = (16u << 20) / bytes;
+	unsigned id = 1, n = 0;
+
+	memset(piece, 'x', sizeof(piece) - 1);
+	lab_limits.body_ms = 80;
+	lab_limits.least_rate = 1;
+	start();
+	for (; n < 2 * least; n++, id += 4) {
+		h2_ask(fd, id, "POST", "/kept?waits", false);
+		for (int i = 0; i < 8; i++)
+			h2_data(fd, id, piece, i == 7);
+		check_alive(id + 2);
+		if (h2_text_of(fd, id)[0])
+			break;
+		/* Some ticks are between. */
+		if (n == 0)
+			poll(NULL, 0, 200);
+	}
+	HAS(h2_answer_of(fd, id), ":status: 429\n");
+	ck_assert_uint_ge(n, least);
+	ck_assert_uint_le(n, least + 1);
+	h2_say(fd, T_RST, 0, 1, "\0\0\0\x8", 4);
+	for (int i = 0; i < 2; i++) {
+		id += 4;
+		h2_ask(fd, id, "POST", "/kept?waits", false);
+		for (int k = 0; k < 8; k++)
+			h2_data(fd, id, piece, k == 7);
+		check_alive(id + 2);
+		ck_assert_int_eq(h2_text_of(fd, id)[0] != 0, i);
+	}
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("http/server/h2_limits");
@@ -515,6 +553,7 @@ static Suite *suite(void)
 	tcase_add_test(t, an_answer_with_too_long_a_header_is_reset);
 	tcase_add_loop_test(t, late_bodies_end_while_others_are_reset, 0, 2);
 	tcase_add_loop_test(t, a_body_that_is_held_back_is_not_late, 0, 2);
+	tcase_add_test(t, bodies_that_wait_whole_are_bounded);
 	tcase_add_test(t, a_big_answer_goes_as_the_windows_open);
 	tcase_add_test(t, answers_that_are_not_read_do_not_fill_the_server);
 	tcase_add_test(t, answers_that_are_never_taken_end_the_connection);

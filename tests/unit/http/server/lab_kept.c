@@ -10,6 +10,12 @@ static void keep(struct request *r, struct str bytes, bool is_last)
 	size_t *kept = r->data;
 
 	*kept += bytes.n;
+	/* As one that waits for its commit: nobody answers it. */
+	if (is_last && request_query(r, "waits")) {
+		if (!request_body_keeps(r, *kept))
+			answer(r, 429, "text/plain", STR("too much"));
+		return;
+	}
 	if (is_last)
 		answer(r, 200, "text/plain", STR("kept"));
 	else
