@@ -29,7 +29,7 @@ struct grpc_watch {
 	struct grpc_call *call;
 	/* Until the watcher is under way. */
 	struct listing *listing;
-	struct watch_spec *spec;         /* in the request's arena, as the owner is */
+	struct watch_spec *spec;         /* in the request's arena, as the owner is; else NULL */
 	struct watch_owner *owner;
 	bool want_content, want_signature, is_started;
 	bool is_listed;                  /* what comes behind the listing waits */
@@ -240,8 +240,15 @@ static void alive(struct watcher *w)
 	bookmark(w, watcher_rev(w));
 }
 
+static struct api_loop *loop_of(const struct grpc_watch *g)
+{
+	return caller_of(grpc_request(g->call))->at;
+}
+
 static void watch_free(struct grpc_watch *g)
 {
+	if (g->spec)
+		watcher_uncount(loop_of(g), g->spec);
 	buf_fini(&g->out);
 	grpc_content_free(&g->content);
 	free(g);
@@ -355,14 +362,15 @@ static void list_flush(void *data)
 
 static void follow(struct grpc_watch *g)
 {
-	struct api_loop *at = caller_of(grpc_request(g->call))->at;
 	struct err err;
 
 	g->owner = NULL;
-	if (watcher_start(&g->watcher, at, g->spec, &ops, &err))
+	if (watcher_start(&g->watcher, loop_of(g), g->spec, &ops, &err)) {
 		fail(g, &err);
-	else
-		grpc_forget(g->call);
+		return;
+	}
+	g->spec = NULL;
+	grpc_forget(g->call);
 }
 
 static void finish_list(struct grpc_watch *g)
@@ -391,15 +399,15 @@ static const struct listing_ops listing_ops = {
 	.one = list_one, .flush = list_flush, .done = list_done,
 };
 
-/* STARTED, what there is, BOOKMARK; the watch goes on behind it. */
+/* STARTED, what there is, BOOKMARK; the watch goes on behind it, and is one from here on. */
 static void list(struct grpc_watch *g)
 {
-	const struct caller *caller = caller_of(grpc_request(g->call));
 	struct err err;
 
 	g->owner = ANEW(grpc_request(g->call)->arena, struct watch_owner);
 	g->owner->who = g->spec->who;
-	if (listing_new(caller->at, g->spec, g->owner, &listing_ops, g,
+	if (watcher_count(loop_of(g), g->spec, &err) ||
+	    listing_new(loop_of(g), g->spec, g->owner, &listing_ops, g,
 			&g->listing, &g->spec->since, &err)) {
 		fail(g, &err);
 		return;

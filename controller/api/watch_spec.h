@@ -39,6 +39,7 @@ struct watch_spec {
 	bool has_since;                  /* false: from now on */
 	uint64_t since;                  /* to start after */
 	struct watch_who who;
+	bool is_counted;                 /* for its subject already: watcher_count */
 };
 /* Each refuses what cannot be with E_INVALID and a text that names it. */
 enum code watch_spec_key(struct watch_spec *spec, struct arena *arena,

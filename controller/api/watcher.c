@@ -139,9 +139,13 @@ static enum code check_spec(struct kv_txn *txn, struct watch_owner *owner,
 }
 
 /* One more of its subject's; false: it has as many as it may. */
-static bool enter(struct watching *x, const struct watch_owner *owner)
+static enum code enter(struct api_loop *at, const struct watch_who *who, struct err *err)
 {
-	return crowd_enter(x->at->api->watches, str_of(owner->who.name));
+	if (crowd_enter(at->api->watches, str_of(who->name)))
+		return OK;
+	err_set(err, E_RATE, "%s has as many watches at this node as it may", who->name);
+	return err_hint(err, "name more keys in each, or a prefix; "
+			"limits.subject_watches is the limit");
 }
 
 static void leave(struct watcher *w)
@@ -538,12 +542,22 @@ static enum code find_start(struct watching *x, struct watch_owner *owner,
 		rc = feed_check(txn, *since, err);
 	if (rc == OK)
 		note_end(x, owner);
-	if (rc || enter(x, owner))
-		return rc;
-	err_set(err, E_RATE, "%s has as many watches at this node as it may",
-		owner->who.name);
-	return err_hint(err, "name more keys in each, or a prefix; "
-			"limits.subject_watches is the limit");
+	return rc || spec->is_counted ? rc : enter(x->at, &owner->who, err);
+}
+
+enum code watcher_count(struct api_loop *at, struct watch_spec *spec, struct err *err)
+{
+	enum code rc = enter(at, &spec->who, err);
+
+	spec->is_counted = rc == OK;
+	return rc;
+}
+
+void watcher_uncount(struct api_loop *at, struct watch_spec *spec)
+{
+	if (spec->is_counted)
+		crowd_leave(at->api->watches, str_of(spec->who.name));
+	spec->is_counted = false;
 }
 
 enum code watcher_start(struct watcher *w, struct api_loop *at,

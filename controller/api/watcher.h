@@ -90,6 +90,12 @@ struct watcher {
 enum code watcher_start(struct watcher *w, struct api_loop *at,
 			const struct watch_spec *spec,
 			const struct watcher_ops *ops, struct err *err) MUST_USE;
+/* For one that begins with something else, and is started behind that: counts it for its
+ * subject now.  E_RATE as above.  watcher_start takes the count over where it succeeds; else
+ * it is to be given back, which is harmless where there is none. */
+enum code watcher_count(struct api_loop *at, struct watch_spec *spec,
+			struct err *err) MUST_USE;
+void watcher_uncount(struct api_loop *at, struct watch_spec *spec);
 /* There is room again; harmless where it was not stalled.  Not from inside its own
  * `change`. */
 void watcher_resume(struct watcher *w);

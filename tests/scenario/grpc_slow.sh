@@ -89,3 +89,17 @@ is "$(whole 60 watch)" "60 taken, 0 refused"
 # Where the machine is slow the first are over before the last have come.
 are_refused() { [[ $(whole 900 wait) == *" taken, "[1-9]* ]]; }
 until_ok are_refused
+
+step "a watch that begins with content counts for its subject before that has gone"
+stop_daemon
+start_daemon --limits-subject-watches 2
+calls() { URL=$URL TOKEN=$TOKEN /usr/bin/python3 "$HERE/../watch/calls.py" "$@"; }
+slow list 2
+goes_on told
+calls exhausted 0 || fail "a third watch"
+calls there_exhausted || fail "a third that begins with content"
+# One that is gone while its content goes counts no more.
+kill "$SLOW_PID"
+wait "$SLOW_PID" || true
+exec 5<&- 6>&-
+until_ok calls room

@@ -101,6 +101,12 @@ def exhausted():
     raise SystemExit("never refused")
 
 
+def there_exhausted():
+    """Its subject has no watch left for one that begins with what there is."""
+    assert (end := ends(watch(b"\x12\x05acme/\x30\x01", os.environ["TOKEN"]))) == (
+        CODE.RESOURCE_EXHAUSTED, 0), end
+
+
 def there():
     """Says of which release the instance web-9 is given what there is, until a line comes."""
     call = CHANNEL.unary_stream("/conflux.v1.WatcherService/Watch",
@@ -126,4 +132,4 @@ def room():
 
 
 {"compacted": compacted, "still": still, "tenant": tenant, "revoked": revoked, "exhausted": exhausted,
- "there": there, "room": room}[sys.argv[1]]()
+ "there": there, "there_exhausted": there_exhausted, "room": room}[sys.argv[1]]()
