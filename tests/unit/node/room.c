@@ -343,6 +343,94 @@ START_TEST(who_waits_for_room_ends_when_told)
 }
 END_TEST
 
+/* A transport on which nobody is asked while it is mute. */
+static const struct net_ops *tcp;
+static struct net_ops mute_ops;
+static void (*asked)(struct net_ask *ask, enum code rc, uint64_t from, struct str answer,
+		     const struct err *err);
+static _Atomic bool is_mute;
+static _Atomic unsigned n_answers;
+
+static void answered(struct net_ask *ask, enum code rc, uint64_t from, struct str answer,
+		     const struct err *err)
+{
+	asked(ask, rc, from, answer, err);
+	n_answers += rc == OK;
+}
+
+static enum code ask_unless_mute(struct net *net, struct str address,
+				 struct net_ask *ask, struct err *err)
+{
+	if (is_mute)
+		return err_set(err, E_UNAVAILABLE, "nobody is asked yet");
+	asked = ask->done;
+	ask->done = answered;
+	return tcp->ask(net, address, ask, err);
+}
+
+static enum code open_mute(const struct net_config *config,
+			   const struct net_handlers *handlers, struct net **out,
+			   struct err *err)
+{
+	enum code rc = net_open_tcp(config, handlers, out, err);
+
+	if (rc)
+		return rc;
+	tcp = (*out)->ops;
+	mute_ops = *tcp;
+	mute_ops.ask = ask_unless_mute;
+	(*out)->ops = &mute_ops;
+	return OK;
+}
+
+static uint64_t turned_away(unsigned id)
+{
+	struct rc_status st = ring_status(id);
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < RC_REFUSALS; i++)
+		n += st.refused_by[i];
+	return n;
+}
+
+/* It has its cluster's name, and asks who is in it.  Until it is told it lets nobody in,
+ * so that no checkpoint waits for room while that may change what is waited for. */
+START_TEST(who_joins_waits_for_room_when_it_has_been_told_of_its_cluster)
+{
+	unsigned next = 400, opens;
+
+	ring_config.checkpoint_log_bytes = 300 * 1024;
+	ring_config.segment_bytes = 64 * 4096;
+	ring_config.checkpoints_kept = 1;
+	ring_found(1);
+	ring_fill(1, 0, 400, 1000);
+	while (ring_status(1).log_first <= 500) {
+		ring_fill(1, next, 200, 1000);
+		next += 200;
+	}
+	ring_start(2);
+	ring_stop(2);
+	ring_config.forms = true;
+	ring_config.open_net = open_mute;
+	ring_founders = 2;
+	is_mute = true;
+	ring_start(2);
+	atomic_store(&ring_full, 2);
+	ck_assert_int_eq(ring_change(1, RC_ADD, 2, NULL), OK);
+	RING_WAIT(turned_away(2) >= 2);
+	ck_assert(!ring_status(2).is_full);
+	ck_assert_uint_eq(atomic_load(&ring_full_opens), 0);
+	is_mute = false;
+	RING_WAIT(n_answers >= 1);
+	opens = atomic_load(&ring_full_opens);
+	RING_WAIT(atomic_load(&ring_full_opens) >= opens + 2);
+	ck_assert(ring_status(2).is_full);
+	atomic_store(&ring_full, 0);
+	RING_WAIT(ring_count(2) == next);
+	RING_WAIT(ring_status(2).is_ready && !ring_status(2).is_full);
+}
+END_TEST
+
 /* ---- a start ---- */
 
 #ifdef CONFLUX_FAILPOINTS
@@ -411,6 +499,11 @@ static Suite *suite(void)
 	tcase_add_test(r, a_start_without_room_is_tried_again);
 	tcase_add_loop_test(r, a_cluster_is_formed_when_there_is_room, 0, 4);
 #endif
+	suite_add_tcase(s, r);
+	r = tcase_create("joins");
+	tcase_set_timeout(r, 120);
+	tcase_add_checked_fixture(r, ring_setup, ring_teardown);
+	tcase_add_test(r, who_joins_waits_for_room_when_it_has_been_told_of_its_cluster);
 	suite_add_tcase(s, r);
 	return s;
 }
