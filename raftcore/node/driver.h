@@ -71,6 +71,7 @@ struct inbox {
 	struct rc_proposal *first, **last;
 	struct msg wake;
 	bool is_woken, is_stopping;
+	_Atomic unsigned n_waking;       /* threads that are about to wake the loop */
 };
 
 /* The batch that is with the machine, and what became of it. */
@@ -95,6 +96,8 @@ struct log_work {
 	_Atomic bool written_posted, is_cutting;
 	struct err err;
 	struct writer_task load_task, cut_task;
+	struct turn turn;                /* behind the transport's */
+	bool has_new;                    /* its thread is to be woken in it */
 	uint64_t load_from, load_to, cut_index;
 	struct node_loaded loaded;
 	enum code loaded_rc;
@@ -246,6 +249,7 @@ void event_members(struct rc_node *n, uint64_t index,
 
 /* ---- log.c ---- */
 
+void log_turn(struct turn *turn);
 /* For writer_config. */
 void log_written(void *node, uint64_t sequence);
 void log_failed(void *node, enum code rc, const struct err *err);

@@ -1,4 +1,6 @@
 /* What one thread has another do: see driver.h. */
+#include <sched.h>
+
 #include "node/driver.h"
 
 #include "base/banned.h"
@@ -42,28 +44,39 @@ static void on_posted(struct msg *msg)
 	errands_run(e);
 }
 
-/* With the lock held. */
-static void post(struct errands *e)
+/* With the lock held.  True: the loop is to be woken when it is not any more, because it
+ * would wait for the lock as soon as it runs. */
+static bool begin_wake(struct errands *e)
 {
 	if (!e->loop || e->is_posted)
-		return;
+		return false;
 	e->is_posted = true;
+	atomic_fetch_add(&e->n_waking, 1);
+	return true;
+}
+
+static void wake(struct errands *e)
+{
 	e->msg.run = on_posted;
 	loop_post_sure(e->loop, &e->msg);
+	atomic_fetch_sub(&e->n_waking, 1);
 }
 
 void errands_start(struct errands *e, struct loop *loop)
 {
+	bool wakes;
+
 	pthread_mutex_lock(&e->lock);
 	e->loop = loop;
-	if (e->first)
-		post(e);
+	wakes = e->first && begin_wake(e);
 	pthread_mutex_unlock(&e->lock);
+	if (wakes)
+		wake(e);
 }
 
 static bool put(struct errands *e, struct errand *errand, bool is_sure)
 {
-	bool taken;
+	bool taken, wakes = false;
 
 	errand->next_ = NULL;
 	pthread_mutex_lock(&e->lock);
@@ -71,9 +84,11 @@ static bool put(struct errands *e, struct errand *errand, bool is_sure)
 	if (taken) {
 		*e->last = errand;
 		e->last = &errand->next_;
-		post(e);
+		wakes = begin_wake(e);
 	}
 	pthread_mutex_unlock(&e->lock);
+	if (wakes)
+		wake(e);
 	return taken;
 }
 
@@ -87,10 +102,12 @@ void errands_put_sure(struct errands *e, struct errand *errand)
 	(void)put(e, errand, true);
 }
 
-/* Its loop ends: nothing is posted there any more. */
+/* Its loop ends: nothing is posted there any more, and who is about to has done so. */
 void errands_close(struct errands *e)
 {
 	pthread_mutex_lock(&e->lock);
 	e->is_closed = true;
 	pthread_mutex_unlock(&e->lock);
+	while (atomic_load(&e->n_waking))
+		sched_yield();
 }

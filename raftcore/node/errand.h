@@ -26,6 +26,7 @@ struct errands {
 	struct errand *first, **last;
 	struct msg msg;
 	bool is_posted, is_closed;
+	_Atomic unsigned n_waking;       /* threads that are about to wake the loop */
 };
 
 void errands_init(struct errands *e, struct rc_node *node);

@@ -50,6 +50,17 @@ void host_append(void *host, struct append *append)
 	struct rc_node *n = host;
 
 	writer_append(n->log.writer, append);
+	n->log.has_new = true;
+}
+
+void log_turn(struct turn *turn)
+{
+	struct rc_node *n = container_of(turn, struct rc_node, log.turn);
+
+	if (!n->log.has_new)
+		return;
+	n->log.has_new = false;
+	writer_wake(n->log.writer);
 }
 
 /* ---- reading back ---- */

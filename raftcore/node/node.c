@@ -326,7 +326,8 @@ void node_formed(struct rc_node *n)
 	node_core_start(n->core, node_now(n));
 }
 
-/* The turn before the transport's: what it sends leaves in the same. */
+/* The turn before the transport's: what it sends leaves in the same.  Behind both the log's
+ * thread is woken, which may take the processor at once: others have theirs to write too. */
 static enum code open_loop(struct rc_node *n, struct err *err)
 {
 	enum code rc = loop_try_new("raft", 0, &n->loop, err);
@@ -336,7 +337,10 @@ static enum code open_loop(struct rc_node *n, struct err *err)
 	loop_set_slow_ms(n->loop, 20);
 	n->turn.run = on_turn;
 	loop_on_turn(n->loop, &n->turn);
-	return links_open(n, err);
+	rc = links_open(n, err);
+	n->log.turn.run = log_turn;
+	loop_on_turn(n->loop, &n->log.turn);
+	return rc;
 }
 
 enum code rc_node_start(struct rc_node *n, struct err *err)
@@ -387,6 +391,7 @@ static void stop_here(struct msg *msg)
 
 	atomic_store(&n->ended, true);
 	loop_off_turn(n->loop, &n->turn);
+	loop_off_turn(n->loop, &n->log.turn);
 	timer_close(&n->timer, NULL);
 	links_stop(n);
 	courier_stop(n);

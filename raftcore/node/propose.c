@@ -1,4 +1,6 @@
 /* Proposals: those of a turn become one append.  See raftcore.h. */
+#include <sched.h>
+
 #include "base/mem.h"
 #include "node/driver.h"
 
@@ -105,16 +107,28 @@ static void woken(struct msg *msg)
 	pthread_mutex_unlock(&in->lock);
 }
 
+/* Behind it the loop may go: so whoever is about to wake it is waited for. */
 void inbox_close(struct rc_node *n)
 {
 	pthread_mutex_lock(&n->inbox.lock);
 	n->inbox.is_stopping = true;
 	pthread_mutex_unlock(&n->inbox.lock);
+	while (atomic_load(&n->inbox.n_waking))
+		sched_yield();
+}
+
+/* Not under the lock, for which the loop would wait as soon as it runs. */
+static void wake(struct rc_node *n)
+{
+	n->inbox.wake.run = woken;
+	loop_post_sure(n->loop, &n->inbox.wake);
+	atomic_fetch_sub(&n->inbox.n_waking, 1);
 }
 
 bool rc_propose(struct rc_node *n, struct rc_proposal *p)
 {
 	struct inbox *in = &n->inbox;
+	bool is_asleep;
 
 	p->next_ = NULL;
 	p->id = n->config.node_id << 48 |
@@ -126,12 +140,11 @@ bool rc_propose(struct rc_node *n, struct rc_proposal *p)
 	}
 	*in->last = p;
 	in->last = &p->next_;
-	/* Under the lock: behind inbox_close the loop may be gone. */
-	if (!in->is_woken) {
-		in->is_woken = true;
-		in->wake.run = woken;
-		loop_post_sure(n->loop, &in->wake);
-	}
+	is_asleep = !in->is_woken;
+	in->is_woken = true;
+	atomic_fetch_add(&in->n_waking, is_asleep);
 	pthread_mutex_unlock(&in->lock);
+	if (is_asleep)
+		wake(n);
 	return true;
 }

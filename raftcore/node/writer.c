@@ -256,21 +256,31 @@ void writer_stop(struct writer **wp)
 	*wp = NULL;
 }
 
-void writer_run(struct writer *w, struct writer_task *t)
+static void put(struct writer *w, struct writer_task *t)
 {
 	t->next_ = NULL;
 	pthread_mutex_lock(&w->lock);
 	*w->last = t;
 	w->last = &t->next_;
 	pthread_mutex_unlock(&w->lock);
-	/* Not under the lock, for which it would wait at once. */
+}
+
+/* Not under the lock, for which it would wait at once. */
+void writer_wake(struct writer *w)
+{
 	pthread_cond_signal(&w->cond);
+}
+
+void writer_run(struct writer *w, struct writer_task *t)
+{
+	put(w, t);
+	writer_wake(w);
 }
 
 void writer_append(struct writer *w, struct append *a)
 {
 	a->task_.run = NULL;
-	writer_run(w, &a->task_);
+	put(w, &a->task_);
 }
 
 static int by_number(const void *a, const void *b)

@@ -44,8 +44,10 @@ enum code writer_start(const struct writer_config *config, struct writer **out,
 		       struct err *err) MUST_USE;
 /* Writes what is queued, as far as there is room, then ends the thread. */
 void writer_stop(struct writer **writer);
-/* Any thread; both in the order of the calls. */
+/* Any thread; both in the order of the calls.  What is appended is written at the latest
+ * when the thread is woken. */
 void writer_append(struct writer *writer, struct append *append);
+void writer_wake(struct writer *writer);
 void writer_run(struct writer *writer, struct writer_task *task);
 /*
  * For a task, on the WAL thread: does 'step' until it answers something else than

@@ -79,6 +79,7 @@ static struct writer *start_writer(struct wal **wal, struct append *appends,
 					      .bytes = sizeof(bytes),
 					      .sequence = i + 1 };
 		writer_append(w, &appends[i]);
+		writer_wake(w);
 	}
 	return w;
 }
