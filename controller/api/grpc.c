@@ -332,6 +332,13 @@ static void body_ended(struct grpc_call *call)
 	}
 }
 
+/* Where many come, nothing of one that is whole: it is answered. */
+static size_t kept_of(const struct grpc_call *call)
+{
+	return call->method->takes_many && grpc_reader_is_between(&call->reader) ?
+		       0 : call->reader.message.n;
+}
+
 static void on_body(struct request *r, struct str bytes, bool is_last)
 {
 	struct grpc_call *call = grpc_call_of(r);
@@ -350,7 +357,7 @@ static void on_body(struct request *r, struct str bytes, bool is_last)
 	}
 	if (is_last) {
 		body_ended(call);
-	} else if (!request_body_keeps(r, call->reader.message.n)) {
+	} else if (!request_body_keeps(r, kept_of(call))) {
 		refuse_more(call);
 	} else if (call->is_streaming && answer_pending(r) > PENDING_MAX) {
 		call->is_paused = true;

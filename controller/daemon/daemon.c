@@ -139,14 +139,6 @@ static enum code start_store(struct daemon *d, struct err *err)
 	return store_open(&config, &d->store, err);
 }
 
-static bool has_failed(struct daemon *d)
-{
-	struct store_status status;
-
-	store_status(d->store, &status);
-	return status.has_failed;
-}
-
 /* Without a leader a write waits by itself; a node that lags is asked again, and one that
  * has failed never writes it. */
 static enum code ensure_token(struct daemon *d, struct err *err)
@@ -158,7 +150,7 @@ static enum code ensure_token(struct daemon *d, struct err *err)
 	for (;;) {
 		rc = root_token_ensure(d->store, d->dir, &made, err);
 		if ((rc != E_BUSY && rc != E_UNAVAILABLE && rc != E_UNCERTAIN) ||
-		    atomic_load(&d->is_stopping) || has_failed(d))
+		    atomic_load(&d->is_stopping) || store_has_failed(d->store))
 			break;
 		nanosleep(&pause, NULL);
 	}

@@ -597,6 +597,11 @@ static void on_divergence(void *data, enum rc_divergence what,
 	atomic_store(&s->is_fenced, true);
 }
 
+bool store_has_failed(const struct store *s)
+{
+	return atomic_load(&s->has_failed);
+}
+
 bool store_is_fenced(const struct store *s)
 {
 	return atomic_load(&s->is_fenced);

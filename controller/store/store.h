@@ -301,6 +301,8 @@ struct store_status {
 };
 /* Any thread. */
 bool store_is_fenced(const struct store *store);
+/* For good. */
+bool store_has_failed(const struct store *store);
 /* Any thread. */
 void store_status(struct store *store, struct store_status *out);
 

@@ -22,7 +22,7 @@ begin() {
 	exec 5<&"${SLOW_IO[0]}" 6>&"${SLOW_IO[1]}"
 }
 slow() { begin slow.py "$1" "${URL##*:}" "$TOKEN" "$2" "$WORK/content"; says open; }
-half() { begin half.py "${URL##*:}" "$TOKEN" "$1" "$2"; says sent; }
+half() { begin half.py "${URL##*:}" "$TOKEN" "$@"; says sent; }
 says() {
 	local line
 	read -r -t 60 -u 5 line || fail "no line"
@@ -75,6 +75,10 @@ half 12 4000000
 GROWN=$(($(anon) - BEFORE))
 [ $GROWN -lt 40000 ] || fail "$GROWN KiB for messages that are half sent"
 ends "12 taken, 0 refused"
+
+step "beside a stream that has brought a message, which was answered, they come as well"
+half 3 8000000 beside
+ends "3 taken, 0 refused"
 
 step "of so many that each has sent little, and all too much, some are refused"
 BEFORE=$(anon)

@@ -60,7 +60,7 @@ static void give_stream(struct h2 *h2, struct h2_body *body)
 	size_t n = body->owed;
 
 	body->owed = 0;
-	if (n && !own(body->ex)->is_closed) {
+	if (n && !h2->is_ended && !own(body->ex)->is_closed) {
 		nghttp2_session_consume_stream(h2->session, own(body->ex)->id, n);
 		h2_mark(h2);
 	}
@@ -619,7 +619,7 @@ static struct h2_body *late_whole(struct h2 *h2, uint64_t now)
 	return NULL;
 }
 
-/* What need not come now is not late. */
+/* What need not come now is not late; what is half there keeps others from coming. */
 static struct h2_body *late_piece(struct h2 *h2, uint64_t now)
 {
 	struct h2_body *body;
@@ -629,8 +629,8 @@ static struct h2_body *late_piece(struct h2 *h2, uint64_t now)
 
 		if (ex->is_body_told && !body->kept)
 			h2_body_over(h2, ex);
-		else if (ex->state == EXCHANGE_STREAMING || ex->is_body_paused ||
-			 ex->is_body_whole)
+		else if ((ex->state == EXCHANGE_STREAMING && !body->kept) ||
+			 ex->is_body_paused || ex->is_body_whole)
 			body_moves(h2, body, SIZE_MAX);
 		else if (is_late(h2, body, now))
 			return body;
@@ -646,8 +646,12 @@ void h2_end_late_bodies(struct h2 *h2, uint64_t now)
 	struct err err;
 
 	err_set(&err, E_SLOW, "the body of the request took too long to arrive");
-	while ((body = late_whole(h2, now)) || (body = late_piece(h2, now)))
-		refuse(body->ex, &err);
+	while ((body = late_whole(h2, now)) || (body = late_piece(h2, now))) {
+		if (body->ex->state == EXCHANGE_STREAMING)
+			h2_drop(h2, body->ex, NGHTTP2_CANCEL);
+		else
+			refuse(body->ex, &err);
+	}
 }
 
 void h2_forget_stream(struct exchange *ex)

@@ -1,9 +1,10 @@
 """Messages of gRPC that are sent but for their last byte; for grpc_slow.sh.
 
-	half.py PORT TOKEN N BYTES
+	half.py PORT TOKEN N BYTES [beside]
 
 Publishes on N streams of one connection, of so many bytes each, as far as windows allow, and
 says `sent`.  Behind a line it sends the rest: says how many were taken and how many refused.
+With `beside` a stream of many messages has brought one before, which was answered, and stays.
 """
 import pathlib
 import sys
@@ -31,7 +32,7 @@ MESSAGE = grpc_frame(b"\x0a\x17\x0a\x04acme\x12\x04shop\x1a\x04prod\x22\x03big" 
 class Half(Connection):
     def __init__(self, port):
         super().__init__(port)
-        self.at = {2 * i + 1: 0 for i in range(N)}
+        self.at = {2 * i + 3: 0 for i in range(N)}
         self.answered, self.ended = set(), set()
 
     def hear(self):
@@ -69,6 +70,14 @@ class Half(Connection):
 
 c = Half(int(PORT))
 c.begin()
+if sys.argv[5:]:
+    beside = 1
+    c.call(beside, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+           authorization="Bearer " + TOKEN)
+    c.say(frame(DATA, 0, beside, grpc_frame(b"\x3a\x00")))
+    while beside not in c.answered:
+        c.hear()
+    c.answered.clear()
 for s in c.at:
     c.call(s, "/conflux.v1.ManagementService/Publish", authorization="Bearer " + TOKEN)
 c.send_all(len(MESSAGE) - 1)

@@ -498,6 +498,23 @@ START_TEST(a_body_that_is_held_back_is_not_late)
 }
 END_TEST
 
+/* Where many messages come, half of one is late as well: it keeps others from coming.  Who
+ * has brought whole ones alone may take his time. */
+START_TEST(half_a_message_of_many_is_late)
+{
+	lab_limits.body_ms = 80;
+	lab_limits.least_rate = 1;
+	start();
+	h2_ask(fd, 1, "POST", "/kept?streams&nothing", false);
+	h2_data(fd, 1, "whole", false);
+	h2_ask(fd, 3, "POST", "/kept?streams", false);
+	h2_data(fd, 3, "half", false);
+	HAS(h2_answer_of(fd, 3), "reset 8");
+	check_alive(5);
+	ck_assert(!has(h2_text_of(fd, 1), "reset"));
+}
+END_TEST
+
 /* Those that are whole, and are not answered yet, count all the same: also behind the tick
  * that looks for what is late.  With the end of one there is room for another. */
 START_TEST(bodies_that_wait_whole_are_bounded)
@@ -553,6 +570,7 @@ static Suite *suite(void)
 	tcase_add_test(t, an_answer_with_too_long_a_header_is_reset);
 	tcase_add_loop_test(t, late_bodies_end_while_others_are_reset, 0, 2);
 	tcase_add_loop_test(t, a_body_that_is_held_back_is_not_late, 0, 2);
+	tcase_add_test(t, half_a_message_of_many_is_late);
 	tcase_add_test(t, bodies_that_wait_whole_are_bounded);
 	tcase_add_test(t, a_big_answer_goes_as_the_windows_open);
 	tcase_add_test(t, answers_that_are_not_read_do_not_fill_the_server);

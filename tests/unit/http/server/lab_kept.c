@@ -9,7 +9,7 @@ static void keep(struct request *r, struct str bytes, bool is_last)
 {
 	size_t *kept = r->data;
 
-	*kept += bytes.n;
+	*kept += request_query(r, "nothing") ? 0 : bytes.n;
 	/* As one that waits for its commit: nobody answers it. */
 	if (is_last && request_query(r, "waits")) {
 		if (!request_body_keeps(r, *kept))
@@ -25,5 +25,8 @@ static void keep(struct request *r, struct str bytes, bool is_last)
 void lab_post_kept(struct request *r)
 {
 	r->data = ANEW(r->arena, size_t);
+	/* As one of many messages, which are answered as they come. */
+	if (request_query(r, "streams"))
+		answer_stream(r, 200, "text/plain");
 	request_on_body(r, keep);
 }
