@@ -81,6 +81,7 @@ static inline void world_open(void)
 
 	api.limits = limits_new(none);
 	api.crowd = crowd_new(0);
+	api.watches = crowd_new(0);
 	at.api = &api;
 }
 
