@@ -287,22 +287,30 @@ START_TEST(one_alone_refuses_until_there_is_room)
 }
 END_TEST
 
-/* ---- an installed checkpoint ---- */
-
-START_TEST(a_checkpoint_is_installed_when_there_is_room)
+/* Node 1, alone, whose log begins behind 500: who joins needs its checkpoint.  So many
+ * entries are there. */
+static unsigned found_and_cut(void)
 {
-	unsigned leader, next = 400;
+	unsigned next = 400;
 
 	ring_config.checkpoint_log_bytes = 300 * 1024;
 	ring_config.segment_bytes = 64 * 4096;
 	ring_config.checkpoints_kept = 1;
 	ring_found(1);
-	leader = 1;
-	ring_fill(leader, 0, 400, 1000);
-	while (ring_status(leader).log_first <= 500) {
-		ring_fill(leader, next, 200, 1000);
+	ring_fill(1, 0, 400, 1000);
+	while (ring_status(1).log_first <= 500) {
+		ring_fill(1, next, 200, 1000);
 		next += 200;
 	}
+	return next;
+}
+
+/* ---- an installed checkpoint ---- */
+
+START_TEST(a_checkpoint_is_installed_when_there_is_room)
+{
+	unsigned leader = 1, next = found_and_cut();
+
 	ring_start(2);
 	atomic_store(&ring_full, 2);
 	ck_assert_int_eq(ring_change(leader, RC_ADD, 2, NULL), OK);
@@ -322,17 +330,8 @@ END_TEST
 
 START_TEST(who_waits_for_room_ends_when_told)
 {
-	unsigned next = 400;
+	unsigned next = found_and_cut();
 
-	ring_config.checkpoint_log_bytes = 300 * 1024;
-	ring_config.segment_bytes = 64 * 4096;
-	ring_config.checkpoints_kept = 1;
-	ring_found(1);
-	ring_fill(1, 0, 400, 1000);
-	while (ring_status(1).log_first <= 500) {
-		ring_fill(1, next, 200, 1000);
-		next += 200;
-	}
 	ring_start(2);
 	atomic_store(&ring_full, 2);
 	ck_assert_int_eq(ring_change(1, RC_ADD, 2, NULL), OK);
@@ -398,17 +397,8 @@ static uint64_t turned_away(unsigned id)
  * so that no checkpoint waits for room while that may change what is waited for. */
 START_TEST(who_joins_waits_for_room_when_it_has_been_told_of_its_cluster)
 {
-	unsigned next = 400, opens;
+	unsigned next = found_and_cut(), opens;
 
-	ring_config.checkpoint_log_bytes = 300 * 1024;
-	ring_config.segment_bytes = 64 * 4096;
-	ring_config.checkpoints_kept = 1;
-	ring_found(1);
-	ring_fill(1, 0, 400, 1000);
-	while (ring_status(1).log_first <= 500) {
-		ring_fill(1, next, 200, 1000);
-		next += 200;
-	}
 	ring_start(2);
 	ring_stop(2);
 	ring_config.forms = true;
