@@ -2,11 +2,13 @@
 #include "node/known.h"
 
 #include "base/failpoint.h"
+#include "base/log.h"
 #include "wire/sum.h"
 #include "wire/wire.h"
 
 #include "base/banned.h"
 
+#define PART "raft"
 #define KNOWN_MAGIC 0x314e574e58464343ull     /* "CCFXNWN1" */
 /* With a byte of flags for each; written where one is doubtful. */
 #define KNOWN_MAGIC_DOUBTS 0x324e574e58464343ull      /* "CCFXNWN2" */
@@ -157,6 +159,7 @@ void known_keep(struct known *k, uint64_t index, const uint64_t *ids, size_t n,
 		bool whole)
 {
 	struct known before = *k;
+	struct err err;
 
 	if (index <= k->members_index)
 		return;
@@ -167,8 +170,13 @@ void known_keep(struct known *k, uint64_t index, const uint64_t *ids, size_t n,
 			k->nodes[k->n++] = before.nodes[i];
 	for (size_t i = 0; i < k->n; i++)
 		k->nodes[i].is_doubtful |= whole;
-	if (put(k, NULL))
-		keep_all(k, &before, ids, n);
+	err_reset(&err);
+	if (put(k, &err) == OK)
+		return;
+	keep_all(k, &before, ids, n);
+	log_warn(PART, LOG_KV(log_z("error", err.text)),
+		 "the nodes that are known could not be written down: who left stays "
+		 "doubtful until the membership changes again");
 }
 
 bool known_is_doubtful(const struct known *k, uint64_t id)
