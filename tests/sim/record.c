@@ -36,7 +36,10 @@ static struct outcome *now;              /* of the entry that is applied */
 /* What each class gets at each address, as events have made it. */
 static struct {
 	struct str key;
-	uint64_t digest[CLASSES];
+	struct given {
+		uint64_t digest;
+		uint64_t release;        /* whose rule gives it; 0: none that runs */
+	} given[CLASSES];
 } places[CONFIGS_MAX];
 static size_t n_places;
 
@@ -151,9 +154,9 @@ static void object_key(struct buf *out, const struct object_view *o)
 	address_text(out, &at);
 }
 
-/* Of what a class gets of it. */
-static uint64_t object_digest(unsigned cls, struct str key,
-			      const struct object_view *o)
+/* What a class gets of it. */
+static struct given object_given(unsigned cls, struct str key,
+				 const struct object_view *o)
 {
 	const char *zone = classes[cls].zone;
 	struct label label = { STR("zone"), str_of(zone) };
@@ -163,9 +166,10 @@ static uint64_t object_digest(unsigned cls, struct str key,
 	unsigned position;
 
 	if (!rules_pick_encoded(o->live.rules, &client, &rule, &position))
-		return 0;
+		return (struct given){ 0 };
 	buf_hex(&sha, rule.sha.b, sizeof(rule.sha.b));
-	return config_digest(key, rule.version, buf_view(&sha), o->live.format);
+	return (struct given){ config_digest(key, rule.version, buf_view(&sha),
+					    o->live.format), rule.release };
 }
 
 static bool list_object(void *data, const struct object_view *o)
@@ -176,7 +180,7 @@ static bool list_object(void *data, const struct object_view *o)
 	object_key(&key, o);
 	if (follows(l->cls, buf_view(&key)))
 		l->each(l->data, buf_view(&key),
-			object_digest(l->cls, buf_view(&key), o));
+			object_given(l->cls, buf_view(&key), o).digest);
 	return true;
 }
 
@@ -241,26 +245,29 @@ static bool shows_rev(const struct event_row *e, uint64_t rev)
 	       MAX(o.row.rev, o.live.rev) == rev;
 }
 
-static uint64_t *place_of(struct str key)
+static struct given *place_of(struct str key)
 {
 	for (size_t i = 0; i < n_places; i++)
 		if (str_eq(places[i].key, key))
-			return places[i].digest;
+			return places[i].given;
 	must(n_places < CONFIGS_MAX);
 	places[n_places].key = key;
-	memset(places[n_places].digest, 0, sizeof(places[n_places].digest));
-	return places[n_places++].digest;
+	memset(places[n_places].given, 0, sizeof(places[n_places].given));
+	return places[n_places++].given;
 }
 
-/* Is what a class gets there another than before?  Events of before version 3 are
- * told where any rule has changed. */
+/* Is what a class gets there another than before, or a release's that gives it from here
+ * on?  Events of before version 3 are told where any rule has changed. */
 static bool is_told(unsigned cls, struct str key, const struct event_row *e,
 		    const struct object_view *o)
 {
-	uint64_t *was = &place_of(key)[cls];
-	uint64_t is = e->type == EVENT_DELETED ? 0 : object_digest(cls, key, o);
-	bool differs = is != *was;
+	struct given *was = &place_of(key)[cls], is = { 0 };
+	bool differs;
 
+	if (e->type != EVENT_DELETED)
+		is = object_given(cls, key, o);
+	differs = is.digest != was->digest ||
+		  (is.release && is.release != was->release);
 	*was = is;
 	return differs || (!e->knows_before && e->type == EVENT_MODIFIED &&
 			   o->live.rev == o->rev);
