@@ -115,15 +115,6 @@ static void check_place(const struct look *l, const struct place *at)
 			by_proposal(l, at, &m.props[i]);
 }
 
-static bool touches(const struct gate_proposal *p, const struct place *at)
-{
-	for (size_t i = 0; i < p->c.n_ops; i++)
-		if (p->c.ops[i].kind == KIND_CONFIG &&
-		    str_eq(p->c.ops[i].name, at->name))
-			return true;
-	return false;
-}
-
 /* What a plan reads of it nobody knows: none goes. */
 static void check_dropped(const struct look *l, const struct place *at,
 			  uint32_t version)
@@ -132,7 +123,7 @@ static void check_dropped(const struct look *l, const struct place *at,
 	for (size_t i = 0; i < m.n_props; i++)
 		claim(CHECK_NAMED, !is_open(&m.props[i]) ||
 		      !str_eq(m.props[i].tenant, at->tenant) ||
-		      !touches(&m.props[i], at), "entry %llu: version %u of %.*s/%.*s "
+		      !is_about_place(&m.props[i], at), "entry %llu: version %u of %.*s/%.*s "
 		      "is removed under proposal %.*s", ULL(l->index), version,
 		      STR_ARG(at->tenant), STR_ARG(at->name),
 		      STR_ARG(m.props[i].name));

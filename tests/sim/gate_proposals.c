@@ -59,15 +59,25 @@ void move(const struct look *l, struct gate_proposal *p,
 	gate_sum.stale += to == PROPOSAL_STALE;
 }
 
+bool is_about_place(const struct gate_proposal *p, const struct place *at)
+{
+	for (size_t i = 0; i < p->c.n_ops; i++)
+		if (p->c.ops[i].kind == KIND_CONFIG &&
+		    str_eq(p->c.ops[i].name, at->name))
+			return true;
+	for (size_t i = 0; i < p->n_along; i++)
+		if (p->along[i].at == at)
+			return true;
+	return false;
+}
+
 static bool touch_the_same(const struct gate_proposal *a,
 			   const struct gate_proposal *b)
 {
-	for (size_t i = 0; i < a->c.n_ops; i++)
-		for (size_t k = 0; k < b->c.n_ops; k++)
-			if (a->c.ops[i].kind == KIND_CONFIG &&
-			    b->c.ops[k].kind == KIND_CONFIG &&
-			    str_eq(a->c.ops[i].name, b->c.ops[k].name))
-				return true;
+	for (size_t i = 0; i < m.n_places; i++)
+		if (str_eq(m.places[i].tenant, a->tenant) &&
+		    is_about_place(a, &m.places[i]) && is_about_place(b, &m.places[i]))
+			return true;
 	return false;
 }
 
@@ -154,6 +164,121 @@ static void keep_bases(struct gate_proposal *p)
 		p->bases[i] = base_of(p, i);
 }
 
+/* ---- what goes along ---- */
+
+/*
+ * A source that changes something of what a release turned back lifts all of that hold,
+ * and what else was held goes out with it: the proposal is of that as well, though it
+ * does not name it.  Of what is held the state is asked, which is as it was before.
+ */
+struct lifting {
+	const struct look *l;
+	const struct gate_proposal *p;
+	struct str config;               /* the newest open release there brings */
+	struct sha256 brought;
+	uint64_t newest;                 /* 0: there is none */
+};
+
+static bool is_newest(void *data, struct str tenant, struct str name,
+		      const struct rollout_row *row)
+{
+	struct lifting *f = data;
+	const struct rollout_config *c = str_eq(tenant, f->p->tenant) ?
+				rollout_row_config(row, f->config) : NULL;
+
+	if (c && rollout_is_open(row->phase) && row->number > f->newest) {
+		f->newest = row->number;
+		f->brought = c->sha;
+	}
+	return true;
+}
+
+static uint64_t held_by(const struct lifting *f, struct str config, struct sha256 *sha)
+{
+	struct object_view o;
+
+	if (view_object(f->l->txn, KIND_CONFIG, f->p->tenant, config, &o, NULL) ||
+	    !o.live.has_hold)
+		return 0;
+	*sha = o.live.hold;
+	return o.live.hold_release;
+}
+
+enum touch { TOUCH_NOT, TOUCH_OTHERWISE, TOUCH_LIFTS };
+
+/* What the command does there, by the first operation that does something. */
+static enum touch touch_of(struct lifting *f, struct str config, const struct sha256 *held)
+{
+	AUTO_ARENA arena = arena_new(4096);
+
+	f->config = config;
+	f->newest = 0;
+	must(view_rollouts(f->l->txn, arena, is_newest, f, NULL) == OK);
+	for (size_t i = 0; i < f->p->c.n_ops; i++) {
+		const struct op *op = &f->p->c.ops[i];
+
+		if (op->kind != KIND_CONFIG || !str_eq(op->name, config))
+			continue;
+		if (op->type == OP_OBJECT_DELETE)
+			return TOUCH_OTHERWISE;
+		if (op->type != OP_VERSION_ADD || sha256_eq(&op->sha, held) ||
+		    (op->release && f->newest && sha256_eq(&op->sha, &f->brought)))
+			continue;
+		return op->release ? TOUCH_LIFTS : TOUCH_OTHERWISE;
+	}
+	return TOUCH_NOT;
+}
+
+static bool has_policies(const struct look *l, struct str tenant)
+{
+	return view_count(l->txn, tenant, KIND_APPROVAL_POLICY) ||
+	       view_count(l->txn, tenant, KIND_RELEASE_POLICY) ||
+	       view_count(l->txn, tenant, KIND_FREEZE_WINDOW) ||
+	       view_count(l->txn, tenant, KIND_WEBHOOK);
+}
+
+/* Is a hold of that release lifted? */
+static bool lifts(struct lifting *f, uint64_t number)
+{
+	for (size_t i = 0; i < m.n_places; i++) {
+		struct str name = m.places[i].name;
+		struct sha256 held;
+
+		if (str_eq(m.places[i].tenant, f->p->tenant) && m.places[i].is_there &&
+		    held_by(f, name, &held) == number &&
+		    touch_of(f, name, &held) == TOUCH_LIFTS)
+			return true;
+	}
+	return false;
+}
+
+static void keep_along(const struct look *l, struct gate_proposal *p)
+{
+	struct lifting f = { .l = l, .p = p };
+	size_t cap = 0;
+
+	if (!p->is_source || p->is_glass || !has_policies(l, p->tenant))
+		return;
+	for (size_t i = 0; i < m.n_places; i++) {
+		struct place *at = &m.places[i];
+		struct sha256 held;
+		uint64_t number;
+
+		if (!str_eq(at->tenant, p->tenant) || !at->is_there)
+			continue;
+		number = held_by(&f, at->name, &held);
+		if (!number || touch_of(&f, at->name, &held) != TOUCH_NOT ||
+		    !lifts(&f, number))
+			continue;
+		p->along = arena_grow(m.arena, p->along, &cap, p->n_along + 1,
+				      sizeof(*p->along));
+		p->along[p->n_along++] = (struct along){ at, at->rev };
+		gate_sum.along++;
+	}
+}
+
+/* ---- how they are made ---- */
+
 void on_proposed(struct look *l, bool is_glass)
 {
 	struct str tenant = l->ops->n_ops ? l->ops->ops[0].tenant : STR_NONE;
@@ -186,6 +311,7 @@ void on_proposed(struct look *l, bool is_glass)
 		.is_glass = is_glass, .moved_at = l->index };
 	keep_command(&p->c, l->ops);
 	keep_bases(p);
+	keep_along(l, p);
 	keep_policies(l, p, &row);
 	l->p = p;
 	gate_sum.proposed++;
@@ -223,6 +349,9 @@ static bool has_moved(const struct gate_proposal *p)
 {
 	for (size_t i = 0; i < p->c.n_ops; i++)
 		if (p->bases[i] != base_of(p, i))
+			return true;
+	for (size_t i = 0; i < p->n_along; i++)
+		if (!p->along[i].at->is_there || p->along[i].rev != p->along[i].at->rev)
 			return true;
 	return false;
 }

@@ -212,8 +212,8 @@ static void judge_release(const struct look *l, const struct place *at,
 		      "%.*s/%.*s serves what was never let through", ULL(l->index),
 		      STR_ARG(at->tenant), STR_ARG(at->name));
 	if (op && op->type == OP_RELEASE_MOVE &&
-	    (op->move == MOVE_ADVANCE || op->move == MOVE_PROMOTE ||
-	     op->move == MOVE_PROMOTE_FULL))
+	    (op->move == MOVE_START || op->move == MOVE_ADVANCE ||
+	     op->move == MOVE_PROMOTE || op->move == MOVE_PROMOTE_FULL))
 		judge_window(l, at, DEED_PUBLISH);
 }
 
@@ -245,6 +245,30 @@ static void judge_by_hand(const struct look *l, const struct place *at,
 	}
 }
 
+/*
+ * Nothing else is served yet: what was named waits for its turn, behind another release,
+ * and is let through now.
+ */
+static void judge_waiting(const struct look *l, struct place *at, struct str labels)
+{
+	for (size_t i = 0; i < l->ops->n_ops && i < l->o->n_results; i++) {
+		const struct op *op = &l->ops->ops[i];
+		struct version_row v;
+
+		if (!is_of(op, at) || !l->o->results[i].changed ||
+		    (op->type != OP_RULES_SET && op->type != OP_ROLLBACK))
+			continue;
+		judge(l, at, op->type == OP_RULES_SET ? DEED_RULES : DEED_ROLLBACK,
+		      labels, labels);
+		if (view_version(l->txn, at->tenant, at->uid, l->o->results[i].version,
+				 &v, NULL) || was_had(at, &v.sha))
+			continue;
+		gate_sum.put_off++;
+		judge(l, at, DEED_PUBLISH, labels, labels);
+		add_content(&at->brought, &v.sha);
+	}
+}
+
 /* What the default rule serves, everybody had. */
 static void note_had(struct place *at)
 {
@@ -268,8 +292,10 @@ static void see_served(const struct look *l, struct place *at, struct str encode
 	for (const struct op *o = op; o;
 	     o = added(l, at, (size_t)(o - l->ops->ops) + 1))
 		add_content(&at->brought, &o->sha);
-	if (str_eq(at->rules, encoded))
+	if (str_eq(at->rules, encoded)) {
+		judge_waiting(l, at, labels);
 		return;
+	}
 	deed = op ? DEED_PUBLISH : deed_of(l, at);
 	if (!deed) {
 		judge_release(l, at, encoded);
@@ -348,11 +374,11 @@ static void see_config(const struct look *l, uint64_t rev,
 	    !str_eq(at->spec, o.row.spec) || !str_eq(at->format, o.row.format))
 		judge(l, at, DEED_WRITE, at->labels, o.row.labels);
 	rules = rules_of(o.live.rules);
+	at->uid = o.row.uid;
 	see_base(l, at, rev, rules, &o);
 	see_served(l, at, rules, o.row.labels);
 	at->is_there = true;
 	at->is_git = o.row.manager == MANAGER_GIT;
-	at->uid = o.row.uid;
 	keep(&at->labels, o.row.labels);
 	keep(&at->spec, o.row.spec);
 	keep(&at->format, o.row.format);
@@ -407,11 +433,14 @@ static void see_proposal(const struct look *l, const struct event_row *e)
 		p->is_gone = true;
 		return;
 	}
-	claim(CHECK_PROPOSAL, view_proposal(l->txn, m.one, e->tenant, e->name, &row,
-					    &err) == OK && row.phase == p->phase,
-	      "entry %llu: proposal %.*s is %s, and should be %s", ULL(l->index),
-	      STR_ARG(e->name), proposal_phase_name(row.phase),
-	      proposal_phase_name(p->phase));
+	if (!claim(CHECK_PROPOSAL, view_proposal(l->txn, m.one, e->tenant, e->name, &row,
+						 &err) == OK, "entry %llu: proposal "
+		   "%.*s has an event, and is not there", ULL(l->index),
+		   STR_ARG(e->name)))
+		return;
+	claim(CHECK_PROPOSAL, row.phase == p->phase, "entry %llu: proposal %.*s is %s, "
+	      "and should be %s", ULL(l->index), STR_ARG(e->name),
+	      proposal_phase_name(row.phase), proposal_phase_name(p->phase));
 	claim(CHECK_PROPOSAL, p->moved_at == l->index, "entry %llu: proposal %.*s "
 	      "changes, and nothing happened to it", ULL(l->index),
 	      STR_ARG(e->name));

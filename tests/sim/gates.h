@@ -77,6 +77,8 @@ struct gate_proposal {
 	bool is_source;
 	struct command c;                /* what was wanted, */
 	uint64_t *bases;                 /* and what of */
+	struct along *along;             /* what goes out with it, which it does not name */
+	size_t n_along;
 	uint64_t made_rev, expires_ms, not_before_ms;
 	const struct policy_form *policies[4];   /* that it follows */
 	size_t n_policies;
@@ -140,7 +142,7 @@ extern struct gate_totals {
 	unsigned long long proposed, approved, executed, failed, rejected, cancelled,
 		expired, superseded, stale, glass, votes, own_votes, frozen, locked, plans,
 		notices, told_releases, gated, brought_back, dropped,
-		scheduled;
+		scheduled, along, put_off;
 } gate_sum;
 
 #endif

@@ -63,6 +63,12 @@ struct place {
 	} brought, had;
 };
 
+/* A configuration that a proposal does not name and that goes out with it, as it was. */
+struct along {
+	struct place *at;
+	uint64_t rev;
+};
+
 struct expected {
 	struct str tenant;
 	enum notice what;
@@ -153,6 +159,8 @@ const struct person *person_of(const struct subject *s);
 struct gate_proposal *proposal_at(struct str tenant, struct str name);
 /* Pending or Approved. */
 bool is_open(const struct gate_proposal *p);
+/* It is of that configuration, by name or because it goes along. */
+bool is_about_place(const struct gate_proposal *p, const struct place *at);
 void move(const struct look *l, struct gate_proposal *p, enum proposal_phase to);
 /* The command became one, or did what it wants behind a broken glass. */
 void on_proposed(struct look *l, bool is_glass);

@@ -569,12 +569,14 @@ static void print_gate(void)
 	       "%llu failed, %llu rejected, %llu cancelled, %llu expired, %llu "
 	       "superseded, %llu stale), %llu votes (%llu tried on an own change), %llu frozen, "
 	       "%llu locked, %llu plans, %llu events for webhooks, %llu changes "
-	       "asked of policies, %llu ways back to what was new, %llu versions removed, %llu "
-	       "with a time of their own, %llu events of releases\n",
+	       "asked of policies, %llu ways back to what was new, %llu put off behind "
+	       "a release, %llu configurations along with proposals, %llu versions "
+	       "removed, %llu with a time of their own, %llu events of releases\n",
 	       g->proposed, g->glass, g->approved, g->executed, g->failed,
 	       g->rejected, g->cancelled, g->expired, g->superseded, g->stale,
 	       g->votes, g->own_votes, g->frozen, g->locked, g->plans, g->notices,
-	       g->gated, g->brought_back, g->dropped, g->scheduled, g->told_releases);
+	       g->gated, g->brought_back, g->put_off, g->along, g->dropped,
+	       g->scheduled, g->told_releases);
 	printf("%llu releases in steps (%llu of several configurations), %llu steps, "
 	       "%llu completed, %llu ended before, %llu switched back, %llu contents "
 	       "held, %llu brought again, %llu let go on and %llu turned back by what "
