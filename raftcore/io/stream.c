@@ -35,6 +35,7 @@
 #define VECS_MAX 32u
 /* Full buffers that are read in a row before others have their turn. */
 #define READS_MAX 32u
+#define LINE_BYTES 64u
 
 static const struct fsm_state states[STREAM__STATES] = {
 	[STREAM_CONNECTING] = { "connecting", BIT(STREAM_HANDSHAKE) |
@@ -676,11 +677,25 @@ static void on_alloc(uv_handle_t *handle, size_t hint, uv_buf_t *buf)
 	*buf = (uv_buf_t){ 0 };
 }
 
+static void bring(const void *p, size_t n)
+{
+	for (size_t at = 0; at < n; at += LINE_BYTES)
+		__builtin_prefetch((const char *)p + at, 1);
+}
+
+static void bring_near(const struct stream *s)
+{
+	bring(s->near, offsetof(struct stream, owned) - offsetof(struct stream, near));
+	for (unsigned i = 0; i < STREAM_NEAR; i++)
+		bring(s->near[i].at, s->near[i].n);
+}
+
 static void on_readable(uv_stream_t *uv, ssize_t n, const uv_buf_t *buf)
 {
 	struct stream *s = container_of((uv_tcp_t *)uv, struct stream, tcp);
 	unsigned most = READS_MAX;
 
+	bring_near(s);
 	while (most-- && wants_reading(s) && read_some(s))
 		;
 }
@@ -811,6 +826,12 @@ void stream_set(struct stream *s, const struct stream_ops *ops, void *data)
 void *stream_data(const struct stream *s)
 {
 	return s->data;
+}
+
+void stream_near(struct stream *s, unsigned i, const void *at, size_t n)
+{
+	must(i < STREAM_NEAR);
+	s->near[i] = (struct near){ at, n };
 }
 
 const struct stream_addr *stream_peer(const struct stream *s)

@@ -87,6 +87,11 @@ enum code stream_connect(struct loop *loop, struct str addr,
 /* Ops must stay valid as long as the stream. */
 void stream_set(struct stream *s, const struct stream_ops *ops, void *data);
 void *stream_data(const struct stream *s);
+/* What will be looked at when bytes come: it is brought near the processor while the
+ * kernel reads them, as of a thousand connections each is somewhere else in memory.  'i'
+ * is less than STREAM_NEAR.  Nothing is read or written there, and it may be gone. */
+#define STREAM_NEAR 6u
+void stream_near(struct stream *s, unsigned i, const void *at, size_t n);
 /* Of a connecting stream: what is known so far. */
 const struct stream_addr *stream_peer(const struct stream *s);
 /* NULL without TLS; else protocol chosen by ALPN ("http/1.1", "h2"). */

@@ -23,35 +23,43 @@ enum stream_state {
 
 struct dial;
 
+/* Memory that is looked at when something comes. */
+struct near {
+	const void *at;
+	size_t n;
+};
+
 struct stream {
 	uv_tcp_t tcp;
-	struct loop *loop;
-	struct owned_handle owned;
-	struct fsm fsm;
-	/* What must end before the stream can be freed: handles that are open
-	 * or closing, requests and messages under way. */
-	unsigned holds;
 
+	/* From here to 'owned': what each read and each write looks at. */
+	struct near near[STREAM_NEAR];  /* stream_near */
+	struct loop *loop;
 	const struct stream_ops *ops;
 	void *data;
-	struct stream_addr peer;
-
+	struct tls_conn *tls;   /* NULL: clear text */
+	uint64_t in, out;
+	uint64_t given;         /* for the wire, sent or waiting */
 	/* Out: 'sending' is libuv's until written; 'queue' comes behind it.
 	 * Until the stream is open, 'early' keeps plain bytes. */
-	struct buf sending, queue, early;
-	uv_write_t write_req;
+	struct buf queue, early, sending;
 	bool is_writing;
 	bool close_when_open;
-
 	/* In. */
 	bool is_paused;
 	bool eof_told;          /* on_eof ran, or TLS said its goodbye */
 	bool eof_seen;          /* nothing more comes from the socket */
+	bool resume_posted;
+	struct fsm fsm;
 
-	struct tls_conn *tls;   /* NULL: clear text */
+	struct owned_handle owned;
+	/* What must end before the stream can be freed: handles that are open
+	 * or closing, requests and messages under way. */
+	unsigned holds;
+	struct stream_addr peer;
+	uv_write_t write_req;
 	struct buf wire_left;   /* from the wire, not yet deciphered: paused */
 	struct msg resume;
-	bool resume_posted;
 
 	struct timer ender;     /* bounds draining and lingering */
 	bool has_ender;
@@ -59,8 +67,6 @@ struct stream {
 
 	struct dial *dial;      /* while connecting */
 	struct err *err;        /* why it closes; NULL: OK */
-	uint64_t in, out;
-	uint64_t given;         /* for the wire, sent or waiting */
 };
 
 /* A stream without a socket, in STREAM_CONNECTING; holds its tcp handle. */

@@ -729,6 +729,7 @@ struct conn *conn_new(struct http_server *s, struct stream *stream)
 	list_init(&c->ending_);
 	list_append(&s->conns, &c->at_);
 	stream_set(stream, &ops, c);
+	stream_near(stream, 0, c, s->conn_bytes);
 	if (stream_is_tls(stream))
 		c->deadline_ms = loop_now_ms(s->loop) +
 				 s->config.limits.handshake_ms;

@@ -9,6 +9,20 @@
 
 #include "base/banned.h"
 
+/* Where the next request will be looked up, beside the connection (conn_new). */
+static void know_near(struct conn *c)
+{
+	const struct memo *m = c->memo;
+	const struct http1_repeat *repeat = h1_of(c)->repeat;
+	struct str raw = http1_repeat_raw(repeat);
+
+	stream_near(c->stream, 1, repeat, 1);
+	stream_near(c->stream, 2, raw.p, raw.n);
+	stream_near(c->stream, 3, m, m ? offsetof(struct memo, name) : 0);
+	stream_near(c->stream, 4, m ? m->bytes : NULL, m ? m->n_about : 0);
+	stream_near(c->stream, 5, m ? m->head : NULL, m ? m->n_head : 0);
+}
+
 bool h1_recall(struct conn *c, struct str in)
 {
 	struct h1_conn *h1 = h1_of(c);
@@ -23,6 +37,7 @@ bool h1_recall(struct conn *c, struct str in)
 		h1->earlier[i].memo = c->memo;
 		h1->repeat = repeat;
 		c->memo = memo;
+		know_near(c);
 		return true;
 	}
 	return false;
@@ -75,6 +90,7 @@ void h1_keep_head(struct exchange *ex, struct str head)
 	m->n_head = head.n;
 	m->date_at = place_of(head, STR("\r\nDate: "));
 	m->trace_at = place_of(head, STR("\r\nX-Conflux-Trace: "));
+	know_near(ex->conn);
 }
 
 /* Nothing is half read, held back, gathered, or about to end. */
@@ -131,8 +147,8 @@ bool h1_again(struct conn *c, struct str in)
 	struct memo *m;
 
 	if (!is_quiet(c) || !c->server->config.again ||
-	    (!http1_repeat_is(h1->repeat, in) && !h1_recall(c, in)) ||
-	    !http1_repeat_is_all(h1->repeat, in))
+	    (!http1_repeat_is_all(h1->repeat, in) &&
+	     !(h1_recall(c, in) && http1_repeat_is_all(h1->repeat, in))))
 		return false;
 	m = c->memo;
 	if (!m || !m->head)

@@ -407,6 +407,7 @@ static void h2_start(struct conn *c)
 	must(nghttp2_session_server_new3(&h2->session, callbacks, h2, options,
 					 &mem) == 0);
 	c->state = h2;
+	stream_near(c->stream, 1, h2, sizeof(*h2));
 	submit_settings(h2);
 }
 

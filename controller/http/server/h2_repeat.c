@@ -247,6 +247,8 @@ void h2_frames_sent(struct h2 *h2, struct str frame)
 	r->wanted = 0;
 	r->ours = h2->frames.ours;
 	make_frame(r, block);
+	stream_near(h2->c->stream, 2, r, sizeof(*r) + r->n_block);
+	stream_near(h2->c->stream, 3, r->frame.p, r->frame.n);
 }
 
 /* Nothing waits that came before, or is about to end. */

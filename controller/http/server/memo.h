@@ -15,17 +15,17 @@
 
 struct memo {
 	const struct route *route;
-	int status;
-	char content_type[64];           /* empty: none */
-	struct stream_vec pieces[MEMO_PIECES];
-	unsigned n_pieces;
-	size_t n_about, n_lines;
 	/* As it was sent, with a date and a trace to be replaced. */
+	char *head;                      /* NULL: none */
+	size_t n_head, date_at, trace_at;
+	size_t n_about, n_lines;
+	int status;
 	bool wants_head, is_bodiless;
 	bool is_named;
 	uint8_t name[BODY_NAME_BYTES];   /* of the body */
-	char *head;                      /* NULL: none */
-	size_t n_head, date_at, trace_at;
+	unsigned n_pieces;
+	struct stream_vec pieces[MEMO_PIECES];
+	char content_type[64];           /* empty: none */
 	_Alignas(16) char bytes[];       /* about, then the lines of the header */
 };
 

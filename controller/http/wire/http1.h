@@ -96,6 +96,8 @@ void http1_repeat_keep(struct http1_repeat **repeat, struct str raw,
 bool http1_repeat_is(const struct http1_repeat *repeat, struct str in);
 /* 'in' is that and nothing else. */
 bool http1_repeat_is_all(const struct http1_repeat *repeat, struct str in);
+/* The bytes that are kept; not of NULL. */
+struct str http1_repeat_raw(const struct http1_repeat *repeat);
 /* Fills '*out', whose strings are the arena's, and answers the length. */
 size_t http1_repeat_take(const struct http1_repeat *repeat, struct arena *arena,
 			 struct http1_head *out);

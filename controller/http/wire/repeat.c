@@ -9,9 +9,9 @@
 
 /* In one piece of memory: headers, what came, and what was made of it. */
 struct http1_repeat {
-	struct http1_head head;
 	size_t n;
 	char *raw, *block;
+	struct http1_head head;
 	struct http_header headers[];
 };
 
@@ -68,6 +68,11 @@ bool http1_repeat_is(const struct http1_repeat *r, struct str in)
 bool http1_repeat_is_all(const struct http1_repeat *r, struct str in)
 {
 	return http1_repeat_is(r, in) && in.n == r->n;
+}
+
+struct str http1_repeat_raw(const struct http1_repeat *r)
+{
+	return str_n(r->raw, r->n);
 }
 
 size_t http1_repeat_take(const struct http1_repeat *r, struct arena *arena,
