@@ -52,7 +52,7 @@ struct match {
 struct pass {
 	unsigned which;
 	uint64_t cursor;                 /* all up to here was looked at */
-	uint64_t complete;               /* the last end of a command in that */
+	uint64_t complete;               /* the last end of a command in that; 0: none known */
 	uint64_t cmd;                    /* grows with each of these */
 	size_t n;                        /* aboard */
 	struct list aboard, holding, due;
@@ -235,11 +235,12 @@ static void leave(struct feed *f, enum feed_state state)
 	f->state = state;
 }
 
-/* Nobody is aboard: it may stand anywhere. */
+/* Nobody is aboard: it may stand anywhere, within a command too. */
 static void pass_move(struct pass *p, uint64_t cursor)
 {
 	must(p->n == 0);
-	p->cursor = p->complete = cursor;
+	p->cursor = cursor;
+	p->complete = 0;
 	p->cmd++;
 }
 
@@ -774,6 +775,7 @@ static void join_head(struct hub *hub)
 	struct pass *tail = &hub->pass[TAIL], *head = &hub->pass[HEAD];
 	struct list *lists[] = { &tail->aboard, &tail->holding };
 
+	head->complete = MAX(head->complete, tail->complete);
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
 		while (!list_empty(lists[i])) {
 			struct feed *f = container_of(lists[i]->next, struct feed,

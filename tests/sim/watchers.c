@@ -259,8 +259,11 @@ static void hear_bookmark(struct watcher *x, struct str id)
 	uint64_t rev = 0, next = record_next(x->cls, x->since);
 	const struct told *event, *behind;
 
-	claim(CHECK_ORDER, str_u64(id, &rev) && rev > x->since && !x->n_changes,
-	      "watcher %u is to go on from %llu behind %llu", x->cls, ULL(rev),
+	if (!claim(CHECK_ORDER, str_u64(id, &rev), "watcher %u is to go on from no "
+		   "revision", x->cls))
+		return;
+	claim(CHECK_ORDER, rev > x->since && !x->n_changes, "watcher %u is to go "
+	      "on from %llu behind %llu", x->cls, ULL(rev),
 	      ULL(x->since));
 	claim(CHECK_COMPLETE, !next || next > rev, "watcher %u is to go on from %llu, "
 	      "and was not told of %llu", x->cls, ULL(rev), ULL(next));

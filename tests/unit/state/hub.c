@@ -135,6 +135,43 @@ START_TEST(who_resumes_within_a_command_gets_the_rest)
 }
 END_TEST
 
+static bool late_by_and_by(void *data)
+{
+	return --*(int *)data <= 0;
+}
+
+/* Where one goes on within a command, another that comes there has heard of no end: that
+ * is no place to go on from. */
+START_TEST(a_place_within_a_command_is_not_its_end)
+{
+	struct kv_txn *txn;
+	struct fan x, y;
+	struct err err;
+	bool more = true;
+
+	two_tenants();
+	add(&x, NULL, "", NULL, 8);
+	add(&y, NULL, "b/shop/prod/z", NULL, 2);
+	for (unsigned i = 0; more; i++) {
+		int looks = _i;
+
+		ck_assert_uint_lt(i, 100);
+		txn = bench_read(&b);
+		ck_assert_int_eq(hub_run(hub, txn, late_by_and_by, &looks, &more,
+					 &err), OK);
+		kv_end(&txn);
+		ck_assert_msg(hub_position(&y.feed) == 2 ||
+			      hub_position(&y.feed) == 11, "it stands at %llu",
+			      (unsigned long long)hub_position(&y.feed));
+	}
+	ck_assert_str_eq(x.told.p, "a/shop/prod/z@9=1 b/shop/prod/z@10=1.");
+	ck_assert_str_eq(y.told.p, "b/shop/prod/z@10=1.");
+	ck_assert_uint_eq(hub_position(&y.feed), 11);
+	drop(&x);
+	drop(&y);
+}
+END_TEST
+
 START_TEST(who_is_told_may_remove_itself_and_others)
 {
 	struct fan x, y, z;
@@ -541,6 +578,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, it_goes_on_where_it_stopped, 1, 8);
 	tcase_add_loop_test(t, a_socket_that_is_full_stops_it_alone, 1, 6);
 	tcase_add_test(t, who_resumes_within_a_command_gets_the_rest);
+	tcase_add_loop_test(t, a_place_within_a_command_is_not_its_end, 1, 6);
 	tcase_add_test(t, who_is_told_may_remove_itself_and_others);
 	tcase_add_loop_test(t, what_one_may_not_read_one_is_not_told, 1, 8);
 	tcase_add_test(t, who_gets_what_it_got_is_not_told);
