@@ -185,8 +185,7 @@ void releasing_drop(struct releasing *r, struct str config)
 	r->n = to;
 }
 
-void releasing_touch(struct apply *a, const struct thing *t,
-		     const struct op *op)
+void releasing_touch(struct apply *a, const struct op *op)
 {
 	struct releasing *r = a->releasing;
 	AUTO_BUF key = BUF_NONE;
@@ -197,8 +196,14 @@ void releasing_touch(struct apply *a, const struct thing *t,
 	releasing_drop(r, op->name);
 	key_releasing_config(&key, op->tenant, op->name);
 	releasing_note_all(a, &r->ending, buf_view(&key));
+}
+
+void releasing_lift(struct apply *a, struct str tenant, const struct thing *t)
+{
+	struct releasing *r = a->releasing;
+
 	if (a->cmd->subject.role == ROLE_SOURCE && t->live.has_hold &&
-	    t->live.hold_release)
+	    t->live.hold_release && releasing_is_there(a, tenant))
 		releasing_note(r, &r->lifting, t->live.hold_release);
 }
 

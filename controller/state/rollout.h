@@ -4,7 +4,7 @@
  *
  *	releasing_choose   before the operations: the release policy of the command
  *	releasing_touch    an operation brings a configuration something: what is open
- *	                   there ends, what its release holds is lifted
+ *	                   there ends; releasing_lift: what its release holds is lifted
  *	releasing_add      instead of the default rule: goes out in steps
  *	releasing_forget   a configuration is deleted; releasing_settle follows behind the
  *	                   operations
@@ -57,8 +57,9 @@ bool releasing_goes_beside(const struct apply *a, struct str tenant);
 bool releasing_brings(struct apply *a, struct str tenant, struct str config,
 		      const struct sha256 *sha, uint32_t *version);
 bool releasing_is_open(struct apply *a, struct str tenant, struct str config);
-void releasing_touch(struct apply *a, const struct thing *t,
-		     const struct op *op);
+void releasing_touch(struct apply *a, const struct op *op);
+/* It is changed: where a source does that, what its release holds goes out with it. */
+void releasing_lift(struct apply *a, struct str tenant, const struct thing *t);
 /* E_UNPROCESSABLE: more than ROLLOUT_CONFIGS_MAX. */
 enum code releasing_add(struct apply *a, struct str tenant, struct str config,
 			struct uuid uid, const struct version_row *v,

@@ -54,6 +54,7 @@ static void stays_live(struct apply *a, struct thing *t, const struct op *op,
 	    !thing_takes_over(a, t))
 		return;
 	/* The commit went back to what is live: nothing to hold off. */
+	releasing_lift(a, op->tenant, t);
 	config_unhold(a, t, op->tenant);
 	config_change(a, t, op, res);
 }
@@ -111,7 +112,7 @@ enum code apply_version_add(struct apply *a, const struct op *op,
 			return OK;
 		}
 		was_open = releasing_is_open(a, op->tenant, op->name);
-		releasing_touch(a, &t, op);
+		releasing_touch(a, op);
 	}
 	if (live && op->release && sha256_eq(&live_sha, &op->sha)) {
 		if (was_open && releasing_goes_beside(a, op->tenant))
@@ -120,6 +121,8 @@ enum code apply_version_add(struct apply *a, const struct op *op,
 			stays_live(a, &t, op, was_open, res);
 		return rc;
 	}
+	if (op->release)
+		releasing_lift(a, op->tenant, &t);
 	config_unhold(a, &t, op->tenant);
 	in_steps = live && releasing_in_steps(a, op->tenant);
 	if (newest)
@@ -237,7 +240,8 @@ static enum code publish(struct apply *a, struct thing *t, const struct op *op,
 
 	if (releasing_brings(a, op->tenant, op->name, &v->sha, &res->version))
 		return OK;
-	releasing_touch(a, t, op);
+	releasing_touch(a, op);
+	releasing_lift(a, op->tenant, t);
 	unhold_named(a, t, op->tenant, &v->sha);
 	rc = releasing_add(a, op->tenant, op->name, t->row.uid, v, err);
 	if (rc)

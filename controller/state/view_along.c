@@ -210,7 +210,7 @@ static void follow(struct looking *l, const struct op *op, bool lifts)
 	struct object_view o = { 0 };
 	struct releasing_at at;
 	struct rules rules;
-	bool has_live;
+	bool has_live, is_open;
 
 	if (op->kind != KIND_CONFIG || !map_get(l->released, op->name))
 		return;
@@ -222,10 +222,14 @@ static void follow(struct looking *l, const struct op *op, bool lifts)
 		l->out->count++;
 		l->out->first += !has_live;
 		/* Held, or on its way already. */
+		is_open = view_releasing(l->txn, l->tenant, op->name, &at);
 		if ((lifts && o.has_live && o.live.has_hold &&
 		     sha256_eq(&o.live.hold, &op->sha)) ||
-		    (view_releasing(l->txn, l->tenant, op->name, &at) &&
-		     sha256_eq(&at.sha, &op->sha)))
+		    (is_open && sha256_eq(&at.sha, &op->sha)))
+			return;
+		/* It is live, and the hold on another stays. */
+		if (has_live && !is_open && !op->lift_hold &&
+		    sha256_eq(&rules.r[rules_default(&rules)].sha, &op->sha))
 			return;
 	} else if (op->type == OP_RULES_SET || op->type == OP_ROLLBACK) {
 		l->out->count += has_live;

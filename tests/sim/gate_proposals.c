@@ -193,6 +193,17 @@ static bool is_newest(void *data, struct str tenant, struct str name,
 	return true;
 }
 
+/* What is live there is named, and nothing else was to come: the hold stays. */
+static bool is_idle(const struct lifting *f, const struct op *op)
+{
+	const struct place *at = place_at(f->p->tenant, op->name);
+	struct rules rules;
+	int k = rules_decode(m.one, at->rules, &rules) ? rules_default(&rules) : -1;
+
+	return op->release && !op->lift_hold && !f->newest && k >= 0 &&
+	       sha256_eq(&rules.r[k].sha, &op->sha);
+}
+
 static uint64_t held_by(const struct lifting *f, struct str config, struct sha256 *sha)
 {
 	struct object_view o;
@@ -210,6 +221,7 @@ enum touch { TOUCH_NOT, TOUCH_OTHERWISE, TOUCH_LIFTS };
 static enum touch touch_of(struct lifting *f, struct str config, const struct sha256 *held)
 {
 	AUTO_ARENA arena = arena_new(4096);
+	enum touch found = TOUCH_NOT;
 
 	f->config = config;
 	f->newest = 0;
@@ -224,9 +236,11 @@ static enum touch touch_of(struct lifting *f, struct str config, const struct sh
 		if (op->type != OP_VERSION_ADD || sha256_eq(&op->sha, held) ||
 		    (op->release && f->newest && sha256_eq(&op->sha, &f->brought)))
 			continue;
-		return op->release ? TOUCH_LIFTS : TOUCH_OTHERWISE;
+		if (!is_idle(f, op))
+			return op->release ? TOUCH_LIFTS : TOUCH_OTHERWISE;
+		found = TOUCH_OTHERWISE;
 	}
-	return TOUCH_NOT;
+	return found;
 }
 
 static bool has_policies(const struct look *l, struct str tenant)

@@ -188,6 +188,33 @@ START_TEST(what_is_held_keeps_its_steps)
 END_TEST
 
 /* Its group ends a release that no configuration of the command is in. */
+/* A source that says what is live, and lifts no hold, changes nothing: nor does what else
+ * is held go out by that, past the audit. */
+START_TEST(what_changes_nothing_lifts_nothing)
+{
+	struct command *c;
+	uint64_t events, records;
+
+	both_are_out();
+	roll_back();
+	c = pushed("one\n", NULL);
+	c->flags = 0;
+	c->ops[0].lift_hold = false;
+	events = rows(KV_EVENTS);
+	records = rows(KV_AUDIT);
+	ck_assert_uint_eq(seen(c).n_along, 0);
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+	ck_assert_uint_eq(b.last.rev, 0);
+	they_get("eu", 1, 1);
+	ck_assert_uint_eq(rows(KV_ROLLOUTS), 0);
+	ck_assert_uint_eq(rows(KV_AUDIT), records);
+	ck_assert_uint_eq(rows(KV_EVENTS), events);
+	/* Who lifts it lifts all of it. */
+	ck_assert_int_eq(push("one\n", NULL), OK);
+	they_get("eu", 1, 2);
+}
+END_TEST
+
 START_TEST(what_its_group_ends_keeps_its_steps)
 {
 	make(KIND_RELEASE_POLICY, "two",
@@ -494,6 +521,7 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(t, setup, gate_teardown);
 	tcase_add_test(t, what_is_superseded_keeps_its_steps);
 	tcase_add_test(t, what_is_held_keeps_its_steps);
+	tcase_add_test(t, what_changes_nothing_lifts_nothing);
 	tcase_add_test(t, what_its_group_ends_keeps_its_steps);
 	tcase_add_loop_test(t, a_window_over_it_holds_the_command, 0, 2);
 	tcase_add_loop_test(t, people_are_asked_again, 0, 2);
