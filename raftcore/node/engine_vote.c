@@ -132,8 +132,8 @@ enum code engine_timeout(struct engine *e, uint64_t now_ms,
 
 /* ---- votes ---- */
 
-/* A learner has no election timer of its own, so its leader would stand in the
- * way of all others for ever. */
+/* Guard K; and a learner has no timer of its own, so its leader would stand in the way
+ * of all others for ever. */
 static bool leader_is_gone(const struct engine *e, uint64_t now_ms,
 			   uint64_t candidate)
 {
@@ -143,15 +143,18 @@ static bool leader_is_gone(const struct engine *e, uint64_t now_ms,
 			e->raft.election_timeout);
 }
 
-/* Guard G. */
+/* Guards G and K. */
 enum code engine_receive_vote(struct engine *e, struct raft_event *event,
 			      struct engine_update *out, struct err *err)
 {
-	if (!engine_lost_vote(e) || !guard_learner_votes())
-		return engine_step(e, event, "receive", out, err);
-	if (leader_is_gone(e, event->time, event->receive.message->server_id))
+	bool is_learner = engine_lost_vote(e);
+
+	if ((is_learner || guard_votes_early()) &&
+	    leader_is_gone(e, event->time, event->receive.message->server_id))
 		event->receive.message->request_vote.disrupt_leader = true;
-	return step_as_voter(e, event, "receive", out, err);
+	if (is_learner && guard_learner_votes())
+		return step_as_voter(e, event, "receive", out, err);
+	return engine_step(e, event, "receive", out, err);
 }
 
 enum code engine_receive_vote_result(struct engine *e, struct raft_event *event,

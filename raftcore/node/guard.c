@@ -163,6 +163,11 @@ bool guard_learner_votes(void)
 	return !is_off(FP_GUARD_G);
 }
 
+bool guard_votes_early(void)
+{
+	return !is_off(FP_GUARD_K);
+}
+
 bool guard_stands(bool had_vote, uint64_t pending, uint64_t commit)
 {
 	return had_vote && pending > commit && !is_off(FP_GUARD_J);

@@ -43,6 +43,10 @@
  *	could win beside one that is newer still.  Pre-votes keep it from disturbing
  *	who has a leader.  Who is removed is not sent that entry, and stands by the
  *	membership of before, as Raft has it.
+ * K	A follower refuses its vote until its own timeout, which is drawn between
+ *	one and two election timeouts; so the first that stands waits for the last,
+ *	and is refused for that long.  Who heard nothing of its leader for one
+ *	election timeout votes (Ongaro's thesis, 4.2.3: the minimum).
  *
  * Pure; any thread.
  */
@@ -121,6 +125,8 @@ bool guard_refuses_install(uint64_t rejected, uint64_t asked, uint64_t newest,
 bool guard_goes_back(const struct engine_message *m, uint64_t match);
 /* G: whether a learner votes when it is asked. */
 bool guard_learner_votes(void);
+/* K: whether a follower whose leader is silent votes before its own timeout. */
+bool guard_votes_early(void);
 /* J: whether who has no vote by its newest membership, at 'pending' (0: it is committed),
  * stands for election; 'had_vote': by the one before. */
 bool guard_stands(bool had_vote, uint64_t pending, uint64_t commit);
