@@ -308,6 +308,8 @@ static enum code end_alone(struct apply *a, struct arena *arena, struct str tena
 				      phase == ROLLOUT_ROLLED_BACK ? BACK_HOLD :
 								     BACK_PLAIN,
 				      err);
+	else if (phase == ROLLOUT_ROLLED_BACK)
+		rc = rollout_hold(a, tenant, row, err);
 	if (rc)
 		return rc;
 	row->phase = phase;

@@ -142,6 +142,9 @@ enum rollout_back {
 enum code rollout_withdraw(struct apply *a, struct str tenant,
 			   struct rollout_row *row, unsigned back,
 			   struct err *err) MUST_USE;
+/* It waited, and turns back with another: what Git manages is held. */
+enum code rollout_hold(struct apply *a, struct str tenant, struct rollout_row *row,
+		       struct err *err) MUST_USE;
 /* Its versions become the defaults. */
 enum code rollout_complete(struct apply *a, struct str tenant,
 			   struct rollout_row *row, struct err *err) MUST_USE;

@@ -371,11 +371,14 @@ enum code rollout_spread(struct apply *a, struct str tenant,
 	return at_all(&e, spread_one, true, begins, err);
 }
 
+/* Of several the newest has what the source still brings: that stays held. */
 static void hold(struct apply *a, struct str tenant, struct thing *t,
 		 const struct rollout_row *row, const struct rollout_config *c)
 {
 	AUTO_BUF key = BUF_NONE;
 
+	if (t->live.has_hold && t->live.hold_release > row->number)
+		return;
 	config_unhold(a, t, tenant);
 	t->live.has_hold = true;
 	t->live.hold = c->sha;
@@ -479,6 +482,14 @@ enum code rollout_withdraw(struct apply *a, struct str tenant,
 	struct at_each e = { .a = a, .tenant = tenant, .row = row, .back = back };
 
 	return at_all(&e, withdraw_one, false, false, err);
+}
+
+enum code rollout_hold(struct apply *a, struct str tenant, struct rollout_row *row,
+		       struct err *err)
+{
+	struct at_each e = { .a = a, .tenant = tenant, .row = row, .back = BACK_HOLD };
+
+	return at_each(&e, withdraw_one, err);
 }
 
 static enum code complete_one(struct at_each *e, struct rollout_config *c,

@@ -196,13 +196,26 @@ static void check_out(const struct look *l, struct roll *r, const bool in[CLIENT
 	memcpy(r->in, in, sizeof(r->in));
 }
 
+/* What a newer release brought there, which may have waited, is held before it. */
+static bool is_held_newer(const struct look *l, struct place *at, uint64_t number)
+{
+	struct object_view o;
+
+	if (view_object(l->txn, KIND_CONFIG, at->tenant, at->name, &o, NULL) ||
+	    !o.live.has_hold || o.live.hold_release <= number)
+		return false;
+	at->held_by = o.live.hold_release;
+	at->held = o.live.hold;
+	return true;
+}
+
 /* What Git brought and was turned back with it. */
-static void hold_all(struct roll *r)
+static void hold_all(const struct look *l, struct roll *r)
 {
 	for (size_t i = 0; i < r->n_members; i++) {
 		struct place *at = r->members[i].at;
 
-		if (!at->is_git || !at->is_there)
+		if (!at->is_git || !at->is_there || is_held_newer(l, at, r->number))
 			continue;
 		at->held_by = r->number;
 		at->held = r->members[i].sha;
@@ -234,7 +247,7 @@ static void check_end(const struct look *l, struct roll *r)
 	roll_sum.completed += is_done;
 	roll_sum.ended += !is_done;
 	if (op && op->move == MOVE_ROLLBACK)
-		hold_all(r);
+		hold_all(l, r);
 }
 
 /* It was completed, and is turned back: all of it. */
@@ -252,7 +265,7 @@ static void check_back(const struct look *l, struct roll *r)
 	}
 	roll_sum.switched_back++;
 	r->state = ROLL_OVER;
-	hold_all(r);
+	hold_all(l, r);
 }
 
 static void look_at_roll(const struct look *l, struct roll *r)

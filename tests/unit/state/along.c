@@ -124,6 +124,20 @@ static struct newest newest(void)
 	return n;
 }
 
+static bool is_phase(struct str release, const char *phase)
+{
+	struct kv_txn *txn = bench_read(&b);
+	struct object_view o;
+	bool is;
+
+	ck_assert_int_eq(view_object(txn, KIND_RELEASE, STR("acme"), release, &o, NULL),
+			 OK);
+	is = str_find_str(o.row.status,
+			  arena_printf(b.arena, "\"phase\":\"%s\"", phase)) != SIZE_MAX;
+	kv_end(&txn);
+	return is;
+}
+
 static void roll_back(void)
 {
 	struct command *c = bench_command(&b);
@@ -212,6 +226,48 @@ START_TEST(what_changes_nothing_lifts_nothing)
 	/* Who lifts it lifts all of it. */
 	ck_assert_int_eq(push("one\n", NULL), OK);
 	they_get("eu", 1, 2);
+}
+END_TEST
+
+static void roll_back_db(void)
+{
+	struct command *c = bench_command(&b);
+	struct op *op = command_op(b.arena, c, OP_ROLLBACK);
+
+	op->kind = KIND_CONFIG;
+	op->tenant = STR("acme");
+	op->name = STR(CONFIG);
+	op->mode = ROLLBACK_STABLE_ONLY;
+	bench_apply(&b, c);
+	ck_assert_msg(b.last.code == OK, "%s", b.last.text);
+}
+
+/* Nothing that the source brings with its newest commit comes by itself. */
+static void stays_held(const char *db, const char *two)
+{
+	uint64_t events = rows(KV_EVENTS);
+
+	ck_assert_int_eq(push(db, two), OK);
+	ck_assert_uint_eq(rows(KV_EVENTS), events);
+	they_get("eu", 1, 1);
+}
+
+/* Of several that turn back at once what the source brings is the newest's, and that is
+ * what is held, whether it was out or waited. */
+START_TEST(the_newest_that_turned_back_is_held)
+{
+	make(KIND_RELEASE_POLICY, "all",
+	     _i ? "{\"concurrency\":{\"policy\":\"Queue\"}," STEPS "}" :
+		  "{\"concurrency\":{\"policy\":\"Parallel\"}," STEPS "}");
+	ck_assert_int_eq(push("b", NULL), OK);
+	ck_assert_int_eq(push("c", "x"), OK);
+	ck_assert(is_phase(newest().name, _i ? "Queued" : "Progressing"));
+	roll_back_db();
+	they_get("eu", 1, 1);
+	stays_held("c", "x");
+	/* A change of one of its files brings the other. */
+	ck_assert_int_eq(push("d", NULL), OK);
+	they_get("eu", 4, 2);
 }
 END_TEST
 
@@ -473,20 +529,6 @@ static void publish_and_end(struct str release, bool end_first, bool completes)
 	ck_assert_msg(b.last.code == OK, "%s", b.last.text);
 }
 
-static bool is_phase(struct str release, const char *phase)
-{
-	struct kv_txn *txn = bench_read(&b);
-	struct object_view o;
-	bool is;
-
-	ck_assert_int_eq(view_object(txn, KIND_RELEASE, STR("acme"), release, &o, NULL),
-			 OK);
-	is = str_find_str(o.row.status,
-			  arena_printf(b.arena, "\"phase\":\"%s\"", phase)) != SIZE_MAX;
-	kv_end(&txn);
-	return is;
-}
-
 /* Even: it ends first; by twos: it completes, and turns back; by fours: the new one takes
  * its place, and would wait for it. */
 START_TEST(what_ended_in_the_command_is_in_no_ones_way)
@@ -522,6 +564,7 @@ static Suite *suite(void)
 	tcase_add_test(t, what_is_superseded_keeps_its_steps);
 	tcase_add_test(t, what_is_held_keeps_its_steps);
 	tcase_add_test(t, what_changes_nothing_lifts_nothing);
+	tcase_add_loop_test(t, the_newest_that_turned_back_is_held, 0, 2);
 	tcase_add_test(t, what_its_group_ends_keeps_its_steps);
 	tcase_add_loop_test(t, a_window_over_it_holds_the_command, 0, 2);
 	tcase_add_loop_test(t, people_are_asked_again, 0, 2);
