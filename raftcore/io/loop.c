@@ -2,8 +2,10 @@
  * One thread, one libuv loop, one mailbox.
  *
  * The mailbox is a list under a mutex; the first message of a batch wakes the
- * loop by an eventfd of its own, and the whole list is taken at once.  Prepare
- * and check handles mark the turns.  (libuv's async handle is not used: a loop
+ * loop by an eventfd of its own, and the whole list is taken at once.  Where the
+ * loop posted it itself it is awake: it does not wait for input before its next
+ * turn, and looks into the mailbox in that.  Prepare and check handles mark the
+ * turns.  (libuv's async handle is not used: a loop
  * that wakes before uv_async_send has returned spins until it does, which with
  * as many threads as processors is most wakes and tens of microseconds each.)
  */
@@ -56,6 +58,9 @@ struct loop {
 	int wake_fd;
 	uv_prepare_t prepare;
 	uv_check_t check;
+	uv_idle_t idle;                 /* while it runs libuv does not wait */
+	bool has_own;                   /* the first that waits is its own, and woke nobody */
+	bool takes_own;                 /* ... since before this turn */
 	char name[NAME_MAX_BYTES + 1];
 
 	struct mailbox mailbox;
@@ -257,11 +262,29 @@ static void look_first(struct loop *loop)
 	loop->sleeps = !spin_wants(&loop->spin, loop->wait_began_ns) || !look(loop);
 }
 
+static void take_messages(struct loop *loop);
+
+static void on_idle(uv_idle_t *idle)
+{
+}
+
+/* What comes before the next turn is for the one behind it: who posts to himself again
+ * and again lets input in between. */
+static void skip_waiting(struct loop *loop)
+{
+	loop->takes_own = loop->has_own;
+	if (loop->takes_own)
+		must(uv_idle_start(&loop->idle, on_idle) == 0);
+	else
+		uv_idle_stop(&loop->idle);
+}
+
 static void on_prepare(uv_prepare_t *prepare)
 {
 	struct loop *loop = loop_of_uv(prepare->loop);
 
 	run_turns(loop);
+	skip_waiting(loop);
 	loop->sleeps = false;
 	if (loop->spin.most_ns && atomic_load_explicit(&loop->running, memory_order_relaxed))
 		look_first(loop);
@@ -280,6 +303,8 @@ static void on_check(uv_check_t *check)
 	loop->wait_ended_ns = MAX(ended, loop->wait_began_ns);
 	if (loop->sleeps)
 		spin_slept(&loop->spin, clock_mono_ns() - loop->wait_began_ns);
+	if (loop->takes_own)
+		take_messages(loop);
 }
 
 void loop_on_turn(struct loop *loop, struct turn *turn)
@@ -352,19 +377,29 @@ static void wake_up(struct loop *loop)
 		;
 }
 
+static void take_messages(struct loop *loop)
+{
+	struct msg *first;
+	bool stopping;
+
+	/* Before they run, and post others. */
+	loop->has_own = loop->takes_own = false;
+	first = mailbox_take(&loop->mailbox, &stopping);
+	run_messages(loop, first);
+	spin_told(&loop->spin);
+	if (stopping)
+		uv_stop(&loop->uv);
+}
+
 static void on_wake(uv_poll_t *wake, int status, int events)
 {
 	struct loop *loop = loop_of_uv(wake->loop);
 	uint64_t count;
-	bool stopping;
 
 	/* Before the messages are taken: one that comes behind wakes again. */
 	while (read(loop->wake_fd, &count, sizeof(count)) < 0 && errno == EINTR)
 		;
-	run_messages(loop, mailbox_take(&loop->mailbox, &stopping));
-	spin_told(&loop->spin);
-	if (stopping)
-		uv_stop(&loop->uv);
+	take_messages(loop);
 }
 
 /* Whoever frees the loop waits for this: once the lock is released, a message
@@ -384,6 +419,15 @@ static void wait_for_wakers(struct mailbox *box)
 {
 	while (atomic_load(&box->posting))
 		sched_yield();
+}
+
+/* There is something for a loop whose mailbox was empty. */
+static void call(struct loop *loop)
+{
+	if (here == loop && atomic_load_explicit(&loop->running, memory_order_relaxed))
+		loop->has_own = true;
+	else
+		wake_up(loop);
 }
 
 static bool post(struct loop *loop, struct msg *msg, bool sure)
@@ -407,7 +451,7 @@ static bool post(struct loop *loop, struct msg *msg, bool sure)
 	}
 	pthread_mutex_unlock(&box->lock);
 	if (was_empty)
-		wake_up(loop);
+		call(loop);
 	if (!accepted)
 		count(&loop->stats.refused, 1);
 	wake_end(box);
@@ -449,11 +493,13 @@ static void start_handles(struct loop *loop)
 	must(uv_poll_start(&loop->wake, UV_READABLE, on_wake) == 0);
 	must(uv_prepare_init(&loop->uv, &loop->prepare) == 0);
 	must(uv_check_init(&loop->uv, &loop->check) == 0);
+	must(uv_idle_init(&loop->uv, &loop->idle) == 0);
 	must(uv_prepare_start(&loop->prepare, on_prepare) == 0);
 	must(uv_check_start(&loop->check, on_check) == 0);
 	/* The mailbox alone keeps the loop running. */
 	uv_unref((uv_handle_t *)&loop->prepare);
 	uv_unref((uv_handle_t *)&loop->check);
+	uv_unref((uv_handle_t *)&loop->idle);
 }
 
 enum code loop_try_new(const char *name, size_t mailbox_max, struct loop **out,

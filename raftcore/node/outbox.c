@@ -197,12 +197,26 @@ static bool send_first(struct node_core *c, struct box *b)
  */
 #define TELL_MS 2
 
+/* Appends have told it to all who have it. */
+static bool know_all(const struct node_core *c, uint64_t index)
+{
+	for (size_t i = 0; i < c->n_boxes; i++)
+		if (c->boxes[i].told_commit < index &&
+		    engine_match_index(c->engine, c->boxes[i].peer) >= index)
+			return false;
+	return true;
+}
+
+/* Who knows of all before is told in TELL_MS from now on, also where that was to be
+ * sooner: with one command behind the other that would never be of use. */
 void core_committed(struct node_core *c, uint64_t now_ms, uint64_t index)
 {
-	if (index <= c->commit)
+	uint64_t before = c->commit;
+
+	if (index <= before)
 		return;
 	c->commit = index;
-	if (c->is_leader && !c->tell_at)
+	if (c->is_leader && (!c->tell_at || know_all(c, before)))
 		c->tell_at = now_ms + TELL_MS;
 }
 

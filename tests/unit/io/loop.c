@@ -113,6 +113,76 @@ START_TEST(a_message_may_post_itself)
 }
 END_TEST
 
+static struct timer alarm_timer;
+
+static void until_timer(struct msg *msg)
+{
+	n_ran++;
+	if (timer_is_armed(&alarm_timer))
+		loop_post_sure(loop, msg);
+	else
+		loop_stop(loop);
+}
+
+static void do_nothing(struct timer *timer)
+{
+}
+
+/* A loop that is its own poster is awake, and still sees what else is due. */
+START_TEST(who_posts_to_himself_does_not_sleep_and_lets_others_in)
+{
+	struct note note = { .msg.run = until_timer };
+	struct loop_stats stats;
+
+	timer_init(&alarm_timer, loop, do_nothing);
+	timer_start(&alarm_timer, 20);
+	ck_assert(loop_post(loop, &note.msg));
+	loop_run_here(loop);
+	ck_assert_int_gt(n_ran, 10);
+	loop_stats_take(loop, &stats);
+	ck_assert_uint_ge(stats.turns, (uint64_t)n_ran);
+	timer_close(&alarm_timer, NULL);
+}
+END_TEST
+
+static struct note own, others;
+
+static void *post_others(void *arg)
+{
+	loop_post_sure(loop, &others.msg);
+	return NULL;
+}
+
+static void run_last(struct msg *msg)
+{
+	run_note(msg);
+	loop_stop(loop);
+}
+
+static void post_both(struct msg *msg)
+{
+	pthread_t thread;
+
+	loop_post_sure(loop, &own.msg);
+	pthread_create(&thread, NULL, post_others, NULL);
+	pthread_join(thread, NULL);
+}
+
+/* Who finds something in the mailbox wakes nobody, whoever put it there. */
+START_TEST(what_comes_behind_an_own_message_is_not_forgotten)
+{
+	struct note note = { .msg.run = post_both };
+
+	own = note_of(1);
+	others = (struct note){ .msg.run = run_last, .n = 2 };
+	ck_assert(loop_post(loop, &note.msg));
+	loop_run_here(loop);
+	ck_assert_int_eq(n_ran, 2);
+	ck_assert_int_eq(ran[0], 1);
+	ck_assert_int_eq(ran[1], 2);
+}
+END_TEST
+
 START_TEST(run_once_says_when_nothing_is_left)
 {
 	static struct timer timer;
@@ -646,6 +716,8 @@ static Suite *suite(void)
 	tcase_add_test(t, messages_run_in_order);
 	tcase_add_test(t, a_full_mailbox_refuses);
 	tcase_add_test(t, a_message_may_post_itself);
+	tcase_add_test(t, who_posts_to_himself_does_not_sleep_and_lets_others_in);
+	tcase_add_test(t, what_comes_behind_an_own_message_is_not_forgotten);
 	tcase_add_test(t, run_once_says_when_nothing_is_left);
 	tcase_add_test_raise_signal(t, a_message_without_run_aborts, SIGABRT);
 	tcase_add_loop_test_raise_signal(
