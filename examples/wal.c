@@ -64,6 +64,8 @@ static struct wal *open_log(struct recovered *r)
 		.node = 1,
 		.segment_bytes = 64 * 1024,      /* small, so that there are some */
 		.spares_max = 2,
+		/* What need not be waited for, a thread does that the log starts. */
+		.tending = WAL_TEND_THREAD,
 	};
 	struct wal *wal = NULL;
 	struct err err = { 0 };

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/failpoint.h"
@@ -138,6 +139,23 @@ static enum code real_size(struct fs *fs, struct file *file, uint64_t *out,
 	return OK;
 }
 
+static enum code real_shrink(struct fs *fs, struct file *file, uint64_t n,
+			     struct err *err)
+{
+	if (failpoint_hit(FP_FILE_SHRINK, err))
+		return err_wrap(err, "shorten %s", file->path);
+	if (ftruncate(file->fd, (off_t)n))
+		return err_sys(err, errno, "shorten %s", file->path);
+	return OK;
+}
+
+static uint64_t real_room(struct fs *fs, const char *path)
+{
+	struct statvfs st;
+
+	return statvfs(path, &st) ? 0 : (uint64_t)st.f_bavail * st.f_frsize;
+}
+
 static bool real_is_direct(struct fs *fs, struct file *file)
 {
 	return file->is_direct;
@@ -224,6 +242,7 @@ struct fs *fs_real(void)
 	static const struct fs_ops ops = {
 		.open = real_open, .close = real_close, .read = real_read,
 		.write = real_write, .sync = real_sync, .size = real_size,
+		.shrink = real_shrink, .room = real_room,
 		.is_direct = real_is_direct, .rename = real_rename,
 		.remove = real_remove, .make_dir = real_make_dir,
 		.sync_dir = real_sync_dir, .list = real_list,

@@ -38,6 +38,13 @@ struct fs_ops {
 	enum code (*sync)(struct fs *fs, struct file *file, struct err *err);
 	enum code (*size)(struct fs *fs, struct file *file, uint64_t *out,
 			  struct err *err);
+	/* Takes what is behind 'n' off.  Who hands no file to a log may have neither
+	 * this nor 'room'. */
+	enum code (*shrink)(struct fs *fs, struct file *file, uint64_t n,
+			    struct err *err);
+	/* Bytes that a process may still take on the disk of 'path'; 0 where that
+	 * is not known. */
+	uint64_t (*room)(struct fs *fs, const char *path);
 	/* True where FILE_DIRECT is in force. */
 	bool (*is_direct)(struct fs *fs, struct file *file);
 	enum code (*rename)(struct fs *fs, const char *from, const char *to,

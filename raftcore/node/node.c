@@ -212,6 +212,7 @@ static enum code open_core(struct rc_node *n, struct err *err)
 	struct node_member *members = mem_zero((count + 1) * sizeof(*members));
 	struct node_core_config core = {
 		.node = &n->config, .fs = fs_real(),
+		.tending = WAL_TEND_THREAD,
 		.seed = (unsigned)rand_u64(), .members = members,
 		.n_members = count, .joins = n->config.joins,
 		.forms = n->config.forms,

@@ -141,6 +141,7 @@ struct node_member {
 struct node_core_config {
 	const struct rc_config *node;    /* copied; loop and pool unused */
 	struct fs *fs;
+	enum wal_tending tending;        /* of its log */
 	unsigned seed;                   /* of the election timer */
 	const struct node_member *members;       /* copied */
 	size_t n_members;

@@ -12,6 +12,7 @@
 #include "base/banned.h"
 
 #define PART "raft"
+#define SPARES_MAX 16u                   /* segments: as many as a checkpoint frees */
 
 #define ULL(x) ((unsigned long long)(x))
 
@@ -226,7 +227,8 @@ static enum code open_log(struct node_core *c, struct err *err)
 	struct wal_config config = { .fs = c->fs, .node = c->config.node_id,
 				     .cluster = c->identity.cluster,
 				     .segment_bytes = c->config.segment_bytes,
-				     .spares_max = 2,
+				     .spares_max = SPARES_MAX,
+				     .tending = c->tending,
 				     .seal = c->config.seal };
 	bool had_segments = false;
 	/* A vote whose name was not synced before the process ended must not be
@@ -521,6 +523,7 @@ enum code node_core_open(const struct node_core_config *config,
 	c = NEW(struct node_core);
 	c->config = *config->node;
 	c->fs = config->fs;
+	c->tending = config->tending;
 	c->host = config->host;
 	c->host_data = config->host_data;
 	c->unwritten_last = &c->unwritten;

@@ -105,6 +105,7 @@ enum load_for { LOAD_NOTHING, LOAD_APPLY, LOAD_SEND };
 struct node_core {
 	struct rc_config config;
 	struct fs *fs;
+	enum wal_tending tending;
 	struct seal_files *files;        /* of checkpoints, over 'fs' */
 	const struct node_host *host;
 	void *host_data;

@@ -65,7 +65,7 @@ static enum code open_wal(struct survivor *s, const char *dir,
 	AUTO_BUF path = BUF_NONE;
 	struct wal_config c = { .fs = fs_real(), .node = id->node,
 				.cluster = id->cluster,
-				.segment_bytes = 64u << 20, .spares_max = 2,
+				.segment_bytes = 64u << 20,
 				.seal = seal, .reads_only = true };
 
 	buf_printf(&path, "%s/wal", dir);

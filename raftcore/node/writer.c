@@ -315,4 +315,6 @@ void writer_stats(struct writer *w, struct wal_stats *out)
 			words[i] = atomic_load(&shown->words[i]);
 	} while (version % 2 || version != atomic_load(&shown->version));
 	memcpy(out, words, sizeof(words));
+	/* What was cut may still be there, and nobody may write for long. */
+	out->other_segments += wal_gone_others(w->config.wal);
 }

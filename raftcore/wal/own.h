@@ -2,6 +2,9 @@
 #ifndef WAL_OWN_H
 #define WAL_OWN_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "wal/wal.h"
 #include "wire/sum.h"
 #include "wire/wire.h"
@@ -47,8 +50,7 @@ struct wal {
 	size_t n_segments, cap_segments;
 	struct wal_place *places;
 	size_t n_places, cap_places;
-	char (*spares)[512];
-	size_t n_spares, cap_spares;
+	struct tend *tend;
 	struct file *file;               /* of the last segment */
 	uint64_t offset;                 /* where the next record goes */
 	uint64_t next_id, next_sequence;
@@ -58,6 +60,31 @@ struct wal {
 	struct wal_stats stats;
 	bool is_broken;
 };
+
+/* ---- tend.c ---- */
+
+void tend_new(struct wal *wal);
+/* The thread, where the log has one.  E_BUSY. */
+enum code tend_start(struct wal *wal, struct err *err);
+/* After this the rest of the log may go. */
+void tend_free(struct wal *wal);
+/* A file that an earlier run left. */
+void tend_left(struct wal *wal, struct str name);
+/* A file that a segment can be made of; false: there is none ready. */
+bool tend_take(struct wal *wal, char path[512]);
+void tend_put_back(struct wal *wal, const char *path);
+/* The name of a new one. */
+void tend_name(struct wal *wal, char path[512]);
+/* The segment is none of the log's any more. */
+void tend_give_up(struct wal *wal, const struct segment *s);
+/* Something was taken or given up. */
+void tend_wake(struct wal *wal);
+/* Until all that was given up has lost its name. */
+enum code tend_drain(struct wal *wal, struct err *err);
+/* What went wrong with something that was given up before; OK: nothing. */
+enum code tend_failed(struct wal *wal, struct err *err);
+/* The folder could not be synced. */
+bool tend_is_broken(const struct wal *wal);
 
 void wal_segment_path(const struct wal *wal, uint64_t id, char out[512]);
 void wal_stamp_write(char *block, const struct wal_stamp *stamp);
@@ -138,6 +165,9 @@ enum wal_rest wal_image_rest(const struct wal_image *im, uint64_t at,
 			     const char **what);
 /* The id in a segment's name; false: it is none. */
 bool wal_segment_id(struct str name, uint64_t *id);
+/* As well in those of files that are none: "<id>.spare", "new-<id>.spare". */
+bool wal_spare_id(struct str name, uint64_t *id);
+bool wal_new_id(struct str name, uint64_t *id);
 /* A record was written or found: it replaces what was from its first on. */
 void wal_place_add(struct wal *wal, const struct wal_place *place);
 /* The segment was given up. */

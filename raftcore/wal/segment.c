@@ -13,13 +13,16 @@ void wal_segment_path(const struct wal *wal, uint64_t id, char out[512])
 	snprintf(out, 512, "%s/%016llx.seg", wal->dir, (unsigned long long)id);
 }
 
-bool wal_segment_id(struct str name, uint64_t *id)
+/* 16 hexadecimal digits between 'before' and 'after'. */
+static bool take_id(struct str name, struct str before, struct str after,
+		    uint64_t *id)
 {
-	if (name.n != 20 || !str_ends(name, STR(".seg")))
+	if (name.n != before.n + 16 + after.n || !str_starts(name, before) ||
+	    !str_ends(name, after))
 		return false;
 	*id = 0;
 	for (size_t i = 0; i < 16; i++) {
-		char c = name.p[i];
+		char c = name.p[before.n + i];
 		unsigned d = c >= '0' && c <= '9' ? (unsigned)(c - '0') :
 			     c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10) :
 						    99;
@@ -29,6 +32,21 @@ bool wal_segment_id(struct str name, uint64_t *id)
 		*id = *id << 4 | d;
 	}
 	return true;
+}
+
+bool wal_segment_id(struct str name, uint64_t *id)
+{
+	return take_id(name, STR_NONE, STR(".seg"), id);
+}
+
+bool wal_spare_id(struct str name, uint64_t *id)
+{
+	return take_id(name, STR_NONE, STR(".spare"), id);
+}
+
+bool wal_new_id(struct str name, uint64_t *id)
+{
+	return take_id(name, STR("new-"), STR(".spare"), id);
 }
 
 static void put_le(char *to, uint64_t v, unsigned n)

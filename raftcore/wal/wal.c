@@ -89,13 +89,6 @@ static void count_others(struct wal *wal)
 	wal->stats.other_segments = n;
 }
 
-static void spare_add(struct wal *wal, const char *path)
-{
-	mem_grow((void **)&wal->spares, &wal->cap_spares, wal->n_spares + 1,
-		 sizeof(*wal->spares));
-	snprintf(wal->spares[wal->n_spares++], 512, "%s", path);
-}
-
 /* Files with zeros in them, so that later writes change no metadata. */
 static enum code fill_zero(struct wal *wal, struct file *file, struct err *err)
 {
@@ -114,15 +107,13 @@ static enum code fill_zero(struct wal *wal, struct file *file, struct err *err)
 	return rc ? rc : fs->ops->sync(fs, file, err);
 }
 
-static enum code make_spare(struct wal *wal, struct err *err)
+static enum code make_spare(struct wal *wal, char path[512], struct err *err)
 {
 	struct fs *fs = wal->config.fs;
 	struct file *file;
-	char path[512];
 	enum code rc;
 
-	snprintf(path, sizeof(path), "%s/%016llx.spare", wal->dir,
-		 (unsigned long long)wal->next_id);
+	tend_name(wal, path);
 	rc = fs->ops->open(fs, path, FILE_WRITE | FILE_CREATE | FILE_DIRECT,
 			   &file, err);
 	if (rc)
@@ -131,8 +122,6 @@ static enum code make_spare(struct wal *wal, struct err *err)
 	fs->ops->close(fs, file);
 	if (rc)
 		(void)fs->ops->remove(fs, path, NULL);
-	else
-		spare_add(wal, path);
 	return rc;
 }
 
@@ -151,11 +140,11 @@ static enum code write_header(struct wal *wal, struct file *file,
 }
 
 /* A spare gets the header of 'next', then its name. */
-static enum code name_segment(struct wal *wal, struct segment *next,
-			      struct file **out, struct err *err)
+static enum code name_segment(struct wal *wal, const char *spare,
+			      struct segment *next, struct file **out,
+			      struct err *err)
 {
 	struct fs *fs = wal->config.fs;
-	const char *spare = wal->spares[wal->n_spares - 1];
 	struct file *file;
 	enum code rc = fs->ops->open(fs, spare, FILE_WRITE | FILE_DURABLE |
 				     FILE_DIRECT, &file, err);
@@ -187,23 +176,31 @@ static enum code next_segment(struct wal *wal, struct err *err)
 				.first_sequence = wal->next_sequence };
 	struct file *file = NULL;
 	enum code rc = OK;
+	char spare[512];
+	bool is_there;
 
 	wal_segment_path(wal, next.id, next.path);
-	if (wal->n_spares == 0)
-		rc = make_spare(wal, err);
+	is_there = tend_take(wal, spare);
+	if (!is_there) {
+		rc = make_spare(wal, spare, err);
+		is_there = rc == OK;
+	}
 	if (rc == OK)
-		rc = name_segment(wal, &next, &file, err);
+		rc = name_segment(wal, spare, &next, &file, err);
 	wal->is_broken |= rc != OK && rc != E_FULL;
 	if (rc) {
+		if (is_there)
+			tend_put_back(wal, spare);
 		aead_free(&next.aead);
 		return err_wrap(err, "a new segment of the log");
 	}
 	rc = fs->ops->sync_dir(fs, wal->dir, err);
 	if (rc) {
-		const char *spare = wal->spares[wal->n_spares - 1];
 		bool is_back = unless_busy(wal, rc, err) == E_FULL && rc == E_BUSY &&
 			       fs->ops->rename(fs, next.path, spare, NULL) == OK;
 
+		if (is_back)
+			tend_put_back(wal, spare);
 		aead_free(&next.aead);
 		fs->ops->close(fs, file);
 		wal->is_broken = !is_back;
@@ -212,14 +209,32 @@ static enum code next_segment(struct wal *wal, struct err *err)
 	if (wal->file)
 		fs->ops->close(fs, wal->file);
 	wal->file = file;
-	wal->n_spares--;
 	wal->next_id++;
 	wal->offset = WAL_BLOCK;
 	*segment_add(wal, next.id) = next;
+	tend_wake(wal);
 	return OK;
 }
 
 /* ---- opening ---- */
+
+/* A file that is no segment: it may be cut off, and is made anew. */
+static enum code found_spare(struct wal *wal, struct str name, struct err *err)
+{
+	struct fs *fs = wal->config.fs;
+	AUTO_BUF path = BUF_NONE;
+	uint64_t id;
+
+	/* Where it is kept for a while, no segment shall be given up by its name. */
+	if (wal_spare_id(name, &id))
+		wal->next_id = MAX(wal->next_id, id + 1);
+	if (wal->config.tending != WAL_TEND_INLINE) {
+		tend_left(wal, name);
+		return OK;
+	}
+	buf_printf(&path, "%s/%.*s", wal->dir, STR_ARG(name));
+	return fs->ops->remove(fs, path.p, err);
+}
 
 /* Names come sorted, so segments come in the order of their ids. */
 static enum code find_files(struct wal *wal, struct err *err)
@@ -239,11 +254,7 @@ static enum code find_files(struct wal *wal, struct err *err)
 			wal->next_id = MAX(wal->next_id, id + 1);
 		} else if (str_ends(name, STR(".spare")) &&
 			   !wal->config.reads_only) {
-			AUTO_BUF path = BUF_NONE;
-
-			/* It may be cut off; it is made anew. */
-			buf_printf(&path, "%s/%.*s", wal->dir, STR_ARG(name));
-			rc = fs->ops->remove(fs, path.p, err);
+			rc = found_spare(wal, name, err);
 		}
 	}
 	return rc;
@@ -291,6 +302,7 @@ enum code wal_open(const struct wal_config *config, wal_recovered *each,
 		wal->key_name = config->seal->current(config->seal->data);
 	if (!config->reads_only)
 		rc = fs_make_dir(fs, wal->dir, err);
+	tend_new(wal);
 	if (rc == OK)
 		rc = find_files(wal, err);
 	if (rc == OK)
@@ -300,6 +312,8 @@ enum code wal_open(const struct wal_config *config, wal_recovered *each,
 	if (rc == OK && !config->reads_only)
 		rc = next_segment(wal, err);
 	count_others(wal);
+	if (rc == OK && !config->reads_only)
+		rc = tend_start(wal, err);
 	if (rc) {
 		wal_close(&wal);
 		return rc;
@@ -316,13 +330,13 @@ void wal_close(struct wal **wp)
 
 	if (!wal)
 		return;
+	tend_free(wal);
 	if (wal->file)
 		wal->config.fs->ops->close(wal->config.fs, wal->file);
 	for (size_t i = 0; i < wal->n_segments; i++)
 		aead_free(&wal->segments[i].aead);
 	free(wal->segments);
 	free(wal->places);
-	free(wal->spares);
 	free(wal->block);
 	free(wal);
 	*wp = NULL;
@@ -445,7 +459,7 @@ enum code wal_append(struct wal *wal, const struct wal_entry *entries, size_t n,
 	enum code rc;
 
 	must(n > 0);
-	if (wal->is_broken)
+	if (wal->is_broken || tend_is_broken(wal))
 		return err_set(err, E_IO, "the log failed before");
 	length = encode_record(wal, &record, entries, n);
 	bytes = record.n / WAL_PAYLOAD * WAL_BLOCK;
@@ -472,50 +486,10 @@ enum code wal_append(struct wal *wal, const struct wal_entry *entries, size_t n,
 
 /* ---- cutting ---- */
 
-static enum code give_up(struct wal *wal, const struct segment *s,
-			 struct err *err)
+static void cut(struct wal *wal, uint64_t index)
 {
-	struct fs *fs = wal->config.fs;
-	char path[512];
-	enum code rc;
-
-	/* What was plain must not lie behind what is sealed; and a segment is as
-	 * long as its header says. */
-	if (wal->n_spares >= wal->config.spares_max ||
-	    s->bytes != wal->config.segment_bytes ||
-	    (wal->key_name && !s->aead))
-		return fs->ops->remove(fs, s->path, err);
-	snprintf(path, sizeof(path), "%s/%016llx.spare", wal->dir,
-		 (unsigned long long)s->id);
-	rc = fs->ops->rename(fs, s->path, path, err);
-	if (rc == OK)
-		spare_add(wal, path);
-	return rc;
-}
-
-/*
- * Oldest first, and one folder sync for each: after a crash the segments that
- * are left follow on each other without gap.
- */
-enum code wal_cut(struct wal *wal, uint64_t index, struct err *err)
-{
-	struct fs *fs = wal->config.fs;
-	enum code rc = OK;
-
 	while (wal->n_segments > 1 && wal->segments[0].max_index <= index) {
-		rc = failpoint_hit(FP_WAL_CUT, err);
-		if (rc == OK)
-			rc = give_up(wal, &wal->segments[0], err);
-		if (rc)
-			break;
-		rc = fs->ops->sync_dir(fs, wal->dir, err);
-		if (rc) {
-			/* It may come back under its old name, and must not be
-			 * used again before. */
-			wal->is_broken = true;
-			rc = broken(rc, err);
-			break;
-		}
+		tend_give_up(wal, &wal->segments[0]);
 		wal_places_drop(wal, wal->segments[0].id);
 		aead_free(&wal->segments[0].aead);
 		wal->n_segments--;
@@ -523,17 +497,34 @@ enum code wal_cut(struct wal *wal, uint64_t index, struct err *err)
 			wal->n_segments * sizeof(*wal->segments));
 	}
 	count_others(wal);
+}
+
+enum code wal_cut(struct wal *wal, uint64_t index, struct err *err)
+{
+	enum code rc;
+
+	cut(wal, index);
+	if (wal->config.tending == WAL_TEND_INLINE)
+		return tend_drain(wal, err);
+	rc = tend_failed(wal, err);
+	tend_wake(wal);
 	return rc;
 }
 
+/* What was given up must not be there again beside what is appended next. */
 enum code wal_restart(struct wal *wal, struct err *err)
 {
 	enum code rc;
 
-	if (wal->is_broken)
+	if (wal->is_broken || tend_is_broken(wal))
 		return err_set(err, E_IO, "the log failed before");
 	rc = next_segment(wal, err);
-	return rc ? rc : wal_cut(wal, UINT64_MAX, err);
+	if (rc)
+		return rc;
+	cut(wal, UINT64_MAX);
+	rc = tend_drain(wal, err);
+	tend_wake(wal);
+	return rc;
 }
 
 void wal_stats_get(const struct wal *wal, struct wal_stats *out)

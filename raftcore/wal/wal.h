@@ -27,7 +27,9 @@
  * sequence is encrypted twice.  A file with plain records is not recycled then.
  *
  * This is the synchronous core: one thread at a time.  writer.h puts it on a
- * thread of its own.
+ * thread of its own.  What can be done beside (tend.c: files are made ready for
+ * segments to come, those that were given up lose their names and blocks) is done as
+ * wal_config.tending says.
  */
 #ifndef WAL_WAL_H
 #define WAL_WAL_H
@@ -44,7 +46,22 @@ struct wal_entry {
 	struct str data;
 };
 
+/*
+ * Who does what need not be waited for.  A log that is tended keeps files with zeros
+ * ready, and gives the blocks of what it does not keep back in pieces, so that a write
+ * beside it does not wait long for the disk.
+ */
+enum wal_tending {
+	WAL_TEND_INLINE,                 /* nobody: append and cut do it and wait */
+	WAL_TEND_THREAD,                 /* a thread of the log's own, beside; 'fs'
+					    is one of any thread */
+	WAL_TEND_CALLER,                 /* who calls wal_tend */
+};
+
 #define WAL_SEGMENT_MAX (1ull << 30)     /* bytes of a file */
+
+#define WAL_AHEAD 2u                     /* files with zeros that are made ready */
+#define WAL_PLENTY 32u
 
 struct wal_config {
 	struct fs *fs;
@@ -53,7 +70,11 @@ struct wal_config {
 	uint64_t node;
 	uint64_t segment_bytes;          /* 64 MiB; a multiple of 4 KiB, at most
 					    WAL_SEGMENT_MAX */
-	unsigned spares_max;             /* recycled segments kept, 2 */
+	/* Segments that were given up and are kept to be written again.  Where the
+	 * log is tended and the disk has room for fewer than WAL_PLENTY segments, at
+	 * most WAL_AHEAD are, and none is made ahead of need. */
+	unsigned spares_max;
+	enum wal_tending tending;
 	/* Keys of sealed segments; NULL: none are opened, none are made.  Asked on
 	 * the log's thread; an error of its wrap is one of the disk. */
 	const struct seal_provider *seal;
@@ -79,7 +100,8 @@ struct wal_stats {
 /*
  * Opens or creates the log in 'dir' and recovers it.  Never appends to an old
  * segment.  E_CORRUPT: damage, with file and offset; E_DENIED: the log of
- * another cluster or node, or sealed with a key that is not here.
+ * another cluster or node, or sealed with a key that is not here; E_BUSY: the machine
+ * has no thread for it, or no descriptor.
  */
 enum code wal_open(const struct wal_config *config, wal_recovered *each,
 		   void *data, struct wal **out, struct err *err) MUST_USE;
@@ -99,13 +121,24 @@ enum code wal_append(struct wal *wal, const struct wal_entry *entries, size_t n,
  */
 enum code wal_read(struct wal *wal, uint64_t from, uint64_t to,
 		   wal_recovered *each, void *data, struct err *err) MUST_USE;
-/* Gives up segments all of whose entries are at or below 'index'.  Where the
- * folder cannot be synced, nothing is appended any more. */
+/*
+ * Gives up segments all of whose entries are at or below 'index'.  Of a log that is
+ * tended they lose their names later, oldest first, and after a crash the newer ones
+ * are there again; an error is one of an earlier cut then, and it is tried again.
+ * Where the folder cannot be synced, nothing is appended any more.
+ */
 enum code wal_cut(struct wal *wal, uint64_t index, struct err *err) MUST_USE;
-/* Gives up all entries, oldest first; what is appended next may have any index.
- * A crash in between leaves the newer ones: it is done again. */
+/* Gives up all entries, oldest first, and waits until they are gone; what is appended
+ * next may have any index.  A crash in between leaves the newer ones: it is done
+ * again. */
 enum code wal_restart(struct wal *wal, struct err *err) MUST_USE;
+/* A piece of what can be done beside, for WAL_TEND_CALLER; any thread.  '*did': there
+ * was one.  What fails is tried again later. */
+enum code wal_tend(struct wal *wal, bool *did, struct err *err) MUST_USE;
 void wal_stats_get(const struct wal *wal, struct wal_stats *out);
+/* Files of segments that were given up, which were not sealed as new ones are, and are
+ * still on the disk; any thread. */
+uint64_t wal_gone_others(const struct wal *wal);
 /* Most bytes of entries' data that one record can hold. */
 size_t wal_record_max(const struct wal *wal);
 

@@ -305,6 +305,17 @@ static void log_step(void)
 	}
 }
 
+/* What the log's thread does beside. */
+static void tend_step(void)
+{
+	struct err err;
+	bool did = true;
+
+	for (uint64_t n = below(4); n > 0 && did; n--)
+		if (wal_tend(node_core_wal(w.core), &did, &err))
+			tell("  tending: %s", err.text);
+}
+
 static void apply_step(void)
 {
 	size_t n = w.n_batch;
@@ -411,6 +422,7 @@ static void any_step(bool proposes)
 	case 2:
 		if (w.n_jobs)
 			log_step();
+		tend_step();
 		break;
 	case 3:
 	case 4:
@@ -485,6 +497,7 @@ static bool open_core(void)
 					      .freeze = toy_freeze,
 					      .bytes = toy_bytes };
 	core = (struct node_core_config){ .node = &config,
+					  .tending = WAL_TEND_CALLER,
 					  .fs = disk_fs(w.disk), .host = &host,
 					  .seed = (unsigned)w.seed };
 	rc = node_core_open(&core, &w.core, &err);

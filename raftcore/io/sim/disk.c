@@ -319,6 +319,23 @@ static enum code sim_size(struct fs *fs, struct file *file, uint64_t *out,
 	return OK;
 }
 
+static enum code sim_shrink(struct fs *fs, struct file *file, uint64_t n,
+			    struct err *err)
+{
+	bool torn;
+	enum code rc = step(disk_of(fs), FP_FILE_SHRINK, "shorten", &torn, err);
+
+	must(file->flags & FILE_WRITE);
+	if (rc == OK)
+		buf_cut(&file->inode->live, MIN(n, file->inode->live.n));
+	return rc;
+}
+
+static uint64_t sim_room(struct fs *fs, const char *path)
+{
+	return disk_of(fs)->is_full ? 0 : UINT64_MAX;
+}
+
 static bool sim_is_direct(struct fs *fs, struct file *file)
 {
 	return true;
@@ -426,6 +443,7 @@ struct disk *disk_new(uint64_t seed)
 	static const struct fs_ops ops = {
 		.open = sim_open, .close = sim_close, .read = sim_read,
 		.write = sim_write, .sync = sim_sync, .size = sim_size,
+		.shrink = sim_shrink, .room = sim_room,
 		.is_direct = sim_is_direct, .rename = sim_rename,
 		.remove = sim_remove, .make_dir = sim_make_dir,
 		.sync_dir = sim_sync_dir, .list = sim_list,

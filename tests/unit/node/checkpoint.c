@@ -448,7 +448,7 @@ static const char *const crashes[] = {
 	"checkpoint.sync=crash@3", "checkpoint.rename=crash@3",
 	"checkpoint.done=crash@3", "checkpoint.prune=crash",
 	"checkpoint.prune=crash@2", "wal.write=crash@40",
-	"wal.written=crash@40",
+	"wal.written=crash@40", "wal.spare=crash@5",
 };
 
 static void child(int fd, const char *spec)

@@ -24,6 +24,7 @@ static struct fs *fs;
 static struct err err;
 static bool power;                       /* lost at the end, or only a kill */
 static struct keyring *keys;             /* NULL: plain */
+static bool is_tended;                   /* a piece behind each entry */
 
 static void setup(void)
 {
@@ -84,6 +85,8 @@ static enum code open_log(struct model *m, struct wal **wal)
 				     .segment_bytes = 16 * 4096,
 				     .spares_max = 1 };
 
+	if (is_tended)
+		config.tending = WAL_TEND_CALLER;
 	if (keys)
 		config.seal = keyring_provider(keys);
 	m->seen = 0;
@@ -108,6 +111,15 @@ static void names_its_place(enum code rc)
 		      err.text);
 }
 
+static void tend(struct wal *wal)
+{
+	bool did;
+	enum code rc = is_tended ? wal_tend(wal, &did, &err) : OK;
+
+	if (rc)
+		names_its_place(rc);
+}
+
 /* Appends up to 'to'; false: the log has failed, and stays so. */
 static bool append_up_to(struct wal *wal, struct model *m, uint64_t to)
 {
@@ -126,6 +138,7 @@ static bool append_up_to(struct wal *wal, struct model *m, uint64_t to)
 			return false;
 		}
 		m->acked = i;
+		tend(wal);
 	}
 	return true;
 }
@@ -197,10 +210,11 @@ static void run_log(const struct nth *nth, void *data)
 	disk_free(&disk);
 }
 
-/* Which of the four: power or kill, plain or sealed. */
+/* Which of the eight: power or kill, plain or sealed, tended or not. */
 static void choose(int which)
 {
 	power = which & 1;
+	is_tended = which & 4;
 	if (which & 2)
 		ck_assert_int_eq(keyring_parse(
 			STR("one 000102030405060708090a0b0c0d0e0f"
@@ -287,8 +301,8 @@ END_TEST
 
 static void add(TCase *t)
 {
-	tcase_add_loop_test(t, a_log_loses_nothing, 0, 4);
-	tcase_add_loop_test(t, a_full_disk_is_no_end, 0, 4);
+	tcase_add_loop_test(t, a_log_loses_nothing, 0, 8);
+	tcase_add_loop_test(t, a_full_disk_is_no_end, 0, 8);
 	tcase_add_loop_test(t, a_vote_is_not_forgotten, 0, 2);
 	tcase_add_loop_test_raise_signal(t, no_memory_ends_the_process, SIGABRT,
 					 0, 4);
