@@ -542,7 +542,8 @@ static void crash(bool power)
 		w.n_named = 0;
 		w.toy_is_lost = true;
 	}
-	if (below(2) && damage_vote(w.disk, "data", (unsigned)below(2), below(36)))
+	/* Behind a kill the other copy may lack its name still, and power may go next. */
+	if (power && damage_vote(w.disk, "data", (unsigned)below(2), below(36)))
 		tell("  a copy of term and vote is damaged");
 }
 
