@@ -33,6 +33,7 @@ struct call {
 	uint64_t sent_ns, number;
 	size_t read;                     /* of the body */
 	bool is_good;
+	char status[8];                  /* where it is not */
 };
 
 static nghttp2_nv head[HEADERS_MAX];
@@ -100,12 +101,24 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame,
 		session, frame->hd.stream_id);
 
 	if (is_name(name, n_name, ":status")) {
-		if (n_value != 3 || value[0] != '2')
-			load_die("a call was answered %.*s", (int)n_value, value);
-		call->is_good = true;
+		call->is_good = n_value == 3 && value[0] == '2';
+		if (!call->is_good)
+			snprintf(call->status, sizeof(call->status), "%.*s",
+				 (int)n_value, value);
 	}
 	if (is_name(name, n_name, "grpc-status") && !is_name(value, n_value, "0"))
 		load_die("a call ended with grpc-status %.*s", (int)n_value, value);
+	return 0;
+}
+
+/* Why it is no success is what says what to do. */
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream,
+		   const uint8_t *p, size_t n, void *data)
+{
+	struct call *call = nghttp2_session_get_stream_user_data(session, stream);
+
+	if (!call->is_good)
+		load_die("a call was answered %s: %.*s", call->status, (int)n, p);
 	return 0;
 }
 
@@ -116,7 +129,8 @@ static int on_close(nghttp2_session *session, int32_t stream, uint32_t code,
 	uint64_t now = clock_mono_ns();
 
 	if (code || !call->is_good)
-		load_die("stream %d ended with code %u", stream, code);
+		load_die("a call was answered %s; its stream ended with code %u",
+			 *call->status ? call->status : "nothing", code);
 	load_note(call->sent_ns, now);
 	ask(session, call, now);
 	return 0;
@@ -153,6 +167,7 @@ static nghttp2_session *session_of(struct connection *c)
 		load_die("no memory");
 	nghttp2_session_callbacks_set_send_callback(calls, on_send);
 	nghttp2_session_callbacks_set_on_header_callback(calls, on_header);
+	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(calls, on_data);
 	nghttp2_session_callbacks_set_on_stream_close_callback(calls, on_close);
 	if (nghttp2_session_client_new(&session, calls, c))
 		load_die("no memory");
