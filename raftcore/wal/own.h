@@ -79,6 +79,9 @@ void tend_name(struct wal *wal, char path[512]);
 void tend_give_up(struct wal *wal, const struct segment *s);
 /* Something was taken or given up. */
 void tend_wake(struct wal *wal);
+/* Too little is free for files that are not needed yet; not of one that is tended
+ * in its own calls. */
+bool tend_is_tight(const struct wal *wal);
 /* Until all that was given up has lost its name. */
 enum code tend_drain(struct wal *wal, struct err *err);
 /* What went wrong with something that was given up before; OK: nothing. */

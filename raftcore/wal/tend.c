@@ -90,7 +90,7 @@ static size_t keep_most(const struct wal *wal, bool is_tight)
 	return is_tight ? MIN(max, WAL_AHEAD) : max;
 }
 
-static bool is_tight(const struct wal *wal)
+bool tend_is_tight(const struct wal *wal)
 {
 	struct fs *fs = wal->config.fs;
 
@@ -104,14 +104,19 @@ static bool is_tight(const struct wal *wal)
 static void rename_done(struct wal *wal, const char *path, bool tight)
 {
 	struct tend *t = wal->tend;
+	struct gone *g;
+	bool is_spare;
 
 	pthread_mutex_lock(&t->lock);
+	g = &t->gone[0];
+	is_spare = path && g->is_kept && t->n_spares < keep_most(wal, tight);
 	/* An error of the folder leaves it out: nothing is appended any more. */
-	if (path && t->gone[0].is_kept && t->n_spares < keep_most(wal, tight))
+	if (is_spare)
 		add_spare(t, path);
 	else if (path)
-		add_raw(t, path, t->gone[0].is_other);
-	else if (t->gone[0].is_other)
+		add_raw(t, path, g->is_other);
+	/* What a spare holds nobody opens. */
+	if (g->is_other && (is_spare || !path))
 		atomic_fetch_sub(&t->others, 1);
 	t->n_gone--;
 	memmove(t->gone, t->gone + 1, t->n_gone * sizeof(*t->gone));
@@ -126,7 +131,7 @@ static void rename_done(struct wal *wal, const char *path, bool tight)
 static enum code give_up(struct wal *wal, struct gone *g, struct err *err)
 {
 	struct fs *fs = wal->config.fs;
-	bool tight = is_tight(wal);
+	bool tight = tend_is_tight(wal);
 	bool is_removed = wal->config.tending == WAL_TEND_INLINE &&
 			  (!g->is_kept ||
 			   wal->tend->n_spares >= wal->config.spares_max);
@@ -287,19 +292,23 @@ static enum piece choose(struct wal *wal, bool only_gone, bool tight)
 	return t->n_raw ? PIECE_SHRINK : PIECE_NONE;
 }
 
-/* What was begun is not gone on with: others need the room, or there are enough. */
-static void drop_fill(struct wal *wal, enum piece piece, bool only_gone)
+/* What was begun is not gone on with: others need the room, or there are enough.  Was
+ * there something?  It is to be given back then. */
+static bool drop_fill(struct wal *wal, enum piece piece, bool only_gone)
 {
-	if (wal->tend->file && !only_gone && piece != PIECE_FILL &&
-	    piece != PIECE_GIVE_UP)
+	bool is_dropped = wal->tend->file && !only_gone && piece != PIECE_FILL &&
+			  piece != PIECE_GIVE_UP;
+
+	if (is_dropped)
 		end_fill(wal, false);
+	return is_dropped;
 }
 
 static enum code do_piece(struct wal *wal, bool only_gone, bool *did,
 			  struct err *err)
 {
 	struct tend *t = wal->tend;
-	bool tight = is_tight(wal);
+	bool tight = tend_is_tight(wal);
 	struct gone gone = { 0 };
 	struct raw raw = { 0 };
 	enum piece piece;
@@ -321,14 +330,13 @@ static enum code do_piece(struct wal *wal, bool only_gone, bool *did,
 		rc = fill(wal, err);
 	else if (piece == PIECE_SHRINK)
 		rc = shrink(wal, &raw, err);
-	drop_fill(wal, piece, only_gone);
+	*did = drop_fill(wal, piece, only_gone) || piece != PIECE_NONE;
 	pthread_mutex_lock(&t->lock);
 	if (rc && piece == PIECE_GIVE_UP && !only_gone)
 		err_copy(&t->failed, err);
 	t->is_busy = false;
 	pthread_cond_broadcast(&t->changed);
 	pthread_mutex_unlock(&t->lock);
-	*did = piece != PIECE_NONE;
 	return rc;
 }
 

@@ -228,7 +228,8 @@ static enum code found_spare(struct wal *wal, struct str name, struct err *err)
 	/* Where it is kept for a while, no segment shall be given up by its name. */
 	if (wal_spare_id(name, &id))
 		wal->next_id = MAX(wal->next_id, id + 1);
-	if (wal->config.tending != WAL_TEND_INLINE) {
+	/* Without room they are what a start may be waiting for. */
+	if (wal->config.tending != WAL_TEND_INLINE && !tend_is_tight(wal)) {
 		tend_left(wal, name);
 		return OK;
 	}

@@ -223,6 +223,45 @@ START_TEST(a_full_disk_gets_back_what_is_not_needed)
 }
 END_TEST
 
+/* What a start waits for may be the room that it holds itself. */
+START_TEST(a_start_on_a_full_disk_gives_back_what_was_left)
+{
+	struct seen s;
+	struct wal *wal = open_log(&s);
+
+	append_all(wal, 1, 70);
+	ck_assert_int_eq(wal_cut(wal, 56, &err), OK);
+	tend(wal);
+	ck_assert_uint_eq(count(".spare"), 4);
+	wal_close(&wal);
+	disk_set_full(disk, true);
+	ck_assert_int_eq(wal_open(&config, note, &s, &wal, &err), E_FULL);
+	ck_assert_uint_eq(count(".spare"), 0);
+	disk_set_full(disk, false);
+	wal = open_log(&s);
+	ck_assert_uint_eq(s.last, 70);
+	wal_close(&wal);
+}
+END_TEST
+
+START_TEST(what_is_half_made_is_given_back)
+{
+	struct seen s;
+	struct wal *wal;
+	bool did;
+
+	config.segment_bytes = 1 << 20;
+	wal = open_log(&s);
+	ck_assert_int_eq(wal_tend(wal, &did, &err), OK);
+	ck_assert(did);
+	ck_assert_uint_eq(count(".spare"), 1);
+	disk_set_full(disk, true);
+	ck_assert_uint_gt(tend(wal), 0);
+	ck_assert_uint_eq(count(".spare"), 0);
+	wal_close(&wal);
+}
+END_TEST
+
 /* What was given up, and is still there under its name, must not be beside what may
  * have any index. */
 START_TEST(a_restart_waits_until_all_is_gone)
@@ -241,6 +280,41 @@ START_TEST(a_restart_waits_until_all_is_gone)
 	ck_assert_uint_eq(s.first, 1000);
 	ck_assert_uint_eq(s.last, 1002);
 	wal_close(&wal);
+}
+END_TEST
+
+/* The old key may go when none needs it. */
+START_TEST(what_another_key_sealed_is_needed_by_nobody_behind_its_use)
+{
+	struct keyring *keys[2] = { NULL };
+	static const char *const texts[2] = {
+		"one 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+		"two 100102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n"
+		"one 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+	};
+	struct seen s;
+	struct wal *wal;
+	struct wal_stats st;
+
+	for (unsigned i = 0; i < 2; i++) {
+		ck_assert_int_eq(keyring_parse(str_of(texts[i]), "keys", &keys[i],
+					       NULL), OK);
+		config.seal = keyring_provider(keys[i]);
+		wal = open_log(&s);
+		append_all(wal, s.last + 1, s.last + 21);
+		if (i == 0)
+			wal_close(&wal);
+	}
+	wal_stats_get(wal, &st);
+	ck_assert_uint_eq(st.other_segments, 3);
+	ck_assert_int_eq(wal_cut(wal, 21, &err), OK);
+	ck_assert_uint_eq(wal_gone_others(wal), 3);
+	tend(wal);
+	ck_assert_uint_eq(wal_gone_others(wal), 0);
+	ck_assert_uint_gt(count(".spare"), WAL_AHEAD);
+	wal_close(&wal);
+	keyring_free(&keys[0]);
+	keyring_free(&keys[1]);
 }
 END_TEST
 
@@ -502,6 +576,9 @@ static Suite *suite(void)
 	tcase_add_test(steps, a_full_disk_gets_back_what_is_not_needed);
 	tcase_add_test(steps, a_restart_waits_until_all_is_gone);
 	tcase_add_test(steps, what_is_not_sealed_is_not_kept);
+	tcase_add_test(steps, a_start_on_a_full_disk_gives_back_what_was_left);
+	tcase_add_test(steps, what_is_half_made_is_given_back);
+	tcase_add_test(steps, what_another_key_sealed_is_needed_by_nobody_behind_its_use);
 	tcase_add_loop_test(steps, a_crash_at_each_step_loses_nothing, 0, 2);
 	suite_add_tcase(s, steps);
 	tcase_set_timeout(thread, 120);
