@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/failpoint.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "wal/own.h"
 
@@ -377,6 +378,7 @@ static void *tend_main(void *arg)
 {
 	struct wal *wal = arg;
 	struct tend *t = wal->tend;
+	bool is_told = false;
 
 	pthread_setname_np(pthread_self(), "wal-tend");
 	pthread_mutex_lock(&t->lock);
@@ -387,6 +389,10 @@ static void *tend_main(void *arg)
 
 		pthread_mutex_unlock(&t->lock);
 		rc = wal_tend(wal, &did, &err);
+		if (rc && !is_told)
+			log_warn("wal", LOG_KV(log_z("error", err.text)),
+				 "beside the log something failed: it is tried again");
+		is_told = rc != OK;
 		pthread_mutex_lock(&t->lock);
 		if (rc)
 			sleep_on(t, AGAIN_MS);
