@@ -202,15 +202,23 @@ START_TEST(what_a_kill_left_goes)
 }
 END_TEST
 
-START_TEST(a_full_disk_gets_back_what_is_not_needed)
+/* A log of 70 entries, of which 56 were given up. */
+static struct wal *with_four_spares(struct seen *s)
 {
-	struct seen s;
-	struct wal *wal = open_log(&s);
+	struct wal *wal = open_log(s);
 
 	append_all(wal, 1, 70);
 	ck_assert_int_eq(wal_cut(wal, 56, &err), OK);
 	tend(wal);
 	ck_assert_uint_eq(count(".spare"), 4);
+	return wal;
+}
+
+START_TEST(a_full_disk_gets_back_what_is_not_needed)
+{
+	struct seen s;
+	struct wal *wal = with_four_spares(&s);
+
 	disk_set_full(disk, true);
 	ck_assert_int_gt(tend(wal), 0);
 	ck_assert_uint_eq(count(".spare"), WAL_AHEAD);
@@ -227,12 +235,8 @@ END_TEST
 START_TEST(a_start_on_a_full_disk_gives_back_what_was_left)
 {
 	struct seen s;
-	struct wal *wal = open_log(&s);
+	struct wal *wal = with_four_spares(&s);
 
-	append_all(wal, 1, 70);
-	ck_assert_int_eq(wal_cut(wal, 56, &err), OK);
-	tend(wal);
-	ck_assert_uint_eq(count(".spare"), 4);
 	wal_close(&wal);
 	disk_set_full(disk, true);
 	ck_assert_int_eq(wal_open(&config, note, &s, &wal, &err), E_FULL);
