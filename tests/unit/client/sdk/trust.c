@@ -53,9 +53,9 @@ START_TEST(signatures)
 	server_publish(s, "main.json", JSON, "{\"n\":1,\"s\":\"one\"}", true);
 	UNTIL(cfx, status_of(cfx).last.code == CFX_E_CORRUPT);
 	server_lies(s, SERVER_HONEST);
-	ck_assert(server_saw_ack(s, "applied main.json 1") == true);
-	UNTIL(cfx, server_requests(s, SERVER_ACKS) >= 2);
-	ck_assert(server_saw_ack(s, "applied main.json 2"));
+	/* Also 1 may be said anew, and is no sign of 2: who lies is left. */
+	UNTIL(cfx, server_acks(s, "applied main.json 1") > 0);
+	UNTIL(cfx, server_acks(s, "applied main.json 2") > 0);
 	cfx_close(cfx);
 	o.public_key_file = in_folder("no.pem");
 	fails_with(&o, CFX_E_NOT_FOUND, "no.pem");
