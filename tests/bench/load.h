@@ -14,11 +14,12 @@
 
 #define CONNECTIONS_MAX 1024u
 
+/* A cache line, since of many each turn looks at another. */
 struct connection {
-	int fd;
-	struct buf out;
+	_Alignas(64) struct buf out;     /* what is left to send */
 	size_t sent;                     /* of 'out' */
 	void *data;                      /* of the program */
+	int fd;
 };
 
 extern struct load {
@@ -37,6 +38,9 @@ void load_open(const char *program, const char *address, unsigned connections,
 
 /* Sends what 'out' holds, as far as it goes. */
 void load_flush(struct connection *c);
+
+/* Sends that at once; what does not go is added to 'out'. */
+void load_send(struct connection *c, const char *p, size_t n);
 
 /* An answer to what was sent at 'from' has come. */
 void load_note(uint64_t from, uint64_t now);

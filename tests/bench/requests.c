@@ -3,6 +3,9 @@
  *
  *	requests HOST:PORT PATH CONNECTIONS SECONDS STATUS [NAME:VALUE ...]
  *
+ * A run of '#' in a header is the number of the request, in hexadecimal digits, so that no
+ * two requests are the same.
+ *
  * A client that does no more than it must: of each answer it looks at the status and at
  * how long it is, and a request is one send and one recv.  With one that costs as much as
  * the servers a figure says as much of the client.  Prints what load.h says.  Another
@@ -23,19 +26,33 @@
 #define LENGTH "\r\ncontent-length:"
 
 struct asking {
-	uint64_t sent_ns;
+	_Alignas(64) uint64_t sent_ns;
 	size_t left;                     /* of the answer's content; 0: its head */
 	struct buf head;                 /* that came in part */
 };
 
 static struct buf request;
+static struct place { size_t at, n; } places[4];     /* of the number */
+static unsigned n_places;
+static uint64_t number;
 static char status_line[sizeof(STATUS_LINE)];
 static bool has_content;
 
+static void put_number(const struct place *place)
+{
+	uint64_t left = number;
+
+	for (size_t i = place->n; i-- > 0; left >>= 4)
+		request.p[place->at + i] = "0123456789abcdef"[left & 15];
+}
+
 static void ask(struct connection *c, struct asking *a, uint64_t now)
 {
-	buf_add(&c->out, request.p, request.n);
+	number++;
+	for (unsigned i = 0; i < n_places; i++)
+		put_number(&places[i]);
 	a->sent_ns = now;
+	load_send(c, request.p, request.n);
 }
 
 static const char *find_length(const char *p, const char *end)
@@ -111,10 +128,21 @@ static void make_request(char **argv, int argc)
 	for (int i = 6; i < argc; i++)
 		buf_printf(&request, "%s\r\n", argv[i]);
 	buf_printf(&request, "\r\n");
+	for (size_t i = 0; i < request.n; i++) {
+		size_t n = strspn(request.p + i, "#");
+
+		if (n == 0)
+			continue;
+		must(n_places < ARRAY_LEN(places));
+		places[n_places++] = (struct place){ i, n };
+		i += n;
+	}
 }
 
 int main(int argc, char **argv)
 {
+	static struct asking asking[CONNECTIONS_MAX];
+
 	if (argc < 6) {
 		fprintf(stderr, "usage: requests HOST:PORT PATH CONNECTIONS SECONDS "
 			"STATUS [NAME:VALUE ...]\n");
@@ -126,10 +154,8 @@ int main(int argc, char **argv)
 	load_open("requests", argv[1], (unsigned)atoi(argv[3]),
 		  (unsigned)atoi(argv[3]), atof(argv[4]));
 	for (unsigned i = 0; i < load.n; i++) {
-		load.connections[i]->data = mem_zero(sizeof(struct asking));
-		ask(load.connections[i], load.connections[i]->data,
-		    clock_mono_ns());
-		load_flush(load.connections[i]);
+		load.connections[i]->data = &asking[i];
+		ask(load.connections[i], &asking[i], clock_mono_ns());
 	}
 	load_run(take);
 	load_print();

@@ -10,10 +10,11 @@ GRPC = ("content-type:application/grpc", "te:trailers")
 CONNECTIONS = 8
 
 
-def calls_args(url, path, in_flight, seconds, body="-", fields=(), count=0):
+def calls_args(url, path, in_flight, seconds, body="-", fields=(), count=0,
+               connections=CONNECTIONS):
     """tests/bench/calls.c, for so long, or until 'count' calls were answered."""
     return [base.TOOLS + "/calls", url.split("//")[1], path, str(in_flight),
-            str(min(in_flight, CONNECTIONS)),
+            str(min(in_flight, connections)),
             f"3600:{count}" if count else str(seconds), body, *fields]
 
 
@@ -24,6 +25,15 @@ def calls(url, path, in_flight, body="-", fields=(), token=None, count=0):
         fields = (*fields, "authorization:Bearer " + token)
     answer = json.loads(base.run(calls_args(url, path, in_flight, base.SECONDS, body,
                                             fields, count)))
+    return answer["rate"], answer["p99_us"]
+
+
+def gets(url, connections, in_flight, fields, status):
+    """The same of GETs over as many connections; 'url' is whole."""
+    host, path = url.split("//")[1].split("/", 1)
+    answer = json.loads(base.run(calls_args(
+        "//" + host, "/" + path, in_flight, base.SECONDS,
+        fields=(f":status:{status}", *fields), connections=connections)))
     return answer["rate"], answer["p99_us"]
 
 
