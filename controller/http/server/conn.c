@@ -202,16 +202,23 @@ struct exchange *conn_ask(struct conn *c)
 }
 
 /* "00-<trace>-<span>-<flags>" (W3C Trace Context). */
-static void take_traceparent(struct request *r)
+void request_take_trace(struct request *r, struct str parent)
 {
-	const struct str *h = request_header(r, "traceparent");
 	uint8_t trace[16], none[16] = { 0 };
 
-	if (!h || h->n < 55 || h->p[2] != '-' || h->p[35] != '-' ||
-	    !hex_parse(str_n(h->p + 3, 32), trace, sizeof(trace)) ||
+	if (parent.n < 55 || parent.p[2] != '-' || parent.p[35] != '-' ||
+	    !hex_parse(str_n(parent.p + 3, 32), trace, sizeof(trace)) ||
 	    memcmp(trace, none, sizeof(none)) == 0)
 		return;
 	memcpy(r->trace, trace, sizeof(trace));
+}
+
+static void take_traceparent(struct request *r)
+{
+	const struct str *h = request_header(r, "traceparent");
+
+	if (h)
+		request_take_trace(r, *h);
 }
 
 static void take_content_type(struct request *r)

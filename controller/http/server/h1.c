@@ -248,6 +248,21 @@ static bool parse_head(struct conn *c, struct exchange *ex, struct str raw,
 	return true;
 }
 
+/* What is kept, once more. */
+static struct exchange *take_again(struct conn *c, struct str *in,
+				   struct http1_head *head)
+{
+	const struct http1_repeat *repeat = h1_of(c)->repeat;
+	struct str trace = http1_repeat_trace(repeat, *in);
+	struct exchange *ex = conn_ask(c);
+
+	request_take_trace(&ex->r, trace);
+	*in = str_from(*in, http1_repeat_take(repeat, *in, ex->r.arena, head));
+	c->repeated = ex;
+	c->knows_trace = trace.n > 0;
+	return ex;
+}
+
 /* NULL: more bytes are needed, or nothing more is read. */
 static struct exchange *take_head(struct conn *c, struct str *in,
 				  struct http1_head *head)
@@ -259,13 +274,8 @@ static struct exchange *take_head(struct conn *c, struct str *in,
 	size_t len;
 
 	if (h1->scanned == 0 &&
-	    (http1_repeat_is(h1->repeat, *in) || h1_recall(c, *in))) {
-		ex = conn_ask(c);
-		len = http1_repeat_take(h1->repeat, ex->r.arena, head);
-		*in = str_from(*in, len);
-		c->repeated = ex;
-		return ex;
-	}
+	    (http1_repeat_is(h1->repeat, *in) || h1_recall(c, *in)))
+		return take_again(c, in, head);
 	if (http1_find(*in, c->server->config.limits.header_bytes, &h1->scanned,
 		       &len, &err)) {
 		h1_refuse(c, NULL, &err);
@@ -325,6 +335,7 @@ static bool read_head(struct conn *c, struct str *in)
 	goes_on = answer_head(c, ex, &head, *in);
 	/* Who answers later does so of another time. */
 	c->repeated = NULL;
+	c->knows_trace = false;
 	c->about = STR_NONE;
 	return goes_on;
 }

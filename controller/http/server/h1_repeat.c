@@ -156,6 +156,7 @@ bool h1_again(struct conn *c, struct str in)
 	request_init(c, &r);
 	r.method = HTTP_M_GET;
 	r.route = m->route;
+	request_take_trace(&r, http1_repeat_trace(h1->repeat, in));
 	if (!c->server->config.again(&r, m->bytes))
 		return false;
 	c->asked++;

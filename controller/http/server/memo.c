@@ -21,9 +21,9 @@ void answer_may_repeat(struct request *r, const void *about, size_t n)
 	struct conn *c = ex->conn;
 
 	must(n > 0 && n <= ANSWER_ABOUT);
-	/* Whoever traces wants his own spans. */
+	/* Whoever traces is to find his own trace in the answer. */
 	if (c->repeated != ex || r->method != HTTP_M_GET ||
-	    request_header(r, "traceparent"))
+	    (!c->knows_trace && request_header(r, "traceparent")))
 		return;
 	c->about = arena_str(r->arena, str_n(about, n));
 }

@@ -88,6 +88,7 @@ struct conn {
 	struct buf in;                   /* read and not taken yet */
 	struct memo *memo;               /* what was answered last, or NULL */
 	struct exchange *repeated;       /* asks what is kept, and is being handled */
+	bool knows_trace;                /* of such a one, without looking for it */
 	struct str about;                /* its answer may be given again */
 	uint64_t deadline_ms;            /* 0: none; on the loop's clock */
 	uint64_t out_seen, stuck_since_ms;       /* bytes that do not leave */
@@ -187,6 +188,8 @@ void exchange_move(struct exchange *ex, enum exchange_state to, const char *why)
 struct exchange *conn_ask(struct conn *c);
 /* What is known of any request: who asks, when, and where. */
 void request_init(struct conn *c, struct request *r);
+/* It goes on with the trace of a traceparent, where that is one. */
+void request_take_trace(struct request *r, struct str parent);
 /* The header is there: route, `before`; false: answered already. */
 bool exchange_open(struct exchange *ex);
 /* The body is whole, or is told in pieces: runs the handler. */

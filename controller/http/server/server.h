@@ -150,11 +150,12 @@ bool request_body_keeps(struct request *r, size_t n);
 void request_body_resume(struct request *r);
 
 /*
- * Whoever polls sends the same bytes over and over on his connection.  A handler whose
- * answer depends on these bytes, on who may see it, and on a state that can be named
- * says so before it answers: when the same bytes come again and config.again agrees,
- * which is given 'about' (copied, at most ANSWER_ABOUT bytes), then status, headers and
- * body are sent as they were, with a date and a trace of their own, and neither
+ * Whoever polls sends the same bytes over and over on his connection, or the same but for
+ * a traceparent.  A handler whose answer depends on these bytes, on who may see it, and
+ * on a state that can be named says so before it answers: when they come again and
+ * config.again agrees, which is given 'about' (copied, at most ANSWER_ABOUT bytes), then
+ * status, headers and body are sent as they were, with a date and a trace of their own
+ * (over HTTP/2 requests with a traceparent are always handled), and neither
  * `before` nor the handler runs.  What the pieces of the answer point to is not copied:
  * it has to be there whenever `again` agrees.  Only GET, over HTTP/2 only what has no
  * body, in the handler's own call; elsewhere it does nothing.

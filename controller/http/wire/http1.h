@@ -84,8 +84,8 @@ enum code http1_answer(struct arena *arena, char *block, size_t n,
 		       struct err *err) MUST_USE;
 
 /*
- * A request that is asked over and over on one connection, byte for byte: it need
- * not be taken apart each time.
+ * A request that is asked over and over on one connection, byte for byte but for its
+ * traceparent: it need not be taken apart each time.
  */
 struct http1_repeat;
 /* Keeps what http1_request has made of 'raw', whose cooked copy is 'block', in place
@@ -98,9 +98,13 @@ bool http1_repeat_is(const struct http1_repeat *repeat, struct str in);
 bool http1_repeat_is_all(const struct http1_repeat *repeat, struct str in);
 /* The bytes that are kept; not of NULL. */
 struct str http1_repeat_raw(const struct http1_repeat *repeat);
-/* Fills '*out', whose strings are the arena's, and answers the length. */
-size_t http1_repeat_take(const struct http1_repeat *repeat, struct arena *arena,
-			 struct http1_head *out);
+/* The traceparent of 'in', which http1_repeat_is; STR_NONE: it has none, or one of
+ * another form, which is compared like everything else. */
+struct str http1_repeat_trace(const struct http1_repeat *repeat, struct str in);
+/* Fills '*out' with what 'in' says, whose strings are the arena's, and answers the
+ * length. */
+size_t http1_repeat_take(const struct http1_repeat *repeat, struct str in,
+			 struct arena *arena, struct http1_head *out);
 void http1_repeat_free(struct http1_repeat **repeat);
 
 /* ---- bodies ---- */

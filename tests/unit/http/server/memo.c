@@ -247,10 +247,55 @@ START_TEST(another_request_is_another)
 }
 END_TEST
 
+#define TRACED "GET /counted HTTP/1.1\r\nhost: h\r\ntraceparent: "
+
+/* It finds its own trace in the answer, and nobody else's. */
+static void ask_traced(unsigned trace, const char *pause)
+{
+	char text[200], want[40], got[40];
+
+	snprintf(want, sizeof(want), "%032x", trace);
+	snprintf(text, sizeof(text), TRACED "00-%s-b7ad6b7169203331-01\r\n\r\n", want);
+	if (pause) {
+		client_say_n(fd, text, (size_t)(strstr(text, pause) - text));
+		lab_do(do_nothing);
+		client_say(fd, strstr(text, pause));
+	} else {
+		client_say(fd, text);
+	}
+	trace_of(client_hear(fd, "!"), got);
+	if (trace)
+		ck_assert_str_eq(got, want);
+	else
+		ck_assert_str_ne(got, want);
+}
+
+START_TEST(who_traces_finds_his_own_trace)
+{
+	for (unsigned i = 1; i <= 10; i++)
+		ask_traced(i, NULL);
+	ck_assert_uint_eq(lab_calls, 3);
+	/* That is none. */
+	ask_traced(0, NULL);
+	ck_assert_uint_eq(lab_calls, 3);
+	/* Of which a line was there before it is taken apart anew. */
+	ask_traced(11, "b7ad6b");
+	ask_traced(12, "host");
+	ck_assert_uint_eq(lab_calls, 5);
+	/* Without one it is another request. */
+	ask(GET("/counted"), 1);
+	ck_assert_uint_eq(lab_calls, 6);
+	atomic_store(&lab_version, 7);
+	ask_traced(13, NULL);
+	ck_assert_uint_eq(lab_calls, 7);
+}
+END_TEST
+
 /* Of these each is handled. */
 static const char *const never[] = {
-	"GET /counted HTTP/1.1\r\nhost: h\r\ntraceparent: 00-0af7651916cd43dd8448eb211c8"
-	"0319c-b7ad6b7169203331-01\r\n\r\n",
+	TRACED "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x\r\n\r\n",
+	TRACED "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\ntraceparent: "
+	"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n",
 	"GET /counted HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\n\r\nx",
 };
 
@@ -377,6 +422,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_server_that_ends_says_so);
 	tcase_add_test(t, another_state_is_another_answer);
 	tcase_add_test(t, another_request_is_another);
+	tcase_add_test(t, who_traces_finds_his_own_trace);
 	tcase_add_loop_test(t, what_is_never_given_again, 0, ARRAY_LEN(never));
 	tcase_add_test(t, the_head_alone_is_asked_of_the_handler);
 	tcase_add_test(t, many_at_once_are_answered_in_order);
