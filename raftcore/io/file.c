@@ -300,6 +300,26 @@ enum code fs_put(struct fs *fs, const char *dir, const char *path,
 	return rc;
 }
 
+enum code fs_shorten(struct fs *fs, const char *path, uint64_t n, uint64_t *left,
+		     struct err *err)
+{
+	struct file *file;
+	enum code rc = fs->ops->open(fs, path, FILE_WRITE, &file, err);
+
+	*left = 0;
+	if (rc)
+		return rc;
+	rc = fs->ops->size(fs, file, left, err);
+	if (rc == OK && *left) {
+		*left = (*left - 1) / n * n;
+		rc = fs->ops->shrink(fs, file, *left, err);
+		if (rc == OK)
+			rc = fs->ops->sync(fs, file, err);
+	}
+	fs->ops->close(fs, file);
+	return rc;
+}
+
 static enum code check_small(int fd, const char *path, bool is_private,
 			     struct err *err)
 {

@@ -38,8 +38,8 @@ struct fs_ops {
 	enum code (*sync)(struct fs *fs, struct file *file, struct err *err);
 	enum code (*size)(struct fs *fs, struct file *file, uint64_t *out,
 			  struct err *err);
-	/* Takes what is behind 'n' off.  Who hands no file to a log may have neither
-	 * this nor 'room'. */
+	/* Takes what is behind 'n' off.  Who hands no file to a log, nor to fs_shorten,
+	 * may have neither this nor 'room'. */
 	enum code (*shrink)(struct fs *fs, struct file *file, uint64_t n,
 			    struct err *err);
 	/* Bytes that a process may still take on the disk of 'path'; 0 where that
@@ -70,6 +70,15 @@ enum code fs_get(struct fs *fs, const char *path, struct buf *out,
 		 struct err *err) MUST_USE;
 enum code fs_put(struct fs *fs, const char *dir, const char *path,
 		 struct str bytes, struct err *err) MUST_USE;
+
+/*
+ * Gives back the last blocks of a file, up to 'n' bytes of them, durably.  '*left' is how
+ * long it is then; 0: it may be removed.  A disk that is told of blocks which are given
+ * back does nothing else meanwhile, so who is done with a large file takes it off in
+ * pieces, with time for others between.  E_NOT_FOUND.
+ */
+enum code fs_shorten(struct fs *fs, const char *path, uint64_t n, uint64_t *left,
+		     struct err *err) MUST_USE;
 
 /*
  * Appends a file that somebody else has written, as keys are, from the machine's own

@@ -273,7 +273,7 @@ static bool gathers(struct node_core *c, uint64_t now_ms)
  * is applied meanwhile: a follower waits, and who leads admits less. */
 static bool may_hand_on(const struct node_core *c)
 {
-	if (core_is_crowded(c) && !c->is_leader)
+	if (core_crowd(c) && !c->is_leader)
 		return false;
 	return !c->is_applying && !c->is_installing &&
 	       c->loading != LOAD_APPLY && !c->has_failed;
@@ -353,6 +353,7 @@ void node_core_applied(struct node_core *c, uint64_t now_ms, enum code rc,
 	core_reads_applied(c);
 	core_try_install(c, now_ms);
 	core_apply_more(c, now_ms);
+	core_admit_more(c, now_ms);
 	core_trim(c);
 }
 
@@ -408,13 +409,15 @@ bool core_checkpoint(struct node_core *c, uint64_t now_ms)
 	return true;
 }
 
-/* By a quarter, and by more than nobody would mind. */
-bool core_is_crowded(const struct node_core *c)
+/* Less than a quarter of the rule's log nobody would mind. */
+unsigned core_crowd(const struct node_core *c)
 {
 	uint64_t before = c->pending_machine_bytes;
-	uint64_t more = MAX(before, c->config.checkpoint_log_bytes) / 4;
+	uint64_t quarter = MAX(before, c->config.checkpoint_log_bytes) / 4 + 1;
 
-	return c->is_checkpointing && c->machine_bytes > before + more;
+	if (!c->is_checkpointing || c->machine_bytes <= before)
+		return 0;
+	return (unsigned)MIN((c->machine_bytes - before) / quarter, (uint64_t)64);
 }
 
 /* Not at once again: when as much log as a quarter of the rule has come. */
@@ -434,6 +437,7 @@ void node_core_frozen(struct node_core *c, uint64_t now_ms, enum code rc)
 		core_backups_failed(c, rc);
 	}
 	core_apply_more(c, now_ms);
+	core_admit_more(c, now_ms);
 }
 
 /*
@@ -470,6 +474,7 @@ void node_core_checkpointed(struct node_core *c, uint64_t now_ms, enum code rc,
 		core_backups_failed(c, rc ? rc : E_UNAVAILABLE);
 		core_try_install(c, now_ms);
 		core_apply_more(c, now_ms);
+		core_admit_more(c, now_ms);
 		return;
 	}
 	c->is_checkpointing = false;
@@ -484,4 +489,5 @@ void node_core_checkpointed(struct node_core *c, uint64_t now_ms, enum code rc,
 	core_backups_ready(c);
 	core_try_install(c, now_ms);
 	core_apply_more(c, now_ms);
+	core_admit_more(c, now_ms);
 }

@@ -3,7 +3,8 @@
  * saw, and that checkpoint's picture as a stream.
  *
  * The file stays open as long as the stream is read.  Checkpoints that come
- * meanwhile may remove its name; its bytes stay, and go with the last reader.
+ * meanwhile may remove its name; its bytes stay (checkpoint_reading), and go with the
+ * last reader.
  */
 #include "base/clock.h"
 #include "base/mem.h"
@@ -17,6 +18,7 @@ struct rc_picture {
 	struct seal_files *files;        /* its own: it may outlive the node */
 	struct fs *fs;
 	struct file *file;
+	struct checkpoint_reading reading;       /* of that */
 	struct backup_head head;         /* its strings are own copies */
 	struct backup_writer *writer;
 	struct sha256_ctx *sum;          /* of what was read */
@@ -45,6 +47,7 @@ void rc_picture_free(struct rc_picture **pp)
 		return;
 	if (p->file)
 		p->fs->ops->close(p->fs, p->file);
+	checkpoint_reading_end(&p->reading);
 	seal_files_free(&p->files);
 	for (size_t i = 0; i < p->head.n_members; i++)
 		free((char *)(uintptr_t)p->head.members[i].address.p);
@@ -157,14 +160,15 @@ static enum code open_picture(struct backing *b, struct err *err)
 {
 	struct rc_picture *p = b->picture;
 	const char *dir = b->node->checkpoint_dir;
-	struct checkpoint c = { 0 };
+	struct checkpoint c = { .index = b->index, .term = b->term };
 	AUTO_BUF path = BUF_NONE;
-	enum code rc = checkpoint_load(p->fs, dir, b->index, b->term, &c, err);
+	enum code rc;
 
-	if (rc == OK) {
-		checkpoint_path(dir, &c, ".ckpt", &path);
+	checkpoint_path(dir, &c, ".ckpt", &path);
+	checkpoint_reading_begin(&p->reading, path.p);
+	rc = checkpoint_load(p->fs, dir, b->index, b->term, &c, err);
+	if (rc == OK)
 		rc = p->fs->ops->open(p->fs, path.p, FILE_DIRECT, &p->file, err);
-	}
 	if (rc == E_NOT_FOUND)
 		rc = err_set(err, E_BUSY, "checkpoint %llu was replaced before it "
 			     "could be read; ask again",

@@ -1,6 +1,7 @@
 /* Checkpoint files: see checkpoint.h. */
 #include "node/checkpoint.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 #include "base/failpoint.h"
@@ -12,6 +13,8 @@
 #define PIECE_BYTES (1024u * 1024)
 #define META_MAGIC 0x3154504b58464343ull      /* "CCFXKPT1" */
 #define TEMPORARY "picture.new"
+#define GONE "gone-"                     /* and its name; none that counts begins so */
+#define SHRINK_BYTES (4u << 20)
 
 /* Not bound to the node: whoever has the keys may bring one back from another
  * node of the cluster. */
@@ -439,22 +442,29 @@ enum code checkpoint_find(struct fs *fs, const char *dir, struct uuid cluster,
 	return OK;
 }
 
+/* The meta file first: without it the picture does not count.  Then the name, by which
+ * its clearing and the next start know it, and never before both are durable: what has
+ * its names back after a crash must have its bytes. */
 static enum code remove_one(struct fs *fs, const char *dir, struct str name,
 			    struct err *err)
 {
-	AUTO_BUF path = BUF_NONE;
-	enum code rc;
+	AUTO_BUF meta = BUF_NONE;
+	AUTO_BUF picture = BUF_NONE;
+	AUTO_BUF gone = BUF_NONE;
+	int n = (int)name.n - 5;
+	enum code rc = failpoint_hit(FP_CHECKPOINT_PRUNE, err);
 
-	/* The meta file first: without it the picture does not count. */
-	buf_printf(&path, "%s/%.*s", dir, STR_ARG(name));
-	rc = failpoint_hit(FP_CHECKPOINT_PRUNE, err);
+	buf_printf(&meta, "%s/%.*s", dir, STR_ARG(name));
+	buf_printf(&picture, "%s/%.*s.ckpt", dir, n, name.p);
+	buf_printf(&gone, "%s/" GONE "%.*s.ckpt", dir, n, name.p);
 	if (rc == OK)
-		rc = fs->ops->remove(fs, path.p, err);
+		rc = fs->ops->remove(fs, meta.p, err);
 	if (rc)
 		return rc;
-	buf_cut(&path, path.n - 5);
-	buf_z(&path, ".ckpt");
-	(void)fs->ops->remove(fs, path.p, NULL);
+	if (fs->ops->rename(fs, picture.p, gone.p, NULL))
+		(void)fs->ops->remove(fs, picture.p, NULL);
+	else if (fs->ops->sync_dir(fs, dir, NULL))
+		(void)fs->ops->remove(fs, gone.p, NULL);
 	return OK;
 }
 
@@ -505,4 +515,88 @@ enum code checkpoint_prune_but(struct fs *fs, const char *dir, unsigned keep,
 			*oldest = index_of(name);
 	}
 	return rc;
+}
+
+/* ---- giving back ---- */
+
+/* Of all nodes of this process: a picture may be read on behind its node's end. */
+static pthread_mutex_t readings_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct checkpoint_reading *readings;
+
+void checkpoint_reading_begin(struct checkpoint_reading *r, const char *path)
+{
+	checkpoint_reading_end(r);
+	buf_z(&r->path, path);
+	pthread_mutex_lock(&readings_lock);
+	r->next_ = readings;
+	readings = r;
+	pthread_mutex_unlock(&readings_lock);
+}
+
+void checkpoint_reading_end(struct checkpoint_reading *r)
+{
+	struct checkpoint_reading **at = &readings;
+
+	if (!r->path.n)
+		return;
+	pthread_mutex_lock(&readings_lock);
+	while (*at != r)
+		at = &(*at)->next_;
+	*at = r->next_;
+	pthread_mutex_unlock(&readings_lock);
+	buf_fini(&r->path);
+}
+
+/* Who comes later does not find it any more. */
+static bool is_read(const char *path)
+{
+	const struct checkpoint_reading *r;
+
+	pthread_mutex_lock(&readings_lock);
+	for (r = readings; r; r = r->next_)
+		if (str_eq(buf_view(&r->path), str_of(path)))
+			break;
+	pthread_mutex_unlock(&readings_lock);
+	return r;
+}
+
+static enum code shrink(struct fs *disk, const char *path,
+			checkpoint_goes_on *goes_on, void *data, bool *go)
+{
+	uint64_t left = 1;
+	enum code rc = OK;
+
+	while (rc == OK && left && *go) {
+		rc = failpoint_hit(FP_CHECKPOINT_SHRINK, NULL);
+		if (rc == OK)
+			rc = fs_shorten(disk, path, SHRINK_BYTES, &left, NULL);
+		if (rc == OK && goes_on)
+			*go = goes_on(data);
+	}
+	return rc ? rc : failpoint_hit(FP_CHECKPOINT_REMOVE, NULL);
+}
+
+void checkpoint_clear(struct fs *disk, const char *dir,
+		      checkpoint_goes_on *goes_on, void *data)
+{
+	AUTO_BUF names = BUF_NONE;
+	struct str rest;
+	bool go = true;
+
+	if (list(disk, dir, &names, NULL))
+		return;
+	for (rest = buf_view(&names); rest.n;) {
+		struct str name = str_cut(&rest, '\0');
+		AUTO_BUF path = BUF_NONE;
+		AUTO_BUF was = BUF_NONE;
+
+		if (!str_starts(name, STR(GONE)))
+			continue;
+		buf_printf(&path, "%s/%.*s", dir, STR_ARG(name));
+		buf_printf(&was, "%s/%.*s", dir,
+			   STR_ARG(str_from(name, sizeof(GONE) - 1)));
+		if (!is_read(was.p))
+			(void)!shrink(disk, path.p, goes_on, data, &go);
+		(void)disk->ops->remove(disk, path.p, NULL);
+	}
 }

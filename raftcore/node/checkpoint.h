@@ -6,6 +6,8 @@
  *	<dir>/<index>-<term>.meta	cluster, index, term, membership, length
  *					and SHA-256 of the picture, checksum
  *
+ *	<dir>/gone-<index>-<term>.ckpt	a picture on its way out
+ *
  * The picture is written under another name, synced, read back and compared,
  * and renamed; the meta file, replaced durably, makes it count.  A picture
  * without one, or whose digest is another, is no checkpoint (docs/formats/
@@ -96,13 +98,35 @@ enum code checkpoint_find(struct fs *fs, const char *dir, struct uuid cluster,
 enum code checkpoint_load(struct fs *fs, const char *dir, uint64_t index,
 			  uint64_t term, struct checkpoint *out,
 			  struct err *err) MUST_USE;
-/* Removes all but the newest 'keep'; '*oldest' is the index of the oldest that
- * is left, 0 with less than 'keep'. */
+/* All but the newest 'keep' are none any more, for good; '*oldest' is the index of the
+ * oldest that is left, 0 with less than 'keep'.  What they take of the disk is given
+ * back by checkpoint_clear. */
 enum code checkpoint_prune(struct fs *fs, const char *dir, unsigned keep,
 			   uint64_t *oldest, struct err *err) MUST_USE;
 /* As it, but those at the indexes 'held' (of 'n') stay too. */
 enum code checkpoint_prune_but(struct fs *fs, const char *dir, unsigned keep,
 			       const uint64_t *held, size_t n,
 			       uint64_t *oldest, struct err *err) MUST_USE;
+/*
+ * Gives back what was pruned, in pieces, and with it what a clearing that was killed has
+ * left; nothing of what counts is touched.  'disk' is what lies under what seals.
+ * 'goes_on' is asked between two pieces, and may wait; false: all that is left goes at
+ * once.  NULL: it goes on.  What fails goes whole, or is left to the next start.
+ */
+typedef bool checkpoint_goes_on(void *data);
+void checkpoint_clear(struct fs *disk, const char *dir,
+		      checkpoint_goes_on *goes_on, void *data);
+/*
+ * Who opens a picture that may be pruned while it is read begins before its meta file is
+ * looked for, and ends when it is closed: then it is removed whole, and its bytes stay as
+ * long as it is open.  Any thread.
+ */
+struct checkpoint_reading {
+	struct checkpoint_reading *next_;
+	struct buf path;                 /* empty: it was not begun */
+};
+void checkpoint_reading_begin(struct checkpoint_reading *r, const char *path);
+/* Also of one that was not begun. */
+void checkpoint_reading_end(struct checkpoint_reading *r);
 
 #endif

@@ -150,6 +150,10 @@ struct rc_node {
 	struct checkpointer *checkpointer;
 	_Atomic bool is_taking;
 	struct err picture_err;          /* of the last one that failed */
+	struct {
+		struct work work;
+		bool is_out, is_again;
+	} clearing;                      /* of what was pruned */
 
 	/* links.c */
 	struct net *net;                 /* NULL: alone */
@@ -253,6 +257,7 @@ void log_turn(struct turn *turn);
 /* For writer_config. */
 void log_written(void *node, uint64_t sequence);
 void log_failed(void *node, enum code rc, const struct err *err);
+void log_trouble(void *node, const struct err *err);
 void host_append(void *host, struct append *append);
 void host_load(void *host, uint64_t from, uint64_t to);
 void host_cut(void *host, uint64_t index);

@@ -114,6 +114,8 @@ void core_fence(struct node_core *c, uint64_t now_ms,
 	c->fence.again_ms = now_ms;
 	say(c);
 	core_tell(c, true, "this node was fenced before the outcome was known");
+	core_refuse_held(c, E_UNAVAILABLE, "this node is fenced: its state is not that "
+			 "of the majority");
 	core_end_reads(c);
 	core_end_backups(c);
 	/* One that would not know it after a restart must not go on at all. */

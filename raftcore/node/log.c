@@ -45,6 +45,17 @@ void log_failed(void *node, enum code rc, const struct err *err)
 	post_written(n);
 }
 
+/* WAL thread.  Nothing of the node goes by it. */
+void log_trouble(void *node, const struct err *err)
+{
+	if (err)
+		log_warn(PART, LOG_KV(log_z("error", err->text),
+				      log_z("hint", err->hint)),
+			 "beside the log something fails; it is tried again");
+	else
+		log_info(PART, LOG_NO_KV, "what failed beside the log goes well again");
+}
+
 void host_append(void *host, struct append *append)
 {
 	struct rc_node *n = host;

@@ -300,7 +300,7 @@ static enum code start_writer(struct rc_node *n, struct err *err)
 	struct wal *wal = node_core_wal(n->core);
 	struct writer_config c = { .wal = wal, .on_written = log_written,
 				   .on_failed = log_failed, .on_room = room_log,
-				   .data = n };
+				   .on_trouble = log_trouble, .data = n };
 
 	c.record_bytes = MIN((size_t)4 << 20, wal_record_max(wal));
 	return writer_start(&c, &n->log.writer, err);

@@ -27,6 +27,7 @@ void core_fail(struct node_core *c, const struct err *err)
 	c->has_failed = true;
 	c->host->fatal(c->host_data, err);
 	core_tell(c, true, "the node failed before the outcome was known");
+	core_refuse_held(c, E_UNAVAILABLE, "this node has failed");
 	core_lost(c, true);
 	core_end_reads(c);
 	core_end_backups(c);
@@ -144,6 +145,7 @@ static void note_role(struct node_core *c, uint64_t now_ms,
 		c->uncertain_at = now_ms +
 				  2 * (uint64_t)c->config.election_timeout_ms;
 		core_drop_appends(c);
+		core_refuse_held(c, E_NOT_LEADER, "this node is not the leader");
 		core_lost(c, false);
 	}
 	if (is_other)
@@ -397,178 +399,13 @@ void node_core_receive(struct node_core *c, uint64_t now_ms,
 	note_ready(c, &whole);
 }
 
-/* ---- proposals ---- */
-
-/* Fewer while a picture is copied and the state grows under it. */
-static size_t admitted(const struct node_core *c)
-{
-	return core_is_crowded(c) ? c->config.inflight_entries_max / 16 :
-				    c->config.inflight_entries_max;
-}
-
-static const char *why_not(struct node_core *c, const struct rc_proposal *p,
-			   size_t count, size_t bytes, enum code *rc)
-{
-	*rc = E_UNAVAILABLE;
-	if (c->has_failed)
-		return "this node has failed";
-	if (c->fence.is_on)
-		return "this node is fenced: its state is not that of the "
-		       "majority";
-	*rc = E_NOT_LEADER;
-	if (!c->is_leader)
-		return "this node is not the leader";
-	*rc = E_TOO_LARGE;
-	if (p->data.n + ID_BYTES > c->config.entry_bytes_max)
-		return "the command is larger than one log entry may be";
-	*rc = E_BUSY;
-	if (c->n_waiting + count >= admitted(c) ||
-	    c->waiting_bytes + bytes + p->data.n > c->config.inflight_bytes_max ||
-	    count >= engine_room(c->engine))
-		return "too many commands are under way";
-	return NULL;
-}
-
-struct accepted {
-	struct rc_proposal *first, **last;
-	size_t n, bytes;
-};
-
-static void sort_out(struct node_core *c, struct rc_proposal *p,
-		     struct accepted *a)
-{
-	for (struct rc_proposal *next; p; p = next) {
-		enum code rc;
-		const char *why = why_not(c, p, a->n, a->bytes, &rc);
-
-		next = p->next_;
-		p->next_ = NULL;
-		if (why) {
-			c->host->refuse(c->host_data, p, rc, why);
-			continue;
-		}
-		*a->last = p;
-		a->last = &p->next_;
-		a->n++;
-		a->bytes += p->data.n + ID_BYTES;
-	}
-}
-
-static void put_id(char *to, uint64_t id)
-{
-	for (unsigned i = 0; i < ID_BYTES; i++)
-		to[i] = (char)(id >> (8 * i));
-}
-
-/* How many of the proposals from 'p' on fit one record of the log. */
-static size_t fitting(const struct node_core *c, const struct rc_proposal *p,
-		      size_t *bytes)
-{
-	size_t n = 0, log = 0;
-
-	for (*bytes = 0; p; p = p->next_) {
-		size_t own = p->data.n + ID_BYTES;
-
-		if (n && log + own + ENTRY_OVERHEAD > c->record_bytes)
-			break;
-		log += own + ENTRY_OVERHEAD;
-		*bytes += own;
-		n++;
-	}
-	return n;
-}
-
-static void refuse_all(struct node_core *c, struct rc_proposal *p, enum code rc,
-		       const char *why)
-{
-	for (struct rc_proposal *next; p; p = next) {
-		next = p->next_;
-		p->next_ = NULL;
-		core_refuse(c, p, rc, why);
-	}
-}
-
-static void put_entry(struct wal_entry *e, char *to, const struct rc_proposal *p)
-{
-	e->type = ENGINE_COMMAND;
-	e->data = str_n(to, p->data.n + ID_BYTES);
-	put_id(to, p->id);
-	if (p->data.n)
-		memcpy(to + ID_BYTES, p->data.p, p->data.n);
-}
-
-static enum code submit_types(struct node_core *c, uint64_t now_ms, size_t n,
-			      struct engine_update *u, struct err *err)
-{
-	enum engine_type *types = mem_alloc(n * sizeof(*types));
-	enum code rc;
-
-	for (size_t i = 0; i < n; i++)
-		types[i] = ENGINE_COMMAND;
-	rc = engine_submit(c->engine, now_ms, types, (unsigned)n, u, err);
-	free(types);
-	return rc;
-}
-
-/* One block of proposals from 'p' on; answers the next that is left. */
-static struct rc_proposal *submit_some(struct node_core *c, uint64_t now_ms,
-				       struct rc_proposal *p)
-{
-	struct engine_update u;
-	struct err err;
-	struct block *b;
-	size_t bytes, at = 0, n = fitting(c, p, &bytes);
-	struct rc_proposal *first = p;
-	enum code rc = submit_types(c, now_ms, n, &u, &err);
-
-	if (rc) {
-		/* While leadership is being handed over. */
-		refuse_all(c, p, rc, "nothing is accepted at this moment");
-		return NULL;
-	}
-	b = core_block(n, bytes);
-	for (size_t i = 0; i < n; i++, p = p->next_) {
-		b->entries[i].index = u.first_index + i;
-		b->entries[i].term = u.entries_term;
-		put_entry(&b->entries[i], b->bytes + at, p);
-		at += p->data.n + ID_BYTES;
-	}
-	core_append(c, b);
-	for (size_t i = 0; i < n; i++) {
-		struct rc_proposal *next = first->next_;
-
-		first->next_ = NULL;
-		core_slot(c, u.first_index + i)->proposal = first;
-		first = next;
-	}
-	c->proposals += n;
-	core_handle(c, now_ms, &u, NULL);
-	return p;
-}
-
-void node_core_propose(struct node_core *c, uint64_t now_ms,
-		       struct rc_proposal *first)
-{
-	struct accepted a = { 0 };
-
-	a.last = &a.first;
-	sort_out(c, first, &a);
-	while (a.first) {
-		if (c->has_failed || !c->is_leader) {
-			refuse_all(c, a.first, E_NOT_LEADER,
-				   "this node is not the leader");
-			break;
-		}
-		a.first = submit_some(c, now_ms, a.first);
-	}
-}
-
 /* ---- the end ---- */
 
 void node_core_stop(struct node_core *c)
 {
 	c->has_failed = true;
 	core_tell(c, true, "the node stopped before the outcome was known");
+	core_refuse_held(c, E_UNAVAILABLE, "this node stops");
 	core_lost(c, true);
 	core_end_reads(c);
 	core_end_backups(c);

@@ -138,11 +138,11 @@ struct node_core {
 	uint64_t first_slot;
 	size_t slot_bytes;
 	size_t n_waiting, waiting_bytes; /* of them not applied */
+	struct { struct rc_proposal *first, **last; size_t n, bytes; } held;
 	struct orphan *orphans;
 	size_t n_orphans, cap_orphans;
 	uint64_t uncertain_at;           /* when who waits is told so; 0: never */
-	uint64_t tell_at;                /* when peers are told of 'commit'; 0: they
-					    are not to be */
+	uint64_t tell_at;                /* when peers are told of 'commit'; or 0 */
 
 	/* One load is out at a time. */
 	enum load_for loading;
@@ -221,8 +221,8 @@ void core_entry_of(const struct wal_entry *e, struct rc_entry *to);
 /* Tells the host what is in force now. */
 void core_tell_members(struct node_core *c);
 struct engine_snapshot core_snapshot_of(const struct checkpoint *checkpoint);
-/* True while a picture is copied and the state grows under it. */
-bool core_is_crowded(const struct node_core *c);
+/* While a picture is copied, by how many quarters the state has grown under it; or 0. */
+unsigned core_crowd(const struct node_core *c);
 bool core_wants_checkpoint(const struct node_core *c);
 
 /* turns.c: checkpoints in turn. */
@@ -234,8 +234,7 @@ void core_turn_due(struct node_core *c, uint64_t now_ms);
 uint64_t core_turn_deadline(const struct node_core *c);
 /* Another leads now, or nobody. */
 void core_turn_leads(struct node_core *c, uint64_t now_ms);
-/* Does what a step of the engine asks for.  'source' is the append that brought
- * the entries, or NULL: they are in memory already. */
+/* Does what a step asks for.  'source' brought the entries, or NULL: they are in memory. */
 void core_handle(struct node_core *c, uint64_t now_ms,
 		 const struct engine_update *u,
 		 const struct engine_message *source);
@@ -244,6 +243,10 @@ void core_apply_more(struct node_core *c, uint64_t now_ms);
 /* Starts one if it is time; true where it did. */
 bool core_checkpoint(struct node_core *c, uint64_t now_ms);
 void core_free_recovered(struct node_core *c);
+
+/* admission.c: what is held back, and is in no log. */
+void core_admit_more(struct node_core *c, uint64_t now_ms);
+void core_refuse_held(struct node_core *c, enum code rc, const char *why);
 
 /* backup.c: checkpoints that are asked for. */
 /* One is to be taken, however little the log has grown. */

@@ -1,4 +1,6 @@
-/* Checkpoints that this node takes. */
+/* Checkpoints that this node takes, and what becomes of the old ones' blocks. */
+#include <time.h>
+
 #include "base/log.h"
 #include "base/mem.h"
 #include "node/driver.h"
@@ -38,6 +40,51 @@ static void on_frozen(void *data, enum code rc, const struct err *err)
 	node_touch(n);
 }
 
+/* ---- clearing ---- */
+
+#define PAUSE_NS 2000000                 /* behind a piece, for the log */
+
+/* Who stops does not wait for more pauses. */
+static bool clear_goes_on(void *data)
+{
+	const struct rc_node *n = data;
+
+	nanosleep(&(struct timespec){ 0, PAUSE_NS }, NULL);
+	return !node_has_ended(n);
+}
+
+static void clear_run(struct work *work)
+{
+	struct rc_node *n = container_of(work, struct rc_node, clearing.work);
+
+	checkpoint_clear(fs_real(), n->checkpoint_dir, clear_goes_on, n);
+}
+
+static void clear_done(struct work *work);
+
+/* One at a time; without a worker it is done behind the next checkpoint, or start. */
+static void clear(struct rc_node *n)
+{
+	n->clearing.is_again = n->clearing.is_out;
+	if (n->clearing.is_out)
+		return;
+	n->clearing.work = (struct work){ .home = n->loop, .run = clear_run,
+					  .done = clear_done };
+	n->clearing.is_out = pool_submit(n->config.pool, &n->clearing.work);
+	n->works += n->clearing.is_out;
+}
+
+static void clear_done(struct work *work)
+{
+	struct rc_node *n = container_of(work, struct rc_node, clearing.work);
+
+	n->clearing.is_out = false;
+	if (node_work_home(n) && n->clearing.is_again)
+		clear(n);
+}
+
+/* ---- taking ---- */
+
 static void on_checkpoint(void *data, enum code rc, uint64_t kept_index,
 			  const struct err *err)
 {
@@ -58,6 +105,7 @@ static void on_checkpoint(void *data, enum code rc, uint64_t kept_index,
 	node_core_checkpointed(n->core, node_now(n), rc, kept_index);
 	if (rc == OK) {
 		shipper_pruned(n, kept_index);
+		clear(n);
 		node_core_view(n->core, &view);
 		event_tell(n, RC_EVENT_CHECKPOINT, view.checkpoint_index, 0,
 			   NULL);

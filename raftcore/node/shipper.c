@@ -42,6 +42,7 @@ struct outgoing {
 	bool is_left;                    /* of when this node led */
 	uint64_t again_ms;
 	struct buf id;                   /* of the one under way */
+	struct checkpoint_reading reading;       /* of its picture */
 	unsigned newer;                  /* that were taken since it began */
 };
 
@@ -76,6 +77,7 @@ static void hold(struct rc_node *n)
 static void outgoing_free(struct outgoing *o)
 {
 	list_remove(&o->at);
+	checkpoint_reading_end(&o->reading);
 	buf_fini(&o->id);
 	free(o);
 }
@@ -103,6 +105,7 @@ static void was_sent(struct rc_node *n, struct outgoing *o, enum code rc,
 	if (rc == OK)
 		atomic_fetch_add(&n->shown.shipped, 1);
 	o->is_under_way = false;
+	checkpoint_reading_end(&o->reading);
 	o->again_ms = node_now(n) + pause_ms;
 }
 
@@ -162,6 +165,7 @@ static enum code send_newest(struct rc_node *n, struct outgoing *o,
 	buf_printf(&picture, "%s/%s.ckpt", n->checkpoint_dir, o->id.p);
 	buf_printf(&path, "%s/%s.meta", n->checkpoint_dir, o->id.p);
 	buf_printf(&tree, "%s/%s.tree", n->tree_dir, o->id.p);
+	checkpoint_reading_begin(&o->reading, picture.p);
 	rc = fs_get(node_core_files(n->core), path.p, &meta, err);
 	if (rc)
 		return rc;

@@ -39,6 +39,8 @@ struct writer {
 	struct wal_entry *entries;       /* of one record */
 	size_t n_entries, cap_entries;
 	uint64_t sequence;               /* of its last append */
+	unsigned troubles;               /* seen, see wal_trouble */
+	bool is_troubled;                /* and told */
 };
 
 /* NULL: a task, or there is none. */
@@ -187,6 +189,19 @@ static enum code write_record(struct writer *w, struct err *err)
 	return OK;
 }
 
+static void look_beside(struct writer *w)
+{
+	struct err err;
+
+	if (!w->config.on_trouble ||
+	    !wal_trouble(w->config.wal, &w->troubles, &err))
+		return;
+	/* Not of what had gone well again before it was told. */
+	if (err.code || w->is_troubled)
+		w->config.on_trouble(w->config.data, err.code ? &err : NULL);
+	w->is_troubled = err.code;
+}
+
 static void *writer_main(void *arg)
 {
 	struct writer *w = arg;
@@ -205,6 +220,7 @@ static void *writer_main(void *arg)
 			w->config.on_failed(w->config.data, rc, &err);
 			break;
 		}
+		look_beside(w);
 	}
 	return NULL;
 }

@@ -36,6 +36,9 @@ struct writer_config {
 	/* There is no room for a record, or for what a task does patiently; it is
 	 * tried again until there is.  NULL: it went in.  WAL thread. */
 	void (*on_room)(void *data, const struct err *err);
+	/* Something fails beside the log (wal_trouble); told behind a record or a
+	 * task.  NULL: it goes well again.  WAL thread; may be NULL. */
+	void (*on_trouble)(void *data, const struct err *err);
 	void *data;
 };
 

@@ -58,6 +58,7 @@ struct wal {
 	char *block;                     /* aligned, grows */
 	size_t block_cap;
 	struct wal_stats stats;
+	struct err failed;               /* why it is broken */
 	bool is_broken;
 };
 
@@ -84,10 +85,11 @@ void tend_wake(struct wal *wal);
 bool tend_is_tight(const struct wal *wal);
 /* Until all that was given up has lost its name. */
 enum code tend_drain(struct wal *wal, struct err *err);
-/* What went wrong with something that was given up before; OK: nothing. */
+/* Why what was given up is not gone yet, where that fails; OK: nothing did, or it went
+ * well since. */
 enum code tend_failed(struct wal *wal, struct err *err);
-/* The folder could not be synced. */
-bool tend_is_broken(const struct wal *wal);
+/* E_IO: the folder could not be synced, for good, with the reason; OK: that was not. */
+enum code tend_broken(const struct wal *wal, struct err *err);
 
 void wal_segment_path(const struct wal *wal, uint64_t id, char out[512]);
 void wal_stamp_write(char *block, const struct wal_stamp *stamp);

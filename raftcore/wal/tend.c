@@ -19,7 +19,6 @@
 
 #include "base/clock.h"
 #include "base/failpoint.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "wal/own.h"
 
@@ -30,8 +29,12 @@
 #define PAUSE_MS 2u                      /* behind a piece, for others */
 #define AGAIN_MS 1000u
 
+/* What became of its name; the folder is to be synced behind either. */
+enum lost { LOST_NOTHING, LOST_NAME, LOST_FILE };
+
 struct gone {
 	uint64_t id;
+	enum lost lost;
 	bool is_kept;                    /* it may be */
 	bool is_other;                   /* see wal_gone_others */
 };
@@ -40,6 +43,8 @@ struct raw {
 	char path[512];
 	bool is_other;
 };
+
+enum piece { PIECE_NONE, PIECE_GIVE_UP, PIECE_FILL, PIECE_SHRINK, PIECE__COUNT };
 
 struct tend {
 	pthread_t thread;
@@ -57,7 +62,10 @@ struct tend {
 	struct raw *raw;
 	size_t n_raw, cap_raw;
 	uint64_t next_new;
-	struct err failed;               /* of giving up; its code says whether */
+	struct err troubles[PIECE__COUNT];       /* of what fails now; its code says
+						    whether */
+	struct err broken;               /* before is_broken is set, and for ever */
+	_Atomic unsigned changes;        /* of troubles */
 	_Atomic uint64_t others;
 	_Atomic bool is_broken;
 	/* Of who is busy. */
@@ -100,6 +108,59 @@ bool tend_is_tight(const struct wal *wal)
 		       wal->config.segment_bytes;
 }
 
+/* ---- what fails; under the lock ---- */
+
+static void say_what(enum piece piece, struct err *err)
+{
+	static const char *const what[] = {
+		[PIECE_GIVE_UP] = "a segment of the log was not given up",
+		[PIECE_FILL] = "no file was made ready for the log",
+		[PIECE_SHRINK] = "blocks that the log does not need were not given "
+				 "back",
+	};
+	enum code rc = err->code;
+
+	err_wrap(err, "%s", what[piece]);
+	if (rc == E_BUSY)
+		err_hint(err, "no descriptor was left: raise the limit of open files");
+	else if (rc == E_FULL)
+		err_hint(err, "make room on its disk");
+	else if (rc == E_DENIED)
+		err_hint(err, "let this process write to the folder and its files");
+	else
+		err_hint(err, "look at the disk; the log goes on, and may take more "
+			 "of it meanwhile");
+}
+
+/* How the last of its kind went. */
+static void note(struct tend *t, enum piece piece, const struct err *err)
+{
+	struct err *now = &t->troubles[piece];
+	enum code before = now->code;
+
+	err_copy(now, err);
+	if (now->code)
+		say_what(piece, now);
+	if (now->code != before)
+		atomic_fetch_add(&t->changes, 1);
+}
+
+bool wal_trouble(const struct wal *wal, unsigned *seen, struct err *err)
+{
+	struct tend *t = wal->tend;
+	unsigned changes = atomic_load(&t->changes);
+
+	if (changes == *seen)
+		return false;
+	*seen = changes;
+	pthread_mutex_lock(&t->lock);
+	err_reset(err);
+	for (unsigned i = 0; i < PIECE__COUNT && !err->code; i++)
+		err_copy(err, &t->troubles[i]);
+	pthread_mutex_unlock(&t->lock);
+	return true;
+}
+
 /* ---- giving up ---- */
 
 static void rename_done(struct wal *wal, const char *path, bool tight)
@@ -124,37 +185,64 @@ static void rename_done(struct wal *wal, const char *path, bool tight)
 	pthread_mutex_unlock(&t->lock);
 }
 
-/*
- * The oldest that was given up loses its name, and the folder is synced before
- * the next one does, and before it is used again: after a crash the segments that are
- * left follow on each other without gap.
- */
-static enum code give_up(struct wal *wal, struct gone *g, struct err *err)
+static enum code lose_name(struct wal *wal, struct gone *g, const char *to,
+			   struct err *err)
 {
 	struct fs *fs = wal->config.fs;
-	bool tight = tend_is_tight(wal);
+	struct tend *t = wal->tend;
 	bool is_removed = wal->config.tending == WAL_TEND_INLINE &&
-			  (!g->is_kept ||
-			   wal->tend->n_spares >= wal->config.spares_max);
-	char from[512], to[512];
+			  (!g->is_kept || t->n_spares >= wal->config.spares_max);
+	char from[512];
 	enum code rc = failpoint_hit(FP_WAL_CUT, err);
 
 	wal_segment_path(wal, g->id, from);
-	snprintf(to, sizeof(to), "%s/%016llx.spare", wal->dir,
-		 (unsigned long long)g->id);
 	if (rc == OK && is_removed)
 		rc = fs->ops->remove(fs, from, err);
 	else if (rc == OK)
 		rc = fs->ops->rename(fs, from, to, err);
 	if (rc)
 		return rc;
+	g->lost = is_removed ? LOST_FILE : LOST_NAME;
+	pthread_mutex_lock(&t->lock);
+	t->gone[0].lost = g->lost;
+	pthread_mutex_unlock(&t->lock);
+	return OK;
+}
+
+/* It may come back under its old name, and no later sync would tell. */
+static enum code end_all(struct tend *t, struct err *err)
+{
+	pthread_mutex_lock(&t->lock);
+	err_copy(&t->broken, err);
+	t->broken.code = E_IO;
+	pthread_mutex_unlock(&t->lock);
+	atomic_store(&t->is_broken, true);
+	return err->code = E_IO;
+}
+
+/*
+ * The oldest that was given up loses its name, and the folder is synced before
+ * the next one does, and before it is used again: after a crash the segments that are
+ * left follow on each other without gap.  Where no descriptor was left for the folder
+ * it was not synced, and is the next time.
+ */
+static enum code give_up(struct wal *wal, struct gone *g, struct err *err)
+{
+	struct fs *fs = wal->config.fs;
+	bool tight = tend_is_tight(wal);
+	char to[512];
+	enum code rc = OK;
+
+	snprintf(to, sizeof(to), "%s/%016llx.spare", wal->dir,
+		 (unsigned long long)g->id);
+	if (g->lost == LOST_NOTHING)
+		rc = lose_name(wal, g, to, err);
+	if (rc)
+		return rc;
 	rc = fs->ops->sync_dir(fs, wal->dir, err);
-	if (rc) {
-		/* It may come back under its old name. */
-		atomic_store(&wal->tend->is_broken, true);
-		return rc == E_FULL ? (err->code = E_IO) : rc;
-	}
-	rename_done(wal, is_removed ? NULL : to, tight);
+	if (rc)
+		return rc == E_BUSY ? rc : end_all(wal->tend, err);
+	rename_done(wal, g->lost == LOST_FILE ? NULL : to, tight);
 	return OK;
 }
 
@@ -167,10 +255,12 @@ static void end_fill(struct wal *wal, bool is_ready)
 	wal->config.fs->ops->close(wal->config.fs, TAKE(t->file));
 	free(TAKE(t->zeros));
 	pthread_mutex_lock(&t->lock);
-	if (is_ready)
+	if (is_ready) {
 		add_spare(t, t->path);
-	else
+		note(t, PIECE_FILL, NULL);
+	} else {
 		add_raw(t, t->path, false);
+	}
 	pthread_mutex_unlock(&t->lock);
 }
 
@@ -221,38 +311,18 @@ static enum code fill(struct wal *wal, struct err *err)
 
 /* ---- giving back ---- */
 
-/* OK and '*left' 0: nothing is in it. */
-static enum code shrink_file(struct wal *wal, const char *path, uint64_t *left,
-			     struct err *err)
-{
-	struct fs *fs = wal->config.fs;
-	struct file *file;
-	enum code rc = failpoint_hit(FP_WAL_SHRINK, err);
-
-	*left = 0;
-	if (rc == OK)
-		rc = fs->ops->open(fs, path, FILE_WRITE, &file, err);
-	if (rc)
-		return rc;
-	rc = fs->ops->size(fs, file, left, err);
-	if (rc == OK && *left) {
-		*left = (*left - 1) / SHRINK_BYTES * SHRINK_BYTES;
-		rc = fs->ops->shrink(fs, file, *left, err);
-		if (rc == OK)
-			rc = fs->ops->sync(fs, file, err);
-	}
-	fs->ops->close(fs, file);
-	return rc;
-}
-
 /* Of the last one on its way out. */
 static enum code shrink(struct wal *wal, const struct raw *raw, struct err *err)
 {
 	struct fs *fs = wal->config.fs;
 	struct tend *t = wal->tend;
-	uint64_t left;
-	enum code rc = shrink_file(wal, raw->path, &left, err);
+	uint64_t left = 0;
+	enum code rc = failpoint_hit(FP_WAL_SHRINK, err);
 
+	if (rc == OK)
+		rc = fs_shorten(fs, raw->path, SHRINK_BYTES, &left, err);
+	if (rc == OK && left == 0)
+		rc = failpoint_hit(FP_WAL_REMOVE, err);
 	if (rc == OK && left == 0)
 		rc = fs->ops->remove(fs, raw->path, err);
 	/* Its name was not synced when the power was lost. */
@@ -270,8 +340,6 @@ static enum code shrink(struct wal *wal, const struct raw *raw, struct err *err)
 
 /* ---- one piece ---- */
 
-enum piece { PIECE_NONE, PIECE_GIVE_UP, PIECE_FILL, PIECE_SHRINK };
-
 /* Under the lock. */
 static enum piece choose(struct wal *wal, bool only_gone, bool tight)
 {
@@ -284,7 +352,9 @@ static enum piece choose(struct wal *wal, bool only_gone, bool tight)
 		return PIECE_GIVE_UP;
 	if (only_gone)
 		return PIECE_NONE;
-	if (!tight && !t->is_stalled && t->n_spares < MIN(most, WAL_AHEAD))
+	if (tight || t->n_spares >= MIN(most, WAL_AHEAD))
+		note(t, PIECE_FILL, NULL);       /* none is needed */
+	else if (!t->is_stalled)
 		return PIECE_FILL;
 	if (t->n_spares > most) {
 		t->n_spares--;
@@ -312,6 +382,7 @@ static enum code do_piece(struct wal *wal, bool only_gone, bool *did,
 	bool tight = tend_is_tight(wal);
 	struct gone gone = { 0 };
 	struct raw raw = { 0 };
+	struct err own = { 0 };
 	enum piece piece;
 	enum code rc = OK;
 
@@ -326,18 +397,21 @@ static enum code do_piece(struct wal *wal, bool only_gone, bool *did,
 		raw = t->raw[t->n_raw - 1];
 	pthread_mutex_unlock(&t->lock);
 	if (piece == PIECE_GIVE_UP)
-		rc = give_up(wal, &gone, err);
+		rc = give_up(wal, &gone, &own);
 	else if (piece == PIECE_FILL)
-		rc = fill(wal, err);
+		rc = fill(wal, &own);
 	else if (piece == PIECE_SHRINK)
-		rc = shrink(wal, &raw, err);
+		rc = shrink(wal, &raw, &own);
 	*did = drop_fill(wal, piece, only_gone) || piece != PIECE_NONE;
 	pthread_mutex_lock(&t->lock);
-	if (rc && piece == PIECE_GIVE_UP && !only_gone)
-		err_copy(&t->failed, err);
+	/* Who waits for it hears of it at once; a file is ready when it is whole. */
+	if (rc ? !only_gone : piece != PIECE_FILL && piece != PIECE_NONE)
+		note(t, piece, rc ? &own : NULL);
 	t->is_busy = false;
 	pthread_cond_broadcast(&t->changed);
 	pthread_mutex_unlock(&t->lock);
+	if (rc)
+		err_copy(err, &own);
 	return rc;
 }
 
@@ -353,9 +427,7 @@ enum code tend_drain(struct wal *wal, struct err *err)
 
 	while (did && rc == OK)
 		rc = do_piece(wal, true, &did, err);
-	if (rc == OK && tend_is_broken(wal))
-		return err_set(err, E_IO, "the log failed before");
-	return rc;
+	return rc ? rc : tend_broken(wal, err);
 }
 
 /* ---- the thread ---- */
@@ -378,21 +450,15 @@ static void *tend_main(void *arg)
 {
 	struct wal *wal = arg;
 	struct tend *t = wal->tend;
-	bool is_told = false;
 
 	pthread_setname_np(pthread_self(), "wal-tend");
 	pthread_mutex_lock(&t->lock);
 	while (!t->is_ending) {
-		struct err err;
 		enum code rc;
 		bool did;
 
 		pthread_mutex_unlock(&t->lock);
-		rc = wal_tend(wal, &did, &err);
-		if (rc && !is_told)
-			log_warn("wal", LOG_KV(log_z("error", err.text)),
-				 "beside the log something failed: it is tried again");
-		is_told = rc != OK;
+		rc = wal_tend(wal, &did, NULL);  /* who appends asks wal_trouble */
 		pthread_mutex_lock(&t->lock);
 		if (rc)
 			sleep_on(t, AGAIN_MS);
@@ -522,8 +588,9 @@ void tend_give_up(struct wal *wal, const struct segment *s)
 	mem_grow((void **)&t->gone, &t->cap_gone, t->n_gone + 1,
 		 sizeof(*t->gone));
 	t->gone[t->n_gone++] = (struct gone){
-		s->id, s->bytes == wal->config.segment_bytes &&
-		(!wal->key_name || s->aead), is_other };
+		.id = s->id, .is_other = is_other,
+		.is_kept = s->bytes == wal->config.segment_bytes &&
+			   (!wal->key_name || s->aead) };
 	atomic_fetch_add(&t->others, is_other);
 	pthread_mutex_unlock(&t->lock);
 }
@@ -542,20 +609,28 @@ void tend_wake(struct wal *wal)
 enum code tend_failed(struct wal *wal, struct err *err)
 {
 	struct tend *t = wal->tend;
-	enum code rc;
+	enum code rc = tend_broken(wal, err);
 
-	pthread_mutex_lock(&t->lock);
-	rc = t->failed.code;
 	if (rc)
-		err_copy(err, &t->failed);
-	t->failed = (struct err){ 0 };
+		return rc;
+	pthread_mutex_lock(&t->lock);
+	rc = t->troubles[PIECE_GIVE_UP].code;
+	if (rc)
+		err_copy(err, &t->troubles[PIECE_GIVE_UP]);
 	pthread_mutex_unlock(&t->lock);
 	return rc;
 }
 
-bool tend_is_broken(const struct wal *wal)
+enum code tend_broken(const struct wal *wal, struct err *err)
 {
-	return atomic_load(&wal->tend->is_broken);
+	const struct tend *t = wal->tend;
+
+	if (!atomic_load(&t->is_broken))
+		return OK;
+	err_set(err, E_IO, "the log failed before, as a segment was given up: %s",
+		t->broken.text);
+	return err_hint(err, "look at its disk, and start again: what is there "
+			"then is read anew");
 }
 
 uint64_t wal_gone_others(const struct wal *wal)

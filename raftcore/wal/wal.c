@@ -49,6 +49,23 @@ static enum code unless_busy(const struct wal *wal, enum code rc, struct err *er
 	return rc == E_BUSY && wal->file ? (err->code = E_FULL) : rc;
 }
 
+/* For good: what is on the disk only recovery can tell. */
+static void breaks(struct wal *wal, const struct err *err)
+{
+	wal->is_broken = true;
+	err_copy(&wal->failed, err);
+}
+
+/* E_IO, and why; OK: it may be written. */
+static enum code failed_before(const struct wal *wal, struct err *err)
+{
+	if (!wal->is_broken)
+		return tend_broken(wal, err);
+	err_set(err, E_IO, "the log failed before: %s", wal->failed.text);
+	return err_hint(err, "look at its disk, and start again: what is there "
+			"then is read anew");
+}
+
 /* ---- segments ---- */
 
 static struct segment *segment_add(struct wal *wal, uint64_t id)
@@ -187,12 +204,14 @@ static enum code next_segment(struct wal *wal, struct err *err)
 	}
 	if (rc == OK)
 		rc = name_segment(wal, spare, &next, &file, err);
-	wal->is_broken |= rc != OK && rc != E_FULL;
 	if (rc) {
 		if (is_there)
 			tend_put_back(wal, spare);
 		aead_free(&next.aead);
-		return err_wrap(err, "a new segment of the log");
+		err_wrap(err, "a new segment of the log");
+		if (rc != E_FULL)
+			breaks(wal, err);
+		return rc;
 	}
 	rc = fs->ops->sync_dir(fs, wal->dir, err);
 	if (rc) {
@@ -203,8 +222,10 @@ static enum code next_segment(struct wal *wal, struct err *err)
 			tend_put_back(wal, spare);
 		aead_free(&next.aead);
 		fs->ops->close(fs, file);
-		wal->is_broken = !is_back;
-		return is_back ? E_FULL : broken(err->code, err);
+		if (is_back)
+			return E_FULL;
+		breaks(wal, err);
+		return broken(err->code, err);
 	}
 	if (wal->file)
 		fs->ops->close(fs, wal->file);
@@ -460,8 +481,9 @@ enum code wal_append(struct wal *wal, const struct wal_entry *entries, size_t n,
 	enum code rc;
 
 	must(n > 0);
-	if (wal->is_broken || tend_is_broken(wal))
-		return err_set(err, E_IO, "the log failed before");
+	rc = failed_before(wal, err);
+	if (rc)
+		return rc;
 	length = encode_record(wal, &record, entries, n);
 	bytes = record.n / WAL_PAYLOAD * WAL_BLOCK;
 	if (bytes > wal->config.segment_bytes - WAL_BLOCK)
@@ -478,7 +500,7 @@ enum code wal_append(struct wal *wal, const struct wal_entry *entries, size_t n,
 	rc = write_record(wal, bytes, err);
 	if (rc) {
 		/* The block may or may not be there: only recovery can tell. */
-		wal->is_broken = true;
+		breaks(wal, err);
 		return broken(rc, err);
 	}
 	count(wal, entries, n, bytes);
@@ -512,20 +534,20 @@ enum code wal_cut(struct wal *wal, uint64_t index, struct err *err)
 	return rc;
 }
 
-/* What was given up must not be there again beside what is appended next. */
+/* What was given up must not be there again beside what is appended next.  Where that
+ * takes another try, a segment that nothing was written to is as good as a new one. */
 enum code wal_restart(struct wal *wal, struct err *err)
 {
-	enum code rc;
+	enum code rc = failed_before(wal, err);
 
-	if (wal->is_broken || tend_is_broken(wal))
-		return err_set(err, E_IO, "the log failed before");
-	rc = next_segment(wal, err);
+	if (rc == OK && (wal->n_segments > 1 || wal->offset > WAL_BLOCK))
+		rc = next_segment(wal, err);
 	if (rc)
 		return rc;
 	cut(wal, UINT64_MAX);
 	rc = tend_drain(wal, err);
 	tend_wake(wal);
-	return rc;
+	return rc ? unless_busy(wal, rc, err) : OK;
 }
 
 void wal_stats_get(const struct wal *wal, struct wal_stats *out)

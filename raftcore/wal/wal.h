@@ -110,7 +110,8 @@ void wal_close(struct wal **wal);
  * Writes the entries (consecutive indexes) as one record; durable when it
  * returns OK.  E_FULL: nothing was written that counts, and it may be tried again,
  * on a disk that is full or where no descriptor was left for a new segment; any
- * other error: the log must not be used any more.
+ * other error: the log must not be used any more, and says why to who does.  What
+ * fails beside it (wal_trouble) and is tried again is no error of an append.
  */
 enum code wal_append(struct wal *wal, const struct wal_entry *entries, size_t n,
 		     struct err *err) MUST_USE;
@@ -124,17 +125,24 @@ enum code wal_read(struct wal *wal, uint64_t from, uint64_t to,
 /*
  * Gives up segments all of whose entries are at or below 'index'.  Of a log that is
  * tended they lose their names later, oldest first, and after a crash the newer ones
- * are there again; an error is one of an earlier cut then, and it is tried again.
- * Where the folder cannot be synced, nothing is appended any more.
+ * are there again; an error is one of an earlier cut then, which did not go well since,
+ * and it is tried again.  Where the folder cannot be synced, nothing is appended any
+ * more; where no descriptor was left for it, that is tried again too.
  */
 enum code wal_cut(struct wal *wal, uint64_t index, struct err *err) MUST_USE;
 /* Gives up all entries, oldest first, and waits until they are gone; what is appended
  * next may have any index.  A crash in between leaves the newer ones: it is done
- * again. */
+ * again.  E_FULL: as of wal_append; it may be called again. */
 enum code wal_restart(struct wal *wal, struct err *err) MUST_USE;
 /* A piece of what can be done beside, for WAL_TEND_CALLER; any thread.  '*did': there
  * was one.  What fails is tried again later. */
 enum code wal_tend(struct wal *wal, bool *did, struct err *err) MUST_USE;
+/*
+ * What fails of that now: what, where, and what helps; '*err' is OK where nothing does,
+ * or it went well since.  False: that is as it was told last; '*seen', 0 at first, is the
+ * caller's.  Cheap, so that it may be asked behind each append; any thread.
+ */
+bool wal_trouble(const struct wal *wal, unsigned *seen, struct err *err) MUST_USE;
 void wal_stats_get(const struct wal *wal, struct wal_stats *out);
 /* Files of segments that were given up, which were not sealed as new ones are, and are
  * still on the disk; any thread. */

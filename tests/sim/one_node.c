@@ -366,6 +366,7 @@ static enum code write_checkpoint(uint64_t *kept, struct err *err)
 	checkpoint_writer_free(&writer);
 	if (rc == OK)
 		rc = checkpoint_prune(files, "data/checkpoints", 2, kept, err);
+	checkpoint_clear(disk_fs(w.disk), "data/checkpoints", NULL, NULL);
 	return rc;
 }
 

@@ -848,6 +848,7 @@ static enum code write_checkpoint(struct server *s, uint64_t *kept,
 	disk_set_lies(s->disk, false);
 	checkpoint_writer_free(&writer);
 	rc = rc ? rc : checkpoint_prune(files, dir, 2, kept, err);
+	checkpoint_clear(disk_fs(s->disk), dir, NULL, NULL);
 	if (w.plant == PLANT_CUT_NEWER)
 		*kept = s->writing.index;
 	return rc;

@@ -119,9 +119,16 @@ static void toy_digest(void *data, uint8_t out[32])
 	memcpy(out, toy_of(data)->digest.b, 32);
 }
 
+/* Of each other seed it grows under a copy, as pages do that a copy reads: then whoever
+ * leads lets fewer in, and who follows applies nothing. */
 static uint64_t toy_bytes(void *data)
 {
-	return 1000;
+	const struct server *s = data;
+	uint64_t grown = 0;
+
+	if (s->frozen && !s->takes_none && w.seed % 2)
+		grown = 1000 * (toy_of(s)->index - s->frozen->at.index);
+	return 1000 + grown;
 }
 
 static struct rc_machine toy_machine(struct server *s)

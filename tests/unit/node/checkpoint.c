@@ -447,7 +447,8 @@ static const char *const crashes[] = {
 	"wal.cut=crash", "wal.cut=crash@2", "wal.segment=crash@4",
 	"checkpoint.sync=crash@3", "checkpoint.rename=crash@3",
 	"checkpoint.done=crash@3", "checkpoint.prune=crash",
-	"checkpoint.prune=crash@2", "wal.write=crash@40",
+	"checkpoint.prune=crash@2", "checkpoint.shrink=crash",
+	"checkpoint.remove=crash", "wal.write=crash@40",
 	"wal.written=crash@40", "wal.spare=crash@5",
 };
 

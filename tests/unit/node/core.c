@@ -304,29 +304,6 @@ START_TEST(a_checkpoint_that_fails_is_put_off)
 }
 END_TEST
 
-/* A copy holds what it reads, so a state that changes much grows under it. */
-START_TEST(fewer_are_let_in_while_the_state_grows_under_a_copy)
-{
-	lab->machine_bytes = 1000;
-	lab_open(lab);
-	lab_settle(lab);
-	while (!lab->writing) {
-		propose();
-		while (lab_write(lab) || lab_machine(lab))
-			;
-	}
-	lab->machine_bytes = 1000 + lab->config.checkpoint_log_bytes / 4 + 1;
-	propose();
-	while (lab_write(lab) || lab_machine(lab))
-		;
-	ck_assert_uint_eq(lab->refused, 0);
-	propose();
-	ck_assert_int_eq(propose()->rc, E_BUSY);
-	lab_worker(lab);
-	ck_assert(!propose()->is_answered);
-}
-END_TEST
-
 static void hear(uint64_t prev, uint64_t prev_term, uint64_t commit, unsigned n)
 {
 	static const char value[16] = "\1";
@@ -816,7 +793,6 @@ static Suite *suite(void)
 	tcase_add_test(t, a_start_reads_the_log_back_in_batches);
 	tcase_add_test(t, the_log_is_cut_behind_two_checkpoints);
 	tcase_add_test(t, a_checkpoint_that_fails_is_put_off);
-	tcase_add_test(t, fewer_are_let_in_while_the_state_grows_under_a_copy);
 	tcase_add_test(t, who_follows_is_ready_when_it_has_all_that_is_committed);
 	tcase_add_test(t, who_follows_waits_while_the_state_grows_under_a_copy);
 	tcase_add_test(t, who_follows_gathers_between_batches);

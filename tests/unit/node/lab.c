@@ -361,7 +361,9 @@ static enum code write_checkpoint(struct lab *lab, uint64_t *oldest,
 	if (rc == OK)
 		rc = checkpoint_end(w, &c, err);
 	checkpoint_writer_free(&w);
-	return rc ? rc : checkpoint_prune(lab->fs, dir, 2, oldest, err);
+	rc = rc ? rc : checkpoint_prune(lab->fs, dir, 2, oldest, err);
+	checkpoint_clear(lab->fs, dir, NULL, NULL);
+	return rc;
 }
 
 bool lab_worker(struct lab *lab)

@@ -474,6 +474,7 @@ END_TEST
 static const char *const crashes[] = {
 	"wal.cut=crash", "wal.cut=crash@3", "wal.spare=crash", "wal.spare=crash@2",
 	"wal.shrink=crash", "wal.shrink=crash@2", "file.shrink=crash",
+	"wal.remove=crash", "wal.remove=crash@2",
 };
 
 /* Writes until the thread dies in the middle of its work, and the process with it. */
@@ -523,44 +524,15 @@ START_TEST(a_kill_of_the_thread_loses_nothing)
 }
 END_TEST
 
-/* What could not be given up is tried again, and the log says so once. */
-START_TEST(what_fails_is_tried_again)
+static void add_failures(TCase *thread)
 {
-	struct seen s;
-	struct wal *wal = open_log(&s);
-	bool did;
-
-	append_all(wal, 1, 40);
-	ck_assert_int_eq(failpoint_set("file.rename=error*1", &err), OK);
-	ck_assert_int_eq(wal_cut(wal, 30, &err), OK);
-	ck_assert_int_eq(wal_tend(wal, &did, &err), E_IO);
-	ck_assert_int_eq(wal_cut(wal, 30, &err), E_IO);
-	ck_assert_msg(strstr(err.text, ".seg"), "%s", err.text);
-	ck_assert_int_eq(wal_cut(wal, 30, &err), OK);
-	tend(wal);
-	ck_assert_uint_eq(count(".seg"), 2);
-	/* A folder that could not be synced: it may all be there again. */
-	ck_assert_int_eq(failpoint_set("file.sync_dir=error*1", &err), OK);
-	append_all(wal, 41, 42);
-	ck_assert_int_eq(wal_cut(wal, 35, &err), OK);
-	ck_assert_int_eq(wal_tend(wal, &did, &err), E_IO);
-	ck_assert_int_eq(append(wal, 43), E_IO);
-	ck_assert_uint_eq(tend(wal), 0);
-	ck_assert_int_eq(wal_restart(wal, &err), E_IO);
-	wal_close(&wal);
-}
-END_TEST
-
-static void add_failures(TCase *steps, TCase *thread)
-{
-	tcase_add_test(steps, what_fails_is_tried_again);
 	tcase_add_loop_test(thread, a_kill_of_the_thread_loses_nothing, 0,
 			    ARRAY_LEN(crashes));
 }
 
 #else
 
-static void add_failures(TCase *steps, TCase *thread)
+static void add_failures(TCase *thread)
 {
 }
 
@@ -589,7 +561,7 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(thread, setup_real, teardown_real);
 	tcase_add_test(thread, a_thread_tends_the_log);
 	suite_add_tcase(s, thread);
-	add_failures(steps, thread);
+	add_failures(thread);
 	return s;
 }
 
