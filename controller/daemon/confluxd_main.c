@@ -195,6 +195,7 @@ static int run(const struct settings *settings, int argc, char **argv)
 	/* Threads inherit the mask: signals wait for this thread alone. */
 	pthread_sigmask(SIG_BLOCK, &wanted, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);        /* it is an error of who writes */
 	log_setup((enum log_level)settings_word(settings, SETTING_log_level),
 		  (enum log_format)settings_word(settings, SETTING_log_format));
 	if (start(settings, &wanted, &daemon, &err))

@@ -23,6 +23,7 @@
 #include "base/arena.h"
 #include "base/failpoint.h"
 #include "base/mem.h"
+#include "kv/map_room.h"
 
 #include "base/banned.h"
 
@@ -34,6 +35,7 @@ struct kv {
 	MDB_env *env;
 	MDB_dbi dbi[KV__TABLES];
 	struct arena *undo;              /* of the one write transaction */
+	struct map_room room;            /* of a copy: none */
 	_Atomic unsigned refs;           /* handles and transactions */
 	uint64_t serial;                 /* of this process, from 1 */
 	_Atomic uint64_t rows, bytes;    /* written; by one thread at a time */
@@ -54,7 +56,7 @@ struct kv_txn {
 	 * cursor that stands near needs no way from the root. */
 	MDB_cursor *cursors[KV__TABLES];
 	struct change *changes;    /* since the mark */
-	bool is_write, is_reset, is_marked;
+	bool is_write, is_reset, is_marked, has_written;
 	enum code rc;
 	struct err err;
 	kv_effect *effect;
@@ -73,6 +75,7 @@ static enum code mdb_error(struct err *err, int rc, const char *what)
 	case MDB_MAP_FULL:
 	case ENOSPC:
 	case EDQUOT:
+	case EFBIG:
 		err_set(err, E_FULL, "%s: the store is full", what);
 		return err_hint(err, "raise storage.map_size or free disk space");
 	case MDB_CORRUPTED:
@@ -124,44 +127,107 @@ static enum code open_error(struct err *err, int rc, const char *what)
 	return err_hint(err, "raise storage.map_size");
 }
 
+/* ---- room for what is written through the map ---- */
+
+/* What LMDB answered, where the pages that it wrote are the file's. */
+static int settled(const struct kv *kv, int rc)
+{
+	int lost = map_room_lost(&kv->room);
+
+	return lost ? lost : rc;
+}
+
+static void give_up(struct kv *kv, MDB_txn *txn)
+{
+	mdb_txn_abort(txn);
+	map_room_leave(&kv->room, false);
+}
+
+/* What LMDB writes at its end has room in what was reserved.  Where that was not enough
+ * it is live for those who read, and not in the file.  A transaction that changed nothing
+ * writes nothing. */
+static enum code commit(struct kv *kv, MDB_txn *txn, bool has_written, struct err *err)
+{
+	int rc = map_room_last(&kv->room);
+	bool is_lost;
+
+	if (rc && has_written) {
+		give_up(kv, txn);
+		return mdb_error(err, rc, "commit");
+	}
+	rc = mdb_txn_commit(txn);
+	is_lost = map_room_lost(&kv->room) != 0;
+	if (rc == 0 && has_written)
+		map_room_cover(&kv->room, kv_file_bytes(kv));
+	map_room_leave(&kv->room, is_lost && rc == 0);
+	if (is_lost && rc == 0)
+		return err_set(err, E_CORRUPT, "commit: the disk had no room for pages "
+			       "of the store");
+	return rc ? mdb_error(err, rc, "commit") : OK;
+}
+
 static enum code open_tables(struct kv *kv, bool is_copy, struct err *err)
 {
 	MDB_txn *txn;
 	int rc = mdb_txn_begin(kv->env, NULL, is_copy ? MDB_RDONLY : 0, &txn);
+	bool has_written = false;
 
 	if (rc)
 		return open_error(err, rc, "open tables");
+	map_room_enter(&kv->room, kv_file_bytes(kv));
 	for (unsigned i = 0; i < KV__TABLES; i++) {
-		rc = mdb_dbi_open(txn, table_names[i], is_copy ? 0 : MDB_CREATE,
-				  &kv->dbi[i]);
+		rc = mdb_dbi_open(txn, table_names[i], 0, &kv->dbi[i]);
+		if (rc == MDB_NOTFOUND && !is_copy) {
+			has_written = true;
+			rc = settled(kv, mdb_dbi_open(txn, table_names[i], MDB_CREATE,
+						      &kv->dbi[i]));
+		}
 		if (rc) {
-			mdb_txn_abort(txn);
+			give_up(kv, txn);
 			open_error(err, rc, "open table");
 			return err_wrap(err, "%s", table_names[i]);
 		}
 	}
 	rc = failing(FP_KV_COMMIT);
-	if (rc)
-		mdb_txn_abort(txn);
-	else
-		rc = mdb_txn_commit(txn);
-	return rc ? open_error(err, rc, "open tables") : OK;
+	if (rc == 0)
+		return commit(kv, txn, has_written, err);
+	give_up(kv, txn);
+	return open_error(err, rc, "open tables");
 }
 
-/* Cut short from outside: reading behind its end would be a signal. */
-static enum code check_length(struct kv *kv, struct err *err)
+/* Cut short from outside ('length', before it was opened): reading behind its end would
+ * be a signal. */
+static enum code check_length(struct kv *kv, uint64_t length, struct err *err)
 {
-	struct stat st;
 	int fd;
 
-	if (mdb_env_get_fd(kv->env, &fd) || fstat(fd, &st))
-		return err_sys(err, errno, "its length");
-	if ((uint64_t)st.st_size >= kv_file_bytes(kv))
+	if (length == 0 || length >= kv_file_bytes(kv))
 		return OK;
-	return err_set(err, E_CORRUPT, "the file ends at byte %lld, its last "
-		       "page at %llu",
-		       (long long)st.st_size,
-		       (unsigned long long)kv_file_bytes(kv));
+	/* Opening made it as long as its map; who tries again has to find it so. */
+	if (mdb_env_get_fd(kv->env, &fd) == 0)
+		(void)!ftruncate(fd, (off_t)length);
+	return err_set(err, E_CORRUPT, "the file ends at byte %llu, its last page at %llu",
+		       (unsigned long long)length, (unsigned long long)kv_file_bytes(kv));
+}
+
+/* LMDB makes a file that it writes through its map as long as that.  It ends behind its
+ * last page again, so that an end that is reached tells that it grows. */
+static enum code open_room(struct kv *kv, struct err *err)
+{
+	MDB_envinfo info;
+	int fd;
+
+	must(mdb_env_info(kv->env, &info) == 0 && mdb_env_get_fd(kv->env, &fd) == 0);
+	return map_room_init(&kv->room, fd, info.me_mapsize, kv_file_bytes(kv), err);
+}
+
+static uint64_t length_of(const char *dir, bool is_file)
+{
+	AUTO_BUF path = BUF_NONE;
+	struct stat st;
+
+	buf_printf(&path, "%s%s", dir, is_file ? "" : "/data.mdb");
+	return stat(path.p, &st) ? 0 : (uint64_t)st.st_size;
 }
 
 /*
@@ -186,6 +252,7 @@ static int reserve_lock(const char *dir)
 static enum code open_env(struct kv *kv, const char *path, uint64_t map_bytes,
 			  unsigned flags, struct err *err)
 {
+	uint64_t length = length_of(path, flags & MDB_NOSUBDIR);
 	int rc = mdb_env_create(&kv->env);
 	enum code code;
 
@@ -200,9 +267,22 @@ static enum code open_env(struct kv *kv, const char *path, uint64_t map_bytes,
 	if (rc == 0)
 		rc = mdb_env_open(kv->env, path, MDB_NOTLS | MDB_NORDAHEAD | flags,
 				  0600);
-	if (rc)
-		return mdb_error(err, rc, "open");
-	code = check_length(kv, err);
+	if (rc) {
+		code = mdb_error(err, rc, "open");
+		if (rc == ENODEV || rc == EINVAL)
+			err_hint(err, "its file system has to let files be written "
+				 "through a shared map");
+		if (rc == EFBIG) {
+			err->code = code = E_TOO_LARGE;
+			err_hint(err, "the file is as long as its map for a moment: "
+				 "lower storage.map_size, or raise the limit of a "
+				 "file's size (ulimit -f)");
+		}
+		return code;
+	}
+	code = check_length(kv, length, err);
+	if (code == OK && flags & MDB_WRITEMAP)
+		code = open_room(kv, err);
 	return code ? code : open_tables(kv, flags & MDB_RDONLY, err);
 }
 
@@ -228,7 +308,7 @@ static enum code kv_open_as(const char *path, uint64_t map_bytes,
 enum code kv_open(const char *dir, uint64_t map_bytes, struct kv **out,
 		  struct err *err)
 {
-	return kv_open_as(dir, map_bytes, MDB_NOSYNC | MDB_NOMEMINIT, out, err);
+	return kv_open_as(dir, map_bytes, MDB_NOSYNC | MDB_NOMEMINIT | MDB_WRITEMAP, out, err);
 }
 
 enum code kv_open_copy(const char *path, struct kv **out, struct err *err)
@@ -241,8 +321,11 @@ static void kv_unref(struct kv *kv)
 {
 	if (atomic_fetch_sub(&kv->refs, 1) > 1)
 		return;
-	if (kv->env)
+	if (kv->env) {
+		if (kv->room.map)
+			map_room_cut(&kv->room, kv_file_bytes(kv));
 		mdb_env_close(kv->env);
+	}
 	arena_free(&kv->undo);
 	free(kv);
 }
@@ -393,6 +476,8 @@ static enum code txn_begin(struct kv *kv, bool is_write, struct kv_txn **out,
 		txn_free(txn);
 		return mdb_error(err, rc, "begin a transaction");
 	}
+	if (is_write)
+		map_room_enter(&kv->room, kv_file_bytes(kv));
 	*out = txn;
 	return OK;
 }
@@ -438,20 +523,12 @@ void kv_end(struct kv_txn **txnp)
 
 	if (!txn)
 		return;
-	mdb_txn_abort(txn->mdb);
+	if (txn->is_write)
+		give_up(txn->kv, txn->mdb);
+	else
+		mdb_txn_abort(txn->mdb);
 	txn_free(txn);
 	*txnp = NULL;
-}
-
-/* Where a write came back short LMDB answers EIO, and no call has failed: that is how
- * a disk says that it had not all the room. */
-static int commit(MDB_txn *txn)
-{
-	int rc;
-
-	errno = 0;
-	rc = mdb_txn_commit(txn);
-	return rc == EIO && errno != EIO ? ENOSPC : rc;
 }
 
 enum code kv_commit(struct kv_txn **txnp, struct err *err)
@@ -467,12 +544,13 @@ enum code kv_commit(struct kv_txn **txnp, struct err *err)
 		return code;
 	}
 	rc = failing(FP_KV_COMMIT);
-	if (rc)
-		mdb_txn_abort(txn->mdb);
-	else
-		rc = commit(txn->mdb);
+	if (rc) {
+		kv_end(&txn);
+		return mdb_error(err, rc, "commit");
+	}
+	code = commit(txn->kv, txn->mdb, txn->has_written, err);
 	txn_free(txn);
-	return rc ? mdb_error(err, rc, "commit") : OK;
+	return code;
 }
 
 enum code kv_status(const struct kv_txn *txn, struct err *err)
@@ -518,6 +596,7 @@ static void change_back(struct kv_txn *txn, const struct change *c)
 			 mdb_put(txn->mdb, txn->kv->dbi[c->table], &k, &v, 0) :
 			 mdb_del(txn->mdb, txn->kv->dbi[c->table], &k, NULL);
 
+	rc = settled(txn->kv, rc);
 	if (rc)
 		txn_failed(txn, rc, "undo", c->table);
 }
@@ -536,6 +615,7 @@ static MDB_cursor *before_change(struct kv_txn *txn, enum kv_table table,
 {
 	must(txn->is_write && !txn->is_reset);
 	must(key.n > 0 && key.n <= KV_KEY_MAX);
+	txn->has_written = true;
 	return txn->rc ? NULL : cursor_of(txn, table);
 }
 
@@ -613,6 +693,7 @@ size_t kv_put(struct kv_txn *txn, enum kv_table table, struct str key,
 		keep_old(txn, table, key, str_of_val(old));
 		rc = mdb_cursor_put(cursor, &k, &v, MDB_CURRENT);
 	}
+	rc = settled(txn->kv, rc);
 	if (rc)
 		txn_failed(txn, rc, "put", table);
 	else if (txn->effect)
@@ -632,7 +713,7 @@ size_t kv_del(struct kv_txn *txn, enum kv_table table, struct str key)
 	count_row(txn->kv, key.n);
 	freed = key.n + old.n;
 	keep_old(txn, table, key, old);
-	rc = mdb_cursor_del(cursor, 0);
+	rc = settled(txn->kv, mdb_cursor_del(cursor, 0));
 	if (rc)
 		txn_failed(txn, rc, "delete", table);
 	else if (txn->effect)

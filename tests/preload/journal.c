@@ -9,11 +9,15 @@
  * in an order that the process itself could have seen, and SIGKILL leaves what was
  * recorded.  A call that has begun and is not done was under way.
  *
+ * What is written through a shared mapping is not seen until it is synced: then msync
+ * records all that it covers, as a write of that moment.  K_MAP says which files have one,
+ * and power.py takes what else is in them for written and not synced.
+ *
  * The boot id is what $POWER_BOOT_ID holds, where that is set: a machine that
  * comes up again has another.
  *
- * Not seen: what libc does inside itself (stdio), and writes through a mapping.
- * power.py compares what it knows of a folder with the folder, so that would be found.
+ * Not seen: what libc does inside itself (stdio).  power.py compares what it knows of a
+ * folder with the folder, so that would be found.
  *
  * Nothing here waits for a lock or allocates.  Without $POWER_JOURNAL nothing happens.
  */
@@ -28,6 +32,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -37,7 +42,7 @@
 /* Numbers and layout are power.py's too. */
 enum kind {
 	K_DONE, K_OPEN, K_WRITE, K_SIZE, K_ROOM, K_SYNC, K_SYNC_DIR, K_RENAME,
-	K_LINK, K_UNLINK, K_MKDIR, K_RMDIR
+	K_LINK, K_UNLINK, K_MKDIR, K_RMDIR, K_MAP
 };
 
 enum flag {
@@ -299,13 +304,14 @@ static int real_fallocate(int fd, off_t at, off_t n)
 	return NEXT(fallocate)(fd, 0, at, n);
 }
 
-/* Only what makes room; anything else is not used, and not understood. */
+/* Only what makes room; anything else is not used, and not understood.  Blocks behind a
+ * file's end change nothing of what is in it. */
 int fallocate(int fd, int mode, off_t at, off_t n)
 {
 	char path[PATH_MAX];
 	struct stat st;
 
-	if (mode && is_ours(fd, path, &st))
+	if (mode && mode != FALLOC_FL_KEEP_SIZE && is_ours(fd, path, &st))
 		abort();
 	return mode ? NEXT(fallocate)(fd, mode, at, n) :
 		      sized(K_ROOM, fd, at, n, real_fallocate);
@@ -370,6 +376,121 @@ static int real_fdatasync(int fd)
 int fdatasync(int fd)
 {
 	return synced(fd, real_fdatasync);
+}
+
+/* ---- mappings ---- */
+
+/* Those that are shared and can be written; by one thread at a time each. */
+static struct map {
+	_Atomic(char *) p;
+	size_t n;
+	ino_t ino;
+	char path[PATH_MAX];
+} maps[64];
+
+static struct map *map_at(const char *p)
+{
+	for (size_t i = 0; i < sizeof(maps) / sizeof(*maps); i++)
+		if (maps[i].p && p >= maps[i].p && p < maps[i].p + maps[i].n)
+			return &maps[i];
+	return NULL;
+}
+
+static struct map *free_map(void)
+{
+	static char taken;
+
+	for (size_t i = 0; i < sizeof(maps) / sizeof(*maps); i++) {
+		char *none = NULL;
+
+		if (atomic_compare_exchange_strong(&maps[i].p, &none, &taken)) {
+			maps[i].n = 0;
+			return &maps[i];
+		}
+	}
+	abort();
+}
+
+void *mmap(void *at, size_t n, int rights, int flags, int fd, off_t from)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	struct record r = { .kind = K_MAP };
+	struct map *m;
+	void *p;
+
+	/* In the place of a part of one that is known: of the same file. */
+	if (!(flags & MAP_SHARED) || !(rights & PROT_WRITE) || flags & MAP_FIXED ||
+	    fd < 0 || !is_ours(fd, path, &st))
+		return NEXT(mmap)(at, n, rights, flags, fd, from);
+	if (from)
+		abort();
+	r.id = next_id();
+	r.ino = st.st_ino;
+	put(&r, path, NULL, NULL, 0);
+	p = NEXT(mmap)(at, n, rights, flags, fd, from);
+	if (p != MAP_FAILED) {
+		m = free_map();
+		m->n = n;
+		m->ino = st.st_ino;
+		memcpy(m->path, path, sizeof(path));
+		m->p = p;
+	}
+	done(r.id, p == MAP_FAILED ? -1 : 0, 0);
+	return p;
+}
+
+void *mmap64(void *at, size_t n, int rights, int flags, int fd, off_t from)
+{
+	return mmap(at, n, rights, flags, fd, from);
+}
+
+int munmap(void *p, size_t n)
+{
+	struct map *m = journal >= 0 ? map_at(p) : NULL;
+
+	if (m && m->p == p)
+		m->p = NULL;
+	return NEXT(munmap)(p, n);
+}
+
+static void put_content(const struct map *m, size_t n)
+{
+	for (size_t at = 0; at < n; at += 1 << 20) {
+		size_t part = n - at < 1 << 20 ? n - at : 1 << 20;
+		struct iovec v = { m->p + at, part };
+		bool zeros = is_zeros(&v, 1);
+		struct record r = {
+			.kind = K_WRITE, .id = next_id(), .ino = m->ino,
+			.at = (int64_t)at, .n = (int64_t)part,
+			.flags = zeros ? F_ZEROS : 0,
+		};
+
+		put(&r, NULL, NULL, &v, zeros ? 0 : 1);
+		done(r.id, (int64_t)part, 0);
+	}
+}
+
+/* What is synced is in the file then, whatever the kernel wrote of it before.  It may
+ * reach behind the file's end, where nothing can be read. */
+int msync(void *p, size_t n, int flags)
+{
+	const struct map *m = is_on() ? map_at(p) : NULL;
+	struct record r = { .kind = K_SYNC };
+	struct stat st;
+	int rc;
+
+	if (!m || !(flags & MS_SYNC))
+		return NEXT(msync)(p, n, flags);
+	if (m->p != p || stat(m->path, &st))
+		abort();
+	put_content(m, (size_t)st.st_size < n ? (size_t)st.st_size : n);
+	r.id = next_id();
+	r.ino = m->ino;
+	put(&r, m->path, NULL, NULL, 0);
+	rc = NEXT(msync)(p, n, flags);
+	done(r.id, rc, 0);
+	return rc;
 }
 
 /* ---- names ---- */

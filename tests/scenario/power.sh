@@ -19,5 +19,7 @@ step "a log whose records are not synced is found out"
 power --seed 3 --nodes 1 --rounds 8 --forget 'wal/*' --find
 step "a vote that is not synced is found out"
 power --seed 3 --nodes 1 --rounds 8 --forget 'vote.*' --find
+step "a store that is not synced at an orderly end is found out"
+power --seed 3 --nodes 1 --rounds 12 --kind end --forget 'state/*/data.mdb' --find
 step "one node and three"
 power --rounds "${ROUNDS:-10}" ${SEED:+--seed "$SEED"}

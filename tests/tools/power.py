@@ -2,7 +2,8 @@
 """Power loss for real processes.
 
     power.py --bin DIR --preload journal.so [--rounds N] [--nodes N] [--seed S]
-             [--sector N] [--forget GLOB] [--same-boot] [--find] [--verbose] WORK
+             [--sector N] [--forget GLOB] [--kind KIND] [--same-boot] [--find] [--verbose]
+             WORK
 
 confluxd runs on recorded folders while clients write, is ended without warning, and is
 started from what a power loss may have left, over and over.  That is built of the folder
@@ -13,6 +14,8 @@ as it was when the process began and of what the process did since
     of every other write, and of those that were under way, each sector is there or
     not, by itself (blocks of 4 KiB where it was O_DSYNC, as the log assumes of its
     disk: --sector is for the rest); so is each other change of a file's length;
+    of what was written through a shared mapping and not synced, each sector is there or
+    not, by itself;
     of the names that were changed since their folder was synced, those that belong
     together (a -> b) have a prefix of their changes, each such group by itself.
 
@@ -266,6 +269,11 @@ class Client(threading.Thread):
 
 # ---- the run ----
 
+# When the power goes: under load, while they start, behind an orderly end, behind a kill
+# and a start, of one node alone.
+KINDS = ("load", "start", "end", "twice", "one")
+
+
 class World:
     def __init__(self, args):
         self.args, self.work = args, args.work
@@ -390,8 +398,8 @@ class World:
         self.check()
 
     def round(self):
-        kind = self.rng.choices(("load", "start", "end", "twice", "one"),
-                                (6, 3, 3, 4, 2 if len(self.nodes) > 1 else 0))[0]
+        kind = self.args.kind or self.rng.choices(
+            KINDS, (6, 3, 3, 4, 2 if len(self.nodes) > 1 else 0))[0]
         victims = [self.rng.choice(self.nodes)] if kind == "one" else list(self.nodes)
         if kind == "start":
             # The power goes while they come up from what is left.
@@ -465,6 +473,7 @@ def main():
                         default=random.SystemRandom().randrange(1 << 31))
     parser.add_argument("--sector", type=int, default=512)
     parser.add_argument("--forget", action="append", default=[])
+    parser.add_argument("--kind", choices=KINDS, help="the only one")
     parser.add_argument("--same-boot", action="store_true")
     parser.add_argument("--find", action="store_true")
     parser.add_argument("--verbose", action="store_true")

@@ -19,7 +19,7 @@ class Finding(Exception):
 # ---- the journal ----
 
 (DONE, OPEN, WRITE, SIZE, ROOM, SYNC, SYNC_DIR, RENAME, LINK, UNLINK, MKDIR,
- RMDIR) = range(12)
+ RMDIR, MAP) = range(13)
 CREATE, CUT, DURABLE, ZEROS = 1, 2, 4, 8
 HEAD = struct.Struct("<IIQQqqIHHQ")
 MAGIC = 0x4C4E524A
@@ -38,7 +38,7 @@ def begins_record(raw, at, size):
     if at + HEAD.size > size:
         return at == size
     magic, kind, _, _, _, _, flags, path_n, other_n, _ = HEAD.unpack_from(raw, at)
-    return magic == MAGIC and kind <= RMDIR and flags < 16 and \
+    return magic == MAGIC and kind <= MAP and flags < 16 and \
         path_n < 4096 and other_n < 4096
 
 
@@ -92,6 +92,8 @@ class File:
 
     def __init__(self, base=None):
         self.base, self.calls, self.synced = base, [], 0
+        self.is_mapped = False
+        self.live = None        # where it is, if it is written through a mapping
 
 
 class Folder:
@@ -201,8 +203,17 @@ class Model:
                 self._synced(call)
             elif call.kind in (WRITE, SIZE, ROOM):
                 self.by_ino[call.ino].calls.append(call)
+            elif call.kind == MAP:
+                self.by_ino[call.ino].is_mapped = True
             else:
                 self._named(call)
+
+    def find_mapped(self):
+        """What is in them and was not synced was written through the mapping."""
+        for path, ino in inodes(self.top).items():
+            what = self.by_ino.get(ino)
+            if what and what.is_mapped:
+                what.live = path
 
     def synced_in_vain(self):
         """Folders whose names were synced and whose own was not; the state, which is
@@ -322,7 +333,27 @@ class Builder:
                             max(size, call.at + call.n))
             else:
                 self.lost += 1
+        if file.live:
+            self.mix(fd, file.live)
         os.close(fd)
+
+    def mix(self, fd, live):
+        """Each sector is as it was synced or as the process left it."""
+        with open(live, "rb") as f:
+            for at in range(0, os.fstat(f.fileno()).st_size, 1 << 16):
+                now = os.pread(f.fileno(), 1 << 16, at)
+                was = os.pread(fd, len(now), at)
+                if now == was:
+                    continue
+                for i in range(0, len(now), self.sector):
+                    part = now[i:i + self.sector]
+                    if part == was[i:i + self.sector] or part == NOTHING[:len(part)] \
+                            and at + i >= os.fstat(fd).st_size:
+                        continue
+                    if self.chosen():
+                        os.pwrite(fd, part, at + i)
+                    else:
+                        self.lost += 1
 
     def build(self, names, folder, out, rel=""):
         os.mkdir(out, 0o700)
@@ -407,6 +438,7 @@ def make_left(base, top, inos, journal, out, rng, sector=512, forget=(),
     model = Model(base, top, forget)
     model.know(inos)
     model.play(calls)
+    model.find_mapped()
     names = names or rng.choices(("none", "any", "all"), (7, 9, 4))[0]
     data = data or rng.choices(("none", "some", "all"), (6, 10, 4))[0]
     builder = Builder(model, raw, rng, sector, data, forget)
@@ -431,10 +463,8 @@ def differences(a, b, calls, since_ns):
     if rel_a != rel_b and not has_open:
         found += sorted(rel_a ^ rel_b)
     for rel in sorted(rel_a & rel_b):
-        # Written through a mapping, and worth nothing.
         path = os.path.join(a, rel)
-        if rel.endswith("lock.mdb") or of_a[path] in under_way or \
-                os.stat(path).st_mtime_ns < since_ns:
+        if of_a[path] in under_way or os.stat(path).st_mtime_ns < since_ns:
             continue
         if not same_bytes(path, os.path.join(b, rel)):
             found.append(rel)

@@ -1,7 +1,7 @@
 /*
  * A disk that gets full, under libraries that write files by themselves (LMDB).
- * Whoever includes this, in one source of a program, has pwrite and writev of libc for
- * all of the program, its libraries among it (they find a program's symbols first).
+ * Whoever includes this, in one source of a program, has fallocate, pwrite and writev of
+ * libc for all of the program, its libraries among it (they find a program's symbols first).
  * As on a real disk what overwrites needs no room, and a write for which there is not
  * all the room is short; the next one fails.
  *
@@ -12,6 +12,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -48,6 +49,21 @@ static inline ssize_t small_disk_take(int fd, off_t at, size_t n)
 		return (ssize_t)n;
 	errno = ENOSPC;
 	return -1;
+}
+
+/* What behind a file's end has blocks before it grows. */
+int fallocate(int fd, int mode, off_t at, off_t n)
+{
+	if (small_disk_error) {
+		errno = small_disk_error;
+		return -1;
+	}
+	if (small_disk_room >= 0 && n > small_disk_room) {
+		errno = ENOSPC;
+		return -1;
+	}
+	small_disk_room -= small_disk_room < 0 ? 0 : n;
+	return SMALL_DISK_REAL(fallocate)(fd, mode, at, n);
 }
 
 ssize_t pwrite(int fd, const void *p, size_t n, off_t at)

@@ -170,51 +170,123 @@ START_TEST(a_full_store_fails_the_transaction_and_keeps_the_one_before)
 }
 END_TEST
 
-/* As many rows as take so many pages, all of them new ones. */
+static char big[8000];
+
+/* Rows that take two pages each, all of them new ones. */
 static struct kv_txn *grown(unsigned rows)
 {
-	static char big[3000];
 	struct kv_txn *txn = writing();
 
+	memset(big, 'x', sizeof(big));
 	for (unsigned i = 0; i < rows; i++)
 		kv_put(txn, KV_META, str_n(&i, sizeof(i)), str_n(big, sizeof(big)));
 	return txn;
 }
 
-/* The disk has room for so many bytes, for whole writes or for parts: it is full, and
- * not broken, and what did not fit is written when there is room. */
+/* With room for so many bytes: the file grows by 1.6 MiB, 0.5 of which it has, or what is
+ * live stays.  False: it was full. */
+static bool grows(int64_t room)
+{
+	struct kv_txn *txn = filled();
+	struct err err;
+	enum code rc;
+
+	ck_assert_int_eq(kv_commit(&txn, &err), OK);
+	small_disk_room = room;
+	txn = grown(200);
+	rc = kv_commit(&txn, &err);
+	small_disk_room = -1;
+	ck_assert_msg(rc == OK || (rc == E_FULL && err.hint[0]), "with room for %lld: %s",
+		      (long long)room, err.text);
+	ck_assert_int_eq(kv_read(kv, &txn, NULL), OK);
+	is(txn, "old", "a");
+	ck_assert_uint_eq(kv_count(txn, KV_META), rc == OK ? 203 : 3);
+	kv_end(&txn);
+	return rc == OK;
+}
+
+/* The disk has room for so many bytes: it is full, and not broken, at whatever page that
+ * is, and what did not fit is written when there is room. */
 START_TEST(a_full_disk_is_not_a_broken_one)
 {
-	struct err err;
+	bool has_grown = false;
 
-	for (int64_t room = 0; room < 200000; room += 1 + room / 3) {
-		struct kv_txn *txn = filled();
+	for (int64_t room = 0; !has_grown; room += 37 * 1024) {
+		struct kv_txn *txn;
 
-		ck_assert_int_eq(kv_commit(&txn, &err), OK);
-		txn = grown(60);
-		small_disk_room = room;
-		ck_assert_msg(kv_commit(&txn, &err) == E_FULL,
-			      "with room for %lld: %s", (long long)room, err.text);
-		ck_assert(err.hint[0]);
-		small_disk_room = -1;
+		has_grown = grows(room);
+		ck_assert(room > 1000 * 1024 || !has_grown);
+		txn = grown(200);
+		ck_assert_int_eq(kv_commit(&txn, NULL), OK);
 		ck_assert_int_eq(kv_read(kv, &txn, NULL), OK);
-		is(txn, "old", "a");
-		ck_assert_uint_eq(kv_count(txn, KV_META), 3);
+		ck_assert_uint_eq(kv_count(txn, KV_META), 203);
 		kv_end(&txn);
-		txn = grown(60);
-		ck_assert_msg(kv_commit(&txn, &err) == OK, "%s", err.text);
 		teardown();
 		setup();
 	}
 }
 END_TEST
 
+/* What lies in the file is what was read before it was closed. */
+START_TEST(what_was_written_beside_a_full_disk_is_in_the_file)
+{
+	struct kv_txn *txn;
+
+	ck_assert(!grows(700 * 1024));
+	txn = grown(100);
+	ck_assert_int_eq(kv_commit(&txn, NULL), OK);
+	kv_close(&kv);
+	ck_assert_int_eq(kv_open(dir, 32 << 20, &kv, NULL), OK);
+	ck_assert_int_eq(kv_read(kv, &txn, NULL), OK);
+	is(txn, "old", "a");
+	ck_assert_uint_eq(kv_count(txn, KV_META), 103);
+	for (unsigned i = 0; i < 100; i++) {
+		struct str val;
+
+		ck_assert(kv_get(txn, KV_META, str_n((char *)&i, sizeof(i)), &val));
+		ck_assert(val.n == sizeof(big) && memcmp(val.p, big, val.n) == 0);
+	}
+	kv_end(&txn);
+}
+END_TEST
+
+/* One after another until there is no room: what is kept for the last part of each is
+ * there each time, or it is not begun. */
+START_TEST(small_transactions_fill_the_disk)
+{
+	enum code rc = OK;
+	unsigned n = 0;
+	struct err err;
+
+	small_disk_room = 0;
+	for (; rc == OK; n += rc == OK) {
+		struct kv_txn *txn = writing();
+
+		kv_put(txn, KV_META, str_n((char *)&n, sizeof(n)), str_n(big, 100));
+		rc = kv_commit(&txn, &err);
+	}
+	small_disk_room = -1;
+	ck_assert_msg(rc == E_FULL, "%s", err.text);
+	ck_assert_uint_gt(n, 50);
+	for (unsigned i = 0; i < 2; i++) {
+		struct kv_txn *txn;
+
+		ck_assert_int_eq(kv_read(kv, &txn, NULL), OK);
+		ck_assert_uint_eq(kv_count(txn, KV_META), n);
+		kv_end(&txn);
+		kv_close(&kv);
+		ck_assert_int_eq(kv_open(dir, 32 << 20, &kv, NULL), OK);
+	}
+}
+END_TEST
+
 START_TEST(a_broken_disk_is_not_a_full_one)
 {
-	struct kv_txn *txn = grown(60);
+	struct kv_txn *txn;
 	struct err err;
 
 	small_disk_error = EIO;
+	txn = grown(200);
 	ck_assert_int_eq(kv_commit(&txn, &err), E_IO);
 	small_disk_error = 0;
 }
@@ -245,6 +317,8 @@ static Suite *suite(void)
 	tcase_add_test(t, keep_lets_it_stand_and_a_later_undo_does_not_reach_it);
 	tcase_add_test(t, a_full_store_fails_the_transaction_and_keeps_the_one_before);
 	tcase_add_test(t, a_full_disk_is_not_a_broken_one);
+	tcase_add_test(t, what_was_written_beside_a_full_disk_is_in_the_file);
+	tcase_add_test(t, small_transactions_fill_the_disk);
 	tcase_add_test(t, a_broken_disk_is_not_a_full_one);
 	tcase_add_test(t, a_map_that_is_too_small_is_not_a_full_disk);
 	suite_add_tcase(s, t);
