@@ -1,9 +1,9 @@
 /*
  * Bytes of an HTTP/2 client against a server on a loop of this thread.  The first
- * byte says in what pieces they come, and whether the preface, SETTINGS with their
- * ACK and a window that lets answers out go before them.  Whatever they are, each request
- * that a handler took ends once, nothing is held when the connection is gone, and
- * the server serves the next.
+ * byte says in what pieces they come (each frame alone, it may be), and whether the
+ * preface, SETTINGS with their ACK and a window that lets answers out go before them.
+ * Whatever they are, each request that a handler took ends once, nothing is held when
+ * the connection is gone, and the server serves the next.
  */
 #include "http_world.h"
 
@@ -49,9 +49,18 @@ static void get_same(struct request *r)
 	answer(r, 304, NULL, STR_NONE);
 }
 
+static void get_body(struct request *r)
+{
+	static char body[5000];
+
+	answer_may_repeat(r, "same", 4);
+	answer(r, 200, "text/plain", str_n(body, sizeof(body)));
+}
+
 static bool again(struct request *r, const void *about)
 {
-	must(r->route->handler == get_same && memcmp(about, "same", 4) == 0);
+	must(r->route->handler == get_same || r->route->handler == get_body);
+	must(memcmp(about, "same", 4) == 0);
 	return true;
 }
 
@@ -79,6 +88,7 @@ static void get_tunnel(struct request *r)
 static const struct route routes[] = {
 	{ HTTP_M_GET, "/h", get_hello, 0, "h", false },
 	{ HTTP_M_GET, "/s", get_same, 0, "s", false },
+	{ HTTP_M_GET, "/a", get_body, 0, "a", false },
 	{ HTTP_M_GET, "/g", get_big, 0, "g", false },
 	{ HTTP_M_POST, "/e", post_echo, 0, "e", false },
 	{ HTTP_M_POST, "/b", post_both, 0, "b", true },
@@ -99,11 +109,20 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
+#define BY_FRAME 0                       /* a step: each frame by itself */
+
+static size_t frame_at(const uint8_t *p, size_t n)
+{
+	size_t length = n < 9 ? n : 9 + ((size_t)p[0] << 16 | (size_t)p[1] << 8 | p[2]);
+
+	return MIN(length, n);
+}
+
 static void say(int fd, const uint8_t *p, size_t n, size_t step)
 {
 	while (n) {
-		ssize_t k = send(fd, p, n < step ? n : step,
-				 MSG_NOSIGNAL | MSG_DONTWAIT);
+		size_t piece = step == BY_FRAME ? frame_at(p, n) : MIN(n, step);
+		ssize_t k = send(fd, p, piece, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		turns(2);
 		if (k <= 0)
@@ -125,6 +144,9 @@ static void hear(int fd)
 	}
 }
 
+/* Of 'start': without what opens the connection's window. */
+#define START_SMALL (24 + 15)
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t start[] =
@@ -140,9 +162,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fd = client();
 	turns(3);
 	if (mode & 1)
-		say(fd, start, sizeof(start) - 1, sizeof(start));
+		say(fd, start, mode & 32 ? START_SMALL : sizeof(start) - 1, sizeof(start));
 	if (size > 1)
-		say(fd, data + 1, size - 1, mode & 2 ? 7 : 4000);
+		say(fd, data + 1, size - 1, mode & 16 ? BY_FRAME : mode & 2 ? 7 : 4000);
 	if (mode & 4)
 		hear(fd);
 	answer_later();

@@ -566,8 +566,7 @@ static bool is_stuck(struct h2 *h2, uint64_t now)
 {
 	const struct http_limits *limits = &h2->c->server->config.limits;
 
-	if (h2->held_bytes == 0 ||
-	    nghttp2_session_get_remote_window_size(h2->session) > 0) {
+	if (h2->held_bytes == 0 || h2_window(h2) > 0) {
 		h2->stuck_since_ms = h2->slow_since_ms = 0;
 		return false;
 	}
@@ -618,10 +617,8 @@ static void h2_expired(struct conn *c)
 static void h2_keep(struct exchange *ex, const char *content_type,
 		    const struct stream_vec *v, unsigned n, uint64_t length)
 {
-	if (length == 0)
+	if (length == 0 || memo_keep(ex, content_type, v, n))
 		h2_frames_keep(ex, content_type, length);
-	else
-		memo_keep(ex, content_type, v, n);
 }
 
 const struct http_protocol h2_protocol = {

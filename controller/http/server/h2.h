@@ -38,6 +38,7 @@ struct h2_stream {
 	bool is_open, is_deferred, is_connect;
 	bool is_header_large, is_too_large;
 	bool has_item, is_read, is_ended, is_end_read;   /* DATA: h2_send.c */
+	bool is_waiting;                 /* for a part of the window that is lent */
 	uint32_t header_bytes, cap_headers;
 	struct h2_held *held;            /* what did not go yet; NULL: nothing */
 	struct h2_body *body;            /* NULL: nothing comes */
@@ -88,6 +89,8 @@ struct h2 {
 
 	char *region;                    /* of nghttp2's memory; NULL: none */
 	size_t region_used;
+	uint32_t borrowed;               /* of the connection's window: h2_window */
+	bool has_waiting;                /* DATA waits for that */
 	uint64_t sent_bytes;             /* of DATA; see is_stuck */
 	uint64_t sent_seen, stuck_since_ms;
 	uint64_t sent_first, slow_since_ms;
@@ -113,6 +116,19 @@ static inline struct h2_stream *own(const struct exchange *ex)
 	return (struct h2_stream *)ex;
 }
 
+/*
+ * What the client takes on the connection.  Of the window that nghttp2 counts, DATA that
+ * it does not know of (h2_repeat.c) has borrowed a part; what the client opens next pays
+ * that back, before nghttp2 hears of it.
+ */
+static inline size_t h2_window(const struct h2 *h2)
+{
+	size_t counted = (size_t)nghttp2_session_get_remote_window_size(h2->session);
+
+	must(h2->borrowed <= counted);
+	return counted - h2->borrowed;
+}
+
 /* ---- h2_send.c ---- */
 
 struct h2_out *h2_out_new(void);
@@ -122,6 +138,10 @@ void h2_out_free(struct h2_out **out);
 void h2_pump(struct h2 *h2);
 /* Sends bytes that nghttp2 knows nothing of, behind what it has sent. */
 void h2_send_bytes(struct h2 *h2, struct str bytes);
+/* DATA may go at once: neither socket nor client keeps any of other streams. */
+bool h2_may_send_data(const struct h2 *h2, size_t n);
+/* Some of what was borrowed is paid back. */
+void h2_go_on_waiting(struct h2 *h2);
 void h2_answer(struct exchange *ex, const char *content_type,
 	       const struct stream_vec *v, unsigned n, uint64_t length);
 void h2_begin(struct exchange *ex, const char *content_type);

@@ -8,9 +8,10 @@
  * a client still says to it is taken off here, and its number is told where GOAWAY
  * names the last one.
  *
- * That is for answers without a body: windows are nghttp2's.  One with a body is kept as
- * for HTTP/1.1 (memo.c), and given through nghttp2: what its handler and those before it
- * would do is spared.
+ * One with a body is kept as for HTTP/1.1 (memo.c), too.  A small one goes behind its
+ * block where the client's windows take all of it, and what that takes of the
+ * connection's is borrowed (h2_window).  Else it is given through nghttp2: what its
+ * handler and those before it would do is spared.
  */
 #include "http/server/h2_repeat.h"
 
@@ -22,10 +23,13 @@
 #include "base/banned.h"
 
 #define BLOCK_MAX 2048u
+/* One frame, also where nothing larger is allowed (RFC 9113, 6.5.2). */
+#define BODY_MAX 16384u
 /* nghttp2 gets so many at once, before what came is handled. */
 #define SLICE_BYTES 4096u
 #define TRACE_BYTES (REQUEST_TRACE_TEXT - 1)
-/* Of the fields of such an answer, as put_answer (h2_send.c) says them. */
+/* Of the fields of such an answer, as put_answer (h2_send.c) says them; the trace comes
+ * behind what is said of a body. */
 #define FIELD_DATE 1u
 #define FIELD_TRACE 2u
 /* RFC 7541, 6.2.2: the name is entry 33 of the static table, the value plain text. */
@@ -41,6 +45,8 @@ struct h2_repeat {
 	const struct route *route;
 	int status;
 	int32_t wanted;                  /* 0: none */
+	size_t n_body;                   /* of the memo's pieces */
+	unsigned field_trace;
 	uint32_t ours;
 	struct buf frame;                /* empty: there is none */
 	size_t date_at, trace_at;
@@ -149,6 +155,8 @@ static void note(struct h2_frames *f, const struct head *hd, struct str payload)
 	int32_t before = f->passed;
 	bool is_new = hd->id > before;
 
+	if (hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_CONTINUATION)
+		f->is_in_block = !(hd->flags & NGHTTP2_FLAG_END_HEADERS);
 	if (hd->type != NGHTTP2_HEADERS)
 		return;
 	f->passed = MAX(f->passed, hd->id);
@@ -161,11 +169,22 @@ static void note(struct h2_frames *f, const struct head *hd, struct str payload)
 
 /* ---- what is answered ---- */
 
+/* One that means the same still. */
+static bool has_frame(const struct h2_frames *f)
+{
+	return f->repeat && f->repeat->frame.n && f->repeat->ours == f->ours;
+}
+
 bool h2_frames_give(struct exchange *ex)
 {
-	const struct h2_repeat *r = h2_of(ex->conn)->frames.repeat;
+	struct h2_repeat *r = h2_of(ex->conn)->frames.repeat;
 
-	return r && own(ex)->id >= r->first && own(ex)->id <= r->asking && memo_give(ex);
+	if (!r || own(ex)->id < r->first || own(ex)->id > r->asking)
+		return false;
+	/* Its block may be the first that can be sent once more. */
+	if (r->n_body && own(ex)->id == r->asking && !has_frame(&h2_of(ex->conn)->frames))
+		r->wanted = own(ex)->id;
+	return memo_give(ex);
 }
 
 void h2_frames_handle(struct exchange *ex)
@@ -178,6 +197,7 @@ void h2_frames_handle(struct exchange *ex)
 	ex->conn->about = STR_NONE;      /* of one around it, it may be */
 	/* Another one, or none any more. */
 	r->wanted = 0;
+	r->n_body = 0;
 	buf_fini(&r->frame);
 }
 
@@ -192,9 +212,11 @@ void h2_frames_keep(struct exchange *ex, const char *content_type, uint64_t leng
 	struct conn *c = ex->conn;
 	struct h2_repeat *r = h2_of(c)->frames.repeat;
 
-	if (c->repeated != ex || !r || r->asking != own(ex)->id || content_type ||
-	    length || !ex->is_bodiless)
+	if (c->repeated != ex || !r || r->asking != own(ex)->id || length > BODY_MAX ||
+	    (length == 0 && content_type) || ex->is_bodiless != !length)
 		return;
+	r->n_body = length;
+	r->field_trace = FIELD_TRACE + !!content_type + !!length;
 	r->route = ex->r.route;
 	r->status = ex->status;
 	r->n_about = c->about.n;
@@ -214,7 +236,7 @@ static void make_frame(struct h2_repeat *r, struct str block)
 			buf_add(out, DATE_FIELD, sizeof(DATE_FIELD) - 1);
 			r->date_at = out->n;
 			buf_extend(out, HTTP_DATE_BYTES);
-		} else if (i == FIELD_TRACE) {
+		} else if (i == r->field_trace) {
 			buf_add(out, TRACE_FIELD, sizeof(TRACE_FIELD) - 1);
 			r->trace_at = out->n;
 			buf_extend(out, TRACE_BYTES);
@@ -224,7 +246,8 @@ static void make_frame(struct h2_repeat *r, struct str block)
 	}
 	put_u32((uint8_t *)out->p, (uint32_t)(out->n - H2_FRAME_HEAD) << 8);
 	out->p[3] = NGHTTP2_HEADERS;
-	out->p[4] = NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM;
+	out->p[4] = NGHTTP2_FLAG_END_HEADERS |
+		(r->n_body ? 0 : NGHTTP2_FLAG_END_STREAM);
 }
 
 void h2_frames_sent(struct h2 *h2, struct str frame)
@@ -242,9 +265,11 @@ void h2_frames_sent(struct h2 *h2, struct str frame)
 		h2->frames.ours++;
 		return;
 	}
-	if (!r || r->wanted != hd.id || !(hd.flags & NGHTTP2_FLAG_END_STREAM))
+	if (!r || r->wanted != hd.id ||
+	    !(hd.flags & NGHTTP2_FLAG_END_STREAM) != (r->n_body > 0))
 		return;
 	r->wanted = 0;
+	buf_fini(&r->frame);
 	r->ours = h2->frames.ours;
 	make_frame(r, block);
 	stream_near(h2->c->stream, 2, r, sizeof(*r) + r->n_block);
@@ -256,10 +281,27 @@ static bool may_give(const struct h2 *h2)
 {
 	const struct h2_repeat *r = h2->frames.repeat;
 
-	return r && r->frame.n && r->ours == h2->frames.ours &&
-		h2->c->server->config.again && h2->drain == H2_SERVES &&
+	return has_frame(&h2->frames) && h2->c->server->config.again && h2->drain == H2_SERVES &&
 		!h2->is_terminated && list_empty(&h2->deferred) &&
-		h2_has_place(h2);
+		h2_has_place(h2) &&
+		(r->n_body == 0 || h2_may_send_data(h2, r->n_body));
+}
+
+static void send_body(struct h2 *h2, size_t n, int32_t id)
+{
+	const struct memo *m = h2->c->memo;
+	uint8_t head[H2_FRAME_HEAD] = { 0 };
+
+	put_u32(head, (uint32_t)n << 8);
+	head[3] = NGHTTP2_DATA;
+	head[4] = NGHTTP2_FLAG_END_STREAM;
+	put_u32(head + 5, (uint32_t)id);
+	h2_send_bytes(h2, str_n(head, sizeof(head)));
+	for (unsigned i = 0; i < m->n_pieces; i++)
+		h2_send_bytes(h2, str_n(m->pieces[i].p, m->pieces[i].n));
+	h2->borrowed += (uint32_t)n;
+	h2->sent_bytes += n;
+	h2->earned += 2;
 }
 
 static void send_again(struct h2 *h2, struct h2_repeat *r, const struct request *q,
@@ -273,6 +315,8 @@ static void send_again(struct h2 *h2, struct h2_repeat *r, const struct request 
 	       HTTP_DATE_BYTES);
 	put_u32((uint8_t *)r->frame.p + 5, (uint32_t)id);
 	h2_send_bytes(h2, buf_view(&r->frame));
+	if (r->n_body)
+		send_body(h2, r->n_body, id);
 }
 
 /* False: nothing was done. */
@@ -296,7 +340,8 @@ static bool give(struct h2 *h2, int32_t id)
 	s->stats.by_class[repeat->status / 100 % 6]++;
 	send_again(h2, repeat, &r, id);
 	if (s->config.after)
-		s->config.after(&r, repeat->status, 0);
+		s->config.after(&r, repeat->status,
+				repeat->n_body ? H2_FRAME_HEAD + repeat->n_body : 0);
 	if (s->config.end)
 		s->config.end(&r);
 	return true;
@@ -328,6 +373,34 @@ static bool is_asked_again(const struct h2 *h2, const struct head *hd,
 		payload.n == hd->length && is_same(f, payload) && may_give(h2);
 }
 
+/* It opens the connection's window, of which something is borrowed. */
+static bool is_payment(const struct h2 *h2, const struct head *hd)
+{
+	return h2->borrowed && hd->type == NGHTTP2_WINDOW_UPDATE && hd->id == 0 &&
+		hd->length == 4 && !h2->frames.is_in_block;
+}
+
+/*
+ * The whole frame is in f->head; answers what nghttp2 gets of it.  The same windows are
+ * too large with and without what is borrowed, and one of 0 is an error of its own.
+ */
+static struct str take_payment(struct h2 *h2)
+{
+	struct h2_frames *f = &h2->frames;
+	uint8_t *p = f->head + H2_FRAME_HEAD;
+	uint32_t opens = get_u32(p) & INT32_MAX, pays = MIN(opens, h2->borrowed);
+
+	h2->borrowed -= pays;
+	if (pays)
+		h2_go_on_waiting(h2);
+	if (pays && pays == opens) {
+		h2_pay_control(h2);
+		return STR_NONE;
+	}
+	put_u32(p, opens - pays);
+	return str_n(f->head, sizeof(f->head));
+}
+
 enum verdict { PASS, SKIP, END };
 
 /* Of a frame at whose begin nghttp2 stands too.  Here it may be answered. */
@@ -349,7 +422,8 @@ static enum verdict judge(struct h2 *h2, const struct head *hd, struct str paylo
 /* nghttp2 gets what is before it first. */
 static bool is_plain(const struct h2 *h2, const struct head *hd, struct str payload)
 {
-	return !is_to_given(&h2->frames, hd) && !is_asked_again(h2, hd, payload);
+	return !is_to_given(&h2->frames, hd) && !is_payment(h2, hd) &&
+		!is_asked_again(h2, hd, payload);
 }
 
 static void skip(struct h2_frames *f, struct str *in)
@@ -360,21 +434,34 @@ static void skip(struct h2_frames *f, struct str *in)
 	f->skip_left -= n;
 }
 
-/* A frame begins at the front of '*in', behind what is in f->head of it. */
-static struct str begin_frame(struct h2 *h2, struct str *in)
+/* So many bytes of the frame are in f->head now. */
+static bool fill_head(struct h2_frames *f, struct str *in, size_t wanted)
 {
-	struct h2_frames *f = &h2->frames;
-	size_t n = MIN(H2_FRAME_HEAD - f->n_head, in->n);
-	struct str payload;
-	struct head hd;
+	size_t n = f->n_head < wanted ? MIN(wanted - f->n_head, in->n) : 0;
 
 	memcpy(f->head + f->n_head, in->p, n);
 	f->n_head += (uint8_t)n;
 	*in = str_from(*in, n);
-	if (f->n_head < H2_FRAME_HEAD)
+	return f->n_head >= wanted;
+}
+
+/* A frame begins at the front of '*in', behind what is in f->head of it. */
+static struct str begin_frame(struct h2 *h2, struct str *in)
+{
+	struct h2_frames *f = &h2->frames;
+	struct str payload;
+	struct head hd;
+
+	if (!fill_head(f, in, H2_FRAME_HEAD))
 		return STR_NONE;
-	f->n_head = 0;
 	hd = head_of(f->head);
+	if (is_payment(h2, &hd)) {
+		if (!fill_head(f, in, sizeof(f->head)))
+			return STR_NONE;
+		f->n_head = 0;
+		return take_payment(h2);
+	}
+	f->n_head = 0;
 	payload = str_first(*in, hd.length);
 	switch (judge(h2, &hd, payload)) {
 	case SKIP:

@@ -22,9 +22,11 @@ struct h2_repeat;
 struct h2_frames {
 	struct h2_repeat *repeat;        /* what was asked last; NULL: nothing */
 	size_t pass_left, skip_left;     /* of a frame: for nghttp2; for nobody */
-	uint8_t head[H2_FRAME_HEAD];     /* of a frame, as far as it is there */
+	/* Of a frame, as far as it is there; with the four bytes of WINDOW_UPDATE. */
+	uint8_t head[H2_FRAME_HEAD + 4];
 	uint8_t n_head;
 	bool has_asked;
+	bool is_in_block;                /* CONTINUATION has to come */
 	/* The last stream that nghttp2 was told of, and that was answered here. */
 	int32_t passed, given;
 	/* How often the table of the one who decodes has moved: ours, the client's. */

@@ -345,8 +345,7 @@ void h2_held_over(struct h2 *h2, struct exchange *ex)
 /* Is it the client's window of this stream that keeps it from going? */
 static bool is_kept_by_client(const struct h2 *h2, const struct exchange *ex)
 {
-	return !h2->is_blocked &&
-		nghttp2_session_get_remote_window_size(h2->session) > 0 &&
+	return !h2->is_blocked && h2_window(h2) > 0 &&
 		nghttp2_session_get_stream_remote_window_size(h2->session,
 							      own(ex)->id) <= 0;
 }
@@ -391,6 +390,31 @@ void h2_end_stuck(struct h2 *h2, uint64_t now_ms)
 	}
 }
 
+bool h2_may_send_data(const struct h2 *h2, size_t n)
+{
+	return !h2->is_blocked && list_empty(&h2->holding) && n <= h2_window(h2) &&
+		n <= nghttp2_session_get_remote_settings(
+			h2->session, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE) &&
+		stream_pending(h2->c->stream) <= SOCKET_BYTES;
+}
+
+/* Whatever waits is held (keep_rest). */
+void h2_go_on_waiting(struct h2 *h2)
+{
+	struct h2_held *held;
+
+	if (!h2->has_waiting)
+		return;
+	h2->has_waiting = false;
+	list_each(&h2->holding, held, at_) {
+		if (!own(held->ex)->is_waiting)
+			continue;
+		own(held->ex)->is_waiting = false;
+		nghttp2_session_resume_data(h2->session, own(held->ex)->id);
+	}
+	h2_mark(h2);
+}
+
 static void submit_trailer(struct h2 *h2, struct exchange *ex)
 {
 	struct fields f = { .flags = NGHTTP2_NV_FLAG_NONE };
@@ -408,6 +432,12 @@ static ssize_t read_data(nghttp2_session *session, int32_t id, uint8_t *buf,
 	struct exchange *ex = source->ptr;
 	size_t left = left_of(h2, ex), n = MIN(left, length);
 
+	/* nghttp2 counts what is lent. */
+	n = MIN(n, h2_window(h2));
+	if (n == 0 && left) {
+		own(ex)->is_waiting = h2->has_waiting = true;
+		return NGHTTP2_ERR_DEFERRED;
+	}
 	if (ex->source)
 		n = MIN(n, ANSWER_PIECE - ex->source->at % ANSWER_PIECE);
 	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;

@@ -28,7 +28,7 @@ void answer_may_repeat(struct request *r, const void *about, size_t n)
 	c->about = arena_str(r->arena, str_n(about, n));
 }
 
-void memo_keep(struct exchange *ex, const char *content_type,
+bool memo_keep(struct exchange *ex, const char *content_type,
 	       const struct stream_vec *v, unsigned n)
 {
 	struct conn *c = ex->conn;
@@ -36,12 +36,12 @@ void memo_keep(struct exchange *ex, const char *content_type,
 
 	if (c->repeated != ex || c->about.n == 0 || n > MEMO_PIECES ||
 	    ex->head.n > LINES_MAX)
-		return;
+		return false;
 	m = mem_zero(sizeof(*m) + c->about.n + ex->head.n);
 	if (content_type && !str_copy(m->content_type, sizeof(m->content_type),
 				      str_of(content_type))) {
 		free(m);
-		return;
+		return false;
 	}
 	m->route = ex->r.route;
 	m->status = ex->status;
@@ -60,6 +60,7 @@ void memo_keep(struct exchange *ex, const char *content_type,
 		memcpy(m->bytes + m->n_about, ex->head.p, m->n_lines);
 	memo_free(&c->memo);
 	c->memo = m;
+	return true;
 }
 
 bool memo_give(struct exchange *ex)

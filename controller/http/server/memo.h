@@ -30,8 +30,8 @@ struct memo {
 };
 
 void memo_free(struct memo **memo);
-/* Keeps the answer that is about to be given, where its handler has allowed it. */
-void memo_keep(struct exchange *ex, const char *content_type,
+/* Keeps the answer that is about to be given, where its handler has allowed it; false: not. */
+bool memo_keep(struct exchange *ex, const char *content_type,
 	       const struct stream_vec *v, unsigned n);
 /* Gives the answer that is kept; false: it has to be made. */
 bool memo_give(struct exchange *ex);

@@ -157,8 +157,8 @@ void request_body_resume(struct request *r);
  * status, headers and body are sent as they were, with a date and a trace of their own
  * (over HTTP/2 requests with a traceparent are always handled), and neither
  * `before` nor the handler runs.  What the pieces of the answer point to is not copied:
- * it has to be there whenever `again` agrees.  Only GET, over HTTP/2 only what has no
- * body, in the handler's own call; elsewhere it does nothing.
+ * it has to be there whenever `again` agrees.  Only GET, and in the handler's own call;
+ * elsewhere it does nothing.
  */
 #define ANSWER_ABOUT 256
 void answer_may_repeat(struct request *r, const void *about, size_t n);

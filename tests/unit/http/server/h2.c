@@ -635,7 +635,7 @@ START_TEST(idle_connections_are_closed_and_waiting_ones_are_not)
 {
 	int other;
 
-	lab_limits.idle_ms = 100;
+	lab_limits.idle_ms = 1000;
 	start();
 	check_alive(1);
 	other = h2_new();

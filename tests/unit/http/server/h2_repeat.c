@@ -480,8 +480,9 @@ START_TEST(bodies_of_many_at_once)
 	HAS(h2_answer_of(fd, half - 2), "\n\nversion 0, call ");
 	HAS(h2_answer_of(fd, half), "\n\nversion 0, call ");
 	HAS(h2_answer_of(fd, half + 2), "\n\nversion 0, call ");
-	/* Of those that stood around one that is another, the last alone is known again. */
-	ck_assert_uint_eq(lab_calls, calls + 2);
+	/* The one that is another was handled; where a second began, one more may be. */
+	ck_assert_uint_ge(lab_calls, calls + 1);
+	ck_assert_uint_le(lab_calls, calls + 2);
 	buf_reset(&all);
 	put_get(&all, "/counted", true);
 	put_get(&all, "/hello", true);

@@ -335,6 +335,7 @@ static bool before(struct request *r)
 
 static void after(struct request *r, int status, uint64_t bytes)
 {
+	lab_bytes = (unsigned)bytes;
 	this_turn.answered++;
 }
 
@@ -354,7 +355,7 @@ static void leave(void *data, const struct stream_addr *peer)
 
 /* ---- what may be given again ---- */
 
-atomic_uint lab_version, lab_calls;
+atomic_uint lab_version, lab_calls, lab_bytes;
 
 static void get_counted(struct request *r)
 {
@@ -386,14 +387,13 @@ char lab_large[LAB_LARGE + 1];
 
 static void get_large(struct request *r)
 {
-	static const uint8_t name[32] = "large";
 	unsigned version = atomic_load(&lab_version);
-	const struct stream_vec v[] = { { lab_large, 5000 },
-					{ lab_large + 5000, LAB_LARGE - 5000 } };
+	size_t n = request_query(r, "small") && version < LAB_GROWS ? 8000 : LAB_LARGE;
+	const struct stream_vec v[] = { { lab_large, 5000 }, { lab_large + 5000, n - 5000 } };
 
 	atomic_fetch_add(&lab_calls, 1);
 	answer_may_repeat(r, &version, sizeof(version));
-	answer_named(r, 200, "text/plain", v, 2, name);
+	answer_named(r, 200, "text/plain", v, 2, (const uint8_t[32]){ "large" });
 }
 
 static bool again(struct request *r, const void *about)

@@ -36,8 +36,12 @@ struct lab_turns lab_turns(void);
 /* GET /counted answers "version N, call M", and that this may be given again for as
  * long as lab_version is N.  GET /same is answered 304, with X-Version, likewise. */
 extern atomic_uint lab_version, lab_calls;
+/* What config.after was told last. */
+extern atomic_uint lab_bytes;
 /* GET /large answers this, likewise, by a name; '!' stands at its end alone. */
 #define LAB_LARGE 20000u
+/* With ?small the first 8,000 of it, up to this version. */
+#define LAB_GROWS 100u
 extern char lab_large[LAB_LARGE + 1];
 
 /* GET /source/N answers the first N of lab_source_bytes, looked up as they go.  From

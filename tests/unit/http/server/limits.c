@@ -75,7 +75,7 @@ END_TEST
 
 START_TEST(a_body_that_is_quick_enough_is_not)
 {
-	lab_limits.body_ms = 200;
+	lab_limits.body_ms = 600;
 	lab_limits.least_rate = 1000;
 	start();
 	client_say(fd, POST("content-length: 4000\r\n"));
@@ -87,7 +87,7 @@ END_TEST
 
 START_TEST(a_header_that_drips_is_given_up)
 {
-	lab_limits.header_ms = 200;
+	lab_limits.header_ms = 1000;
 	start();
 	client_say(fd, "GET /hello HTTP/1.1\r\nx: ");
 	ck_assert_uint_lt(drip(1, 4000), 1000);

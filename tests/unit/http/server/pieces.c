@@ -160,7 +160,7 @@ END_TEST
 START_TEST(a_paused_body_has_no_limit_by_time)
 {
 	lab_limits.body_ms = 100;
-	lab_limits.header_ms = 100;
+	lab_limits.header_ms = 1000;
 	start();
 	client_say(fd, POST("/paused", "content-length: 10\r\n") "hello");
 	lab_take_body();
@@ -324,9 +324,9 @@ END_TEST
 
 START_TEST(an_upgraded_connection_may_be_idle)
 {
-	lab_limits.idle_ms = 100;
-	lab_limits.header_ms = 100;
-	lab_limits.body_ms = 100;
+	lab_limits.idle_ms = 500;
+	lab_limits.header_ms = 500;
+	lab_limits.body_ms = 500;
 	start();
 	client_say(fd, UPGRADE "polly");
 	client_hear(fd, "polly");
