@@ -57,7 +57,8 @@ for n in 1 2 3; do
 	has "$(cat "$WORK/out")" verified
 	is "$(ls "$WORK" | grep -c part)" 0 "a part is left"
 done
-[ "$(wc -l <"$WORK/acked")" -gt "${BEFORE[3]}" ] || fail "writes stood still"
+goes_on() { [ "$(wc -l <"$WORK/acked")" -gt "${BEFORE[3]}" ]; }
+until_ok goes_on
 kill "$LOAD"; wait "$LOAD" 2>/dev/null || true
 conflux cluster backup - 2>/dev/null >"$WORK/b-out"
 is "$(conflux cluster backup verify "$WORK/b-out" -o json | jq -r '"\(.whole) \(.cluster_id) \(.members) \(.sealed)"')" \

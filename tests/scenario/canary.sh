@@ -81,9 +81,10 @@ python3 "$(dirname "$0")/canary/instances.py" "$WORK/i" "$KEY" "$N" \
 	"${HTTP[1]}" "${HTTP[2]}" "${HTTP[3]}" >"$WORK/said" &
 I=$!
 until_ok all_have one "$N"
-is "$(conflux fleet -o json | jq -r '[.instances[] | "\(.state) \(.version) \(.connected)"] |
-	unique | join(", ")')" "applied 1 true" "what they have"
-is "$(conflux fleet -o json | jq '.instances | length')" "$N" connected
+# An instance has it before it says so.
+all_said() { [ "$(conflux fleet -o json | jq -r '.instances | "\(length) " +
+	(map("\(.state) \(.version) \(.connected)") | unique | join(", "))')" = "$N $1" ]; }
+until_ok all_said "applied 1 true"
 
 step "a plan counts them at all nodes, or says that it cannot"
 # On another branch: nobody brings it.
@@ -95,9 +96,9 @@ ASIDE=$(git -C "$WORK/repo" rev-parse HEAD)
 git -C "$WORK/repo" checkout -q -
 reached() { conflux plan --source acme/shop --commit "$ASIDE" -o json | jq -c '.blast_radius |
 	[.instances_connected, (.instances_note // "" | test("1 of 3 nodes"))]'; }
-for n in 1 2 3; do
-	is "$(CONFLUX_SERVER=${HTTP[$n]} reached)" "[$N,false]" "instances, asked of node $n"
-done
+# A node that is busy may not answer another one in time.
+reaches() { [ "$(CONFLUX_SERVER=${HTTP[$1]} reached)" = "[$N,false]" ]; }
+for n in 1 2 3; do until_ok reaches "$n"; done
 
 policy() { # BAKE STEPS
 	conflux apply -f - >"$WORK/out" <<-EOT
@@ -171,10 +172,9 @@ has "$(newest | jq -r '.status.message + (.status.history | tostring)')" "it say
 all_have two "$N" || fail "somebody has another than before"
 hasnt "$(sort -u "$WORK/said")" "has version 3"
 is "$(grep -c "rejects version 3" "$WORK/said" | awk '{ print ($1 <= 6) }')" 1 "beyond the ring"
-for n in 1 2 3; do
-	is "$(curl -sf -H "Authorization: Bearer $TOKEN" -H 'X-Conflux-Instance: web-00' \
-		"${HTTP[$n]}/api/v1/fetch/config/$KEY?label.ring=canary")" two "node $n"
-done
+has_turned() { [ "$(curl -sf -H "Authorization: Bearer $TOKEN" -H 'X-Conflux-Instance: web-00' \
+	"${HTTP[$1]}/api/v1/fetch/config/$KEY?label.ring=canary")" = two ]; }
+for n in 1 2 3; do until_ok has_turned "$n"; done
 
 step "who promotes does not wait for what a step waits for, and the history says so"
 policy 1h '[{labels: {ring: canary}}, {percent: 50, pause: manual}]'
@@ -221,9 +221,10 @@ together() { [ "$(conflux fleet -o json | jq '[.instances[] | select(.connected)
 until_ok together
 policy 1s '[{labels: {ring: canary}, pause: manual}, {percent: 50, pause: manual},
 	{percent: 75, pause: manual}]'
-leader() { conflux cluster status -o json | jq -r .leader_id; }
+# L is who leads.
+leads() { L=$(conflux cluster status -o json | jq -r .leader_id) && [ "${L:-0}" != 0 ]; }
 push five
-L=$(leader)
+until_ok leads
 end_node "$L" KILL
 until_ok brought
 start_node "$L"
@@ -235,7 +236,7 @@ applied() { conflux fleet "$R" --limit 100 -o json | jq -e '.instances |
 	length >= 6 and all(.state == "applied")'; }
 for s in 1 2 3; do
 	until_ok in_step "$s"
-	L=$(leader)
+	until_ok leads
 	end_node "$L" KILL
 	start_node "$L"
 	for n in 1 2 3; do until_ok ready "$n"; done
@@ -267,7 +268,7 @@ R=$(release)
 rejected() { [ "$(states "$R")" = "rejected 6" ]; }
 until_ok rejected
 for _ in 1 2; do
-	L=$(leader)
+	until_ok leads
 	end_node "$L" KILL
 	start_node "$L"
 	for n in 1 2 3; do until_ok ready "$n"; done
@@ -290,7 +291,7 @@ I=$!
 until_ok all_have seven "$N"
 
 step "where a node does not answer, no plan says how many instances it reaches"
-L=$(leader)
+until_ok leads
 F=$((L % 3 + 1))
 end_node "$F" KILL
 CONFLUX_SERVER=${HTTP[$L]}

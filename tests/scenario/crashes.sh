@@ -143,7 +143,7 @@ step "an entry has another effect on node 3, which crashes where it would write 
 for n in 1 2; do start_node $n ''; done
 start_node 3 'apply.effect=error@4*1,fence.write=crash'
 for n in 1 2; do until_ok ready $n; done
-until_ok one_token
+until_ok one_token 1 2
 TOKEN=$(cat "$WORK"/n*/root.token)
 at 1
 make_tenant acme

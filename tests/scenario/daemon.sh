@@ -31,7 +31,7 @@ has "$SHOWN" "c.yaml:"
 has "$("$C" --version)" "confluxd 0."
 
 step "the first start makes a root token that only root reads"
-start_daemon --server-loops 2 --server-header-timeout 300ms
+start_daemon --server-loops 2 --server-header-timeout 3s
 is "$(stat -c %a "$DATA/root.token")" 600 mode
 BEFORE=$(cat "$DATA/root.token")
 

@@ -121,7 +121,8 @@ leads() { # ID: does it say that it leads?
 	curl -sf -H "Authorization: Bearer $TOKEN" "${HTTP[$1]}/api/v1/status" |
 		jq -e '.leader_id == .node_id' >/dev/null
 }
-for n in 1 2 3; do leads "$n" && LEADER=$n; done
+find_leader() { for n in 1 2 3; do leads "$n" && LEADER=$n && return; done; }
+until_ok find_leader
 end_node "$LEADER"
 NEXT=
 for n in "${!PID[@]}"; do leads "$n" && NEXT=$n; done

@@ -26,6 +26,7 @@ end_node() {
 addresses() { for n in 1 2 3; do RAFT[$n]=127.0.0.1:$(free_port); done; PORT=$(free_port); }
 declare -A RAFT
 start_list() {
+	rm -f "$WORK/n$1/confluxd.listen"
 	CONFLUX_FAILPOINTS=$2 "$TEST_BUILD/confluxd" --data-dir "$WORK/n$1" --listen 127.0.0.1:0 \
 		--node-id "$1" --raft-listen "${RAFT[$1]}" --bootstrap-expect 3 \
 		--peers "1=${RAFT[1]},2=${RAFT[2]},3=${RAFT[3]}" 2>>"$WORK/daemon$1.log" &
@@ -51,6 +52,7 @@ export WORK TEST_BUILD
 start_pod() {
 	local n=$1 points=$2
 	shift 2
+	rm -f "$WORK/n$n/confluxd.listen"
 	CONFLUX_FAILPOINTS=$points unshare -Urmu bash "$WORK/pod.sh" "$n" "$PORT" "$@" 2>>"$WORK/daemon$n.log" &
 	PID[$n]=$!
 }
@@ -97,7 +99,6 @@ dies() {
 	# Two that stay ask for it too, where it is to be said by hand.
 	[ "$how" != hand ] || initialize $((victim % 3 + 1)) $(((victim + 1) % 3 + 1)) "$victim"
 	until_ok is_gone "${PID[$victim]}"
-	rm -f "$WORK/n$victim/confluxd.listen"
 }
 
 # meta.write and .written: once for the new folder, once for the cluster.  What comes
@@ -121,7 +122,6 @@ for n in 1 2 3; do start_list $n form.written=crash; done
 until_ok is_gone "${PID[1]}"
 # The others have not heard of it: they wait for who decided.
 for n in 2 3; do kill -0 "${PID[$n]}" || fail "node $n has decided too"; done
-rm -f "$WORK"/n?/confluxd.listen
 start_list 1 ""
 for n in 2 3; do until_ok is_gone "${PID[$n]}"; done
 for n in 2 3; do start_list $n ""; done

@@ -209,7 +209,8 @@ policy 5s
 push 7
 P7=$(source_says .status.proposal)
 approve "$P7"
-is "$(phase "$P7")" Approved phase
+# Its time may have come already, where the machine is slow: see the end.
+case $(phase "$P7") in Approved | Executed) ;; *) fail "phase $(phase "$P7")" ;; esac
 LISTEN=${URL#http://}
 stop_daemon KILL
 start_daemon

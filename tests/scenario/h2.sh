@@ -78,7 +78,7 @@ WATCH=$!
 exec 3<"$WORK/events"
 until_event() {
 	local line
-	while read -r -t 10 line <&3; do
+	while read -r -t 60 line <&3; do
 		case $line in *"$1"*) return ;; esac
 	done
 	fail "no $1 came"
@@ -116,12 +116,14 @@ check_health() {
 check_health
 is "$(header grpc-status)" 0 status
 # It stays open, and says nothing before its hello.
-open_socket() {
-	anybody "$URL/api/v1/ws" -H 'Connection: Upgrade' -H 'Upgrade: websocket' -m 1 \
-		-H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==' || true
-}
-open_socket
-has "$HEADERS" "HTTP/1.1 101"
+: >"$WORK/headers"
+curl -sN -D "$WORK/headers" -o /dev/null "$URL/api/v1/ws" -H 'Connection: Upgrade' \
+	-H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' -m 60 \
+	-H 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==' &
+SOCKET=$!
+until_ok grep -q "HTTP/1.1 101" "$WORK/headers"
+kill "$SOCKET"
+wait "$SOCKET" || true
 echo >&4
 wait "$PID" || fail "strangers.py"
 exec 4>&-

@@ -177,6 +177,7 @@ put_app acme before '{}'
 ask GET "$URL/api/v1/status"
 REV=$(field .revision)
 stop_daemon
+wait "${WATCHES[@]}" || true
 # A node that stops ends watches as if their time had come.
 for w in all after north first other; do
 	hasnt "$(cat "$WORK/$w")" ERROR

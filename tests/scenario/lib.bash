@@ -22,12 +22,13 @@ is() { [ "$1" = "$2" ] || fail "${3:-}: '$1' is not '$2'"; }
 has() { case $1 in *"$2"*) ;; *) fail "'$2' is not in: $1" ;; esac; }
 hasnt() { case $1 in *"$2"*) fail "'$2' is in: $1" ;; esac; }
 
-# Waits until a command succeeds; there is no event to wait for, so it asks.
+# Waits until a command succeeds; there is no event to wait for, so it asks, for a minute
+# and more: a busy machine is no mistake.
 until_ok() {
 	local tries=0
 	until "$@" >/dev/null 2>&1; do
 		tries=$((tries + 1))
-		[ $tries -lt 400 ] || fail "in vain: $*"
+		[ $tries -lt 1200 ] || fail "in vain: $*"
 		sleep 0.05
 	done
 }
@@ -149,4 +150,14 @@ end_node() {
 # What comes asks node N.
 at() { export CONFLUX_SERVER=${HTTP[$1]} URL=${HTTP[$1]} KUBE=${HTTP[$1]}/apis/gitops.conflux.io/v1alpha1; }
 ready() { curl -sf "${HTTP[$1]}/readyz"; }
-one_token() { [ "$(ls "$WORK"/n*/root.token 2>/dev/null | wc -l)" = 1 ]; }
+# Is there one root token, and does each node that runs know it, or each of these?  A node
+# writes the file first, and may find then that another one's token was taken.
+one_token() {
+	local n token
+	[ "$(ls "$WORK"/n*/root.token 2>/dev/null | wc -l)" = 1 ] || return 1
+	token=$(cat "$WORK"/n*/root.token)
+	[ $# -gt 0 ] || set -- "${!PID[@]}"
+	for n in "$@"; do
+		curl -sf -H "Authorization: Bearer $token" "${HTTP[$n]}/api/v1/whoami" || return 1
+	done
+}

@@ -11,6 +11,9 @@ ulimit -c 0
 LOG=$WORK/daemon.log
 declare -A ENDS=()
 
+# Seconds until nobody will answer; where nothing fails, somebody does.
+PATIENCE=2
+
 # publish N: one more version of what is there; false: no answer that it was done.
 publish() {
 	local kind
@@ -20,13 +23,13 @@ publish() {
 	*) kind=("$URL/api/v1/mgt/configs/$ID/publish" -H "Idempotency-Key: k$1" -d "{\"content\": \"$1\"}") ;;
 	esac
 	TRIED=$1
-	curl -sf -m 2 -X POST -H "Authorization: Bearer $TOKEN" "${kind[@]}" >"$WORK/answer" || return 1
+	curl -sf -m "$PATIENCE" -X POST -H "Authorization: Bearer $TOKEN" "${kind[@]}" >"$WORK/answer" || return 1
 	[ "$1" != 0 ] || ID=$(jq -r .id "$WORK/answer")
 	ACKED=$1
 }
 
 tenant() {
-	curl -sf -m 2 -X POST -H "Authorization: Bearer $TOKEN" -d '{"kind": "Tenant",
+	curl -sf -m "$PATIENCE" -X POST -H "Authorization: Bearer $TOKEN" -d '{"kind": "Tenant",
 		"apiVersion": "gitops.conflux.io/v1alpha1", "metadata": {"name": "acme"}}' \
 		"$KUBE/tenants" >"$WORK/answer"
 }
@@ -103,7 +106,7 @@ empty() {
 
 # So many there are, and a few more or less, as threads meet.
 count() {
-	life 1000000000 "$1"
+	PATIENCE=60 life 1000000000 "$1"
 	is "$rc" 0 "a life in which nothing fails"
 	is "$ACKED" $(($1 + 1)) "what it has published"
 	COUNT=$(cat "$WORK/count")

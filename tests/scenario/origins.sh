@@ -147,8 +147,12 @@ allowed https://app.example
 is "$(header access-control-allow-headers)" "" "headers"
 
 step "a stream and a long poll may be read, too"
-curl -sN --max-time 1 -D "$WORK/headers" -o /dev/null -H "$(token)" \
-	-H "Origin: https://app.example" "$URL/api/v1/watch?prefix=" || true
+curl -sN -D "$WORK/headers" -o "$WORK/stream" -H "$(token)" \
+	-H "Origin: https://app.example" "$URL/api/v1/watch?prefix=" &
+WATCH=$!
+until_ok grep -q watching "$WORK/stream"
+kill "$WATCH"
+wait "$WATCH" || true
 HEADERS=$(tr -d '\r' <"$WORK/headers")
 allowed https://app.example
 page https://app.example GET "$URL/api/v1/watch?prefix=&wait=100ms" -H "$(token)"

@@ -120,13 +120,16 @@ printf '{"on": false}' >"$WORK/later.json"
 run publish acme/shop/prod/free.json -f "$WORK/later.json" --not-before tomorrow
 ends 4
 has "$ERR" "is no time"
+T=$(date +%s)
 run publish acme/shop/prod/free.json -f "$WORK/later.json" --not-before 4s
 ends 0
 has "$OUT" "waits for its time"
 P=$(grep -o 'p-[0-9]*' <<<"$OUT")
 run proposals "acme/$P"
 has "$OUT" "not before"
-is "$(conflux fetch acme/shop/prod/free.json)" '{"on": [1, 2, 3]}' "its time has not come"
+LIVE=$(conflux fetch acme/shop/prod/free.json)
+# On a slow machine it may have.
+[ $(($(date +%s) - T)) -ge 4 ] || is "$LIVE" '{"on": [1, 2, 3]}' "its time has not come"
 LISTEN=${URL#http://}
 stop_daemon KILL
 start_daemon

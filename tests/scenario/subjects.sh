@@ -75,7 +75,7 @@ ask POST "$URL/api/v1/tokens" -d '{"subject": "system"}'
 yes 400
 
 step "a token ends by itself, with a text of its own; so does a watch of it"
-SHORT=$(create carl --expires 2s)
+SHORT=$(create carl --expires 5s)
 as "$SHORT" ask GET "$URL/api/v1/whoami"
 yes 200
 [ "$(field .expires)" != null ] || fail "no end"

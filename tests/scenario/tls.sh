@@ -32,7 +32,7 @@ issue shop ours /CN=web -extfile "$WORK/ext"
 issue two ours /CN=web/CN=root
 
 start_daemon --tls-cert-file "$WORK/server.pem" --tls-key-file "$WORK/server.key" \
-	--tls-client-ca-file "$WORK/ours.pem" --server-handshake-timeout 300ms
+	--tls-client-ca-file "$WORK/ours.pem" --server-handshake-timeout 3s
 PORT=${URL##*:}
 URL=https://127.0.0.1:$PORT KUBE=https://127.0.0.1:$PORT/apis/gitops.conflux.io/v1alpha1
 conflux() { "$CONFLUX_BIN/conflux" --server "$URL" --ca-file "$WORK/ours.pem" "$@"; }
@@ -102,7 +102,7 @@ hasnt "$(field .detail)" CN=
 
 step "a watch over a WebSocket needs no token where the certificate is bound"
 ws() { # CERTIFICATE: the first two messages of a watch
-	curl -s --http1.1 -N --max-time 5 --cert "$WORK/$1.pem" --key "$WORK/$1.key" \
+	curl -s --http1.1 -N --max-time 60 --cert "$WORK/$1.pem" --key "$WORK/$1.key" \
 		-H "Connection: Upgrade" -H "Upgrade: websocket" \
 		-H "Sec-WebSocket-Version: 13" \
 		-H "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==" \

@@ -40,7 +40,7 @@ more() {
 	local i
 	for i in $(seq "$1"); do
 		until_ok publish -d "{\"content\": \"$i $VERSION\"}"
-		publish -d "{\"content\": \"$i $VERSION\"}" || fail "publish"
+		until_ok publish -d "{\"content\": \"$i $VERSION\"}"
 	done
 }
 order() { echo "$*" >&"${FOLLOW[1]}"; read -r -t 60 -u "${FOLLOW[0]}" ANSWER ||

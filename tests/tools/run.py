@@ -45,7 +45,7 @@ import time
 
 import elf
 
-SECONDS = {"unit": 180, "sim": 600, "fuzz": 300, "scenario": 300, "tools": 120,
+SECONDS = {"unit": 600, "sim": 1200, "fuzz": 300, "scenario": 300, "tools": 120,
            "layers": 30, "examples": 60}
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1"

@@ -29,10 +29,10 @@ struct outcome try_submit(const struct command *c);
 void submit(const struct command *c);
 
 void pause_ms(unsigned ms);
-/* Until it is so, for 10 s. */
+/* Until it is so, for 25 s. */
 #define TURN_UNTIL(cond)                                                      \
 	do {                                                                  \
-		uint64_t until_ = clock_mono_ms() + 10000;                    \
+		uint64_t until_ = clock_mono_ms() + 25000;                    \
 		while (!(cond)) {                                             \
 			ck_assert_msg(clock_mono_ms() < until_,               \
 				      "in vain: " #cond);                     \

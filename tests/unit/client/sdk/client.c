@@ -720,9 +720,10 @@ START_TEST(a_silent_server)
 	cfx = open_with(&o);
 	mute = strcmp(status_of(cfx).endpoint, server_url(a)) ? b : a;
 	server_mute(mute, true);
+	/* One that was slow to answer may be the last for a moment. */
 	UNTIL(cfx, status_of(cfx).connects >= 2 &&
-	      status_of(cfx).last.code == CFX_E_TIMEOUT);
-	ck_assert(strstr(status_of(cfx).last.text, "silen") != NULL);
+	      status_of(cfx).last.code == CFX_E_TIMEOUT &&
+	      strstr(status_of(cfx).last.text, "silen"));
 	cfx_close(cfx);
 	server_free(a);
 	server_free(b);

@@ -91,10 +91,10 @@ static inline int64_t now_ms(void)
 	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Runs the loop until it is so; false: not in ten seconds. */
+/* Runs the loop until it is so; false: not in thirty seconds. */
 #define UNTIL(cfx, what) \
 	({ \
-		int64_t until_ = now_ms() + 10000; \
+		int64_t until_ = now_ms() + 30000; \
 		while (!(what) && now_ms() < until_) \
 			run_once(cfx); \
 		ck_assert_msg(what, "%s", #what); \

@@ -865,7 +865,7 @@ bool server_saw_ack(struct server *s, const char *ack)
 	struct timespec t;
 	bool saw;
 
-	until(&t, 10000);
+	until(&t, 30000);
 	pthread_mutex_lock(&s->lock);
 	while (!has_ack(s, ack) &&
 	       pthread_cond_timedwait(&s->cond, &s->lock, &t) != ETIMEDOUT)

@@ -62,7 +62,7 @@ void server_mute(struct server *server, bool is_mute);
 void server_hold(struct server *server, bool is_held);
 unsigned server_held(struct server *server);
 unsigned server_requests(struct server *server, enum server_route route);
-/* Waits until one like it has come: "applied main.json 2".  False: not in 10 s.  For
+/* Waits until one like it has come: "applied main.json 2".  False: not in 30 s.  For
  * clients that have a thread, or have said it: nobody runs a loop meanwhile. */
 bool server_saw_ack(struct server *server, const char *ack);
 /* Why the last rejection that came was one. */
