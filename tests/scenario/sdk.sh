@@ -32,7 +32,12 @@ start_once() {
 		config=main.json path=n "${OPTIONS[@]}" "$@" </dev/null 2>"$WORK/once.log" |
 		grep -a '^open' || true
 }
-says() { until_ok grep -qx "$1" "$WORK/said"; }
+said_or_ended() { grep -qx "$1" "$WORK/said" || ! kill -0 "$FOLLOWER"; }
+says() {
+	until_ok said_or_ended "$1"
+	grep -qx "$1" "$WORK/said" ||
+		fail "it ended without \"$1\": $(tail -n 3 "$WORK/follow.log")"
+}
 quit() {
 	echo quit >&5
 	exec 5>&-
@@ -263,6 +268,7 @@ yes 201
 ID=$(field .id)
 OPTIONS=()
 follow
+# Also where it asks a node first that is behind.
 says "open 1 version=1"
 for round in 2 3; do
 	# What it begins with may be there before its watch is.

@@ -78,7 +78,7 @@ struct cfx_view;
 enum cfx_boot {
 	/* cfx_open waits until a server has given everything; else it fails.  It
 	 * fails at once where the cluster refuses, or when each endpoint has
-	 * failed once. */
+	 * failed once or has no such configuration. */
 	CFX_BOOT_FAIL_FAST,
 	/* The same, but then the snapshot is taken, and without one the defaults
 	 * of the getters.  What comes later is taken when it comes. */

@@ -93,6 +93,18 @@ static int64_t wait_of_round(const struct cfx *cfx, unsigned round)
 	return MIN(ms, (int64_t)cfx->o.retry_max_ms);
 }
 
+static void leave_endpoint(struct cfx *cfx, int64_t now)
+{
+	lose_watch(cfx, now);
+	link_close(&cfx->ask);
+	if (cfx->asking == ASK_ACK)
+		ack_failed(cfx, true, now);
+	cfx->asking = ASK_NOTHING;
+	cfx->may_poll = false;
+	cfx->at = (cfx->at + 1) % cfx->n_endpoints;
+	cfx->next_try_ms = now;
+}
+
 /* The endpoint is of no use now: on to the next. */
 static void fail_over(struct cfx *cfx, const struct cfx_error *error,
 		      unsigned retry_after_s, int64_t now)
@@ -102,12 +114,7 @@ static void fail_over(struct cfx *cfx, const struct cfx_error *error,
 	if (cfx->watch_state == WATCH_LIVE &&
 	    now - cfx->live_since_ms >= GOOD_WATCH_MS)
 		cfx->failed = cfx->round = 0;
-	lose_watch(cfx, now);
-	link_close(&cfx->ask);
-	if (cfx->asking == ASK_ACK)
-		ack_failed(cfx, true, now);
-	cfx->asking = ASK_NOTHING;
-	cfx->may_poll = false;
+	leave_endpoint(cfx, now);
 	cfx_trouble(cfx, error);
 	if (cfx->net.tls.ctx && (error->code == CFX_E_TLS ||
 				 error->code == CFX_E_NO_MEMORY))
@@ -116,8 +123,6 @@ static void fail_over(struct cfx *cfx, const struct cfx_error *error,
 		e->not_before_ms = engine_jitter(
 			now + (int64_t)retry_after_s * 1000,
 			(int64_t)retry_after_s * 100);
-	cfx->at = (cfx->at + 1) % cfx->n_endpoints;
-	cfx->next_try_ms = now;
 	if (++cfx->failed < cfx->n_endpoints)
 		return;
 	cfx->failed = 0;
@@ -653,6 +658,12 @@ static void fetch_refused(struct cfx *cfx, unsigned at, int64_t now)
 	}
 	if (status != 404) {
 		refuse(cfx, at, &error, now);
+		return;
+	}
+	/* A node may be behind the one that made it, so that the others are asked before a
+	 * start fails for it. */
+	if (!known_doc(cfx, at) && ++c->absent < cfx->n_endpoints) {
+		leave_endpoint(cfx, now);
 		return;
 	}
 	/* It says of no later revision that there is nothing. */

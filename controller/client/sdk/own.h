@@ -110,6 +110,7 @@ struct config {
 	bool is_refused;                 /* others do not wait for it */
 	unsigned failures;               /* fetches of it, in a row */
 	int64_t failing_ms;              /* the first of them; 0: none */
+	unsigned absent;                 /* endpoints that said so before it ever came */
 	/* Said no to, by the validator or the parser. */
 	bool has_rejected;
 	uint8_t rejected[32];
