@@ -2,7 +2,8 @@
 """Power loss for real processes.
 
     power.py --bin DIR --preload journal.so [--rounds N] [--nodes N] [--seed S]
-             [--sector N] [--forget GLOB] [--kind KIND] [--same-boot] [--find] [--verbose]
+             [--sector N] [--forget GLOB] [--kind KIND] [--names MODE] [--data MODE]
+             [--same-boot] [--find] [--verbose]
              WORK
 
 confluxd runs on recorded folders while clients write, is ended without warning, and is
@@ -28,7 +29,8 @@ folder.  A folder whose names are synced before its own is a finding as such.
 
 Planted mistakes: --forget GLOB takes syncs of files and folders whose path in the
 data directory matches for not made; with --same-boot the machine pretends that it
-never went down.  With --find it is a failure if nothing is found.
+never went down.  With --find it is a failure if nothing is found; where few of what a
+power loss may leave show a mistake, --names and --data say which are tried.
 """
 
 import argparse
@@ -110,6 +112,13 @@ class Node:
         if code not in (0, -how):
             raise Finding(f"node {self.id} ended with {code}")
 
+    def ended(self):
+        """With what, where it is ending by itself; None: it is not."""
+        try:
+            return self.proc.wait(5)
+        except subprocess.TimeoutExpired:
+            return None
+
     def lose_power(self, rng):
         """The process has ended; its folder becomes what is left."""
         args = self.world.args
@@ -123,7 +132,7 @@ class Node:
             raise Finding(f"the journal does not explain {' '.join(wrong)} of node {self.id}")
         shutil.rmtree(self.next)
         said = make_left(self.base, self.top, self.inos, self.journal, self.next, rng,
-                         args.sector, args.forget)
+                         args.sector, args.forget, args.names, args.data)
         shutil.rmtree(self.top)
         os.rename(self.next, self.top)
         self.power_on()
@@ -445,6 +454,12 @@ def run(args):
                 print(f"- {n}: {said}", flush=True)
     except Finding as e:
         found = e
+    except (OSError, http.client.HTTPException):
+        ended = [(node.id, node.ended()) for node in world.nodes]
+        if all(code is None for _, code in ended):
+            raise
+        found = Finding("; ".join(f"node {id_} ended by itself with {code}"
+                                  for id_, code in ended if code is not None))
     finally:
         world.end()
     what = ", ".join(f"{v} {k}" for k, v in sorted(world.total.items()))
@@ -474,6 +489,8 @@ def main():
     parser.add_argument("--sector", type=int, default=512)
     parser.add_argument("--forget", action="append", default=[])
     parser.add_argument("--kind", choices=KINDS, help="the only one")
+    parser.add_argument("--names", choices=("none", "any", "all"))
+    parser.add_argument("--data", choices=("none", "some", "all"))
     parser.add_argument("--same-boot", action="store_true")
     parser.add_argument("--find", action="store_true")
     parser.add_argument("--verbose", action="store_true")
