@@ -80,12 +80,37 @@ static bool set_end(struct map_room *r, uint64_t end)
 	return true;
 }
 
+/*
+ * Moves the end on by writing nothing there: a page that is in the page cache when it is
+ * touched first takes an eighth of the time of one that the fault has to bring there.
+ */
+static bool fill(struct map_room *r, uint64_t end)
+{
+	static const char nothing[64 * 1024];
+	uint64_t from = r->end;
+
+	while (from < end) {
+		ssize_t n = pwrite(r->fd, nothing, MIN(end - from, sizeof(nothing)),
+				   (off_t)from);
+
+		if (n > 0) {
+			from += (uint64_t)n;
+		} else if (n == 0 || errno != EINTR) {
+			r->error = n ? errno : ENOSPC;
+			(void)!ftruncate(r->fd, (off_t)r->end);
+			return false;
+		}
+	}
+	r->end = MAX(end, r->end);
+	return true;
+}
+
 /* So that 'used' bytes lie before its end. */
 static bool grow(struct map_room *r, uint64_t used)
 {
 	uint64_t end = MIN((used + page - 1) / page * page + ahead(used), r->n);
 
-	return reserve(r, MIN(end + ahead(end), r->n)) && set_end(r, end);
+	return reserve(r, MIN(end + ahead(end), r->n)) && fill(r, end);
 }
 
 /* ---- the signal ---- */

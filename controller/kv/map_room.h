@@ -3,8 +3,8 @@
  *
  * A page of a map for which the disk has no room is a signal (SIGBUS) to who touches it,
  * where a write would answer ENOSPC.  So the file grows before it is touched: it ends
- * somewhat behind what is used, and what lies behind its end has blocks already, as much
- * again.  Touching what is behind the end is a signal too, and makes it grow in the
+ * somewhat behind what is used, where nothing was written, so that those pages are in
+ * the page cache; and what lies behind its end has blocks already, as much again.  Touching what is behind the end is a signal too, and makes it grow in the
  * middle of a transaction.  Where it cannot, memory of nobody's file takes the page's
  * place, so that who writes gets through, and map_room_lost says that nothing of it may
  * count: the transaction is given up, and the pages are the file's again.  What is
@@ -19,7 +19,7 @@
  * The signal is handled for the maps that the thread itself writes at that moment; all
  * others go where they went before.  One thread at a time writes a map: who enters, until
  * it leaves or another leaves for it, which then writes no more.  The handler
- * calls fallocate, ftruncate, pread and mmap, which on Linux are system calls and no
+ * calls fallocate, pwrite, ftruncate and mmap, which on Linux are system calls and no
  * more.
  */
 #ifndef KV_MAP_ROOM_H
