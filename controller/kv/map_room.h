@@ -4,12 +4,13 @@
  * A page of a map for which the disk has no room is a signal (SIGBUS) to who touches it,
  * where a write would answer ENOSPC.  So the file grows before it is touched: it ends
  * somewhat behind what is used, where nothing was written, so that those pages are in
- * the page cache; and what lies behind its end has blocks already, as much again.  Touching what is behind the end is a signal too, and makes it grow in the
- * middle of a transaction.  Where it cannot, memory of nobody's file takes the page's
- * place, so that who writes gets through, and map_room_lost says that nothing of it may
- * count: the transaction is given up, and the pages are the file's again.  What is
- * reserved behind the end is for the commit (map_room_last), which cannot be given up
- * any more once it has begun.
+ * the page cache; and what lies behind its end has blocks already, as much again.
+ * Touching what is behind the end is a signal too, and makes it grow in the middle of a
+ * transaction.  Where it cannot, memory of nobody's file takes the page's place, so that
+ * who writes gets through, and map_room_lost says that nothing of it may count: the
+ * transaction is given up, and the pages are the file's again.  What is reserved behind
+ * the end is for the commit (map_room_last), which cannot be given up any more once it
+ * has begun.
  *
  * File systems that write elsewhere what is written again (btrfs, XFS with shared blocks)
  * may have no room for a page that is there; that is found in the same way.  In a commit
