@@ -314,6 +314,7 @@ static enum code add_version(struct plan *p, const struct wanted *w,
 	struct op *op;
 	bool same = f->has_default && sha256_eq(&f->rule.sha, &sha);
 	bool comes = f->is_coming && sha256_eq(&f->coming.sha, &sha);
+	bool left = live->has_hold && !sha256_eq(&live->hold, &sha);
 	bool lifts;
 
 	if (!same && !comes && live->has_hold && sha256_eq(&live->hold, &sha)) {
@@ -321,9 +322,11 @@ static enum code add_version(struct plan *p, const struct wanted *w,
 		return OK;
 	}
 	/* The commit changed the file back to what is live: that ends the hold
-	 * on what was rolled back, and a release that brings another. */
-	lifts = same && (f->is_coming || (live->has_hold && !p->config->full));
-	if (comes || (same && !lifts)) {
+	 * on what was rolled back, and a release that brings another.  What is on
+	 * its way ends a hold on another: where it turns back, it is to be held. */
+	lifts = comes ? left :
+		same && (f->is_coming || (live->has_hold && !p->config->full));
+	if ((comes || same) && !lifts) {
 		p->counts.kept += !has_put;
 		p->counts.changed += has_put;
 		return OK;

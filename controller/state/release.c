@@ -53,13 +53,22 @@ static void add_config(struct release_notes *r, struct str name, uint32_t versio
 	buf_c(&r->configs, '}');
 }
 
+/* A release that is out brings it: the operation lifted what is held there. */
+static bool is_coming(struct apply *a, const struct op *op)
+{
+	uint32_t version;
+
+	return op->type == OP_VERSION_ADD && releasing_is_there(a, op->tenant) &&
+	       releasing_brings(a, op->tenant, op->name, &op->sha, &version);
+}
+
 void release_note(struct apply *a, const struct op *op,
 		  const struct op_result *res)
 {
 	struct release_notes *r = &a->release;
 	const char *type = release_type(op);
 
-	if (!type || (r->type && !str_eq(buf_view(&r->tenant), op->tenant)))
+	if (!type || is_coming(a, op) || (r->type && !str_eq(buf_view(&r->tenant), op->tenant)))
 		return;
 	if (!r->type) {
 		buf_str(&r->tenant, op->tenant);

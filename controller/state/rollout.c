@@ -133,8 +133,9 @@ static enum code bring_along(struct apply *a, struct str tenant, struct thing *t
 	return OK;
 }
 
-/* The next revision is whole again: what the release still holds goes out with it.  Who
- * breaks the glass does it for what he names: the rest stays held. */
+/* The next revision is whole again: what the release still holds goes out with it, and
+ * what those hold that turned back there as well.  Who breaks the glass does it for what
+ * he names: the rest stays held. */
 static enum code lift(struct apply *a, struct str tenant, uint64_t number,
 		      struct err *err)
 {
@@ -147,6 +148,9 @@ static enum code lift(struct apply *a, struct str tenant, uint64_t number,
 
 	if (gate_is_broken(a))
 		return OK;
+	/* Of what is on its way nothing was spoken of. */
+	if (!r->touched)
+		r->touched = map_new();
 	key_releasing_hold(&prefix, tenant, number);
 	for (bool on = kv_seek(a->txn, KV_RELEASING, buf_view(&prefix), &c);
 	     on && str_starts(c.key, buf_view(&prefix)); on = kv_next(&c)) {
@@ -167,6 +171,7 @@ static enum code lift(struct apply *a, struct str tenant, uint64_t number,
 		{
 			uint32_t version = t.live.hold_version;
 
+			releasing_note_back(a, &r->lifting, tenant, names[i]);
 			config_unhold(a, &t, tenant);
 			rc = bring_along(a, tenant, &t, names[i], version, true,
 					 err);
@@ -202,9 +207,8 @@ void releasing_lift(struct apply *a, struct str tenant, const struct thing *t)
 {
 	struct releasing *r = a->releasing;
 
-	if (a->cmd->subject.role == ROLE_SOURCE && t->live.has_hold &&
-	    t->live.hold_release && releasing_is_there(a, tenant))
-		releasing_note(r, &r->lifting, t->live.hold_release);
+	if (a->cmd->subject.role == ROLE_SOURCE && releasing_is_there(a, tenant))
+		releasing_note_holds(a, &r->lifting, tenant, &t->live);
 }
 
 enum code releasing_add(struct apply *a, struct str tenant, struct str config,

@@ -77,8 +77,8 @@ void releasing_forget(struct apply *a, struct str tenant, const struct thing *t)
 bool releasing_settle(struct apply *a);
 /* Operations run: what is beside a release that moves may wait for releasing_settle. */
 void releasing_put_off(struct apply *a, bool may);
-void releasing_unhold(struct apply *a, struct str tenant, uint64_t number,
-		      struct str config);
+/* What the index says of its hold goes. */
+void releasing_unhold(struct apply *a, struct str tenant, const struct thing *t);
 void releasing_count(struct apply *a, struct str tenant, int64_t delta);
 /* With the tenant goes what is left of its releases, as release_remove_some. */
 bool releasing_remove_some(struct apply *a, struct str tenant, unsigned *left);

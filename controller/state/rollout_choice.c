@@ -85,8 +85,8 @@ static enum code note_near(struct apply *a, const struct op *op, struct err *err
 	releasing_note_all(a, &r->near, buf_view(&key));
 	if (a->cmd->subject.role == ROLE_SOURCE)
 		rc = thing_load(a, &t, r->tenant, KIND_CONFIG, op->name, err);
-	if (rc == OK && t.val.p && t.live.has_hold && t.live.hold_release)
-		releasing_note(r, &r->held, t.live.hold_release);
+	if (rc == OK && t.val.p)
+		releasing_note_holds(a, &r->held, r->tenant, &t.live);
 	return rc;
 }
 
@@ -164,6 +164,8 @@ static enum code choose_by_hold(struct apply *a, uint64_t number, struct err *er
 	for (bool on = kv_seek(a->txn, KV_RELEASING, buf_view(&prefix), &c);
 	     on && rc == OK && str_starts(c.key, buf_view(&prefix));
 	     on = kv_next(&c)) {
+		releasing_note_back(a, &a->releasing->held, a->releasing->tenant,
+				    str_from(c.key, prefix.n));
 		rc = choose_for(a, str_from(c.key, prefix.n), err);
 		a->units--;
 	}

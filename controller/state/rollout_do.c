@@ -371,40 +371,6 @@ enum code rollout_spread(struct apply *a, struct str tenant,
 	return at_all(&e, spread_one, true, begins, err);
 }
 
-/* Of several the newest has what the source still brings: that stays held. */
-static void hold(struct apply *a, struct str tenant, struct thing *t,
-		 const struct rollout_row *row, const struct rollout_config *c)
-{
-	AUTO_BUF key = BUF_NONE;
-
-	if (t->live.has_hold && t->live.hold_release > row->number)
-		return;
-	config_unhold(a, t, tenant);
-	t->live.has_hold = true;
-	t->live.hold = c->sha;
-	t->live.hold_release = row->number;
-	t->live.hold_version = c->version;
-	t->live.hold_reason = row->message;
-	t->live.hold_commit = row->commit;
-	t->live.hold_by = a->cmd->subject.name;
-	t->live.hold_ms = a->head->time_ms;
-	key_releasing_hold(&key, tenant, row->number);
-	buf_str(&key, c->name);
-	ap_put(a, KV_RELEASING, buf_view(&key), STR(""));
-	releasing_count(a, tenant, 1);
-}
-
-void releasing_unhold(struct apply *a, struct str tenant, uint64_t number,
-		      struct str config)
-{
-	AUTO_BUF key = BUF_NONE;
-
-	key_releasing_hold(&key, tenant, number);
-	buf_str(&key, config);
-	if (ap_del(a, KV_RELEASING, buf_view(&key)))
-		releasing_count(a, tenant, -1);
-}
-
 static enum code default_back(struct apply *a, struct thing *t, struct str tenant,
 			      const struct rollout_config *c, struct err *err)
 {
@@ -469,7 +435,7 @@ static enum code withdraw_one(struct at_each *e, struct rollout_config *c,
 		turned_back(a, tenant, t, c);
 	}
 	if (is_held)
-		hold(a, tenant, t, row, c);
+		releasing_hold(a, tenant, t, row, c);
 	else if (str_eq(before, t->live.rules))
 		return OK;
 	config_write(a, t, tenant, c->name);

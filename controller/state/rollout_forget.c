@@ -129,8 +129,7 @@ void releasing_forget(struct apply *a, struct str tenant, const struct thing *t)
 	/* Or what this command brought it would go out, to nobody, for good. */
 	if (releasing_is_there(a, tenant))
 		releasing_drop(a->releasing, t->live.name);
-	if (t->live.has_hold && t->live.hold_release)
-		releasing_unhold(a, tenant, t->live.hold_release, t->live.name);
+	releasing_unhold(a, tenant, t);
 	key_releasing_config(&key, tenant, t->live.name);
 	prefix = key.n;
 	n = rollout_numbers(a, a->arena, buf_view(&key), &numbers);

@@ -1,6 +1,6 @@
 /*
- * What the files of releases in apply share (rollout.c, rollout_choice.c): what a command
- * releases, and how.  See rollout.h.
+ * What the files of releases in apply share (rollout.c, rollout_choice.c, rollout_hold.c):
+ * what a command releases, and how.  See rollout.h.
  */
 #ifndef STATE_ROLLOUT_OWN_H
 #define STATE_ROLLOUT_OWN_H
@@ -88,6 +88,17 @@ void releasing_note_all(struct apply *a, struct numbers *to, struct str prefix);
 enum code rollout_load_number(struct apply *a, struct arena *arena, struct str tenant,
 			      uint64_t number, struct rollout_row *row,
 			      struct err *err) MUST_USE;
+
+/* ---- rollout_hold.c ---- */
+/* What it had there is held, or beside what a source brought since. */
+void releasing_hold(struct apply *a, struct str tenant, struct thing *t,
+		    const struct rollout_row *row, const struct rollout_config *c);
+/* Releases that turned back there since it was changed. */
+void releasing_note_holds(struct apply *a, struct numbers *to, struct str tenant,
+			  const struct live_row *live);
+/* But the one whose content is held. */
+void releasing_note_back(struct apply *a, struct numbers *to, struct str tenant,
+			 struct str config);
 
 /* ---- rollout_policies.c ---- */
 struct policies *policies_new(void);

@@ -201,6 +201,11 @@ void key_releasing_hold(struct buf *out, struct str tenant, uint64_t number)
 	wr_u64_be(out, number);
 }
 
+void key_releasing_back(struct buf *out, struct str tenant, struct str config)
+{
+	key_of(out, tenant, 'b', config);
+}
+
 void key_releasing_kept(struct buf *out, struct str tenant, struct str config)
 {
 	key_of(out, tenant, 'k', config);

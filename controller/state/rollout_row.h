@@ -6,6 +6,8 @@
  *						version
  *	tenant 0 'g' group 0 number		open releases of a group
  *	tenant 0 'h' number configuration	what a release holds -> nothing
+ *	tenant 0 'b' configuration 0 number	releases that turned back where the content
+ *						of another is held -> nothing
  *	tenant 0 'k' configuration 0 number	what a completed one keeps -> digest that it
  *						brought, version before
  *
@@ -72,6 +74,7 @@ void key_rollout(struct buf *out, struct str tenant, struct str name);
 void key_releasing_config(struct buf *out, struct str tenant, struct str config);
 void key_releasing_group(struct buf *out, struct str tenant, struct str group);
 void key_releasing_hold(struct buf *out, struct str tenant, uint64_t number);
+void key_releasing_back(struct buf *out, struct str tenant, struct str config);
 void key_releasing_kept(struct buf *out, struct str tenant, struct str config);
 /* The value of a 'c', and of a 'k'. */
 struct releasing_at {

@@ -246,8 +246,7 @@ void config_change(struct apply *a, struct thing *t, const struct op *op,
 
 void config_unhold(struct apply *a, struct thing *t, struct str tenant)
 {
-	if (t->live.has_hold && t->live.hold_release)
-		releasing_unhold(a, tenant, t->live.hold_release, t->live.name);
+	releasing_unhold(a, tenant, t);
 	t->live.has_hold = false;
 	t->live.hold_release = 0;
 	t->live.hold_version = 0;

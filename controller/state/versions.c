@@ -45,6 +45,19 @@ static enum code check_author(const struct op *op, struct err *err)
 		       "%d bytes", AUTHOR_MAX);
 }
 
+/* On its way already; what is held is what its source has left, and is not what a release
+ * that turns back from here on may leave behind. */
+static void stays_coming(struct apply *a, struct thing *t, const struct op *op,
+			 struct op_result *res)
+{
+	if (!t->live.has_hold || !op->lift_hold ||
+	    a->cmd->subject.role != ROLE_SOURCE)
+		return;
+	releasing_lift(a, op->tenant, t);
+	config_unhold(a, t, op->tenant);
+	config_change(a, t, op, res);
+}
+
 /* What is there already: the content is live, and goes on being that.  'was_open':
  * a release that would have changed it has ended, or ends with the command. */
 static void stays_live(struct apply *a, struct thing *t, const struct op *op,
@@ -109,6 +122,7 @@ enum code apply_version_add(struct apply *a, const struct op *op,
 		if (releasing_brings(a, op->tenant, op->name, &op->sha,
 				     &a->added_version)) {
 			res->version = a->added_version;
+			stays_coming(a, &t, op, res);
 			return OK;
 		}
 		was_open = releasing_is_open(a, op->tenant, op->name);
@@ -123,7 +137,6 @@ enum code apply_version_add(struct apply *a, const struct op *op,
 	}
 	if (op->release)
 		releasing_lift(a, op->tenant, &t);
-	config_unhold(a, &t, op->tenant);
 	in_steps = live && releasing_in_steps(a, op->tenant);
 	if (newest)
 		rc = config_version(a, &t, op->tenant, newest, &row, err);
@@ -131,10 +144,13 @@ enum code apply_version_add(struct apply *a, const struct op *op,
 		rc = add_version(a, &t, op, op->release && !in_steps, &row, err);
 	else if (rc == OK && !op->release) {
 		res->version = a->added_version = row.version;
-		if (thing_takes_over(a, &t))
-			config_change(a, &t, op, res);
+		if (!thing_takes_over(a, &t))
+			return OK;
+		config_unhold(a, &t, op->tenant);
+		config_change(a, &t, op, res);
 		return OK;
 	}
+	config_unhold(a, &t, op->tenant);
 	if (rc == OK && op->release)
 		rc = let_out(a, &t, op, &row, in_steps, err);
 	if (rc)

@@ -34,6 +34,7 @@ struct looking {
 	struct map *named;               /* by operations, whatever they do */
 	struct view_released *out;
 	size_t cap_along;
+	uint64_t coming;                 /* of what is counted, on its way already */
 	enum code rc;
 	struct err *err;
 };
@@ -68,6 +69,24 @@ static void note_at(struct looking *l, struct numbers *to, struct str config)
 
 	key_releasing_config(&key, l->tenant, config);
 	note_all(l, to, buf_view(&key));
+}
+
+static void note_back(struct looking *l, struct numbers *to, struct str config)
+{
+	AUTO_BUF key = BUF_NONE;
+
+	key_releasing_back(&key, l->tenant, config);
+	note_all(l, to, buf_view(&key));
+}
+
+/* As releasing_note_holds. */
+static void note_holds(struct looking *l, struct numbers *to, const struct object_view *o)
+{
+	if (!o->has_live || !o->live.has_hold)
+		return;
+	if (o->live.hold_release)
+		note(l, to, o->live.hold_release);
+	note_back(l, to, o->name);
 }
 
 static void note_group(struct looking *l, struct numbers *to)
@@ -153,9 +172,8 @@ static void choose_by_op(struct looking *l, const struct op *op, bool lifts)
 		return;
 	note_at(l, &l->near, op->name);
 	if (lifts &&
-	    view_object(l->txn, KIND_CONFIG, l->tenant, op->name, &o, NULL) == OK &&
-	    o.has_live && o.live.has_hold && o.live.hold_release)
-		note(l, &l->held, o.live.hold_release);
+	    view_object(l->txn, KIND_CONFIG, l->tenant, op->name, &o, NULL) == OK)
+		note_holds(l, &l->held, &o);
 	choose_for(l, op->name);
 }
 
@@ -166,8 +184,10 @@ static void choose_by_hold(struct looking *l, uint64_t number)
 
 	key_releasing_hold(&prefix, l->tenant, number);
 	for (bool on = kv_seek(l->txn, KV_RELEASING, buf_view(&prefix), &c);
-	     on && str_starts(c.key, buf_view(&prefix)); on = kv_next(&c))
+	     on && str_starts(c.key, buf_view(&prefix)); on = kv_next(&c)) {
+		note_back(l, &l->held, str_from(c.key, prefix.n));
 		choose_for(l, str_from(c.key, prefix.n));
+	}
 	kv_cursor_close(&c);
 }
 
@@ -223,10 +243,15 @@ static void follow(struct looking *l, const struct op *op, bool lifts)
 		l->out->first += !has_live;
 		/* Held, or on its way already. */
 		is_open = view_releasing(l->txn, l->tenant, op->name, &at);
-		if ((lifts && o.has_live && o.live.has_hold &&
-		     sha256_eq(&o.live.hold, &op->sha)) ||
-		    (is_open && sha256_eq(&at.sha, &op->sha)))
+		if (lifts && o.has_live && o.live.has_hold &&
+		    sha256_eq(&o.live.hold, &op->sha))
 			return;
+		if (is_open && sha256_eq(&at.sha, &op->sha)) {
+			l->coming++;
+			if (lifts && op->lift_hold)
+				note_holds(l, &l->lifting, &o);
+			return;
+		}
 		/* It is live, and the hold on another stays. */
 		if (has_live && !is_open && !op->lift_hold &&
 		    sha256_eq(&rules.r[rules_default(&rules)].sha, &op->sha))
@@ -240,8 +265,8 @@ static void follow(struct looking *l, const struct op *op, bool lifts)
 		return;
 	}
 	note_at(l, &l->ending, op->name);
-	if (lifts && o.has_live && o.live.has_hold && o.live.hold_release)
-		note(l, &l->lifting, o.live.hold_release);
+	if (lifts)
+		note_holds(l, &l->lifting, &o);
 }
 
 static void add_along(struct looking *l, struct str name, bool anew,
@@ -272,8 +297,10 @@ static void lift(struct looking *l, uint64_t number)
 
 		if (!map_get(l->named, name) &&
 		    view_object(l->txn, KIND_CONFIG, l->tenant, name, &o, NULL) == OK &&
-		    o.has_live && o.live.hold_release == number)
+		    o.has_live && o.live.hold_release == number) {
+			note_back(l, &l->lifting, name);
 			add_along(l, name, true, &o);
+		}
 	}
 	kv_cursor_close(&c);
 }
@@ -297,7 +324,7 @@ static enum code carry(struct looking *l, uint64_t number)
 
 static enum code find_along(struct looking *l)
 {
-	bool begins = in_steps(l) && l->out->count > l->out->first;
+	bool begins = in_steps(l) && l->out->count > l->out->first + l->coming;
 	enum code rc = OK;
 
 	for (size_t i = 0; i < l->lifting.n; i++)

@@ -456,6 +456,90 @@ START_TEST(what_was_rolled_back_is_held)
 }
 END_TEST
 
+/* As the source, of two files of which one changes. */
+static size_t plan_of_a(const char *content)
+{
+	begin();
+	has("shop/prod/a.json", content);
+	has("shop/prod/b.txt", "b");
+	return seal();
+}
+
+static bool see_release(void *data, const struct object_view *o)
+{
+	*(struct str *)data = arena_str(live.arena, o->name);
+	return true;
+}
+
+/* The newest release. */
+static struct str push_a(const char *content)
+{
+	struct str name = STR_NONE;
+	struct kv_txn *t;
+
+	ck_assert_uint_eq(plan_of_a(content), 1);
+	apply();
+	t = live_read(&live);
+	ck_assert_int_eq(view_list(t, KIND_RELEASE, STR("acme"), STR_NONE, STR_NONE,
+				   see_release, &name, NULL), OK);
+	kv_end(&t);
+	return name;
+}
+
+static void go_in_steps(void)
+{
+	struct command *c = live_command(&live);
+	struct op *op;
+
+	c->type = COMMAND_VERSION;
+	c->version = VERSION_GATE;
+	live_run(&live, c);
+	c = live_command(&live);
+	op = command_op(live.arena, c, OP_OBJECT_PUT);
+	op->kind = KIND_RELEASE_POLICY;
+	op->tenant = STR("acme");
+	op->name = STR("all");
+	op->uid = uuid_new();
+	op->labels = op->meta = STR("{}");
+	op->spec = STR("{\"concurrency\":{\"policy\":\"Parallel\"},\"steps\":"
+		       "[{\"percent\":50}],\"strategy\":\"canary\"}");
+	live_run(&live, c);
+}
+
+static void turn_back(struct str release)
+{
+	struct command *c = live_command(&live);
+	struct op *op = command_op(live.arena, c, OP_RELEASE_MOVE);
+
+	op->kind = KIND_RELEASE;
+	op->tenant = STR("acme");
+	op->name = release;
+	op->move = MOVE_ROLLBACK;
+	op->step = UINT32_MAX;
+	live_run(&live, c);
+}
+
+/* What a commit brings that is on its way is no operation, but where another content is
+ * held there: then that is to be held when it turns back. */
+START_TEST(what_is_coming_ends_a_hold_of_another)
+{
+	struct str older;
+
+	first();
+	go_in_steps();
+	older = push_a("{\"a\": 2}");
+	turn_back(push_a("{\"a\": 3}"));
+	ck_assert_uint_eq(plan_of_a("{\"a\": 3}"), 0);
+	config.full = _i;
+	push_a("{\"a\": 2}");
+	ck_assert_uint_eq(plan_of_a("{\"a\": 2}"), 0);
+	ck_assert_uint_eq(plan_counts(plan)->kept, 2);
+	turn_back(older);
+	ck_assert_uint_eq(plan_of_a("{\"a\": 2}"), 0);
+	ck_assert_uint_eq(plan_counts(plan)->held, 1);
+}
+END_TEST
+
 START_TEST(two_leaders_cannot_both_apply)
 {
 	struct str mine;
@@ -578,6 +662,7 @@ static Suite *suite(void)
 	tcase_add_test(tc, a_source_that_prunes_leaves_no_configuration);
 	tcase_add_test(tc, orphans_are_found_with_what_is_known_of_them);
 	tcase_add_test(tc, what_was_rolled_back_is_held);
+	tcase_add_loop_test(tc, what_is_coming_ends_a_hold_of_another, 0, 2);
 	tcase_add_test(tc, two_leaders_cannot_both_apply);
 	tcase_add_test(tc, back_and_forth);
 	tcase_add_test(tc, the_digest_is_of_the_plan);

@@ -10,6 +10,7 @@
 #include "base/banned.h"
 
 #define TWO "shop.prod.two.toml"
+#define THREE "shop.prod.three.toml"
 #define OF_TWO "\"select\":{\"names\":[\"two*\"]}"
 #define STEPS "\"steps\":[{\"labels\":{\"zone\":\"eu\"}},{\"percent\":100}]," \
 	      "\"strategy\":\"canary\""
@@ -70,6 +71,27 @@ static struct command *pushed(const char *db, const char *two)
 static enum code push(const char *db, const char *two)
 {
 	return bench_apply(&b, pushed(db, two))->code;
+}
+
+static void put_config_three(void)
+{
+	struct command *c = bench_command(&b);
+
+	put_config(&b, c, "acme", "shop", "prod", "three.toml");
+	add_version(&b, c, "acme", THREE, STR("one\n"), true);
+	ck_assert_int_eq(bench_apply(&b, c)->code, OK);
+}
+
+static enum code push_three(const char *db, const char *two, const char *three)
+{
+	struct command *c = pushed(db, two);
+
+	if (three) {
+		put_blob(&b, "acme", str_of(three));
+		add_version(&b, c, "acme", THREE, str_of(three), true)->lift_hold =
+			true;
+	}
+	return bench_apply(&b, c)->code;
 }
 
 /* What a plan of it says; it is not applied. */
@@ -138,20 +160,25 @@ static bool is_phase(struct str release, const char *phase)
 	return is;
 }
 
-static void roll_back(void)
+static void roll_back_of(struct str release)
 {
 	struct command *c = bench_command(&b);
 	struct op *op = command_op(b.arena, c, OP_RELEASE_MOVE);
 
 	op->kind = KIND_RELEASE;
 	op->tenant = STR("acme");
-	op->name = newest().name;
+	op->name = release;
 	op->move = MOVE_ROLLBACK;
 	op->step = UINT32_MAX;
 	op->mode = ROLLBACK_STABLE_ONLY;
 	op->message = STR("because");
 	bench_apply(&b, c);
 	ck_assert_msg(b.last.code == OK, "%s", b.last.text);
+}
+
+static void roll_back(void)
+{
+	roll_back_of(newest().name);
 }
 
 static void freeze_two(void)
@@ -201,7 +228,6 @@ START_TEST(what_is_held_keeps_its_steps)
 }
 END_TEST
 
-/* Its group ends a release that no configuration of the command is in. */
 /* A source that says what is live, and lifts no hold, changes nothing: nor does what else
  * is held go out by that, past the audit. */
 START_TEST(what_changes_nothing_lifts_nothing)
@@ -271,6 +297,113 @@ START_TEST(the_newest_that_turned_back_is_held)
 }
 END_TEST
 
+#define BESIDE "{\"concurrency\":{\"policy\":\"Parallel\"}," STEPS "}"
+
+/* The source has left what is held, and brings what is on its way: that is what is held
+ * when it turns back.  Odd: another file was held with the first. */
+START_TEST(what_the_source_left_is_held_no_more)
+{
+	struct str first, second;
+
+	make(KIND_RELEASE_POLICY, "all", BESIDE);
+	ck_assert_int_eq(push("b", NULL), OK);
+	first = newest().name;
+	ck_assert_int_eq(push("c", _i ? "x" : NULL), OK);
+	second = newest().name;
+	roll_back_of(second);
+	they_get("eu", 2, 1);
+	if (_i)
+		goes_along(pushed("b", NULL), "all", true);
+	ck_assert_int_eq(push("b", NULL), OK);
+	they_get("eu", 2, _i ? 2 : 1);
+	/* Where nothing goes along it is no release. */
+	ck_assert(_i || str_eq(newest().name, second));
+	/* Of nothing that is left to be said. */
+	ck_assert_uint_eq(seen(pushed("b", NULL)).n_along, 0);
+	ck_assert_int_eq(push("b", NULL), OK);
+	ck_assert_uint_eq(b.last.rev, 0);
+	roll_back_of(first);
+	they_get("eu", 1, _i ? 2 : 1);
+	if (!_i)
+		stays_held("b", NULL);
+}
+END_TEST
+
+/* A change of one file lifts all that turned back there, in whatever order that was. */
+START_TEST(all_that_turned_back_at_a_file_is_lifted_with_it)
+{
+	struct str both;
+
+	make(KIND_RELEASE_POLICY, "all", BESIDE);
+	ck_assert_int_eq(push("b", "x"), OK);
+	both = newest().name;
+	ck_assert_int_eq(push("c", NULL), OK);
+	if (_i)
+		roll_back_of(both);
+	roll_back();
+	if (!_i)
+		roll_back_of(both);
+	they_get("eu", 1, 1);
+	stays_held("c", "x");
+	delete(KIND_RELEASE_POLICY, "all");
+	make(KIND_RELEASE_POLICY, "two", TWO_IN_STEPS);
+	goes_along(pushed("d", NULL), "two", true);
+	ck_assert_int_eq(push("d", NULL), OK);
+	they_get("eu", 4, 2);
+	they_get("us", 1, 1);
+	/* Two files of one release. */
+	ck_assert_uint_eq(rows(KV_RELEASING), 2);
+}
+END_TEST
+
+/* And what was turned back beside that, of other files. */
+START_TEST(what_goes_along_takes_along)
+{
+	struct str first, second;
+	struct view_released r;
+
+	put_config_three();
+	make(KIND_RELEASE_POLICY, "all", BESIDE);
+	ck_assert_int_eq(push_three(NULL, "x", "x"), OK);
+	first = newest().name;
+	ck_assert_int_eq(push_three("b", "y", NULL), OK);
+	second = newest().name;
+	roll_back_of(second);
+	roll_back_of(first);
+	r = seen(pushed("c", NULL));
+	ck_assert_uint_eq(r.n_along, 2);
+	ck_assert_int_eq(push("c", NULL), OK);
+	they_get("eu", 3, 3);
+	ck_assert_uint_eq(got("three.toml", "eu"), 2);
+	ck_assert_uint_eq(rows(KV_RELEASING), 3);
+}
+END_TEST
+
+/* What people let out of what there is says nothing of what the source brings. */
+START_TEST(what_people_bring_is_held_for_no_source)
+{
+	struct command *c = bench_command(&b);
+	struct op *op = command_op(b.arena, c, OP_ROLLBACK);
+
+	make(KIND_RELEASE_POLICY, "all", ALL_IN_STEPS);
+	ck_assert_int_eq(push("b", NULL), OK);
+	ck_assert_int_eq(push("c", NULL), OK);
+	roll_back();
+	they_get("eu", 1, 1);
+	op->kind = KIND_CONFIG;
+	op->tenant = STR("acme");
+	op->name = STR(CONFIG);
+	op->version = 2;
+	op->mode = ROLLBACK_STABLE_ONLY;
+	ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
+	they_get("eu", 2, 1);
+	roll_back();
+	they_get("eu", 1, 1);
+	stays_held("c", NULL);
+}
+END_TEST
+
+/* Its group ends a release that no configuration of the command is in. */
 START_TEST(what_its_group_ends_keeps_its_steps)
 {
 	make(KIND_RELEASE_POLICY, "two",
@@ -565,6 +698,10 @@ static Suite *suite(void)
 	tcase_add_test(t, what_is_held_keeps_its_steps);
 	tcase_add_test(t, what_changes_nothing_lifts_nothing);
 	tcase_add_loop_test(t, the_newest_that_turned_back_is_held, 0, 2);
+	tcase_add_loop_test(t, what_the_source_left_is_held_no_more, 0, 2);
+	tcase_add_loop_test(t, all_that_turned_back_at_a_file_is_lifted_with_it, 0, 2);
+	tcase_add_test(t, what_goes_along_takes_along);
+	tcase_add_test(t, what_people_bring_is_held_for_no_source);
 	tcase_add_test(t, what_its_group_ends_keeps_its_steps);
 	tcase_add_loop_test(t, a_window_over_it_holds_the_command, 0, 2);
 	tcase_add_loop_test(t, people_are_asked_again, 0, 2);

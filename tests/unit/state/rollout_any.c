@@ -35,7 +35,7 @@ static bool cohort[CLIENTS];
 /* Every second run: all releases go out side by side. */
 static bool are_beside;
 /* How often there was something to be checked. */
-static unsigned n_whole, n_beside, n_kept, n_replaced;
+static unsigned n_whole, n_beside, n_kept, n_replaced, n_backs;
 
 static unsigned below(unsigned n)
 {
@@ -89,10 +89,12 @@ static void publish(bool as_source)
 	struct command *c = bench_command(&b);
 	unsigned mask = 1 + below((1u << CONFIGS) - 1);
 
-	if (as_source)
+	if (as_source) {
 		c->subject = (struct subject){ .name = STR("source:acme/git"),
 					       .role = ROLE_SOURCE,
 					       .tenant = STR("acme") };
+		c->commit = STR("main@sha1:1");
+	}
 	c->flags = COMMAND_TAKE_OVER;
 	for (unsigned i = 0; i < CONFIGS; i++) {
 		const char *text = contents[below(ARRAY_LEN(contents))];
@@ -364,6 +366,28 @@ static size_t kept_by(struct kv_txn *txn, const struct rollout_row *row)
 	return n;
 }
 
+/* Releases that turned back where the content of another is held. */
+static size_t turned_back_at(struct kv_txn *txn, const char *name,
+			     const struct live_row *live)
+{
+	AUTO_BUF prefix = BUF_NONE;
+	struct kv_cursor c;
+	size_t n = 0;
+
+	key_releasing_back(&prefix, STR("acme"), str_of(name));
+	for (bool on = kv_seek(txn, KV_RELEASING, buf_view(&prefix), &c);
+	     on && str_starts(c.key, buf_view(&prefix)); on = kv_next(&c)) {
+		struct rd rd = rd_of(str_from(c.key, prefix.n));
+
+		ck_assert(live->has_hold);
+		ck_assert_uint_ne(rd_u64_be(&rd), live->hold_release);
+		n++;
+	}
+	kv_cursor_close(&c);
+	n_backs += n;
+	return n;
+}
+
 static void open_is_indexed(struct kv_txn *txn, const struct found *f)
 {
 	size_t indexed = 0, expected = 0;
@@ -396,6 +420,7 @@ static void open_is_indexed(struct kv_txn *txn, const struct found *f)
 			n_kept += !rules.r[k].version;
 		}
 		ck_assert_int_ge(rules_default(&rules), 0);
+		expected += turned_back_at(txn, names[i], &live);
 		if (!live.has_hold)
 			continue;
 		/* What is held is not served to anybody. */
@@ -424,6 +449,7 @@ static void check(void)
 	struct found f = rollouts(txn);
 	const struct rollout_row *newest = NULL;
 	uint64_t held = 0;
+	struct live_row live;
 
 	look_at_all(txn);
 	for (size_t i = 0; i < f.n; i++)
@@ -435,9 +461,11 @@ static void check(void)
 			all_or_nothing(&f.rows[i], &f.rows[i] == newest);
 	one_of_a_part(&f);
 	open_is_indexed(txn, &f);
-	for (unsigned i = 0; i < CONFIGS; i++)
-		held += live_at(txn, str_of(names[i])).has_hold &&
-			live_at(txn, str_of(names[i])).hold_release > 0;
+	for (unsigned i = 0; i < CONFIGS; i++) {
+		live = live_at(txn, str_of(names[i]));
+		held += live.has_hold && live.hold_release > 0;
+		held += turned_back_at(txn, names[i], &live);
+	}
 	ck_assert_uint_eq(view_count(txn, STR("acme"), (enum kind_id)251),
 			  1 + f.n + held);
 	kv_end(&txn);
@@ -489,6 +517,7 @@ START_TEST(anything_goes)
 	bench_close(&b);
 	ck_assert(!are_beside || (n_whole > 200 && n_beside > 50 && n_kept > 50));
 	ck_assert_uint_gt(n_replaced, 2);
+	ck_assert(!are_beside || n_backs > 10);
 }
 END_TEST
 
