@@ -169,7 +169,7 @@ static void keep_bases(struct gate_proposal *p)
 /*
  * A source that changes something of what a release turned back lifts all of that hold,
  * and what else was held goes out with it: the proposal is of that as well, though it
- * does not name it.  Of what is held the state is asked, which is as it was before.
+ * does not name it.
  */
 struct lifting {
 	const struct look *l;
@@ -204,37 +204,27 @@ static bool is_idle(const struct lifting *f, const struct op *op)
 	       sha256_eq(&rules.r[k].sha, &op->sha);
 }
 
-static uint64_t held_by(const struct lifting *f, struct str config, struct sha256 *sha)
-{
-	struct object_view o;
-
-	if (view_object(f->l->txn, KIND_CONFIG, f->p->tenant, config, &o, NULL) ||
-	    !o.live.has_hold)
-		return 0;
-	*sha = o.live.hold;
-	return o.live.hold_release;
-}
-
-enum touch { TOUCH_NOT, TOUCH_OTHERWISE, TOUCH_LIFTS };
-
 /* What the command does there, by the first operation that does something. */
-static enum touch touch_of(struct lifting *f, struct str config, const struct sha256 *held)
+static enum touch touch_of(void *data, struct place *at)
 {
 	AUTO_ARENA arena = arena_new(4096);
 	enum touch found = TOUCH_NOT;
+	struct lifting *f = data;
 
-	f->config = config;
+	f->config = at->name;
 	f->newest = 0;
 	must(view_rollouts(f->l->txn, arena, is_newest, f, NULL) == OK);
 	for (size_t i = 0; i < f->p->c.n_ops; i++) {
 		const struct op *op = &f->p->c.ops[i];
 
-		if (op->kind != KIND_CONFIG || !str_eq(op->name, config))
+		if (op->kind != KIND_CONFIG || !str_eq(op->name, at->name))
 			continue;
 		if (op->type == OP_OBJECT_DELETE)
 			return TOUCH_OTHERWISE;
-		if (op->type != OP_VERSION_ADD || sha256_eq(&op->sha, held) ||
-		    (op->release && f->newest && sha256_eq(&op->sha, &f->brought)))
+		if (op->type != OP_VERSION_ADD ||
+		    (at->has_hold && sha256_eq(&op->sha, &at->held)) ||
+		    (op->release && !op->lift_hold && f->newest &&
+		     sha256_eq(&op->sha, &f->brought)))
 			continue;
 		if (!is_idle(f, op))
 			return op->release ? TOUCH_LIFTS : TOUCH_OTHERWISE;
@@ -251,21 +241,6 @@ static bool has_policies(const struct look *l, struct str tenant)
 	       view_count(l->txn, tenant, KIND_WEBHOOK);
 }
 
-/* Is a hold of that release lifted? */
-static bool lifts(struct lifting *f, uint64_t number)
-{
-	for (size_t i = 0; i < m.n_places; i++) {
-		struct str name = m.places[i].name;
-		struct sha256 held;
-
-		if (str_eq(m.places[i].tenant, f->p->tenant) && m.places[i].is_there &&
-		    held_by(f, name, &held) == number &&
-		    touch_of(f, name, &held) == TOUCH_LIFTS)
-			return true;
-	}
-	return false;
-}
-
 static void keep_along(const struct look *l, struct gate_proposal *p)
 {
 	struct lifting f = { .l = l, .p = p };
@@ -275,14 +250,10 @@ static void keep_along(const struct look *l, struct gate_proposal *p)
 		return;
 	for (size_t i = 0; i < m.n_places; i++) {
 		struct place *at = &m.places[i];
-		struct sha256 held;
-		uint64_t number;
 
-		if (!str_eq(at->tenant, p->tenant) || !at->is_there)
-			continue;
-		number = held_by(&f, at->name, &held);
-		if (!number || touch_of(&f, at->name, &held) != TOUCH_NOT ||
-		    !lifts(&f, number))
+		if (!str_eq(at->tenant, p->tenant) || !at->is_there || !at->held_by ||
+		    touch_of(&f, at) != TOUCH_NOT ||
+		    !holds_are_lifted(at->held_by, p->tenant, touch_of, &f))
 			continue;
 		p->along = arena_grow(m.arena, p->along, &cap, p->n_along + 1,
 				      sizeof(*p->along));

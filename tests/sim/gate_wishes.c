@@ -39,6 +39,15 @@ static void be_source(struct arena *names, struct command *c, struct str tenant)
 		.name = arena_printf(names, "source:%.*s/s", STR_ARG(tenant)),
 		.role = ROLE_SOURCE, .tenant = tenant };
 	c->commit = STR("0123abcd");
+	wish_lifts(c);
+}
+
+/* As the reconciler does it; now and then, by the content, not. */
+void wish_lifts(struct command *c)
+{
+	for (size_t i = 0; i < c->n_ops; i++)
+		if (c->ops[i].type == OP_VERSION_ADD && c->ops[i].sha.b[0] % 8)
+			c->ops[i].lift_hold = c->ops[i].release;
 }
 
 /* ---- who there is ---- */
@@ -414,7 +423,21 @@ static bool make_newer(struct arena *names, struct wish *wish)
 	return true;
 }
 
-/* Its source brings again what was turned back. */
+/* What the newest release that goes out there brings. */
+static bool some_coming(struct str tenant, struct str name, struct sha256 *sha)
+{
+	struct kv_txn *txn = replica_read(record_replica(), 0, NULL);
+	struct releasing_at at;
+	bool found = txn && view_releasing(txn, tenant, name, &at);
+
+	if (found)
+		*sha = at.sha;
+	replica_idle(record_replica());
+	return found;
+}
+
+/* Its source brings again what was turned back, or has left that for what is on its
+ * way. */
 static bool make_again(struct arena *names, struct command *c)
 {
 	struct str tenant, name;
@@ -423,13 +446,15 @@ static bool make_again(struct arena *names, struct command *c)
 
 	if (!rolls_some_held(&tenant, &name, &sha))
 		return false;
-	be_source(names, c, tenant);
 	op = command_op(names, c, OP_VERSION_ADD);
 	op->kind = KIND_CONFIG;
 	op->tenant = tenant;
 	op->name = name;
 	op->sha = sha;
 	op->release = true;
+	be_source(names, c, tenant);
+	if (some_coming(tenant, name, &op->sha))
+		op->lift_hold = true;
 	return true;
 }
 

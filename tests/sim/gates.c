@@ -317,7 +317,8 @@ static void see_deleted(const struct look *l, struct place *at)
 	at->rules = STR_NONE;
 	at->labels = STR_NONE;
 	at->was_deleted_at = l->index;
-	at->held_by = 0;
+	at->has_hold = false;
+	at->held_by = at->n_backs = 0;
 	at->had.n = at->brought.n = 0;
 }
 

@@ -5,7 +5,8 @@
  * code that is looked at it uses how things are encoded, and no decision.
  *
  *	gates.c, gate_things.c, gate_proposals.c,
- *	gate_told.c, gate_names.c, rolls.c         the model, and the look at each entry
+ *	gate_told.c, gate_names.c, gate_holds.c,
+ *	rolls.c                                    the model, and the look at each entry
  *	gate_leads.c                               who leads moves releases
  *	gate_wishes.c                              what is wanted of the gate
  *
@@ -122,6 +123,8 @@ void leads_step(struct server *s);
 
 /* True: 'wish' is one of the gate. */
 bool gate_wish(struct arena *names, struct wish *wish);
+/* Of a source: what is another content lifts what is held. */
+void wish_lifts(struct command *c);
 /* Makes somebody's of it, who has a name, now and then past the gate. */
 void gate_sign(struct arena *names, struct wish *wish);
 
@@ -136,7 +139,7 @@ bool rolls_some_held(struct str *tenant, struct str *name, struct sha256 *sha);
 
 extern struct roll_totals {
 	unsigned long long begun, of_many, steps, completed, ended, switched_back,
-		held, held_off, judged_on, judged_back;
+		held, held_beside, holds_judged, lifted_along, held_off, judged_on, judged_back;
 } roll_sum;
 extern struct gate_totals {
 	unsigned long long proposed, approved, executed, failed, rejected, cancelled,

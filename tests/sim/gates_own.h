@@ -7,6 +7,7 @@
  *	gate_told.c        what webhooks are told
  *	gate_names.c       what names versions
  *	gate_leads.c       who leads moves releases by what clients say
+ *	gate_holds.c       what was turned back
  *	rolls.c            releases in steps
  */
 #ifndef TESTS_SIM_GATES_OWN_H
@@ -53,8 +54,13 @@ struct place {
 	uint64_t changed_at, was_deleted_at;
 	struct sha256 was_default;
 	/* A release that was turned back holds off that content of its source. */
+	bool has_hold, is_brought;       /* by hand it is of release 0; a source brought it */
 	uint64_t held_by;
 	struct sha256 held;
+	uint64_t *backs;                 /* other releases that turned back there */
+	size_t n_backs, cap_backs;
+	bool was_git;                    /* before this entry */
+	uint64_t judged_at, unknown_at;  /* entries: it changed, and may have */
 	/* All that was brought there by somebody whom policies let, and what of it
 	 * everybody got once: there ways back may lead. */
 	struct contents {
@@ -176,6 +182,18 @@ void on_vote(const struct look *l, const struct op *op);
 void leads_begin(void);
 /* Of an entry: nobody was turned back, or let go on, by what no client said. */
 void leads_check(const struct look *l);
+
+/* ---- gate_holds.c ---- */
+void holds_end(void);
+/* Of an entry: what is held is what should be. */
+void holds_look(const struct look *l);
+/* That release turned back there, since it was changed. */
+bool holds_is_of(const struct place *at, uint64_t number);
+enum touch { TOUCH_NOT, TOUCH_OTHERWISE, TOUCH_LIFTS };
+typedef enum touch holds_touch(void *data, struct place *at);
+/* Does what 'touches' says of each place lift what that release holds? */
+bool holds_are_lifted(uint64_t number, struct str tenant, holds_touch *touches,
+		      void *data);
 
 /* ---- rolls.c ---- */
 void rolls_end(void);

@@ -2,7 +2,7 @@
  * Releases in steps, as the model of the gate sees them (gates.h): by the rules that
  * events show, asked for a hundred clients.  A release is all or nothing at each
  * revision, whoever is in stays in until a way back, what it ended with is the end,
- * and what it turned back its source does not bring again.
+ * and what it turned back (gate_holds.c) its source does not bring again.
  */
 #include "gates_own.h"
 
@@ -36,6 +36,7 @@ struct roll_totals roll_sum;
 
 void rolls_end(void)
 {
+	holds_end();
 	free(TAKE(rolls));
 	n_rolls = cap_rolls = 0;
 }
@@ -196,33 +197,6 @@ static void check_out(const struct look *l, struct roll *r, const bool in[CLIENT
 	memcpy(r->in, in, sizeof(r->in));
 }
 
-/* What a newer release brought there, which may have waited, is held before it. */
-static bool is_held_newer(const struct look *l, struct place *at, uint64_t number)
-{
-	struct object_view o;
-
-	if (view_object(l->txn, KIND_CONFIG, at->tenant, at->name, &o, NULL) ||
-	    !o.live.has_hold || o.live.hold_release <= number)
-		return false;
-	at->held_by = o.live.hold_release;
-	at->held = o.live.hold;
-	return true;
-}
-
-/* What Git brought and was turned back with it. */
-static void hold_all(const struct look *l, struct roll *r)
-{
-	for (size_t i = 0; i < r->n_members; i++) {
-		struct place *at = r->members[i].at;
-
-		if (!at->is_git || !at->is_there || is_held_newer(l, at, r->number))
-			continue;
-		at->held_by = r->number;
-		at->held = r->members[i].sha;
-		roll_sum.held++;
-	}
-}
-
 /* Its rules are gone. */
 static void check_end(const struct look *l, struct roll *r)
 {
@@ -246,8 +220,6 @@ static void check_end(const struct look *l, struct roll *r)
 	r->state = is_done ? ROLL_DONE : ROLL_OVER;
 	roll_sum.completed += is_done;
 	roll_sum.ended += !is_done;
-	if (op && op->move == MOVE_ROLLBACK)
-		hold_all(l, r);
 }
 
 /* It was completed, and is turned back: all of it. */
@@ -265,7 +237,6 @@ static void check_back(const struct look *l, struct roll *r)
 	}
 	roll_sum.switched_back++;
 	r->state = ROLL_OVER;
-	hold_all(l, r);
 }
 
 static void look_at_roll(const struct look *l, struct roll *r)
@@ -300,19 +271,6 @@ static void look_at_roll(const struct look *l, struct roll *r)
 
 /* ---- holds ---- */
 
-/* A change of any file of it lifts all of the hold. */
-static void lift(const struct look *l, const struct place *touched)
-{
-	uint64_t number = touched->held_by;
-
-	if (!number)
-		return;
-	for (size_t i = 0; i < m.n_places; i++)
-		if (m.places[i].held_by == number &&
-		    str_eq(m.places[i].tenant, touched->tenant))
-			m.places[i].held_by = 0;
-}
-
 static bool brings_another(const struct look *l, uint64_t number)
 {
 	for (size_t i = 0; i < l->ops->n_ops; i++) {
@@ -320,7 +278,7 @@ static bool brings_another(const struct look *l, uint64_t number)
 		const struct place *at = op->kind == KIND_CONFIG ?
 				place_at(op->tenant, op->name) : NULL;
 
-		if (at && at->held_by == number &&
+		if (at && holds_is_of(at, number) &&
 		    !(op->type == OP_VERSION_ADD && sha256_eq(&op->sha, &at->held)) &&
 		    !op->only_create)
 			return true;
@@ -371,13 +329,13 @@ void rolls_look(const struct look *l)
 {
 	size_t known = n_rolls;
 
+	holds_look(l);
 	for (size_t i = 0; i < m.n_places; i++) {
 		struct place *at = &m.places[i];
 		struct rules rules;
 
 		if (at->changed_at != l->index)
 			continue;
-		lift(l, at);
 		if (!rules_decode(m.one, at->rules, &rules))
 			continue;
 		for (size_t k = 0; k < rules.n; k++)

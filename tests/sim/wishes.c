@@ -143,6 +143,7 @@ void wish_publish(struct wish *wish)
 			.name = arena_printf(names, "source:%.*s/s", STR_ARG(tenant)),
 			.role = ROLE_SOURCE, .tenant = tenant };
 		c->commit = STR("0123abcd");
+		wish_lifts(c);
 		c->flags = below(3) ? 0 : COMMAND_TAKE_OVER;
 	}
 }
