@@ -75,9 +75,11 @@ static enum code mdb_error(struct err *err, int rc, const char *what)
 	case MDB_MAP_FULL:
 	case ENOSPC:
 	case EDQUOT:
-	case EFBIG:
 		err_set(err, E_FULL, "%s: the store is full", what);
 		return err_hint(err, "raise storage.map_size or free disk space");
+	case EFBIG:
+		err_set(err, E_FULL, "%s: a file may not be longer", what);
+		return err_hint(err, "raise the limit of a file's size (ulimit -f)");
 	case MDB_CORRUPTED:
 	case MDB_PAGE_NOTFOUND:
 	case MDB_INVALID:
@@ -195,32 +197,6 @@ static enum code open_tables(struct kv *kv, bool is_copy, struct err *err)
 	return open_error(err, rc, "open tables");
 }
 
-/* Cut short from outside ('length', before it was opened): reading behind its end would
- * be a signal. */
-static enum code check_length(struct kv *kv, uint64_t length, struct err *err)
-{
-	int fd;
-
-	if (length == 0 || length >= kv_file_bytes(kv))
-		return OK;
-	/* Opening made it as long as its map; who tries again has to find it so. */
-	if (mdb_env_get_fd(kv->env, &fd) == 0)
-		(void)!ftruncate(fd, (off_t)length);
-	return err_set(err, E_CORRUPT, "the file ends at byte %llu, its last page at %llu",
-		       (unsigned long long)length, (unsigned long long)kv_file_bytes(kv));
-}
-
-/* LMDB makes a file that it writes through its map as long as that.  It ends behind its
- * last page again, so that an end that is reached tells that it grows. */
-static enum code open_room(struct kv *kv, struct err *err)
-{
-	MDB_envinfo info;
-	int fd;
-
-	must(mdb_env_info(kv->env, &info) == 0 && mdb_env_get_fd(kv->env, &fd) == 0);
-	return map_room_init(&kv->room, fd, info.me_mapsize, kv_file_bytes(kv), err);
-}
-
 static uint64_t length_of(const char *dir, bool is_file)
 {
 	AUTO_BUF path = BUF_NONE;
@@ -228,6 +204,52 @@ static uint64_t length_of(const char *dir, bool is_file)
 
 	buf_printf(&path, "%s%s", dir, is_file ? "" : "/data.mdb");
 	return stat(path.p, &st) ? 0 : (uint64_t)st.st_size;
+}
+
+/*
+ * Cut short from outside: reading behind its end would be a signal.  It is looked at
+ * before it is opened to write, which makes it as long as its map: were the process
+ * killed then, nothing would tell any more that it was shorter.  LMDB says where its last
+ * page is, of a file that it opens to read and leaves as it is.
+ */
+static enum code check_length(const char *path, unsigned flags, struct err *err)
+{
+	uint64_t length = length_of(path, flags & MDB_NOSUBDIR), want = 0;
+	struct kv shut = { 0 };
+	int rc;
+
+	if (length == 0)
+		return OK;
+	rc = mdb_env_create(&shut.env);
+	if (rc)
+		return mdb_error(err, rc, "open");
+	rc = mdb_env_set_mapsize(shut.env, 1);   /* it takes what is used */
+	if (rc == 0)
+		rc = mdb_env_open(shut.env, path, MDB_RDONLY | MDB_NOLOCK |
+				  (flags & MDB_NOSUBDIR), 0);
+	if (rc == 0)
+		want = kv_file_bytes(&shut);
+	mdb_env_close(shut.env);
+	if (rc)
+		return mdb_error(err, rc, "open");
+	if (length >= want)
+		return OK;
+	return err_set(err, E_CORRUPT, "the file ends at byte %llu, its last page at %llu",
+		       (unsigned long long)length, (unsigned long long)want);
+}
+
+/* LMDB makes a file that it writes through its map as long as that.  It ends behind its
+ * last page again, so that an end that is reached tells that it grows. */
+static enum code open_room(struct kv *kv, struct err *err)
+{
+	enum code rc = failpoint_hit(FP_KV_OPENED, err);
+	MDB_envinfo info;
+	int fd;
+
+	if (rc)
+		return rc;
+	must(mdb_env_info(kv->env, &info) == 0 && mdb_env_get_fd(kv->env, &fd) == 0);
+	return map_room_init(&kv->room, fd, info.me_mapsize, kv_file_bytes(kv), err);
 }
 
 /*
@@ -252,10 +274,12 @@ static int reserve_lock(const char *dir)
 static enum code open_env(struct kv *kv, const char *path, uint64_t map_bytes,
 			  unsigned flags, struct err *err)
 {
-	uint64_t length = length_of(path, flags & MDB_NOSUBDIR);
-	int rc = mdb_env_create(&kv->env);
-	enum code code;
+	enum code code = check_length(path, flags, err);
+	int rc;
 
+	if (code)
+		return code;
+	rc = mdb_env_create(&kv->env);
 	if (rc == 0 && map_bytes)
 		rc = mdb_env_set_mapsize(kv->env, map_bytes);
 	if (rc == 0)
@@ -280,8 +304,7 @@ static enum code open_env(struct kv *kv, const char *path, uint64_t map_bytes,
 		}
 		return code;
 	}
-	code = check_length(kv, length, err);
-	if (code == OK && flags & MDB_WRITEMAP)
+	if (flags & MDB_WRITEMAP)
 		code = open_room(kv, err);
 	return code ? code : open_tables(kv, flags & MDB_RDONLY, err);
 }
@@ -469,9 +492,14 @@ static enum code txn_begin(struct kv *kv, bool is_write, struct kv_txn **out,
 			   struct err *err)
 {
 	struct kv_txn *txn = txn_new(kv, is_write);
-	int rc = mdb_txn_begin(kv->env, NULL, is_write ? 0 : MDB_RDONLY,
-			       &txn->mdb);
+	int rc;
 
+	/* What is live for those who read is not in the file. */
+	if (is_write && kv->room.is_broken) {
+		txn_free(txn);
+		return mdb_error(err, MDB_PANIC, "begin a transaction");
+	}
+	rc = mdb_txn_begin(kv->env, NULL, is_write ? 0 : MDB_RDONLY, &txn->mdb);
 	if (rc) {
 		txn_free(txn);
 		return mdb_error(err, rc, "begin a transaction");

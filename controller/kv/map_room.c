@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,12 +47,25 @@ static uint64_t ahead(uint64_t end)
 	return MAX(MIN(end / 8, AHEAD_MAX), AHEAD_MIN) / page * page;
 }
 
+/* Blocks behind the end are of no use where it may not get there. */
+static bool is_allowed(uint64_t end)
+{
+	struct rlimit most;
+
+	return getrlimit(RLIMIT_FSIZE, &most) || most.rlim_cur == RLIM_INFINITY ||
+		end <= most.rlim_cur;
+}
+
 static bool reserve(struct map_room *r, uint64_t to)
 {
 	int rc;
 
 	if (to <= r->reserved)
 		return true;
+	if (!is_allowed(to)) {
+		r->error = EFBIG;
+		return false;
+	}
 	do {
 		rc = fallocate(r->fd, FALLOC_FL_KEEP_SIZE, (off_t)r->reserved,
 			       (off_t)(to - r->reserved));
@@ -65,10 +79,13 @@ static bool reserve(struct map_room *r, uint64_t to)
 	return true;
 }
 
+/* Of whole pages of memory: what is written to the last one behind the file's end is lost
+ * without a signal. */
 static bool set_end(struct map_room *r, uint64_t end)
 {
 	int rc;
 
+	end = (end + page - 1) / page * page;
 	do {
 		rc = ftruncate(r->fd, (off_t)end);
 	} while (rc && errno == EINTR);
@@ -97,7 +114,9 @@ static bool fill(struct map_room *r, uint64_t end)
 			from += (uint64_t)n;
 		} else if (n == 0 || errno != EINTR) {
 			r->error = n ? errno : ENOSPC;
-			(void)!ftruncate(r->fd, (off_t)r->end);
+			/* With that goes what was reserved. */
+			if (ftruncate(r->fd, (off_t)r->end) == 0)
+				r->reserved = r->end;
 			return false;
 		}
 	}
@@ -105,29 +124,78 @@ static bool fill(struct map_room *r, uint64_t end)
 	return true;
 }
 
+/* From outside.  What was cut off must not become a hole: the file stays too short, and
+ * who opens it next sees that. */
+static bool is_cut_short(const struct map_room *r)
+{
+	struct stat st;
+
+	return fstat(r->fd, &st) || (uint64_t)st.st_size < r->end;
+}
+
 /* So that 'used' bytes lie before its end. */
 static bool grow(struct map_room *r, uint64_t used)
 {
 	uint64_t end = MIN((used + page - 1) / page * page + ahead(used), r->n);
 
+	if (is_cut_short(r)) {
+		r->error = EIO;
+		return false;
+	}
 	return reserve(r, MIN(end + ahead(end), r->n)) && fill(r, end);
 }
 
 /* ---- the signal ---- */
 
-/* Memory takes the place of a piece, with what the file has there. */
-static bool lose_piece(struct map_room *r, uint64_t from, uint64_t to, bool is_behind)
+/* What the file has there; nothing behind its end. */
+static bool read_piece(const struct map_room *r, char *p, uint64_t from, uint64_t to)
 {
-	int flags = MAP_PRIVATE | MAP_FIXED | (is_behind ? MAP_ANONYMOUS : 0);
-	char *p = r->map + from;
+	while (from < to) {
+		ssize_t k = pread(r->fd, p, to - from, (off_t)from);
 
-	if (r->n_lost == MAP_ROOM_LOST ||
-	    mmap(p, to - from, PROT_READ | PROT_WRITE, flags, is_behind ? -1 : r->fd,
-		 is_behind ? 0 : (off_t)from) == MAP_FAILED)
-		return false;
-	r->lost[r->n_lost].p = p;
-	r->lost[r->n_lost++].n = to - from;
+		if (k < 0 && errno != EINTR)
+			return false;
+		if (k == 0)
+			break;
+		p += MAX(k, 0);
+		from += (uint64_t)MAX(k, 0);
+	}
 	return true;
+}
+
+/*
+ * Memory takes the place of a piece.  It is filled beside it and moved, so that who reads
+ * there meanwhile sees what is there.  A private map of the file would not do: on a tmpfs
+ * that is full even reading a hole is a signal.
+ */
+static bool lose_piece(struct map_room *r, uint64_t from, uint64_t to)
+{
+	size_t n = to - from;
+	char *p = MAP_FAILED;
+
+	if (r->n_lost < MAP_ROOM_LOST)
+		p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			 -1, 0);
+	if (p == MAP_FAILED)
+		return false;
+	if (!read_piece(r, p, from, to) ||
+	    mremap(p, n, n, MREMAP_MAYMOVE | MREMAP_FIXED, r->map + from) == MAP_FAILED) {
+		munmap(p, n);
+		return false;
+	}
+	r->lost[r->n_lost].p = r->map + from;
+	r->lost[r->n_lost++].n = n;
+	return true;
+}
+
+/* Why a page before the end is a signal: what who writes the file is told, for the map
+ * does not say. */
+static int why(const struct map_room *r, uint64_t at)
+{
+	char c;
+
+	return pread(r->fd, &c, 1, (off_t)at) == 1 &&
+		pwrite(r->fd, &c, 1, (off_t)at) < 0 ? errno : ENOSPC;
 }
 
 /*
@@ -138,21 +206,20 @@ static bool lose(struct map_room *r, uint64_t at)
 {
 	uint64_t from = at / LOST_BYTES * LOST_BYTES;
 	uint64_t to = MIN(from + LOST_BYTES, (uint64_t)r->n);
-	uint64_t end = (r->end + page - 1) / page * page;
 
-	if (at < end)
-		r->error = ENOSPC;
+	if (at < r->end) {
+		if (is_cut_short(r))
+			return false;    /* as a disk that cannot be read */
+		r->error = why(r, at);
+	}
 	if (r->is_last && !r->keeps_head) {
-		if (!lose_piece(r, 0, MIN((uint64_t)HEAD_BYTES, end), false))
+		if (!lose_piece(r, 0, MIN((uint64_t)HEAD_BYTES, (uint64_t)r->n)))
 			return false;
 		r->keeps_head = true;
+		if (at < HEAD_BYTES)
+			return true;
 	}
-	if (from == 0 && r->keeps_head)
-		from = HEAD_BYTES;
-	if (at < from)
-		return at < end;         /* then it is there now */
-	return at < end ? lose_piece(r, from, MIN(to, end), false) :
-			  lose_piece(r, MAX(from, end), to, true);
+	return lose_piece(r, from == 0 && r->keeps_head ? HEAD_BYTES : from, to);
 }
 
 /* Once something is lost the end stays, so that pieces do not cover each other. */
@@ -303,7 +370,7 @@ void map_room_cover(struct map_room *r, uint64_t used)
 
 void map_room_cut(struct map_room *r, uint64_t used)
 {
-	if (used < r->end)
+	if (used < r->end && !is_cut_short(r))
 		(void)set_end(r, used);
 }
 
@@ -322,6 +389,8 @@ void map_room_leave(struct map_room *r, bool is_kept)
 	writing[r->slot].owner = NULL;
 	if (!is_kept)
 		give_back(r);
+	else if (r->n_lost)
+		r->is_broken = true;
 	r->n_lost = 0;
 	r->keeps_head = false;
 }

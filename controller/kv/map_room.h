@@ -20,8 +20,11 @@
  * The signal is handled for the maps that the thread itself writes at that moment; all
  * others go where they went before.  One thread at a time writes a map: who enters, until
  * it leaves or another leaves for it, which then writes no more.  The handler
- * calls fallocate, pwrite, ftruncate and mmap, which on Linux are system calls and no
- * more.
+ * calls fstat, getrlimit, fallocate, ftruncate, pread, pwrite, mmap, mremap and munmap, which
+ * on Linux are system calls and no more.
+ *
+ * A file that somebody else cut short meanwhile does not grow any more, and a page that was
+ * cut off ends the process, as one that cannot be read does: the file stays too short.
  */
 #ifndef KV_MAP_ROOM_H
 #define KV_MAP_ROOM_H
@@ -36,7 +39,7 @@ struct map_room {
 	size_t n;
 	int fd;
 	uint64_t end, reserved;          /* the file's length; what has blocks */
-	bool is_last, keeps_head;
+	bool is_last, keeps_head, is_broken;  /* broken: it was left with lost pages */
 	int error;                       /* why it could not grow, an errno */
 	unsigned n_lost;
 	struct { char *p; size_t n; } lost[MAP_ROOM_LOST];

@@ -23,6 +23,10 @@
 static int64_t small_disk_room = -1;
 /* Each write fails with this; 0: none does. */
 static int small_disk_error;
+/* But fallocate does not. */
+static bool small_disk_reserves;
+/* So many calls of fallocate are interrupted first. */
+static unsigned small_disk_interrupts;
 
 #define SMALL_DISK_REAL(call) ((__typeof__(&(call)))dlsym(RTLD_NEXT, #call))
 
@@ -54,8 +58,9 @@ static inline ssize_t small_disk_take(int fd, off_t at, size_t n)
 /* What behind a file's end has blocks before it grows. */
 int fallocate(int fd, int mode, off_t at, off_t n)
 {
-	if (small_disk_error) {
-		errno = small_disk_error;
+	if (small_disk_interrupts || (small_disk_error && !small_disk_reserves)) {
+		errno = small_disk_interrupts ? EINTR : small_disk_error;
+		small_disk_interrupts -= small_disk_interrupts > 0;
 		return -1;
 	}
 	if (small_disk_room >= 0 && n > small_disk_room) {

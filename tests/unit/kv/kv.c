@@ -1,9 +1,13 @@
 /* Rows, marks and what is taken back. */
+#include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "unit.h"
 
+#include "base/failpoint.h"
 #include "kv/kv.h"
 
 #include "small_disk.h"
@@ -13,13 +17,30 @@
 static char dir[64];
 static struct kv *kv;
 
+#define MAP_BYTES (32 << 20)
+/* Pages of memory, where they are not the machine's: LMDB and map_room.c ask so. */
+static long page_bytes;
+
+long sysconf(int name)
+{
+	if (name == _SC_PAGESIZE && page_bytes)
+		return page_bytes;
+	return SMALL_DISK_REAL(sysconf)(name);
+}
+
 static void setup(void)
 {
 	struct err err;
 
 	snprintf(dir, sizeof(dir), "/tmp/conflux-kv-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
-	ck_assert_msg(kv_open(dir, 32 << 20, &kv, &err) == OK, "%s", err.text);
+	ck_assert_msg(kv_open(dir, MAP_BYTES, &kv, &err) == OK, "%s", err.text);
+}
+
+static void setup_large_pages(void)
+{
+	page_bytes = 64 * 1024;
+	setup();
 }
 
 static void teardown(void)
@@ -236,7 +257,7 @@ START_TEST(what_was_written_beside_a_full_disk_is_in_the_file)
 	txn = grown(100);
 	ck_assert_int_eq(kv_commit(&txn, NULL), OK);
 	kv_close(&kv);
-	ck_assert_int_eq(kv_open(dir, 32 << 20, &kv, NULL), OK);
+	ck_assert_int_eq(kv_open(dir, MAP_BYTES, &kv, NULL), OK);
 	ck_assert_int_eq(kv_read(kv, &txn, NULL), OK);
 	is(txn, "old", "a");
 	ck_assert_uint_eq(kv_count(txn, KV_META), 103);
@@ -250,32 +271,45 @@ START_TEST(what_was_written_beside_a_full_disk_is_in_the_file)
 }
 END_TEST
 
-/* One after another until there is no room: what is kept for the last part of each is
- * there each time, or it is not begun. */
-START_TEST(small_transactions_fill_the_disk)
+/* One small transaction after another until one has no room; how many there were. */
+static unsigned add_until_full(struct err *err)
 {
 	enum code rc = OK;
 	unsigned n = 0;
-	struct err err;
 
-	small_disk_room = 0;
 	for (; rc == OK; n += rc == OK) {
 		struct kv_txn *txn = writing();
 
 		kv_put(txn, KV_META, str_n((char *)&n, sizeof(n)), str_n(big, 100));
-		rc = kv_commit(&txn, &err);
+		rc = kv_commit(&txn, err);
 	}
-	small_disk_room = -1;
-	ck_assert_msg(rc == E_FULL, "%s", err.text);
-	ck_assert_uint_gt(n, 50);
-	for (unsigned i = 0; i < 2; i++) {
-		struct kv_txn *txn;
+	ck_assert_msg(rc == E_FULL, "%s", err->text);
+	return n;
+}
 
-		ck_assert_int_eq(kv_read(kv, &txn, NULL), OK);
-		ck_assert_uint_eq(kv_count(txn, KV_META), n);
-		kv_end(&txn);
+static void has(unsigned n)
+{
+	struct kv_txn *txn;
+
+	ck_assert_int_eq(kv_read(kv, &txn, NULL), OK);
+	ck_assert_uint_eq(kv_count(txn, KV_META), n);
+	kv_end(&txn);
+}
+
+/* What is kept for the last part of each is there each time, or it is not begun. */
+START_TEST(small_transactions_fill_the_disk)
+{
+	unsigned n;
+	struct err err;
+
+	small_disk_room = 0;
+	n = add_until_full(&err);
+	small_disk_room = -1;
+	ck_assert_uint_gt(n, page_bytes ? 1 : 50);
+	for (unsigned i = 0; i < 2; i++) {
+		has(n);
 		kv_close(&kv);
-		ck_assert_int_eq(kv_open(dir, 32 << 20, &kv, NULL), OK);
+		ck_assert_int_eq(kv_open(dir, MAP_BYTES, &kv, NULL), OK);
 	}
 }
 END_TEST
@@ -302,16 +336,142 @@ START_TEST(a_map_that_is_too_small_is_not_a_full_disk)
 	ck_assert_ptr_nonnull(mkdtemp(memcpy(dir, "/tmp/conflux-kv-XXXXXX", 23)));
 	ck_assert_int_eq(kv_open(dir, 2 * 4096, &kv, &err), E_TOO_LARGE);
 	ck_assert_ptr_nonnull(strstr(err.hint, "storage.map_size"));
-	ck_assert_int_eq(kv_open(dir, 32 << 20, &kv, &err), OK);
+	ck_assert_int_eq(kv_open(dir, MAP_BYTES, &kv, &err), OK);
 }
 END_TEST
 
-static Suite *suite(void)
+static void limit_length(rlim_t bytes)
 {
-	Suite *s = suite_create("kv/kv");
-	TCase *t = tcase_create("rows");
+	struct rlimit most = { bytes, RLIM_INFINITY };
 
-	tcase_add_checked_fixture(t, setup, teardown);
+	signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &most), 0);
+}
+
+START_TEST(a_limit_of_length_is_said_as_such)
+{
+	struct kv_txn *txn;
+	struct err err;
+
+	limit_length(1 << 20);
+	txn = grown(200);
+	ck_assert_int_eq(kv_commit(&txn, &err), E_FULL);
+	ck_assert_ptr_nonnull(strstr(err.hint, "ulimit -f"));
+	kv_close(&kv);
+	ck_assert_int_eq(kv_open(dir, MAP_BYTES, &kv, &err), E_TOO_LARGE);
+	ck_assert_ptr_nonnull(strstr(err.hint, "ulimit -f"));
+	limit_length(RLIM_INFINITY);
+	ck_assert_int_eq(kv_open(dir, MAP_BYTES, &kv, &err), OK);
+	txn = grown(200);
+	ck_assert_int_eq(kv_commit(&txn, &err), OK);
+}
+END_TEST
+
+/* Wherever it is, a commit that began has what it takes. */
+START_TEST(small_transactions_reach_a_limit_of_length)
+{
+	for (rlim_t i = 0; i < 8; i++) {
+		struct err err;
+		unsigned n;
+
+		limit_length((1 << 20) + i * sysconf(_SC_PAGESIZE));
+		n = add_until_full(&err);
+		ck_assert_ptr_nonnull(strstr(err.hint, "ulimit -f"));
+		has(n);
+		teardown();
+		limit_length(RLIM_INFINITY);
+		setup();
+	}
+}
+END_TEST
+
+/* ---- the file's length ---- */
+
+static const char *file(void)
+{
+	static char path[80];
+
+	snprintf(path, sizeof(path), "%s/data.mdb", dir);
+	return path;
+}
+
+static uint64_t length(void)
+{
+	struct stat st;
+
+	ck_assert_int_eq(stat(file(), &st), 0);
+	return (uint64_t)st.st_size;
+}
+
+/* By a process that is killed between LMDB's opening it and its end being set. */
+static int opened_and_killed(void)
+{
+	int status;
+	pid_t child = fork();
+
+	if (child == 0) {
+		if (failpoint_set("kv.opened=crash", NULL) == OK)
+			_exit(kv_open(dir, MAP_BYTES, &kv, NULL) == E_CORRUPT);
+		_exit(2);
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	return status;
+}
+
+START_TEST(killed_while_it_is_opened_it_is_whole)
+{
+	struct kv_txn *txn = grown(100);
+	uint64_t used;
+	int status;
+
+	ck_assert_int_eq(kv_commit(&txn, NULL), OK);
+	used = kv_file_bytes(kv);
+	kv_close(&kv);
+	status = opened_and_killed();
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	ck_assert_uint_eq(length(), MAP_BYTES);
+	ck_assert_int_eq(kv_open(dir, MAP_BYTES, &kv, NULL), OK);
+	ck_assert_uint_lt(length(), MAP_BYTES / 2);
+	ck_assert_int_eq(kv_read(kv, &txn, NULL), OK);
+	ck_assert_uint_eq(kv_count(txn, KV_META), 100);
+	kv_end(&txn);
+	kv_close(&kv);
+	ck_assert_uint_lt(length() - used, sysconf(_SC_PAGESIZE));
+}
+END_TEST
+
+/* However often, and also where who saw it is killed: nobody makes it longer. */
+START_TEST(a_file_that_was_cut_short_is_seen)
+{
+	struct kv_txn *txn = grown(100);
+	uint64_t used;
+	struct err err;
+	int status;
+
+	ck_assert_int_eq(kv_commit(&txn, NULL), OK);
+	used = kv_file_bytes(kv);
+	kv_close(&kv);
+	ck_assert_int_eq(truncate(file(), (off_t)used - 1), 0);
+	status = opened_and_killed();
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+	ck_assert_int_eq(kv_open(dir, MAP_BYTES, &kv, &err), E_CORRUPT);
+	ck_assert_ptr_nonnull(strstr(err.text, "its last page at"));
+	ck_assert_uint_eq(length(), used - 1);
+	ck_assert_int_eq(kv_open_copy(file(), &kv, &err), E_CORRUPT);
+	/* Killed there before it was cut: the length is the map's, and then it is not. */
+	ck_assert_int_eq(truncate(file(), MAP_BYTES), 0);
+	ck_assert_int_eq(truncate(file(), (off_t)used / 2), 0);
+	ck_assert_int_eq(kv_open(dir, MAP_BYTES, &kv, &err), E_CORRUPT);
+	ck_assert_int_eq(truncate(file(), 100), 0);
+	ck_assert_int_eq(kv_open(dir, MAP_BYTES, &kv, &err), E_CORRUPT);
+}
+END_TEST
+
+static void add_rows(Suite *s, const char *name, void (*set_up)(void))
+{
+	TCase *t = tcase_create(name);
+
+	tcase_add_checked_fixture(t, set_up, teardown);
 	tcase_add_test(t, changes_say_what_they_freed);
 	tcase_add_test(t, undo_brings_back_what_was_there);
 	tcase_add_test(t, keep_lets_it_stand_and_a_later_undo_does_not_reach_it);
@@ -321,7 +481,19 @@ static Suite *suite(void)
 	tcase_add_test(t, small_transactions_fill_the_disk);
 	tcase_add_test(t, a_broken_disk_is_not_a_full_one);
 	tcase_add_test(t, a_map_that_is_too_small_is_not_a_full_disk);
+	tcase_add_test(t, a_limit_of_length_is_said_as_such);
+	tcase_add_test(t, small_transactions_reach_a_limit_of_length);
+	tcase_add_test(t, killed_while_it_is_opened_it_is_whole);
+	tcase_add_test(t, a_file_that_was_cut_short_is_seen);
 	suite_add_tcase(s, t);
+}
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("kv/kv");
+
+	add_rows(s, "rows", setup);
+	add_rows(s, "rows, of memory in large pages", setup_large_pages);
 	return s;
 }
 
