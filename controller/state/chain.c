@@ -1,6 +1,7 @@
 /* The effect chain: see chain.h. */
 #include "state/chain.h"
 
+#include <endian.h>
 #include <xxhash.h>
 
 #include "base/mem.h"
@@ -45,14 +46,12 @@ void chain_start(struct chain *chain)
 void chain_effect(struct chain *chain, enum kv_table table, struct str key,
 		  struct str val)
 {
-	uint8_t head[1 + 8 + 8];
+	/* Deleted is told apart from empty. */
+	uint64_t n[2] = { htole64(key.n), htole64(val.p ? val.n : UINT64_MAX) };
+	uint8_t head[1 + sizeof(n)];
 
 	head[0] = (uint8_t)table;
-	for (unsigned i = 0; i < 8; i++) {
-		head[1 + i] = (uint8_t)((uint64_t)key.n >> (8 * i));
-		/* Deleted is told apart from empty. */
-		head[9 + i] = (uint8_t)((val.p ? val.n : UINT64_MAX) >> (8 * i));
-	}
+	memcpy(head + 1, n, sizeof(n));
 	add(chain, head, sizeof(head));
 	add(chain, key.p, key.n);
 	if (val.p)
