@@ -419,7 +419,10 @@ static bool make_newer(struct arena *names, struct wish *wish)
 	op->sha = sha256_of(content);
 	op->size = content.n;
 	op->release = true;
-	gate_sign(names, wish);
+	if (below(2))
+		be_source(names, c, at.tenant);
+	else
+		gate_sign(names, wish);
 	return true;
 }
 
@@ -436,10 +439,29 @@ static bool some_coming(struct str tenant, struct str name, struct sha256 *sha)
 	return found;
 }
 
-/* Its source brings again what was turned back, or has left that for what is on its
- * way. */
+/* Everything that goes out there turns back. */
+static bool make_way_back(struct arena *names, struct command *c)
+{
+	struct choice at = some_release(names, true);
+	struct op *op;
+
+	if (!at.config.n)
+		return false;
+	op = command_op(names, c, OP_ROLLBACK);
+	op->kind = KIND_CONFIG;
+	op->tenant = at.tenant;
+	op->name = at.config;
+	op->mode = below(3) ? ROLLBACK_STABLE_ONLY : ROLLBACK_EMERGENCY;
+	c->reason = STR("all of it is bad");
+	return true;
+}
+
+/* Its source brings again what was turned back, or another content, or has left that
+ * for what is on its way. */
 static bool make_again(struct arena *names, struct command *c)
 {
+	struct str content = arena_printf(names, "port = %u\n",
+					  (unsigned)below(10000));
 	struct str tenant, name;
 	struct sha256 sha;
 	struct op *op;
@@ -452,8 +474,14 @@ static bool make_again(struct arena *names, struct command *c)
 	op->name = name;
 	op->sha = sha;
 	op->release = true;
+	if (below(2)) {
+		*command_content(names, c) = (struct content_part){
+			tenant, sha256_of(content), content };
+		op->sha = sha256_of(content);
+		op->size = content.n;
+	}
 	be_source(names, c, tenant);
-	if (some_coming(tenant, name, &op->sha))
+	if (below(2) && some_coming(tenant, name, &op->sha))
 		op->lift_hold = true;
 	return true;
 }
@@ -493,7 +521,8 @@ bool gate_wish(struct arena *names, struct wish *wish)
 	else if (dice < 71)
 		return make_drop(names, c);
 	else if (dice < 75)
-		return make_way_to_new(names, wish);
+		return below(2) ? make_way_back(names, c) :
+				  make_way_to_new(names, wish);
 	else if (dice < 80)
 		return make_newer(names, wish);
 	else
