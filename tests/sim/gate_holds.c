@@ -241,13 +241,14 @@ static void turn_back(const struct look *l, const struct op *op, const struct go
 	}
 }
 
-/* A way back to what was never live is a publish, which may supersede others. */
+/* A way back to what was never live is a publish, which may supersede others; who aborts
+ * one in an emergency turns others back. */
 static bool ends_back(const struct look *l, const struct op *op, const struct going *g)
 {
 	bool is_there, is_back = is_rolled_back(l, g, &is_there);
 
 	if (op->type == OP_RELEASE_MOVE && str_eq(op->name, g->name))
-		return true;
+		return op->move == MOVE_ROLLBACK;
 	for (size_t i = 0; i < g->n && !is_there; i++)
 		not_known(l, g->members[i].at);
 	return is_back;
@@ -257,7 +258,8 @@ static void see_ends(const struct look *l, const struct op *op)
 {
 	bool is_back = op && (op->type == OP_ROLLBACK ||
 			      (op->type == OP_RELEASE_MOVE &&
-			       op->move == MOVE_ROLLBACK));
+			       (op->move == MOVE_ROLLBACK ||
+				op->move == MOVE_ABORT)));
 
 	for (size_t i = 0; i < n_goings;) {
 		struct going *g = &goings[i];
