@@ -75,6 +75,9 @@ enum code cli_client(struct cli *cli, struct err *err)
 		config.token = str_of(token);
 	}
 	cli->has_token = config.token.n > 0;
+	rc = client_check_token(config.token, err);
+	if (rc)
+		return err_wrap(err, file ? "--token-file" : "CONFLUX_TOKEN");
 	rc = client_new(&config, &cli->client, err);
 	return rc == E_USAGE ? err_wrap(err, "--server or CONFLUX_SERVER") : rc;
 }

@@ -492,12 +492,16 @@ enum code client_check_content(const struct client *c, const struct client_answe
 /* ---- life ---- */
 
 /* It becomes part of a header line (RFC 6750: b64token); it is not told. */
-static enum code check_token(struct str token, struct err *err)
+enum code client_check_token(struct str token, struct err *err)
 {
-	for (size_t i = 0; i < token.n; i++)
-		if (token.p[i] <= ' ' || token.p[i] > '~')
-			return err_set(err, E_USAGE, "the token holds a byte that "
-				       "no token has, at %zu", i + 1);
+	for (size_t i = 0; i < token.n; i++) {
+		if (token.p[i] > ' ' && token.p[i] <= '~')
+			continue;
+		err_set(err, E_USAGE, "the token holds a byte that no token has, at %zu",
+			i + 1);
+		return err_hint(err, "it is one word of one line, such as root.token of "
+				"a data directory has; of several it is one alone");
+	}
 	return OK;
 }
 
@@ -546,7 +550,7 @@ enum code client_new(const struct client_config *config, struct client **out,
 		c->config.attempts = ATTEMPTS;
 	link_init(&c->link, &c->net);
 	c->link.keeps_all = true;
-	rc = check_token(config->token, err);
+	rc = client_check_token(config->token, err);
 	if (!rc)
 		rc = set_up(c, err);
 	if (rc) {

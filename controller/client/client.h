@@ -39,6 +39,8 @@ struct client_config {
 	void *data;
 };
 
+/* E_USAGE: as client_new would say of the token. */
+enum code client_check_token(struct str token, struct err *err) MUST_USE;
 /* Connects with the first request.  E_USAGE: 'server' is no URL of a host and
  * port alone, or 'token' holds what a header cannot; E_TLS,
  * E_NOT_FOUND: 'ca_file'. */

@@ -252,6 +252,10 @@ has "$ERR" "the server does not know this token"
 CONFLUX_TOKEN=wrong run get tenants
 ends 5
 has "$ERR" "the server does not know this token"
+CONFLUX_TOKEN="$TOKEN"$'\n'"$TOKEN" run get tenants
+ends 2
+has "$ERR" "CONFLUX_TOKEN: the token holds a byte"
+has "$ERR" "of several it is one alone"
 CONFLUX_TOKEN='' run get tenants
 ends 5
 has "$ERR" "a token is needed, and none was sent"
