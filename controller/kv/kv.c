@@ -153,6 +153,8 @@ static enum code commit(struct kv *kv, MDB_txn *txn, bool has_written, struct er
 	int rc = map_room_last(&kv->room);
 	bool is_lost;
 
+	if (!rc)
+		rc = map_room_lost(&kv->room);   /* to who read, behind the last change */
 	if (rc && has_written) {
 		give_up(kv, txn);
 		return mdb_error(err, rc, "commit");

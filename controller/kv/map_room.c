@@ -113,10 +113,16 @@ static bool fill(struct map_room *r, uint64_t end)
 		if (n > 0) {
 			from += (uint64_t)n;
 		} else if (n == 0 || errno != EINTR) {
-			r->error = n ? errno : ENOSPC;
-			/* With that goes what was reserved. */
-			if (ftruncate(r->fd, (off_t)r->end) == 0)
+			int error = n ? errno : ENOSPC;
+
+			/* With that goes what was reserved.  Where the file stays
+			 * longer nothing may be written there again: who touches it
+			 * gets no signal. */
+			if (set_end(r, r->end))
 				r->reserved = r->end;
+			else
+				r->is_broken = true;
+			r->error = error;
 			return false;
 		}
 	}
@@ -138,7 +144,7 @@ static bool grow(struct map_room *r, uint64_t used)
 {
 	uint64_t end = MIN((used + page - 1) / page * page + ahead(used), r->n);
 
-	if (is_cut_short(r)) {
+	if (r->is_broken || is_cut_short(r)) {
 		r->error = EIO;
 		return false;
 	}
@@ -193,9 +199,11 @@ static bool lose_piece(struct map_room *r, uint64_t from, uint64_t to)
 static int why(const struct map_room *r, uint64_t at)
 {
 	char c;
+	ssize_t n = pread(r->fd, &c, 1, (off_t)at);
 
-	return pread(r->fd, &c, 1, (off_t)at) == 1 &&
-		pwrite(r->fd, &c, 1, (off_t)at) < 0 ? errno : ENOSPC;
+	if (n == 1)
+		n = pwrite(r->fd, &c, 1, (off_t)at);
+	return n < 0 ? errno : ENOSPC;
 }
 
 /*
@@ -228,7 +236,8 @@ static bool mend(struct map_room *r, uint64_t at)
 	if (at >= r->end && r->n_lost == 0) {
 		if (grow(r, at + page))
 			return true;
-		if (r->is_last && at < r->reserved && set_end(r, r->reserved))
+		if (r->is_last && at < r->reserved && !r->is_broken &&
+		    !is_cut_short(r) && set_end(r, r->reserved))
 			return true;
 	}
 	return lose(r, at);
@@ -239,15 +248,17 @@ static void on_fault(int number, siginfo_t *info, void *context)
 	uintptr_t p = (uintptr_t)info->si_addr;
 	int code = errno;
 
-	for (unsigned i = 0; i < WRITING_MAX; i++)
+	for (unsigned i = 0; info->si_code == BUS_ADRERR && i < WRITING_MAX; i++)
 		if (writing[i].owner == &self && p >= writing[i].from &&
 		    p < writing[i].to &&
 		    mend(writing[i].room, (p - writing[i].from) / page * page)) {
 			errno = code;
 			return;
 		}
-	/* Not ours: it comes again, and goes where it went. */
+	/* Not ours: it comes again, or is sent again, and goes where it went. */
 	sigaction(SIGBUS, &before, NULL);
+	if (info->si_code != BUS_ADRERR)
+		(void)raise(number);
 	errno = code;
 }
 
@@ -324,6 +335,9 @@ enum code map_room_init(struct map_room *r, int fd, size_t n, uint64_t end,
 		return err_set(err, E_IO, "/proc/self/maps does not have its map");
 	if (!set_end(r, end))
 		return err_sys(err, errno, "its length");
+	/* What it has already is not asked for again: some file systems want as much room
+	 * as the whole of what is named. */
+	r->reserved = r->end;
 	return OK;
 }
 
@@ -364,7 +378,7 @@ int map_room_last(struct map_room *r)
 
 void map_room_cover(struct map_room *r, uint64_t used)
 {
-	if (r->map && used > r->end)
+	if (r->map && used > r->end && !is_cut_short(r))
 		(void)set_end(r, used);
 }
 

@@ -39,7 +39,7 @@ struct map_room {
 	size_t n;
 	int fd;
 	uint64_t end, reserved;          /* the file's length; what has blocks */
-	bool is_last, keeps_head, is_broken;  /* broken: it was left with lost pages */
+	bool is_last, keeps_head, is_broken;  /* broken: what is there is not known */
 	int error;                       /* why it could not grow, an errno */
 	unsigned n_lost;
 	struct { char *p; size_t n; } lost[MAP_ROOM_LOST];
