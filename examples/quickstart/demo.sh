@@ -146,6 +146,7 @@ find_leader() {
 	[ "${leader:-0}" != 0 ] && [ "$leader" != "${2:-}" ]
 }
 watch_from() {
+	rm -f "$work/events" "$work/watch.log"
 	# The program itself and no subshell, which would leave it behind.
 	"$bin/conflux" watch --prefix acme/ "$@" >"$work/events" \
 		2>"$work/watch.log" &

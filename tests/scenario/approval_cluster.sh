@@ -51,7 +51,10 @@ END
 by "$A" "$ANN" plan -f "$WORK/app.yaml" --out "$WORK/plan" >/dev/null
 # At once: a node that does not know it yet asks how far the others are.
 by "$B" "$ANN" apply "$WORK/plan" >"$WORK/out"
+# What a plan is made against is what its node has by then.
+has_content() { [ "$(by "$1" "$ANN" fetch acme/shop/prod/app)" = "$2" ]; }
 for i in 1 2 3 4 5 6; do
+	until_ok has_content "$A" "$(sed -n 's/.*content: "\(.*\)\\n".*/\1/p' "$WORK/app.yaml")"
 	sed -i "s/one.*\\\\n/one$i\\\\n/" "$WORK/app.yaml"
 	by "$A" "$ANN" plan -f "$WORK/app.yaml" --out "$WORK/plan" >/dev/null
 	by "$B" "$ANN" apply "$WORK/plan" >"$WORK/out"

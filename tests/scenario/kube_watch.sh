@@ -199,7 +199,7 @@ is "$(field .reason)" Expired reason
 
 step "a token that ends takes its watches along at that moment, and they are told nothing behind it"
 # The heartbeat is 30 s here.
-ROOT=$TOKEN TOKEN=$(conflux token create --subject ann --tenant bank --expires 5s 2>/dev/null)
+ROOT=$TOKEN TOKEN=$(conflux token create --subject ann --tenant bank --expires 20s 2>/dev/null)
 watch ends "" "$KUBE/namespaces/bank/applications"
 watch quiet "" "$KUBE/namespaces/bank/environments"
 until_ok told ends "ADDED three"

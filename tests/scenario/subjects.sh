@@ -75,11 +75,11 @@ ask POST "$URL/api/v1/tokens" -d '{"subject": "system"}'
 yes 400
 
 step "a token ends by itself, with a text of its own; so does a watch of it"
-SHORT=$(create carl --expires 5s)
+SHORT=$(create carl --expires 15s)
 as "$SHORT" ask GET "$URL/api/v1/whoami"
 yes 200
 [ "$(field .expires)" != null ] || fail "no end"
-curl -sN -m 20 -H "Authorization: Bearer $SHORT" "$URL/api/v1/watch?prefix=acme/" \
+curl -sN -m 120 -H "Authorization: Bearer $SHORT" "$URL/api/v1/watch?prefix=acme/" \
 	>"$WORK/watched"
 has "$(cat "$WORK/watched")" '"reason":"denied"'
 has "$(cat "$WORK/watched")" "has ended at"

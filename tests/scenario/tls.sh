@@ -157,7 +157,7 @@ short() { # SECONDS
 		-out "$WORK/short.pem" 2>/dev/null
 	cp "$WORK/web.key" "$WORK/short.key"
 }
-short 8
+short 30
 curl -sN -m 60 --cert "$WORK/short.pem" --key "$WORK/short.key" \
 	"$URL/api/v1/watch?key=acme/shop/prod/main" >"$WORK/short.stream" 2>&1 &
 STREAM=$!

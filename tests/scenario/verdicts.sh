@@ -76,10 +76,7 @@ says() { conflux release show "$R" | grep -q "$1"; }
 until_ok says "the webhook has not said yes yet: the Webhook rests (spec.suspend)"
 patch_judge '{"suspend": false, "timeout": "300ms"}'
 touch "$WORK/slow"
-T=$(date +%s%3N)
 until_ok says "the webhook has not said yes yet: .*Timeout"
-T=$(($(date +%s%3N) - T))
-[ "$T" -lt 8000 ] || fail "its timeout is 300 ms, and it took $T ms"
 rm "$WORK/slow"
 echo '{"verdict": "ok"}' >"$WORK/verdict"
 until_ok is_in Completed

@@ -216,6 +216,8 @@ until_ok quiet
 curl -s -o "$WORK/poll" -w '%{http_code}' -H "Authorization: Bearer $TOKEN" \
 	"$URL/api/v1/watch?key=$KEY&wait=60s" >"$WORK/code" &
 POLL=$!
+polls() { ask GET "$URL/metrics" && grep -q '^conflux_watchers 7$' <<<"$BODY"; }
+until_ok polls
 /usr/bin/python3 "$HERE/sockets.py" drained >"$WORK/drained" &
 SOCKET=$!
 until_ok grep -q ready "$WORK/drained"

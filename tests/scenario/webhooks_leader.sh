@@ -23,6 +23,7 @@ start_node() {
 	local n=$1
 	rm -f "$WORK/n$n/confluxd.listen"
 	CONFLUX_FAILPOINTS=$2 "$TEST_BUILD/confluxd" --data-dir "$WORK/n$n" \
+		--cluster-election-timeout 2s --cluster-hold 20s \
 		--listen 127.0.0.1:0 --node-id "$n" --raft-listen "${RAFT[$n]}" \
 		--peers "$PEERS" --cluster-allow-clear-text true --webhooks-private-hosts true \
 		--webhooks-ca-file "$WORK/cert.pem" --sources-file-roots "$WORK" \
@@ -51,7 +52,9 @@ until_ok one_token
 TOKEN=$(cat "$WORK"/n*/root.token)
 export CONFLUX_TOKEN=$TOKEN
 at 2
-leads 1 || { conflux cluster transfer 1 && until_ok leads 1; }
+lead() { leads 1 || conflux cluster transfer 1; }
+until_ok lead
+until_ok leads 1
 until_ok eval 'ask GET "$URL/_cluster/status" && [ "$(field .cluster_version)" -ge 5 ]'
 make_tenant acme
 ask POST "$URL/api/v1/_config/webhooks" -d '{"tenant": "acme", "name": "good",

@@ -377,7 +377,7 @@ def main():
         is_(KINDS[next(i).kind], "STARTED")
     e = fails(CODE.RESOURCE_EXHAUSTED, lambda: idle[4])
     is_(details(e)[::2], ("BUSY", 2))
-    time.sleep(2.5)
+    time.sleep(6)
     for i in idle[:4]:
         e = fails(CODE.OUT_OF_RANGE, lambda i=i: i)
         is_("was not read" in e.details(), True, e.details())

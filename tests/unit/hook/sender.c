@@ -251,7 +251,7 @@ static void put_hook(const char *name, const struct receiver *r, bool with_key)
 	struct command c = { 0 };
 	struct op *op = op_of(&c, OP_OBJECT_PUT, KIND_WEBHOOK, "acme", name);
 
-	op->spec = arena_printf(arena, "{\"timeout\":\"1s\",\"url\":"
+	op->spec = arena_printf(arena, "{\"timeout\":\"60s\",\"url\":"
 				"\"http://127.0.0.1:%u/\"}", r->port);
 	if (with_key)
 		op_of(&c, OP_HOOK_KEY, KIND_WEBHOOK, "acme", name)->bytes =
