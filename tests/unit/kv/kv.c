@@ -279,9 +279,9 @@ START_TEST(a_large_store_is_opened_on_a_disk_with_little_room)
 
 	ck_assert_int_eq(kv_commit(&txn, NULL), OK);
 	kv_close(&kv);
+	small_disk_room = 6 << 20;
 	ck_assert_int_eq(kv_open(dir, MAP_BYTES, &kv, NULL), OK);
 	ck_assert_uint_gt(kv_file_bytes(kv), 7 << 20);
-	small_disk_room = 6 << 20;
 	txn = writing();
 	kv_put(txn, KV_META, STR("little"), STR("x"));
 	ck_assert_int_eq(kv_commit(&txn, NULL), OK);
