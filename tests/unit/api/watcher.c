@@ -576,6 +576,10 @@ START_TEST(it_names_something_and_not_too_much)
 }
 END_TEST
 
+/* Ends of tokens: what is between fits before the first, and between both. */
+#define SOON_MS 1500
+#define LATER_MS 6000
+
 /* Nothing but the end of a token wakes the loop then. */
 static void beat_rarely(void)
 {
@@ -591,8 +595,8 @@ START_TEST(it_ends_with_its_token_also_where_nothing_happens)
 
 	beat_rarely();
 	start(&forever, X, NULL);
-	put_subject("ann", "acme", 400);
-	until = clock_wall_ms() + 300;
+	until = clock_wall_ms() + SOON_MS;
+	put_subject("ann", "acme", SOON_MS);
 	start(&x, X, NULL);
 	TURN_UNTIL(x.is_over);
 	ck_assert(heard(&x, "denied:unauthorized"));
@@ -616,9 +620,9 @@ START_TEST(each_ends_with_its_own_token)
 	beat_rarely();
 	put_subject("c", "acme", 0);
 	start(&third, X, NULL);
-	put_subject("b", "acme", 900);
+	put_subject("b", "acme", LATER_MS);
 	start(&second, X, NULL);
-	put_subject("a", "acme", 300);
+	put_subject("a", "acme", SOON_MS);
 	start(&first, X, NULL);
 	TURN_UNTIL(first.is_over);
 	ck_assert(!second.is_over);
@@ -638,9 +642,9 @@ START_TEST(it_ends_with_the_certificate_that_it_came_by)
 
 	beat_rarely();
 	start(&by_token, X, NULL);
-	spec.who.until_ms = clock_wall_ms() + 900;
+	spec.who.until_ms = clock_wall_ms() + LATER_MS;
 	ck_assert_int_eq(try_start(&second, &spec), OK);
-	spec.who.until_ms = clock_wall_ms() + 300;
+	spec.who.until_ms = clock_wall_ms() + SOON_MS;
 	ck_assert_int_eq(try_start(&first, &spec), OK);
 	TURN_UNTIL(first.is_over);
 	ck_assert_uint_ge(clock_wall_ms(), spec.who.until_ms);
@@ -683,7 +687,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("api/watcher");
 	TCase *t = tcase_create("watcher");
 
-	tcase_set_timeout(t, 30);
+	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, setup, lab_teardown);
 	tcase_add_test(t, it_begins_at_once_and_is_told_of_its_own);
 	tcase_add_test(t, who_is_quiet_hears_from_where_to_go_on);

@@ -18,6 +18,13 @@ static unsigned a_follower(void)
 	return ring_elected() % ring_founders + 1;
 }
 
+/* One try ends after three election timeouts, in which a busy machine may do nothing. */
+static void hand_over(unsigned from, unsigned to)
+{
+	RING_WAIT(ring_transfer(from, to, &err) == OK || ring_leader() == to);
+	RING_WAIT(ring_leader() == to);
+}
+
 /* ---- checkpoints and membership ---- */
 
 /* Logs that are soon too long. */
@@ -84,7 +91,7 @@ START_TEST(a_checkpoint_may_not_name_who_leads)
 	RING_WAIT(ring_count(2) == next);
 	RING_WAIT(ring_status(2).installed >= 1);
 	ck_assert_msg(ring_change(1, RC_PROMOTE, 2, &err) == OK, "%s", err.text);
-	ck_assert_msg(ring_transfer(1, 2, &err) == OK, "%s", err.text);
+	hand_over(1, 2);
 	ring_founders = 2;               /* what the next is told */
 	ring_start(3);
 	ck_assert_msg(ring_change(2, RC_ADD, 3, &err) == OK, "%s", err.text);
@@ -179,7 +186,7 @@ START_TEST(a_checkpoint_that_is_sent_stays)
 	uint64_t sent;
 
 	with_checkpoints();
-	ring_config.ship_rate = 250000;
+	ring_config.ship_rate = 100000;
 	ring_found(3);
 	leader = ring_elected();
 	follower = a_follower();
@@ -254,8 +261,7 @@ START_TEST(leadership_is_handed_over)
 	next = leader % 3 + 1;
 	ck_assert_int_eq(ring_transfer(next, leader, &err), E_NOT_LEADER);
 	ring_fill(leader, 0, 100, 50);
-	ck_assert_msg(ring_transfer(leader, next, &err) == OK, "%s", err.text);
-	RING_WAIT(ring_leader() == next);
+	hand_over(leader, next);
 	ring_fill(next, 100, 100, 50);
 	RING_WAIT(ring_equal(200));
 }
@@ -307,9 +313,7 @@ START_TEST(leadership_is_handed_over_under_load)
 	writers_start(leader);
 	for (unsigned i = 0; i < 6; i++) {
 		next = leader % 3 + 1;
-		ck_assert_msg(ring_transfer(leader, next, &err) == OK, "%u: %s",
-			      i, err.text);
-		RING_WAIT(ring_leader() == next);
+		hand_over(leader, next);
 		atomic_store(&writers.at, leader = next);
 		for (uint64_t n = atomic_load(&writers.acknowledged) + 50;
 		     atomic_load(&writers.acknowledged) < n;)

@@ -138,7 +138,8 @@ START_TEST(turns_outlive_a_leader)
 	leader = ring_elected();
 	round_of(leader, 3);
 	next = leader % 3 + 1;
-	ck_assert_msg(ring_transfer(leader, next, &err) == OK, "%s", err.text);
+	/* One try ends after three election timeouts. */
+	RING_WAIT(ring_transfer(leader, next, &err) == OK || ring_leader() == next);
 	RING_WAIT(ring_leader() == next);
 	for (unsigned i = 0; i < 2; i++)
 		round_of(next, 3);

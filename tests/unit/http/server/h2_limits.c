@@ -440,13 +440,13 @@ START_TEST(a_stream_that_waits_for_others_is_not_reset)
 {
 	uint64_t until;
 
-	lab_limits.write_ms = 500;
+	lab_limits.write_ms = 2000;
 	lab_limits.least_rate = 1;
 	start();
 	h2_setting(fd, 4, 1 << 30);
 	for (unsigned id = 1; id <= 5; id += 2)
 		h2_ask(fd, id, "GET", "/big", true);
-	for (until = now_ms() + 1200; now_ms() < until;) {
+	for (until = now_ms() + 4800; now_ms() < until;) {
 		struct h2_frame f;
 
 		/* So little that the answers are not over before the time is. */
@@ -503,7 +503,7 @@ END_TEST
  * has brought whole ones alone may take his time. */
 START_TEST(half_a_message_of_many_is_late)
 {
-	lab_limits.body_ms = 800;
+	lab_limits.body_ms = 3000;
 	lab_limits.least_rate = 1;
 	start();
 	h2_ask(fd, 1, "POST", "/kept?streams&nothing", false);
@@ -538,7 +538,7 @@ START_TEST(bodies_that_wait_whole_are_bounded)
 	unsigned id = 1, n = 0;
 
 	memset(piece, 'x', sizeof(piece) - 1);
-	lab_limits.body_ms = 400;
+	lab_limits.body_ms = 1500;
 	lab_limits.least_rate = 1;
 	start();
 	for (; n < 2 * least; n++, id += 6) {
@@ -547,7 +547,7 @@ START_TEST(bodies_that_wait_whole_are_bounded)
 			break;
 		/* Some ticks are between. */
 		if (n == 0)
-			poll(NULL, 0, 900);
+			poll(NULL, 0, 3400);
 	}
 	HAS(h2_answer_of(fd, id), ":status: 429\n");
 	ck_assert_uint_ge(n, least);
