@@ -57,7 +57,7 @@ struct reconciler {
 	bool sweeping, wants_sweep;      /* what deleted sources left live */
 	struct clones *clones;
 	bool tidying, wants_tidy;        /* clones that no source names */
-	uint64_t seen_rev;
+	uint64_t seen_rev, seen_changes; /* store_source_changes */
 	uv_sem_t stopped;
 	struct seats *seats;             /* of jobs, by tenant */
 	struct planner *planner;

@@ -460,10 +460,6 @@ static void concern(struct reconciler *r, const struct event_row *event)
 	struct str ns, name;
 	struct strand *s;
 
-	/* Each publish makes a Release, and is done with it. */
-	if ((event->kind != KIND_RELEASE && event->kind != KIND_PROPOSAL) ||
-	    event->type != EVENT_MODIFIED)
-		return;
 	arena = arena_new(0);
 	if (reverts_concern(event, arena, &ns, &name)) {
 		s = reconciler_find(r, ns, name);
@@ -489,10 +485,11 @@ static bool on_event(void *data, uint64_t rev, const struct event_row *event)
 		return false;
 	}
 	reading->r->seen_rev = rev;
-	concern(reading->r, event);
-	if (event->kind != KIND_SOURCE)
+	if (!event_is_for_sources(event))
 		return true;
-	if (event->type != EVENT_DELETED) {
+	if (event->kind != KIND_SOURCE) {
+		concern(reading->r, event);
+	} else if (event->type != EVENT_DELETED) {
 		if (object_row_decode(event->after, &row))
 			source_is(reading->r, event->tenant, event->name, &row);
 	} else if (object_row_decode(event->before, &row)) {
@@ -675,7 +672,7 @@ static enum code scan(struct reconciler *r, struct kv_txn *txn, struct err *err)
 	return OK;
 }
 
-void reconciler_read(struct reconciler *r)
+static void read_events(struct reconciler *r)
 {
 	struct reading reading = { r, 0, false };
 	struct kv_txn *txn;
@@ -689,14 +686,26 @@ void reconciler_read(struct reconciler *r)
 	if (rc == E_GONE)
 		rc = scan(r, txn, &err);
 	view_idle(r->view);
-	if (r->wants_sweep)
-		sweep_start(r);
 	if (rc)
 		log_error("source", LOG_NO_KV, "read events: %s", err.text);
+	else if (!reading.more)
+		r->seen_changes = store_source_changes(r->store);
 	if (reading.more && !r->more_posted) {
 		r->more_posted = true;
 		loop_post_sure(r->loop, &r->more_msg);
 	}
+}
+
+/* Most of what is committed is nothing to a source, and no event of it is read. */
+void reconciler_read(struct reconciler *r)
+{
+	if (!r->seen_rev || r->more_posted ||
+	    r->seen_changes != store_source_changes(r->store))
+		read_events(r);
+	else
+		r->seen_rev = store_rev(r->store);
+	if (r->wants_sweep)
+		sweep_start(r);
 }
 
 static void on_more(struct msg *msg)

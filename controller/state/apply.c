@@ -79,6 +79,7 @@ void ap_event(struct apply *a, uint64_t rev, const struct event_row *event)
 
 	flush_event(a, false);
 	gate_moved(a, rev, event);
+	a->source_changes += event_is_for_sources(event);
 	row.time_ms = a->head->time_ms;
 	row.knows_before = a->head->version >= VERSION_EVENTS;
 	event_row_encode(&a->event, &row);

@@ -45,6 +45,7 @@ struct apply {
 	int units;                       /* left in this slice */
 	uint64_t knows;                  /* cluster version of this program */
 	uint64_t token_changes;          /* of this run; no state */
+	uint64_t source_changes;         /* as that: what sources go by */
 	uint64_t outbox_changes;         /* as that */
 	uint64_t rollout_changes;        /* as these; of table ROLLOUTS */
 	uint64_t gate_changes;           /* as that: approved proposals, policies */

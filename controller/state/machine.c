@@ -694,6 +694,11 @@ uint64_t state_token_changes(const struct state *s)
 	return s->apply->token_changes + state_generation(s);
 }
 
+uint64_t state_source_changes(const struct state *s)
+{
+	return s->apply->source_changes + state_generation(s);
+}
+
 uint64_t state_gate_changes(const struct state *s)
 {
 	return s->apply->gate_changes + state_generation(s);

@@ -329,6 +329,14 @@ void event_row_was(struct event_row *row, struct str before,
 		row->was_rules = was.rules;
 }
 
+bool event_is_for_sources(const struct event_row *row)
+{
+	/* Each publish makes a Release, and is done with it. */
+	return row->kind == KIND_SOURCE ||
+	       (row->type == EVENT_MODIFIED &&
+		(row->kind == KIND_RELEASE || row->kind == KIND_PROPOSAL));
+}
+
 void event_row_set_end(struct buf *row)
 {
 	row->p[2] = true;

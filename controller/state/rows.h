@@ -112,6 +112,9 @@ bool event_row_decode(struct str in, struct event_row *out);
 /* Sets was_format and was_rules: 'before' is an encoded live row, or empty. */
 void event_row_was(struct event_row *row, struct str before,
 		   const struct live_row *now);
+/* What sources go by: one of them, or what may concern one, because something of its own
+ * turned back or was not let through (source/reverts.h). */
+bool event_is_for_sources(const struct event_row *row);
 /* Marks an encoded row as the last of its command. */
 void event_row_set_end(struct buf *row);
 /* Events take at most this share of storage.bytes_max. */

@@ -56,6 +56,9 @@ struct kv *state_kv(struct state *state);
 uint64_t state_generation(const struct state *state);
 /* Another number: tokens may be others than before.  Core loop. */
 uint64_t state_token_changes(const struct state *state);
+/* Another number: there may be events that sources go by (event_is_for_sources).  Core
+ * loop. */
+uint64_t state_source_changes(const struct state *state);
 /* Another number: approved proposals or windows may be others than before.  Core
  * loop. */
 uint64_t state_gate_changes(const struct state *state);

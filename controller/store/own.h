@@ -40,7 +40,7 @@ struct store {
 	struct pool *pool;               /* checkpoints */
 	struct map *pending;             /* proposal id -> struct ticket */
 	struct list followers, roles, outboxes, gates;   /* core loop */
-	uint64_t outbox_changes, gate_changes, window_changes;
+	uint64_t outbox_changes, gate_changes, window_changes, source_changes;
 	struct timer tick;
 	bool is_open, has_tick, tick_in_flight;
 	struct store_write tick_write, limits_write;

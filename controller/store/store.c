@@ -462,6 +462,7 @@ static void on_commit(void *data, uint64_t rev)
 
 	tell_outbox(s);
 	tell_gate(s);
+	s->source_changes = state_source_changes(s->state);
 	if (rev == atomic_load(&s->rev) &&
 	    tokens == atomic_load(&s->token_changes) &&
 	    rollouts == atomic_load(&s->rollout_changes)) {
@@ -488,6 +489,11 @@ uint64_t store_rev(struct store *s)
 uint64_t store_token_changes(const struct store *s)
 {
 	return atomic_load(&s->token_changes);
+}
+
+uint64_t store_source_changes(const struct store *s)
+{
+	return s->source_changes;
 }
 
 bool store_leads(struct store *s)

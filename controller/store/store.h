@@ -278,6 +278,9 @@ uint64_t store_rev(struct store *store);
 void store_hurry(struct store *store, bool on);
 /* Another number: tokens may be others than before; any thread. */
 uint64_t store_token_changes(const struct store *store);
+/* Another number: up to store_rev there may be events that sources go by which were not
+ * there before (event_is_for_sources).  Core loop. */
+uint64_t store_source_changes(const struct store *store);
 
 /* ---- condition ---- */
 struct store_status {

@@ -38,8 +38,8 @@ def end_all():
             p.log.seek(0)
             print(f"bench: {p.args[0]} had ended with {p.returncode}:\n"
                   + p.log.read()[-2000:].decode(errors="replace"))
-        p.kill()
-        p.wait()
+        # Asked first, so that nginx takes its workers with it.
+        stop(p)
 
 
 def stop(p):
