@@ -148,6 +148,10 @@ enum code rollout_hold(struct apply *a, struct str tenant, struct rollout_row *r
 /* Its versions become the defaults. */
 enum code rollout_complete(struct apply *a, struct str tenant,
 			   struct rollout_row *row, struct err *err) MUST_USE;
+/* An open one has 'lost' no more, which is the row with these alone: a newer release is
+ * completed there. */
+enum code rollout_leave(struct apply *a, struct str tenant, struct rollout_row *lost,
+			struct err *err) MUST_USE;
 /* Open, and so found by configuration and group; or not any more. */
 void rollout_index(struct apply *a, struct str tenant,
 		   const struct rollout_row *row, bool is_open);

@@ -458,6 +458,32 @@ enum code rollout_hold(struct apply *a, struct str tenant, struct rollout_row *r
 	return at_each(&e, withdraw_one, err);
 }
 
+static enum code leave_one(struct at_each *e, struct rollout_config *c,
+			   struct thing *t, struct err *err)
+{
+	struct rules rules;
+	enum code rc = config_rules(e->a, t, &rules, err);
+
+	if (rc)
+		return rc;
+	rules_drop_release(&rules, e->row->number);
+	rollout_set_rules(e->a, t, e->tenant, c->name, &rules);
+	return OK;
+}
+
+enum code rollout_leave(struct apply *a, struct str tenant, struct rollout_row *lost,
+			struct err *err)
+{
+	struct at_each e = { .a = a, .tenant = tenant, .row = lost };
+	enum code rc = rollout_is_out(lost->phase) ? at_each(&e, leave_one, err) : OK;
+
+	/* It stays one of its group. */
+	lost->group = STR_NONE;
+	if (rc == OK)
+		rollout_index(a, tenant, lost, false);
+	return rc;
+}
+
 static enum code complete_one(struct at_each *e, struct rollout_config *c,
 			      struct thing *t, struct err *err)
 {

@@ -72,21 +72,37 @@ static struct forgotten *note(struct apply *a, struct str tenant, uint64_t numbe
 	return one;
 }
 
+static void add_configs(struct arena *arena, struct forgotten *one,
+			const struct rollout_row *row)
+{
+	one->configs = arena_grow(arena, one->configs, &one->cap_configs,
+				  one->n_configs + row->n_configs,
+				  sizeof(*one->configs));
+	for (size_t i = 0; i < row->n_configs; i++) {
+		struct rollout_config *to = &one->configs[one->n_configs++];
+
+		*to = row->configs[i];
+		to->name = arena_str(arena, to->name);
+	}
+}
+
 void releasing_settle_later(struct apply *a, struct str tenant,
 			    const struct rollout_row *row)
 {
-	struct arena *arena = a->releasing->arena;
 	struct forgotten *one = note(a, tenant, row->number);
 
 	one->was_connected = true;
-	if (one->configs)
-		return;
-	one->configs = arena_alloc(arena, (row->n_configs + 1) * sizeof(*one->configs));
-	for (size_t i = 0; i < row->n_configs; i++) {
-		one->configs[i] = row->configs[i];
-		one->configs[i].name = arena_str(arena, row->configs[i].name);
-	}
-	one->n_configs = row->n_configs;
+	if (one->n_configs == 0)
+		add_configs(a->releasing->arena, one, row);
+}
+
+void releasing_settle_with(struct apply *a, struct str tenant, uint64_t number,
+			   const struct rollout_row *row)
+{
+	struct forgotten *one = note(a, tenant, number);
+
+	one->was_connected = true;
+	add_configs(a->releasing->arena, one, row);
 }
 
 static bool is_out(struct apply *a, struct str tenant, uint64_t number)

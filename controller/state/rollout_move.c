@@ -3,10 +3,11 @@
  * says which step it expects, so of two that mean the same step one happens.  See
  * rollout.h.
  */
-#include "state/rollout.h"
-
 #include "state/gate.h"
+#include "state/rollout_own.h"
 #include "state/view_rollout.h"
+
+#include "base/map.h"
 
 #include "base/banned.h"
 
@@ -18,6 +19,7 @@ struct moving {
 	struct rollout_row row;
 	struct strategy s;
 	enum rollout_phase next;
+	struct map *taken;               /* names of what it completes */
 };
 
 static enum code wrong_phase(const struct moving *m, struct err *err)
@@ -39,12 +41,10 @@ static enum code check_step(const struct moving *m, struct err *err)
 
 /* ---- on ---- */
 
-static void begin_step(struct moving *m, uint32_t step)
+static void begin_step(struct apply *a, struct rollout_row *row, uint32_t step)
 {
-	struct rollout_row *row = &m->row;
-
 	row->step = step;
-	row->step_ms = m->a->head->time_ms;
+	row->step_ms = a->head->time_ms;
 	row->pause_ms = row->paused_ms = 0;
 	row->is_begun = false;
 	row->expected = 0;
@@ -66,9 +66,11 @@ static enum code note_baked(struct moving *m, struct err *err)
 	return OK;
 }
 
-/* Open releases at its configurations, those of numbers below 'below', end. */
-static enum code end_others(struct moving *m, uint64_t below,
-			    enum rollout_phase phase, struct str why,
+typedef enum code at_other(struct moving *m, struct rollout_row *other, struct err *err);
+
+/* Open releases at its configurations, those of numbers below 'below'; 'one' ends them,
+ * or they are there no more. */
+static enum code each_other(struct moving *m, uint64_t below, at_other *one,
 			    struct err *err)
 {
 	struct apply *a = m->a;
@@ -94,10 +96,68 @@ static enum code end_others(struct moving *m, uint64_t below,
 			if (rollout_load(a, m->arena, tenant, str_of(name), &old,
 					 err))
 				continue;
-			rc = rollout_end(a, m->arena, tenant, &old, phase, why,
-					 err);
+			rc = one(m, &old, err);
 		}
 	}
+	return rc;
+}
+
+/* Into 'lost' goes what the one that completes has; the rest stays. */
+static void split(struct moving *m, struct rollout_row *row, struct rollout_row *lost)
+{
+	size_t n = row->n_configs, to = 0;
+
+	*lost = *row;
+	lost->configs = arena_alloc(m->arena, (n + 1) * sizeof(*lost->configs));
+	lost->n_configs = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct rollout_config c = row->configs[i];
+
+		if (map_get(m->taken, c.name))
+			lost->configs[lost->n_configs++] = c;
+		else
+			row->configs[to++] = c;
+	}
+	row->n_configs = to;
+}
+
+/* What is left of it goes on: it was let out, and the newer one has nothing of it.  As it
+ * is now, beside that, no instance has had it yet. */
+static void stay_without(struct moving *m, struct rollout_row *row, size_t lost)
+{
+	char name[RELEASE_NAME_MAX];
+	bool is_paused = row->phase == ROLLOUT_PAUSED;
+
+	release_name(name, m->row.number);
+	rollout_note(m->a, m->arena, row, STR("supersede"),
+		     arena_printf(m->arena, "%s is completed at %zu of its "
+				  "configurations; the other %zu go on", name, lost,
+				  row->n_configs));
+	if (rollout_is_out(row->phase))
+		begin_step(m->a, row, row->step);
+	if (is_paused)
+		row->pause_ms = row->step_ms;
+	rollout_put_row(m->a, m->op->tenant, row);
+}
+
+static enum code give_way(struct moving *m, struct rollout_row *old, struct err *err)
+{
+	struct str tenant = m->op->tenant;
+	struct rollout_row lost;
+	size_t n = 0;
+	enum code rc;
+
+	for (size_t i = 0; i < old->n_configs; i++)
+		n += map_get(m->taken, old->configs[i].name) != NULL;
+	if (n == old->n_configs)
+		return rollout_end(m->a, m->arena, tenant, old, ROLLOUT_SUPERSEDED,
+				   STR("a newer release is completed"), err);
+	if (rollout_is_out(old->phase))
+		releasing_settle_with(m->a, tenant, m->row.number, old);
+	split(m, old, &lost);
+	rc = rollout_leave(m->a, tenant, &lost, err);
+	if (rc == OK)
+		stay_without(m, old, n);
 	return rc;
 }
 
@@ -110,10 +170,14 @@ static enum code complete(struct moving *m, struct err *err)
 		return rc;
 	row->phase = ROLLOUT_COMPLETED;
 	row->completed_ms = m->a->head->time_ms;
-	/* Others that end with it are to see that its rules are gone. */
+	/* Others that give way to it are to see that its rules are gone. */
 	rollout_put(m->a, m->op->tenant, row);
-	return end_others(m, row->number, ROLLOUT_SUPERSEDED,
-			  STR("a newer release is completed"), err);
+	m->taken = map_new();
+	for (size_t i = 0; i < row->n_configs; i++)
+		map_put(m->taken, row->configs[i].name, m);
+	rc = each_other(m, row->number, give_way, err);
+	map_free(&m->taken);
+	return rc;
 }
 
 /* Past windows goes who may administer, and says why. */
@@ -147,7 +211,7 @@ static enum code go_on(struct moving *m, struct err *err)
 		return rc;
 	if (m->next == ROLLOUT_COMPLETED)
 		return complete(m, err);
-	begin_step(m, m->row.step + 1);
+	begin_step(m->a, &m->row, m->row.step + 1);
 	m->row.phase = ROLLOUT_PROGRESSING;
 	return rollout_spread(m->a, m->op->tenant, &m->row, &m->s, false, err);
 }
@@ -163,7 +227,7 @@ static enum code start(struct moving *m, struct err *err)
 	rc = check_windows(m, WINDOW_PUBLISH | WINDOW_STEPS, err);
 	if (rc)
 		return rc;
-	begin_step(m, 0);
+	begin_step(m->a, &m->row, 0);
 	m->row.phase = ROLLOUT_PROGRESSING;
 	return rollout_spread(m->a, m->op->tenant, &m->row, &m->s, true, err);
 }
@@ -180,6 +244,12 @@ static void resume(struct moving *m)
 
 /* ---- back ---- */
 
+static enum code end_with_it(struct moving *m, struct rollout_row *other, struct err *err)
+{
+	return rollout_end(m->a, m->arena, m->op->tenant, other, ROLLOUT_ROLLED_BACK,
+			   STR("an emergency at one of its configurations"), err);
+}
+
 /* Where it was completed, too: its defaults go back then. */
 static enum code turn_back(struct moving *m, struct err *err)
 {
@@ -190,9 +260,7 @@ static enum code turn_back(struct moving *m, struct err *err)
 	/* All rules go, so nothing else can be left on its way there. */
 	if (m->op->mode == ROLLBACK_EMERGENCY && row->phase != ROLLOUT_QUEUED) {
 		back |= BACK_ALONE;
-		rc = end_others(m, UINT64_MAX, ROLLOUT_ROLLED_BACK,
-				STR("an emergency at one of its configurations"),
-				err);
+		rc = each_other(m, UINT64_MAX, end_with_it, err);
 	}
 	if (rc)
 		return rc;

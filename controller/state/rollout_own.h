@@ -36,8 +36,8 @@ struct forgotten {
 	struct str tenant;
 	uint64_t number;
 	bool was_connected;              /* by one of them, to another */
-	struct rollout_config *configs;  /* of one that moved, as it had them before */
-	size_t n_configs;
+	struct rollout_config *configs;  /* of one that moved, as it had them before, */
+	size_t n_configs, cap_configs;   /* and of those that gave way to it */
 	bool is_settled;
 };
 
@@ -116,5 +116,8 @@ struct forgotten *releasing_forgotten(const struct apply *a, struct str tenant,
  * and at all that is connected, behind the operations. */
 void releasing_settle_later(struct apply *a, struct str tenant,
 			    const struct rollout_row *row);
+/* With the release 'number' what is connected to 'row', which gives way to it. */
+void releasing_settle_with(struct apply *a, struct str tenant, uint64_t number,
+			   const struct rollout_row *row);
 
 #endif

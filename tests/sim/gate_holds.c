@@ -22,6 +22,7 @@ struct going {
 	struct str tenant, name;
 	uint64_t number, seen_at;
 	bool is_brought;                 /* by a source */
+	bool is_done;
 	struct brought_at *members;
 	size_t n;
 };
@@ -45,6 +46,31 @@ void holds_end(void)
 
 /* ---- releases ---- */
 
+static bool has_place(const struct going *g, const struct place *at)
+{
+	for (size_t i = 0; i < g->n; i++)
+		if (g->members[i].at == at)
+			return true;
+	return false;
+}
+
+/* What it has is what everybody gets from here on: older ones that are out or wait have it
+ * no more. */
+static void take_place(const struct going *done)
+{
+	for (struct going *g = goings; g < goings + n_goings; g++) {
+		size_t to = 0;
+
+		if (g->is_done || g->number >= done->number ||
+		    !str_eq(g->tenant, done->tenant))
+			continue;
+		for (size_t i = 0; i < g->n; i++)
+			if (!has_place(done, g->members[i].at))
+				g->members[to++] = g->members[i];
+		g->n = to;
+	}
+}
+
 static bool see_row(void *data, struct str tenant, struct str name,
 		    const struct rollout_row *row)
 {
@@ -56,6 +82,9 @@ static bool see_row(void *data, struct str tenant, struct str name,
 		g++;
 	if (g < goings + n_goings) {
 		g->seen_at = l->index;
+		if (row->phase == ROLLOUT_COMPLETED && !g->is_done)
+			take_place(g);
+		g->is_done = row->phase == ROLLOUT_COMPLETED;
 		return true;
 	}
 	mem_grow((void **)&goings, &cap_goings, n_goings + 1, sizeof(*goings));

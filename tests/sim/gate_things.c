@@ -51,6 +51,9 @@ const char *const step_forms[STEP_FORMS] = {
 		"\"strategy\":\"blue-green\"}",
 	"{\"concurrency\":{\"policy\":\"Parallel\"},\"steps\":[{\"nodes\":"
 		"[\"c1\",\"c5\"]},{\"percent\":30}],\"strategy\":\"nodes\"}",
+	"{\"bake\":\"200ms\",\"concurrency\":{\"policy\":\"Parallel\"},\"steps\":["
+		"{\"percent\":30},{\"percent\":70}],\"strategy\":\"canary\","
+		"\"timeout\":\"1h\"}",
 };
 
 const struct hook_form hook_forms[HOOK_FORMS] = {

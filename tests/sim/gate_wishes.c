@@ -325,6 +325,57 @@ static struct choice some_release(struct arena *names, bool leaves_half)
 	return choice;
 }
 
+/* Releases of which a newer one may take a part. */
+struct beside {
+	struct choice *to;
+	struct rollout_row rows[16];     /* the older ones */
+	size_t n;
+	struct str tenant;               /* of these */
+};
+
+static bool share_some(const struct rollout_row *old, const struct rollout_row *row)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < old->n_configs; i++)
+		n += rollout_row_config(row, old->configs[i].name) != NULL;
+	return n && n < old->n_configs;
+}
+
+static bool choose_newer(void *data, struct str tenant, struct str name,
+			 const struct rollout_row *row)
+{
+	struct beside *b = data;
+	bool overtakes = false;
+
+	if (!rollout_is_open(row->phase))
+		return true;
+	if (!str_eq(b->tenant, tenant))
+		b->n = 0;
+	b->tenant = tenant;
+	for (size_t i = 0; i < b->n; i++)
+		overtakes |= share_some(&b->rows[i], row);
+	if (overtakes)
+		choose(b->to, tenant, name, row);
+	if (b->n < ARRAY_LEN(b->rows))
+		b->rows[b->n++] = *row;
+	return true;
+}
+
+/* One that goes out beside an older one, which has more than that. */
+static struct choice some_newer(struct arena *names)
+{
+	struct kv_txn *txn = replica_read(record_replica(), 0, NULL);
+	struct choice choice = { .names = names, .leaves_half = true };
+	struct beside b = { .to = &choice };
+	AUTO_ARENA arena = arena_new(4096);
+
+	if (txn && view_rollouts(txn, arena, choose_newer, &b, NULL))
+		choice.n = 0;
+	replica_idle(record_replica());
+	return choice;
+}
+
 /* What the leader would do, and people; now and then for another step. */
 static bool make_move(struct arena *names, struct command *c)
 {
@@ -333,9 +384,12 @@ static bool make_move(struct arena *names, struct command *c)
 		MOVE_PROMOTE, MOVE_PROMOTE_FULL, MOVE_PAUSE, MOVE_RESUME,
 		MOVE_ROLLBACK, MOVE_ROLLBACK, MOVE_ABORT, MOVE_FORGET, MOVE_MET,
 		MOVE_UNMET };
-	struct choice choice = some_release(names, true);
+	struct choice choice = below(3) ? (struct choice){ .n = 0 } : some_newer(names);
+	bool overtakes = choice.n;
 	struct op *op;
 
+	if (!overtakes)
+		choice = some_release(names, true);
 	if (!choice.n)
 		return false;
 	if (below(3))
@@ -346,7 +400,7 @@ static bool make_move(struct arena *names, struct command *c)
 	op->kind = KIND_RELEASE;
 	op->tenant = choice.tenant;
 	op->name = choice.name;
-	op->move = moves[below(ARRAY_LEN(moves))];
+	op->move = overtakes ? MOVE_PROMOTE_FULL : moves[below(ARRAY_LEN(moves))];
 	op->step = below(10) ? choice.step : (uint32_t)below(3);
 	op->count = below(100);
 	op->mode = below(4) ? ROLLBACK_STABLE_ONLY : ROLLBACK_EMERGENCY;
@@ -523,7 +577,7 @@ bool gate_wish(struct arena *names, struct wish *wish)
 	else if (dice < 75)
 		return below(2) ? make_way_back(names, c) :
 				  make_way_to_new(names, wish);
-	else if (dice < 80)
+	else if (dice < 84)
 		return make_newer(names, wish);
 	else
 		return false;

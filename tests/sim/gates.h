@@ -64,7 +64,7 @@ struct person {
 	bool leads;
 	uint64_t verbs;
 };
-#define STEP_FORMS 4
+#define STEP_FORMS 5
 extern const char *const step_forms[STEP_FORMS];
 #define PEOPLE 8
 extern const struct person people[PEOPLE];
@@ -139,7 +139,8 @@ bool rolls_some_held(struct str *tenant, struct str *name, struct sha256 *sha);
 
 extern struct roll_totals {
 	unsigned long long begun, of_many, steps, completed, ended, switched_back,
-		held, held_beside, holds_judged, lifted_along, held_off, judged_on, judged_back;
+		held, held_beside, holds_judged, lifted_along, held_off, judged_on, judged_back,
+		left;
 } roll_sum;
 extern struct gate_totals {
 	unsigned long long proposed, approved, executed, failed, rejected, cancelled,

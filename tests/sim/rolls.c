@@ -171,6 +171,43 @@ static void drop_the_deleted(struct roll *r)
 			i++;
 }
 
+static bool is_anywhere(const struct roll *r)
+{
+	struct sha256 sha;
+	bool in[CLIENTS];
+
+	for (size_t i = 0; i < r->n_members; i++)
+		if (cohort_at(r->members[i].at, r->number, in, &sha))
+			return true;
+	return false;
+}
+
+static bool has_member(const struct roll *r, const struct place *at)
+{
+	for (size_t i = 0; i < r->n_members; i++)
+		if (r->members[i].at == at)
+			return true;
+	return false;
+}
+
+/* It is completed: older ones are without what it has, and go on with the rest. */
+static void take_places(const struct roll *done)
+{
+	for (size_t i = 0; i < n_rolls; i++) {
+		struct roll *r = &rolls[i];
+		size_t to = 0, n = r->n_members;
+
+		if (r->state != ROLL_OUT || r->number >= done->number ||
+		    !str_eq(r->tenant, done->tenant))
+			continue;
+		for (size_t k = 0; k < n; k++)
+			if (!has_member(done, r->members[k].at))
+				r->members[to++] = r->members[k];
+		r->n_members = to;
+		roll_sum.left += to && to < n;
+	}
+}
+
 /* Its rules are there, and with them all that it consists of. */
 static void check_out(const struct look *l, struct roll *r, const bool in[CLIENTS],
 		      size_t n)
@@ -203,6 +240,11 @@ static void check_end(const struct look *l, struct roll *r)
 	const struct op *op = move_of(l, r);
 	bool is_done = goes_on(op);
 
+	claim(CHECK_WHOLE, is_done || r->n_members == 0 || l->how != HOW_PLAIN ||
+	      l->c.n_ops != 1 || l->c.ops[0].type != OP_RELEASE_MOVE ||
+	      !goes_on(l->c.ops), "entry %llu: release %llu is over, with %zu "
+	      "configurations that the one that goes on has not", ULL(l->index),
+	      ULL(r->number), r->n_members);
 	for (size_t i = 0; i < r->n_members; i++) {
 		struct sha256 is = default_of(r->members[i].at);
 
@@ -343,6 +385,10 @@ void rolls_look(const struct look *l)
 			    !roll_at(at->tenant, rules.r[k].release))
 				begin_roll(at, rules.r[k].release);
 	}
+	for (size_t i = 0; i < n_rolls; i++)
+		if (rolls[i].state == ROLL_OUT && goes_on(move_of(l, &rolls[i])) &&
+		    !is_anywhere(&rolls[i]))
+			take_places(&rolls[i]);
 	for (size_t i = 0; i < n_rolls; i++)
 		if (i >= known || rolls[i].state != ROLL_OVER ||
 		    rolls[i].number + 400 > record_rev())

@@ -578,12 +578,12 @@ static void print_gate(void)
 	       g->gated, g->brought_back, g->put_off, g->along, g->dropped,
 	       g->scheduled, g->told_releases);
 	printf("%llu releases in steps (%llu of several configurations), %llu steps, "
-	       "%llu completed, %llu ended before, %llu switched back, %llu contents "
-	       "held (%llu beside others, %llu compared, %llu lifted along), "
-	       "%llu brought again, %llu let go on and %llu turned back by what "
-	       "clients say\n", roll_sum.begun, roll_sum.of_many,
+	       "%llu completed, %llu ended before, %llu switched back, %llu left "
+	       "with a part, %llu contents held (%llu beside others, %llu compared, "
+	       "%llu lifted along), %llu brought again, %llu let go on and %llu turned "
+	       "back by what clients say\n", roll_sum.begun, roll_sum.of_many,
 	       roll_sum.steps, roll_sum.completed, roll_sum.ended,
-	       roll_sum.switched_back, roll_sum.held, roll_sum.held_beside,
+	       roll_sum.switched_back, roll_sum.left, roll_sum.held, roll_sum.held_beside,
 	       roll_sum.holds_judged, roll_sum.lifted_along, roll_sum.held_off,
 	       roll_sum.judged_on, roll_sum.judged_back);
 }

@@ -160,7 +160,7 @@ static bool is_phase(struct str release, const char *phase)
 	return is;
 }
 
-static void roll_back_of(struct str release)
+static void move_of(struct str release, enum release_move move)
 {
 	struct command *c = bench_command(&b);
 	struct op *op = command_op(b.arena, c, OP_RELEASE_MOVE);
@@ -168,12 +168,17 @@ static void roll_back_of(struct str release)
 	op->kind = KIND_RELEASE;
 	op->tenant = STR("acme");
 	op->name = release;
-	op->move = MOVE_ROLLBACK;
+	op->move = move;
 	op->step = UINT32_MAX;
 	op->mode = ROLLBACK_STABLE_ONLY;
 	op->message = STR("because");
 	bench_apply(&b, c);
 	ck_assert_msg(b.last.code == OK, "%s", b.last.text);
+}
+
+static void roll_back_of(struct str release)
+{
+	move_of(release, MOVE_ROLLBACK);
 }
 
 static void roll_back(void)
@@ -326,6 +331,27 @@ START_TEST(what_the_source_left_is_held_no_more)
 	they_get("eu", 1, _i ? 2 : 1);
 	if (!_i)
 		stays_held("b", NULL);
+}
+END_TEST
+
+/* What is on its way has a file of which the hold is lifted: that goes out beside it, and
+ * then takes the file from it and nothing else. */
+START_TEST(what_is_lifted_beside_another_takes_no_more_than_it_has)
+{
+	struct str first;
+
+	make(KIND_RELEASE_POLICY, "all", BESIDE);
+	ck_assert_int_eq(push("b", "x"), OK);
+	first = newest().name;
+	ck_assert_int_eq(push("c", "y"), OK);
+	roll_back();
+	ck_assert_int_eq(push("b", NULL), OK);
+	they_get("eu", 1, 3);
+	move_of(newest().name, MOVE_PROMOTE_FULL);
+	they_get("eu", 2, 3);
+	they_get("us", 1, 3);
+	move_of(first, MOVE_PROMOTE_FULL);
+	they_get("us", 2, 3);
 }
 END_TEST
 
@@ -699,6 +725,7 @@ static Suite *suite(void)
 	tcase_add_test(t, what_changes_nothing_lifts_nothing);
 	tcase_add_loop_test(t, the_newest_that_turned_back_is_held, 0, 2);
 	tcase_add_loop_test(t, what_the_source_left_is_held_no_more, 0, 2);
+	tcase_add_test(t, what_is_lifted_beside_another_takes_no_more_than_it_has);
 	tcase_add_loop_test(t, all_that_turned_back_at_a_file_is_lifted_with_it, 0, 2);
 	tcase_add_test(t, what_goes_along_takes_along);
 	tcase_add_test(t, what_people_bring_is_held_for_no_source);

@@ -205,11 +205,165 @@ START_TEST(what_is_completed_keeps_nobody_away)
 	policy("\"y\"");
 	newer = publish("02", "c");
 	ck_assert_int_eq(move(newer, MOVE_ADVANCE), OK);
-	/* The older one is superseded. */
-	ck_assert_int_eq(move(older, MOVE_ADVANCE), E_PHASE);
-	serves("x", "cac");
+	serves("x", "cbc");
+	serves("y", "cbc");
 	serves("other", "cac");
 	ck_assert_uint_eq(kept(), 0);
+	ck_assert_int_eq(move(older, MOVE_ADVANCE), OK);
+	serves("other", "cbc");
+}
+END_TEST
+
+static struct rollout_row row_of(const char *name)
+{
+	struct kv_txn *txn = bench_read(&b);
+	struct rollout_row row;
+	struct err err;
+
+	ck_assert_int_eq(view_rollout(txn, b.arena, STR("acme"), str_of(name), &row,
+				      &err), OK);
+	kv_end(&txn);
+	return row;
+}
+
+static void add_begun(struct command *c, const char *name)
+{
+	add_move(c, name, MOVE_STEP_BEGUN);
+	c->ops[c->n_ops - 1].count = 7;
+}
+
+/* What it was let out for besides is lost by no newer one.  Its step was of more than it
+ * is now. */
+START_TEST(the_older_one_goes_on_with_the_rest)
+{
+	static const enum release_move then[] = { 0, MOVE_PAUSE };
+	const char *older, *newer;
+	struct rollout_row row;
+	struct command *c;
+
+	policy("\"x\"");
+	older = publish("012", "b");
+	newer = publish("03", "c");
+	c = bench_command(&b);
+	add_begun(c, older);
+	if (then[_i])
+		add_move(c, older, then[_i]);
+	ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
+	b.time_ms += 5000;
+	ck_assert_int_eq(move(newer, MOVE_PROMOTE), OK);
+	row = row_of(older);
+	ck_assert_int_eq(row.phase, then[_i] ? ROLLOUT_PAUSED : ROLLOUT_PROGRESSING);
+	ck_assert_uint_eq(row.n_configs, 2);
+	ck_assert(!row.is_begun && !row.expected);
+	ck_assert_uint_eq(row.step_ms, b.time_ms);
+	ck_assert_uint_eq(row.pause_ms, then[_i] ? b.time_ms : 0);
+	ck_assert(str_ends(row.message, STR(" at 1 of its configurations; the other 2 "
+					    "go on")));
+	serves("x", "cbbc");
+	serves("other", "caac");
+	ck_assert_int_eq(move(older, MOVE_PROMOTE), OK);
+	serves("other", "cbbc");
+	ck_assert_uint_eq(kept(), 0);
+}
+END_TEST
+
+START_TEST(what_a_newer_one_has_all_of_ends)
+{
+	const char *older, *newer;
+
+	policy("\"x\"");
+	older = publish("01", "b");
+	newer = publish("012", "c");
+	ck_assert_int_eq(move(newer, MOVE_ADVANCE), OK);
+	ck_assert_int_eq(move(older, MOVE_ADVANCE), E_PHASE);
+	serves("x", "ccc");
+	ck_assert_uint_eq(kept(), 0);
+}
+END_TEST
+
+/* All of them by 0 and by 1, of which the second completes the first. */
+START_TEST(what_connected_them_gives_way)
+{
+	const char *oldest, *newer;
+
+	policy("\"x\",\"y\"");
+	oldest = publish("013", "b");
+	newer = publish("0", "c");
+	policy("\"y\"");
+	publish("04", "d");
+	publish("12", "e");
+	serves("x", "caaaa");
+	serves("y", "aeeaa");
+	ck_assert_int_eq(move(newer, MOVE_ADVANCE), OK);
+	/* The oldest is beside the last one yet, and not beside the third. */
+	serves("x", "cbabaa");
+	serves("y", "deead");
+	serves("other", "caaaa");
+	ck_assert_uint_eq(kept(), 1);
+	ck_assert_int_eq(move(oldest, MOVE_ROLLBACK), OK);
+	serves("x", "caaaa");
+	serves("y", "deead");
+	ck_assert_uint_eq(kept(), 0);
+}
+END_TEST
+
+/* And by the rest of its command: what it deletes, and what moves by it. */
+START_TEST(what_gives_way_moves_by_the_same_command)
+{
+	const char *older, *newer;
+	struct command *c;
+
+	policy("\"x\"");
+	older = publish("0123", "b");
+	newer = publish("04", "c");
+	c = bench_command(&b);
+	add_delete(c, 3);
+	if (_i)
+		add_move(c, older, MOVE_PAUSE);
+	add_move(c, newer, MOVE_ADVANCE);
+	add_delete(c, 2);
+	if (_i)
+		add_move(c, older, MOVE_PROMOTE);
+	ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
+	serves("x", "cb--c");
+	serves("other", _i ? "cb--c" : "ca--c");
+	ck_assert_uint_eq(row_of(older).n_configs, 1);
+	ck_assert_uint_eq(kept(), 0);
+}
+END_TEST
+
+static void queue_up(void)
+{
+	struct command *c = bench_command(&b);
+	struct op *op = put_tenant(&b, c, NULL);
+
+	op->kind = KIND_RELEASE_POLICY;
+	op->tenant = STR("acme");
+	op->name = STR("p");
+	op->spec = STR("{\"strategy\":\"canary\",\"steps\":[{\"nodes\":[\"x\"]}],"
+		       "\"concurrency\":{\"group\":\"g\",\"policy\":\"Queue\"}}");
+	ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
+}
+
+/* One that waits goes on waiting, for what is before it, with what is left of it. */
+START_TEST(what_waits_gives_way_too)
+{
+	const char *first, *second, *newer;
+
+	queue_up();
+	first = publish("01", "b");
+	second = publish("02", "c");
+	policy("\"x\"");
+	newer = publish("03", "d");
+	ck_assert_int_eq(move(newer, MOVE_ADVANCE), OK);
+	serves("x", "dbad");
+	ck_assert_int_eq(row_of(second).phase, ROLLOUT_QUEUED);
+	ck_assert_uint_eq(row_of(second).n_configs, 1);
+	ck_assert_int_eq(move(second, MOVE_START), E_LOCKED);
+	ck_assert_int_eq(move(first, MOVE_ADVANCE), OK);
+	ck_assert_int_eq(move(second, MOVE_START), OK);
+	ck_assert_int_eq(move(second, MOVE_ADVANCE), OK);
+	serves("other", "dbcd");
 }
 END_TEST
 
@@ -427,6 +581,11 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, of_two_that_share_one_a_client_gets_the_newer_whole);
 	tcase_add_test(t, what_is_completed_keeps_nobody_away);
+	tcase_add_loop_test(t, the_older_one_goes_on_with_the_rest, 0, 2);
+	tcase_add_test(t, what_a_newer_one_has_all_of_ends);
+	tcase_add_test(t, what_connected_them_gives_way);
+	tcase_add_loop_test(t, what_gives_way_moves_by_the_same_command, 0, 2);
+	tcase_add_test(t, what_waits_gives_way_too);
 	tcase_add_test(t, they_are_connected_by_others_too);
 	tcase_add_test(t, what_connects_two_groups_is_of_both);
 	tcase_add_test(t, what_connected_them_is_deleted);
