@@ -255,22 +255,23 @@ static enum code turn_back(struct moving *m, struct err *err)
 {
 	struct rollout_row *row = &m->row;
 	unsigned back = m->op->move == MOVE_ROLLBACK ? BACK_HOLD : BACK_PLAIN;
+	bool is_out = row->phase != ROLLOUT_QUEUED;
+	bool is_alone = is_out && m->op->mode == ROLLBACK_EMERGENCY;
 	enum code rc = OK;
 
-	/* All rules go, so nothing else can be left on its way there. */
-	if (m->op->mode == ROLLBACK_EMERGENCY && row->phase != ROLLOUT_QUEUED) {
-		back |= BACK_ALONE;
-		rc = each_other(m, UINT64_MAX, end_with_it, err);
-	}
-	if (rc)
-		return rc;
-	if (row->phase != ROLLOUT_QUEUED)
-		rc = rollout_withdraw(m->a, m->op->tenant, row, back, err);
+	if (is_out)
+		rc = rollout_withdraw(m->a, m->op->tenant, row,
+				      back | (is_alone ? BACK_ALONE : 0), err);
 	row->phase = m->next;
 	if (rc)
 		return rc;
+	/* Others that turn back with it are to see that it has: what they take along is not
+	 * this one once more, and what they brought is served to nobody. */
 	rollout_put(m->a, m->op->tenant, row);
-	if (m->op->move == MOVE_ROLLBACK)
+	/* All rules are gone, so nothing else can be left on its way there. */
+	if (is_alone)
+		rc = each_other(m, UINT64_MAX, end_with_it, err);
+	if (rc == OK && m->op->move == MOVE_ROLLBACK)
 		rc = rollout_end_same(m->a, m->arena, m->op->tenant, row, err);
 	return rc;
 }

@@ -261,11 +261,7 @@ static void turn_back(const struct look *l, const struct op *op, const struct go
 		if (!is->at->is_there || !is->at->was_git ||
 		    memcmp(is->uid.b, is->at->uid.b, sizeof(is->uid.b)) != 0)
 			continue;
-		/* Others may have ended before it went back. */
-		if (!is_by_config && op->mode == ROLLBACK_EMERGENCY &&
-		    !sha256_eq(&serves, &is->at->was_default))
-			not_known(l, is->at);
-		else if (!sha256_eq(&serves, &is->sha))
+		if (!sha256_eq(&serves, &is->sha))
 			hold_at(l, g, is);
 	}
 }

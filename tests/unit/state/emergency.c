@@ -1,9 +1,11 @@
 /*
  * Emergencies, and what is kept from accidents: behind the broken glass a change goes
- * out at once, its review stays until somebody closes it, and no environment goes that
- * is in use or protected.
+ * out at once, its review stays until somebody closes it, what turns back in an emergency
+ * does so once, and no environment goes that is in use or protected.
  */
 #include "gate_help.h"
+#include "state/outbox.h"
+#include "state/rollout.h"
 #include "unit.h"
 
 #include "base/banned.h"
@@ -43,6 +45,111 @@ START_TEST(it_goes_out_at_once)
 	ck_assert_int_eq(publish(as("ann"), "four\n")->code, OK);
 	ck_assert_str_eq(live(), "three\n");
 	ck_assert_uint_eq(rows(KV_ROLLOUTS), 1);
+}
+END_TEST
+
+/* ---- of a release, while others are out there ---- */
+
+#define BESIDE "{\"concurrency\":{\"policy\":\"Parallel\"},\"keepPrevious\":\"1h\"," \
+	       "\"steps\":[{\"percent\":10}],\"strategy\":\"canary\"}"
+
+static bool see_newest(void *data, const struct object_view *o)
+{
+	*(struct str *)data = arena_str(b.arena, o->name);
+	return true;
+}
+
+/* As the source; its release. */
+static struct str push(const char *text)
+{
+	struct command *c = bench_command(&b);
+	struct str name = STR_NONE;
+	struct kv_txn *txn;
+
+	c->subject = (struct subject){ .name = STR("source:acme/git"),
+				       .role = ROLE_SOURCE, .tenant = STR("acme") };
+	c->flags = COMMAND_TAKE_OVER;
+	c->commit = STR("main@sha1:1");
+	ck_assert_int_eq(publish(c, text)->code, OK);
+	txn = bench_read(&b);
+	ck_assert_int_eq(view_list(txn, KIND_RELEASE, STR("acme"), STR_NONE, STR_NONE,
+				   see_newest, &name, NULL), OK);
+	kv_end(&txn);
+	return name;
+}
+
+static void move(struct str release, enum release_move move, enum rollback_mode mode)
+{
+	struct command *c = bench_command(&b);
+	struct op *op = command_op(b.arena, c, OP_RELEASE_MOVE);
+
+	op->kind = KIND_RELEASE;
+	op->tenant = STR("acme");
+	op->name = release;
+	op->move = move;
+	op->mode = mode;
+	op->step = STEP_ANY;
+	op->message = STR("it burns");
+	ck_assert_msg(bench_apply(&b, c)->code == OK, "%s", b.last.text);
+}
+
+struct told_of {
+	struct str release;
+	unsigned n;
+};
+
+static bool see_told(void *data, const struct outbox_row *row)
+{
+	struct told_of *t = data;
+
+	t->n += row->notice == NOTICE_ROLLED_BACK && str_eq(row->name, t->release);
+	return true;
+}
+
+static unsigned times_told(struct uuid hook, struct str release)
+{
+	struct told_of t = { release, 0 };
+	struct kv_txn *txn = bench_read(&b);
+
+	view_outbox(txn, hook, OUTBOX_WAITING, 0, see_told, &t);
+	kv_end(&txn);
+	return t.n;
+}
+
+/* The first and the last bring the same; odd: the first was completed, and is switched
+ * back.  Each turns back once, and what the source brings is held. */
+START_TEST(each_turns_back_once)
+{
+	struct str first, second, last;
+	struct live_row held;
+	struct object_view o;
+	struct kv_txn *txn;
+	struct uuid hook;
+
+	make(KIND_RELEASE_POLICY, "beside", BESIDE);
+	make(KIND_WEBHOOK, "hook", "{\"url\":\"https://one.example\"}");
+	hook = b.last.results[0].uid;
+	first = push("two\n");
+	if (_i)
+		move(first, MOVE_PROMOTE_FULL, ROLLBACK_STABLE_ONLY);
+	second = push("three\n");
+	last = push("two\n");
+	move(first, MOVE_ROLLBACK, ROLLBACK_EMERGENCY);
+	ck_assert_uint_eq(times_told(hook, first), 1);
+	ck_assert_uint_eq(times_told(hook, second), 1);
+	ck_assert_uint_eq(times_told(hook, last), 1);
+	ck_assert_uint_eq(rows(KV_ROLLOUTS), 0);
+	ck_assert_str_eq(live(), "one\n");
+	txn = bench_read(&b);
+	ck_assert_int_eq(view_object(txn, KIND_CONFIG, STR("acme"), STR(CONFIG), &o,
+				     NULL), OK);
+	held = o.live;
+	ck_assert(held.has_hold && held.hold_release == release_number(last));
+	kv_end(&txn);
+	/* That, and the two that turned back there besides. */
+	ck_assert_uint_eq(rows(KV_RELEASING), 3);
+	push("two\n");
+	ck_assert_uint_eq(rows(KV_ROLLOUTS), 0);
 }
 END_TEST
 
@@ -158,6 +265,7 @@ static Suite *suite(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, setup, gate_teardown);
 	tcase_add_test(t, it_goes_out_at_once);
+	tcase_add_loop_test(t, each_turns_back_once, 0, 2);
 	tcase_add_test(t, an_open_review_stays);
 	tcase_add_test(t, so_many_are_open_and_no_more);
 	tcase_add_test(t, an_environment_in_use_stays);
