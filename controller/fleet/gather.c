@@ -41,6 +41,7 @@ struct group {                           /* of a release */
 	struct map *members;             /* by instance */
 	struct gather_rules rules;
 	int64_t evaluated[GATHER_NODES_MAX];     /* step; -1: none */
+	uint32_t configs[GATHER_NODES_MAX];      /* as it said with that; 0: never */
 	/* When the process began that first said all it knows, in this session; 0:
 	 * none has.  What another knew before is gone. */
 	uint64_t heard_from[GATHER_NODES_MAX];
@@ -62,6 +63,7 @@ struct doubt {
 struct gather {
 	size_t max, n_members, bytes;
 	uint64_t session, session_ms;
+	bool is_mixed;
 	/* The nodes that may know something, up or not. */
 	uint64_t voices[GATHER_NODES_MAX];
 	unsigned n_voices;
@@ -588,8 +590,10 @@ static enum code check(struct fleet_report report, struct err *err)
 }
 
 static void take_evaluated(struct gather *g, struct group *group, unsigned node,
-			   uint32_t step)
+			   uint32_t step, uint32_t configs)
 {
+	g->is_mixed |= group->configs[node] && group->configs[node] != configs;
+	group->configs[node] = configs;
 	group->evaluated[node] = step;
 	if (!group->heard_from[node])
 		group->heard_from[node] = g->nodes[node].began_ms;
@@ -614,7 +618,7 @@ static void take_items(struct gather *g, unsigned node,
 			      item.record.flags & FLEET_REJECTED;
 
 		if (item.kind == FLEET_EVALUATED)
-			take_evaluated(g, group, node, item.step);
+			take_evaluated(g, group, node, item.step, item.configs);
 		else
 			take_record(g, group, node, &item.record, now_ms);
 		if (urgent || item.release != last)
@@ -694,7 +698,13 @@ bool gather_is_evaluated(const struct gather *g, uint64_t release, uint64_t node
 	const struct group *group = group_of(g, release);
 	unsigned slot = slot_of(g, node);
 
-	return group && slot < g->n_nodes && group->evaluated[slot] == step;
+	return group && slot < g->n_nodes && group->evaluated[slot] == step &&
+	       (!group->rules.configs || group->configs[slot] == group->rules.configs);
+}
+
+bool gather_is_mixed(const struct gather *g)
+{
+	return g->is_mixed;
 }
 
 /* ---- forgetting ---- */
@@ -739,6 +749,7 @@ void gather_reset(struct gather *g, uint64_t session, uint64_t now_ms)
 	g->n_nodes = 0;
 	g->session = session;
 	g->session_ms = MAX(now_ms, 1u);
+	g->is_mixed = false;
 }
 
 static void members_changed(struct gather *g, gather_changed *changed, void *data)

@@ -63,7 +63,12 @@ bool gather_has_node(const struct gather *gather, uint64_t node);
 /* The nodes that have; returns how many. */
 unsigned gather_nodes(const struct gather *gather,
 		      uint64_t out[GATHER_NODES_MAX]);
-/* Has it looked at all of its instances for that step of the release? */
+/* A node has said since that the release has another number of configurations than it did
+ * before: what it reported first may be of others by their places, so a leader gathers
+ * anew.  Until the next session. */
+bool gather_is_mixed(const struct gather *gather);
+/* Has it looked at all of its instances for that step of the release, with the
+ * configurations that this has? */
 bool gather_is_evaluated(const struct gather *gather, uint64_t release,
 			 uint64_t node, uint32_t step);
 /* Instances in the cohort of the step: for MOVE_STEP_BEGUN. */
@@ -73,6 +78,7 @@ struct gather_rules {
 	uint32_t step;
 	uint64_t expected;               /* of MOVE_STEP_BEGUN */
 	uint64_t lost_after_ms;          /* the bake time */
+	uint32_t configs;                /* that the release has; 0: not known */
 };
 /* Of the step that the release is at.  Until this says so of a release: the first,
  * nothing is expected, and none is lost. */

@@ -357,6 +357,11 @@ static void take_report(struct fleet_node *n, struct rpc_token token,
 	enum code rc = gather_take(n->gather, peer, body, now_ms(n), &answer,
 				   gathered, n, &err);
 
+	/* It was behind when it was asked. */
+	if (gather_is_mixed(n->gather)) {
+		gather_reset(n->gather, rand_u64() | 1, now_ms(n));
+		ask_soon(n);
+	}
 	publish(n);
 	store_answer(n->config.store, token, rc, rc ? STR_NONE : buf_view(&answer),
 		     &err);

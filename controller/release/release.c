@@ -231,7 +231,7 @@ static void expect(struct one *o)
 	const struct release_row *r = &o->row;
 	struct gather_rules rules = {
 		(uint32_t)r->facts.step,
-		r->facts.is_begun ? r->expected : 0, NEVER,
+		r->facts.is_begun ? r->expected : 0, NEVER, r->configs,
 	};
 
 	if (r->facts.step < r->strategy.n_steps)
@@ -430,6 +430,7 @@ static void take_row(struct one *o, struct arena **arena, struct str val,
 	if (same) {
 		o->row.facts = row->facts;
 		o->row.expected = row->expected;
+		o->row.configs = row->configs;
 		return;
 	}
 	/* They borrow from the row that goes. */

@@ -16,7 +16,8 @@ enum code release_row_read(struct arena *arena, struct kv_txn *txn,
 	/* What is read borrows from the row, and lives longer than the picture. */
 	if (!rollout_row_decode(arena, arena_str(arena, val), &row))
 		return err_set(err, E_CORRUPT, "a rollout row is malformed");
-	*out = (struct release_row){ .id = row.number, .expected = row.expected };
+	*out = (struct release_row){ .id = row.number, .expected = row.expected,
+				     .configs = (uint32_t)row.n_configs };
 	out->tenant = str_cut(&name, '\0');
 	out->name = name;
 	rollout_facts_of(txn, out->tenant, &row, &out->facts);

@@ -14,6 +14,7 @@ struct release_row {
 	struct strategy strategy;
 	struct rollout_facts facts;
 	uint64_t expected;               /* of MOVE_STEP_BEGUN */
+	uint32_t configs;
 };
 
 /* E_CORRUPT. */

@@ -51,7 +51,7 @@ static void same_item(const struct fleet_item *a)
 static void try_report(struct str in)
 {
 	static const uint64_t members[] = { 1, 5 };
-	struct gather_rules rules = { 0, 3, 10 };
+	struct gather_rules rules = { 0, 3, 10, 0 };
 	struct gather *g = gather_new(8);
 	struct fleet_report report;
 	AUTO_BUF answer = BUF_NONE;

@@ -198,7 +198,7 @@ END_TEST
 
 START_TEST(a_release_that_comes_between_undoes_nothing)
 {
-	struct gather_rules rules = { 0, 1, 0 };
+	struct gather_rules rules = { 0, 1, 0, 0 };
 	struct fleet_watch *w;
 	struct lab l;
 
@@ -422,6 +422,43 @@ START_TEST(a_release_with_other_configurations)
 }
 END_TEST
 
+/* A node that is behind reports to a new session what it has by the places of before: a
+ * leader is to gather anew when it has come there, or what was said of the one that is gone
+ * is of the other. */
+START_TEST(a_node_that_was_behind_is_asked_again)
+{
+	struct fleet_config configs[] = { { STR(OTHER), 5 }, { STR(KEY), 5 } };
+	struct gather_rules rules = { .expected = 1, .configs = 1 };
+	struct fleet_release r = release_of(17, configs, 2);
+	struct fleet_watch *w;
+	struct lab l;
+
+	lab_init(&l, 10);
+	l.picked = 17;
+	agent_running_start(l.agent);
+	agent_running_add(l.agent, &r, 10);
+	ck_assert(!agent_running_end(l.agent));
+	w = join(&l, "web", 11);
+	sent(&l, "web", 17, 5);
+	gather_expect(l.leader, 17, &rules);
+	report(&l);
+	ck_assert(!gather_is_evaluated(l.leader, 17, 1, 0));
+	ck_assert(!gather_is_mixed(l.leader));
+	ck_assert(run_one(&l, 17, 5));
+	say(&l, "web", 17, 5, FLEET_APPLIED);
+	report(&l);
+	ck_assert(gather_is_evaluated(l.leader, 17, 1, 0));
+	ck_assert(gather_is_mixed(l.leader));
+	gather_reset(l.leader, 6, 0);
+	agent_ask(l.agent, 6);
+	ck_assert(!gather_is_mixed(l.leader));
+	ck_assert_int_eq(state_in(&l, 17), FLEET_IS_APPLIED);
+	ck_assert(!gather_is_mixed(l.leader));
+	fleet_leave(l.fleet, &w, 30);
+	lab_fini(&l);
+}
+END_TEST
+
 START_TEST(what_no_release_is_about_goes)
 {
 	struct fleet_counts c;
@@ -525,7 +562,7 @@ END_TEST
  * a configuration that kills its process must not pass. */
 START_TEST(one_that_is_gone_at_once)
 {
-	struct gather_rules rules = { 0, 1, 0 };
+	struct gather_rules rules = { 0, 1, 0, 0 };
 	struct fleet_counts c;
 	struct fleet_watch *w;
 	struct lab l;
@@ -685,6 +722,7 @@ static Suite *suite(void)
 	tcase_add_test(t, the_same_word_again);
 	tcase_add_test(t, the_same_rejection_again);
 	tcase_add_test(t, a_release_with_other_configurations);
+	tcase_add_test(t, a_node_that_was_behind_is_asked_again);
 	tcase_add_test(t, what_no_release_is_about_goes);
 	tcase_add_test(t, silent_ones_go_behind_those_that_may_not);
 	tcase_add_test(t, what_was_said_before_does_not_count);

@@ -99,7 +99,7 @@ static bool take(struct gather *g, uint64_t node, const struct buf *report,
 
 static struct gather *leader(uint64_t expected)
 {
-	struct gather_rules rules = { STEP, expected, BAKE };
+	struct gather_rules rules = { STEP, expected, BAKE, 1 };
 	struct gather *g = gather_new(100);
 
 	gather_reset(g, 9, 0);
@@ -333,7 +333,7 @@ static void report_of(struct gather *g, uint64_t node, const struct said *s,
 /* Of a session that begins at 10,000, with two nodes. */
 static struct gather *new_leader(void)
 {
-	struct gather_rules rules = { STEP, 1, BAKE };
+	struct gather_rules rules = { STEP, 1, BAKE, 1 };
 	static const uint64_t both[] = { 1, 2 };
 	struct gather *g = gather_new(100);
 
@@ -604,7 +604,7 @@ START_TEST(it_is_bounded)
 {
 	struct gather *g = gather_new(2);
 	struct said s = { NULL, HERE | EARLY, 0, 1, 1, 1, 1, 0 };
-	struct gather_rules rules = { 0, 3, BAKE };
+	struct gather_rules rules = { 0, 3, BAKE, 0 };
 	AUTO_BUF report = BUF_NONE;
 	struct gather_counts c;
 	struct tally t;

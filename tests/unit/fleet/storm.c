@@ -258,7 +258,7 @@ static void ask(struct world *w)
 
 static void elect(struct world *w)
 {
-	struct gather_rules rules = { w->step, w->expected, UINT64_MAX };
+	struct gather_rules rules = { w->step, w->expected, UINT64_MAX, 0 };
 
 	gather_reset(w->leader, ++w->session, w->now_ms);
 	gather_expect(w->leader, RELEASE, &rules);
@@ -316,7 +316,7 @@ static void compare(struct world *w)
 {
 	for (unsigned lost = 0; lost < 2; lost++) {
 		struct gather_rules rules = { w->step, w->expected,
-					      lost ? 0 : UINT64_MAX };
+					      lost ? 0 : UINT64_MAX, 0 };
 		struct tally want, got;
 
 		gather_expect(w->leader, RELEASE, &rules);
@@ -336,7 +336,7 @@ static void compare(struct world *w)
 
 static void begin_step(struct world *w)
 {
-	struct gather_rules rules = { w->step, 0, UINT64_MAX };
+	struct gather_rules rules = { w->step, 0, UINT64_MAX, 0 };
 
 	w->is_begun = false;
 	/* Before: whoever is there when it begins is of it, and who has it. */
