@@ -121,6 +121,10 @@ size_t rollout_drop_deleted(struct apply *a, struct arena *arena, struct str ten
 			    struct rollout_row *row);
 void rollout_note(struct apply *a, struct arena *arena, struct rollout_row *row,
 		  struct str action, struct str message);
+void rollout_begin_step(struct apply *a, struct rollout_row *row, uint32_t step);
+/* It has lost something.  Its step, if it is in one, was of instances that may be in it no
+ * more, and as it is now none has had it. */
+void rollout_begin_anew(struct apply *a, struct rollout_row *row);
 /* False: it was deleted, or made anew, since; or '*rc'. */
 bool rollout_load_config(struct apply *a, struct thing *t, struct str tenant,
 			 const struct rollout_config *c, enum code *rc,

@@ -231,6 +231,25 @@ void rollout_note(struct apply *a, struct arena *arena, struct rollout_row *row,
 	row->message = message;
 }
 
+void rollout_begin_step(struct apply *a, struct rollout_row *row, uint32_t step)
+{
+	row->step = step;
+	row->step_ms = a->head->time_ms;
+	row->pause_ms = row->paused_ms = 0;
+	row->is_begun = false;
+	row->expected = 0;
+	row->met_ms = row->baked_ms = 0;
+}
+
+void rollout_begin_anew(struct apply *a, struct rollout_row *row)
+{
+	if (!rollout_is_out(row->phase))
+		return;
+	rollout_begin_step(a, row, row->step);
+	if (row->phase == ROLLOUT_PAUSED)
+		row->pause_ms = row->step_ms;
+}
+
 /* ---- its configurations ---- */
 
 bool rollout_load_config(struct apply *a, struct thing *t, struct str tenant,

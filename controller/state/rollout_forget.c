@@ -188,6 +188,8 @@ size_t rollout_drop_deleted(struct apply *a, struct arena *arena, struct str ten
 						  "deleted", STR_ARG(c.name)));
 	}
 	row->n_configs = to;
+	if (to < n)
+		rollout_begin_anew(a, row);
 	return n - to;
 }
 

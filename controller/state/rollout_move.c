@@ -41,16 +41,6 @@ static enum code check_step(const struct moving *m, struct err *err)
 
 /* ---- on ---- */
 
-static void begin_step(struct apply *a, struct rollout_row *row, uint32_t step)
-{
-	row->step = step;
-	row->step_ms = a->head->time_ms;
-	row->pause_ms = row->paused_ms = 0;
-	row->is_begun = false;
-	row->expected = 0;
-	row->met_ms = row->baked_ms = 0;
-}
-
 /* What is recorded of a step's conditions; nobody could have met them before it
  * began, whatever the leader says. */
 static enum code note_baked(struct moving *m, struct err *err)
@@ -121,22 +111,17 @@ static void split(struct moving *m, struct rollout_row *row, struct rollout_row 
 	row->n_configs = to;
 }
 
-/* What is left of it goes on: it was let out, and the newer one has nothing of it.  As it
- * is now, beside that, no instance has had it yet. */
+/* What is left of it goes on: it was let out, and the newer one has nothing of it. */
 static void stay_without(struct moving *m, struct rollout_row *row, size_t lost)
 {
 	char name[RELEASE_NAME_MAX];
-	bool is_paused = row->phase == ROLLOUT_PAUSED;
 
 	release_name(name, m->row.number);
 	rollout_note(m->a, m->arena, row, STR("supersede"),
 		     arena_printf(m->arena, "%s is completed at %zu of its "
 				  "configurations; the other %zu go on", name, lost,
 				  row->n_configs));
-	if (rollout_is_out(row->phase))
-		begin_step(m->a, row, row->step);
-	if (is_paused)
-		row->pause_ms = row->step_ms;
+	rollout_begin_anew(m->a, row);
 	rollout_put_row(m->a, m->op->tenant, row);
 }
 
@@ -211,7 +196,7 @@ static enum code go_on(struct moving *m, struct err *err)
 		return rc;
 	if (m->next == ROLLOUT_COMPLETED)
 		return complete(m, err);
-	begin_step(m->a, &m->row, m->row.step + 1);
+	rollout_begin_step(m->a, &m->row, m->row.step + 1);
 	m->row.phase = ROLLOUT_PROGRESSING;
 	return rollout_spread(m->a, m->op->tenant, &m->row, &m->s, false, err);
 }
@@ -227,7 +212,7 @@ static enum code start(struct moving *m, struct err *err)
 	rc = check_windows(m, WINDOW_PUBLISH | WINDOW_STEPS, err);
 	if (rc)
 		return rc;
-	begin_step(m->a, &m->row, 0);
+	rollout_begin_step(m->a, &m->row, 0);
 	m->row.phase = ROLLOUT_PROGRESSING;
 	return rollout_spread(m->a, m->op->tenant, &m->row, &m->s, true, err);
 }

@@ -1,6 +1,6 @@
 /*
- * Configurations that are deleted by the command that publishes them, and releases of which
- * nothing is left by that.
+ * Configurations that are deleted by the command that publishes them, what is left of a
+ * release by that, and releases of which nothing is.
  */
 #include "bench.h"
 #include "state/outbox.h"
@@ -178,6 +178,59 @@ START_TEST(what_was_out_goes_on_without_it)
 }
 END_TEST
 
+static void add_move(struct command *c, struct str key, enum release_move move)
+{
+	struct op *op = command_op(b.arena, c, OP_RELEASE_MOVE);
+
+	op->kind = KIND_RELEASE;
+	op->tenant = str_cut(&key, '\0');
+	op->name = key;
+	op->move = move;
+	op->count = 7;
+}
+
+static struct rollout_row row_of(struct str key)
+{
+	struct str tenant = str_cut(&key, '\0');
+	struct kv_txn *txn = bench_read(&b);
+	struct rollout_row row;
+	struct err err;
+
+	ck_assert_int_eq(view_rollout(txn, b.arena, tenant, key, &row, &err), OK);
+	kv_end(&txn);
+	return row;
+}
+
+/* Who follows the file that is gone alone is of its step no more, and is not waited for. */
+START_TEST(the_rest_begins_its_step_anew)
+{
+	struct command *c = bench_command(&b);
+	struct rollout_row row;
+
+	policy("Supersede");
+	add(c, ONE, "b");
+	add(c, TWO, "b");
+	apply(c);
+	c = bench_command(&b);
+	add_move(c, rollout(), MOVE_STEP_BEGUN);
+	add_move(c, rollout(), MOVE_MET);
+	if (_i)
+		add_move(c, rollout(), MOVE_PAUSE);
+	apply(c);
+	row = row_of(rollout());
+	ck_assert(row.is_begun && row.expected == 7);
+	b.time_ms += 1000;
+	c = bench_command(&b);
+	add_delete(c, ONE);
+	apply(c);
+	row = row_of(rollout());
+	ck_assert(!row.is_begun && !row.expected && !row.met_ms);
+	ck_assert_uint_eq(row.step_ms, b.time_ms);
+	ck_assert_uint_eq(row.pause_ms, _i ? b.time_ms : 0);
+	ck_assert_int_eq(row.phase, _i ? ROLLOUT_PAUSED : ROLLOUT_PROGRESSING);
+}
+END_TEST
+
 static bool see(void *data, const struct outbox_row *row)
 {
 	struct buf *out = data;
@@ -222,6 +275,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, what_is_published_and_deleted_goes_out_by_nothing, 0, 3);
 	tcase_add_loop_test(t, what_else_was_published_goes_out, 0, 3);
 	tcase_add_loop_test(t, what_was_out_goes_on_without_it, 0, 2);
+	tcase_add_loop_test(t, the_rest_begins_its_step_anew, 0, 2);
 	tcase_add_test(t, webhooks_hear_of_a_release_that_lost_all);
 	suite_add_tcase(s, t);
 	return s;
