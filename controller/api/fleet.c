@@ -209,21 +209,58 @@ static struct str tenant_of(struct request *r)
 						 caller_of(r)->subject.tenant;
 }
 
+/* A release that is looked for among those of all tenants. */
+struct sought {
+	struct kv_txn *txn;
+	struct str name;
+	bool is_there;
+};
+
+static bool look_in(void *data, const struct object_view *tenant)
+{
+	struct sought *s = data;
+	struct object_view o;
+	struct err none;
+
+	s->is_there = view_object(s->txn, KIND_RELEASE, tenant->name, s->name, &o,
+				  &none) == OK;
+	return !s->is_there;
+}
+
+static enum code find_release(struct kv_txn *txn, struct str tenant, struct str name,
+			      struct err *err)
+{
+	struct sought s = { .txn = txn, .name = name };
+	struct object_view o;
+	enum code rc;
+
+	if (tenant.n)
+		return view_object(txn, KIND_RELEASE, tenant, name, &o, err);
+	rc = view_list(txn, KIND_TENANT, STR_NONE, STR_NONE, STR_NONE, look_in, &s, err);
+	if (rc || s.is_there)
+		return rc;
+	err_set(err, E_NOT_FOUND, "there is no release \"%.*s\"", STR_ARG(name));
+	return err_hint(err, "conflux release list shows those that are there");
+}
+
 /* False: answered. */
 static bool may_see(struct request *r, struct str tenant, uint64_t release)
 {
-	char name[RELEASE_NAME_MAX];
-	struct object_view o;
+	enum kind_id kind = release && tenant.n ? KIND_RELEASE : KIND_CONFIG;
+	char name[RELEASE_NAME_MAX] = "";
 	struct kv_txn *txn;
 	struct err err;
 
-	if (!release || !tenant.n)
-		return api_may(r, VERB_GET, KIND_CONFIG, tenant, STR_NONE);
-	release_name(name, release);
-	if (!api_may(r, VERB_GET, KIND_RELEASE, tenant, str_of(name)) ||
-	    !api_view(r, &txn))
+	if (release)
+		release_name(name, release);
+	if (!api_may(r, VERB_GET, kind, tenant,
+		     kind == KIND_RELEASE ? str_of(name) : STR_NONE))
 		return false;
-	if (view_object(txn, KIND_RELEASE, tenant, str_of(name), &o, &err) == OK)
+	if (!release)
+		return true;
+	if (!api_view(r, &txn))
+		return false;
+	if (find_release(txn, tenant, str_of(name), &err) == OK)
 		return true;
 	api_error(r, &err);
 	return false;

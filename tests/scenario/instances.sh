@@ -94,7 +94,10 @@ is "$(field '.instances | length')" 0 "behind it"
 ask GET "$URL/api/v1/fleet?release=tomorrow"
 yes 400
 ask GET "$URL/api/v1/fleet?release=r-000000000017"
-is "$(field '[.release, (.instances | length)] | join(" ")')" "r-000000000017 0" \
+yes 404
+RELEASE=$(conflux get releases -n "${KEY%%/*}" -o name | head -n 1)
+ask GET "$URL/api/v1/fleet?release=${RELEASE##*/}"
+is "$(field '[.release, (.instances | length)] | join(" ")')" "${RELEASE##*/} 0" \
 	"of a release that does not run"
 kill "$W"
 wait "$W" 2>/dev/null || true
