@@ -95,7 +95,8 @@ static enum code check_count(const struct watch_spec *spec, struct err *err)
 	if (spec->n_keys + spec->n_prefixes > 0 &&
 	    spec->n_keys + spec->n_prefixes <= WATCH_KEYS_MAX)
 		return OK;
-	return err_set(err, E_INVALID, "a watch names 1 to %d keys and prefixes; an "
+	return err_set(err, E_INVALID, "a watch names 1 to %d keys and prefixes "
+		       "(?key= and ?prefix=, or keys and prefixes of a message); an "
 		       "empty prefix is everything", WATCH_KEYS_MAX);
 }
 

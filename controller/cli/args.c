@@ -115,6 +115,14 @@ static enum code take_output(struct cli *cli, struct err *err)
 		       "name", given);
 }
 
+/* The arguments of the command; a hint that would be cut is none. */
+static enum code hint_command(const struct command *c, struct err *err)
+{
+	if (strlen(c->name) + strlen(c->arguments) + 10 > sizeof(err->hint))
+		return err_hint(err, "conflux help %s", c->name);
+	return err_hint(err, "conflux %s %s", c->name, c->arguments);
+}
+
 static enum code check_count(const struct cli *cli, struct err *err)
 {
 	const struct command *c = cli->command;
@@ -123,10 +131,47 @@ static enum code check_count(const struct cli *cli, struct err *err)
 		return OK;
 	err_set(err, E_USAGE, "%s: %s", c->name, cli->n_args < c->least ?
 		"something is missing" : "that is too much");
-	/* A hint that would be cut is none. */
-	if (strlen(c->name) + strlen(c->arguments) + 10 > sizeof(err->hint))
-		return err_hint(err, "conflux help %s", c->name);
-	return err_hint(err, "conflux %s %s", c->name, c->arguments);
+	return hint_command(c, err);
+}
+
+/* Forms of a command have " | " between; brackets hold others. */
+static struct str next_form(struct str *forms)
+{
+	size_t end = 0;
+	int depth = 0;
+	struct str form;
+
+	for (; end < forms->n; end++) {
+		depth += (forms->p[end] == '[') - (forms->p[end] == ']');
+		if (depth == 0 && str_starts(str_from(*forms, end), STR(" | ")))
+			break;
+	}
+	form = str_first(*forms, end);
+	*forms = str_from(*forms, end + 3);
+	return form;
+}
+
+enum code cli_not_understood(const struct cli *cli, struct err *err)
+{
+	const struct command *c = cli->command;
+	struct str what = str_of(cli->args[0]), forms = str_of(c->arguments);
+	AUTO_BUF like = BUF_NONE;
+
+	while (forms.n) {
+		struct str form = next_form(&forms), rest = form;
+
+		if (!str_eq(str_cut(&rest, ' '), what))
+			continue;
+		buf_printf(&like, "%sconflux %s %.*s", like.n ? ", or " : "", c->name,
+			   STR_ARG(form));
+	}
+	if (like.n) {
+		err_set(err, E_USAGE, "%s %s: something is missing, or too much",
+			c->name, cli->args[0]);
+		return err_hint(err, "%.*s", STR_ARG(buf_view(&like)));
+	}
+	err_set(err, E_USAGE, "%s: \"%s\" is not understood", c->name, cli->args[0]);
+	return hint_command(c, err);
 }
 
 enum code cli_parse(struct cli *cli, int argc, char **argv, struct err *err)

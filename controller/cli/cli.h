@@ -84,6 +84,9 @@ struct cli {
 /* E_USAGE, with the flag or command that was probably meant as the hint. */
 enum code cli_parse(struct cli *cli, int argc, char **argv, struct err *err)
 	MUST_USE;
+/* E_USAGE: its first argument is none of its own, or what follows that is not; with the
+ * form that was probably meant as the hint. */
+enum code cli_not_understood(const struct cli *cli, struct err *err);
 bool cli_has(const struct cli *cli, enum flag flag);
 /* The last value, or NULL. */
 const char *cli_text(const struct cli *cli, enum flag flag);

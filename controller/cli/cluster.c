@@ -311,6 +311,5 @@ enum code cmd_cluster(struct cli *cli, struct err *err)
 		rc = node_target(id, "", &target, err);
 		return rc ? rc : change(cli, HTTP_M_DELETE, &target, NULL, err);
 	}
-	err_set(err, E_USAGE, "cluster: that is not understood");
-	return err_hint(err, "conflux cluster %s", cli->command->arguments);
+	return cli_not_understood(cli, err);
 }

@@ -808,6 +808,5 @@ enum code cmd_release(struct cli *cli, struct err *err)
 	for (size_t i = 0; cli->n_args == 2 && i < ARRAY_LEN(moves); i++)
 		if (str_eq(what, str_of(moves[i])))
 			return move(cli, what, err);
-	err_set(err, E_USAGE, "release: that is not understood");
-	return err_hint(err, "conflux release %s", cli->command->arguments);
+	return cli_not_understood(cli, err);
 }

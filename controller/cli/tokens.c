@@ -157,8 +157,7 @@ enum code cmd_token(struct cli *cli, struct err *err)
 		return token_create(cli, cli->n_args == 2 ? cli->args[1] : NULL, err);
 	if (cli->n_args == 2 && str_is(what, "delete"))
 		return token_delete(cli, cli->args[1], err);
-	err_set(err, E_USAGE, "token: that is not understood");
-	return err_hint(err, "conflux token %s", cli->command->arguments);
+	return cli_not_understood(cli, err);
 }
 
 enum code cmd_whoami(struct cli *cli, struct err *err)

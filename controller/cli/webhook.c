@@ -191,7 +191,11 @@ static enum code hook_events(struct cli *cli, bool is_retry, struct err *err)
 			       "all", cli->args[0]);
 	if (str_eq(str_of(cli->args[2]), STR("all")))
 		return all_events(cli, buf_view(&base), is_retry, err);
-	return one_event(cli, buf_view(&base), str_of(cli->args[2]), is_retry, err);
+	rc = one_event(cli, buf_view(&base), str_of(cli->args[2]), is_retry, err);
+	if (rc == E_NOT_FOUND)
+		err_hint(err, "`conflux webhook dead %s` shows what is there",
+			 cli->args[1]);
+	return rc;
 }
 
 static enum code hook_test(struct cli *cli, struct err *err)

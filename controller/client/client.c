@@ -391,6 +391,9 @@ enum code client_ask(struct client *c, const struct client_request *request,
 	if (rc == E_TLS)
 		err_hint(err, "does it speak TLS (http:// where not), and who vouches for "
 			 "it (--ca-file)?");
+	else if (rc && call.is_sent && str_starts(str_of(c->config.server), STR("http://")))
+		err_hint(err, "is confluxd running there, and without TLS (https:// where "
+			 "not)? --server or CONFLUX_SERVER name another");
 	else if (rc)
 		err_hint(err, "is confluxd running there? --server or "
 			 "CONFLUX_SERVER name another");

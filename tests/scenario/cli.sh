@@ -271,6 +271,17 @@ has "$ERR" "does it speak TLS"
 run cluster
 ends 2
 has "$ERR" "conflux help cluster"
+run cluster elect 2
+ends 2
+has "$ERR" 'cluster: "elect" is not understood'
+run cluster transfer
+ends 2
+has "$ERR" "hint: conflux cluster transfer ID"
+run cluster backup verify a b
+ends 2
+run token list all
+ends 2
+has "$ERR" "hint: conflux token list"
 run reconcile acme/none
 ends 3
 has "$ERR" "acme/none: there is no such source"
@@ -293,6 +304,9 @@ start_tls() {
 	export CONFLUX_SERVER=https://${URL#http://}
 }
 start_tls
+CONFLUX_SERVER=$URL run get tenants
+ends 7
+has "$ERR" "without TLS (https:// where not)"
 conflux apply -f "$WORK/m" --ca-file "$WORK/cert.pem" >/dev/null ||
 	fail "apply over TLS"
 # What an earlier watch has said is not what this one says.

@@ -101,6 +101,8 @@ OUT=$(conflux webhook dead acme/gone)
 has "$OUT" "HTTP 410"
 SEQ=$(conflux webhook dead acme/gone -o name | head -n 1)
 conflux webhook drop acme/gone "$SEQ"
+! conflux webhook drop acme/gone "$SEQ" 2>"$WORK/err" || fail "it was dropped twice"
+has "$(cat "$WORK/err")" "conflux webhook dead acme/gone"
 touch "$WORK/gone.is-well"
 conflux webhook retry acme/gone all
 until_ok shows gone .waiting 0
