@@ -4,7 +4,7 @@
  *
  *	cc sdk_follow.c $(pkg-config --cflags --libs conflux) -o sdk_follow
  *	./sdk_follow endpoints=http://127.0.0.1:8080 token=$CONFLUX_TOKEN \
- *		at=acme/shop/prod config=main.json path=http.port
+ *		at=acme/shop/production config=features.json path=search.max_results
  *
  * More: labels=region=eu instance=web-1 boot=fast|safe|once ca=FILE cert=FILE
  * key=FILE public_key=FILE snapshot=FILE snapshot_key=FILE token_file=FILE

@@ -4,7 +4,8 @@
  * same way: one descriptor, one timeout, one call.
  *
  *	cc sdk_loop.c $(pkg-config --cflags --libs conflux) -o sdk_loop
- *	./sdk_loop http://127.0.0.1:8080 $CONFLUX_TOKEN acme shop prod main.json 10
+ *	./sdk_loop http://127.0.0.1:8080 $CONFLUX_TOKEN acme shop production \
+ *		features.json 10
  *
  * The last argument is how many seconds it runs.  With a folder as the only argument
  * it starts without any server, from defaults, and runs three turns.
