@@ -24,6 +24,20 @@ void get_livez(struct request *r)
 	answer(r, 200, "text/plain; charset=utf-8", STR("ok"));
 }
 
+/* Whoever waits to be added has no entry yet; those who form a cluster have one. */
+static void put_leader(struct buf *out, const struct rc_status *node)
+{
+	if (node->leader_id)
+		buf_z(out, "[+]leader known\n");
+	else if (node->is_formed && node->last == 0)
+		buf_printf(out, "[-]leader unknown: node %llu waits to be added to the "
+			   "cluster (conflux cluster add %llu HOST:PORT)\n",
+			   (unsigned long long)node->node_id,
+			   (unsigned long long)node->node_id);
+	else
+		buf_z(out, "[-]leader unknown\n");
+}
+
 void get_readyz(struct request *r)
 {
 	AUTO_BUF out = BUF_NONE;
@@ -37,8 +51,7 @@ void get_readyz(struct request *r)
 		buf_printf(&out, "[%c]cluster %s\n",
 			   s.node.is_formed ? '+' : '-',
 			   s.node.is_formed ? "formed" : s.node.waits_for);
-		buf_printf(&out, "[%c]leader %s\n", s.node.leader_id ? '+' : '-',
-			   s.node.leader_id ? "known" : "unknown");
+		put_leader(&out, &s.node);
 		buf_printf(&out, "[%c]log %s\n", s.has_failed ? '-' : '+',
 			   s.has_failed ? s.failure : "ok");
 		buf_printf(&out, "[%c]state %s\n", s.is_fenced ? '-' : '+',

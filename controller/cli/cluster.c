@@ -256,7 +256,7 @@ static enum code gc(struct cli *cli, struct err *err)
 		rc = cli_get(cli, STR("/api/v1/_cluster/gc/status"), &v, err);
 		return rc ? rc : out_members(cli, v, err);
 	}
-	err_set(err, E_USAGE, "cluster gc: that is not understood");
+	err_set(err, E_USAGE, "cluster gc: \"%s\" is not understood", cli->args[1]);
 	return err_hint(err, "gc, gc status, gc preview TENANT/APP/ENV/NAME");
 }
 

@@ -44,6 +44,9 @@ export CONFLUX_TOKEN=$TOKEN
 at 1
 CLUSTER=$(conflux cluster status -o json | jq -r .cluster_id)
 start_node 2 --peers "1=${RAFT[1]}" --cluster-join "$CLUSTER"
+waits_to_be_added() { curl -s "${HTTP[2]}/readyz?verbose" |
+	grep -q 'leader unknown: node 2 waits to be added .*conflux cluster add 2 HOST:PORT'; }
+until_ok waits_to_be_added
 conflux cluster add 2 "${RAFT[2]}" >/dev/null
 until_ok conflux cluster promote 2
 start_node 3 --peers "1=${RAFT[1]}" --cluster-join "$CLUSTER"
