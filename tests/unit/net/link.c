@@ -188,12 +188,10 @@ START_TEST(a_peer_that_starts_again)
 }
 END_TEST
 
-/* The first retry comes at once, the others after longer and longer pauses;
- * the log has a line a minute. */
+/* Retries come after longer and longer pauses; the log has a line a minute. */
 START_TEST(pauses_grow)
 {
 	uint64_t start = uv_hrtime();
-	struct net_link_stats stats;
 	struct err err = { 0 };
 
 	node_open(N1);
@@ -201,8 +199,6 @@ START_TEST(pauses_grow)
 	node_open(N2);
 	node_close(N2);
 	ck_assert_int_eq(net_peer_set(N1->net, 2, str_of(N2->addr), &err), OK);
-	WAIT((stats = link_of(N1, 2, NET_RAFT), stats.attempts >= 2));
-	ck_assert_uint_lt((uv_hrtime() - start) / 1000000, 500);
 	/* 12 + 25 + 50 + 100 + 200 ms at least, 25 + ... + 400 at most. */
 	WAIT(link_of(N1, 2, NET_RAFT).attempts >= 7);
 	ck_assert_uint_ge((uv_hrtime() - start) / 1000000, 380);

@@ -386,18 +386,15 @@ END_TEST
 
 START_TEST(one_that_is_rejected_turns_back)
 {
-	uint64_t began;
-
-	policy("{\"bake\":\"10s\"," CONDITIONS ",\"steps\":[{\"labels\":{\"ring\":"
+	/* It waits for neither: both are longer than any test. */
+	policy("{\"bake\":\"1h\"," CONDITIONS ",\"steps\":[{\"labels\":{\"ring\":"
 	       "\"canary\"}},{\"percent\":50}],\"strategy\":\"canary\",\"timeout\":"
-	       "\"1m\"}");
+	       "\"2h\"}");
 	lab.bad = 2;
 	publish("two");
 	WAIT(count_at(2) > 0);
-	began = clock_mono_ms();
 	WAIT(status_has("RolledBack"));
 	WAIT(count_at(1) == N);
-	ck_assert_uint_lt(clock_mono_ms() - began, 5000);
 	ck_assert(status_has("no port"));
 	for (unsigned i = RING; i < N; i++)
 		ck_assert_uint_eq(lab.all[i].most, 1);

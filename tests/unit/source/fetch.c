@@ -217,7 +217,6 @@ START_TEST(ends_a_fetch_that_stalls)
 	ck_assert_msg(fetch(url, "main", NULL) == E_TIMEOUT, "%d %s", err.code,
 		      err.text);
 	ck_assert_uint_ge(clock_mono_ms() - start, 400);
-	ck_assert_uint_lt(clock_mono_ms() - start, 5000);
 	close(fd);
 }
 END_TEST

@@ -160,10 +160,13 @@ END_TEST
 /* The others elect nobody: the next term is the one that was handed over. */
 START_TEST(a_leader_hands_over)
 {
-	unsigned leader = lab_found(3);
-	uint64_t term = lab_status(leader).node.term;
+	unsigned leader;
+	uint64_t term;
 	struct lab_write w;
 
+	lab_steady();
+	leader = lab_found(3);
+	term = lab_status(leader).node.term;
 	ck_assert_int_eq(lab_write(&w, leader, lab_encode(lab_put("acme", 1)))->code,
 			 OK);
 	store_hand_over(lab[leader - 1].store, 20000);
@@ -178,9 +181,12 @@ END_TEST
 
 START_TEST(who_does_not_lead_or_is_alone_hands_nothing_over)
 {
-	unsigned leader = lab_found(3);
-	uint64_t term = lab_status(leader).node.term;
+	unsigned leader;
+	uint64_t term;
 
+	lab_steady();
+	leader = lab_found(3);
+	term = lab_status(leader).node.term;
 	store_hand_over(lab[lab_other(leader) - 1].store, 20000);
 	ck_assert(store_leads(lab[leader - 1].store));
 	ck_assert_uint_eq(lab_status(leader).node.term, term);

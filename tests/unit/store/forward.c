@@ -40,11 +40,15 @@ static void submit_all(unsigned at, unsigned from, unsigned to)
 
 START_TEST(many_travel_together_and_each_has_its_outcome)
 {
-	unsigned leader = lab_found(3), at = lab_other(leader);
-	struct store_status before = lab_status(at), after;
+	struct store_status before, after;
+	unsigned leader, at;
 	uint64_t last = 0;
 	struct command *c;
 
+	lab_steady();
+	leader = lab_found(3);
+	at = lab_other(leader);
+	before = lab_status(at);
 	lab_hold(at);
 	for (unsigned i = 0; i < 1000; i++) {
 		c = lab_put(name_of(i == 500 ? 100 : i), i + 1);
@@ -79,6 +83,7 @@ START_TEST(a_follower_gathers_what_nobody_waits_for)
 	const struct outcome *o;
 
 	lab_gather_ms = 60000;
+	lab_steady();
 	leader = lab_found(3);
 	at = lab_other(leader);
 	other = 6 - leader - at;

@@ -18,7 +18,7 @@ struct lab_node lab[LAB_MAX];
 struct arena *lab_arena;
 struct rc_node *lab_straw_node;
 
-unsigned lab_hold_ms, lab_gather_ms;
+unsigned lab_hold_ms, lab_gather_ms, lab_election_ms;
 bool lab_may_fail;
 uint64_t lab_knows;
 struct limits lab_limits;
@@ -164,6 +164,7 @@ void lab_setup(void)
 	ck_assert_int_eq(kinds_load(&err), OK);
 	lab_arena = arena_new(0);
 	lab_hold_ms = 1500;
+	lab_election_ms = ELECTION_MS;
 	lab_may_fail = false;
 	lab_gather_ms = 0;
 	lab_knows = 0;
@@ -224,11 +225,17 @@ static void open_store(unsigned id, struct store_config *c)
 	c->cluster.node_id = id;
 	c->cluster.listen = c->cluster.n_members || c->cluster.joins ?
 				    n->address : NULL;
-	c->cluster.election_ms = ELECTION_MS;
+	c->cluster.election_ms = lab_election_ms;
 	c->on_fatal = on_fatal;
 	c->wall_ms = wall_ms;
 	c->data = n;
 	ck_assert_msg(store_open(c, &n->store, &err) == OK, "%s", err.text);
+}
+
+void lab_steady(void)
+{
+	lab_hold_ms = 30000;
+	lab_election_ms = MAX(ELECTION_MS, 2000);
 }
 
 void lab_start(unsigned id, unsigned n)

@@ -25,7 +25,8 @@ struct lab_node {
 
 extern struct lab_node lab[LAB_MAX];     /* [0] is node 1 */
 extern struct arena *lab_arena;
-extern unsigned lab_hold_ms, lab_gather_ms;      /* of stores that are started */
+/* Of stores that are started. */
+extern unsigned lab_hold_ms, lab_gather_ms, lab_election_ms;
 extern bool lab_may_fail;                /* that a node does fails no test */
 extern uint64_t lab_knows;               /* cluster version that they know */
 extern struct limits lab_limits;         /* zeros: what is in force */
@@ -33,6 +34,10 @@ extern struct limits lab_limits;         /* zeros: what is in force */
 /* Fixtures. */
 void lab_setup(void);
 void lab_teardown(void);
+
+/* Those that are started from now on elect nobody else where the machine does nothing
+ * for some seconds, and their writes wait for whom they elect. */
+void lab_steady(void);
 
 /* Starts node 'id' of a cluster of 1 to 'n'. */
 void lab_start(unsigned id, unsigned n);

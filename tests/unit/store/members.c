@@ -144,9 +144,12 @@ static const char *trail(unsigned at)
 
 START_TEST(who_asked_and_what_came_of_it)
 {
-	unsigned leader = lab_found(3), at = lab_other(leader);
+	unsigned leader, at;
 	char expect[1000];
 
+	lab_steady();
+	leader = lab_found(3);
+	at = lab_other(leader);
 	LAB_WAIT(has_records(leader) && has_records(at));
 	/* Anywhere; the leader is asked. */
 	ck_assert_int_eq(ask(at, STORE_MEMBER_ADD, 9, "127.0.0.1:9"), OK);

@@ -116,8 +116,9 @@ START_TEST(fail_fast)
 	struct server *s = new_server(false);
 	struct cfx_options o = options_of(server_url(s));
 	char two[128];
-	int64_t began;
 
+	/* None of them waits until it is over. */
+	o.boot_timeout_ms = 3600000;
 	server_refuse(s, SERVER_WATCH, 1, 401, 0);
 	fails_with(&o, CFX_E_UNAUTHORIZED, "told");
 	server_refuse(s, SERVER_FETCH, 1, 403, 0);
@@ -127,10 +128,7 @@ START_TEST(fail_fast)
 	server_cut(s, true);
 	snprintf(two, sizeof(two), "http://127.0.0.1:1,%s", server_url(s));
 	o.endpoints = two;
-	began = now_ms();
 	fails_with(&o, CFX_E_UNAVAILABLE, "127.0.0.1");
-	/* Not after the time that a start may take. */
-	ck_assert_int_lt(now_ms() - began, 3000);
 	server_free(s);
 }
 END_TEST
@@ -636,8 +634,9 @@ START_TEST(a_large_answer_takes_its_time)
 	memcpy(large, "{\"n\":1}", 7);
 	large[sizeof(large) - 1] = '\0';
 	server_publish(s, "main.json", JSON, large, true);
-	server_trickles(s, "main.json", 3000, 60);     /* 1.2 s, 50 KiB each */
-	o.request_timeout_ms = 400;
+	server_trickles(s, "main.json", 3000, 150);    /* 3 s, 20 KB each */
+	o.request_timeout_ms = 2000;
+	o.boot_timeout_ms = 60000;
 	cfx = open_with(&o);
 	ck_assert_int_eq(n_of(cfx), 1);
 	ck_assert_uint_eq(status_of(cfx).fetches, 1);
