@@ -6,8 +6,16 @@
 set -euo pipefail
 register=$1 folder=$2
 trap 'kill -KILL $(jobs -p) 2>/dev/null || true' EXIT
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0))
-print(s.getsockname()[1])'; }
+# A port that nobody listens on, another each time, below those that the kernel gives out.
+free_port() {
+	local port
+	while :; do
+		port=$((20000 + RANDOM % 12000))
+		mkdir "$folder/port-$port" 2>/dev/null || continue
+		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+	done
+	echo "$port"
+}
 
 start() {
 	for id in $(seq "$n"); do

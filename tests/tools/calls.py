@@ -31,6 +31,8 @@ import subprocess
 import sys
 import time
 
+from ports import free_port
+
 CALLS = ("SOCKET BIND LISTEN ACCEPT CONNECT SEND RECV EPOLL EVENTFD PIPE THREAD OPEN "
          "WAIT EPOLL_CTL SYNC RENAME RANDOM FCNTL SETSOCKOPT GETSOCKOPT PEERNAME OPENAT "
          "FLOCK STAT UNLINK DIR READ WRITE MUTEX LOCALE").split()
@@ -79,12 +81,6 @@ class Control:
         """How many such calls there were."""
         self.put(2, 0)
         return self.get(3 + self.get(0))
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class World:

@@ -41,29 +41,17 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 
+from ports import free_port
 from power_disk import (DONE, HEAD, MAGIC, Finding, Model, ROOM, SIZE, SYNC, SYNC_DIR,
                         WRITE, copy_tree, differences, inodes, make_left, read_journal,
                         votes)
 
 # ---- nodes ----
-
-def free_port():
-    while True:
-        port = random.randint(20000, 31999)
-        with socket.socket() as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                s.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-
 
 class Node:
     def __init__(self, world, id_):

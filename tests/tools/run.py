@@ -46,7 +46,7 @@ import time
 import elf
 
 SECONDS = {"unit": 600, "sim": 1200, "fuzz": 300, "scenario": 300, "tools": 120,
-           "layers": 30, "examples": 60}
+           "layers": 30, "examples": 300}
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1"
                     ":check_initialization_order=1",
