@@ -45,7 +45,7 @@ ended() {
 try() { # METHOD URL BODY [curl arguments]: is it acknowledged?
 	local method=$1 url=$2 body=$3
 	shift 3
-	curl -sf --max-time 5 -o "$WORK/answer" -X "$method" \
+	curl -sf --max-time 60 -o "$WORK/answer" -X "$method" \
 		-H "Authorization: Bearer $TOKEN" -d "$body" "$@" "$url"
 }
 CONFIG='{"tenant": "acme", "application": "shop", "environment": "prod",

@@ -138,7 +138,8 @@ has "$OUT" "release $R turned back, and nothing of it is held any more"
 has "$OUT" True
 
 step "nodes, and a pause of a time"
-policy 'strategy: nodes, bake: 100ms, steps: [{nodes: [web-02], pause: 700ms}, {nodes: [web-03]}]'
+policy 'strategy: nodes, bake: 100ms, conditions: {applied: {atLeast: 100}},
+	steps: [{nodes: [web-02], pause: 700ms}, {nodes: [web-03]}]'
 T=$(date +%s%3N)
 push "named" "beside it"
 R=$(release)

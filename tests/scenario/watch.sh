@@ -104,6 +104,7 @@ for wait in 0 99ms 61s 1h x -1s 18446744073709551615ms; do
 done
 
 step "each encoding, each revision: the same"
+told all 6
 ALL=$(versions all)
 FROM=$BEFORE
 while [ "$FROM" -lt "$AFTER" ]; do

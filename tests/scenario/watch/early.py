@@ -60,6 +60,9 @@ def are_there():
 
 
 for _ in range(20):
+    # Those of the try before are there until their two seconds are over.
+    while watchers():
+        time.sleep(0.01)
     stream, poll, socket, call = begin()
     if are_there():
         break

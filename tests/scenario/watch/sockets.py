@@ -34,7 +34,7 @@ BEARER = {"Authorization": "Bearer " + TOKEN}
 def ask(method, path, body=None):
     q = urllib.request.Request(URL + path, method=method, headers=BEARER,
                                data=json.dumps(body).encode() if body else None)
-    with urllib.request.urlopen(q, timeout=10) as answer:
+    with urllib.request.urlopen(q, timeout=60) as answer:
         return json.load(answer)
 
 
@@ -61,7 +61,7 @@ def want(got, **members):
 
 class Sync:
     def __init__(self, **more):
-        self.ws = websocket.create_connection(WS, timeout=10, **more)
+        self.ws = websocket.create_connection(WS, timeout=60, **more)
 
     def say(self, **message):
         self.ws.send(json.dumps(message))
