@@ -13,7 +13,7 @@ start_node() {
 	local n=$1
 	rm -f "$WORK/n$n/confluxd.listen"
 	CONFLUX_FAILPOINTS=${2:-} "$TEST_BUILD/confluxd" --data-dir "$WORK/n$n" --listen "${HTTP[$n]#http://}" \
-		--node-id "$n" --raft-listen "${RAFT[$n]}" --peers "$PEERS" \
+		--node-id "$n" --raft-listen "${RAFT[$n]}" --peers "$PEERS" --cluster-hold 20s \
 		2>>"$WORK/daemon.log" &
 	PID[$n]=$!
 	until_ok test -s "$WORK/n$n/confluxd.listen"

@@ -16,7 +16,8 @@ start_node() {
 	shift
 	rm -f "$WORK/n$n/confluxd.listen"
 	"$CONFLUX_BIN/confluxd" --data-dir "$WORK/n$n" --listen 127.0.0.1:0 \
-		--node-id "$n" --raft-listen "${RAFT[$n]}" "$@" 2>>"$WORK/daemon$n.log" &
+		--node-id "$n" --raft-listen "${RAFT[$n]}" --cluster-hold 20s "$@" \
+		2>>"$WORK/daemon$n.log" &
 	PID[$n]=$!
 	until_ok test -s "$WORK/n$n/confluxd.listen"
 	HTTP[$n]=http://$(cat "$WORK/n$n/confluxd.listen")
@@ -76,10 +77,10 @@ ask GET "$URL/api/v1/fetch/config/acme/shop/prod/kept.txt"
 is "$BODY" kept "after a node was wiped"
 
 step "it is removed and added anew, and joins by itself"
-until_ok conflux cluster remove 3 --force
-until_ok conflux cluster add 3 "${RAFT[3]}"
+change_member remove 3 --force
+change_member add 3 "${RAFT[3]}"
 until_ok ready 3
-until_ok conflux cluster promote 3
+change_member promote 3
 at 3
 fetched() { ask GET "$URL/api/v1/fetch/config/acme/shop/prod/kept.txt"; [ "$BODY" = kept ]; }
 until_ok fetched
@@ -89,7 +90,7 @@ step "a node that nobody awaits is told what to do"
 start_node 4 --peers "$PEERS,4=${RAFT[4]}" --bootstrap-expect 4
 until_ok waits 4 "node 4 is no member of it"
 at 1
-until_ok conflux cluster add 4 "${RAFT[4]}"
+change_member add 4 "${RAFT[4]}"
 until_ok ready 4
 is "$(cluster_of 4)" "$CLUSTER" "cluster of 4"
 
@@ -150,7 +151,7 @@ if unshare -Urn true 2>/dev/null; then
 			--node-id 1 --cluster-allow-clear-text true \
 			--peers dns:localhost:19001 --cluster-advertise 10.77.0.1:19001 2>"$WORK/daemon9.log" &
 		trap "kill $!" EXIT
-		for _ in $(seq 200); do [ -s "$WORK/far/confluxd.listen" ] && break; sleep 0.05; done
+		for _ in $(seq 1200); do [ -s "$WORK/far/confluxd.listen" ] && break; sleep 0.05; done
 		code() { curl -s -o "$WORK/far.body" -w '%{http_code} ' -X POST -k --interface "$1" "https://$2:18080/_cluster/initialize?expect=1"; }
 		code 10.77.0.2 10.77.0.1
 		code 10.77.0.2 127.0.0.1

@@ -121,7 +121,8 @@ start_node() {
 	rm -f "$WORK/n$n/confluxd.listen"
 	CONFLUX_FAILPOINTS=$2 "$TEST_BUILD/confluxd" --data-dir "$WORK/n$n" --listen 127.0.0.1:0 \
 		--node-id "$n" --raft-listen "$(sed "s/.*\b$n=\([^,]*\).*/\1/" <<<"$PEERS")" \
-		--peers "$PEERS" --cluster-election-timeout 1s 2>>"$WORK/daemon$n.log" &
+		--peers "$PEERS" --cluster-election-timeout 1s --cluster-hold 20s \
+		2>>"$WORK/daemon$n.log" &
 	PID[$n]=$!
 	until_ok test -s "$WORK/n$n/confluxd.listen"
 	HTTP[$n]=http://$(cat "$WORK/n$n/confluxd.listen")

@@ -15,7 +15,8 @@ start_node() {
 	shift
 	"$CONFLUX_BIN/confluxd" --data-dir "$WORK/n$n" --node-id "$n" \
 		--listen "127.0.0.1:${PORT[$n]}" --raft-listen "${RAFT[$n]}" \
-		--peers "$PEERS" --server-loops 2 --cluster-hold 20s "$@" \
+		--peers "$PEERS" --server-loops 2 --cluster-hold 20s \
+		--cluster-election-timeout 2s "$@" \
 		2>>"$WORK/daemon$n.log" &
 	PID[$n]=$!
 }

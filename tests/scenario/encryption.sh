@@ -196,7 +196,7 @@ gone canary- "$WORK/n5/wal" "$WORK/n5/checkpoints"
 step "one that joins with a key of its own: what it receives is encrypted as it comes"
 keys k6 "$(new_key six)"
 start_node 6 --storage-encryption-key-file "$WORK/k6"
-conflux cluster add 6 "${RAFT[6]}" >/dev/null
+change_member add 6 "${RAFT[6]}"
 part_of() { find "$WORK/n$1/checkpoints" -name '*.part' -size +1M | grep -q .; }
 until_ok part_of 6
 gone canary- "$WORK/n6/wal" "$WORK/n6/checkpoints"
@@ -208,7 +208,7 @@ gone canary- "$WORK/n6/wal" "$WORK/n6/checkpoints"
 step "one that joins without keys receives the same in plain"
 start_node 7
 at 5
-conflux cluster add 7 "${RAFT[7]}" >/dev/null
+change_member add 7 "${RAFT[7]}"
 until_ok found canary- "$WORK/n7/checkpoints" --include='*.part'
 at 7
 status_is "false "

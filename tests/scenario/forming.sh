@@ -28,7 +28,7 @@ declare -A RAFT
 start_list() {
 	rm -f "$WORK/n$1/confluxd.listen"
 	CONFLUX_FAILPOINTS=$2 "$TEST_BUILD/confluxd" --data-dir "$WORK/n$1" --listen 127.0.0.1:0 \
-		--node-id "$1" --raft-listen "${RAFT[$1]}" --bootstrap-expect 3 \
+		--node-id "$1" --raft-listen "${RAFT[$1]}" --bootstrap-expect 3 --cluster-hold 20s \
 		--peers "1=${RAFT[1]},2=${RAFT[2]},3=${RAFT[3]}" 2>>"$WORK/daemon$1.log" &
 	PID[$1]=$!
 }
@@ -41,7 +41,8 @@ cat >"$WORK/pod.sh" <<-'POD'
 	mount --bind "$WORK/hosts" /etc/hosts
 	mount --bind "$WORK/resolv.conf" /etc/resolv.conf
 	exec "$TEST_BUILD/confluxd" --data-dir "$WORK/n$n" --listen 127.0.0.1:0 \
-		--raft-listen "127.0.0.$((10 + n)):$port" --peers "dns:conflux.shop.test:$port" "$@"
+		--raft-listen "127.0.0.$((10 + n)):$port" --peers "dns:conflux.shop.test:$port" \
+		--cluster-hold 20s "$@"
 POD
 {
 	echo '127.0.0.1 localhost'
@@ -162,10 +163,10 @@ for point in form.found=crash form.written=crash; do
 	TOKEN=$(cat "$WORK"/n[13]/root.token)
 	export CONFLUX_TOKEN=$TOKEN
 	at 1
-	until_ok "$CONFLUX_BIN/conflux" cluster remove 2 --force
-	until_ok "$CONFLUX_BIN/conflux" cluster add 2 "${RAFT[2]}"
+	change_member remove 2 --force
+	change_member add 2 "${RAFT[2]}"
 	until_ok ready 2
-	until_ok "$CONFLUX_BIN/conflux" cluster promote 2
+	change_member promote 2
 	whole 1 3 2
 done
 for n in 1 2 3; do end_node $n; done

@@ -17,6 +17,7 @@ start_node() {
 		--node-id "$n" --raft-listen "${RAFT[$n]}" \
 		--peers "1=${RAFT[1]},2=${RAFT[2]},3=${RAFT[3]}" --server-heartbeat 500ms \
 		--storage-checkpoint-log 1MiB --storage-events-count 150 \
+		--cluster-election-timeout 1s --cluster-hold 20s \
 		2>>"$WORK/daemon$n.log" &
 	PID[$n]=$!
 	HTTP[$n]=http://127.0.0.1:${PORT[$n]}
@@ -57,9 +58,9 @@ leave_behind() {
 	until_ok gone
 	has=$(metric "$LEADER" "conflux_peer_match_index{node=\"$BEHIND\"}")
 	load 17500 64 "$WORK/small" api/v1/mgt/configs
-	for i in $(seq 20); do
+	for i in $(seq 200); do
 		is_cut "$has" && break
-		[ "$i" -lt 20 ] || fail "the log still has what follows $has"
+		[ "$i" -lt 200 ] || fail "the log still has what follows $has"
 		load 1000 64 "$WORK/small" api/v1/mgt/configs
 	done
 	# What waits for a connection that is being made would still get there.
@@ -91,7 +92,7 @@ follow() {
 	answer "$name"
 }
 answer() {
-	read -r -t 60 -u "${OUT[$1]}" ANSWER || fail "$1: $(tail -n 5 "$WORK/$1.log")"
+	read -r -t 120 -u "${OUT[$1]}" ANSWER || fail "$1: $(tail -n 5 "$WORK/$1.log")"
 }
 order() { # NAME ORDER
 	echo "${*:2}" >&"${IN[$1]}"
@@ -178,7 +179,7 @@ until_ok gone
 more 3
 /usr/bin/python3 - "$URL" "$NOISE" <<'PY'
 import http.client, json, os, sys
-c = http.client.HTTPConnection(sys.argv[1].removeprefix("http://"), timeout=10)
+c = http.client.HTTPConnection(sys.argv[1].removeprefix("http://"), timeout=60)
 head = {"Authorization": "Bearer " + os.environ["TOKEN"]}
 for i in range(250):
     c.request("POST", f"/api/v1/mgt/configs/{sys.argv[2]}/publish",

@@ -125,11 +125,11 @@ yes() { is "$STATUS" "$1" "status"; }
 header() { sed -n "s/^$1: //Ip" <<<"$HEADERS" | head -n 1; }
 field() { jq -r "$1" <<<"$BODY"; }
 
-# A configuration of tenant acme: name, content, format.
+# A configuration of tenant acme: name, content, format, curl arguments.
 make_config() {
 	ask POST "$URL/api/v1/mgt/configs" -d "$(jq -n --arg n "$1" --arg c "$2" \
 		--arg f "${3:-text}" '{tenant: "acme", application: "shop",
-		environment: "prod", name: $n, format: $f, content: $c}')"
+		environment: "prod", name: $n, format: $f, content: $c}')" "${@:4}"
 }
 
 make_tenant() {
@@ -139,6 +139,11 @@ make_tenant() {
 }
 
 # ---- nodes of a cluster: PID and HTTP by number, folders n1, n2, ... of WORK ----
+#
+# They are started with --cluster-hold 20s where a write is tried once: a busy machine may
+# elect nobody within the 2 s that a write waits otherwise.  Where one leader has to stay,
+# they have a --cluster-election-timeout that such a machine does not outlast.
+# A checkpoint waits for its turn four times as long where a node is away.
 
 conflux() { "$CONFLUX_BIN/conflux" "$@"; }
 # N [SIGNAL]
@@ -149,6 +154,19 @@ end_node() {
 }
 # What comes asks node N.
 at() { export CONFLUX_SERVER=${HTTP[$1]} URL=${HTTP[$1]} KUBE=${HTTP[$1]}/apis/gitops.conflux.io/v1alpha1; }
+# `conflux cluster add`, `remove` or `promote`, until the members are so.  A try may be refused
+# while the change before it is under way, and one that was uncertain may be done.
+change_member() { until_ok try_member "$@"; }
+try_member() { # VERB ID ...
+	local role
+	! conflux cluster "$@" || return 0
+	role=$(conflux cluster status -o json | jq -r ".nodes[] | select(.id == $2) | .role") || return 1
+	case $1 in
+	add) [ -n "$role" ] ;;
+	promote) [ -n "$role" ] && [ "$role" != learner ] ;;
+	remove) [ -z "$role" ] ;;
+	esac
+}
 ready() { curl -sf "${HTTP[$1]}/readyz"; }
 # Is there one root token, and does each node that runs know it, or each of these?  A node
 # writes the file first, and may find then that another one's token was taken.

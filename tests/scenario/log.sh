@@ -14,7 +14,7 @@ start_node() {
 	shift
 	rm -f "$WORK/n$n/confluxd.listen"
 	"$CONFLUX_BIN/confluxd" --data-dir "$WORK/n$n" --listen 127.0.0.1:0 --node-id "$n" \
-		--raft-listen "${RAFT[$n]}" "$@" 2>>"$WORK/daemon.log" &
+		--raft-listen "${RAFT[$n]}" --cluster-hold 20s "$@" 2>>"$WORK/daemon.log" &
 	PID[$n]=$!
 	until_ok test -s "$WORK/n$n/confluxd.listen"
 	HTTP[$n]=http://$(cat "$WORK/n$n/confluxd.listen")
@@ -47,11 +47,11 @@ start_node 2 --peers "1=${RAFT[1]}" --cluster-join "$CLUSTER"
 waits_to_be_added() { curl -s "${HTTP[2]}/readyz?verbose" |
 	grep -q 'leader unknown: node 2 waits to be added .*conflux cluster add 2 HOST:PORT'; }
 until_ok waits_to_be_added
-conflux cluster add 2 "${RAFT[2]}" >/dev/null
-until_ok conflux cluster promote 2
+change_member add 2 "${RAFT[2]}"
+change_member promote 2
 start_node 3 --peers "1=${RAFT[1]}" --cluster-join "$CLUSTER"
-conflux cluster add 3 "${RAFT[3]}" >/dev/null
-conflux cluster remove 3 >/dev/null
+change_member add 3 "${RAFT[3]}"
+change_member remove 3
 end_node 3
 make_tenant acme
 make_config first.txt canary-content

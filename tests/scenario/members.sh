@@ -34,7 +34,7 @@ start_node() {
 	shift 2
 	rm -f "$WORK/n$n/confluxd.listen"
 	"$CONFLUX_BIN/confluxd" --data-dir "$WORK/n$n" --listen 127.0.0.1:0 \
-		--node-id "$n" --raft-listen "${RAFT[$n]}" --peers "$PEERS" \
+		--node-id "$n" --raft-listen "${RAFT[$n]}" --peers "$PEERS" --cluster-hold 20s \
 		--cluster-cert-file "$WORK/$cert.pem" --cluster-key-file "$WORK/$cert.key" \
 		--cluster-ca-file "$WORK/ca.pem" "$@" 2>>"$WORK/daemon.log" &
 	PID[$n]=$!
@@ -69,7 +69,7 @@ step "a fourth is not let in before it is added, nor by a stranger's certificate
 ask GET "$URL/_cluster/status"
 CLUSTER=$(field .cluster_id)
 start_node 4 bad --cluster-join "$CLUSTER"
-conflux cluster add 4 "${RAFT[4]}" >"$WORK/out" || fail "add: $(cat "$WORK/out")"
+change_member add 4 "${RAFT[4]}"
 until_ok eval '[ "$(role_of 4)" = learner ]'
 refused() { conflux cluster status -o json | jq -e '.nodes[] | select(.id == 4) | .error != ""'; }
 L=$(conflux status -o json | jq .leader_id)
@@ -99,7 +99,7 @@ is "$STATUS $BODY" "200 again" "a linearizable read at a learner"
 wait $! || fail "no watch at a learner"
 has "$(cat "$WORK/watched")" c1.txt
 is "$(role_of 4)" learner "its role"
-until_ok conflux cluster promote 4
+change_member promote 4
 has_role() { [ "$(role_of 4)" = "$1" ]; }
 until_ok has_role voter
 
@@ -119,7 +119,7 @@ until_ok hands_over 2
 until_ok leads 2
 
 step "it leaves, and the others go on"
-until_ok conflux cluster remove 4
+change_member remove 4
 until_ok eval '[ "$(conflux cluster status -o name | wc -l)" = 3 ]'
 end_node 4
 make_config after.txt 5

@@ -14,7 +14,7 @@ start_node() {
 	local n=$1
 	rm -f "$WORK/n$n/confluxd.listen"
 	"$CONFLUX_BIN/confluxd" --data-dir "$WORK/n$n" --listen 127.0.0.1:0 --node-id "$n" \
-		--raft-listen "${RAFT[$n]}" --peers "$PEERS" --bootstrap-expect 3 \
+		--raft-listen "${RAFT[$n]}" --peers "$PEERS" --bootstrap-expect 3 --cluster-hold 20s \
 		2>>"$WORK/daemon$n.log" &
 	PID[$n]=$!
 	until_ok test -s "$WORK/n$n/confluxd.listen"
@@ -84,7 +84,7 @@ end_node 1
 mv "$WORK/n1" "$WORK/empty1"
 mv "$WORK/old1" "$WORK/n1"
 start_node 1
-conflux cluster add 1 "${RAFT[1]}" >/dev/null || fail "add"
+change_member add 1 "${RAFT[1]}"
 refused() { conflux cluster status -o json | jq -e '.nodes[] | select(.id == 1) | .error != "" and (.is_up | not)'; }
 until_ok refused
 until_ok grep -q "this is cluster" "$WORK/daemon1.log" "$WORK/daemon3.log"
@@ -100,11 +100,11 @@ step "empty they join it, when they were added, and all three vote again"
 start_node 1
 until_ok ready 1
 is "$(cluster_of 1)" "$NEW" "cluster of 1"
-until_ok conflux cluster promote 1 --force
+change_member promote 1 --force
 until_ok votes 1
-conflux cluster add 2 "${RAFT[2]}" >/dev/null || fail "add"
+change_member add 2 "${RAFT[2]}"
 until_ok ready 2
-until_ok conflux cluster promote 2
+change_member promote 2
 until_ok votes 2
 for n in 1 2 3; do
 	at $n
@@ -118,7 +118,7 @@ end_node 3 KILL
 at 1
 until_ok ready 1
 until_ok ready 2
-written() { make_config "after.txt" new; [ "$STATUS" = 201 ]; }
+written() { make_config after.txt new text -H "Idempotency-Key: after"; [ "$STATUS" = 201 ]; }
 until_ok written
 for n in 1 2; do end_node $n KILL; done
 for n in 3 2 1; do start_node $n; done

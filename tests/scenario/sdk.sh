@@ -190,11 +190,12 @@ step "  ($n of them)"
 
 step "no server: it starts from the snapshot, and only from its own"
 (umask 077; openssl rand -hex 32 >"$WORK/key"; openssl rand -hex 32 >"$WORK/key2")
-OPTIONS=(public_key="$WORK/signing.pub" boot=safe timeout=5000)
+OPTIONS=(public_key="$WORK/signing.pub" boot=safe)
 is "$(start_once snapshot="$WORK/snap")" "open 5 version=5" "a start"
 is "$(start_once snapshot="$WORK/sealed" snapshot_key="$WORK/key")" "open 5 version=5" "a start"
 ask GET "$URL/api/v1/mgt/configs/$ID"
 stop_daemon KILL
+OPTIONS+=(timeout=5000)
 is "$(stat -c %a "$WORK/snap")" 600 "mode of the snapshot"
 is "$(start_once snapshot="$WORK/snap")" "open 5 version=5 snapshot" "offline"
 is "$(start_once snapshot="$WORK/snap" boot=once)" "open 5 version=5 snapshot" "offline"
@@ -248,6 +249,7 @@ PEERS=${PEERS#,}
 for n in $NODES; do
 	"$CONFLUX_BIN/confluxd" --data-dir "$WORK/n$n" --listen 127.0.0.1:0 --node-id "$n" \
 		--raft-listen "$(sed "s/.*\b$n=\([^,]*\).*/\1/" <<<"$PEERS")" --peers "$PEERS" \
+		--cluster-hold 20s \
 		2>>"$WORK/daemon$n.log" &
 	PID[$n]=$!
 done

@@ -16,7 +16,7 @@ start_node() {
 	rm -f "$WORK/n$n/confluxd.listen"
 	"$CONFLUX_BIN/confluxd" --data-dir "$WORK/n$n" \
 		--listen "127.0.0.1:${PORT[$n]:-0}" --node-id "$n" --raft-listen \
-		"$(sed "s/.*\b$n=\([^,]*\).*/\1/" <<<"$PEERS")" --peers "$PEERS" \
+		"$(sed "s/.*\b$n=\([^,]*\).*/\1/" <<<"$PEERS")" --peers "$PEERS" --cluster-hold 20s \
 		2>>"$WORK/daemon$n.log" &
 	PID[$n]=$!
 	until_ok test -s "$WORK/n$n/confluxd.listen"
@@ -43,7 +43,7 @@ more() {
 		until_ok publish -d "{\"content\": \"$i $VERSION\"}"
 	done
 }
-order() { echo "$*" >&"${FOLLOW[1]}"; read -r -t 60 -u "${FOLLOW[0]}" ANSWER ||
+order() { echo "$*" >&"${FOLLOW[1]}"; read -r -t 120 -u "${FOLLOW[0]}" ANSWER ||
 	fail "the watchers: $*"; }
 all_hear() { order wait "$VERSION"; is "${ANSWER% *}" "heard $VERSION" "watchers"; }
 
@@ -63,7 +63,7 @@ SINCE=$(field .revision)
 export SINCE
 coproc FOLLOW { VERSION=1 /usr/bin/python3 "$HERE/follow.py" acme/shop/prod/app \
 	$N "${HTTP[1]}" "${HTTP[2]}" "${HTTP[3]}" 2>"$WORK/follow.log"; }
-read -r -t 30 -u "${FOLLOW[0]}" ANSWER || fail "$(tail -n 5 "$WORK/follow.log")"
+read -r -t 120 -u "${FOLLOW[0]}" ANSWER || fail "$(tail -n 5 "$WORK/follow.log")"
 VERSION=1
 more 5
 all_hear
@@ -107,7 +107,7 @@ at "$LEADER"
 /usr/bin/python3 - <<'PY'
 import http.client, json, os, urllib.parse
 at = urllib.parse.urlsplit(os.environ["URL"])
-c = http.client.HTTPConnection(at.hostname, at.port, timeout=10)
+c = http.client.HTTPConnection(at.hostname, at.port, timeout=60)
 head = {"Authorization": "Bearer " + os.environ["TOKEN"]}
 c.request("GET", "/api/v1/mgt/configs?address=acme/shop/prod/app", headers=head)
 which = json.load(c.getresponse())["id"]
@@ -126,7 +126,7 @@ mkfifo "$WORK/slow.in" "$WORK/slow.out"
 	>"$WORK/slow.out" 2>"$WORK/slow.log" &
 SLOW=$!
 exec 5>"$WORK/slow.in" 6<"$WORK/slow.out"
-read -r -t 30 -u 6 ANSWER || fail "$(tail -n 3 "$WORK/slow.log")"
+read -r -t 120 -u 6 ANSWER || fail "$(tail -n 3 "$WORK/slow.log")"
 more 3
 all_hear
 GROWN=$(($(rss) - BEFORE))
@@ -134,7 +134,7 @@ GROWN=$(($(rss) - BEFORE))
 [ $GROWN -lt 8000 ] || fail "$GROWN KiB more for those that do not read"
 kill -0 "$SLOW" || fail "slow: $(tail -n 3 "$WORK/slow.log")"
 echo read >&5
-read -r -t 60 -u 6 ANSWER || fail "$(tail -n 3 "$WORK/slow.log")"
+read -r -t 120 -u 6 ANSWER || fail "$(tail -n 3 "$WORK/slow.log")"
 is "$ANSWER" read "slow"
 wait "$SLOW"
 

@@ -171,7 +171,7 @@ class Poll(Watcher):
         return answer.status, json.loads(answer.read())
 
     async def watch(self, url):
-        self.link = http.client.HTTPConnection(url.hostname, url.port, timeout=60)
+        self.link = http.client.HTTPConnection(url.hostname, url.port, timeout=300)
         try:
             await asyncio.to_thread(self.link.connect)
             while self.next is None:
