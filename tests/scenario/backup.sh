@@ -155,8 +155,7 @@ tree_of "$WORK/n5" >"$WORK/before"
 SIZE=$(stat -c %s "$WORK/b1")
 for at_byte in 20 200 $((SIZE / 2)) $((SIZE - 3)); do
 	cp "$WORK/b1" "$WORK/bad"
-	byte=$(od -An -tu1 -j "$at_byte" -N 1 "$WORK/bad")
-	printf "\\x$(printf %02x $((byte ^ 1)))" | dd of="$WORK/bad" bs=1 seek="$at_byte" conv=notrunc 2>/dev/null
+	flip "$WORK/bad" "$at_byte"
 	for dir in n5 fresh; do
 		if conflux cluster restore "$WORK/bad" --data-dir "$WORK/$dir" --move-aside 2>"$WORK/out"; then
 			fail "a damaged backup was restored (byte $at_byte)"
@@ -200,7 +199,7 @@ fi
 [ ! -e "$WORK/n7" ] || fail "a folder was made"
 conflux cluster restore "$WORK/sealed" --data-dir "$WORK/n7" --key "$WORK/one.key" >/dev/null 2>&1 || fail "restore"
 cp "$WORK/sealed" "$WORK/bad"
-printf '\xff' | dd of="$WORK/bad" bs=1 seek=5000 conv=notrunc 2>/dev/null
+flip "$WORK/bad" 5000
 if conflux cluster backup verify "$WORK/bad" --key "$WORK/one.key" 2>/dev/null; then fail "a sealed one was altered unseen"; fi
 for n in 1 2 3; do end_node "$n"; done
 

@@ -56,7 +56,7 @@ step "the newest checkpoint is damaged, and the older one and the log do"
 stop_daemon KILL
 rm -r "$DATA/state"
 newest=$(find "$DATA/checkpoints" -name '*.ckpt' | sort | tail -n 1)
-printf 'x' | dd of="$newest" bs=1 seek=9000 conv=notrunc status=none
+flip "$newest" 9000
 start_daemon --storage-checkpoint-log 1MiB
 F=$URL/api/v1/fetch/config/acme/shop/prod
 until_ok curl -sf "$URL/readyz"

@@ -33,6 +33,13 @@ until_ok() {
 	done
 }
 
+# flip FILE OFFSET: a bit of that byte, which is another then whatever it was.
+flip() {
+	local byte
+	byte=$(od -An -tu1 -j "$2" -N 1 "$1")
+	printf "\\x$(printf %02x $((byte ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
 # Starts confluxd; arguments are more flags.  URL and TOKEN are set.
 start_daemon() {
 	rm -f "$DATA/confluxd.listen"

@@ -172,7 +172,7 @@ copy
 # The first record that brings the tenant; everything else must be there.
 AT=$(jq -r 'select(.operations[0].kind? == "tenants") | .offset' <<<"$ALL")
 INDEX=$(jq -r 'select(.operations[0].kind? == "tenants") | .index' <<<"$ALL")
-printf '\377' | dd of="$(in_copy)" bs=1 seek=$((AT + 100)) conv=notrunc status=none
+flip "$(in_copy)" $((AT + 100))
 log copy -o json
 is "$CODE" 1 "exit code"
 has "$ERR" "is damaged in 1 place"
@@ -192,8 +192,8 @@ has "$(cat "$WORK/said")" "damaged at $AT: the checksum of a record is wrong"
 
 step "so is a header, an identity, and a file that is none"
 copy
-printf '\377' | dd of="$(in_copy)" bs=1 seek=30 conv=notrunc status=none
-printf '\377' | dd of="$WORK/copy/identity" bs=1 seek=20 conv=notrunc status=none
+flip "$(in_copy)" 30
+flip "$WORK/copy/identity" 20
 head -c 9000 /dev/urandom >"$WORK/copy/wal/00000000000000ff.seg"
 log copy -o json
 is "$CODE" 1 "exit code"

@@ -216,8 +216,7 @@ step "a snapshot that somebody changed is refused, byte by byte"
 size=$(stat -c %s "$WORK/snap")
 for at in 0 9 30 80 150 200 $((size / 2)) $((size - 40)) $((size - 1)); do
 	cp "$WORK/snap" "$WORK/bad"
-	printf "\\x$(printf %02x $(($(od -An -tu1 -j "$at" -N 1 "$WORK/snap") ^ 1)))" |
-		dd of="$WORK/bad" bs=1 seek="$at" conv=notrunc status=none
+	flip "$WORK/bad" "$at"
 	is "$(start_once snapshot="$WORK/bad")" "open (none) version=0" "byte $at"
 	has "$(cat "$WORK/once.log")" "refused"
 done
