@@ -1,7 +1,7 @@
 /*
  * What programs share that keep a number of requests always under way, over up to
  * CONNECTIONS_MAX connections, and say how many were answered a second and how soon:
- * raft_load.c, calls.c and requests.c.
+ * raft_load.c, calls.c, requests.c and requests_h2.c.
  *
  * Half a second goes before what is counted.  One thread, all blocking is in epoll_wait.
  */

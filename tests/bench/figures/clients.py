@@ -10,11 +10,10 @@ GRPC = ("content-type:application/grpc", "te:trailers")
 CONNECTIONS = 8
 
 
-def calls_args(url, path, in_flight, seconds, body="-", fields=(), count=0,
-               connections=CONNECTIONS):
+def calls_args(url, path, in_flight, seconds, body="-", fields=(), count=0):
     """tests/bench/calls.c, for so long, or until 'count' calls were answered."""
     return [base.TOOLS + "/calls", url.split("//")[1], path, str(in_flight),
-            str(min(in_flight, connections)),
+            str(min(in_flight, CONNECTIONS)),
             f"3600:{count}" if count else str(seconds), body, *fields]
 
 
@@ -29,11 +28,11 @@ def calls(url, path, in_flight, body="-", fields=(), token=None, count=0):
 
 
 def gets(url, connections, in_flight, fields, status):
-    """The same of GETs over as many connections; 'url' is whole."""
+    """What tests/bench/requests_h2.c says, as above: GETs over as many connections."""
     host, path = url.split("//")[1].split("/", 1)
-    answer = json.loads(base.run(calls_args(
-        "//" + host, "/" + path, in_flight, base.SECONDS,
-        fields=(f":status:{status}", *fields), connections=connections)))
+    answer = json.loads(base.run([
+        base.TOOLS + "/requests_h2", host, "/" + path, str(in_flight), str(connections),
+        str(base.SECONDS), str(status), *fields]))
     return answer["rate"], answer["p99_us"]
 
 
